@@ -1,0 +1,235 @@
+"""A model's files on this node: found, fetched once however many workers start together, and verified against their digests.
+
+Files that are not local live in a cache under the name of their sha256; a digest that was seen when the run started is what every
+worker insists on later, so a file that is swapped in mid-run is an error, not another model's predictions.
+"""
+
+import csv
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock
+
+from mxspark import storage
+from mxspark.document import dump_yaml, parse, read_yaml
+from mxspark.errors import UsageError
+from mxspark.model_spec import FileSpec, ModelSpec
+from mxspark.settings import ModelSettings
+from mxspark.storage import Access, MissingError, StorageError
+
+SPEC_FILE = "model.yaml"
+ROLES = ("symbol", "params", "labels")
+MAX_SPEC_BYTES = 2**20
+MAX_LABELS_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """Where a model's files are and what they must be; small, and travels to the workers."""
+
+    spec: ModelSpec
+    locations: Mapping[str, str]  # by role; labels may be missing
+    sha256: Mapping[str, str]  # by role, as far as known
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model's verified files on this node."""
+
+    spec: ModelSpec
+    paths: Mapping[str, Path]  # by role
+    labels: tuple[str, ...]  # class names by index; empty where there is no labels file
+    source: BundleSource  # with the digests of all files
+
+    @property
+    def digest(self) -> str:
+        """Changes with whatever could change a prediction: the files, the preprocessing, the output."""
+        parts = [self.spec.input, self.spec.preprocess, self.spec.output]
+        text = "".join(part.model_dump_json() for part in parts) + "".join(f"{k}={v};" for k, v in sorted(self.source.sha256.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def default_cache_dir() -> Path:
+    """XDG's place for caches, or the temporary folder where there is no home that can be written (as in a pod)."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    existing = next((folder for folder in (home, *home.parents) if folder.exists()), None)
+    if existing is not None and os.access(existing, os.W_OK):
+        return home / "mxspark"
+    return Path(tempfile.gettempdir()) / "mxspark"
+
+
+def find(model: ModelSettings, access: Access) -> BundleSource:
+    """Where the files are of the model that the settings name. Raises UsageError where it isn't a model."""
+    if model.path is None:
+        locations = {role: place for role in ROLES if (place := getattr(model, role))}
+        return BundleSource(ModelSpec(), locations, model.sha256)
+    folder = model.path
+    try:
+        text = _read(storage.join(folder, SPEC_FILE), access, MAX_SPEC_BYTES).decode(errors="replace")
+    except MissingError:
+        return _bare_folder(folder, access, model.sha256)
+    spec = parse(ModelSpec, read_yaml(text, storage.join(folder, SPEC_FILE)), storage.join(folder, SPEC_FILE))
+    files = {role: file for role in ROLES if (file := getattr(spec, role))}
+    for role in ("symbol", "params"):
+        if role not in files:
+            raise UsageError(f"{storage.join(folder, SPEC_FILE)} names no {role} file", f"Add `{role}: {{file: …}}`.")
+    digests = {role: file.sha256 for role, file in files.items() if file.sha256} | model.sha256
+    return BundleSource(spec, {role: storage.join(folder, file.file) for role, file in files.items()}, digests)
+
+
+def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> BundleSource:
+    """A folder with a symbol, a params and a labels file but no model.yaml, as model zoos have them."""
+    if folder.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{folder}: has no {SPEC_FILE}, and a web server can't be asked what else it has", "Give the files one by one: model.symbol, …"
+        )
+    try:
+        names = [name for name in storage.open_store(folder, access).keys() if "/" not in name]
+    except MissingError:
+        names = []
+    endings = {"symbol": ("symbol.json",), "params": (".params",), "labels": ("synset.txt", "labels.txt", "labels.csv")}
+    found = {role: [name for name in names if name.endswith(ending)] for role, ending in endings.items()}
+    for role in ("symbol", "params"):
+        if len(found[role]) != 1:
+            what = f"{len(found[role])} files" if found[role] else "no file"
+            raise UsageError(
+                f"{folder}: no model here: it has no {SPEC_FILE} and {what} ending in {endings[role][0]}",
+                "Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, model.labels.",
+            )
+    return BundleSource(ModelSpec(), {role: storage.join(folder, files[0]) for role, files in found.items() if len(files) == 1}, sha256)
+
+
+def _read(location: str, access: Access, limit: int) -> bytes:
+    with tempfile.TemporaryFile() as file:
+        storage.download(location, access, file)
+        if file.tell() > limit:
+            raise UsageError(f"{location} has {file.tell():,} bytes, more than the {limit:,} that such a file may have")
+        file.seek(0)
+        return file.read()
+
+
+def fetch(source: BundleSource, cache_dir: Path, access: Access) -> Bundle:
+    """The files on this node, verified. Safe to call from many processes at once: one fetches, the others wait for it.
+
+    Raises UsageError naming the file that is missing or isn't what its digest says, StorageError where it can't be had.
+    """
+    paths, digests = {}, {}
+    for role, location in source.locations.items():
+        paths[role], digests[role] = _fetch_file(role, location, source.sha256.get(role), cache_dir, access)
+    labels = _read_labels(paths["labels"], source.locations["labels"]) if "labels" in paths else ()
+    return Bundle(source.spec, paths, labels, replace(source, sha256=digests))
+
+
+def _fetch_file(role: str, location: str, expected: str | None, cache_dir: Path, access: Access) -> tuple[Path, str]:
+    if "://" not in location:
+        return Path(location), _verified(role, location, _digest_of_file(role, location), expected)
+    cached = cache_dir / "files"
+    if expected and (cached / expected).exists():
+        return cached / expected, expected
+    _make_cache(cached)
+    # One lock for each location, so that of many workers that start together one downloads.
+    with FileLock(cached / f"{hashlib.sha256(location.encode()).hexdigest()[:16]}.lock"):
+        if expected and (cached / expected).exists():
+            return cached / expected, expected
+        return _download(role, location, expected, cached, access)
+
+
+def _make_cache(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: can't be made for the model's files: {error.strerror}", "Set cache_dir to a folder that can be written."
+        ) from None
+
+
+def _download(role: str, location: str, expected: str | None, folder: Path, access: Access) -> tuple[Path, str]:
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".fetching-")
+    try:
+        with open(handle, "w+b") as file:
+            try:
+                storage.download(location, access, file)
+            except StorageError as error:
+                raise type(error)(f"the model's {role} file: {error.problem}", error.mend or "Check the model's location.") from error
+            digest = _verified(role, location, _digest(file), expected)
+        Path(temporary).replace(folder / digest)
+        return folder / digest, digest
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _verified(role: str, location: str, digest: str, expected: str | None) -> str:
+    if expected and digest != expected:
+        raise UsageError(
+            f"{location}: this is not the {role} file it should be: sha256 {digest}, expected {expected}",
+            "It is damaged or another version. Fetch it again, or correct the digest if the new file is meant.",
+        )
+    return digest
+
+
+def _digest_of_file(role: str, location: str) -> str:
+    try:
+        with open(location, "rb") as file:
+            return _digest(file)
+    except OSError as error:
+        raise UsageError(f"{location}: the model's {role} file can't be read: {error.strerror}", "Check the model's location.") from None
+
+
+def _digest(file: BinaryIO) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # typeshed asks for readinto
+
+
+def _read_labels(path: Path, location: str) -> tuple[str, ...]:
+    if path.stat().st_size > MAX_LABELS_BYTES:
+        raise UsageError(f"{location}: {path.stat().st_size:,} bytes are too many for a labels file")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{location}: the labels are not UTF-8 text", "Save the file as UTF-8.") from None
+    return tuple(_csv_labels(text, location)) if location.partition("?")[0].endswith(".csv") else tuple(_lines(text))
+
+
+def _lines(text: str) -> list[str]:
+    lines = [line.rstrip() for line in text.splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _csv_labels(text: str, location: str) -> Iterator[str]:
+    """The column `label`, ordered by the column `index` where there is one."""
+    reader = csv.DictReader(io.StringIO(text))
+    if "label" not in (reader.fieldnames or ()):
+        raise UsageError(
+            f"{location}: has no column `label`, only {', '.join(reader.fieldnames or ['nothing'])}", "Name the column of names `label`."
+        )
+    rows = list(reader)
+    if "index" in (reader.fieldnames or ()):
+        try:
+            rows.sort(key=lambda row: int(row["index"]))
+            if [int(row["index"]) for row in rows] != list(range(len(rows))):
+                raise ValueError
+        except ValueError:
+            raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.") from None
+    return (row["label"] for row in rows)
+
+
+def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) -> ModelSpec:
+    """Makes a bundle in `folder`: copies of the files, and a model.yaml with their digests, written last. Returns what it says."""
+    bundle = fetch(source, cache_dir, access)
+    store = storage.FolderStore(folder)
+    entries = {}
+    for role, location in source.locations.items():
+        name = location.partition("?")[0].rsplit("/", 1)[-1]
+        store.upload(name, bundle.paths[role])
+        entries[role] = FileSpec(file=name, sha256=bundle.source.sha256[role])
+    spec = source.spec.model_copy(update=entries)
+    store.write(SPEC_FILE, dump_yaml(spec).encode())
+    return spec

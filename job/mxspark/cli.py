@@ -1,0 +1,308 @@
+"""Commands and flags. Logic is elsewhere; here a flag becomes a setting and an error an exit code.
+
+The only place that imports typer.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from mxspark import __version__, bundle, console, document, driver, network, settings, storage
+from mxspark.errors import MxsparkError, TooManyFailedError, UsageError, one_line
+from mxspark.model_spec import ModelSpec
+from mxspark.settings import EffectiveSettings, ModelSettings, Settings, StorageSettings
+from mxspark.storage import Access
+
+EXIT_CODES = (
+    "Exit codes: 0 success; 1 something went wrong on the way; 2 wrong settings, arguments, model or input, nothing was written; "
+    "3 the run ended but more images failed than max_failed_fraction allows; 130 Ctrl-C (143 when ended by SIGTERM)."
+)
+INTERRUPTED, TERMINATED = 130, 143
+
+app = typer.Typer(
+    name="mxspark",
+    help="Offline image inference with Apache MXNet on Apache Spark: a bucket of images in, a table of predictions out.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+model_app = typer.Typer(help="Look at models, and make bundles of them.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(model_app, name="model")
+
+
+class Terminated(BaseException):
+    """SIGTERM came: end as cleanly as after Ctrl-C."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; every error becomes a message and an exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except MxsparkError as error:
+        code = _report(error, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        console.show_warning("interrupted; what was finished stays, the same command goes on with the rest")
+        code = INTERRUPTED
+    except Terminated:
+        console.show_warning("terminated; what was finished stays, the same command goes on with the rest")
+        code = TERMINATED
+    except Exception as error:  # noqa: BLE001  # a person gets a message, not a stack trace
+        if hasattr(error, "format_message"):  # click's own, for wrong arguments
+            code = _report(UsageError(error.format_message(), "`mxspark --help` and `mxspark COMMAND --help` list what there is."), debug)
+        else:
+            mend = "This is a mistake in mxspark" + ("." if debug else "; --debug shows where.")
+            code = _report(MxsparkError(f"{type(error).__name__}: {one_line(error)}", mend), debug)
+    sys.exit(code or 0)
+
+
+def _report(error: MxsparkError, debug: bool) -> int:
+    if debug:
+        console.show_trace()
+    console.show_error(error)
+    return error.exit_code
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _help(*path: str) -> str:
+    """The help of the flag that sets `path`: the setting's description and default."""
+    kind: type[document.Document] = Settings
+    for key in path[:-1]:
+        kind = kind.section(key) or kind
+    default = kind.model_fields[path[-1]].get_default()
+    shown = isinstance(default, (str, int, float)) and not isinstance(default, bool)
+    return kind.describe(path[-1]) + (f" [default: {default}]" if shown else "")
+
+
+def _choices(*path: str) -> type[StrEnum]:
+    """The values that the setting at `path` can have, as click wants them: the one list is the setting's own."""
+    kind: type[document.Document] = Settings
+    for key in path[:-1]:
+        kind = kind.section(key) or kind
+    values = kind.model_json_schema()["properties"][path[-1]]
+    return StrEnum(path[-1], {value: value for value in values.get("enum", [values.get("const")])})  # type: ignore[return-value]
+
+
+def _flag(name: str, *path: str, **more: Any) -> Any:
+    return typer.Option(name, help=_help(*path), show_default=False, **more)
+
+
+Context = _choices("context")
+Precision = _choices("precision")
+Format = _choices("output", "format")
+
+SettingsFlag = Annotated[str | None, typer.Option("--settings", metavar="FILE", help="Settings as YAML: a path, or s3://bucket/key.")]
+SetFlag = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. spark.executor_memory=4g. Can be given many times.")
+]
+DebugFlag = Annotated[bool, typer.Option("--debug", help="Show stack traces and Spark's log.")]
+InputFlag = Annotated[str | None, _flag("--input", "input", "path", metavar="PLACE")]
+OutputFlag = Annotated[str | None, _flag("--output", "output", "path", metavar="PLACE")]
+ModelFlag = Annotated[str | None, _flag("--model", "model", "path", metavar="PLACE")]
+ContextFlag = Annotated[Context | None, _flag("--context", "context")]  # type: ignore[valid-type]
+PrecisionFlag = Annotated[Precision | None, _flag("--precision", "precision")]  # type: ignore[valid-type]
+FormatFlag = Annotated[Format | None, _flag("--format", "output", "format")]  # type: ignore[valid-type]
+BatchSizeFlag = Annotated[int | None, _flag("--batch-size", "batch_size", metavar="N")]
+TopKFlag = Annotated[int | None, _flag("--top-k", "top_k", metavar="K")]
+MasterFlag = Annotated[str | None, _flag("--master", "spark", "master")]
+EndpointFlag = Annotated[str | None, _flag("--endpoint-url", "storage", "endpoint_url", metavar="URL")]
+FailedFlag = Annotated[float | None, _flag("--max-failed-fraction", "max_failed_fraction", metavar="F")]
+OverwriteFlag = Annotated[bool, _flag("--overwrite", "output", "overwrite")]
+LimitFlag = Annotated[int | None, _flag("--limit", "input", "limit", metavar="N")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
+    if version:
+        console.show(f"mxspark {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog=EXIT_CODES)
+def run(
+    input_: InputFlag = None,
+    output: OutputFlag = None,
+    model: ModelFlag = None,
+    settings_file: SettingsFlag = None,
+    assignments: SetFlag = [],  # noqa: B006  # typer copies it
+    context: ContextFlag = None,
+    precision: PrecisionFlag = None,
+    batch_size: BatchSizeFlag = None,
+    top_k: TopKFlag = None,
+    output_format: FormatFlag = None,
+    master: MasterFlag = None,
+    endpoint_url: EndpointFlag = None,
+    max_failed_fraction: FailedFlag = None,
+    limit: LimitFlag = None,
+    overwrite: OverwriteFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Predict every image of the input once, and write a table of predictions.
+
+    The same command again goes on where an interrupted run stopped.
+    """
+    flags = _flags(locals())
+    chosen = effective(settings_file, flags, assignments).settings
+    run_job(chosen, Access(chosen.storage), debug)
+
+
+@app.command("settings")
+def show_settings(
+    input_: InputFlag = None,
+    output: OutputFlag = None,
+    model: ModelFlag = None,
+    settings_file: SettingsFlag = None,
+    assignments: SetFlag = [],  # noqa: B006
+    context: ContextFlag = None,
+    precision: PrecisionFlag = None,
+    batch_size: BatchSizeFlag = None,
+    top_k: TopKFlag = None,
+    output_format: FormatFlag = None,
+    master: MasterFlag = None,
+    endpoint_url: EndpointFlag = None,
+    max_failed_fraction: FailedFlag = None,
+    limit: LimitFlag = None,
+    overwrite: OverwriteFlag = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a settings file instead.")] = False,
+) -> None:
+    """Show the settings that `run` with these flags would use, and where each comes from: file, environment, flag or default."""
+    if schema:
+        console.show(json.dumps(document.json_schema(Settings), indent=2))
+        return
+    console.show_settings(effective(settings_file, _flags(locals()), assignments).rows())
+
+
+# The flags of `run` and `settings`, and what they set.
+_FLAG_KEYS = {
+    "input_": "input.path",
+    "output": "output.path",
+    "model": "model.path",
+    "context": "context",
+    "precision": "precision",
+    "batch_size": "batch_size",
+    "top_k": "top_k",
+    "output_format": "output.format",
+    "master": "spark.master",
+    "endpoint_url": "storage.endpoint_url",
+    "max_failed_fraction": "max_failed_fraction",
+    "limit": "input.limit",
+    "overwrite": "output.overwrite",
+}
+
+
+def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    flags = {key: given[name] for name, key in _FLAG_KEYS.items() if given[name] is not None and given[name] is not False}
+    return {key: str(value) if isinstance(value, StrEnum) else value for key, value in flags.items()}
+
+
+def effective(settings_file: str | None, flags: Mapping[str, Any], assignments: list[str]) -> EffectiveSettings:
+    """The settings of a file, this process's environment, and flags."""
+    layers = []
+    if settings_file is not None:
+        access = Access(StorageSettings(endpoint_url=flags.get("storage.endpoint_url")))
+        try:
+            text = storage.read_object(settings_file, access, limit=2**20).decode()
+        except storage.StorageError as error:
+            raise UsageError(f"--settings: {error.problem}", error.mend) from None
+        except UnicodeDecodeError:
+            raise UsageError(f"--settings: {settings_file} is not UTF-8 text", "Give a YAML file.") from None
+        layers.append(settings.file_layer(document.read_yaml(text, settings_file), settings_file))
+    layers.append(settings.environment_layer(os.environ))
+    layers.append(settings.flag_layer(flags, assignments))
+    return settings.effective(layers)
+
+
+def run_job(chosen: Settings, access: Access, debug: bool) -> None:
+    """Runs a job and shows how it went. Raises MxsparkError, TooManyFailedError where more images failed than allowed."""
+    with console.ConsoleProgress() as progress:
+        result = driver.run(chosen, access, progress, debug)
+    console.show_result(result)
+    if result.too_many_failed:
+        raise TooManyFailedError(
+            result.too_many_failed, "The column `error` says what was wrong with each; allow more with --max-failed-fraction."
+        )
+
+
+ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
+
+
+@model_app.command("inspect")
+def inspect_model(
+    model: ModelArgument,
+    endpoint_url: EndpointFlag = None,
+    context: ContextFlag = None,
+    debug: DebugFlag = False,
+) -> None:
+    """Say what a model is: inputs, outputs, operators, parameters, preprocessing, digests; and whether its files fit each other."""
+    access = Access(StorageSettings(endpoint_url=endpoint_url))
+    found = _fetch(ModelSettings(path=model), access)
+    spec, source = found.spec, found.source
+    sections = [("model", spec.name), *[(name, text) for name in ("licence", "source") if (text := getattr(spec, name))]]
+    sections += console.model_sections(network.inspect(found))
+    sections.append(
+        ("labels", f"{len(found.labels)}: {', '.join(found.labels[:3])}, …" if found.labels else "none: predictions have indices only")
+    )
+    sections.append(("preprocessing", ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())))
+    sections += [(role, f"{location}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
+    if context is not None:
+        sections.append(("context", str(network.resolve_context(context.value))))  # type: ignore[attr-defined]
+    console.show_model(sections)
+
+
+@model_app.command("pack")
+def pack_model(
+    output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The bundle's folder; made where it isn't there.")],
+    symbol: Annotated[
+        str, typer.Option("--symbol", metavar="PLACE", help="The graph (…-symbol.json): a path, s3://, https:// or http://.")
+    ],
+    params: Annotated[str, typer.Option("--params", metavar="PLACE", help="The parameters (….params).")],
+    labels: Annotated[
+        str | None, typer.Option("--labels", metavar="PLACE", help="The classes' names, one a line (synset.txt), or .csv.")
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            "--spec", metavar="FILE", help="A model.yaml with name, input, preprocess, output. Default: the article's preprocessing."
+        ),
+    ] = None,
+    endpoint_url: EndpointFlag = None,
+    debug: DebugFlag = False,
+) -> None:
+    """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
+    access = Access(StorageSettings(endpoint_url=endpoint_url))
+    source = bundle.find(ModelSettings(symbol=symbol, params=params, labels=labels), access)
+    if spec is not None:
+        text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")
+        source = bundle.BundleSource(
+            document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec)), source.locations, source.sha256
+        )
+    network.inspect(_verified(source, access))
+    packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
+    console.show(f"Packed {packed.name} into {output}")
+
+
+def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:
+    return _verified(bundle.find(model, access), access)
+
+
+def _verified(source: bundle.BundleSource, access: Access) -> bundle.Bundle:
+    try:
+        return bundle.fetch(source, bundle.default_cache_dir(), access)
+    except storage.StorageError as error:
+        raise UsageError(error.problem, error.mend or "Check the model's location.") from None

@@ -1,0 +1,197 @@
+"""What a person sees: progress, the summary, the first predictions, errors.
+
+The only place that imports rich. Progress and errors go to standard error, results to standard output.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from mxspark.driver import Result
+from mxspark.errors import MxsparkError
+from mxspark.network import Inspection
+from mxspark.predictions import Row
+
+PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
+
+_out = Console(soft_wrap=True, highlight=False)
+_err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+class ConsoleProgress:
+    """A progress bar on a terminal; elsewhere a plain line now and then."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=_err,
+            transient=True,
+            disable=not _err.is_terminal,
+        )
+        self._task = self._bar.add_task("Starting", total=None, detail="")
+        self._keys = self._done_before = 0
+        self._first = self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def step(self, what: str) -> None:
+        self._bar.update(self._task, description=escape(what), detail="")
+        self._plain(what)
+
+    def note(self, what: str) -> None:
+        _err.print(escape(what))
+
+    def planned(self, keys: int, done: int) -> None:
+        self._keys, self._done_before, self._first = keys, done, time.monotonic()
+        self._bar.update(self._task, description="Predicting", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
+        resumed = f", of which an earlier run did {done:,}" if done else ""
+        self._plain(f"Predicting {keys:,} images{resumed}")
+
+    def done(self, images: int, failed: int) -> None:
+        now = time.monotonic()
+        rate = (images - self._done_before) / max(now - self._first, 1e-3)
+        left = _duration((self._keys - images) / rate) if rate else "?"
+        detail = f"{images:,}/{self._keys:,} images, {rate:.1f} images/s, {left} left, {failed:,} failed"
+        self._bar.update(self._task, completed=images, detail=detail)
+        if now - self._last_line > PLAIN_SECONDS:
+            self._plain(detail)
+
+    def _plain(self, text: str) -> None:
+        if not _err.is_terminal:
+            _err.print(escape(text))
+            self._last_line = time.monotonic()
+
+
+def show_result(result: Result) -> None:
+    """The end of a run: how many, how fast, where the time went, the first predictions, and where all of them are."""
+    summary, counts = result.summary, result.summary.counts
+    failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != "ok")
+    _out.print(_predictions(result.first_rows, counts.rows))
+    _out.print(f"{counts.rows:,} images: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
+    if summary.images:
+        _out.print(
+            f"{summary.rate:.1f} images/s: {summary.images:,} images in {_duration(summary.seconds)} "
+            f"on {summary.workers} workers, after {_duration(summary.startup_seconds)} of start-up"
+        )
+        _out.print(f"Where the time went, per worker: {_shares(result)}")
+    if counts.labelled:
+        _out.print(
+            f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), {counts.correct_top_k / counts.labelled:.4f} (among those predicted), "
+            f"of {counts.labelled:,} images with a known label"
+        )
+    _out.print(f"Predictions: {escape(result.table)}")
+
+
+def _shares(result: Result) -> str:
+    timings, workers = result.summary.timings, result.summary.workers
+    parts = {
+        "network": timings.forward,
+        "waiting for images": timings.starved,
+        "loading the network": timings.setup,
+        "writing": timings.write,
+    }
+    other = max(0.0, result.summary.seconds * workers - sum(parts.values()))
+    shown = ", ".join(f"{name} {seconds / workers:.1f} s" for name, seconds in {**parts, "Spark and the rest": other}.items())
+    images = max(result.summary.images, 1)
+    return (
+        f"{shown} (meanwhile, per image: fetching {1000 * timings.fetch / images:.1f} ms, decoding {1000 * timings.decode / images:.1f} ms)"
+    )
+
+
+def _predictions(rows: Iterable[Row], total: int) -> Table:
+    rows = list(rows)
+    table = Table(title=f"The first {len(rows)} of {total:,} images" if len(rows) < total else None, title_justify="left")
+    table.add_column("key", overflow="fold")
+    table.add_column("prediction", overflow="fold")
+    table.add_column("probability", justify="right")
+    table.add_column("next", overflow="fold", style="dim")
+    for row in rows:
+        if row.predictions is None:
+            table.add_row(escape(row.key), escape(f"{row.status}: {row.error}"), "", "", style="red")
+        else:
+            best, *others = row.predictions
+            following = ", ".join(f"{_name(p.index, p.label)} {p.probability:.2f}" for p in others[:2])
+            table.add_row(escape(row.key), escape(_name(best.index, best.label)), f"{best.probability:.2f}", escape(following))
+    return table
+
+
+def _name(index: int, label: str | None) -> str:
+    return f"class {index}" if label is None else label
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
+    """The effective settings with the source of each."""
+    table = Table("setting", "value", "from")
+    for key, value, origin in rows:
+        shown = "" if value is None else ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+        table.add_row(escape(key), escape(shown), escape(origin), style="dim" if origin == "default" else "")
+    _out.print(table)
+
+
+def show_model(sections: Sequence[tuple[str, str]]) -> None:
+    """What a model is: names and values."""
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in sections:
+        table.add_row(name, escape(value))
+    _out.print(table)
+
+
+def model_sections(found: Inspection) -> list[tuple[str, str]]:
+    """What an inspection says, in words."""
+    return [
+        ("input", f"{found.input_name}, shape {found.input_shape} with 1 as the batch size"),
+        (
+            "output",
+            f"{found.output_name}: {found.classes} classes" + (f" (of {len(found.outputs)} outputs)" if len(found.outputs) > 1 else ""),
+        ),
+        ("softmax", found.softmax),
+        ("operators", ", ".join(f"{name} {number}" for name, number in found.operators.items())),
+        ("parameters", f"{found.parameters:,}" + (f"; not used by the graph: {', '.join(found.unused[:5])}" if found.unused else "")),
+    ]
+
+
+def show(text: str) -> None:
+    """A result, as it is."""
+    _out.print(text, markup=False)
+
+
+def show_warning(text: str) -> None:
+    """Something that is not wrong but should be known."""
+    _err.print(f"[yellow]Warning:[/] {escape(text)}")
+
+
+def show_error(error: MxsparkError) -> None:
+    """The problem and its mend."""
+    _err.print(f"[bold red]Error:[/] {escape(error.problem)}")
+    if error.mend:
+        _err.print(escape(error.mend))
+
+
+def show_trace() -> None:
+    """The stack trace of the exception being handled, for --debug."""
+    _err.print_exception()

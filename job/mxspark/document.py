@@ -1,0 +1,147 @@
+"""Documents that people write in YAML (settings, model.yaml): strict, frozen, and wrong ones explained key by key.
+
+The only place that imports pydantic and yaml.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from mxspark.errors import UsageError, one_line
+
+__all__ = ["Document", "Field", "dump_yaml", "field_validator", "json_schema", "model_validator", "parse", "parse_scalar", "read_yaml"]
+
+D = TypeVar("D", bound="Document")
+
+
+class Document(BaseModel):
+    """A section of a document: unknown keys are errors, values are checked and never changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    @classmethod
+    def section(cls, key: str) -> "type[Document] | None":
+        """The Document class behind `key`, or None where `key` holds a plain value (or isn't known)."""
+        field = cls.model_fields.get(key)
+        if field is None:
+            return None
+        candidates = [field.annotation, *get_args(field.annotation)]
+        return next((c for c in candidates if isinstance(c, type) and issubclass(c, Document)), None)
+
+    @classmethod
+    def is_mapping(cls, key: str) -> bool:
+        """Whether `key` holds a free mapping (such as spark.conf), whose keys are the user's own."""
+        field = cls.model_fields.get(key)
+        return field is not None and str(field.annotation).startswith("dict[")
+
+    @classmethod
+    def describe(cls, *path: str) -> str:
+        """The description of the key at `path`, from the one place that it is written: the field itself."""
+        owner: type[Document] = cls
+        for key in path[:-1]:
+            section = owner.section(key)
+            if section is None:
+                raise KeyError(path)
+            owner = section
+        return owner.model_fields[path[-1]].description or ""
+
+    @classmethod
+    def leaves(cls, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        """The paths of all plain values."""
+        for key in cls.model_fields:
+            section = cls.section(key)
+            if section is None:
+                yield (*prefix, key)
+            else:
+                yield from section.leaves((*prefix, key))
+
+
+def parse(kind: type[D], data: Mapping[str, Any], source: str, origin: Callable[[str], str] | None = None) -> D:
+    """`data` as a `kind`.
+
+    Raises UsageError naming every wrong key with its value, why it is wrong and where it came from
+    (`origin` maps a dotted key to that; without it `source` is named).
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        problems = [_explain(kind, details, origin) for details in error.errors(include_url=False)]
+        raise UsageError(f"{source}: " + "\n".join(problems), "") from None
+
+
+def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str], str] | None) -> str:
+    path = [str(part) for part in details["loc"]]
+    key = ".".join(path)
+    came_from = f" (from {origin(key)})" if origin and key else ""
+    if details["type"] == "extra_forbidden":
+        return f"there is no setting {key!r}{came_from}. {_did_you_mean(kind, path)}"
+    if details["type"] == "missing":
+        return f"{key} is missing. {kind.describe(*path)}"
+    if details["type"] == "value_error":  # our own validators, whose messages say it all
+        message = details["msg"].removeprefix("Value error, ")
+        return message if isinstance(details["input"], dict) else f"{key} is {_shown(details['input'])}{came_from}: {message}"
+    message = details["msg"][0].lower() + details["msg"][1:]
+    return f"{key} is {_shown(details['input'])}{came_from}: {message}. {_description(kind, path)}".rstrip()
+
+
+def _description(kind: type[Document], path: list[str]) -> str:
+    """What the nearest key at or above `path` is for (a wrong list item has none of its own)."""
+    while path:
+        try:
+            return f"({kind.describe(*path)})"
+        except KeyError:
+            path = path[:-1]
+    return ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
+def _did_you_mean(kind: type[Document], path: list[str]) -> str:
+    known = [".".join(leaf) for leaf in kind.leaves()]
+    close = difflib.get_close_matches(".".join(path), known, n=3, cutoff=0.6)
+    close = close or [leaf for leaf in known if leaf.rsplit(".", 1)[-1] == path[-1]]
+    return f"Did you mean {' or '.join(close)}?" if close else "`mxspark settings` lists those there are."
+
+
+def read_yaml(text: str, source: str) -> dict[str, Any]:
+    """The mapping in a YAML text. Raises UsageError naming `source` and the line."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}:" if mark else ""
+        cause = getattr(error, "problem", None) or one_line(error)
+        raise UsageError(f"{source}:{line} not YAML: {cause}", "Mend the file's syntax.") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UsageError(f"{source}: holds {type(data).__name__}, not keys and values", "Write `key: value` lines.")
+    return data
+
+
+def parse_scalar(text: str, source: str) -> Any:
+    """The value in a flag or an environment variable, read as YAML (`4`, `true`, `[a, b]`, `4g`)."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        if text[:1] in "[{":
+            raise UsageError(f"{source}: {text!r} is not a YAML value", "Quote it, or close its brackets.") from None
+        return text  # a plain text with a colon or an asterisk in it, such as local[*] or a regular expression
+
+
+def dump_yaml(document: Document) -> str:
+    """The document as YAML, in the order of its fields, without what is null."""
+    data = document.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def json_schema(kind: type[Document]) -> dict[str, Any]:
+    """The JSON schema of a kind of document."""
+    return kind.model_json_schema()

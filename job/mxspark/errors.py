@@ -1,0 +1,36 @@
+"""The errors a person sees: what is wrong with which thing and why, how to mend it, and the exit code that follows.
+
+Rooms that use an outside library translate its exceptions into these at their door.
+"""
+
+
+class MxsparkError(Exception):
+    """Something stopped the run. `problem` names the thing and the cause; `mend` says what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, mend: str = "") -> None:
+        super().__init__(problem, mend)  # both, so that the error survives pickling
+        self.problem = problem
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n{self.mend}" if self.mend else self.problem
+
+
+class UsageError(MxsparkError):
+    """Wrong settings, arguments or input: nothing was run, nothing was written."""
+
+    exit_code = 2
+
+
+class TooManyFailedError(MxsparkError):
+    """The run ended, but more images failed than `max_failed_fraction` allows."""
+
+    exit_code = 3
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """The gist of a library's exception: its first line with words, cut at `limit` characters."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

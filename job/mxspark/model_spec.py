@@ -1,0 +1,92 @@
+"""What a bundle's model.yaml says: its files, the pixels that the network wants, and what its output means."""
+
+from typing import Annotated, Literal, Self
+
+from mxspark.document import Document, Field, model_validator
+
+Triple = tuple[float, float, float]
+Byte = Annotated[int, Field(ge=0, le=255)]
+Side = Annotated[int, Field(ge=1, le=16384)]
+
+
+class FileSpec(Document):
+    """One of the model's files."""
+
+    file: str = Field(min_length=1, description="Name of the file, beside model.yaml.")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="Digest that the file must have [sha256, hex].")
+
+
+class ModelInput(Document):
+    """The network's input."""
+
+    name: str | None = Field(None, description="Name of the input variable. Default: the one that has no parameters.")
+    height: Side = Field(224, description="Height of the images that the network takes [pixels].")
+    width: Side = Field(224, description="Width of the images that the network takes [pixels].")
+    layout: Literal["NCHW", "NHWC"] = Field("NCHW", description="Order of the axes: images, channels, height, width.")
+
+    def shape(self, batch_size: int) -> tuple[int, int, int, int]:
+        """The shape of a batch: (N, 3, H, W), or (N, H, W, 3)."""
+        if self.layout == "NCHW":
+            return batch_size, 3, self.height, self.width
+        return batch_size, self.height, self.width, 3
+
+
+class Preprocessing(Document):
+    """From a decoded image to the network's numbers: (pixel * scale - mean) / std, after resizing. The defaults are the article's."""
+
+    resize: Literal["squash", "shorter_and_crop"] = Field(
+        "squash",
+        description="squash: to height x width, whatever the shape; shorter_and_crop: shorter side to shorter_side, then the centre.",
+    )
+    shorter_side: Side | None = Field(None, description="For shorter_and_crop: length of the shorter side before cropping [pixels].")
+    filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = Field(
+        "lanczos", description="Resampling filter, by Pillow's names."
+    )
+    channels: Literal["RGB", "BGR"] = Field("RGB", description="Order of the colours.")
+    scale: float = Field(1.0, gt=0, description="Factor of the pixels, which are 0 to 255.")
+    mean: Triple = Field((0.0, 0.0, 0.0), description="Subtracted after scaling, in the order of `channels`.")
+    std: Triple = Field((1.0, 1.0, 1.0), description="Divided by after that, in the order of `channels`.")
+    exif_orientation: bool = Field(False, description="Turn a photograph as its EXIF orientation says before resizing.")
+    background: tuple[Byte, Byte, Byte] = Field((255, 255, 255), description="What transparent pixels stand on [RGB, 0 to 255].")
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Self:
+        if self.resize == "shorter_and_crop" and self.shorter_side is None:
+            raise ValueError("preprocess.shorter_side is missing: resize shorter_and_crop needs it")
+        if 0.0 in self.std:
+            raise ValueError("preprocess.std has a zero, which nothing can be divided by")
+        return self
+
+
+class ModelOutput(Document):
+    """The network's output."""
+
+    name: str | None = Field(None, description="Which output to take, where the graph has several (model inspect lists them).")
+    softmax: Literal["auto", "add", "none"] = Field(
+        "auto",
+        description="add: the outputs are logits, a softmax is added; none: they are probabilities; auto: added where the graph ends without.",
+    )
+
+
+class ModelSpec(Document):
+    """The content of model.yaml."""
+
+    format: Literal[1] = Field(1, description="Version of this file's format.")
+    name: str = Field("model", description="Name of the model.")
+    licence: str | None = Field(None, description="Licence of the weights.")
+    source: str | None = Field(None, description="Where the weights come from.")
+    symbol: FileSpec | None = Field(None, description="The graph (.json).")
+    params: FileSpec | None = Field(None, description="The parameters.")
+    labels: FileSpec | None = Field(None, description="The names of the classes.")
+    input: ModelInput = Field(ModelInput(), description="The network's input.")
+    preprocess: Preprocessing = Field(Preprocessing(), description="From an image to the network's numbers.")
+    output: ModelOutput = Field(ModelOutput(), description="The network's output.")
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        shorter = self.preprocess.shorter_side
+        if shorter is not None and shorter < max(self.input.height, self.input.width):
+            raise ValueError(
+                f"preprocess.shorter_side is {shorter}, smaller than the network's {self.input.height} x {self.input.width} input"
+            )
+        return self

@@ -1,0 +1,74 @@
+"""The folder that a run writes to: whether it can be used, what of it is ours, and its one text object."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from mxspark import plan, predictions
+from mxspark.errors import UsageError
+from mxspark.plan import Plan
+from mxspark.settings import OutputSettings
+from mxspark.storage import Access, MissingError, Store, StorageError, join, open_store, parent
+
+SUMMARY = "_summary.json"
+SUCCESS = "_SUCCESS"
+TEXT_OBJECT = "predictions.txt"
+# All that a run writes: --overwrite deletes this and nothing else.
+OURS = re.compile(rf"_plan/.*|_parts/.*|part-\d{{6,}}\.(parquet|jsonl)|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}")
+
+
+def check(store: Store, settings: OutputSettings) -> Plan | None:
+    """The plan of an earlier run here, None where this run starts afresh; writes nothing.
+
+    Raises UsageError where the place can't be written, or holds what would be mixed up with the results.
+    """
+    try:
+        store.check_writable()
+        existing = None if settings.overwrite else plan.load(store)
+        if existing is None:
+            _refuse_others(store, settings.overwrite)
+        return existing
+    except StorageError as error:
+        raise UsageError(f"output.path: {error.problem}", error.mend or "Choose a place that can be written.") from None
+
+
+def _refuse_others(store: Store, overwrite: bool) -> None:
+    for name in _names(store):
+        hidden = name.startswith(("_", "."))  # as readers of tables see it
+        if not hidden and not (overwrite and OURS.fullmatch(name)):
+            mend = "Choose an empty or new place."
+            if OURS.fullmatch(name):
+                mend = "Choose another place, or start afresh with --overwrite, which deletes them."
+            raise UsageError(f"output.path: {store.name} is not empty: it has {name}, which is no part of this run", mend)
+
+
+def _names(store: Store) -> Iterator[str]:
+    with suppress(MissingError):
+        yield from store.keys()
+
+
+def clear(store: Store) -> None:
+    """Deletes what an earlier run left, the marks of its success first."""
+    store.delete(SUCCESS)
+    store.delete(SUMMARY)
+    store.delete(plan.PLAN)
+    for name in [name for name in _names(store) if OURS.fullmatch(name)]:
+        store.delete(name)
+
+
+def write_text(store: Store, frozen: Plan, settings: OutputSettings, access: Access) -> str:
+    """Writes the one text object out of the parts, in key order; returns where it is."""
+    location = settings.text_object or join(settings.path, TEXT_OBJECT)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="") as file:
+        for shard in range(frozen.shards):
+            file.writelines(predictions.text_lines(store, shard))
+        file.flush()
+        open_store(parent(location), access).upload(location.rsplit("/", 1)[-1], Path(file.name))
+    return location
+
+
+def table(settings: OutputSettings) -> str:
+    """What a reader of the results should be pointed at."""
+    return settings.path if settings.format != "text" else settings.text_object or join(settings.path, TEXT_OBJECT)

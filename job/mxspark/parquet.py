@@ -1,0 +1,70 @@
+"""Parquet files in and out.
+
+The only place that imports pyarrow.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mxspark.errors import MxsparkError, UsageError, one_line
+
+PREDICTION = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float32())])
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("error", pa.string()),
+        pa.field("predictions", pa.list_(PREDICTION)),
+    ]
+)
+COUNTS = b"mxspark.counts"
+FOOTER_BYTES = 64 * 2**10
+
+
+def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> bytes:
+    """The rows as a Parquet file whose footer holds `counts`; the same rows give the same bytes."""
+    schema = SCHEMA.with_metadata({COUNTS: json.dumps(counts, sort_keys=True).encode()})
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_counts(tail: bytes, name: str) -> dict[str, Any]:
+    """The counts in the footer of a file whose last bytes are `tail`. Raises MxsparkError where it is not a whole part."""
+    try:
+        # A Parquet footer is found from the end of the file, and holds all that is asked of it.
+        metadata = pq.read_metadata(io.BytesIO(tail))
+        counts: dict[str, Any] = json.loads((metadata.metadata or {})[COUNTS])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise MxsparkError(f"{name}: not a part of this run: {one_line(error)}", "Remove it and run the same command again.") from None
+    return counts
+
+
+def read_rows(data: bytes, limit: int) -> list[dict[str, Any]]:
+    """The first `limit` rows."""
+    for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(batch_size=limit):
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
+    return []
+
+
+def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str]:
+    """The texts in a column, without nulls; streamed. Raises UsageError where the file has no such column of texts."""
+    try:
+        table = pq.ParquetFile(file)
+        if column not in table.schema_arrow.names:
+            raise UsageError(
+                f"{name}: has no column `{column}`, only {', '.join(table.schema_arrow.names)}", f"Name the column `{column}`."
+            )
+        kind = table.schema_arrow.field(column).type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)):
+            raise UsageError(f"{name}: the column `{column}` holds {kind}, not texts", "Write the keys as strings.")
+        for batch in table.iter_batches(columns=[column], batch_size=8192):
+            yield from (key for key in batch.column(0).to_pylist() if key)
+    except pa.ArrowException as error:
+        raise UsageError(f"{name}: not a Parquet file: {one_line(error)}", "Give a manifest as .txt, .csv or .parquet.") from None

@@ -1,0 +1,148 @@
+"""Keys to shards: listed once, sorted and freed of doubles, and frozen as numbered shards under the output.
+
+    _plan/000000.jsonl.gz   segments of SHARDS_IN_SEGMENT shards; a line is one shard, a JSON list of its keys
+    _plan/plan.json         written last: without it there is no plan
+
+Memory does not grow with the number of keys: they pass through a temporary SQLite table on disk.
+"""
+
+import gzip
+import io
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mxspark.errors import MxsparkError
+from mxspark.storage import MissingError, Store
+
+VERSION = 1
+PLAN = "_plan/plan.json"
+SHARDS_IN_SEGMENT = 64
+# Enough images to make a task's own cost (a few ms) vanish, few enough to lose little with a killed one.
+LARGEST_SHARD = 1024
+# Shards for each worker, so that none is idle long while the last ones finish.
+SHARDS_PER_WORKER = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does: `keys` images in `shards` shards of `shard_size`, the last one shorter."""
+
+    version: int
+    created: str
+    keys: int
+    listed: int  # before doubles were dropped
+    shard_size: int
+    shards: int
+    identity: Mapping[str, Any]  # the settings and digests that results depend on
+
+    def size(self, shard: int) -> int:
+        """How many keys a shard has."""
+        return min(self.shard_size, self.keys - shard * self.shard_size)
+
+
+class KeySpool:
+    """Keys on disk, sorted by their UTF-8 bytes as S3 sorts them, each once."""
+
+    def __init__(self) -> None:
+        # An empty name is a private database in a temporary file that vanishes with the connection.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-8000", "temp_store=FILE"):
+            self._database.execute(f"PRAGMA {pragma}")
+        self._database.execute("CREATE TABLE keys (key TEXT PRIMARY KEY) WITHOUT ROWID")
+        self.listed = 0
+
+    def fill(self, keys: Iterable[str]) -> None:
+        """Takes in all keys, a double once."""
+
+        def counted() -> Iterator[tuple[str]]:
+            for key in keys:
+                self.listed += 1
+                yield (key,)
+
+        rows = counted()
+        self._database.execute("BEGIN")
+        while chunk := list(islice(rows, 10_000)):
+            self._database.executemany("INSERT OR IGNORE INTO keys VALUES (?)", chunk)
+        self._database.execute("COMMIT")
+
+    def __len__(self) -> int:
+        count: int = self._database.execute("SELECT count(*) FROM keys").fetchone()[0]
+        return count
+
+    def __iter__(self) -> Iterator[str]:
+        return (row[0] for row in self._database.execute("SELECT key FROM keys ORDER BY key"))
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def choose_shard_size(keys: int, workers: int, batch_size: int) -> int:
+    """So many images in a shard that every worker gets several shards, in whole batches where there are enough images."""
+    even = -(-keys // (workers * SHARDS_PER_WORKER))
+    batches = max(1, -(-even // batch_size))
+    return min(LARGEST_SHARD, batches * batch_size, max(1, keys))
+
+
+def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str, Any]) -> Plan:
+    """Freezes the spooled keys under `_plan/`."""
+    keys = len(spool)
+    plan = Plan(VERSION, datetime.now(UTC).isoformat(timespec="seconds"), keys, spool.listed, shard_size, -(-keys // shard_size), identity)
+    remaining = iter(spool)
+    for segment in range(-(-plan.shards // SHARDS_IN_SEGMENT)):
+        with tempfile.NamedTemporaryFile() as file:
+            # mtime 0: the same keys give the same bytes.
+            with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as zipped:
+                for _ in range(SHARDS_IN_SEGMENT):
+                    if shard := list(islice(remaining, shard_size)):
+                        zipped.write(json.dumps(shard, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            store.upload(_segment(segment), Path(file.name))
+    store.write(PLAN, json.dumps(asdict(plan), indent=1).encode())
+    return plan
+
+
+def load(store: Store) -> Plan | None:
+    """The plan under this output, None where there is none (or only an interrupted one)."""
+    try:
+        data = json.loads(store.read(PLAN))
+    except MissingError:
+        return None
+    except ValueError:
+        raise MxsparkError(f"{store.name}/{PLAN}: damaged", "Run again with --overwrite.") from None
+    if data.get("version") != VERSION:
+        raise MxsparkError(
+            f"{store.name}/{PLAN}: made by another version of mxspark (format {data.get('version')}, this one reads {VERSION})",
+            "Finish the run with that version, or run again with --overwrite.",
+        )
+    return Plan(**data)
+
+
+def shard_keys(store: Store, shard: int) -> list[str]:
+    """The keys of one shard."""
+    segment, line = divmod(shard, SHARDS_IN_SEGMENT)
+    with gzip.open(io.BytesIO(store.read(_segment(segment)))) as lines:
+        keys: list[str] = json.loads(next(islice(lines, line, None)))
+    return keys
+
+
+def _segment(number: int) -> str:
+    return f"_plan/{number:06d}.jsonl.gz"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two identities, a line each: `key: old -> new`."""
+    changes = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            changes += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            changes.append(f"{prefix}{key}: {before} -> {after}")
+    return changes

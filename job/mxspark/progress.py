@@ -1,0 +1,31 @@
+"""What the driver tells while it works; how it is shown is the console's business."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Listens to a run."""
+
+    def step(self, what: str) -> None:
+        """A new step begins, in words."""
+
+    def note(self, what: str) -> None:
+        """Something that a person should know."""
+
+    def planned(self, keys: int, done: int) -> None:
+        """The plan is made: `keys` images, of which an earlier run has done `done`."""
+
+    def done(self, images: int, failed: int) -> None:
+        """So many images of this plan are done by now, so many of them failed."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def step(self, what: str) -> None: ...
+
+    def note(self, what: str) -> None: ...
+
+    def planned(self, keys: int, done: int) -> None: ...
+
+    def done(self, images: int, failed: int) -> None: ...

@@ -1,0 +1,348 @@
+"""The validated description of a job, and where each of its values came from.
+
+A setting comes from its default, a YAML file, the environment (MXSPARK_SPARK__EXECUTOR_MEMORY=4g) or a flag, in that order of
+increasing precedence. The JSON schema of `Settings` is what every other way of starting the job uses too.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, get_args
+
+from mxspark.document import Document, Field, field_validator, model_validator, parse, parse_scalar
+from mxspark.errors import UsageError
+
+ENVIRONMENT_PREFIX = "MXSPARK_"
+Format = Literal["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]  # Pillow's names; the MPO of many cameras is opened as JPEG
+FORMATS: tuple[Format, ...] = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+LOCATION = "a folder, or s3://bucket/prefix"
+
+Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgt]b?$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class InputSettings(Document):
+    """Which images."""
+
+    path: str = Field(
+        min_length=1,
+        description="Where the images are: a folder, s3://bucket/prefix, or a manifest of keys (.txt with one key a line; "
+        ".csv or .parquet with a column `key`), local or on s3://.",
+    )
+    base: str | None = Field(None, description="What the keys of a manifest are relative to. Default: the folder that holds it.")
+    suffixes: tuple[str, ...] = Field(
+        SUFFIXES, description="Take only keys that end so, upper or lower case. An empty list takes every key."
+    )
+    formats: tuple[Format, ...] = Field(FORMATS, min_length=1, description="Image formats that are decoded, told by content, not by name.")
+    limit: Count | None = Field(None, description="Take only the first N keys listed. Default: all.")
+    max_bytes: Count = Field(64 * 2**20, description="Larger objects become rows with status `too_large`, unread [bytes].")
+    max_pixels: Count = Field(
+        100_000_000, description="Larger images become rows with status `too_many_pixels`, undecoded [pixels: width x height]."
+    )
+    true_label: str | None = Field(
+        None,
+        description="Regular expression whose one group finds the true label in a key, e.g. '/([^/]+)/[^/]+$' for one folder "
+        "a class: the run then reports accuracy.",
+    )
+
+    @field_validator("suffixes")
+    @classmethod
+    def _suffixes_are_lower_case(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(suffix.lower() for suffix in suffixes)
+
+    @field_validator("true_label")
+    @classmethod
+    def _one_group(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+            if groups != 1:
+                raise ValueError(f"needs exactly one (group), which is the label; it has {groups}")
+        return pattern
+
+
+class OutputSettings(Document):
+    """Where the table goes."""
+
+    path: str = Field(min_length=1, description=f"Where the predictions go: {LOCATION}.")
+    format: Literal["parquet", "jsonl", "text"] = Field(
+        "parquet",
+        description="parquet: a table; jsonl: a JSON object a line; text: one object of `Key ...: Prediction: [...]` lines, in key order.",
+    )
+    text_object: str | None = Field(
+        None, description="Where format text puts its one object. Default: predictions.txt in the output folder."
+    )
+    overwrite: bool = Field(False, description="Delete an earlier run's results in the output folder and start afresh.")
+
+
+class ModelSettings(Document):
+    """Which network: a bundle, or its single files."""
+
+    path: str | None = Field(
+        None, description="The model bundle: a folder with model.yaml, symbol, params and labels; local, s3://, https:// or http://."
+    )
+    symbol: str | None = Field(None, description="Without a bundle: the symbol file (.json); local, s3://, https:// or http://.")
+    params: str | None = Field(None, description="Without a bundle: the params file.")
+    labels: str | None = Field(None, description="Without a bundle: the labels file, one name a line (synset.txt), or .csv.")
+    sha256: dict[str, str] = Field(
+        {}, description="Digests that the files must have, by role: {symbol: ..., params: ..., labels: ...} [sha256, hex]."
+    )
+
+    @field_validator("sha256")
+    @classmethod
+    def _digests(cls, digests: dict[str, str]) -> dict[str, str]:
+        for role, digest in digests.items():
+            if role not in ("symbol", "params", "labels"):
+                raise ValueError(f"{role!r} is not one of symbol, params, labels")
+            if not re.fullmatch("[0-9a-f]{64}", digest):
+                raise ValueError(f"{role}: a sha256 has 64 digits of 0-9a-f")
+        return digests
+
+    @model_validator(mode="after")
+    def _bundle_or_files(self) -> Self:
+        if self.path and (self.symbol or self.params or self.labels):
+            raise ValueError("give either model.path (a bundle) or model.symbol, model.params and model.labels, not both")
+        if not self.path and not (self.symbol and self.params):
+            raise ValueError("no model is given: set model.path (--model) to a bundle, or model.symbol and model.params to its files")
+        return self
+
+
+class PlanSettings(Document):
+    """How the keys are cut into shards."""
+
+    shard_size: Count | None = Field(
+        None,
+        description="Images in a shard: what one Spark task does and one part file holds. "
+        "Default: so that every worker gets several, 1024 at most [images].",
+    )
+
+
+class PipelineSettings(Document):
+    """How one worker overlaps fetching, decoding and the network."""
+
+    fetch_threads: Annotated[int, Field(ge=1, le=256)] = Field(16, description="GETs in flight in each worker [threads].")
+    decode_threads: Count = Field(1, description="Images decoded at a time in each worker [threads].")
+    batches_ahead: Annotated[int, Field(ge=1, le=64)] = Field(
+        3, description="How far fetching runs ahead of the network; bounds a worker's memory [batches]."
+    )
+
+
+class StorageSettings(Document):
+    """How to reach s3:// and http(s)://. Credentials are never settings: boto3's default chain finds them."""
+
+    endpoint_url: str | None = Field(
+        None, pattern="^https?://", description="An S3-compatible server, e.g. http://127.0.0.1:8333. Default: AWS, or AWS_ENDPOINT_URL."
+    )
+    region: str | None = Field(None, description="Region of the buckets. Default: AWS_REGION or the profile's; asked of AWS where it can.")
+    addressing_style: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="path: http://host/bucket/key; virtual: http://bucket.host/key; auto: path where an endpoint_url is given."
+    )
+    anonymous: bool = Field(False, description="Unsigned requests, for public buckets.")
+    connect_timeout: Annotated[float, Field(gt=0)] = Field(5, description="Limit on making a connection [seconds].")
+    read_timeout: Annotated[float, Field(gt=0)] = Field(60, description="Limit on one request [seconds].")
+    retries: Annotated[int, Field(ge=0, le=50)] = Field(5, description="Times that a failed request is tried again, with backoff.")
+
+
+class SparkSettings(Document):
+    """The Spark application."""
+
+    master: str = Field(
+        "local[*]",
+        pattern=r"^(local(\[(\*|\d+)(, *\d+)?\])?|k8s://.+|spark://.+|yarn)$",
+        description="local[N] (N workers on this machine; * is one a core), k8s://https://host:port, spark://host:port or yarn.",
+    )
+    app_name: str = Field("mxspark", description="The application's name in Spark's pages and pods.")
+    driver_memory: Memory = Field("1g", description="The driver's JVM heap [k, m, g].")
+    executors: Count = Field(2, description="Executors, where the master is a cluster.")
+    executor_cores: Count = Field(1, description="Cores of an executor: it runs executor_cores / task_cpus workers.")
+    executor_memory: Memory = Field("1g", description="An executor's JVM heap; the workers' memory is executor_memory_overhead [k, m, g].")
+    executor_memory_overhead: Memory | None = Field(
+        None, description="Memory of an executor's workers, beside the heap [k, m, g]. Default: 1g a worker."
+    )
+    task_cpus: Count = Field(1, description="Cores that one worker's network uses.")
+    conf: dict[str, str] = Field({}, description="Any other Spark properties.")
+
+    @model_validator(mode="after")
+    def _a_task_fits(self) -> Self:
+        if not self.master.startswith("local") and self.task_cpus > self.executor_cores:
+            raise ValueError(
+                f"spark.task_cpus is {self.task_cpus} but spark.executor_cores only {self.executor_cores}: no executor could run a task"
+            )
+        return self
+
+
+class Settings(Document):
+    """A job: which images, which network, where the table goes, and how it runs."""
+
+    input: InputSettings = Field(description="Which images.")
+    output: OutputSettings = Field(description="Where the table goes.")
+    model: ModelSettings = Field(description="Which network.")
+    context: Literal["cpu", "gpu", "auto"] = Field(
+        "cpu",
+        description="What the network runs on: cpu; gpu (an error where there is none); auto (a GPU where there is one, and says so).",
+    )
+    precision: Literal["fp32"] = Field("fp32", description="Numbers that the network computes in. fp32 is the only one so far.")
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(
+        16, description="Images in one forward pass. With one core a worker, more hardly gains speed but costs memory [images]."
+    )
+    top_k: Count = Field(5, description="Predictions in a row: the k most probable classes.")
+    max_failed_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="The run fails (exit code 3, no _SUCCESS) when more of the images than this fail [0 to 1]."
+    )
+    cache_dir: str | None = Field(
+        None, description="Where a node keeps fetched model files. Default: mxspark in XDG_CACHE_HOME, ~/.cache or the temporary folder."
+    )
+    plan: PlanSettings = Field(PlanSettings(), description="How the keys are cut into shards.")
+    pipeline: PipelineSettings = Field(PipelineSettings(), description="How one worker overlaps its work.")
+    storage: StorageSettings = Field(StorageSettings(), description="How to reach s3:// and http(s)://.")
+    spark: SparkSettings = Field(SparkSettings(), description="The Spark application.")
+
+    @model_validator(mode="after")
+    def _text_object_goes_with_text(self) -> Self:
+        if self.output.text_object and self.output.format != "text":
+            raise ValueError(f"output.text_object goes with output.format text, but that is {self.output.format}")
+        return self
+
+    @model_validator(mode="after")
+    def _output_is_not_input(self) -> Self:
+        source, target = self.input.path.rstrip("/") + "/", self.output.path.rstrip("/") + "/"
+        if source == target:
+            raise ValueError(
+                f"output.path is the same place as input.path, {self.input.path!r}: give the predictions a folder of their own"
+            )
+        if target.startswith(source) and not self.input.suffixes:
+            raise ValueError(
+                f"output.path lies within input.path and input.suffixes takes every key: the predictions in {self.output.path!r} "
+                "would be read as images. Put the output elsewhere"
+            )
+        return self
+
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The values that one source gives: paths such as ('spark', 'executors') to values; `name` says which source."""
+
+    name: str
+    values: Mapping[Path, Any]
+    names: Mapping[Path, str] | None = None
+
+    def origin(self, path: Path) -> str:
+        return (self.names or {}).get(path, self.name)
+
+
+@dataclass(frozen=True)
+class EffectiveSettings:
+    """Settings, and the source of every value by dotted key (`default` for the rest)."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def rows(self) -> Iterator[tuple[str, Any, str]]:
+        """(key, value, source) of every setting, in the model's order."""
+        data = self.settings.model_dump()
+        for path in Settings.leaves():
+            value: Any = data
+            for key in path:
+                value = value[key]
+            origin = [source for key, source in self.origins.items() if key == ".".join(path) or key.startswith(".".join(path) + ".")]
+            yield ".".join(path), value, ", ".join(dict.fromkeys(origin)) or "default"
+
+
+def effective(layers: Sequence[Layer]) -> EffectiveSettings:
+    """The settings that the layers give together, later ones winning. Raises UsageError naming every wrong key and its source."""
+    tree: dict[str, Any] = {"input": {}, "output": {}, "model": {}}  # so that it is input.path that is missing, not input
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for path, value in layer.values.items():
+            _plant(tree, path, value)
+            origins[".".join(path)] = layer.origin(path)
+    settings = parse(Settings, tree, "settings", lambda key: origins.get(key, "default"))
+    return EffectiveSettings(settings, origins)
+
+
+def _plant(tree: dict[str, Any], path: Path, value: Any) -> None:
+    for key in path[:-1]:
+        below = tree.setdefault(key, {})
+        if not isinstance(below, dict):
+            below = tree[key] = {}
+        tree = below
+    tree[path[-1]] = value
+
+
+def file_layer(data: Mapping[str, Any], source: str) -> Layer:
+    """The layer of a settings file's content."""
+    return Layer(source, dict(_flatten(Settings, data, ())))
+
+
+def _flatten(kind: type[Document] | None, data: Mapping[str, Any], prefix: Path) -> Iterator[tuple[Path, Any]]:
+    for key, value in data.items():
+        section = kind.section(key) if kind else None
+        if isinstance(value, Mapping) and section:
+            yield from _flatten(section, value, (*prefix, key))
+        elif isinstance(value, Mapping) and kind and kind.is_mapping(key):
+            yield from (((*prefix, key, str(inner)), v) for inner, v in value.items())
+        else:
+            yield (*prefix, str(key)), value
+
+
+def environment_layer(environ: Mapping[str, str]) -> Layer:
+    """The layer of the MXSPARK_… variables: MXSPARK_TOP_K, MXSPARK_SPARK__EXECUTOR_MEMORY."""
+    values: dict[Path, Any] = {}
+    names: dict[Path, str] = {}
+    for name, text in environ.items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            path = _path(".".join(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")))
+            values[path] = _value(path, text, name)
+            names[path] = name
+    return Layer("environment", values, names)
+
+
+def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str]) -> Layer:
+    """The layer of the command line: `flags` maps dotted keys to values (None: not given), `assignments` are --set's KEY=VALUE."""
+    values: dict[Path, Any] = {_path(key): value for key, value in flags.items() if value is not None}
+    names: dict[Path, str] = dict.fromkeys(values, "flag")
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set {assignment!r} has no '='", "Write --set KEY=VALUE, e.g. --set spark.executor_memory=4g.")
+        path = _path(key.strip())
+        values[path] = _value(path, text, f"--set {key}")
+        names[path] = "flag --set"
+    return Layer("flag", values, names)
+
+
+def _path(dotted: str) -> Path:
+    """`spark.conf.spark.ui.enabled` is the key `spark.ui.enabled` in the mapping spark.conf."""
+    keys = dotted.split(".")
+    kind: type[Document] | None = Settings
+    for position, key in enumerate(keys):
+        if kind is not None and kind.is_mapping(key) and position + 1 < len(keys):
+            return (*keys[: position + 1], ".".join(keys[position + 1 :]))
+        kind = kind.section(key) if kind is not None else None
+    return tuple(keys)
+
+
+def _value(path: Path, text: str, source: str) -> Any:
+    return text if _is_text(path) and text != "null" else parse_scalar(text, source)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a text is what belongs at `path`: then `2024-01-01` and `007` stay as they are written."""
+    kind: type[Document] | None = Settings
+    for key in path:
+        if kind is None:
+            return False
+        if kind.is_mapping(key):
+            return True
+        field = kind.model_fields.get(key)
+        if field is not None and kind.section(key) is None:
+            return field.annotation is str or (NoneType in get_args(field.annotation) and str in get_args(field.annotation))
+        kind = kind.section(key)
+    return False

@@ -1,0 +1,237 @@
+"""The Spark application: its configuration, its start, its tasks, and its end.
+
+The only place that imports pyspark. Pixels never cross the border between Python and the JVM: a task gets a shard's number and
+gives back a small report.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import IO, Any
+
+from py4j.protocol import Py4JError
+from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, TaskContext
+from pyspark.java_gateway import launch_gateway
+
+from mxspark import java
+from mxspark.errors import MxsparkError, one_line
+from mxspark.settings import Settings, SparkSettings
+from mxspark.worker import Job, ShardReport, TaskError, run_shard
+
+# How often a shard is tried before the run gives up.
+TASK_FAILURES = 4
+# The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
+JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
+
+
+def configuration(settings: SparkSettings) -> dict[str, str]:
+    """The Spark properties of a job, the same however it is started; `spark.conf` wins over all of them."""
+    properties = {
+        "spark.master": settings.master,
+        "spark.app.name": settings.app_name,
+        "spark.driver.memory": settings.driver_memory,
+        "spark.task.cpus": str(settings.task_cpus),
+        "spark.task.maxFailures": str(TASK_FAILURES),
+        "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
+        "spark.python.worker.reuse": "true",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.dynamicAllocation.enabled": "false",
+    }
+    if settings.master.startswith("local"):
+        properties |= {
+            "spark.master": _local_master(settings.master),
+            # The wild-card address would let other machines in, and a host name may not resolve on a laptop.
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
+            "spark.driver.extraJavaOptions": JVM_OPTIONS,
+        }
+    else:
+        workers = settings.executor_cores // settings.task_cpus
+        properties |= {
+            "spark.executor.instances": str(settings.executors),
+            "spark.executor.cores": str(settings.executor_cores),
+            "spark.executor.memory": settings.executor_memory,
+            "spark.executor.memoryOverhead": settings.executor_memory_overhead or f"{workers}g",
+        }
+    return properties | settings.conf
+
+
+def _local_master(master: str) -> str:
+    """Spark's local[N] does not try a failed task again; local[N, F] does."""
+    match = re.fullmatch(r"local\[(\*|\d+)\]", master)
+    return f"local[{match[1] if match else 1}, {TASK_FAILURES}]" if match or master == "local" else master
+
+
+def is_submitted() -> bool:
+    """Whether spark-submit started this process: then its properties stand, and Java is there already."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+class Application:
+    """A running Spark application."""
+
+    def __init__(self, settings: Settings, debug: bool) -> None:
+        """Starts Spark; takes seconds. Raises MxsparkError."""
+        conf = SparkConf()
+        for key, value in configuration(settings.spark).items():
+            if not (is_submitted() and conf.contains(key)):
+                conf.set(key, value)
+        # What Java and the workers print is for the day that something goes wrong.
+        with tempfile.TemporaryFile() as log:
+            try:
+                gateway = None if is_submitted() else _launch(conf, None if debug else log)
+                self._context = SparkContext(conf=conf, gateway=gateway)
+            except MxsparkError:
+                raise
+            except Exception as error:  # pyspark raises what it likes when the JVM dies on the way
+                log.seek(0)
+                cause = _last_error(log.read().decode(errors="replace")) or one_line(error)
+                raise MxsparkError(
+                    f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all."
+                ) from error
+
+    @property
+    def workers(self) -> int:
+        """How many tasks run at a time."""
+        conf = self._context.getConf()
+        if str(self._context.master).startswith("local"):
+            return int(self._context.defaultParallelism)
+        slots = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
+        return max(1, int(conf.get("spark.executor.instances", "2")) * slots)
+
+    @property
+    def version(self) -> str:
+        return str(self._context.version)
+
+    def run(self, job: Job, shards: Sequence[int], on_report: Callable[[ShardReport], None], poll_seconds: float = 0.2) -> None:
+        """Runs the shards, one a task; calls `on_report` in this thread as they end. Raises MxsparkError when a shard can't be done."""
+        reports = self._context.accumulator([], _Reports())
+        tasks = self._context.parallelize(shards, len(shards))
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(tasks.foreachPartition, _task(job, reports))
+            try:
+                _follow(running, reports, on_report, poll_seconds)
+            except BaseException:
+                with suppress(Exception):
+                    self._context.cancelAllJobs()
+                raise
+
+    def stop(self) -> None:
+        """Ends Spark; returns when its Java and Python processes are gone, whatever Ctrl-C arrives meanwhile."""
+        gateway = SparkContext._gateway
+        restore = _ignore_interrupts()
+        try:
+            with suppress(Exception):
+                self._context.stop()
+            if gateway is not None and not is_submitted():
+                _end_java(gateway)
+        finally:
+            restore()
+
+
+def _launch(conf: SparkConf, log: IO[bytes] | None) -> Any:
+    """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
+    if home := java.java_home():
+        os.environ["JAVA_HOME"] = home
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    return launch_gateway(conf, {"stderr": log, "start_new_session": True})
+
+
+def _last_error(text: str) -> str | None:
+    """The last line that names an error in what Java printed."""
+    lines = [line.strip() for line in text.splitlines()]
+    return next((line[:300] for line in reversed(lines) if re.search(r"(Error|Exception|error)\b.*:", line)), None)
+
+
+class _Reports(AccumulatorParam[list[ShardReport]]):
+    """Gathers the reports of the tasks that succeeded."""
+
+    def zero(self, value: list[ShardReport]) -> list[ShardReport]:
+        return []
+
+    def addInPlace(self, value1: list[ShardReport], value2: list[ShardReport]) -> list[ShardReport]:  # noqa: N802
+        value1 += value2
+        return value1
+
+
+def _task(job: Job, reports: "Accumulator[list[ShardReport]]") -> Callable[[Iterable[int]], None]:
+    def run(shards: Iterable[int]) -> None:
+        for shard in shards:
+            reports.add([run_shard(job, shard, _gpu_of_task())])
+
+    return run
+
+
+def _gpu_of_task() -> int:
+    """The GPU that Spark gave to this task, 0 where it doesn't manage them."""
+    context = TaskContext.get()
+    gpu = context.resources().get("gpu") if context else None
+    return int(gpu.addresses[0]) if gpu else 0
+
+
+def _follow(
+    running: "Future[Any]", reports: "Accumulator[list[ShardReport]]", on_report: Callable[[ShardReport], None], poll_seconds: float
+) -> None:
+    told = 0
+    while True:
+        ended = running.done()
+        for report in reports.value[told:]:
+            on_report(report)
+            told += 1
+        if ended:
+            break
+        with suppress(TimeoutError):
+            running.exception(timeout=poll_seconds)
+    error = running.exception()
+    if error is not None:
+        raise _translated(error) from error
+
+
+def _translated(error: BaseException) -> MxsparkError:
+    text = str(error.java_exception) if hasattr(error, "java_exception") else str(error)
+    found = TaskError.find(text)
+    if found is not None:
+        return found
+    if isinstance(error, Py4JError) or "Spark" in text:
+        return MxsparkError(
+            f"Spark gave up after {TASK_FAILURES} tries of a shard: {_last_error(text) or one_line(error)}",
+            "--debug shows the whole story.",
+        )
+    return MxsparkError(f"Spark: {one_line(error)}", "--debug shows the whole story.")
+
+
+def _ignore_interrupts() -> Callable[[], None]:
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not in the main thread, which signals go to anyway
+        return lambda: None
+
+    def restore() -> None:
+        signal.signal(signal.SIGINT, before)
+
+    return restore
+
+
+def _end_java(gateway: Any) -> None:
+    """The gateway's JVM ends when its standard input does; wait for it, so that nothing is left when this process ends."""
+    process: subprocess.Popen[bytes] | None = getattr(gateway, "proc", None)
+    with suppress(Exception):
+        gateway.shutdown()
+    SparkContext._gateway = SparkContext._jvm = None
+    if process is None:
+        return
+    with suppress(OSError):
+        if process.stdin:
+            process.stdin.close()
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

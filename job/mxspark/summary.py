@@ -1,0 +1,92 @@
+"""What a finished run amounts to, counted from the parts that are really there."""
+
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mxspark import __version__, predictions
+from mxspark.errors import MxsparkError
+from mxspark.pipeline import Timings
+from mxspark.plan import Plan
+from mxspark.predictions import PARTS, Counts
+from mxspark.storage import Store
+
+READERS = 16  # parts whose counts are read at a time
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The whole table, and what this run did of it."""
+
+    plan: Plan
+    counts: Counts  # of the whole table
+    images: int  # that this run predicted; fewer than the table has where it resumed
+    seconds: float  # from the first image to the last
+    startup_seconds: float  # before that
+    workers: int
+    timings: Timings  # of this run, summed over workers
+    context: str
+    settings: Mapping[str, Any]
+
+    @property
+    def rate(self) -> float:
+        """Images a second, of this run."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+    @property
+    def failed_fraction(self) -> float:
+        return self.counts.failed / self.counts.rows if self.counts.rows else 0.0
+
+    def to_json(self) -> str:
+        counts = self.counts
+        return json.dumps(
+            {
+                "mxspark": __version__,
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "plan": {key: value for key, value in asdict(self.plan).items() if key != "identity"},
+                "rows": counts.rows,
+                "ok": counts.ok,
+                "failed": counts.failed,
+                **counts.to_json(),
+                "accuracy": counts.correct / counts.labelled if counts.labelled else None,
+                "accuracy_top_k": counts.correct_top_k / counts.labelled if counts.labelled else None,
+                "this_run": {
+                    "images": self.images,
+                    "seconds": round(self.seconds, 3),
+                    "startup_seconds": round(self.startup_seconds, 3),
+                    "images_per_second": round(self.rate, 3),
+                    "workers": self.workers,
+                    "context": self.context,
+                    "worker_seconds": {name: round(value, 3) for name, value in vars(self.timings).items()},
+                },
+                "settings": self.settings,
+            },
+            indent=1,
+            default=str,
+        )
+
+
+def finished_shards(store: Store, output_format: str) -> set[int]:
+    """The shards that have their part."""
+    part = PARTS[output_format]
+    return {shard for name in store.keys(part.prefix) if (shard := part.shard(name)) is not None}
+
+
+def count_parts(store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None) -> Counts:
+    """What the parts of these shards hold. Raises MxsparkError naming the part that has other than its planned number of rows."""
+
+    def counted(shard: int) -> Counts:
+        counts = predictions.read_counts(store, shard, output_format, true_label)
+        if counts.rows != plan.size(shard):
+            name = PARTS[output_format].name(shard)
+            raise MxsparkError(
+                f"{store.name}/{name} has {counts.rows} rows, but {plan.size(shard)} keys were planned for it",
+                "Remove it and run the same command again.",
+            )
+        return counts
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return sum(pool.map(counted, shards), Counts())

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Makes .venv with all that mxspark needs, pinned and hashed; does nothing when it is there already.
+# Usage: tools/setup.sh run|dev   run: what `make run` needs; dev: the tests' and linters' packages as well
+set -euo pipefail
+cd "$(dirname "$0")/.."
+set_of_packages=${1:?run or dev}
+
+fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
+
+find_python() {
+    local name
+    for name in ${PYTHON:-python3.11 python3.12 python3}; do
+        if command -v "$name" >/dev/null && "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    fail "no Python 3.11 or 3.12 found (MXNet 1.9.1 works with no newer one)." "Install one (Debian: apt-get install python3.11 python3.11-venv) or name it: make PYTHON=/path/to/python3.11 …"
+}
+
+check_platform() {
+    case "$(uname -s)-$(uname -m)" in
+    Linux-x86_64 | Linux-aarch64 | Darwin-x86_64) ;;
+    *)
+        fail "MXNet 1.9.1 has no package for $(uname -s) on $(uname -m); it has them for Linux (x86_64, aarch64) and macOS on Intel." \
+            "Run it in a Linux container, here with Docker:  docker run --rm -it -v \"\$PWD\":/mxspark -w /mxspark python:3.11-bookworm make run"
+        ;;
+    esac
+}
+
+check_libraries() {
+    .venv/bin/python - <<'PYTHON' || exit 1
+import ctypes, platform, sys
+needed = {"libgomp.so.1": "libgomp1"}
+if platform.machine() == "x86_64":
+    needed["libquadmath.so.0"] = "libquadmath0"
+missing = []
+for library, package in needed.items():
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        missing.append(package)
+if missing and sys.platform == "linux":
+    names = " ".join(missing)
+    sys.exit(f"setup: MXNet needs system libraries that this machine lacks: {names}.\nsetup: Install them (Debian, Ubuntu: apt-get install {names}; Fedora: dnf install libgomp libquadmath) and try again.")
+PYTHON
+}
+
+has_java() { # 17 or newer, from JAVA_HOME or PATH
+    local java=java
+    [ -z "${JAVA_HOME:-}" ] || java=$JAVA_HOME/bin/java
+    local version
+    version=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1) || return 1
+    [ "${version:-0}" -ge 17 ]
+}
+
+install() { # STAMP LOCK...: once for these very locks
+    local stamp=.venv/.installed-$1 wanted
+    shift
+    wanted=$(cat pyproject.toml "$@" | cksum)
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+    echo "setup: installing $* into .venv (the first time takes some minutes)" >&2
+    local lock arguments=()
+    for lock in "$@"; do arguments+=(--requirement "$lock"); done
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation "${arguments[@]}"
+    echo "$wanted" >"$stamp"
+}
+
+check_platform
+if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+    python=$(find_python)
+    rm -rf .venv
+    "$python" -m venv .venv || fail "$python can't make a virtual environment." "Install its venv module (Debian: apt-get install python3.11-venv) and try again."
+fi
+install build requirements/build.txt
+case $set_of_packages in
+run) [ -e .venv/.installed-dev ] || install run requirements/run.txt ;;
+dev) install dev requirements/dev.txt ;;
+*) fail "run or dev, not '$set_of_packages'" ;;
+esac
+has_java || install java requirements/java.txt
+check_libraries
+if [ ! -x .venv/bin/mxspark ] || [ pyproject.toml -nt .venv/bin/mxspark ]; then
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    touch .venv/bin/mxspark
+fi
