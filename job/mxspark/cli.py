@@ -7,15 +7,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mxspark import __version__, bundle, console, document, driver, network, settings, storage
+from mxspark import __version__, article, bundle, console, document, driver, network, settings, storage
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError, one_line
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import EffectiveSettings, ModelSettings, Settings, StorageSettings
@@ -47,11 +47,31 @@ class Terminated(BaseException):
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every error becomes a message and an exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
+    given = sys.argv[1:] if arguments is None else arguments
+    _exit_with(lambda: app(args=given, standalone_mode=False), "--debug" in given)
+
+
+def main_submitted(arguments: list[str]) -> None:
+    """The command line of infer_main.py: the article's, or that of `mxspark run`."""
+    if article.is_article(arguments):
+        _exit_with(lambda: _run_article(arguments), "--debug" in arguments)
+    main(["run", *arguments])
+
+
+def _run_article(arguments: list[str]) -> None:
+    job = article.parse(arguments, dict(os.environ))
+    if job.credentials is not None:
+        console.show_warning(
+            "--secret_key on a command line can be read by others: in process lists, shell histories and Spark's pages. "
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role."
+        )
+    run_job(job.effective.settings, job.access, "--debug" in arguments)
+
+
+def _exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = command()
     except MxsparkError as error:
         code = _report(error, debug)
     except (KeyboardInterrupt, typer.Abort):
@@ -66,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             mend = "This is a mistake in mxspark" + ("." if debug else "; --debug shows where.")
             code = _report(MxsparkError(f"{type(error).__name__}: {one_line(error)}", mend), debug)
-    sys.exit(code or 0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _report(error: MxsparkError, debug: bool) -> int:
@@ -247,7 +267,7 @@ def inspect_model(
     model: ModelArgument,
     endpoint_url: EndpointFlag = None,
     context: ContextFlag = None,
-    debug: DebugFlag = False,
+    _debug: DebugFlag = False,
 ) -> None:
     """Say what a model is: inputs, outputs, operators, parameters, preprocessing, digests; and whether its files fit each other."""
     access = Access(StorageSettings(endpoint_url=endpoint_url))
@@ -261,7 +281,7 @@ def inspect_model(
     sections.append(("preprocessing", ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())))
     sections += [(role, f"{location}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
     if context is not None:
-        sections.append(("context", str(network.resolve_context(context.value))))  # type: ignore[attr-defined]
+        sections.append(("context", str(network.resolve_context(context.value))))
     console.show_model(sections)
 
 
@@ -282,7 +302,7 @@ def pack_model(
         ),
     ] = None,
     endpoint_url: EndpointFlag = None,
-    debug: DebugFlag = False,
+    _debug: DebugFlag = False,
 ) -> None:
     """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
     access = Access(StorageSettings(endpoint_url=endpoint_url))

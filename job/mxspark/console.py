@@ -91,8 +91,8 @@ def show_result(result: Result) -> None:
         _out.print(f"Where the time went, per worker: {_shares(result)}")
     if counts.labelled:
         _out.print(
-            f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), {counts.correct_top_k / counts.labelled:.4f} (among those predicted), "
-            f"of {counts.labelled:,} images with a known label"
+            f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), "
+            f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), of {counts.labelled:,} images with a known label"
         )
     _out.print(f"Predictions: {escape(result.table)}")
 

@@ -203,7 +203,7 @@ def check_model(model: Bundle, settings: Settings) -> str:
     asked = settings.context if local else "cpu"
     with tempfile.TemporaryFile() as errors:
         try:
-            process = subprocess.run(  # noqa: S603
+            process = subprocess.run(
                 [sys.executable, "-m", "mxspark.network"],
                 input=pickle.dumps((model, asked)),
                 stdout=subprocess.PIPE,

@@ -42,7 +42,7 @@ def _packaged() -> str | None:
 def _version(java: str) -> int:
     """The feature version of a Java program, 0 where it doesn't work."""
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr  # noqa: S603
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
     except (OSError, subprocess.SubprocessError):
         return 0
     match = re.search(r'version "(?:1\.)?(\d+)', answer)

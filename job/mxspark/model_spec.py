@@ -64,7 +64,8 @@ class ModelOutput(Document):
     name: str | None = Field(None, description="Which output to take, where the graph has several (model inspect lists them).")
     softmax: Literal["auto", "add", "none"] = Field(
         "auto",
-        description="add: the outputs are logits, a softmax is added; none: they are probabilities; auto: added where the graph ends without.",
+        description="add: the outputs are logits, a softmax is added; none: they are probabilities; "
+        "auto: added where the graph ends without.",
     )
 
 

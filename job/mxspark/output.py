@@ -10,7 +10,7 @@ from mxspark import plan, predictions
 from mxspark.errors import UsageError
 from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
-from mxspark.storage import Access, MissingError, Store, StorageError, join, open_store, parent
+from mxspark.storage import Access, MissingError, StorageError, Store, join, open_store, parent
 
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"

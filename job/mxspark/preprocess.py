@@ -101,9 +101,9 @@ def _resized(image: Image.Image, height: int, width: int, steps: Preprocessing) 
     resampling = Image.Resampling[steps.filter.upper()]
     if steps.resize == "squash" or steps.shorter_side is None:
         return image.resize((width, height), resampling)
-    # As torchvision's Resize and CenterCrop do: the longer side is cut to a whole number, the centre rounded half to even.
+    # The longer side to the nearest pixel (torchvision cuts it, which distorts a little more), the centre as torchvision rounds it.
     shorter, longer = sorted(image.size)
-    length = int(steps.shorter_side * longer / shorter)
+    length = round(steps.shorter_side * longer / shorter)
     size = (steps.shorter_side, length) if image.width <= image.height else (length, steps.shorter_side)
     left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
     # Only the pixels that are kept are computed: a panorama of 10,000 x 100 would blow up to 25,600 x 256.

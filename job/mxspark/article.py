@@ -1,0 +1,89 @@
+"""The command line of the article that this system comes from, as settings: its jobs run here as they stand."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mxspark.errors import UsageError
+from mxspark.output import SUCCESS
+from mxspark.settings import EffectiveSettings, effective, environment_layer, flag_layer
+from mxspark.storage import Access, Credentials, MissingError, open_store
+
+ARTICLE_FLAGS = ("--bucket", "--sym_url", "--param_url", "--label_url", "--output_s3_bucket", "--output_s3_key")
+
+
+@dataclass(frozen=True)
+class ArticleJob:
+    """The settings that an article's command line means, and the access keys that it brought."""
+
+    effective: EffectiveSettings
+    credentials: Credentials | None = field(repr=False)
+
+    @property
+    def access(self) -> Access:
+        return Access(self.effective.settings.storage, self.credentials)
+
+
+def is_article(arguments: Sequence[str]) -> bool:
+    """Whether a command line is in the article's style."""
+    return any(argument.partition("=")[0] in ARTICLE_FLAGS for argument in arguments)
+
+
+def parse(arguments: Sequence[str], environ: dict[str, str]) -> ArticleJob:
+    """The job that the article's command line describes. Raises UsageError.
+
+    The predictions' text goes to the article's place, s3://output_s3_bucket/output_s3_key; the plan and the shards' parts, which
+    make the run resumable, beside it under the same name with `.mxspark`.
+    """
+    given = _parser().parse_args(list(arguments))
+    if bool(given.access_key) != bool(given.secret_key):
+        raise UsageError("--access_key and --secret_key go together, only one is given", "Give both or none.")
+    text_object = f"s3://{given.output_s3_bucket}/{given.output_s3_key}"
+    flags = {
+        "input.path": f"s3://{given.bucket}/{given.prefix}",
+        "output.path": f"{text_object}.mxspark",
+        "output.format": "text",
+        "output.text_object": text_object,
+        "model.symbol": given.sym_url,
+        "model.params": given.param_url,
+        "model.labels": given.label_url,
+        "batch_size": given.batch,
+        "storage.endpoint_url": given.endpoint_url,
+    }
+    credentials = Credentials(given.access_key, given.secret_key) if given.access_key else None
+    job = ArticleJob(effective([environment_layer(environ), flag_layer(flags, given.set)]), credentials)
+    if _is_finished(job):
+        # The article's job knew no resuming: run again, it did everything again.
+        job = ArticleJob(effective([environment_layer(environ), flag_layer(flags | {"output.overwrite": True}, given.set)]), credentials)
+    return job
+
+
+def _is_finished(job: ArticleJob) -> bool:
+    try:
+        open_store(job.effective.settings.output.path, job.access).read(SUCCESS)
+    except MissingError:
+        return False
+    return True
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(message, "infer_main.py --help lists the article's arguments and mxspark's own.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="infer_main.py", description="The article's batch inference with MXNet and Spark.", allow_abbrev=False)
+    parser.add_argument("--bucket", required=True, help="S3 bucket of the images")
+    parser.add_argument("--prefix", default="", help="prefix of the images' keys")
+    parser.add_argument("--sym_url", required=True, help="the model's symbol file: http(s)://, s3:// or a path")
+    parser.add_argument("--param_url", required=True, help="the model's params file")
+    parser.add_argument("--label_url", required=True, help="the model's labels, one a line (synset.txt)")
+    parser.add_argument("--batch", type=int, default=None, help="images in one forward pass")
+    parser.add_argument("--output_s3_bucket", required=True, help="bucket of the predictions")
+    parser.add_argument("--output_s3_key", required=True, help="key of the predictions' text object")
+    parser.add_argument("--access_key", help="AWS access key; better in AWS_ACCESS_KEY_ID")
+    parser.add_argument("--secret_key", help="AWS secret key; better in AWS_SECRET_ACCESS_KEY")
+    parser.add_argument("--endpoint-url", help="an S3-compatible server")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any of mxspark's settings")
+    parser.add_argument("--debug", action="store_true", help="show stack traces and Spark's log")
+    return parser
