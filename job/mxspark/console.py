@@ -17,6 +17,7 @@ from mxspark.driver import Result
 from mxspark.errors import MxsparkError
 from mxspark.network import Inspection
 from mxspark.predictions import Row
+from mxspark.summary import Performance
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
@@ -83,12 +84,12 @@ def show_result(result: Result) -> None:
     failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != "ok")
     _out.print(_predictions(result.first_rows, counts.rows))
     _out.print(f"{counts.rows:,} images: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
-    if summary.images:
+    if run := summary.performance:
         _out.print(
-            f"{summary.rate:.1f} images/s: {summary.images:,} images in {_duration(summary.seconds)} "
-            f"on {summary.workers} workers, after {_duration(summary.startup_seconds)} of start-up"
+            f"{run.rate:.1f} images/s: {run.images:,} images in {_duration(run.seconds)} on {run.workers} workers, "
+            f"after {_duration(run.startup_seconds)} of start-up"
         )
-        _out.print(f"Where the time went, per worker: {_shares(result)}")
+        _out.print(f"Where the time went, per worker: {_shares(run)}")
     if counts.labelled:
         _out.print(
             f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), "
@@ -97,20 +98,17 @@ def show_result(result: Result) -> None:
     _out.print(f"Predictions: {escape(result.table)}")
 
 
-def _shares(result: Result) -> str:
-    timings, workers = result.summary.timings, result.summary.workers
+def _shares(run: Performance) -> str:
     parts = {
-        "network": timings.forward,
-        "waiting for images": timings.starved,
-        "loading the network": timings.setup,
-        "writing": timings.write,
+        "network": run.timings.forward,
+        "waiting for images": run.timings.starved,
+        "loading the network": run.timings.setup,
+        "writing": run.timings.write,
     }
-    other = max(0.0, result.summary.seconds * workers - sum(parts.values()))
-    shown = ", ".join(f"{name} {seconds / workers:.1f} s" for name, seconds in {**parts, "Spark and the rest": other}.items())
-    images = max(result.summary.images, 1)
-    return (
-        f"{shown} (meanwhile, per image: fetching {1000 * timings.fetch / images:.1f} ms, decoding {1000 * timings.decode / images:.1f} ms)"
-    )
+    parts["Spark and the rest"] = max(0.0, run.seconds * run.workers - sum(parts.values()))
+    shown = ", ".join(f"{name} {seconds / run.workers:.1f} s" for name, seconds in parts.items())
+    fetching, decoding = (1000 * seconds / max(run.images, 1) for seconds in (run.timings.fetch, run.timings.decode))
+    return f"{shown} (meanwhile, per image: fetching {fetching:.1f} ms, decoding {decoding:.1f} ms)"
 
 
 def _predictions(rows: Iterable[Row], total: int) -> Table:

@@ -1,24 +1,24 @@
 """A whole run: check, plan, predict, sum up. What stops it is raised as MxsparkError with the exit code that it means."""
 
+import hashlib
 import json
 import os
 import pickle
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mxspark import bundle, output, plan, predictions, summary
+from mxspark import __version__, bundle, output, plan, predictions, summary
 from mxspark.bundle import Bundle
-from mxspark.errors import MxsparkError, UsageError, one_line
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
@@ -28,7 +28,7 @@ from mxspark.settings import Settings
 from mxspark.source import Source
 from mxspark.spark import Application
 from mxspark.storage import Access, StorageError, Store, open_store
-from mxspark.summary import Summary
+from mxspark.summary import Performance, Summary
 from mxspark.worker import Job, ShardReport
 
 CHECK_SECONDS = 300  # limit on the check of the model, which only loads its graph and parameters
@@ -67,9 +67,9 @@ class _Run:
         frozen = self._resumed(model)
         if frozen is not None and not (shards := self._left(frozen)):
             self._progress.note("All shards were done by an earlier run.")
-            return self._finish(frozen, Counts(), Timings(), 0.0, 0, "none: nothing was left to do")
-        with ThreadPoolExecutor(2) as threads, closing(KeySpool()) as spool:
-            check = threads.submit(check_model, model, self._settings)
+            return self._finish(frozen, None)
+        with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool:
+            check = threads.submit(check_once, model, self._settings)
             if frozen is None:
                 self._progress.step(f"Listing {self._settings.input.path}")
                 keys = Source(self._settings.input, self._access).keys()
@@ -83,7 +83,9 @@ class _Run:
                 if frozen is None:
                     frozen = self._freeze(spool, spark.workers, model)
                     shards = list(range(frozen.shards))
-                return self._predict(frozen, shards, model, spark, context)
+                performance = self._predict(frozen, shards, model, spark, context)
+                threads.submit(spark.stop)  # takes a second, in which the parts are counted
+                return self._finish(frozen, performance)
 
     def _fetch_model(self) -> Bundle:
         try:
@@ -118,11 +120,11 @@ class _Run:
     @contextmanager
     def _spark(self, threads: ThreadPoolExecutor) -> Iterator["Future[Application]"]:
         """Spark, starting while the keys are listed; stopped whatever happens."""
-        starting = threads.submit(Application, self._settings, self._debug)
+        starting = threads.submit(Application, self._settings, cache_dir(self._settings), self._debug)
         try:
             yield starting
         finally:
-            if starting.cancel() or starting.exception() is None:
+            if starting.exception() is None:
                 starting.result().stop()
 
     def _list(self, spool: KeySpool, keys: Iterator[str]) -> None:
@@ -137,7 +139,7 @@ class _Run:
         output.clear(self._store)
         return plan.write(self._store, spool, size, self._identity(model))
 
-    def _predict(self, frozen: Plan, shards: list[int], model: Bundle, spark: Application, context: str) -> Result:
+    def _predict(self, frozen: Plan, shards: list[int], model: Bundle, spark: Application, context: str) -> Performance:
         settings = self._settings
         # A shard smaller than a batch would be padded to it; all are of the same size but the last.
         batch_size = min(settings.batch_size, frozen.shard_size)
@@ -156,11 +158,9 @@ class _Run:
         self._progress.note(f"Running on {context} with {spark.workers} workers, Spark {spark.version}")
         startup = first - self._started
         spark.run(job, shards, on_report)
-        return self._finish(frozen, counts, timings, startup, spark.workers, context, time.monotonic() - first)
+        return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, context)
 
-    def _finish(
-        self, frozen: Plan, done: Counts, timings: Timings, startup: float, workers: int, context: str, seconds: float = 0.0
-    ) -> Result:
+    def _finish(self, frozen: Plan, performance: Performance | None) -> Result:
         """Counts what is really there, and marks the run as whole."""
         settings = self._settings
         self._progress.step("Counting the parts")
@@ -171,7 +171,7 @@ class _Run:
                 "Run the same command again: it does what is missing.",
             )
         counts = summary.count_parts(self._store, frozen, range(frozen.shards), settings.output.format, settings.input.true_label)
-        result = Summary(frozen, counts, done.rows, seconds, startup, workers, timings, context, settings.model_dump(mode="json"))
+        result = Summary(frozen, counts, performance, settings.model_dump(mode="json"))
         if settings.output.format == "text":
             output.write_text(self._store, frozen, settings.output, self._access)
         self._store.write(SUMMARY, result.to_json().encode())
@@ -193,6 +193,19 @@ def cache_dir(settings: Settings) -> Path:
     return Path(settings.cache_dir) if settings.cache_dir else bundle.default_cache_dir()
 
 
+def check_once(model: Bundle, settings: Settings) -> str:
+    """`check_model`, or what it found before: a model that fitted does so again, and MXNet takes seconds to load."""
+    mark = cache_dir(settings) / "checked" / hashlib.sha256(f"{__version__} {model.digest}".encode()).hexdigest()
+    if settings.context == "cpu" and mark.exists():
+        return mark.read_text()
+    context = check_model(model, settings)
+    if settings.context == "cpu":
+        with suppress(OSError):  # only a convenience
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(context)
+    return context
+
+
 def check_model(model: Bundle, settings: Settings) -> str:
     """Checks, in a process of its own, that the model's files fit each other; returns the context that the network will run on.
 
@@ -200,27 +213,18 @@ def check_model(model: Bundle, settings: Settings) -> str:
     """
     local = settings.spark.master.startswith("local")
     # Elsewhere the executors have the GPUs, and each says for itself what it found.
-    asked = settings.context if local else "cpu"
-    with tempfile.TemporaryFile() as errors:
-        try:
-            process = subprocess.run(
-                [sys.executable, "-m", "mxspark.network"],
-                input=pickle.dumps((model, asked)),
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                timeout=CHECK_SECONDS,
-                env=_environment(),
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise UsageError(f"{settings.model.path}: loading the model took more than {CHECK_SECONDS} s", "Check its files.") from None
-        if process.returncode != 0:
-            errors.seek(0)
-            last = (errors.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise UsageError(
-                f"the model's files crash MXNet ({_ending(process.returncode)}: {one_line(Exception(last))})",
-                "They are damaged or not of MXNet 1.x; fetch them again.",
-            )
+    request = pickle.dumps((model, settings.context if local else "cpu"))
+    command = [sys.executable, "-m", "mxspark.network"]
+    try:
+        process = subprocess.run(command, input=request, capture_output=True, timeout=CHECK_SECONDS, env=_environment(), check=False)
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"loading the model took more than {CHECK_SECONDS} s", "Check its files.") from None
+    if process.returncode != 0:
+        said = process.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise UsageError(
+            f"the model's files crash MXNet ({_ending(process.returncode)}: {said[-1][:300]})",
+            "They are damaged or not of MXNet 1.x; fetch them again.",
+        )
     answer = json.loads(process.stdout.splitlines()[-1])
     if "problem" in answer:
         raise UsageError(answer["problem"], answer["mend"])

@@ -4,6 +4,7 @@ The only place that imports pyspark. Pixels never cross the border between Pytho
 gives back a small report.
 """
 
+import hashlib
 import os
 import re
 import signal
@@ -13,8 +14,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
+import pyspark
 from py4j.protocol import Py4JError
 from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, TaskContext
 from pyspark.java_gateway import launch_gateway
@@ -27,7 +30,7 @@ from mxspark.worker import Job, ShardReport, TaskError, run_shard
 # How often a shard is tried before the run gives up.
 TASK_FAILURES = 4
 # The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
-JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
+JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
 
 
 def configuration(settings: SparkSettings) -> dict[str, str]:
@@ -40,6 +43,8 @@ def configuration(settings: SparkSettings) -> dict[str, str]:
         "spark.task.maxFailures": str(TASK_FAILURES),
         "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
         "spark.python.worker.reuse": "true",
+        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it).
+        "spark.python.unix.domain.socket.enabled": "true",
         "spark.ui.showConsoleProgress": "false",
         "spark.dynamicAllocation.enabled": "false",
     }
@@ -77,8 +82,10 @@ def is_submitted() -> bool:
 class Application:
     """A running Spark application."""
 
-    def __init__(self, settings: Settings, debug: bool) -> None:
+    def __init__(self, settings: Settings, cache_dir: Path, debug: bool) -> None:
         """Starts Spark; takes seconds. Raises MxsparkError."""
+        self._stopped = False
+        self._archive: ClassArchive | None = None
         conf = SparkConf()
         for key, value in configuration(settings.spark).items():
             if not (is_submitted() and conf.contains(key)):
@@ -86,7 +93,7 @@ class Application:
         # What Java and the workers print is for the day that something goes wrong.
         with tempfile.TemporaryFile() as log:
             try:
-                gateway = None if is_submitted() else _launch(conf, None if debug else log)
+                gateway = None if is_submitted() else self._launch(conf, cache_dir, None if debug else log)
                 self._context = SparkContext(conf=conf, gateway=gateway)
             except MxsparkError:
                 raise
@@ -96,6 +103,19 @@ class Application:
                 raise MxsparkError(
                     f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all."
                 ) from error
+
+    def _launch(self, conf: SparkConf, cache_dir: Path, log: IO[bytes] | None) -> Any:
+        """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
+        if home := java.java_home():
+            os.environ["JAVA_HOME"] = home
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        if (conf.get("spark.master") or "").startswith("local"):
+            self._archive = ClassArchive(cache_dir / "java", f"{home} {pyspark.__version__} {pyspark.__file__}")
+            options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
+            conf.set("spark.driver.extraJavaOptions", options.strip())
+        return launch_gateway(  # type: ignore[no-untyped-call]
+            conf, {"stderr": log, "start_new_session": True}
+        )
 
     @property
     def workers(self) -> int:
@@ -125,6 +145,9 @@ class Application:
 
     def stop(self) -> None:
         """Ends Spark; returns when its Java and Python processes are gone, whatever Ctrl-C arrives meanwhile."""
+        if self._stopped:
+            return
+        self._stopped = True
         gateway = SparkContext._gateway
         restore = _ignore_interrupts()
         try:
@@ -132,18 +155,37 @@ class Application:
                 self._context.stop()
             if gateway is not None and not is_submitted():
                 _end_java(gateway)
+            if self._archive is not None:
+                self._archive.keep()
         finally:
             restore()
 
 
-def _launch(conf: SparkConf, log: IO[bytes] | None) -> Any:
-    """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
-    if home := java.java_home():
-        os.environ["JAVA_HOME"] = home
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return launch_gateway(  # type: ignore[no-untyped-call]
-        conf, {"stderr": log, "start_new_session": True}
-    )
+class ClassArchive:
+    """Java's classes as they lie in memory (AppCDS), kept from the first run on: Spark starts a second sooner with it.
+
+    An archive fits one Java and one class path; where it doesn't fit, Java goes on without.
+    """
+
+    def __init__(self, folder: Path, fits: str) -> None:
+        self._file = folder / f"{hashlib.sha256(fits.encode()).hexdigest()[:16]}.jsa"
+        self._new = self._file.with_suffix(f".{os.getpid()}.new")
+
+    @property
+    def options(self) -> str:
+        """What Java is started with: the archive, or where there is none yet the wish for one."""
+        if self._file.exists():
+            return f"-XX:SharedArchiveFile={self._file} -Xshare:auto"
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return ""
+        return f"-XX:ArchiveClassesAtExit={self._new}" if " " not in str(self._new) else ""
+
+    def keep(self) -> None:
+        """To be called when Java has ended: takes over the archive that it wrote."""
+        with suppress(OSError):
+            self._new.replace(self._file)
 
 
 def _last_error(text: str) -> str | None:

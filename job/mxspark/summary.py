@@ -1,6 +1,7 @@
 """What a finished run amounts to, counted from the parts that are really there."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,23 +19,41 @@ READERS = 16  # parts whose counts are read at a time
 
 
 @dataclass(frozen=True)
-class Summary:
-    """The whole table, and what this run did of it."""
+class Performance:
+    """How this run went; it did fewer images than the table has where it resumed another."""
 
-    plan: Plan
-    counts: Counts  # of the whole table
-    images: int  # that this run predicted; fewer than the table has where it resumed
+    images: int
     seconds: float  # from the first image to the last
     startup_seconds: float  # before that
     workers: int
-    timings: Timings  # of this run, summed over workers
+    timings: Timings  # summed over workers
     context: str
-    settings: Mapping[str, Any]
 
     @property
     def rate(self) -> float:
-        """Images a second, of this run."""
+        """Images a second."""
         return self.images / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "images": self.images,
+            "seconds": round(self.seconds, 3),
+            "startup_seconds": round(self.startup_seconds, 3),
+            "images_per_second": round(self.rate, 3),
+            "workers": self.workers,
+            "context": self.context,
+            "worker_seconds": {name: round(value, 3) for name, value in vars(self.timings).items()},
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The whole table, and what this run did of it: None where nothing was left to do."""
+
+    plan: Plan
+    counts: Counts
+    performance: Performance | None
+    settings: Mapping[str, Any]
 
     @property
     def failed_fraction(self) -> float:
@@ -42,31 +61,29 @@ class Summary:
 
     def to_json(self) -> str:
         counts = self.counts
-        return json.dumps(
-            {
-                "mxspark": __version__,
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "plan": {key: value for key, value in asdict(self.plan).items() if key != "identity"},
-                "rows": counts.rows,
-                "ok": counts.ok,
-                "failed": counts.failed,
-                **counts.to_json(),
-                "accuracy": counts.correct / counts.labelled if counts.labelled else None,
-                "accuracy_top_k": counts.correct_top_k / counts.labelled if counts.labelled else None,
-                "this_run": {
-                    "images": self.images,
-                    "seconds": round(self.seconds, 3),
-                    "startup_seconds": round(self.startup_seconds, 3),
-                    "images_per_second": round(self.rate, 3),
-                    "workers": self.workers,
-                    "context": self.context,
-                    "worker_seconds": {name: round(value, 3) for name, value in vars(self.timings).items()},
-                },
-                "settings": self.settings,
-            },
-            indent=1,
-            default=str,
-        )
+        content = {
+            "mxspark": __version__,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "plan": {key: value for key, value in asdict(self.plan).items() if key != "identity"},
+            "rows": counts.rows,
+            "ok": counts.ok,
+            "failed": counts.failed,
+            **counts.to_json(),
+            "accuracy": counts.correct / counts.labelled if counts.labelled else None,
+            "accuracy_top_k": counts.correct_top_k / counts.labelled if counts.labelled else None,
+            "this_run": self.performance.to_json() if self.performance else None,
+            "settings": _without_secrets(self.settings),
+        }
+        return json.dumps(content, indent=1)
+
+
+def _without_secrets(value: Any) -> Any:
+    """Addresses without the user, password and query that they may carry (presigned ones are as good as a key)."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(inner) for key, inner in value.items()}
+    if isinstance(value, str) and "://" in value:
+        return re.sub(r"(?<=://)[^/@]*@", "", value.partition("?")[0])
+    return value
 
 
 def finished_shards(store: Store, output_format: str) -> set[int]:
