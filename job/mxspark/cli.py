@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ import typer
 from mxspark import __version__, article, bundle, console, document, driver, network, settings, storage
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError, one_line
 from mxspark.model_spec import ModelSpec
-from mxspark.settings import EffectiveSettings, ModelSettings, Settings, StorageSettings
+from mxspark.settings import ModelSettings, Settings, StorageSettings
 from mxspark.storage import Access
 
 EXIT_CODES = (
@@ -178,7 +178,7 @@ def run(
     The same command again goes on where an interrupted run stopped.
     """
     flags = _flags(locals())
-    chosen = effective(settings_file, flags, assignments).settings
+    chosen = settings.effective(_layers(settings_file, flags, assignments)).settings
     run_job(chosen, Access(chosen.storage), debug)
 
 
@@ -205,7 +205,16 @@ def show_settings(
     if schema:
         console.show(json.dumps(document.json_schema(Settings), indent=2))
         return
-    console.show_settings(effective(settings_file, _flags(locals()), assignments).rows())
+    given = _layers(settings_file, _flags(locals()), assignments)
+    console.show_settings(settings.effective([_needed(given), *given]).rows())
+
+
+def _needed(layers: Sequence[settings.Layer]) -> settings.Layer:
+    """Stands for what `run` can't do without, so that what is known already can be looked at."""
+    given = {path[:depth] for layer in layers for path in layer.values for depth in (1, 2)}
+    missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
+    missing += [("model", "path")] if ("model",) not in given else []
+    return settings.Layer("not given", dict.fromkeys(missing, "(needed)"))
 
 
 # The flags of `run` and `settings`, and what they set.
@@ -231,8 +240,8 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, StrEnum) else value for key, value in flags.items()}
 
 
-def effective(settings_file: str | None, flags: Mapping[str, Any], assignments: list[str]) -> EffectiveSettings:
-    """The settings of a file, this process's environment, and flags."""
+def _layers(settings_file: str | None, flags: Mapping[str, Any], assignments: list[str]) -> list[settings.Layer]:
+    """A file, this process's environment, and flags, in order of increasing precedence."""
     layers = []
     if settings_file is not None:
         access = Access(StorageSettings(endpoint_url=flags.get("storage.endpoint_url")))
@@ -245,7 +254,7 @@ def effective(settings_file: str | None, flags: Mapping[str, Any], assignments: 
         layers.append(settings.file_layer(document.read_yaml(text, settings_file), settings_file))
     layers.append(settings.environment_layer(os.environ))
     layers.append(settings.flag_layer(flags, assignments))
-    return settings.effective(layers)
+    return layers
 
 
 def run_job(chosen: Settings, access: Access, debug: bool) -> None:

@@ -3,25 +3,29 @@
 The only place that imports rich. Progress and errors go to standard error, results to standard output.
 """
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from mxspark.driver import Result
 from mxspark.errors import MxsparkError
 from mxspark.network import Inspection
-from mxspark.predictions import Row
+from mxspark.predictions import Prediction, Row
 from mxspark.summary import Performance
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
-_out = Console(soft_wrap=True, highlight=False)
+WIDTH = 120  # of tables where there is no terminal to ask
+
+_out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 _err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -113,23 +117,22 @@ def _shares(run: Performance) -> str:
 
 def _predictions(rows: Iterable[Row], total: int) -> Table:
     rows = list(rows)
-    table = Table(title=f"The first {len(rows)} of {total:,} images" if len(rows) < total else None, title_justify="left")
-    table.add_column("key", overflow="fold")
-    table.add_column("prediction", overflow="fold")
-    table.add_column("probability", justify="right")
-    table.add_column("next", overflow="fold", style="dim")
+    title = f"The first {len(rows)} of {total:,} images" if len(rows) < total else None
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("key", "prediction", "next", "third"):
+        table.add_column(heading, overflow="ellipsis", no_wrap=True, style="dim" if heading in ("next", "third") else "")
     for row in rows:
         if row.predictions is None:
-            table.add_row(escape(row.key), escape(f"{row.status}: {row.error}"), "", "", style="red")
+            table.add_row(escape(row.key), escape(f"{row.status}: {row.error}"), style="red")
         else:
-            best, *others = row.predictions
-            following = ", ".join(f"{_name(p.index, p.label)} {p.probability:.2f}" for p in others[:2])
-            table.add_row(escape(row.key), escape(_name(best.index, best.label)), f"{best.probability:.2f}", escape(following))
+            table.add_row(escape(row.key), *(escape(_short(prediction)) for prediction in row.predictions[:3]))
     return table
 
 
-def _name(index: int, label: str | None) -> str:
-    return f"class {index}" if label is None else label
+def _short(prediction: Prediction) -> str:
+    """`0.78 n07920052 espresso`: of a label with synonyms the first."""
+    name = f"class {prediction.index}" if prediction.label is None else prediction.label.partition(",")[0]
+    return f"{prediction.probability:.2f} {name}"
 
 
 def _duration(seconds: float) -> str:
@@ -142,7 +145,7 @@ def _duration(seconds: float) -> str:
 
 def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
-    table = Table("setting", "value", "from")
+    table = Table("setting", Column("value", overflow="fold"), "from", box=box.SIMPLE_HEAD)
     for key, value, origin in rows:
         shown = "" if value is None else ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
         table.add_row(escape(key), escape(shown), escape(origin), style="dim" if origin == "default" else "")
@@ -151,7 +154,7 @@ def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
 
 def show_model(sections: Sequence[tuple[str, str]]) -> None:
     """What a model is: names and values."""
-    table = Table(show_header=False)
+    table = Table(show_header=False, box=box.SIMPLE_HEAD)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in sections:

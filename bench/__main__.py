@@ -1,0 +1,16 @@
+"""`make bench`: everything; `python -m bench overlap|startup|planning` one of them."""
+
+import sys
+
+from bench import overlap, planning, startup
+
+BENCHMARKS = {"overlap": overlap.main, "startup": startup.main, "planning": planning.main}
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    for name in names:
+        print(f"\n{name}: {sys.modules[f'bench.{name}'].__doc__}", flush=True)
+        BENCHMARKS[name]()

@@ -1,0 +1,53 @@
+"""Runs a command and measures it with all its descendants: wall clock, processor time, peak memory."""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+SAMPLE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run. Memory is what a process has for itself (USS): pages shared by forked workers count in none [bytes]."""
+
+    wall: float  # seconds
+    cpu: float  # seconds of all processes together, to the last sample before each ended
+    driver_peak: int
+    worker_peak: int  # of the largest Python worker
+    output: str
+
+
+def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
+    """Runs the command to its end; raises RuntimeError with its output where it fails."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        driver = psutil.Process(process.pid)
+        cpu: dict[int, float] = {}
+        driver_peak = worker_peak = 0
+        while process.poll() is None:
+            for one in _tree(driver):
+                try:
+                    times = one.cpu_times()
+                    cpu[one.pid] = times.user + times.system
+                    if one.pid == driver.pid:
+                        driver_peak = max(driver_peak, one.memory_full_info().uss)
+                    elif "pyspark.daemon" in one.cmdline():
+                        worker_peak = max(worker_peak, one.memory_full_info().uss)
+                except psutil.Error:
+                    continue
+            time.sleep(SAMPLE_SECONDS)
+        output = process.stdout.read() if process.stdout else ""
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+    return Measured(time.perf_counter() - start, sum(cpu.values()), driver_peak, worker_peak, output)
+
+
+def _tree(root: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []
