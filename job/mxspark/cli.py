@@ -214,7 +214,7 @@ def _needed(layers: Sequence[settings.Layer]) -> settings.Layer:
     given = {path[:depth] for layer in layers for path in layer.values for depth in (1, 2)}
     missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
     missing += [("model", "path")] if ("model",) not in given else []
-    return settings.Layer("not given", dict.fromkeys(missing, "(needed)"))
+    return settings.Layer("not given", {path: f"(needed: --{path[0]})" for path in missing})
 
 
 # The flags of `run` and `settings`, and what they set.
