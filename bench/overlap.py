@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import boto3
 from examples.s3 import Server, serve
 
 from bench import material
@@ -74,8 +73,7 @@ def job(server: Server, endpoint: str, images: str, count: int) -> Measured:
 
 
 def upload(server: Server, prefix: str, images: Iterable[tuple[str, bytes]]) -> None:
-    keys = {"aws_access_key_id": server.access_key, "aws_secret_access_key": server.secret_key}
-    client = boto3.client("s3", endpoint_url=server.endpoint_url, region_name="us-east-1", **keys)
+    client = server.client()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda image: client.put_object(Bucket="bench", Key=f"{prefix}/{image[0]}", Body=image[1]), images))
 

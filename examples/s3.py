@@ -12,14 +12,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 HERE = Path(__file__).resolve().parent
+REGION = "us-east-1"
 START_SECONDS = 60
 STOP_SECONDS = 20  # SeaweedFS takes up to 12
 
@@ -44,8 +48,13 @@ class Server:
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            "AWS_REGION": "us-east-1",
+            "AWS_REGION": REGION,
         }
+
+    def client(self, config: Config | None = None) -> Any:
+        """A boto3 client of the server."""
+        keys = {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key}
+        return boto3.client("s3", endpoint_url=self.endpoint_url, region_name=REGION, config=config, **keys)
 
 
 @contextmanager
@@ -91,20 +100,20 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", server: Server, buckets: Sequence[str]) -> None:
-    """Ready is when the last bucket is there: an unsigned request for it is then refused (403) instead of not found (404)."""
+    """Ready is when all buckets are there, which SeaweedFS makes some time after it answers."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    client = server.client(Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1}))
+    waiting = list(buckets)
+    while waiting and time.monotonic() < deadline:
         if process.poll() is not None:
             raise ServerError(f"the S3 server ended with exit code {process.returncode}; is its port taken?")
         try:
-            urllib.request.urlopen(f"{server.endpoint_url}/{buckets[-1]}", timeout=2)
-        except urllib.error.HTTPError as error:
-            if error.code == 403:
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise ServerError(f"the S3 server did not answer within {START_SECONDS} s")
+            client.head_bucket(Bucket=waiting[0])
+            del waiting[0]
+        except (BotoCoreError, ClientError):
+            time.sleep(0.1)
+    if waiting:
+        raise ServerError(f"the S3 server did not have the bucket {waiting[0]} within {START_SECONDS} s")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
@@ -118,15 +127,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 def upload(server: Server, folder: Path, bucket: str, prefix: str) -> int:
     """Uploads the files of a folder; returns how many."""
-    import boto3
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint_url,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name="us-east-1",
-    )
+    client = server.client()
     files = sorted(path for path in folder.iterdir() if path.is_file())
     for path in files:
         client.upload_file(str(path), bucket, f"{prefix}/{path.name}")

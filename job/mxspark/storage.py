@@ -306,9 +306,12 @@ class S3Store:
             parameters["ContinuationToken"] = token
         with _s3_errors(self.name):
             url = self._client.generate_presigned_url("list_objects_v2", Params=parameters)
-        response = _http_get(self.name, url, self.access.settings)
-        with response:
+        response = _http_get(self._pages, self.name, url)
+        try:
             page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
+        except ElementTree.ParseError:
+            cause = f"the server answered {response.status} {response.reason}, and not as S3 does"
+            raise StorageError(f"{self.name}: {cause}", "Check --endpoint-url.") from None
         if response.status != 200:
             _raise_s3(self.name, page.findtext("Code") or str(response.status), page.findtext("Message") or "")
         return page
@@ -389,6 +392,10 @@ class S3Store:
                     retries={"total_max_attempts": settings.retries + 1, "mode": "standard"},
                 ),
             )
+
+    @cached_property
+    def _pages(self) -> urllib3.PoolManager:
+        return _http_pool(self.access.settings)
 
     @property
     def _endpoint(self) -> str | None:
@@ -487,7 +494,10 @@ def _obstore_errors(name: str) -> Iterator[None]:
     except ObstoreError as error:
         if isinstance(error, (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)):
             raise DeniedError(f"{name}: access denied", "Give these credentials the right to read it.") from None
-        raise StorageError(f"{name}: {_gist(str(error))}") from error
+        text = str(error)
+        if said := re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL):
+            _raise_s3(name, said[1], said[2] or "")
+        raise StorageError(f"{name}: {_gist(text)}") from error
 
 
 def _gist(text: str) -> str:
@@ -505,9 +515,9 @@ def _http_pool(settings: StorageSettings) -> urllib3.PoolManager:
     )
 
 
-def _http_get(name: str, url: str, settings: StorageSettings, *, preload: bool = True) -> Any:
+def _http_get(pool: urllib3.PoolManager, name: str, url: str, *, preload: bool = True) -> urllib3.BaseHTTPResponse:
     try:
-        return _http_pool(settings).request("GET", url, preload_content=preload)
+        return pool.request("GET", url, preload_content=preload)
     except urllib3.exceptions.HTTPError as error:
         cause = getattr(error, "reason", None) or error
         raise StorageError(f"{name}: {_gist(one_line(cause))}", "Check the address and the network.") from error
@@ -515,7 +525,7 @@ def _http_get(name: str, url: str, settings: StorageSettings, *, preload: bool =
 
 def _download_http(url: str, settings: StorageSettings, target: BinaryIO) -> None:
     name = url.partition("?")[0]  # the query of a presigned address is a secret
-    with _http_get(name, url, settings, preload=False) as response:
+    with _http_pool(settings) as pool, _http_get(pool, name, url, preload=False) as response:
         if response.status != 200:
             kind: Callable[..., StorageError] = MissingError if response.status in (404, 410) else StorageError
             raise kind(f"{name}: the server answered {response.status} {response.reason}", "Check the address.")
