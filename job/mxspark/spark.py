@@ -106,15 +106,15 @@ class Application:
 
     def _launch(self, conf: SparkConf, cache_dir: Path, log: IO[bytes] | None) -> Any:
         """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
-        if home := java.java_home():
-            os.environ["JAVA_HOME"] = home
+        home = java.java_home(cache_dir)
+        os.environ["JAVA_HOME"] = str(home)
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         if (conf.get("spark.master") or "").startswith("local"):
             self._archive = ClassArchive(cache_dir / "java", f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
             conf.set("spark.driver.extraJavaOptions", options.strip())
         return launch_gateway(  # type: ignore[no-untyped-call]
-            conf, {"stderr": log, "start_new_session": True}
+            conf, {"stdout": log, "stderr": log, "start_new_session": True}
         )
 
     @property

@@ -294,8 +294,10 @@ class S3Store:
         token: str | None = None
         while True:
             page = self._list_page(self.root + prefix, token)
+            # Asked for, so that XML can hold every key; but not every server does it.
+            decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
             for content in page.iterfind("{*}Contents"):
-                yield unquote_plus(content.findtext("{*}Key") or "")[len(self.root) :]
+                yield decode(content.findtext("{*}Key") or "")[len(self.root) :]
             token = page.findtext("{*}NextContinuationToken")
             if token is None:
                 return
