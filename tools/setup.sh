@@ -66,6 +66,16 @@ install() { # STAMP LOCK...: once for these very locks
     echo "$wanted" >"$stamp"
 }
 
+install_spark35() { # the Spark of EMR on EKS, beside .venv: for the tests that run the main path on it
+    local lock=requirements/spark35.txt stamp=.spark35/.installed wanted
+    wanted=$(cksum <"$lock")
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+    echo "setup: installing $lock into .spark35 (the first time takes some minutes)" >&2
+    rm -rf .spark35
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --target .spark35 --no-deps --require-hashes --no-build-isolation --requirement "$lock"
+    echo "$wanted" >"$stamp"
+}
+
 check_platform
 if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
     python=$(find_python)
@@ -75,7 +85,10 @@ fi
 install build requirements/build.txt
 case $set_of_packages in
 run) [ -e .venv/.installed-dev ] || install run requirements/run.txt ;;
-dev) install dev requirements/dev.txt ;;
+dev)
+    install dev requirements/dev.txt
+    install_spark35
+    ;;
 *) fail "run or dev, not '$set_of_packages'" ;;
 esac
 if ! has_java; then

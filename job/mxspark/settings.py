@@ -222,7 +222,7 @@ class Settings(Document):
         return self
 
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -230,10 +230,10 @@ class Layer:
     """The values that one source gives: paths such as ('spark', 'executors') to values; `name` says which source."""
 
     name: str
-    values: Mapping[Path, Any]
-    names: Mapping[Path, str] | None = None
+    values: Mapping[KeyPath, Any]
+    names: Mapping[KeyPath, str] | None = None
 
-    def origin(self, path: Path) -> str:
+    def origin(self, path: KeyPath) -> str:
         return (self.names or {}).get(path, self.name)
 
 
@@ -267,7 +267,7 @@ def effective(layers: Sequence[Layer]) -> EffectiveSettings:
     return EffectiveSettings(settings, origins)
 
 
-def _plant(tree: dict[str, Any], path: Path, value: Any) -> None:
+def _plant(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
     for key in path[:-1]:
         below = tree.setdefault(key, {})
         if not isinstance(below, dict):
@@ -281,7 +281,7 @@ def file_layer(data: Mapping[str, Any], source: str) -> Layer:
     return Layer(source, dict(_flatten(Settings, data, ())))
 
 
-def _flatten(kind: type[Document] | None, data: Mapping[str, Any], prefix: Path) -> Iterator[tuple[Path, Any]]:
+def _flatten(kind: type[Document] | None, data: Mapping[str, Any], prefix: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
     for key, value in data.items():
         section = kind.section(key) if kind else None
         if isinstance(value, Mapping) and section:
@@ -294,8 +294,8 @@ def _flatten(kind: type[Document] | None, data: Mapping[str, Any], prefix: Path)
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:
     """The layer of the MXSPARK_… variables: MXSPARK_TOP_K, MXSPARK_SPARK__EXECUTOR_MEMORY."""
-    values: dict[Path, Any] = {}
-    names: dict[Path, str] = {}
+    values: dict[KeyPath, Any] = {}
+    names: dict[KeyPath, str] = {}
     for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX):
             path = _path(".".join(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")))
@@ -306,8 +306,8 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
 
 def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str]) -> Layer:
     """The layer of the command line: `flags` maps dotted keys to values (None: not given), `assignments` are --set's KEY=VALUE."""
-    values: dict[Path, Any] = {_path(key): value for key, value in flags.items() if value is not None}
-    names: dict[Path, str] = dict.fromkeys(values, "flag")
+    values: dict[KeyPath, Any] = {_path(key): value for key, value in flags.items() if value is not None}
+    names: dict[KeyPath, str] = dict.fromkeys(values, "flag")
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -318,7 +318,7 @@ def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str]) -> Layer:
     return Layer("flag", values, names)
 
 
-def _path(dotted: str) -> Path:
+def _path(dotted: str) -> KeyPath:
     """`spark.conf.spark.ui.enabled` is the key `spark.ui.enabled` in the mapping spark.conf."""
     keys = dotted.split(".")
     kind: type[Document] | None = Settings
@@ -329,11 +329,11 @@ def _path(dotted: str) -> Path:
     return tuple(keys)
 
 
-def _value(path: Path, text: str, source: str) -> Any:
+def _value(path: KeyPath, text: str, source: str) -> Any:
     return text if _is_text(path) and text != "null" else parse_scalar(text, source)
 
 
-def _is_text(path: Path) -> bool:
+def _is_text(path: KeyPath) -> bool:
     """Whether a text is what belongs at `path`: then `2024-01-01` and `007` stay as they are written."""
     kind: type[Document] | None = Settings
     for key in path:
