@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from mxspark.driver import Result
 from mxspark.errors import MxsparkError
@@ -59,7 +60,7 @@ class ConsoleProgress:
         self._plain(what)
 
     def note(self, what: str) -> None:
-        _err.print(escape(what))
+        _err.print(Text(what))
 
     def planned(self, keys: int, done: int) -> None:
         self._keys, self._done_before, self._first = keys, done, time.monotonic()
@@ -78,7 +79,7 @@ class ConsoleProgress:
 
     def _plain(self, text: str) -> None:
         if not _err.is_terminal:
-            _err.print(escape(text))
+            _err.print(Text(text))
             self._last_line = time.monotonic()
 
 
@@ -183,14 +184,14 @@ def show(text: str) -> None:
 
 def show_warning(text: str) -> None:
     """Something that is not wrong but should be known."""
-    _err.print(f"[yellow]Warning:[/] {escape(text)}")
+    _err.print(Text.assemble(("Warning: ", "yellow"), text))
 
 
 def show_error(error: MxsparkError) -> None:
     """The problem and its mend."""
-    _err.print(f"[bold red]Error:[/] {escape(error.problem)}")
+    _err.print(Text.assemble(("Error: ", "bold red"), error.problem))
     if error.mend:
-        _err.print(escape(error.mend))
+        _err.print(Text(error.mend))
 
 
 def show_trace() -> None:

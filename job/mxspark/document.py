@@ -84,6 +84,8 @@ def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str]
     if details["type"] == "value_error":  # our own validators, whose messages say it all
         message = details["msg"].removeprefix("Value error, ")
         return message if isinstance(details["input"], dict) else f"{key} is {_shown(details['input'])}{came_from}: {message}"
+    if details["type"] == "string_pattern_mismatch":  # the description says what the pattern means
+        return f"{key} is {_shown(details['input'])}{came_from}, which is not of the form it must have. {_description(kind, path)}"
     message = details["msg"][0].lower() + details["msg"][1:]
     return f"{key} is {_shown(details['input'])}{came_from}: {message}. {_description(kind, path)}".rstrip()
 

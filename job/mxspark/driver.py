@@ -73,10 +73,12 @@ class _Run:
             if frozen is None:
                 self._progress.step(f"Listing {self._settings.input.path}")
                 keys = Source(self._settings.input, self._access).keys()
-                keys = chain([next(keys)], keys)  # an input that can't be listed is told before Spark starts
+                with _as_usage_error("input.path"):
+                    keys = chain([next(keys)], keys)  # an input that can't be listed is told before Spark starts
             with self._spark(threads) as starting:
                 if frozen is None:
-                    self._list(spool, keys)
+                    with _as_usage_error("input.path"):
+                        spool.fill(keys)
                 self._progress.step("Starting Spark")
                 context = check.result()
                 spark = starting.result()
@@ -88,11 +90,9 @@ class _Run:
                 return self._finish(frozen, performance)
 
     def _fetch_model(self) -> Bundle:
-        try:
+        with _as_usage_error("model"):
             source = bundle.find(self._settings.model, self._access)
             return bundle.fetch(source, cache_dir(self._settings), self._access)
-        except StorageError as error:
-            raise UsageError(error.problem, error.mend or "Check the model's location.") from None
 
     def _resumed(self, model: Bundle) -> Plan | None:
         existing = output.check(self._store, self._settings.output)
@@ -126,12 +126,6 @@ class _Run:
         finally:
             if starting.exception() is None:
                 starting.result().stop()
-
-    def _list(self, spool: KeySpool, keys: Iterator[str]) -> None:
-        try:
-            spool.fill(keys)
-        except StorageError as error:
-            raise UsageError(f"input.path: {error.problem}", error.mend) from None
 
     def _freeze(self, spool: KeySpool, workers: int, model: Bundle) -> Plan:
         settings = self._settings
@@ -187,6 +181,15 @@ def _too_many(result: Summary, allowed: float) -> str | None:
     if result.failed_fraction <= allowed:
         return None
     return f"{result.counts.failed} of {result.counts.rows} images failed, more than max_failed_fraction {allowed:g} allows"
+
+
+@contextmanager
+def _as_usage_error(key: str) -> Iterator[None]:
+    """What storage refuses before anything was written is the fault of the setting that names the place."""
+    try:
+        yield
+    except StorageError as error:
+        raise UsageError(f"{key}: {error.problem}", error.mend or f"Check {key}.") from error
 
 
 def cache_dir(settings: Settings) -> Path:

@@ -32,5 +32,9 @@ class TooManyFailedError(MxsparkError):
 
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The gist of a library's exception: its first line with words, cut at `limit` characters."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001  # py4j asks Java for the words, which may be gone
+        said = ""
+    text = next((line.strip() for line in said.splitlines() if line.strip()), "") or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

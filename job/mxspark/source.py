@@ -16,7 +16,7 @@ from typing import IO
 from mxspark import parquet, storage
 from mxspark.errors import UsageError
 from mxspark.settings import InputSettings
-from mxspark.storage import Access, MissingError, Store
+from mxspark.storage import Access, Store
 
 MANIFEST_SUFFIXES = (".txt", ".csv", ".parquet")
 # S3's own limit; longer lines mean that the file is not a manifest.
@@ -49,7 +49,7 @@ class Source:
     def keys(self) -> Iterator[str]:
         """The keys that pass the suffix filter, as listed, `limit` of them at most.
 
-        Raises UsageError where there are none, or the place isn't there.
+        Raises UsageError where there are none, StorageError where the place isn't there or can't be read.
         """
         listed = 0
         taken = 0
@@ -70,13 +70,10 @@ class Source:
         return (key for key in keys if not key.endswith("/") and (not suffixes or key.lower().endswith(suffixes)))
 
     def _all(self) -> Iterator[str]:
-        try:
-            if self._is_manifest:
-                yield from read_manifest(self._settings.path, self._access)
-            else:
-                yield from self._store(self._base).keys(self._prefix)
-        except MissingError as error:
-            raise UsageError(f"input.path: {error.problem}", error.mend or "Check input.path.") from None
+        if self._is_manifest:
+            yield from read_manifest(self._settings.path, self._access)
+        else:
+            yield from self._store(self._base).keys(self._prefix)
 
     def read(self, key: str) -> bytes:
         """The image's bytes. Raises StorageError, TooLargeError beyond `max_bytes`."""

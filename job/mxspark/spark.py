@@ -5,6 +5,7 @@ gives back a small report.
 """
 
 import hashlib
+import logging
 import os
 import re
 import signal
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyspark
-from py4j.protocol import Py4JError
 from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, TaskContext
 from pyspark.java_gateway import launch_gateway
 
@@ -84,6 +84,8 @@ class Application:
 
     def __init__(self, settings: Settings, cache_dir: Path, debug: bool) -> None:
         """Starts Spark; takes seconds. Raises MxsparkError."""
+        # py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError.
+        logging.getLogger("py4j").setLevel(logging.DEBUG if debug else logging.CRITICAL + 1)
         self._stopped = False
         self._archive: ClassArchive | None = None
         conf = SparkConf()
@@ -133,9 +135,12 @@ class Application:
     def run(self, job: Job, shards: Sequence[int], on_report: Callable[[ShardReport], None], poll_seconds: float = 0.2) -> None:
         """Runs the shards, one a task; calls `on_report` in this thread as they end. Raises MxsparkError when a shard can't be done."""
         reports = self._context.accumulator([], _Reports())
-        tasks = self._context.parallelize(shards, len(shards))
+
+        def run_all() -> None:
+            self._context.parallelize(shards, len(shards)).foreachPartition(_task(job, reports))
+
         with ThreadPoolExecutor(1) as thread:
-            running = thread.submit(tasks.foreachPartition, _task(job, reports))
+            running = thread.submit(run_all)
             try:
                 _follow(running, reports, on_report, poll_seconds)
             except BaseException:
@@ -243,12 +248,11 @@ def _translated(error: BaseException) -> MxsparkError:
     found = TaskError.find(text)
     if found is not None:
         return found
-    if isinstance(error, Py4JError) or "Spark" in text:
-        return MxsparkError(
-            f"Spark gave up after {TASK_FAILURES} tries of a shard: {_last_error(text) or one_line(error)}",
-            "--debug shows the whole story.",
-        )
-    return MxsparkError(f"Spark: {one_line(error)}", "--debug shows the whole story.")
+    if failure := re.search(r"failed (\d+) times, most recent failure: (?:Lost task .*? executor \w+\): )?(.*)", text):
+        return MxsparkError(f"a shard failed {failure[1]} times, at last with: {failure[2][:300]}", "--debug shows the whole story.")
+    reason = re.search(r"^:? ?[\w.$]+(?:Exception|Error): (.+)", text, re.MULTILINE)
+    cause = reason[1][:300] if reason else one_line(error)
+    return MxsparkError(f"Spark: {cause}", "Check spark.master and the cluster; --debug shows the whole story.")
 
 
 def _ignore_interrupts() -> Callable[[], None]:

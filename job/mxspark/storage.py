@@ -208,8 +208,13 @@ class FolderStore:
         nearest = next(folder for folder in (self.root.absolute(), *self.root.absolute().parents) if folder.exists())
         if not nearest.is_dir():
             raise StorageError(f"{self.name}: {nearest} is a file, not a folder", "Choose another place.")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise DeniedError(f"{self.name}: {nearest} can't be written", "Choose another place, or change its permissions.")
+        try:
+            # A file without a name; only making one tells of read-only and odd file systems, whoever asks.
+            with tempfile.TemporaryFile(dir=nearest):
+                pass
+        except OSError as error:
+            problem = f"{self.name}: {nearest} can't be written: {error.strerror}"
+            raise DeniedError(problem, "Choose another place, or change its permissions.") from None
 
     def _regular(self, key: str) -> Path:
         path = self.root / key
@@ -504,8 +509,8 @@ def _obstore_errors(name: str) -> Iterator[None]:
 
 def _gist(text: str) -> str:
     """The cause at the end of obstore's chain of causes, without its debug print and addresses."""
-    line = text.partition("Debug source:")[0].strip()
-    return re.sub(r"\s*\(?https?://[^\s)]*\)?", "", " ".join(line.split()))[-300:]
+    line = " ".join(text.partition("Debug source:")[0].split())
+    return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-300:]
 
 
 def _http_pool(settings: StorageSettings) -> urllib3.PoolManager:
