@@ -23,7 +23,7 @@ from bench.latency import delayed
 from bench.processes import Measured, measure
 
 WORKERS = os.cpu_count() or 1
-FEW, MANY = 200 * WORKERS, 1000 * WORKERS
+FEW, MANY = 100 * WORKERS, 500 * WORKERS
 BATCHES, BATCH_SIZE = 20, 16
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 LATENCIES = (0, 25)  # milliseconds
