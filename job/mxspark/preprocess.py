@@ -86,11 +86,12 @@ _TURNS = {
 }
 
 
-def _orientation(image: Image.Image) -> object:
+def _orientation(image: Image.Image) -> int:
     try:
-        return image.getexif().get(0x0112)
+        found = image.getexif().get(0x0112)
+        return found if isinstance(found, int) else 1
     except Exception:  # noqa: BLE001  # EXIF that can't be read turns nothing
-        return None
+        return 1
 
 
 def _check_pixels(image: Image.Image, max_pixels: int) -> None:
