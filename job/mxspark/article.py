@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mxspark.errors import UsageError
 from mxspark.output import SUCCESS
 from mxspark.settings import EffectiveSettings, effective, environment_layer, flag_layer
-from mxspark.storage import Access, Credentials, MissingError, open_store
+from mxspark.storage import Access, Credentials, MissingError, StorageError, open_store
 
 ARTICLE_FLAGS = ("--bucket", "--sym_url", "--param_url", "--label_url", "--output_s3_bucket", "--output_s3_key")
 
@@ -63,6 +63,8 @@ def _is_finished(job: ArticleJob) -> bool:
         open_store(job.effective.settings.output.path, job.access).read(SUCCESS)
     except MissingError:
         return False
+    except StorageError as error:
+        raise UsageError(f"output.path: {error.problem}", error.mend) from None
     return True
 
 

@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -193,43 +193,57 @@ def _read_labels(path: Path, location: str) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{location}: the labels are not UTF-8 text", "Save the file as UTF-8.") from None
-    return tuple(_csv_labels(text, location)) if location.partition("?")[0].endswith(".csv") else tuple(_lines(text))
+    labels = _csv_labels(text, location) if location.partition("?")[0].endswith(".csv") else _lines(text)
+    if not labels:
+        mend = "Give one name a line, or leave the labels file away: predictions then have indices only."
+        raise UsageError(f"{location}: holds no labels", mend)
+    return tuple(labels)
 
 
 def _lines(text: str) -> list[str]:
-    lines = [line.rstrip() for line in text.splitlines()]
+    lines = [line.rstrip(" \t\r") for line in text.split("\n")]  # splitlines would end a line at other characters too
     while lines and not lines[-1]:
         lines.pop()
     return lines
 
 
-def _csv_labels(text: str, location: str) -> Iterator[str]:
+def _csv_labels(text: str, location: str) -> list[str]:
     """The column `label`, ordered by the column `index` where there is one."""
-    reader = csv.DictReader(io.StringIO(text))
-    if "label" not in (reader.fieldnames or ()):
-        raise UsageError(
-            f"{location}: has no column `label`, only {', '.join(reader.fieldnames or ['nothing'])}", "Name the column of names `label`."
-        )
-    rows = list(reader)
-    if "index" in (reader.fieldnames or ()):
-        try:
-            rows.sort(key=lambda row: int(row["index"]))
-            if [int(row["index"]) for row in rows] != list(range(len(rows))):
-                raise ValueError
-        except ValueError:
-            raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.") from None
-    return (row["label"] for row in rows)
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise UsageError(f"{location}: not CSV: {error}", "Mend the file, or give one name a line in a .txt.") from None
+    columns = reader.fieldnames or ()
+    if "label" not in columns:
+        raise UsageError(f"{location}: has no column `label`, only {', '.join(columns) or 'nothing'}", "Name the column of names `label`.")
+    for number, row in enumerate(rows, start=1):
+        if row["label"] is None:
+            raise UsageError(f"{location}: row {number} has no label", "Mend the row.")
+    if "index" in columns:
+        rows.sort(key=lambda row: _index(row["index"]))
+        if [_index(row["index"]) for row in rows] != list(range(len(rows))):
+            raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.")
+    return [row["label"] for row in rows]
+
+
+def _index(text: str | None) -> int:
+    """The number in a CSV's field, -1 where it is none."""
+    return int(text) if text is not None and text.strip().isascii() and text.strip().isdigit() else -1
 
 
 def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) -> ModelSpec:
     """Makes a bundle in `folder`: copies of the files, and a model.yaml with their digests, written last. Returns what it says."""
     bundle = fetch(source, cache_dir, access)
     store = storage.FolderStore(folder)
-    entries = {}
-    for role, location in source.locations.items():
-        name = location.partition("?")[0].rsplit("/", 1)[-1]
+    names = {role: location.partition("?")[0].rsplit("/", 1)[-1] for role, location in source.locations.items()}
+    if len(set(names.values())) < len(names):
+        raise UsageError(
+            f"two of the model's files have the same name ({', '.join(names.values())})", "Rename one: a bundle is one folder."
+        )
+    for role, name in names.items():
         store.upload(name, bundle.paths[role])
-        entries[role] = FileSpec(file=name, sha256=bundle.source.sha256[role])
+    entries = {role: FileSpec(file=name, sha256=bundle.source.sha256[role]) for role, name in names.items()}
     spec = source.spec.model_copy(update=entries)
     store.write(SPEC_FILE, dump_yaml(spec).encode())
     return spec

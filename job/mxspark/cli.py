@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -31,13 +32,12 @@ app = typer.Typer(
     name="mxspark",
     help="Offline image inference with Apache MXNet on Apache Spark: a bucket of images in, a table of predictions out.",
     epilog=EXIT_CODES,
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-model_app = typer.Typer(help="Look at models, and make bundles of them.", no_args_is_help=True, rich_markup_mode=None)
+model_app = typer.Typer(help="Look at models, and make bundles of them.", rich_markup_mode=None)
 app.add_typer(model_app, name="model")
 
 
@@ -75,7 +75,6 @@ def _exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
     except MxsparkError as error:
         code = _report(error, debug)
     except (KeyboardInterrupt, typer.Abort):
-        console.show_warning("interrupted; what was finished stays, the same command goes on with the rest")
         code = INTERRUPTED
     except Terminated:
         console.show_warning("terminated; what was finished stays, the same command goes on with the rest")
@@ -86,6 +85,8 @@ def _exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
         else:
             mend = "This is a mistake in mxspark" + ("." if debug else "; --debug shows where.")
             code = _report(MxsparkError(f"{type(error).__name__}: {one_line(error)}", mend), debug)
+    if code == INTERRUPTED:  # typer makes a KeyboardInterrupt into this code
+        console.show_warning("interrupted; what was finished stays, the same command goes on with the rest")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -148,10 +149,17 @@ LimitFlag = Annotated[int | None, _flag("--limit", "input", "limit", metavar="N"
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
+def _root(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
     if version:
         console.show(f"mxspark {__version__}")
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        console.show(context.get_help())
+
+
+@model_app.callback(invoke_without_command=True)
+def _model(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        console.show(context.get_help())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -317,21 +325,26 @@ def pack_model(
     access = Access(StorageSettings(endpoint_url=endpoint_url))
     source = bundle.find(ModelSettings(symbol=symbol, params=params, labels=labels), access)
     if spec is not None:
-        text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")
+        with _usage_errors():
+            text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")
         source = bundle.BundleSource(
             document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec)), source.locations, source.sha256
         )
-    network.inspect(_verified(source, access))
-    packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
+    with _usage_errors():
+        network.inspect(bundle.fetch(source, bundle.default_cache_dir(), access))
+        packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
     console.show(f"Packed {packed.name} into {output}")
 
 
 def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:
-    return _verified(bundle.find(model, access), access)
+    with _usage_errors():
+        return bundle.fetch(bundle.find(model, access), bundle.default_cache_dir(), access)
 
 
-def _verified(source: bundle.BundleSource, access: Access) -> bundle.Bundle:
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """What can't be read here was named on the command line."""
     try:
-        return bundle.fetch(source, bundle.default_cache_dir(), access)
+        yield
     except storage.StorageError as error:
-        raise UsageError(error.problem, error.mend or "Check the model's location.") from None
+        raise UsageError(error.problem, error.mend or "Check the name.") from None

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
@@ -26,8 +25,8 @@ PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
 WIDTH = 120  # of tables where there is no terminal to ask
 
-_out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-_err = Console(stderr=True, soft_wrap=True, highlight=False)
+_out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
+_err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 class ConsoleProgress:
@@ -36,10 +35,10 @@ class ConsoleProgress:
     def __init__(self) -> None:
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             console=_err,
             transient=True,
             disable=not _err.is_terminal,
@@ -56,7 +55,7 @@ class ConsoleProgress:
         self._bar.stop()
 
     def step(self, what: str) -> None:
-        self._bar.update(self._task, description=escape(what), detail="")
+        self._bar.update(self._task, description=what, detail="")
         self._plain(what)
 
     def note(self, what: str) -> None:
@@ -100,7 +99,7 @@ def show_result(result: Result) -> None:
             f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), "
             f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), of {counts.labelled:,} images with a known label"
         )
-    _out.print(f"Predictions: {escape(result.table)}")
+    _out.print(f"Predictions: {result.table}")
 
 
 def _shares(run: Performance) -> str:
@@ -124,9 +123,9 @@ def _predictions(rows: Iterable[Row], total: int) -> Table:
         table.add_column(heading, overflow="ellipsis", no_wrap=True, style="dim" if heading in ("next", "third") else "")
     for row in rows:
         if row.predictions is None:
-            table.add_row(escape(row.key), escape(f"{row.status}: {row.error}"), style="red")
+            table.add_row(row.key, f"{row.status}: {row.error}", style="red")
         else:
-            table.add_row(escape(row.key), *(escape(_short(prediction)) for prediction in row.predictions[:3]))
+            table.add_row(row.key, *(_short(prediction) for prediction in row.predictions[:3]))
     return table
 
 
@@ -146,10 +145,10 @@ def _duration(seconds: float) -> str:
 
 def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
-    table = Table("setting", Column("value", overflow="fold"), "from", box=box.SIMPLE_HEAD)
+    table = Table("setting", Column("value", overflow="fold"), Column("from", overflow="fold"), box=box.SIMPLE_HEAD)
     for key, value, origin in rows:
         shown = "" if value is None else ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-        table.add_row(escape(key), escape(shown), escape(origin), style="dim" if origin == "default" else "")
+        table.add_row(key, shown, origin, style="dim" if origin == "default" else "")
     _out.print(table)
 
 
@@ -159,7 +158,7 @@ def show_model(sections: Sequence[tuple[str, str]]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in sections:
-        table.add_row(name, escape(value))
+        table.add_row(name, value)
     _out.print(table)
 
 

@@ -39,6 +39,14 @@ class Document(BaseModel):
         return field is not None and str(field.annotation).startswith("dict[")
 
     @classmethod
+    def section_at(cls, *path: str) -> "type[Document] | None":
+        """The Document class at `path`, or None where there is a plain value (or nothing that is known)."""
+        kind: type[Document] | None = cls
+        for key in path:
+            kind = kind.section(key) if kind is not None else None
+        return kind
+
+    @classmethod
     def describe(cls, *path: str) -> str:
         """The description of the key at `path`, from the one place that it is written: the field itself."""
         owner: type[Document] = cls
@@ -80,21 +88,22 @@ def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str]
     if details["type"] == "extra_forbidden":
         return f"there is no setting {key!r}{came_from}. {_did_you_mean(kind, path)}"
     if details["type"] == "missing":
-        return f"{key} is missing. {kind.describe(*path)}"
+        return f"{key} is missing. {_description(kind, path)}"
     if details["type"] == "value_error":  # our own validators, whose messages say it all
         message = details["msg"].removeprefix("Value error, ")
-        return message if isinstance(details["input"], dict) else f"{key} is {_shown(details['input'])}{came_from}: {message}"
+        is_section = not path or kind.section_at(*path) is not None
+        return message if is_section else f"{key} is {_shown(details['input'])}{came_from}: {message}"
     if details["type"] == "string_pattern_mismatch":  # the description says what the pattern means
-        return f"{key} is {_shown(details['input'])}{came_from}, which is not of the form it must have. {_description(kind, path)}"
+        return f"{key} is {_shown(details['input'])}{came_from}, which is not of the form it must have. ({_description(kind, path)})"
     message = details["msg"][0].lower() + details["msg"][1:]
-    return f"{key} is {_shown(details['input'])}{came_from}: {message}. {_description(kind, path)}".rstrip()
+    return f"{key} is {_shown(details['input'])}{came_from}: {message}. ({_description(kind, path)})"
 
 
 def _description(kind: type[Document], path: list[str]) -> str:
     """What the nearest key at or above `path` is for (a wrong list item has none of its own)."""
     while path:
         try:
-            return f"({kind.describe(*path)})"
+            return kind.describe(*path)
         except KeyError:
             path = path[:-1]
     return ""
@@ -112,11 +121,23 @@ def _did_you_mean(kind: type[Document], path: list[str]) -> str:
     return f"Did you mean {' or '.join(close)}?" if close else "`mxspark settings` lists those there are."
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without dates: 2024-01-01 is a folder's name more often than a day."""
+
+
+_LOADER_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def read_yaml(text: str, source: str) -> dict[str, Any]:
     """The mapping in a YAML text. Raises UsageError naming `source` and the line."""
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        data = yaml.load(text, _Loader)  # noqa: S506  # a safe loader
+    except _LOADER_ERRORS as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
         cause = getattr(error, "problem", None) or one_line(error)
@@ -131,8 +152,8 @@ def read_yaml(text: str, source: str) -> dict[str, Any]:
 def parse_scalar(text: str, source: str) -> Any:
     """The value in a flag or an environment variable, read as YAML (`4`, `true`, `[a, b]`, `4g`)."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return yaml.load(text, _Loader)  # noqa: S506  # a safe loader
+    except _LOADER_ERRORS:
         if text[:1] in "[{":
             raise UsageError(f"{source}: {text!r} is not a YAML value", "Quote it, or close its brackets.") from None
         return text  # a plain text with a colon or an asterisk in it, such as local[*] or a regular expression

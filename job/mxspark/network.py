@@ -99,8 +99,8 @@ def resolve_context(context: Context, device: int = 0) -> Any:
         cause = "no GPU was found on this machine" if built else "the package mxnet that is installed is the CPU one"
         mend = "Run where a GPU and its driver are, " if built else "Install mxnet-cu112 instead of mxnet (the GPU image has it), "
         raise UsageError(f"context gpu: {cause}", mend + "or use --context cpu.")
-    if context == "gpu" and device >= gpus:
-        raise UsageError(f"context gpu: there is no GPU {device}, only {gpus}", "Give the executors as many GPUs as they have tasks.")
+    if gpus and device >= gpus:
+        raise UsageError(f"context {context}: there is no GPU {device}, only {gpus}", "Give the executors as many GPUs as they have tasks.")
     return mx.gpu(device) if gpus else mx.cpu()
 
 
@@ -137,6 +137,7 @@ class _Graph:
         input_name = self._input_name(symbol, bundle.spec.input.name)
         shape = bundle.spec.input.shape(1)
         output_shape = self._check_shapes(symbol, input_name, shape)
+        self._check_batches(symbol, input_name, bundle.spec.input.shape(2))
         last = _last_operator(symbol)
         softmax = bundle.spec.output.softmax
         adds = softmax == "add" or (softmax == "auto" and last not in _SOFTMAX)
@@ -158,8 +159,10 @@ class _Graph:
 
     def _load_symbol(self, bundle: Bundle) -> Any:
         try:
-            return self._mx.sym.load(str(bundle.paths["symbol"]))
-        except (self._mx.MXNetError, UnicodeDecodeError) as error:
+            text = bundle.paths["symbol"].read_text()
+            json.loads(text)  # MXNet itself reads a cut file up to where it makes sense
+            return self._mx.sym.load_json(text)
+        except (self._mx.MXNetError, ValueError, RecursionError) as error:
             raise UsageError(
                 f"{self._names['symbol']}: not an MXNet symbol: {_cause(error)}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
             ) from None
@@ -205,9 +208,9 @@ class _Graph:
             raise UsageError(
                 f"{self._names['symbol']}: has no input: every variable has parameters", "Give the params of this very network."
             )
-        candidates = [n for n in free if n == "data"] or free[:1]
-        self._check_missing(symbol, [n for n in free if n != candidates[0]])
-        return str(candidates[0])
+        chosen = name or ("data" if "data" in free else free[0])
+        self._check_missing(symbol, [n for n in free if n != chosen])
+        return str(chosen)
 
     def _check_missing(self, symbol: Any, missing: list[str]) -> None:
         missing = [*missing, *(n for n in symbol.list_auxiliary_states() if n not in self.states)]
@@ -222,6 +225,8 @@ class _Graph:
     def _check_shapes(self, symbol: Any, input_name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         try:
             arguments, outputs, states = symbol.infer_shape(**{input_name: shape})
+            if outputs is None:
+                raise self._mx.MXNetError("the shapes of its other inputs can't be told from that")
         except self._mx.MXNetError as error:
             raise UsageError(
                 f"{self._names['symbol']}: does not take an input {input_name} of shape {shape}: {_cause(error)}",
@@ -238,6 +243,18 @@ class _Graph:
                     "Give the two files of one model, and the input's size that it was made for.",
                 )
         return tuple(outputs[0])
+
+    def _check_batches(self, symbol: Any, input_name: str, shape: tuple[int, ...]) -> None:
+        try:
+            found = tuple(symbol.infer_shape(**{input_name: shape})[1][0])
+            problem = f"its output then has the shape {found}"
+        except self._mx.MXNetError as error:
+            found, problem = (), _cause(error)
+        if len(found) < 2 or found[0] != shape[0]:
+            raise UsageError(
+                f"{self._names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
+                "Give a network that takes batches of any size.",
+            )
 
     def _check_labels(self, bundle: Bundle) -> None:
         classes = self.inspection.classes

@@ -62,9 +62,10 @@ def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str]:
                 f"{name}: has no column `{column}`, only {', '.join(table.schema_arrow.names)}", f"Name the column `{column}`."
             )
         kind = table.schema_arrow.field(column).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)):
+        texts = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
             raise UsageError(f"{name}: the column `{column}` holds {kind}, not texts", "Write the keys as strings.")
         for batch in table.iter_batches(columns=[column], batch_size=8192):
             yield from (key for key in batch.column(0).to_pylist() if key)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{name}: not a Parquet file: {one_line(error)}", "Give a manifest as .txt, .csv or .parquet.") from None

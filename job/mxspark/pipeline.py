@@ -5,8 +5,9 @@ Memory is bounded by `batches_ahead` batches of arrays, `decode_threads` images 
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from threading import BoundedSemaphore
@@ -15,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.predictions import OK, Prediction, Row, top_k
+from mxspark.predictions import OK, Row, top_k
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
 from mxspark.storage import StorageError
@@ -67,8 +68,10 @@ class _Loaded:
 def run(keys: Iterable[str], stages: Stages, settings: PipelineSettings, timings: Timings) -> Iterator[Row]:
     """The row of every key, in order; adds to `timings`."""
     decoding = BoundedSemaphore(settings.decode_threads)
-    with ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch") as pool:
-        loading = ordered_map(pool, lambda key: _load(key, stages, decoding), keys, settings.batches_ahead * stages.batch_size)
+    with (
+        ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch") as pool,
+        closing(ordered_map(pool, lambda key: _load(key, stages, decoding), keys, settings.batches_ahead * stages.batch_size)) as loading,
+    ):
         while True:
             start = time.perf_counter()
             batch = list(islice(loading, stages.batch_size))
@@ -83,7 +86,7 @@ def run(keys: Iterable[str], stages: Stages, settings: PipelineSettings, timings
             yield from rows
 
 
-def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Generator[R, None, None]:
     """`function` of every item, in order, computed in the pool at most `ahead` items before they are taken."""
     remaining = iter(items)
     pending: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(remaining, ahead))
@@ -128,7 +131,6 @@ def _forward(batch: Sequence[_Loaded], stages: Stages) -> Iterator[Row]:
 
 
 def _row(key: str, probabilities: Floats, stages: Stages) -> Row:
-    predictions: tuple[Prediction, ...] = top_k(probabilities, stages.top_k, stages.labels)
     if not np.isfinite(probabilities).all():
         return Row(key, "not_finite", "the network's output is not a number")
-    return Row(key, OK, None, predictions)
+    return Row(key, OK, None, top_k(probabilities, stages.top_k, stages.labels))

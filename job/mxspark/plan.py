@@ -86,8 +86,8 @@ class KeySpool:
 def choose_shard_size(keys: int, workers: int, batch_size: int) -> int:
     """So many images in a shard that every worker gets several shards, in whole batches where there are enough images."""
     even = -(-keys // (workers * SHARDS_PER_WORKER))
-    batches = max(1, -(-even // batch_size))
-    return min(LARGEST_SHARD, batches * batch_size, max(1, keys))
+    batches = max(1, min(-(-even // batch_size), LARGEST_SHARD // batch_size))
+    return min(batches * batch_size, LARGEST_SHARD, max(1, keys))
 
 
 def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str, Any]) -> Plan:
@@ -112,16 +112,24 @@ def load(store: Store) -> Plan | None:
     """The plan under this output, None where there is none (or only an interrupted one)."""
     try:
         data = json.loads(store.read(PLAN))
+        version = data["version"]
     except MissingError:
         return None
-    except ValueError:
-        raise MxsparkError(f"{store.name}/{PLAN}: damaged", "Run again with --overwrite.") from None
-    if data.get("version") != VERSION:
+    except (ValueError, TypeError, KeyError):
+        raise _damaged(store) from None
+    if version != VERSION:
         raise MxsparkError(
-            f"{store.name}/{PLAN}: made by another version of mxspark (format {data.get('version')}, this one reads {VERSION})",
+            f"{store.name}/{PLAN}: made by another version of mxspark (format {version}, this one reads {VERSION})",
             "Finish the run with that version, or run again with --overwrite.",
         )
-    return Plan(**data)
+    try:
+        return Plan(**data)
+    except TypeError:
+        raise _damaged(store) from None
+
+
+def _damaged(store: Store) -> MxsparkError:
+    return MxsparkError(f"{store.name}/{PLAN}: damaged", "Run again with --overwrite.")
 
 
 def shard_keys(store: Store, shard: int) -> list[str]:

@@ -76,8 +76,9 @@ class Counts:
 def top_k(probabilities: NDArray[np.float32], k: int, labels: Sequence[str]) -> tuple[Prediction, ...]:
     """The k most probable classes of one image, probabilities (classes,), most probable first; fewer where there are fewer."""
     k = min(k, len(probabilities))
-    best = np.argpartition(-probabilities, k - 1)[:k]
-    best = best[np.lexsort((best, -probabilities[best]))]  # ties in the order of the classes, so that a rerun gives the same row
+    candidates = np.flatnonzero(probabilities >= np.partition(probabilities, -k)[-k])
+    # Ties in the order of the classes, so that a rerun gives the same row.
+    best = candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
     return tuple(Prediction(int(i), labels[i] if labels else None, float(probabilities[i])) for i in best)
 
 

@@ -14,6 +14,8 @@ from mxspark.document import Document, Field, field_validator, model_validator, 
 from mxspark.errors import UsageError
 
 ENVIRONMENT_PREFIX = "MXSPARK_"
+# What Kubernetes tells every pod about a service that is named mxspark.
+_KUBERNETES_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
 Format = Literal["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]  # Pillow's names; the MPO of many cameras is opened as JPEG
 FORMATS: tuple[Format, ...] = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -166,6 +168,13 @@ class SparkSettings(Document):
     task_cpus: Count = Field(1, description="Cores that one worker's network uses.")
     conf: dict[str, str] = Field({}, description="Any other Spark properties.")
 
+    @field_validator("conf", mode="before")
+    @classmethod
+    def _as_spark_writes_them(cls, conf: object) -> object:
+        if not isinstance(conf, dict):
+            return conf
+        return {key: str(value).lower() if isinstance(value, bool) else value for key, value in conf.items()}
+
     @model_validator(mode="after")
     def _a_task_fits(self) -> Self:
         if not self.master.startswith("local") and self.task_cpus > self.executor_cores:
@@ -251,8 +260,7 @@ class EffectiveSettings:
             value: Any = data
             for key in path:
                 value = value[key]
-            origin = [source for key, source in self.origins.items() if key == ".".join(path) or key.startswith(".".join(path) + ".")]
-            yield ".".join(path), value, ", ".join(dict.fromkeys(origin)) or "default"
+            yield ".".join(path), value, _origin(".".join(path), self.origins)
 
 
 def effective(layers: Sequence[Layer]) -> EffectiveSettings:
@@ -263,8 +271,14 @@ def effective(layers: Sequence[Layer]) -> EffectiveSettings:
         for path, value in layer.values.items():
             _plant(tree, path, value)
             origins[".".join(path)] = layer.origin(path)
-    settings = parse(Settings, tree, "settings", lambda key: origins.get(key, "default"))
+    settings = parse(Settings, tree, "settings", lambda key: _origin(key, origins))
     return EffectiveSettings(settings, origins)
+
+
+def _origin(key: str, origins: Mapping[str, str]) -> str:
+    """The source of `key`; there may be many where it is a mapping, whose keys come from many."""
+    sources = [source for given, source in origins.items() if given == key or given.startswith(f"{key}.")]
+    return ", ".join(dict.fromkeys(sources)) or "default"
 
 
 def _plant(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
@@ -297,11 +311,22 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
     values: dict[KeyPath, Any] = {}
     names: dict[KeyPath, str] = {}
     for name, text in environ.items():
-        if name.startswith(ENVIRONMENT_PREFIX):
-            path = _path(".".join(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")))
+        if name.startswith(ENVIRONMENT_PREFIX) and not _KUBERNETES_SERVICE.search(name):
+            path = _environment_path(name.removeprefix(ENVIRONMENT_PREFIX).split("__"))
             values[path] = _value(path, text, name)
             names[path] = name
     return Layer("environment", values, names)
+
+
+def _environment_path(parts: list[str]) -> KeyPath:
+    """Settings are written in upper case; the user's own keys in a mapping (spark.conf) as they are."""
+    path = _path(".".join(parts).lower())
+    return (*path[:-1], ".".join(parts[len(path) - 1 :])) if _is_in_mapping(path) else path
+
+
+def _is_in_mapping(path: KeyPath) -> bool:
+    owner = Settings.section_at(*path[:-2])
+    return len(path) > 1 and owner is not None and owner.is_mapping(path[-2])
 
 
 def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str]) -> Layer:
@@ -336,11 +361,11 @@ def _value(path: KeyPath, text: str, source: str) -> Any:
 def _is_text(path: KeyPath) -> bool:
     """Whether a text is what belongs at `path`: then `2024-01-01` and `007` stay as they are written."""
     kind: type[Document] | None = Settings
-    for key in path:
+    for position, key in enumerate(path):
         if kind is None:
             return False
         if kind.is_mapping(key):
-            return True
+            return len(path) > position + 1  # an entry of the mapping; the mapping as a whole is YAML
         field = kind.model_fields.get(key)
         if field is not None and kind.section(key) is None:
             return field.annotation is str or (NoneType in get_args(field.annotation) and str in get_args(field.annotation))

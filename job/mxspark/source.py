@@ -37,6 +37,8 @@ class Source:
         """(location that keys are relative to, prefix of the keys listed)."""
         path = self._settings.path
         if self._is_manifest:
+            if self._settings.base is None and path.startswith(("http://", "https://")):
+                raise UsageError(f"{path}: a manifest from the web does not say where its images are", "Set input.base to that place.")
             return self._settings.base or storage.parent(path), ""
         if storage.is_s3(path):
             bucket, prefix = storage.split_s3(path)

@@ -281,6 +281,8 @@ def _file_errors(path: Path) -> Iterator[None]:
         raise DeniedError(f"{path}: permission denied") from None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or one_line(error)}") from error
+    except ValueError:  # a NUL, or what the file system's encoding can't hold
+        raise MissingError(f"{str(path)!r}: can't be a file's name") from None
 
 
 @dataclass(frozen=True)
@@ -371,22 +373,23 @@ class S3Store:
     def _session(self) -> boto3.Session:
         given = self.access.credentials
         with _s3_errors(self.name):
-            return boto3.Session(
+            session = boto3.Session(
                 aws_access_key_id=given.access_key if given else None,
                 aws_secret_access_key=given.secret_key if given else None,
                 region_name=self.access.settings.region,
             )
-
-    @cached_property
-    def _client(self) -> Any:
-        settings = self.access.settings
-        with _s3_errors(self.name):
-            if not settings.anonymous and self._session.get_credentials() is None:
+            if not self.access.settings.anonymous and session.get_credentials() is None:
                 raise DeniedError(
                     f"{self.name}: no AWS credentials found",
                     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the pod or instance a role; "
                     "for a public bucket --set storage.anonymous=true.",
                 )
+            return session
+
+    @cached_property
+    def _client(self) -> Any:
+        settings = self.access.settings
+        with _s3_errors(self.name):
             return self._session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,

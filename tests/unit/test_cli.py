@@ -1,0 +1,397 @@
+"""The command line: what it prints, and the exit code that it ends with, whatever is typed."""
+
+import json
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mxspark import __version__, cli, driver
+from mxspark.document import json_schema
+from mxspark.errors import MxsparkError
+from mxspark.pipeline import Timings
+from mxspark.plan import Plan
+from mxspark.predictions import Counts, Prediction, Row
+from mxspark.settings import Settings
+from mxspark.summary import Performance, Summary
+from tests.unit.web import serving
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "bundle"
+JOB = ["--input", "photos", "--output", "table", "--model", "net"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed, and its exit code."""
+
+    code: int
+    output: str
+    errors: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def mxspark(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Command]:
+    """Runs `mxspark` with arguments in this process, in an empty folder."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def command(*arguments: str, main: Callable[[list[str]], None] = cli.main) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, printed.out, printed.err)
+
+    yield command
+    signal.signal(signal.SIGTERM, before)
+
+
+def refused(ended: Ended, *named: str) -> None:
+    """The command was refused in words: exit code 2, the things named, no stack trace, nothing on standard output."""
+    assert ended.code == 2, ended
+    for name in named:
+        assert name in ended.errors
+    assert "Traceback" not in ended.errors
+    assert "mistake in mxspark" not in ended.errors
+    assert ended.output == ""
+
+
+def as_table(text: str) -> dict[str, list[str]]:
+    """The columns of a table by its first one."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    return {row[0]: row[1:] for row in rows if row}
+
+
+# ---- help ----
+
+
+def test_the_version_is_told(mxspark: Command) -> None:
+    ended = mxspark("--version")
+
+    assert (ended.code, ended.output.strip()) == (0, f"mxspark {__version__}")
+
+
+FLAGS = {
+    "run": [
+        *("--input", "--output", "--model", "--settings", "--set", "--context", "--precision", "--batch-size", "--top-k", "--format"),
+        *("--master", "--endpoint-url", "--max-failed-fraction", "--overwrite", "--limit", "--debug"),
+    ],
+    "settings": ["--schema", "--set", "--settings"],
+    "model inspect": ["--endpoint-url", "--context"],
+    "model pack": ["--symbol", "--params", "--labels", "--spec", "--output"],
+}
+
+
+@pytest.mark.parametrize("command", sorted(FLAGS))
+def test_help_explains_every_flag(mxspark: Command, command: str) -> None:
+    ended = mxspark(*command.split(), "--help")
+
+    assert ended.code == 0
+    for flag in FLAGS[command]:
+        assert re.search(rf"^  {flag}\b.*  \S", ended.output, re.MULTILINE), f"{flag} is not explained"
+
+
+def test_help_tells_defaults_units_and_exit_codes(mxspark: Command) -> None:
+    text = " ".join(mxspark("run", "--help").output.split())
+
+    assert "[images]. [default: 16]" in text
+    assert "[default: local[*]]" in text
+    assert "[default: parquet]" in text
+    for meaning in ("0 success", "2 wrong settings", "3 the run ended but more images failed", "130 Ctrl-C"):
+        assert meaning in text
+
+
+def test_without_arguments_the_commands_are_listed(mxspark: Command) -> None:
+    ended = mxspark()
+
+    assert all(command in ended.output + ended.errors for command in ("run", "settings", "model"))
+    assert "Error" not in ended.errors
+
+
+# ---- settings ----
+
+
+def test_settings_are_shown_with_where_they_come_from(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("job.yaml").write_text("top_k: 3\nspark: {executors: 7}\n")
+    monkeypatch.setenv("MXSPARK_BATCH_SIZE", "8")
+
+    ended = mxspark("settings", *JOB, "--settings", "job.yaml", "--limit", "9", "--set", "spark.executor_memory=4g")
+
+    assert ended.code == 0
+    found = as_table(ended.output)
+    assert found["input.path"] == ["photos", "flag"]
+    assert found["top_k"] == ["3", "job.yaml"]
+    assert found["spark.executors"] == ["7", "job.yaml"]
+    assert found["batch_size"] == ["8", "MXSPARK_BATCH_SIZE"]
+    assert found["input.limit"] == ["9", "flag"]
+    assert found["spark.executor_memory"] == ["4g", "flag --set"]
+    assert found["max_failed_fraction"] == ["0.05", "default"]
+
+
+def test_settings_are_shown_as_far_as_they_are_given(mxspark: Command) -> None:
+    ended = mxspark("settings", "--top-k", "3")
+
+    assert ended.code == 0
+    assert as_table(ended.output)["top_k"] == ["3", "flag"]
+
+
+@pytest.mark.parametrize("place", ["/data/[red]/x", "/data/:cat:/x", r"/data/\[x]"])
+def test_settings_are_shown_as_they_are(mxspark: Command, place: str) -> None:
+    ended = mxspark("settings", *JOB, "--input", place)
+
+    assert as_table(ended.output)["input.path"][0] == place
+
+
+def test_a_long_value_or_source_is_not_cut(mxspark: Command) -> None:
+    folder = Path("folder-" + 100 * "x")
+    folder.mkdir()
+    (folder / "job.yaml").write_text(f"input: {{path: {200 * 'p'}}}\n")
+
+    shown = "".join(mxspark("settings", "--settings", str(folder / "job.yaml")).output.split())
+
+    assert shown.count("p") > 200
+    assert shown.count("x") >= 100
+
+
+def test_the_schema_is_printed_as_json(mxspark: Command) -> None:
+    ended = mxspark("settings", "--schema")
+
+    assert ended.code == 0
+    assert json.loads(ended.output) == json_schema(Settings)
+
+
+# ---- wrong arguments and settings ----
+
+
+@pytest.mark.parametrize("command", ["run", "settings"])
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--batch-size", "0"], ["batch_size", "0"]),
+        (["--batch-size", "many"], ["--batch-size", "integer"]),
+        (["--top-k", "-1"], ["top_k", "-1"]),
+        (["--limit", "0"], ["input.limit"]),
+        (["--context", "tpu"], ["--context", "tpu", "gpu"]),
+        (["--precision", "int3"], ["--precision", "int3"]),
+        (["--format", "csv"], ["--format", "csv", "parquet"]),
+        (["--max-failed-fraction", "2"], ["max_failed_fraction", "2"]),
+        (["--endpoint-url", "localhost"], ["storage.endpoint_url", "localhost"]),
+        (["--master", "mesos"], ["spark.master", "mesos"]),
+        (["--set", "top_k"], ["top_k", "KEY=VALUE"]),
+        (["--set", "top_j=3"], ["top_j", "top_k"]),
+        (["--set", "batch_size=2024-13-45"], ["batch_size"]),
+        (["--set", "input.suffixes=[.png"], ["input.suffixes"]),
+        (["--output", "photos"], ["output.path", "input.path"]),
+        (["--settings", "nowhere.yaml"], ["--settings", "nowhere.yaml"]),
+        (["--settings", "."], ["--settings"]),
+        (["--no-such-flag"], ["--no-such-flag"]),
+        (["--input"], ["--input"]),
+        (["something"], ["something"]),
+    ],
+)
+def test_wrong_arguments_are_refused_in_words(mxspark: Command, command: str, arguments: list[str], named: list[str]) -> None:
+    refused(mxspark(command, *JOB, *arguments), *named)
+
+    assert not Path("table").exists()
+
+
+def test_an_unknown_command_is_refused(mxspark: Command) -> None:
+    refused(mxspark("predict"), "predict")
+
+
+def test_a_run_of_nothing_is_told_all_that_it_needs(mxspark: Command) -> None:
+    refused(mxspark("run"), "input.path", "output.path", "model.path")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"top_k: [1\n", "line"),
+        (b"- top_k\n", "list"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"topk: 3\n", "'topk'"),
+        (b"spark: {executors: two}\n", "spark.executors"),
+        (b"input:\n", "input"),
+        (b"3: 4\n", "'3'"),
+    ],
+)
+def test_a_wrong_settings_file_is_refused_with_its_place(mxspark: Command, content: bytes, named: str) -> None:
+    Path("job.yaml").write_bytes(content)
+
+    refused(mxspark("run", *JOB[2:], "--settings", "job.yaml"), "job.yaml", named)
+
+
+def test_a_model_that_is_not_there_is_refused_before_anything_is_written(mxspark: Command) -> None:
+    Path("photos").mkdir()
+
+    refused(mxspark("run", *JOB), "net")
+    assert not Path("table").exists()
+
+
+def test_an_output_that_cannot_be_is_refused(mxspark: Command) -> None:
+    Path("table").write_text("mine")
+
+    refused(mxspark("run", *JOB, "--model", str(DIGITS)), "output.path", "table")
+    assert Path("table").read_text() == "mine"
+
+
+def test_debug_shows_where_it_came_from(mxspark: Command) -> None:
+    ended = mxspark("run", *JOB, "--debug")
+
+    assert ended.code == 2
+    assert "Traceback" in ended.errors
+
+
+# ---- how a run ends ----
+
+
+def result(too_many: str | None = None, rows: tuple[Row, ...] = ()) -> driver.Result:
+    made = Plan(1, "2026-01-01T00:00:00+00:00", 4, 4, 2, 2, {})
+    performance = Performance(4, 2.0, 1.0, 2, Timings(forward=3.0), "cpu(0)")
+    return driver.Result(Summary(made, Counts(Counter(ok=3, missing=1)), performance, {}), rows, "s3://bucket/[table]/:cat:", too_many)
+
+
+def ends_with(monkeypatch: pytest.MonkeyPatch, outcome: driver.Result | BaseException) -> None:
+    def run(*_: Any) -> driver.Result:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(driver, "run", run)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "said"),
+    [
+        (result(), 0, ""),
+        (result("1 of 4 images failed"), 3, "1 of 4 images failed"),
+        (MxsparkError("Java went away", "Start it again."), 1, "Java went away"),
+        (RuntimeError("unexpected"), 1, "unexpected"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (cli.Terminated(), 143, "terminated"),
+    ],
+    ids=["success", "too many failed", "error", "mistake", "Ctrl-C", "SIGTERM"],
+)
+def test_the_exit_code_says_how_a_run_ended(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch, outcome: driver.Result | BaseException, code: int, said: str
+) -> None:
+    ends_with(monkeypatch, outcome)
+
+    ended = mxspark("run", *JOB)
+
+    assert ended.code == code
+    assert said in ended.errors
+    assert "Traceback" not in ended.errors
+
+
+def test_a_run_ends_with_counts_rate_the_first_predictions_and_where_they_are(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (
+        Row("a.png", "ok", None, (Prediction(3, "n02123045 tabby, tabby cat", 0.784), Prediction(1, None, 0.2))),
+        Row("b.png", "missing", "there is no such object"),
+    )
+    ends_with(monkeypatch, result(rows=rows))
+
+    text = mxspark("run", *JOB).output
+
+    for part in ("4 images: 3 ok, 1 failed (1 missing)", "2.0 images/s", "a.png", "tabby", "0.78", "b.png", "missing"):
+        assert part in text
+
+
+def test_keys_and_labels_are_shown_as_they_are(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (Row("a/:cat:/[bold]x[/bold].png", "ok", None, (Prediction(3, ":dog: [red]", 0.5),)), Row("b", "missing", ":cat: [/]"))
+    ends_with(monkeypatch, result(rows=rows))
+
+    text = mxspark("run", *JOB).output
+
+    for part in ("a/:cat:/[bold]x[/bold].png", ":dog: [red]", ":cat: [/]", "s3://bucket/[table]/:cat:"):
+        assert part in text
+
+
+# ---- models ----
+
+
+def test_a_model_is_explained(mxspark: Command) -> None:
+    ended = mxspark("model", "inspect", str(DIGITS))
+
+    assert ended.code == 0
+    text = " ".join(ended.output.split())
+    for part in ("data, shape (1, 3, 32, 32)", "10 classes", "Convolution", "softmax", "127.5", "sha256", "digits-0000.params"):
+        assert part in text
+
+
+def test_a_model_that_is_none_is_refused(mxspark: Command) -> None:
+    refused(mxspark("model", "inspect", "nowhere"), "nowhere")
+    refused(mxspark("model", "inspect"), "PLACE")
+    with serving({"/forbidden/model.yaml": b""}) as web:
+        refused(mxspark("model", "inspect", f"{web.url}/forbidden"), f"{web.url}/forbidden", "403")
+        refused(mxspark("model", "inspect", f"{web.url}/empty"), f"{web.url}/empty", "model.yaml")
+
+
+def test_a_model_on_a_gpu_that_is_not_there_is_refused(mxspark: Command) -> None:
+    ended = mxspark("model", "inspect", str(DIGITS), "--context", "gpu")
+
+    assert ended.code == 2
+    assert "gpu" in ended.errors
+
+
+PACK = [
+    *("model", "pack", "--output", "bundle", "--spec", str(DIGITS / "model.yaml")),
+    *("--symbol", str(DIGITS / "digits-symbol.json"), "--params", str(DIGITS / "digits-0000.params")),
+]
+
+
+def test_files_are_packed_into_a_bundle_that_is_a_model(mxspark: Command) -> None:
+    ended = mxspark(*PACK, "--labels", str(DIGITS / "labels.txt"))
+
+    assert ended.code == 0
+    assert "bundle" in ended.output
+    packed = yaml.safe_load(Path("bundle/model.yaml").read_text())
+    assert re.fullmatch("[0-9a-f]{64}", packed["params"]["sha256"])
+    assert mxspark("model", "inspect", "bundle").code == 0
+
+
+def test_files_that_do_not_fit_are_not_packed(mxspark: Command) -> None:
+    Path("labels.txt").write_text("one\ntwo\n")
+
+    refused(mxspark(*PACK, "--labels", "labels.txt"), "2 labels", "10 classes")
+    assert not Path("bundle").exists()
+
+
+def test_a_spec_that_is_not_there_is_refused(mxspark: Command) -> None:
+    refused(mxspark(*PACK, "--spec", "nowhere.yaml"), "nowhere.yaml")
+
+
+# ---- as spark-submit starts it ----
+
+
+def test_submitted_it_is_run_with_its_own_flags(mxspark: Command) -> None:
+    refused(mxspark(*JOB, "--batch-size", "0", main=cli.main_submitted), "batch_size")
+
+
+def test_submitted_it_knows_the_articles_flags_and_warns_of_secrets_without_showing_them(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends_with(monkeypatch, result())
+    article = [
+        *("--bucket", "b", "--prefix", "p", "--sym_url", "s", "--param_url", "p", "--label_url", "l", "--output_s3_bucket", "b"),
+        *("--output_s3_key", "k", "--set", "output.path=run"),
+    ]
+
+    ended = mxspark(*article, "--access_key", "AKIAEXAMPLE", "--secret_key", "hush-hush", main=cli.main_submitted)
+
+    assert ended.code == 0
+    assert "--secret_key" in ended.errors
+    assert "hush-hush" not in ended.output + ended.errors
+    refused(mxspark(*article[2:], main=cli.main_submitted), "--bucket")

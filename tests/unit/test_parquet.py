@@ -1,0 +1,115 @@
+"""Parquet: the schema that readers rely on, and manifests in it, the wrong ones told in words."""
+
+import io
+import random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mxspark import parquet
+from mxspark.errors import UsageError
+from tests.unit.words import right_or_refused
+
+
+def parquet_file(**columns: Any) -> io.BytesIO:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    buffer.seek(0)
+    return buffer
+
+
+def keys_of(file: io.BytesIO) -> list[str]:
+    return list(parquet.read_column(file, "key", "keys.parquet"))
+
+
+def refusal(file: io.BytesIO) -> str:
+    with pytest.raises(UsageError) as refused:
+        keys_of(file)
+    return refused.value.problem
+
+
+def test_a_part_has_the_documented_schema() -> None:
+    data = parquet.encode([{"key": "a", "status": "missing", "error": "gone", "predictions": None}], {})
+
+    schema = pq.read_schema(io.BytesIO(data))
+
+    prediction = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float32())])
+    assert [(field.name, field.type) for field in schema] == [
+        ("key", pa.string()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("predictions", pa.list_(pa.field("element", prediction))),
+    ]
+
+
+def test_the_counts_are_read_from_the_end_of_the_file_alone() -> None:
+    rows: list[dict[str, Any]] = [
+        {"key": random.Random(index).randbytes(500).hex(), "status": "ok", "error": None, "predictions": []} for index in range(1024)
+    ]
+    data = parquet.encode(rows, {"rows": 1024})
+
+    assert len(data) > 4 * parquet.FOOTER_BYTES
+    assert parquet.read_counts(data[-parquet.FOOTER_BYTES :], "part") == {"rows": 1024}
+
+
+def test_only_as_many_rows_are_read_as_are_asked_for() -> None:
+    rows: list[dict[str, Any]] = [{"key": str(index), "status": "ok", "error": None, "predictions": []} for index in range(10)]
+
+    assert [row["key"] for row in parquet.read_rows(parquet.encode(rows, {}), 3)] == ["0", "1", "2"]
+    assert len(parquet.read_rows(parquet.encode(rows, {}), 99)) == 10
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_keys_are_read_whatever_kind_of_text_they_are(kind: pa.DataType) -> None:
+    assert keys_of(parquet_file(size=[1, 2, 3], key=pa.array(["a.png", "日本.png", "a b"]).cast(kind))) == ["a.png", "日本.png", "a b"]
+
+
+def test_rows_without_a_key_are_left_out() -> None:
+    assert keys_of(parquet_file(key=["a.png", None, "", "b.png"])) == ["a.png", "b.png"]
+
+
+def test_more_keys_than_fit_one_batch_are_all_read_in_order() -> None:
+    keys = [f"{number}.png" for number in range(30_000)]
+
+    assert keys_of(parquet_file(key=keys)) == keys
+
+
+def test_a_file_without_the_column_is_refused_with_those_it_has() -> None:
+    refused = refusal(parquet_file(path=["a.png"], size=[1]))
+
+    assert "keys.parquet" in refused
+    assert "path, size" in refused
+
+
+@pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([1, 2]).dictionary_encode(), pa.array([["a"], ["b"]])])
+def test_a_column_of_other_things_than_texts_is_refused_with_what_it_holds(column: pa.Array) -> None:
+    refused = refusal(parquet_file(key=column))
+
+    assert "keys.parquet" in refused
+    assert "int64" in refused or "list" in refused
+
+
+def test_a_file_that_is_not_parquet_is_refused_by_name() -> None:
+    for content in (b"", b"key\na.png\n", b"PAR1", b"PAR1" * 10):
+        assert "keys.parquet" in refusal(io.BytesIO(content))
+
+
+WHOLE = parquet_file(key=[f"{number}.png" for number in range(100)]).getvalue()
+
+
+@given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=4))
+@settings(deadline=None, max_examples=150)
+def test_a_damaged_file_is_read_or_refused_by_name_but_never_a_crash(position: int, noise: bytes) -> None:
+    damaged = WHOLE[:position] + noise + WHOLE[position + len(noise) :]
+    with right_or_refused("keys.parquet"):
+        keys_of(io.BytesIO(damaged))
+
+
+@given(st.integers(0, len(WHOLE) - 1))
+@settings(deadline=None, max_examples=30)
+def test_a_file_that_is_cut_is_refused_by_name(length: int) -> None:
+    assert "keys.parquet" in refusal(io.BytesIO(WHOLE[:length]))

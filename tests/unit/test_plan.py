@@ -1,0 +1,191 @@
+"""The plan: every key in exactly one shard, once, in one order, whatever the keys are."""
+
+import gzip
+import json
+import random
+import tempfile
+import tracemalloc
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mxspark import plan
+from mxspark.errors import MxsparkError
+from mxspark.plan import KeySpool, Plan
+from mxspark.storage import FolderStore
+
+ODD_KEYS = [
+    "a b.png",
+    "100%.png",
+    "a+b.png",
+    "%2B.png",
+    "a//b.png",
+    "/a.png",
+    "a\nb.png",
+    "a\r\nb",
+    '"quoted".png',
+    "it's",
+    "\\",
+    "日本.png",
+]
+keys_of_any_kind = st.lists(st.text(min_size=1) | st.sampled_from(ODD_KEYS) | st.text("aé\U0001f600/ %+", min_size=1))
+
+
+def by_bytes(key: str) -> bytes:
+    return key.encode()
+
+
+def frozen(store: FolderStore, keys: list[str], shard_size: int) -> Plan:
+    with closing(KeySpool()) as spool:
+        spool.fill(keys)
+        return plan.write(store, spool, shard_size, {"model": "resnet"})
+
+
+@given(keys_of_any_kind, st.integers(1, 7))
+@settings(deadline=None, max_examples=100)
+@example(ODD_KEYS, 5)
+@example(["\U0001f600", "\uffff", "a", "B", ""], 2)
+def test_every_key_is_in_exactly_one_shard_once_and_sorted_as_s3_sorts(keys: list[str], shard_size: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = FolderStore(Path(folder))
+
+        written = frozen(store, keys, shard_size)
+
+        shards = [plan.shard_keys(store, shard) for shard in range(written.shards)]
+        assert list(chain.from_iterable(shards)) == sorted(set(keys), key=by_bytes)
+        assert [len(shard) for shard in shards] == [written.size(shard) for shard in range(written.shards)]
+        assert all(len(shard) == shard_size for shard in shards[:-1])
+        assert all(shards)
+        assert (written.keys, written.listed) == (len(set(keys)), len(keys))
+        assert plan.load(store) == written
+
+
+def test_a_plan_of_many_segments_holds_every_key() -> None:
+    keys = [f"{number:05d}.png" for number in range(1000)]
+    with tempfile.TemporaryDirectory() as folder:
+        store = FolderStore(Path(folder))
+
+        written = frozen(store, random.Random(0).sample(keys, len(keys)), shard_size=3)
+
+        assert written.shards == 334
+        assert len(list(Path(folder, "_plan").glob("*.jsonl.gz"))) > 1
+        assert [key for shard in range(written.shards) for key in plan.shard_keys(store, shard)] == keys
+
+
+def test_the_same_keys_are_the_same_plan_in_whatever_order_and_whenever_they_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"{number}.png" for number in range(500)]
+
+    frozen(FolderStore(tmp_path / "one"), keys, 2)
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    frozen(FolderStore(tmp_path / "two"), keys[::-1], 2)
+
+    segments = sorted((tmp_path / "one" / "_plan").glob("*.gz"))
+    assert segments
+    for segment in segments:
+        assert segment.read_bytes() == (tmp_path / "two" / "_plan" / segment.name).read_bytes()
+
+
+def test_a_person_can_read_a_plan(tmp_path: Path) -> None:
+    frozen(FolderStore(tmp_path), ["a.png", "日本.png", "c.png"], 2)
+
+    lines = gzip.decompress((tmp_path / "_plan" / "000000.jsonl.gz").read_bytes()).decode().splitlines()
+    assert [json.loads(line) for line in lines] == [["a.png", "c.png"], ["日本.png"]]
+    assert "日本.png" in lines[1]
+    assert json.loads((tmp_path / "_plan" / "plan.json").read_text())["keys"] == 3
+
+
+def test_an_output_without_a_plan_has_none(tmp_path: Path) -> None:
+    assert plan.load(FolderStore(tmp_path / "nowhere")) is None
+    assert plan.load(FolderStore(tmp_path)) is None
+
+
+def test_a_plan_that_was_interrupted_is_none(tmp_path: Path) -> None:
+    class BreaksAtTheEnd(FolderStore):
+        def write(self, key: str, data: bytes) -> None:
+            raise MxsparkError("killed")
+
+    with pytest.raises(MxsparkError, match="killed"):
+        frozen(BreaksAtTheEnd(tmp_path), ["a.png"], 1)
+
+    assert (tmp_path / "_plan" / "000000.jsonl.gz").exists()
+    assert plan.load(FolderStore(tmp_path)) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"version": 1}'])
+def test_a_damaged_plan_is_named_with_its_mend(tmp_path: Path, content: str) -> None:
+    store = FolderStore(tmp_path)
+    store.write(plan.PLAN, content.encode())
+
+    with pytest.raises(MxsparkError) as damaged:
+        plan.load(store)
+
+    assert f"{tmp_path}/_plan/plan.json" in damaged.value.problem
+    assert "--overwrite" in damaged.value.mend
+
+
+def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    frozen(store, ["a.png"], 1)
+    content = json.loads(store.read(plan.PLAN))
+    store.write(plan.PLAN, json.dumps({**content, "version": 99, "new": True}).encode())
+
+    with pytest.raises(MxsparkError, match="99"):
+        plan.load(store)
+
+
+def test_the_memory_for_planning_does_not_grow_with_the_keys(tmp_path: Path) -> None:
+    def peak(number: int) -> int:
+        with closing(KeySpool()) as spool:
+            tracemalloc.start()
+            spool.fill(f"photos/{index:09d}.jpg" for index in range(number))
+            plan.write(FolderStore(tmp_path / str(number)), spool, 100, {})
+            _, highest = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        return highest
+
+    assert peak(60_000) < peak(20_000) + 500_000
+
+
+# ---- how many images a shard has ----
+
+
+@given(keys=st.integers(0, 10**8), workers=st.integers(1, 1000), batch_size=st.integers(1, 4096))
+@settings(deadline=None, max_examples=200)
+def test_a_shard_has_from_one_to_a_thousand_and_some_images_and_no_more_than_there_are(keys: int, workers: int, batch_size: int) -> None:
+    size = plan.choose_shard_size(keys, workers, batch_size)
+
+    assert 1 <= size <= min(1024, max(1, keys))
+
+
+@given(keys=st.integers(1, 10**8), workers=st.integers(1, 1000), batch_size=st.integers(1, 512))
+@settings(deadline=None, max_examples=200)
+@example(keys=10**6, workers=4, batch_size=48)
+def test_a_shard_is_whole_batches_so_that_none_is_mostly_padding(keys: int, workers: int, batch_size: int) -> None:
+    size = plan.choose_shard_size(keys, workers, batch_size)
+
+    assert size == keys or size % batch_size == 0
+
+
+@given(workers=st.integers(1, 100), batch_size=st.integers(1, 64), more=st.integers(0, 10**7))
+@settings(deadline=None, max_examples=200)
+def test_every_worker_gets_several_shards_where_there_are_images_enough(workers: int, batch_size: int, more: int) -> None:
+    keys = workers * batch_size * 16 + more
+
+    assert -(-keys // plan.choose_shard_size(keys, workers, batch_size)) >= 4 * workers
+
+
+# ---- what changed between two runs ----
+
+
+def test_what_differs_is_named_with_both_values_however_deep() -> None:
+    old = {"model": "a", "input": {"path": "photos", "limit": None}, "top_k": 5}
+    new = {"model": "a", "input": {"path": "photos", "limit": 10}, "top_k": 5, "precision": "fp32"}
+
+    assert plan.differences(old, new) == ["input.limit: None -> 10", "precision: None -> fp32"]
+    assert plan.differences(old, old) == []

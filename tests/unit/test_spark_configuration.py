@@ -1,0 +1,93 @@
+"""Spark's properties: the same for every way of starting, computed from the settings alone."""
+
+from typing import Any
+
+import pytest
+
+from mxspark.settings import SparkSettings
+from mxspark.spark import configuration
+
+
+def properties(**settings: Any) -> dict[str, str]:
+    return configuration(SparkSettings(**settings))
+
+
+@pytest.mark.parametrize(
+    ("master", "expected"),
+    [
+        ("local", "local[1, 4]"),
+        ("local[2]", "local[2, 4]"),
+        ("local[*]", "local[*, 4]"),
+        ("local[2,1]", "local[2,1]"),
+        ("yarn", "yarn"),
+        ("k8s://https://host:6443", "k8s://https://host:6443"),
+    ],
+)
+def test_a_failed_shard_is_tried_again_on_this_machine_as_on_a_cluster(master: str, expected: str) -> None:
+    found = properties(master=master)
+
+    assert found["spark.master"] == expected
+    assert found["spark.task.maxFailures"] == "4"
+
+
+def test_on_this_machine_nothing_listens_to_other_machines() -> None:
+    found = properties(master="local[2]")
+
+    assert found["spark.driver.bindAddress"] == "127.0.0.1"
+    assert found["spark.ui.enabled"] == "false"
+    assert not any(key.startswith("spark.executor.") for key in found)
+
+
+def test_on_a_cluster_the_executors_are_as_asked_for() -> None:
+    found = properties(
+        master="yarn", executors=7, executor_cores=4, executor_memory="3g", executor_memory_overhead="9g", driver_memory="2g"
+    )
+
+    assert found["spark.executor.instances"] == "7"
+    assert found["spark.executor.cores"] == "4"
+    assert found["spark.executor.memory"] == "3g"
+    assert found["spark.executor.memoryOverhead"] == "9g"
+    assert found["spark.driver.memory"] == "2g"
+    assert "spark.driver.host" not in found
+
+
+@pytest.mark.parametrize(("cores", "cpus", "overhead"), [(1, 1, "1g"), (8, 1, "8g"), (8, 2, "4g"), (9, 2, "4g"), (4, 4, "1g")])
+def test_every_worker_of_an_executor_has_a_gigabyte_where_nothing_else_is_said(cores: int, cpus: int, overhead: str) -> None:
+    assert properties(master="yarn", executor_cores=cores, task_cpus=cpus)["spark.executor.memoryOverhead"] == overhead
+
+
+def test_a_networks_threads_are_the_cores_of_its_task() -> None:
+    found = properties(master="yarn", executor_cores=8, task_cpus=2)
+
+    assert found["spark.task.cpus"] == "2"
+    assert found["spark.executorEnv.OMP_NUM_THREADS"] == "2"
+
+
+def test_workers_are_kept_from_task_to_task_and_their_number_is_fixed() -> None:
+    found = properties()
+
+    assert found["spark.python.worker.reuse"] == "true"
+    assert found["spark.dynamicAllocation.enabled"] == "false"
+
+
+def test_a_users_own_properties_win() -> None:
+    found = properties(conf={"spark.ui.enabled": "true", "spark.task.maxFailures": "9", "spark.mine": "x"})
+
+    assert (found["spark.ui.enabled"], found["spark.task.maxFailures"], found["spark.mine"]) == ("true", "9", "x")
+
+
+def test_every_property_is_a_text_as_spark_wants_it() -> None:
+    for master in ("local[2]", "yarn"):
+        for key, value in properties(master=master).items():
+            assert key.startswith("spark.")
+            assert isinstance(value, str)
+
+
+def test_no_credentials_are_among_the_properties(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+
+    for master in ("local[2]", "yarn"):
+        shown = str(properties(master=master))
+        assert "hush-hush" not in shown
+        assert "AKIAEXAMPLE" not in shown

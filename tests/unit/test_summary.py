@@ -1,0 +1,141 @@
+"""The summary: counted from the parts that are really there, which must hold what was planned."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mxspark import plan
+from mxspark.errors import MxsparkError
+from mxspark.pipeline import Timings
+from mxspark.plan import KeySpool, Plan
+from mxspark.predictions import PARTS, Counts, Prediction, Row, count, encode
+from mxspark.settings import effective, file_layer
+from mxspark.storage import FolderStore
+from mxspark.summary import Performance, Summary, count_parts, finished_shards
+
+FORMATS = ("parquet", "jsonl", "text")
+TRUE_LABEL = "^([a-z]+)/"
+
+
+def planned(store: FolderStore, keys: list[str], shard_size: int) -> Plan:
+    spool = KeySpool()
+    spool.fill(keys)
+    return plan.write(store, spool, shard_size, {"secret of the identity": "not told"})
+
+
+def write_part(store: FolderStore, shard: int, rows: list[Row], output_format: str) -> None:
+    store.write(PARTS[output_format].name(shard), encode(rows, count(rows, TRUE_LABEL), output_format))
+
+
+def row(key: str) -> Row:
+    return Row(key, "missing", "gone") if "gone" in key else Row(key, "ok", None, (Prediction(0, "cat", 0.9), Prediction(1, "dog", 0.1)))
+
+
+def finished(folder: Path, output_format: str) -> tuple[FolderStore, Plan]:
+    store = FolderStore(folder)
+    written = planned(store, ["cat/1", "cat/gone", "cow/1", "dog/1", "dog/2"], 2)
+    for shard in range(written.shards):
+        write_part(store, shard, [row(key) for key in plan.shard_keys(store, shard)], output_format)
+    return store, written
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_the_parts_that_are_there_are_counted(tmp_path: Path, output_format: str) -> None:
+    store, written = finished(tmp_path, output_format)
+
+    assert finished_shards(store, output_format) == {0, 1, 2}
+    counts = count_parts(store, written, range(3), output_format, TRUE_LABEL)
+
+    assert counts == Counts(Counter(ok=4, missing=1), labelled=4, correct=1, correct_top_k=3)
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_a_shard_is_finished_only_where_its_part_has_its_whole_name(tmp_path: Path, output_format: str) -> None:
+    store, _ = finished(tmp_path, output_format)
+    name = PARTS[output_format].name(1)
+    store.delete(name)
+    for other in (f"{name}.tmp", name.replace("part-", ".part-"), name.replace("000001", "1"), name.replace("part-", "party-")):
+        store.write(other, b"")
+
+    assert finished_shards(store, output_format) == {0, 2}
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize("keys", [["cow/1"], ["cow/1", "dog/1", "dog/2"]])
+def test_a_part_with_other_rows_than_planned_is_named_with_its_mend(tmp_path: Path, output_format: str, keys: list[str]) -> None:
+    store, written = finished(tmp_path, output_format)
+    write_part(store, 1, [row(key) for key in keys], output_format)
+
+    with pytest.raises(MxsparkError) as wrong:
+        count_parts(store, written, range(3), output_format, TRUE_LABEL)
+
+    assert PARTS[output_format].name(1) in wrong.value.problem
+    assert f"{len(keys)} rows, but 2" in wrong.value.problem
+    assert wrong.value.mend
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    store, written = finished(tmp_path, "parquet")
+    store.write("part-000002.parquet", b"PAR1")
+
+    with pytest.raises(MxsparkError, match="part-000002"):
+        count_parts(store, written, range(3), "parquet", TRUE_LABEL)
+
+
+COUNTS = Counts(Counter(ok=3, missing=1))
+
+
+def summary(folder: Path, counts: Counts = COUNTS, performance: Performance | None = None) -> Summary:
+    return Summary(planned(FolderStore(folder), ["a", "b", "c", "d"], 2), counts, performance, {"top_k": 5})
+
+
+def test_the_summary_says_how_many_how_fast_and_where_the_time_went(tmp_path: Path) -> None:
+    run = Performance(images=4, seconds=2.0, startup_seconds=1.5, workers=2, timings=Timings(forward=3.0), context="cpu(0)")
+
+    written = json.loads(summary(tmp_path, performance=run).to_json())
+
+    assert (written["rows"], written["ok"], written["failed"]) == (4, 3, 1)
+    assert written["by_status"] == {"missing": 1, "ok": 3}
+    assert written["this_run"]["images_per_second"] == 2.0
+    assert written["this_run"]["worker_seconds"]["forward"] == 3.0
+    assert (written["plan"]["keys"], written["plan"]["shards"]) == (4, 2)
+    assert written["settings"] == {"top_k": 5}
+    assert "not told" not in json.dumps(written)
+
+
+def test_accuracy_is_told_where_labels_are_known_and_not_made_up_where_they_are_not(tmp_path: Path) -> None:
+    known = json.loads(summary(tmp_path, Counts(Counter(ok=4), labelled=4, correct=2, correct_top_k=3)).to_json())
+    unknown = json.loads(summary(tmp_path).to_json())
+
+    assert (known["accuracy"], known["accuracy_top_k"]) == (0.5, 0.75)
+    assert (unknown["accuracy"], unknown["accuracy_top_k"]) == (None, None)
+
+
+def test_a_run_with_nothing_left_to_do_has_no_performance(tmp_path: Path) -> None:
+    assert json.loads(summary(tmp_path).to_json())["this_run"] is None
+
+
+def test_a_run_too_short_to_be_measured_has_no_rate() -> None:
+    assert Performance(0, 0.0, 0.0, 1, Timings(), "cpu(0)").rate == 0.0
+
+
+def test_the_failed_fraction_is_of_all_rows(tmp_path: Path) -> None:
+    assert summary(tmp_path).failed_fraction == 0.25
+    assert summary(tmp_path, Counts()).failed_fraction == 0.0
+
+
+def test_what_is_secret_in_an_address_is_not_told(tmp_path: Path) -> None:
+    given = effective(
+        [
+            file_layer({"input": {"path": "photos"}, "output": {"path": "table"}}, "job.yaml"),
+            file_layer(
+                {"model": {"symbol": "https://me:hush@host/net-symbol.json", "params": "https://host/p?X-Amz-Signature=hush"}}, "job.yaml"
+            ),
+        ]
+    ).settings
+    made = Summary(planned(FolderStore(tmp_path), ["a"], 1), Counts(), None, given.model_dump(mode="json"))
+
+    assert "hush" not in made.to_json()
+    assert "https://host/p" in made.to_json()
