@@ -10,13 +10,14 @@ import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol
 from urllib.parse import unquote_plus, urlsplit
+from urllib.request import getproxies, proxy_bypass
 from xml.etree import ElementTree
 
 import boto3
@@ -201,7 +202,7 @@ class FolderStore:
                 file.write(chunk)
 
     def delete(self, key: str) -> None:
-        with _file_errors(self.root / key):
+        with _file_errors(self.root / key), suppress(NotADirectoryError):
             (self.root / key).unlink(missing_ok=True)
 
     def check_writable(self) -> None:
@@ -259,12 +260,19 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Itera
     with os.scandir(folder) as entries:
         for entry in entries:
             key = prefix + entry.name
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from _walk(Path(entry.path), key + "/", above)
             elif not key.isprintable() and _is_not_utf8(key):
                 raise UsageError(f"{folder}: the file name {os.fsencode(entry.name)!r} is not UTF-8", "Rename the file.")
             else:
                 yield key
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: a key that can't be read, as any broken link is
+        return False
 
 
 def _is_not_utf8(text: str) -> bool:
@@ -321,6 +329,8 @@ class S3Store:
         except ElementTree.ParseError:
             cause = f"the server answered {response.status} {response.reason}, and not as S3 does"
             raise StorageError(f"{self.name}: {cause}", "Check --endpoint-url.") from None
+        if response.status == 200 and not page.tag.endswith("ListBucketResult"):
+            raise StorageError(f"{self.name}: the server answered with a page, and not as S3 does", "Check --endpoint-url.")
         if response.status != 200:
             _raise_s3(self.name, page.findtext("Code") or str(response.status), page.findtext("Message") or "")
         return page
@@ -343,7 +353,12 @@ class S3Store:
 
     def read_tail(self, key: str, size: int) -> bytes:
         with _s3_errors(join(self.name, key)):
-            data: bytes = self._client.get_object(Bucket=self.bucket, Key=self.root + key, Range=f"bytes=-{size}")["Body"].read()
+            try:
+                data: bytes = self._client.get_object(Bucket=self.bucket, Key=self.root + key, Range=f"bytes=-{size}")["Body"].read()
+            except self._client.exceptions.ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "InvalidRange":
+                    raise
+                data = b""  # of an empty object there is no range
             return data
 
     def download(self, key: str, target: BinaryIO) -> None:
@@ -405,7 +420,9 @@ class S3Store:
 
     @cached_property
     def _pages(self) -> urllib3.PoolManager:
-        return _http_pool(self.access.settings)
+        with _s3_errors(self.name):
+            url = self._client.generate_presigned_url("list_objects_v2", Params={"Bucket": self.bucket})
+        return _http_pool(url, self.access.settings)
 
     @property
     def _endpoint(self) -> str | None:
@@ -516,13 +533,17 @@ def _gist(text: str) -> str:
     return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-300:]
 
 
-def _http_pool(settings: StorageSettings) -> urllib3.PoolManager:
-    return urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout),
-        retries=urllib3.Retry(
-            settings.retries, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False
-        ),
+def _http_pool(url: str, settings: StorageSettings) -> urllib3.PoolManager:
+    """Connections to the host of `url`, through the proxy that the environment names for it, as boto3 and obstore do."""
+    timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
+    retries = urllib3.Retry(
+        settings.retries, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False
     )
+    address = urlsplit(url)
+    proxy = None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
+    if proxy is not None:
+        return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries)
+    return urllib3.PoolManager(timeout=timeout, retries=retries)
 
 
 def _http_get(pool: urllib3.PoolManager, name: str, url: str, *, preload: bool = True) -> urllib3.BaseHTTPResponse:
@@ -535,7 +556,7 @@ def _http_get(pool: urllib3.PoolManager, name: str, url: str, *, preload: bool =
 
 def _download_http(url: str, settings: StorageSettings, target: BinaryIO) -> None:
     name = url.partition("?")[0]  # the query of a presigned address is a secret
-    with _http_pool(settings) as pool, _http_get(pool, name, url, preload=False) as response:
+    with _http_pool(url, settings) as pool, _http_get(pool, name, url, preload=False) as response:
         if response.status != 200:
             kind: Callable[..., StorageError] = MissingError if response.status in (404, 410) else StorageError
             raise kind(f"{name}: the server answered {response.status} {response.reason}", "Check the address.")

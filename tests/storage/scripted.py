@@ -1,0 +1,97 @@
+"""An HTTP server that answers as a test's script says: for the faults that a real server can't be made to have."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request gets. `claimed` is the length told where it isn't that of the body: the connection ends after the body."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    claimed: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A server that runs, and what it was asked so far."""
+
+    url: str
+    requests: list[Request]
+
+
+@contextmanager
+def scripted(*answers: Answer) -> Iterator[Scripted]:
+    """A server that gives one answer after the other, and the last one again and again."""
+    requests: list[Request] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answers, requests))
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield Scripted(f"http://127.0.0.1:{server.server_port}", requests)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _handler(answers: Sequence[Answer], requests: list[Request]) -> type[BaseHTTPRequestHandler]:
+    lock = Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            with lock:
+                answer = answers[min(len(requests), len(answers) - 1)]
+                requests.append(Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body) if answer.claimed is None else answer.claimed))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
+            self.close_connection = answer.claimed is not None
+
+        do_HEAD = do_PUT = do_POST = do_GET  # noqa: N815
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing: the requests are in the list."""
+
+    return Handler
+
+
+def listing(*keys: str, bucket: str = "bucket") -> Answer:
+    """The answer to ListObjectsV2 with these keys, all in one page."""
+    contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size></Contents>" for key in keys)
+    text = f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>{contents}</ListBucketResult>'
+    return Answer(body=f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), headers={"Content-Type": "application/xml"})
+
+
+def an_object(data: bytes, claimed: int | None = None) -> Answer:
+    """The answer to GetObject."""
+    headers = {"ETag": '"0123456789abcdef"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "Content-Type": "image/png"}
+    return Answer(body=data, headers=headers, claimed=claimed)
+
+
+def error(status: int, code: str) -> Answer:
+    """An S3 server's error."""
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>told by the test</Message></Error>'
+    return Answer(status, body.encode(), {"Content-Type": "application/xml"})
