@@ -1,0 +1,65 @@
+"""Objects behind one small interface: folders, s3:// buckets, and (for reading) http(s)://."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from mxspark.errors import UsageError
+from mxspark.storage import web
+from mxspark.storage.folder import FolderStore
+from mxspark.storage.s3 import S3Store
+from mxspark.storage.store import (
+    Access,
+    Credentials,
+    DeniedError,
+    MissingError,
+    StorageError,
+    Store,
+    TooLargeError,
+    is_s3,
+    join,
+    parent,
+    split_s3,
+)
+
+__all__ = [
+    "Access",
+    "Credentials",
+    "DeniedError",
+    "FolderStore",
+    "MissingError",
+    "S3Store",
+    "StorageError",
+    "Store",
+    "TooLargeError",
+    "download",
+    "is_s3",
+    "join",
+    "open_store",
+    "parent",
+    "read_object",
+    "split_s3",
+]
+
+
+def open_store(location: str, access: Access) -> Store:
+    """The store whose keys are relative to `location`, a folder or s3://bucket/prefix."""
+    if is_s3(location):
+        bucket, prefix = split_s3(location)
+        return S3Store(bucket, prefix.rstrip("/") + "/" if prefix else "", access)
+    if "://" in location:
+        raise UsageError(f"{location!r}: only folders and s3:// are read and written", "Write s3://bucket/prefix, or a path.")
+    return FolderStore(Path(location))
+
+
+def read_object(location: str, access: Access, limit: int | None = None) -> bytes:
+    """The bytes of the one object at `location`."""
+    folder, name = parent(location), location.rsplit("/", 1)[-1]
+    return open_store(folder, access).read(name, limit)
+
+
+def download(location: str, access: Access, target: BinaryIO) -> None:
+    """Writes the object at `location` (path, s3://, http://, https://) to `target`. Raises StorageError."""
+    if location.startswith(("http://", "https://")):
+        web.download(location, access.settings, target)
+    else:
+        open_store(parent(location), access).download(location.rsplit("/", 1)[-1], target)

@@ -1,0 +1,114 @@
+"""What all stores have in common: the interface, its errors, how they are reached, and how places are written."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.settings import StorageSettings
+
+
+class StorageError(MxsparkError):
+    """An object couldn't be read, written or listed; `status` is what a row says of it."""
+
+    status = "fetch_error"
+
+
+class MissingError(StorageError):
+    """There is no such object."""
+
+    status = "missing"
+
+
+class DeniedError(StorageError):
+    """The credentials may not do this."""
+
+    status = "denied"
+
+
+class TooLargeError(StorageError):
+    """The object has more bytes than allowed; it was not read."""
+
+    status = "too_large"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Access keys that were handed over explicitly. Never printed; boto3's default chain is used where there are none."""
+
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach storage: the settings, and explicit credentials if any. Travels to the workers as task data."""
+
+    settings: StorageSettings = field(default_factory=StorageSettings)
+    credentials: Credentials | None = None
+
+
+class Store(Protocol):
+    """A place with objects under keys. All methods raise StorageError."""
+
+    @property
+    def name(self) -> str:
+        """How a person names it."""
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """The keys that start with `prefix`, in no particular order; memory does not grow with their number."""
+
+    def read(self, key: str, limit: int | None = None) -> bytes:
+        """The object's bytes. Raises MissingError, DeniedError, and TooLargeError beyond `limit` bytes (before reading them)."""
+
+    def read_tail(self, key: str, size: int) -> bytes:
+        """The object's last `size` bytes, or all of them where it has fewer."""
+
+    def download(self, key: str, target: BinaryIO) -> None:
+        """Writes the object's bytes to `target`, in pieces."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Makes or replaces the object in one step: readers see the old bytes or the new ones."""
+
+    def upload(self, key: str, source: Path) -> None:
+        """`write` from a file, for what is too large for memory."""
+
+    def delete(self, key: str) -> None:
+        """Removes the object; no error where there is none."""
+
+    def check_writable(self) -> None:
+        """Raises StorageError where objects can't be written; leaves nothing behind."""
+
+
+def join(location: str, name: str) -> str:
+    """The location of `name` in the folder or prefix `location`."""
+    return f"{location.rstrip('/')}/{name}"
+
+
+def parent(location: str) -> str:
+    """The folder or prefix that holds the object at `location`."""
+    if "://" not in location:
+        return os.path.dirname(os.path.abspath(location))
+    return location.rsplit("/", 1)[0]
+
+
+def split_s3(location: str) -> tuple[str, str]:
+    """('bucket', 'key or prefix') of s3://bucket/key or prefix. Raises UsageError where it isn't one."""
+    match = re.fullmatch(r"s3://([A-Za-z0-9._-]+)(?:/(.*))?", location, re.DOTALL)
+    if not match:
+        raise UsageError(f"{location!r} names no bucket", "Write s3://bucket/prefix.")
+    return match[1], match[2] or ""
+
+
+def is_s3(location: str) -> bool:
+    """Whether `location` is s3://… (Spark's s3a:// and s3n:// spellings are not accepted)."""
+    return location.startswith("s3://")
+
+
+def check_size(size: int, limit: int | None) -> None:
+    """Raises TooLargeError where an object of `size` bytes is beyond `limit`."""
+    if limit is not None and size > limit:
+        raise TooLargeError(f"{size:,} bytes, more than the {limit:,} allowed")
