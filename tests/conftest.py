@@ -1,0 +1,81 @@
+"""What all tiers share: the lines about tiers at the end (tiers.py), the real command, the S3 server, the example bundles."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import obstore
+import pytest
+from examples import s3
+from examples.s3 import Server
+from obstore.store import S3Store
+
+from tests.command import REPOSITORY, Command, environment_without_aws
+from tests.tiers import Tiers
+
+DIGITS = REPOSITORY / "examples" / "digits"
+IMAGENET = REPOSITORY / "examples" / "imagenet"
+BUCKET = "tests"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Tiers(config.pluginmanager), "tiers")
+
+
+@pytest.fixture(scope="session")
+def mxspark(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The real command, without this machine's AWS configuration and with a model cache of its own."""
+    home = tmp_path_factory.mktemp("home")
+    # What is kept for Java depends on Java and Spark alone, and takes several seconds to make: it stays from session to session.
+    kept = REPOSITORY / ".cache" / "tests" / "java"
+    kept.mkdir(parents=True, exist_ok=True)
+    (home / "cache" / "mxspark").mkdir(parents=True)
+    (home / "cache" / "mxspark" / "java").symlink_to(kept)
+    return Command(environment_without_aws(home))
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real S3 server with the one bucket `tests`; every test takes a prefix of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3, "STOP_SECONDS", 1)  # its data is thrown away: no need to wait until all of it is on disk
+        with s3.serve(tmp_path_factory.mktemp("s3"), [BUCKET]) as server:
+            yield server
+
+
+def put(server: Server, objects: Mapping[str, bytes]) -> None:
+    """Puts objects into the bucket, many at a time: a fifth of the time that boto3 takes."""
+    bucket = S3Store(
+        BUCKET,
+        endpoint=server.endpoint_url,
+        access_key_id=server.access_key,
+        secret_access_key=server.secret_key,
+        region=s3.REGION,
+        client_options={"allow_http": True},
+    )
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda key: obstore.put(bucket, key, objects[key]), objects))
+
+
+@pytest.fixture(scope="session")
+def digits_images() -> Path:
+    """1,797 PNG files; the digit that each shows is in its name."""
+    return DIGITS / "images"
+
+
+@pytest.fixture(scope="session")
+def digits_bundle() -> Path:
+    """A small network that reads digits, in 32 x 32 pixels."""
+    return DIGITS / "bundle"
+
+
+@pytest.fixture(scope="session")
+def imagenet_images() -> Path:
+    """14 photographs."""
+    return IMAGENET / "images"
+
+
+@pytest.fixture(scope="session")
+def imagenet_bundle() -> Path:
+    """EfficientNet-Lite0 with ImageNet's 1,000 classes."""
+    return IMAGENET / "bundle"

@@ -1,0 +1,5 @@
+"""The two examples need what the Spark tier needs: Java, MXNet, and that they were built."""
+
+from tests.spark.conftest import missing
+
+__all__ = ["missing"]
