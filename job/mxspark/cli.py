@@ -69,6 +69,7 @@ def _run_article(arguments: list[str]) -> None:
 
 
 def _exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = command()
@@ -97,7 +98,13 @@ def _report(error: MxsparkError, debug: bool) -> int:
     return error.exit_code
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # cleaning up is quick, and is not to be interrupted again
+    raise KeyboardInterrupt
+
+
 def _terminate(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
 
 

@@ -44,8 +44,9 @@ class ConsoleProgress:
             disable=not _err.is_terminal,
         )
         self._task = self._bar.add_task("Starting", total=None, detail="")
-        self._keys = self._done_before = 0
-        self._first = self._last_line = time.monotonic()
+        self._keys = 0
+        self._first: tuple[float, int] | None = None  # when the first images were done, and how many
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -62,16 +63,19 @@ class ConsoleProgress:
         _err.print(Text(what))
 
     def planned(self, keys: int, done: int) -> None:
-        self._keys, self._done_before, self._first = keys, done, time.monotonic()
+        self._keys = keys
         self._bar.update(self._task, description="Predicting", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
         resumed = f", of which an earlier run did {done:,}" if done else ""
         self._plain(f"Predicting {keys:,} images{resumed}")
 
     def done(self, images: int, failed: int) -> None:
         now = time.monotonic()
-        rate = (images - self._done_before) / max(now - self._first, 1e-3)
-        left = _duration((self._keys - images) / rate) if rate else "?"
-        detail = f"{images:,}/{self._keys:,} images, {rate:.1f} images/s, {left} left, {failed:,} failed"
+        if self._first is None:  # what came before was starting up: it would make the rate too low and the rest too long
+            self._first = now, images
+        since, images_then = self._first
+        rate = (images - images_then) / max(now - since, 1e-3)
+        speed = f"{rate:.1f} images/s, {_duration((self._keys - images) / rate)} left, " if rate else ""
+        detail = f"{images:,}/{self._keys:,} images, {speed}{failed:,} failed"
         self._bar.update(self._task, completed=images, detail=detail)
         if now - self._last_line > PLAIN_SECONDS:
             self._plain(detail)

@@ -119,13 +119,14 @@ class _Run:
 
     @contextmanager
     def _spark(self, threads: ThreadPoolExecutor) -> Iterator["Future[Application]"]:
-        """Spark, starting while the keys are listed; stopped whatever happens."""
+        """Spark, starting while the keys are listed; killed when what is done with it fails."""
         starting = threads.submit(Application, self._settings, cache_dir(self._settings), self._debug)
         try:
             yield starting
-        finally:
+        except BaseException:
             if starting.exception() is None:
-                starting.result().stop()
+                starting.result().kill()
+            raise
 
     def _freeze(self, spool: KeySpool, workers: int, model: Bundle) -> Plan:
         settings = self._settings

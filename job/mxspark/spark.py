@@ -29,6 +29,7 @@ from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
 # How often a shard is tried before the run gives up.
 TASK_FAILURES = 4
+STOP_SECONDS = 20  # for Java to end by itself; in the first run it writes its classes' archive then
 # The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
 
@@ -88,6 +89,7 @@ class Application:
         logging.getLogger("py4j").setLevel(logging.DEBUG if debug else logging.CRITICAL + 1)
         self._stopped = False
         self._archive: ClassArchive | None = None
+        self._java: subprocess.Popen[bytes] | None = None  # where this process started it
         conf = SparkConf()
         for key, value in configuration(settings.spark).items():
             if not (is_submitted() and conf.contains(key)):
@@ -97,6 +99,8 @@ class Application:
             try:
                 gateway = None if is_submitted() else self._launch(conf, cache_dir, None if debug else log)
                 self._context = SparkContext(conf=conf, gateway=gateway)
+                if not debug:
+                    _silence_accumulators(self._context)
             except MxsparkError:
                 raise
             except Exception as error:  # pyspark raises what it likes when the JVM dies on the way
@@ -115,9 +119,11 @@ class Application:
             self._archive = ClassArchive(cache_dir / "java", f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
             conf.set("spark.driver.extraJavaOptions", options.strip())
-        return launch_gateway(  # type: ignore[no-untyped-call]
+        gateway = launch_gateway(  # type: ignore[no-untyped-call]
             conf, {"stdout": log, "stderr": log, "start_new_session": True}
         )
+        self._java = gateway.proc
+        return gateway
 
     @property
     def workers(self) -> int:
@@ -143,27 +149,54 @@ class Application:
             running = thread.submit(run_all)
             try:
                 _follow(running, reports, on_report, poll_seconds)
-            except BaseException:
+            except BaseException as error:
+                if self._java is not None and self._java.poll() is not None and isinstance(error, MxsparkError):
+                    raise MxsparkError(
+                        f"Spark's Java process ended ({_ending(self._java.returncode)})",
+                        "Out of memory, perhaps. Run the same command again: it goes on where this one stopped.",
+                    ) from error
                 with suppress(Exception):
                     self._context.cancelAllJobs()
                 raise
 
     def stop(self) -> None:
-        """Ends Spark; returns when its Java and Python processes are gone, whatever Ctrl-C arrives meanwhile."""
+        """Ends Spark; returns when its Java and Python processes are gone."""
         if self._stopped:
             return
         self._stopped = True
-        gateway = SparkContext._gateway
-        restore = _ignore_interrupts()
-        try:
-            with suppress(Exception):
-                self._context.stop()
-            if gateway is not None and not is_submitted():
-                _end_java(gateway)
+        with suppress(Exception):
+            self._context.stop()
+        self._forget_gateway()
+        if self._java is not None:
+            _end(self._java)
             if self._archive is not None:
                 self._archive.keep()
-        finally:
-            restore()
+
+    def kill(self) -> None:
+        """`stop` for a run that went wrong: on this machine Spark has nothing to save, so that no time is lost with a farewell."""
+        if self._java is None or not str(self._context.master).startswith("local"):
+            self.stop()
+        elif not self._stopped:
+            self._stopped = True
+            with suppress(ProcessLookupError):
+                os.killpg(self._java.pid, signal.SIGKILL)  # Java leads a session, its Python workers are in it
+            self._java.wait()
+            self._forget_gateway()
+
+    def _forget_gateway(self) -> None:
+        """So that a later run in this process starts a Java of its own, and nothing asks this one at exit."""
+        if self._java is not None:
+            with suppress(Exception):
+                SparkContext._gateway.shutdown()  # type: ignore[union-attr]
+            SparkContext._gateway = SparkContext._jvm = None
+            SparkContext._active_spark_context = None
+
+
+def _silence_accumulators(context: SparkContext) -> None:
+    """The server that takes the accumulators' values prints a stack trace when Java goes away, which is told in words elsewhere."""
+    server = getattr(context, "_accumulatorServer", None)
+    if server is not None:
+        server.handle_error = lambda *_: None
 
 
 class ClassArchive:
@@ -243,6 +276,10 @@ def _follow(
         raise _translated(error) from error
 
 
+def _ending(returncode: int) -> str:
+    return f"killed by signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
+
+
 def _translated(error: BaseException) -> MxsparkError:
     text = str(error.java_exception) if hasattr(error, "java_exception") else str(error)
     found = TaskError.find(text)
@@ -255,31 +292,13 @@ def _translated(error: BaseException) -> MxsparkError:
     return MxsparkError(f"Spark: {cause}", "Check spark.master and the cluster; --debug shows the whole story.")
 
 
-def _ignore_interrupts() -> Callable[[], None]:
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not in the main thread, which signals go to anyway
-        return lambda: None
-
-    def restore() -> None:
-        signal.signal(signal.SIGINT, before)
-
-    return restore
-
-
-def _end_java(gateway: Any) -> None:
-    """The gateway's JVM ends when its standard input does; wait for it, so that nothing is left when this process ends."""
-    process: subprocess.Popen[bytes] | None = getattr(gateway, "proc", None)
-    with suppress(Exception):
-        gateway.shutdown()
-    SparkContext._gateway = SparkContext._jvm = None
-    if process is None:
-        return
+def _end(java_process: "subprocess.Popen[bytes]") -> None:
+    """Java ends when its standard input does; that it has ended is what makes sure that nothing is left when this process ends."""
     with suppress(OSError):
-        if process.stdin:
-            process.stdin.close()
+        if java_process.stdin:
+            java_process.stdin.close()
     try:
-        process.wait(timeout=15)
+        java_process.wait(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        java_process.kill()
+        java_process.wait()

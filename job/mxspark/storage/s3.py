@@ -28,7 +28,7 @@ from obstore.store import S3Store as ObstoreS3
 
 from mxspark.errors import one_line
 from mxspark.storage import web
-from mxspark.storage.store import Access, DeniedError, MissingError, StorageError, check_size, join
+from mxspark.storage.store import Access, DeniedError, MissingError, StorageError, ca_bundle, check_size, join
 
 # botocore renews credentials ten minutes before they expire at the latest; asking it more often than that is always in time.
 CREDENTIALS_TTL = timedelta(minutes=5)
@@ -149,6 +149,7 @@ class S3Store:
             return self._session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
+                verify=ca_bundle(),
                 region_name=self._session.region_name or "us-east-1",
                 config=Config(
                     signature_version=UNSIGNED if settings.anonymous else "s3v4",
@@ -182,6 +183,8 @@ class S3Store:
         options: dict[str, Any] = {"skip_signature": True}
         if not settings.anonymous:
             options = {"credential_provider": Boto3CredentialProvider(self._session, ttl=CREDENTIALS_TTL)}
+        if bundle := ca_bundle():
+            os.environ.setdefault("SSL_CERT_FILE", bundle)  # the only way to tell obstore
         endpoint = self._endpoint
         if endpoint is not None:
             scheme, host = urlsplit(endpoint).scheme, urlsplit(endpoint).netloc
@@ -260,4 +263,4 @@ def _obstore_errors(name: str) -> Iterator[None]:
         text = str(error)
         if said := re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL):
             _raise_s3(name, said[1], said[2] or "")
-        raise StorageError(f"{name}: {web.gist(text)}") from error
+        raise StorageError(f"{name}: {web.gist(text)}", "Check --endpoint-url and the network.") from error

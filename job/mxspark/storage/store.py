@@ -108,6 +108,11 @@ def is_s3(location: str) -> bool:
     return location.startswith("s3://")
 
 
+def ca_bundle() -> str | None:
+    """The certificates to trust instead of the system's, in boto3's variable or in OpenSSL's: either holds for all clients."""
+    return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+
+
 def check_size(size: int, limit: int | None) -> None:
     """Raises TooLargeError where an object of `size` bytes is beyond `limit`."""
     if limit is not None and size > limit:

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from mxspark.errors import one_line
 from mxspark.settings import StorageSettings
-from mxspark.storage.store import MissingError, StorageError
+from mxspark.storage.store import MissingError, StorageError, ca_bundle
 
 __all__ = ["HTTPError", "Pool", "download", "get", "gist", "pool"]
 
@@ -23,8 +23,10 @@ CHUNK = 4 * 2**20  # bytes copied at a time
 
 
 def gist(text: str) -> str:
-    """The cause at the end of obstore's chain of causes, without its debug print and addresses."""
-    line = " ".join(text.partition("Debug source:")[0].split())
+    """The cause at the end of a chain of causes, without addresses; obstore names the innermost one in its debug print only."""
+    chain, _, debug = text.partition("Debug source:")
+    innermost = re.findall(r'(?:message|error): "([^"]+)"', debug)[-1:]
+    line = ": ".join([" ".join(chain.split()), *innermost])
     return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-300:]
 
 
@@ -37,8 +39,8 @@ def pool(url: str, settings: StorageSettings) -> Pool:
     address = urlsplit(url)
     proxy = None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
     if proxy is not None:
-        return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries)
-    return Pool(timeout=timeout, retries=retries)
+        return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries, ca_certs=ca_bundle())
+    return Pool(timeout=timeout, retries=retries, ca_certs=ca_bundle())
 
 
 def get(connections: Pool, name: str, url: str, *, preload: bool = True) -> urllib3.BaseHTTPResponse:
