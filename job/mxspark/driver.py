@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from mxspark.progress import Progress
 from mxspark.settings import Settings
 from mxspark.source import Source
 from mxspark.spark import Application
-from mxspark.storage import Access, StorageError, Store, open_store
+from mxspark.storage import Access, FolderStore, StorageError, Store, open_store
 from mxspark.summary import Performance, Summary
 from mxspark.worker import Job, ShardReport
 
@@ -65,29 +65,30 @@ class _Run:
         self._progress.step("Checking the model and the output")
         model = self._fetch_model()
         frozen = self._resumed(model)
-        if frozen is not None and not (shards := self._left(frozen)):
+        if frozen is not None and not self._left(frozen):
             self._progress.note("All shards were done by an earlier run.")
             return self._finish(frozen, None)
         with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool:
             check = threads.submit(check_once, model, self._settings)
-            if frozen is None:
-                self._progress.step(f"Listing {self._settings.input.path}")
-                keys = Source(self._settings.input, self._access).keys()
-                with _as_usage_error("input.path"):
-                    keys = chain([next(keys)], keys)  # an input that can't be listed is told before Spark starts
+            # An input that can't be listed is told before Spark starts; the rest is listed while it does.
+            keys = self._listed() if frozen is None else iter(())
             with self._spark(threads) as starting:
-                if frozen is None:
-                    with _as_usage_error("input.path"):
-                        spool.fill(keys)
+                with _as_usage_error("input.path"):
+                    spool.fill(keys)
                 self._progress.step("Starting Spark")
                 context = check.result()
                 spark = starting.result()
-                if frozen is None:
-                    frozen = self._freeze(spool, spark.workers, model)
-                    shards = list(range(frozen.shards))
-                performance = self._predict(frozen, shards, model, spark, context)
+                frozen = frozen or self._freeze(spool, spark.workers, model)
+                performance = self._predict(frozen, self._left(frozen), model, spark, context)
                 threads.submit(spark.stop)  # takes a second, in which the parts are counted
                 return self._finish(frozen, performance)
+
+    def _listed(self) -> Iterator[str]:
+        """The keys of the input, the first of them listed already."""
+        self._progress.step(f"Listing {self._settings.input.path}")
+        with _as_usage_error("input.path"):
+            keys = Source(self._settings.input, self._access).keys()
+            return chain([next(keys)], keys)
 
     def _fetch_model(self) -> Bundle:
         with _as_usage_error("model"):
@@ -138,8 +139,7 @@ class _Run:
         settings = self._settings
         # A shard smaller than a batch would be padded to it; all are of the same size but the last.
         batch_size = min(settings.batch_size, frozen.shard_size)
-        source = replace(model.source, spec=model.spec)
-        job = Job(uuid.uuid4().hex, settings, source, self._access, batch_size, str(cache_dir(settings)))
+        job = Job(uuid.uuid4().hex, settings, model.source, self._access, batch_size, str(cache_dir(settings)))
         done_before = frozen.keys - sum(map(frozen.size, shards))
         self._progress.planned(frozen.keys, done_before)
         counts, timings, first = Counts(), Timings(), time.monotonic()
@@ -170,8 +170,11 @@ class _Run:
         result = Summary(frozen, counts, performance, settings.model_dump(mode="json"))
         if settings.output.format == "text":
             output.write_text(self._store, frozen, settings.output, self._access)
-        self._store.write(SUMMARY, result.to_json().encode())
         too_many = _too_many(result, settings.max_failed_fraction)
+        if too_many is not None:
+            self._store.delete(SUCCESS)
+        if performance is not None or not self._store.has(SUCCESS):  # else the run that did it all has said it
+            self._store.write(SUMMARY, result.to_json().encode())
         if too_many is None:
             self._store.write(SUCCESS, b"")
         rows = tuple(predictions.first_rows(self._store, 0, settings.output.format, SHOWN_ROWS))
@@ -205,9 +208,8 @@ def check_once(model: Bundle, settings: Settings) -> str:
         return mark.read_text()
     context = check_model(model, settings)
     if settings.context == "cpu":
-        with suppress(OSError):  # only a convenience
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.write_text(context)
+        with suppress(StorageError):  # only a convenience
+            FolderStore(mark.parent).write(mark.name, context.encode())
     return context
 
 

@@ -38,6 +38,10 @@ class FolderStore:
             check_size(size, limit)
             return file.read()
 
+    def has(self, key: str) -> bool:
+        with _file_errors(self.root / key):
+            return (self.root / key).is_file()
+
     def read_tail(self, key: str, size: int) -> bytes:
         with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - size))

@@ -92,6 +92,9 @@ class S3Store:
                 data: bytes = body.read()
                 return data
 
+    def has(self, key: str) -> bool:
+        return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
+
     def read_tail(self, key: str, size: int) -> bytes:
         with _s3_errors(join(self.name, key)):
             try:

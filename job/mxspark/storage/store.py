@@ -64,6 +64,9 @@ class Store(Protocol):
     def read(self, key: str, limit: int | None = None) -> bytes:
         """The object's bytes. Raises MissingError, DeniedError, and TooLargeError beyond `limit` bytes (before reading them)."""
 
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
+
     def read_tail(self, key: str, size: int) -> bytes:
         """The object's last `size` bytes, or all of them where it has fewer."""
 
