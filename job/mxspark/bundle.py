@@ -9,7 +9,8 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -132,20 +133,25 @@ def _fetch_file(role: str, location: str, expected: str | None, cache_dir: Path,
     cached = cache_dir / "files"
     if expected and (cached / expected).exists():
         return cached / expected, expected
-    _make_cache(cached)
     # One lock for each location, so that of many workers that start together one downloads.
-    with FileLock(cached / f"{hashlib.sha256(location.encode()).hexdigest()[:16]}.lock"):
+    with _cache_errors(cached), _lock_of(location, cached):
         if expected and (cached / expected).exists():
             return cached / expected, expected
         return _download(role, location, expected, cached, access)
 
 
-def _make_cache(folder: Path) -> None:
+def _lock_of(location: str, folder: Path) -> FileLock:
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{hashlib.sha256(location.encode()).hexdigest()[:16]}.lock")
+
+
+@contextmanager
+def _cache_errors(folder: Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise UsageError(
-            f"{folder}: can't be made for the model's files: {error.strerror}", "Set cache_dir to a folder that can be written."
+            f"{folder}: can't take the model's files: {error.strerror or error}", "Set cache_dir to a folder with room that can be written."
         ) from None
 
 

@@ -148,7 +148,7 @@ PrecisionFlag = Annotated[Precision | None, _flag("--precision", "precision")]  
 FormatFlag = Annotated[Format | None, _flag("--format", "output", "format")]  # type: ignore[valid-type]
 BatchSizeFlag = Annotated[int | None, _flag("--batch-size", "batch_size", metavar="N")]
 TopKFlag = Annotated[int | None, _flag("--top-k", "top_k", metavar="K")]
-MasterFlag = Annotated[str | None, _flag("--master", "spark", "master")]
+MasterFlag = Annotated[str | None, _flag("--master", "spark", "master", metavar="MASTER")]
 EndpointFlag = Annotated[str | None, _flag("--endpoint-url", "storage", "endpoint_url", metavar="URL")]
 FailedFlag = Annotated[float | None, _flag("--max-failed-fraction", "max_failed_fraction", metavar="F")]
 OverwriteFlag = Annotated[bool, _flag("--overwrite", "output", "overwrite")]
@@ -250,6 +250,9 @@ _FLAG_KEYS = {
 }
 
 
+_FLAG_NAMES = {"input_": "--input", "output_format": "--format"}  # where they differ from the parameter's name
+
+
 def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
     flags = {key: given[name] for name, key in _FLAG_KEYS.items() if given[name] is not None and given[name] is not False}
     return {key: str(value) if isinstance(value, StrEnum) else value for key, value in flags.items()}
@@ -263,12 +266,13 @@ def _layers(settings_file: str | None, flags: Mapping[str, Any], assignments: li
         try:
             text = storage.read_object(settings_file, access, limit=2**20).decode()
         except storage.StorageError as error:
-            raise UsageError(f"--settings: {error.problem}", error.mend) from None
+            raise UsageError(f"--settings: {error.problem}", error.mend or "Name a YAML file.") from None
         except UnicodeDecodeError:
             raise UsageError(f"--settings: {settings_file} is not UTF-8 text", "Give a YAML file.") from None
         layers.append(settings.file_layer(document.read_yaml(text, settings_file), settings_file))
     layers.append(settings.environment_layer(os.environ))
-    layers.append(settings.flag_layer(flags, assignments))
+    names = {key: _FLAG_NAMES.get(name, f"--{name.replace('_', '-')}") for name, key in _FLAG_KEYS.items()}
+    layers.append(settings.flag_layer(flags, assignments, names))
     return layers
 
 
@@ -286,7 +290,7 @@ def run_job(chosen: Settings, access: Access, debug: bool) -> None:
 ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
 
 
-@model_app.command("inspect")
+@model_app.command("inspect", epilog=EXIT_CODES)
 def inspect_model(
     model: ModelArgument,
     endpoint_url: EndpointFlag = None,
@@ -309,7 +313,7 @@ def inspect_model(
     console.show_model(sections)
 
 
-@model_app.command("pack")
+@model_app.command("pack", epilog=EXIT_CODES)
 def pack_model(
     output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The bundle's folder; made where it isn't there.")],
     symbol: Annotated[

@@ -18,14 +18,15 @@ from rich.text import Text
 from mxspark.driver import Result
 from mxspark.errors import MxsparkError
 from mxspark.network import Inspection
-from mxspark.predictions import Prediction, Row
+from mxspark.predictions import Prediction, Row, printable
 from mxspark.summary import Performance
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
 WIDTH = 120  # of tables where there is no terminal to ask
 
-_out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
+_is_terminal = sys.stdout.isatty()
+_out = Console(highlight=False, markup=False, emoji=False, width=None if _is_terminal else WIDTH, soft_wrap=not _is_terminal)
 _err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
@@ -113,7 +114,7 @@ def _shares(run: Performance) -> str:
         "loading the network": run.timings.setup,
         "writing": run.timings.write,
     }
-    parts["Spark and the rest"] = max(0.0, run.seconds * run.workers - sum(parts.values()))
+    parts["starting workers, Spark and the rest"] = max(0.0, run.seconds * run.workers - sum(parts.values()))
     shown = ", ".join(f"{name} {seconds / run.workers:.1f} s" for name, seconds in parts.items())
     fetching, decoding = (1000 * seconds / max(run.images, 1) for seconds in (run.timings.fetch, run.timings.decode))
     return f"{shown} (meanwhile, per image: fetching {fetching:.1f} ms, decoding {decoding:.1f} ms)"
@@ -124,19 +125,21 @@ def _predictions(rows: Iterable[Row], total: int) -> Table:
     title = f"The first {len(rows)} of {total:,} images" if len(rows) < total else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("key", "prediction", "next", "third"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=True, style="dim" if heading in ("next", "third") else "")
+        table.add_column(
+            heading, overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3, style="dim" if heading in ("next", "third") else ""
+        )
     for row in rows:
         if row.predictions is None:
-            table.add_row(row.key, f"{row.status}: {row.error}", style="red")
+            table.add_row(printable(row.key), printable(f"{row.status}: {row.error}"), style="red")
         else:
-            table.add_row(row.key, *(_short(prediction) for prediction in row.predictions[:3]))
+            table.add_row(printable(row.key), *(_short(prediction) for prediction in row.predictions[:3]))
     return table
 
 
 def _short(prediction: Prediction) -> str:
     """`0.78 n07920052 espresso`: of a label with synonyms the first."""
     name = f"class {prediction.index}" if prediction.label is None else prediction.label.partition(",")[0]
-    return f"{prediction.probability:.2f} {name}"
+    return printable(f"{prediction.probability:.2f} {name}")
 
 
 def _duration(seconds: float) -> str:

@@ -8,12 +8,23 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from mxspark.errors import UsageError, one_line
 
-__all__ = ["Document", "Field", "dump_yaml", "field_validator", "json_schema", "model_validator", "parse", "parse_scalar", "read_yaml"]
+__all__ = [
+    "AfterValidator",
+    "Document",
+    "Field",
+    "dump_yaml",
+    "field_validator",
+    "json_schema",
+    "model_validator",
+    "parse",
+    "parse_scalar",
+    "read_yaml",
+]
 
 D = TypeVar("D", bound="Document")
 
@@ -95,7 +106,8 @@ def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str]
         return message if is_section else f"{key} is {_shown(details['input'])}{came_from}: {message}"
     if details["type"] == "string_pattern_mismatch":  # the description says what the pattern means
         return f"{key} is {_shown(details['input'])}{came_from}, which is not of the form it must have. ({_description(kind, path)})"
-    message = details["msg"][0].lower() + details["msg"][1:]
+    message = (details["msg"][0].lower() + details["msg"][1:]).partition(" or instance of")[0]
+    message = message.replace("a valid tuple", "a list").replace("a valid dictionary", "keys and values")
     return f"{key} is {_shown(details['input'])}{came_from}: {message}. ({_description(kind, path)})"
 
 
@@ -122,7 +134,14 @@ def _did_you_mean(kind: type[Document], path: list[str]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without dates: 2024-01-01 is a folder's name more often than a day."""
+    """YAML without dates (2024-01-01 is a folder's name more often than a day) and without keys that stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for (key, _), text in zip(node.value, keys, strict=True):
+            if keys.count(text) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {text!r} stands twice", key.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 _LOADER_ERRORS = (yaml.YAMLError, ValueError, RecursionError)

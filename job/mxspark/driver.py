@@ -19,6 +19,7 @@ from typing import Any
 from mxspark import __version__, bundle, output, plan, predictions, summary
 from mxspark.bundle import Bundle
 from mxspark.errors import MxsparkError, UsageError
+from mxspark.model_spec import ModelSpec
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
@@ -64,10 +65,17 @@ class _Run:
     def run(self) -> Result:
         self._progress.step("Checking the model and the output")
         model = self._fetch_model()
+        if model.source.spec == ModelSpec():
+            self._progress.note("No model.yaml says what pixels the model wants; taking the article's: 224 x 224, raw 0 to 255, RGB.")
         frozen = self._resumed(model)
-        if frozen is not None and not self._left(frozen):
-            self._progress.note("All shards were done by an earlier run.")
-            return self._finish(frozen, None)
+        if frozen is not None:
+            left = len(self._left(frozen))
+            self._progress.note(
+                f"Going on with the plan of {frozen.created}: {left} of {frozen.shards} shards are left. "
+                "Images that came later are not in it; --overwrite starts afresh."
+            )
+            if left == 0:
+                return self._finish(frozen, None)
         with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool:
             check = threads.submit(check_once, model, self._settings)
             # An input that can't be listed is told before Spark starts; the rest is listed while it does.
@@ -107,7 +115,7 @@ class _Run:
     def _identity(self, model: Bundle) -> dict[str, Any]:
         """What a row depends on: runs that differ in it must not be mixed in one table."""
         return {
-            "input": self._settings.input.model_dump(mode="json"),
+            "input": self._settings.input.model_dump(mode="json", exclude={"true_label"}),  # which no prediction depends on
             "format": self._settings.output.format,
             "model": model.digest,
             "precision": self._settings.precision,

@@ -45,12 +45,10 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
     return counts
 
 
-def read_rows(data: bytes, limit: int) -> list[dict[str, Any]]:
-    """The first `limit` rows."""
-    for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(batch_size=limit):
-        rows: list[dict[str, Any]] = batch.to_pylist()
-        return rows
-    return []
+def read_rows(data: bytes) -> Iterator[dict[str, Any]]:
+    """The rows, in order."""
+    for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(batch_size=256):
+        yield from batch.to_pylist()
 
 
 def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str]:

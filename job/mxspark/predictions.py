@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -122,10 +123,10 @@ PARTS = {
 }
 
 
-def encode(rows: Sequence[Row], counts: Counts, output_format: str) -> bytes:
-    """The bytes of a part; they depend on the rows alone."""
+def encode(rows: Sequence[Row], true_label: str | None, output_format: str) -> bytes:
+    """The bytes of a part; they depend on the rows and on what counts as a true label alone."""
     if output_format == "parquet":
-        return parquet.encode([asdict(row) for row in rows], counts.to_json())
+        return parquet.encode([asdict(row) for row in rows], {**count(rows, true_label).to_json(), "true_label": true_label})
     lines = [json.dumps(asdict(row), ensure_ascii=False) for row in rows]
     return "".join(line + "\n" for line in lines).encode()
 
@@ -134,7 +135,10 @@ def read_counts(store: Store, shard: int, output_format: str, true_label: str | 
     """What the part of `shard` really holds. Raises MxsparkError where it isn't whole."""
     name = PARTS[output_format].name(shard)
     if output_format == "parquet":
-        return Counts.from_json(parquet.read_counts(store.read_tail(name, parquet.FOOTER_BYTES), f"{store.name}/{name}"))
+        counts = parquet.read_counts(store.read_tail(name, parquet.FOOTER_BYTES), f"{store.name}/{name}")
+        if counts["true_label"] == true_label:
+            return Counts.from_json(counts)
+        return count((_row(row) for row in parquet.read_rows(store.read(name))), true_label)
     return count(_json_rows(store.read(name), name), true_label)
 
 
@@ -142,7 +146,7 @@ def first_rows(store: Store, shard: int, output_format: str, limit: int) -> list
     """The first `limit` rows of a shard's part."""
     data = store.read(PARTS[output_format].name(shard))
     if output_format == "parquet":
-        return [_row(row) for row in parquet.read_rows(data, limit)]
+        return [_row(row) for row in islice(parquet.read_rows(data), limit)]
     return [row for row, _ in zip(_json_rows(data, ""), range(limit), strict=False)]
 
 
@@ -154,7 +158,12 @@ def text_lines(store: Store, shard: int) -> Iterator[str]:
             texts = [f"error={row.status}: {row.error}"]
         else:
             texts = [f"probability={p.probability:f}, class={p.index if p.label is None else p.label}" for p in row.predictions]
-        yield f"Key {row.key}: Prediction: {texts}\n"
+        yield f"Key {printable(row.key)}: Prediction: {texts}\n"
+
+
+def printable(text: str) -> str:
+    """The text with line ends and other control characters escaped, so that it stays on its line and leaves terminals alone."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _json_rows(data: bytes, name: str) -> Iterator[Row]:

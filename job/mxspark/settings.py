@@ -4,13 +4,15 @@ A setting comes from its default, a YAML file, the environment (MXSPARK_SPARK__E
 increasing precedence. The JSON schema of `Settings` is what every other way of starting the job uses too.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args
 
-from mxspark.document import Document, Field, field_validator, model_validator, parse, parse_scalar
+from mxspark.document import AfterValidator, Document, Field, field_validator, model_validator, parse, parse_scalar
 from mxspark.errors import UsageError
 
 ENVIRONMENT_PREFIX = "MXSPARK_"
@@ -22,18 +24,25 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 LOCATION = "a folder, or s3://bucket/prefix"
 
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgt]b?$")]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]  # strict: `true` is no number
+
+
+def _expanded(place: str) -> str:
+    """~ as a shell would have it, which does not expand it in --output=~/x or in a file."""
+    return str(Path(place).expanduser()) if place.startswith("~") else place
+
+
+Place = Annotated[str, Field(min_length=1), AfterValidator(_expanded)]
 
 
 class InputSettings(Document):
     """Which images."""
 
-    path: str = Field(
-        min_length=1,
+    path: Place = Field(
         description="Where the images are: a folder, s3://bucket/prefix, or a manifest of keys (.txt with one key a line; "
         ".csv or .parquet with a column `key`), local or on s3://.",
     )
-    base: str | None = Field(None, description="What the keys of a manifest are relative to. Default: the folder that holds it.")
+    base: Place | None = Field(None, description="What the keys of a manifest are relative to. Default: the folder that holds it.")
     suffixes: tuple[str, ...] = Field(
         SUFFIXES, description="Take only keys that end so, upper or lower case. An empty list takes every key."
     )
@@ -70,12 +79,12 @@ class InputSettings(Document):
 class OutputSettings(Document):
     """Where the table goes."""
 
-    path: str = Field(min_length=1, description=f"Where the predictions go: {LOCATION}.")
+    path: Place = Field(description=f"Where the predictions go: {LOCATION}.")
     format: Literal["parquet", "jsonl", "text"] = Field(
         "parquet",
         description="parquet: a table; jsonl: a JSON object a line; text: one object of `Key ...: Prediction: [...]` lines, in key order.",
     )
-    text_object: str | None = Field(
+    text_object: Place | None = Field(
         None, description="Where format text puts its one object. Default: predictions.txt in the output folder."
     )
     overwrite: bool = Field(False, description="Delete an earlier run's results in the output folder and start afresh.")
@@ -84,12 +93,12 @@ class OutputSettings(Document):
 class ModelSettings(Document):
     """Which network: a bundle, or its single files."""
 
-    path: str | None = Field(
+    path: Place | None = Field(
         None, description="The model bundle: a folder with model.yaml, symbol, params and labels; local, s3://, https:// or http://."
     )
-    symbol: str | None = Field(None, description="Without a bundle: the symbol file (.json); local, s3://, https:// or http://.")
-    params: str | None = Field(None, description="Without a bundle: the params file.")
-    labels: str | None = Field(None, description="Without a bundle: the labels file, one name a line (synset.txt), or .csv.")
+    symbol: Place | None = Field(None, description="Without a bundle: the symbol file (.json); local, s3://, https:// or http://.")
+    params: Place | None = Field(None, description="Without a bundle: the params file.")
+    labels: Place | None = Field(None, description="Without a bundle: the labels file, one name a line (synset.txt), or .csv.")
     sha256: dict[str, str] = Field(
         {}, description="Digests that the files must have, by role: {symbol: ..., params: ..., labels: ...} [sha256, hex]."
     )
@@ -126,9 +135,9 @@ class PlanSettings(Document):
 class PipelineSettings(Document):
     """How one worker overlaps fetching, decoding and the network."""
 
-    fetch_threads: Annotated[int, Field(ge=1, le=256)] = Field(16, description="GETs in flight in each worker [threads].")
+    fetch_threads: Annotated[int, Field(ge=1, le=256, strict=True)] = Field(16, description="GETs in flight in each worker [threads].")
     decode_threads: Count = Field(1, description="Images decoded at a time in each worker [threads].")
-    batches_ahead: Annotated[int, Field(ge=1, le=64)] = Field(
+    batches_ahead: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
         3, description="How far fetching runs ahead of the network; bounds a worker's memory [batches]."
     )
 
@@ -146,7 +155,9 @@ class StorageSettings(Document):
     anonymous: bool = Field(False, description="Unsigned requests, for public buckets.")
     connect_timeout: Annotated[float, Field(gt=0)] = Field(5, description="Limit on making a connection [seconds].")
     read_timeout: Annotated[float, Field(gt=0)] = Field(60, description="Limit on one request [seconds].")
-    retries: Annotated[int, Field(ge=0, le=50)] = Field(5, description="Times that a failed request is tried again, with backoff.")
+    retries: Annotated[int, Field(ge=0, le=50, strict=True)] = Field(
+        5, description="Times that a failed request is tried again, with backoff."
+    )
 
 
 class SparkSettings(Document):
@@ -154,7 +165,7 @@ class SparkSettings(Document):
 
     master: str = Field(
         "local[*]",
-        pattern=r"^(local(\[(\*|\d+)(, *\d+)?\])?|k8s://.+|spark://.+|yarn)$",
+        pattern=r"^(local(\[(\*|[1-9]\d*)(, *[1-9]\d*)?\])?|k8s://.+|spark://.+|yarn)$",
         description="local[N] (N workers on this machine; * is one a core), k8s://https://host:port, spark://host:port or yarn.",
     )
     app_name: str = Field("mxspark", description="The application's name in Spark's pages and pods.")
@@ -177,6 +188,9 @@ class SparkSettings(Document):
 
     @model_validator(mode="after")
     def _a_task_fits(self) -> Self:
+        cores = re.match(r"local\[(\d+)", self.master)
+        if cores and self.task_cpus > int(cores[1]):
+            raise ValueError(f"spark.task_cpus is {self.task_cpus} but spark.master {self.master!r} has fewer cores: no task could run")
         if not self.master.startswith("local") and self.task_cpus > self.executor_cores:
             raise ValueError(
                 f"spark.task_cpus is {self.task_cpus} but spark.executor_cores only {self.executor_cores}: no executor could run a task"
@@ -195,14 +209,14 @@ class Settings(Document):
         description="What the network runs on: cpu; gpu (an error where there is none); auto (a GPU where there is one, and says so).",
     )
     precision: Literal["fp32"] = Field("fp32", description="Numbers that the network computes in. fp32 is the only one so far.")
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(
+    batch_size: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(
         16, description="Images in one forward pass. With one core a worker, more hardly gains speed but costs memory [images]."
     )
     top_k: Count = Field(5, description="Predictions in a row: the k most probable classes.")
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="The run fails (exit code 3, no _SUCCESS) when more of the images than this fail [0 to 1]."
     )
-    cache_dir: str | None = Field(
+    cache_dir: Place | None = Field(
         None, description="Where a node keeps fetched model files. Default: mxspark in XDG_CACHE_HOME, ~/.cache or the temporary folder."
     )
     plan: PlanSettings = Field(PlanSettings(), description="How the keys are cut into shards.")
@@ -218,8 +232,8 @@ class Settings(Document):
 
     @model_validator(mode="after")
     def _output_is_not_input(self) -> Self:
-        source, target = self.input.path.rstrip("/") + "/", self.output.path.rstrip("/") + "/"
-        if source == target:
+        source, target = _normal(self.input.path), _normal(self.output.path)
+        if source.rstrip("/") == target.rstrip("/"):
             raise ValueError(
                 f"output.path is the same place as input.path, {self.input.path!r}: give the predictions a folder of their own"
             )
@@ -229,6 +243,11 @@ class Settings(Document):
                 "would be read as images. Put the output elsewhere"
             )
         return self
+
+
+def _normal(place: str) -> str:
+    """A place in a form that can be compared: a bucket's prefix as it is, for it is one to the letter; a folder from the root on."""
+    return place.rstrip("/") if "://" in place else os.path.abspath(place) + "/"
 
 
 KeyPath = tuple[str, ...]
@@ -298,6 +317,8 @@ def file_layer(data: Mapping[str, Any], source: str) -> Layer:
 def _flatten(kind: type[Document] | None, data: Mapping[str, Any], prefix: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
     for key, value in data.items():
         section = kind.section(key) if kind else None
+        if section and value is None:  # `spark:` with nothing below it
+            continue
         if isinstance(value, Mapping) and section:
             yield from _flatten(section, value, (*prefix, key))
         elif isinstance(value, Mapping) and kind and kind.is_mapping(key):
@@ -329,10 +350,13 @@ def _is_in_mapping(path: KeyPath) -> bool:
     return len(path) > 1 and owner is not None and owner.is_mapping(path[-2])
 
 
-def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str]) -> Layer:
-    """The layer of the command line: `flags` maps dotted keys to values (None: not given), `assignments` are --set's KEY=VALUE."""
+def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str], flag_names: Mapping[str, str] | None = None) -> Layer:
+    """The layer of the command line: `flags` maps dotted keys to values (None: not given), `assignments` are --set's KEY=VALUE.
+
+    `flag_names` says for the keys which flag it was.
+    """
     values: dict[KeyPath, Any] = {_path(key): value for key, value in flags.items() if value is not None}
-    names: dict[KeyPath, str] = dict.fromkeys(values, "flag")
+    names: dict[KeyPath, str] = {path: (flag_names or {}).get(".".join(path), "flag") for path in values}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:

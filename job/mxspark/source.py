@@ -5,6 +5,7 @@ own entry.
 """
 
 import csv
+import heapq
 import io
 import tempfile
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Source:
         """
         listed = 0
         taken = 0
-        for key in islice(self._matching(self._all()), self._settings.limit):
+        for key in self._limited(self._matching(self._all())):
             taken += 1
             yield key
         if taken == 0:
@@ -65,6 +66,13 @@ class Source:
                 f"{self._settings.path}: no images: {what if listed else 'there is nothing there'}",
                 "Check input.path" + (", or set input.suffixes (an empty list takes every object)." if listed else "."),
             )
+
+    def _limited(self, keys: Iterator[str]) -> Iterator[str]:
+        """The first `limit` keys. Buckets and manifests have an order; of a folder, it is the first by name."""
+        limit = self._settings.limit
+        if limit is None or self._is_manifest or storage.is_s3(self._base):
+            return islice(keys, limit)
+        return iter(heapq.nsmallest(limit, keys))
 
     def _matching(self, keys: Iterator[str]) -> Iterator[str]:
         suffixes = self._settings.suffixes

@@ -101,6 +101,8 @@ class Application:
                 self._context = SparkContext(conf=conf, gateway=gateway)
                 if not debug:
                     _silence_accumulators(self._context)
+                if is_submitted() and not debug and not conf.contains("spark.log.level"):
+                    self._context.setLogLevel("WARN")  # spark-submit's own level is INFO, in which all that is said here would drown
             except MxsparkError:
                 raise
             except Exception as error:  # pyspark raises what it likes when the JVM dies on the way
@@ -227,9 +229,10 @@ class ClassArchive:
 
 
 def _last_error(text: str) -> str | None:
-    """The last line that names an error in what Java printed."""
+    """What Java printed of an error, from the first line that names one on."""
     lines = [line.strip() for line in text.splitlines()]
-    return next((line[:300] for line in reversed(lines) if re.search(r"(Error|Exception|error)\b.*:", line)), None)
+    named = [line for line in lines if re.search(r"Error|Exception|Invalid|Unrecognized", line)]
+    return "; ".join(named[:2])[:300] or None
 
 
 class _Reports(AccumulatorParam[list[ShardReport]]):

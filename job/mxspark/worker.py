@@ -76,7 +76,7 @@ def run_shard(job: Job, shard: int, device: int) -> ShardReport:
         start = time.perf_counter()
         counts = predictions.count(rows, job.settings.input.true_label)
         output_format = job.settings.output.format
-        worker.output.write(PARTS[output_format].name(shard), predictions.encode(rows, counts, output_format))
+        worker.output.write(PARTS[output_format].name(shard), predictions.encode(rows, job.settings.input.true_label, output_format))
         timings.write = time.perf_counter() - start
         return ShardReport(shard, counts, timings)
     except MxsparkError as error:

@@ -131,11 +131,11 @@ def test_settings_are_shown_with_where_they_come_from(mxspark: Command, monkeypa
 
     assert ended.code == 0
     found = as_table(ended.output)
-    assert found["input.path"] == ["photos", "flag"]
+    assert found["input.path"] == ["photos", "--input"]
     assert found["top_k"] == ["3", "job.yaml"]
     assert found["spark.executors"] == ["7", "job.yaml"]
     assert found["batch_size"] == ["8", "MXSPARK_BATCH_SIZE"]
-    assert found["input.limit"] == ["9", "flag"]
+    assert found["input.limit"] == ["9", "--limit"]
     assert found["spark.executor_memory"] == ["4g", "flag --set"]
     assert found["max_failed_fraction"] == ["0.05", "default"]
 
@@ -144,7 +144,7 @@ def test_settings_are_shown_as_far_as_they_are_given(mxspark: Command) -> None:
     ended = mxspark("settings", "--top-k", "3")
 
     assert ended.code == 0
-    assert as_table(ended.output)["top_k"] == ["3", "flag"]
+    assert as_table(ended.output)["top_k"] == ["3", "--top-k"]
 
 
 @pytest.mark.parametrize("place", ["/data/[red]/x", "/data/:cat:/x", r"/data/\[x]"])
@@ -223,7 +223,9 @@ def test_a_run_of_nothing_is_told_all_that_it_needs(mxspark: Command) -> None:
         (b"\xff\xfe", "UTF-8"),
         (b"topk: 3\n", "'topk'"),
         (b"spark: {executors: two}\n", "spark.executors"),
-        (b"input:\n", "input"),
+        (b"input: photos\n", "input"),
+        (b"top_k: 3\ntop_k: 4\n", "stands twice"),
+        (b"top_k: true\n", "top_k"),
         (b"3: 4\n", "'3'"),
     ],
 )

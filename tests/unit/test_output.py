@@ -8,7 +8,7 @@ import pytest
 from mxspark import output, plan
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import PARTS, Prediction, Row, count, encode
+from mxspark.predictions import PARTS, Prediction, Row, encode
 from mxspark.settings import OutputSettings
 from mxspark.storage import Access, FolderStore
 
@@ -138,7 +138,7 @@ def with_text_parts(folder: Path) -> tuple[FolderStore, Plan]:
     written = frozen(store, ["c.png", "a.png", "日本.png", "b.png"], 3)
     for shard in range(written.shards):
         rows = [Row(key, "ok", None, (Prediction(0, "cat", 0.5),)) for key in plan.shard_keys(store, shard)]
-        store.write(PARTS["text"].name(shard), encode(rows, count(rows, None), "text"))
+        store.write(PARTS["text"].name(shard), encode(rows, None, "text"))
     return store, written
 
 

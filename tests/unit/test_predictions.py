@@ -62,7 +62,7 @@ def test_a_part_holds_its_rows_exactly_and_its_counts(rows: list[Row], output_fo
     with tempfile.TemporaryDirectory() as folder:
         store = FolderStore(Path(folder))
         counts = count(rows, None)
-        store.write(PARTS[output_format].name(3), encode(rows, counts, output_format))
+        store.write(PARTS[output_format].name(3), encode(rows, None, output_format))
 
         assert first_rows(store, 3, output_format, 100) == rows
         assert first_rows(store, 3, output_format, 2) == rows[:2]
@@ -74,7 +74,7 @@ def test_a_part_holds_its_rows_exactly_and_its_counts(rows: list[Row], output_fo
 @given(rows_of_a_shard, st.sampled_from(TABLES))
 @settings(deadline=None, max_examples=30)
 def test_the_same_rows_are_the_same_bytes(rows: list[Row], output_format: str) -> None:
-    assert encode(rows, count(rows, None), output_format) == encode(rows, count(rows, None), output_format)
+    assert encode(rows, None, output_format) == encode(rows, None, output_format)
 
 
 ROWS = (
@@ -85,7 +85,7 @@ ROWS = (
 
 def test_pandas_reads_a_parquet_part(tmp_path: Path) -> None:
     path = tmp_path / "part-000000.parquet"
-    path.write_bytes(encode(ROWS, count(ROWS, None), "parquet"))
+    path.write_bytes(encode(ROWS, None, "parquet"))
 
     table = pd.read_parquet(path)
 
@@ -96,7 +96,7 @@ def test_pandas_reads_a_parquet_part(tmp_path: Path) -> None:
 
 
 def test_a_json_part_is_an_object_a_line_that_any_tool_reads() -> None:
-    lines = encode(ROWS, count(ROWS, None), "jsonl").decode().splitlines()
+    lines = encode(ROWS, None, "jsonl").decode().splitlines()
 
     assert [json.loads(line) for line in lines] == [
         {
@@ -112,7 +112,7 @@ def test_a_json_part_is_an_object_a_line_that_any_tool_reads() -> None:
 def test_the_text_is_the_articles(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     rows = [*ROWS, Row("c.png", "ok", None, (Prediction(7, None, 0.381),))]
-    store.write(PARTS["text"].name(0), encode(rows, count(rows, None), "text"))
+    store.write(PARTS["text"].name(0), encode(rows, None, "text"))
 
     assert list(text_lines(store, 0)) == [
         "Key a.png: Prediction: ['probability=0.750000, class=cat', 'probability=0.250000, class=bee']\n",
@@ -126,7 +126,7 @@ def test_the_text_is_the_articles(tmp_path: Path) -> None:
 def test_a_part_that_is_cut_is_refused_by_name(tmp_path: Path, output_format: str, cut: int) -> None:
     store = FolderStore(tmp_path)
     name = PARTS[output_format].name(7)
-    whole = encode(ROWS, count(ROWS, None), output_format)
+    whole = encode(ROWS, None, output_format)
     if cut == -1 and output_format != "parquet":
         cut = -2  # the last byte of a text is only the end of its line
     store.write(name, whole[:cut])

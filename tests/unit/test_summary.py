@@ -10,7 +10,7 @@ from mxspark import plan
 from mxspark.errors import MxsparkError
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import PARTS, Counts, Prediction, Row, count, encode
+from mxspark.predictions import PARTS, Counts, Prediction, Row, encode
 from mxspark.settings import effective, file_layer
 from mxspark.storage import FolderStore
 from mxspark.summary import Performance, Summary, count_parts, finished_shards
@@ -26,7 +26,7 @@ def planned(store: FolderStore, keys: list[str], shard_size: int) -> Plan:
 
 
 def write_part(store: FolderStore, shard: int, rows: list[Row], output_format: str) -> None:
-    store.write(PARTS[output_format].name(shard), encode(rows, count(rows, TRUE_LABEL), output_format))
+    store.write(PARTS[output_format].name(shard), encode(rows, TRUE_LABEL, output_format))
 
 
 def row(key: str) -> Row:

@@ -28,6 +28,8 @@ class FolderStore:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         with _file_errors(self.root):
+            if self.root.is_file():
+                raise StorageError(f"{self.name}: is a file, not a folder", "Name its folder, or a manifest (.txt, .csv, .parquet).")
             if not self.root.is_dir():
                 raise MissingError(f"{self.name}: there is no such folder", "Name a folder that exists.")
             yield from (key for key in _walk(self.root, "", frozenset()) if key.startswith(prefix))
@@ -80,7 +82,7 @@ class FolderStore:
     def _regular(self, key: str) -> Path:
         path = self.root / key
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise StorageError("not a regular file")
+            raise StorageError(f"{path}: not a regular file")
         return path
 
     @contextmanager

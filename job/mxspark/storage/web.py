@@ -48,7 +48,9 @@ def get(connections: Pool, name: str, url: str, *, preload: bool = True) -> urll
         return connections.request("GET", url, preload_content=preload)
     except HTTPError as error:
         cause = getattr(error, "reason", None) or error
-        raise StorageError(f"{name}: {gist(one_line(cause))}", "Check the address and the network.") from error
+        raise StorageError(
+            f"{name}: {urlsplit(url).netloc.rpartition('@')[2]}: {gist(one_line(cause))}", "Check the address and the network."
+        ) from error
 
 
 def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
