@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mxspark.errors import UsageError
 from mxspark.output import SUCCESS
 from mxspark.settings import EffectiveSettings, effective, environment_layer, flag_layer
-from mxspark.storage import Access, Credentials, StorageError, open_store
+from mxspark.storage import Access, Credentials, open_store, usage_errors
 
 ARTICLE_FLAGS = ("--bucket", "--sym_url", "--param_url", "--label_url", "--output_s3_bucket", "--output_s3_key")
 
@@ -59,10 +59,8 @@ def parse(arguments: Sequence[str], environ: dict[str, str]) -> ArticleJob:
 
 
 def _is_finished(job: ArticleJob) -> bool:
-    try:
+    with usage_errors("output.path", "Check --output_s3_bucket."):
         return open_store(job.effective.settings.output.path, job.access).has(SUCCESS)
-    except StorageError as error:
-        raise UsageError(f"output.path: {error.problem}", error.mend) from None
 
 
 class _Parser(argparse.ArgumentParser):

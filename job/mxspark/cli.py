@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -110,20 +109,14 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 
 def _help(*path: str) -> str:
     """The help of the flag that sets `path`: the setting's description and default."""
-    kind: type[document.Document] = Settings
-    for key in path[:-1]:
-        kind = kind.section(key) or kind
-    default = kind.model_fields[path[-1]].get_default()
+    default = (Settings.section_at(*path[:-1]) or Settings).model_fields[path[-1]].get_default()
     shown = isinstance(default, (str, int, float)) and not isinstance(default, bool)
-    return kind.describe(path[-1]) + (f" [default: {default}]" if shown else "")
+    return Settings.describe(*path) + (f" [default: {default}]" if shown else "")
 
 
 def _choices(*path: str) -> type[StrEnum]:
     """The values that the setting at `path` can have, as click wants them: the one list is the setting's own."""
-    kind: type[document.Document] = Settings
-    for key in path[:-1]:
-        kind = kind.section(key) or kind
-    values = kind.model_json_schema()["properties"][path[-1]]
+    values = (Settings.section_at(*path[:-1]) or Settings).model_json_schema()["properties"][path[-1]]
     return StrEnum(path[-1], {value: value for value in values.get("enum", [values.get("const")])})  # type: ignore[return-value]
 
 
@@ -264,9 +257,8 @@ def _layers(settings_file: str | None, flags: Mapping[str, Any], assignments: li
     if settings_file is not None:
         access = Access(StorageSettings(endpoint_url=flags.get("storage.endpoint_url")))
         try:
-            text = storage.read_object(settings_file, access, limit=2**20).decode()
-        except storage.StorageError as error:
-            raise UsageError(f"--settings: {error.problem}", error.mend or "Name a YAML file.") from None
+            with storage.usage_errors("--settings", "Name a YAML file."):
+                text = storage.read_object(settings_file, access, limit=2**20).decode()
         except UnicodeDecodeError:
             raise UsageError(f"--settings: {settings_file} is not UTF-8 text", "Give a YAML file.") from None
         layers.append(settings.file_layer(document.read_yaml(text, settings_file), settings_file))
@@ -336,26 +328,17 @@ def pack_model(
     access = Access(StorageSettings(endpoint_url=endpoint_url))
     source = bundle.find(ModelSettings(symbol=symbol, params=params, labels=labels), access)
     if spec is not None:
-        with _usage_errors():
+        with storage.usage_errors("--spec", "Check the name."):
             text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")
         source = bundle.BundleSource(
             document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec)), source.locations, source.sha256
         )
-    with _usage_errors():
+    with storage.usage_errors("the model", "Check the name."):
         network.inspect(bundle.fetch(source, bundle.default_cache_dir(), access))
         packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
     console.show(f"Packed {packed.name} into {output}")
 
 
 def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:
-    with _usage_errors():
+    with storage.usage_errors("the model", "Check the name."):
         return bundle.fetch(bundle.find(model, access), bundle.default_cache_dir(), access)
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """What can't be read here was named on the command line."""
-    try:
-        yield
-    except storage.StorageError as error:
-        raise UsageError(error.problem, error.mend or "Check the name.") from None

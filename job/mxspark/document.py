@@ -60,12 +60,9 @@ class Document(BaseModel):
     @classmethod
     def describe(cls, *path: str) -> str:
         """The description of the key at `path`, from the one place that it is written: the field itself."""
-        owner: type[Document] = cls
-        for key in path[:-1]:
-            section = owner.section(key)
-            if section is None:
-                raise KeyError(path)
-            owner = section
+        owner = cls.section_at(*path[:-1])
+        if owner is None:
+            raise KeyError(path)
         return owner.model_fields[path[-1]].description or ""
 
     @classmethod

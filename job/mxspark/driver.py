@@ -18,7 +18,7 @@ from typing import Any
 
 from mxspark import __version__, bundle, output, plan, predictions, summary
 from mxspark.bundle import Bundle
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, UsageError, how_it_ended
 from mxspark.model_spec import ModelSpec
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
@@ -28,7 +28,7 @@ from mxspark.progress import Progress
 from mxspark.settings import Settings
 from mxspark.source import Source
 from mxspark.spark import Application
-from mxspark.storage import Access, FolderStore, StorageError, Store, open_store
+from mxspark.storage import Access, FolderStore, StorageError, Store, open_store, usage_errors
 from mxspark.summary import Performance, Summary
 from mxspark.worker import Job, ShardReport
 
@@ -81,7 +81,7 @@ class _Run:
             # An input that can't be listed is told before Spark starts; the rest is listed while it does.
             keys = self._listed() if frozen is None else iter(())
             with self._spark(threads) as starting:
-                with _as_usage_error("input.path"):
+                with usage_errors("input.path", "Check input.path."):
                     spool.fill(keys)
                 self._progress.step("Starting Spark")
                 context = check.result()
@@ -94,12 +94,12 @@ class _Run:
     def _listed(self) -> Iterator[str]:
         """The keys of the input, the first of them listed already."""
         self._progress.step(f"Listing {self._settings.input.path}")
-        with _as_usage_error("input.path"):
+        with usage_errors("input.path", "Check input.path."):
             keys = Source(self._settings.input, self._access).keys()
             return chain([next(keys)], keys)
 
     def _fetch_model(self) -> Bundle:
-        with _as_usage_error("model"):
+        with usage_errors("model", "Check model."):
             source = bundle.find(self._settings.model, self._access)
             return bundle.fetch(source, cache_dir(self._settings), self._access)
 
@@ -195,15 +195,6 @@ def _too_many(result: Summary, allowed: float) -> str | None:
     return f"{result.counts.failed} of {result.counts.rows} images failed, more than max_failed_fraction {allowed:g} allows"
 
 
-@contextmanager
-def _as_usage_error(key: str) -> Iterator[None]:
-    """What storage refuses before anything was written is the fault of the setting that names the place."""
-    try:
-        yield
-    except StorageError as error:
-        raise UsageError(f"{key}: {error.problem}", error.mend or f"Check {key}.") from error
-
-
 def cache_dir(settings: Settings) -> Path:
     """Where this node keeps model files."""
     return Path(settings.cache_dir) if settings.cache_dir else bundle.default_cache_dir()
@@ -237,17 +228,13 @@ def check_model(model: Bundle, settings: Settings) -> str:
     if process.returncode != 0:
         said = process.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise UsageError(
-            f"the model's files crash MXNet ({_ending(process.returncode)}: {said[-1][:300]})",
+            f"the model's files crash MXNet ({how_it_ended(process.returncode)}: {said[-1][:300]})",
             "They are damaged or not of MXNet 1.x; fetch them again.",
         )
     answer = json.loads(process.stdout.splitlines()[-1])
     if "problem" in answer:
         raise UsageError(answer["problem"], answer["mend"])
     return str(answer["context"]) if local else settings.context
-
-
-def _ending(returncode: int) -> str:
-    return f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
 
 
 def _environment() -> dict[str, str]:

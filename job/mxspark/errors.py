@@ -38,3 +38,8 @@ def one_line(error: BaseException, limit: int = 300) -> str:
         said = ""
     text = next((line.strip() for line in said.splitlines() if line.strip()), "") or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def how_it_ended(returncode: int) -> str:
+    """A process's return code, as subprocess gives it, in words."""
+    return f"killed by signal {-returncode}" if returncode < 0 else f"exit code {returncode}"

@@ -10,7 +10,7 @@ from mxspark import plan, predictions
 from mxspark.errors import UsageError
 from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
-from mxspark.storage import Access, MissingError, StorageError, Store, join, open_store, parent
+from mxspark.storage import Access, MissingError, Store, join, open_store, parent, usage_errors
 
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"
@@ -24,14 +24,12 @@ def check(store: Store, settings: OutputSettings) -> Plan | None:
 
     Raises UsageError where the place can't be written, or holds what would be mixed up with the results.
     """
-    try:
+    with usage_errors("output.path", "Choose a place that can be written."):
         store.check_writable()
         existing = None if settings.overwrite else plan.load(store)
         if existing is None:
             _refuse_others(store, settings.overwrite)
         return existing
-    except StorageError as error:
-        raise UsageError(f"output.path: {error.problem}", error.mend or "Choose a place that can be written.") from None
 
 
 def _refuse_others(store: Store, overwrite: bool) -> None:

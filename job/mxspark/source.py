@@ -54,7 +54,6 @@ class Source:
 
         Raises UsageError where there are none, StorageError where the place isn't there or can't be read.
         """
-        listed = 0
         taken = 0
         for key in self._limited(self._matching(self._all())):
             taken += 1

@@ -23,7 +23,7 @@ from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, Task
 from pyspark.java_gateway import launch_gateway
 
 from mxspark import java
-from mxspark.errors import MxsparkError, one_line
+from mxspark.errors import MxsparkError, how_it_ended, one_line
 from mxspark.settings import Settings, SparkSettings
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
@@ -107,7 +107,7 @@ class Application:
                 raise
             except Exception as error:  # pyspark raises what it likes when the JVM dies on the way
                 log.seek(0)
-                cause = _last_error(log.read().decode(errors="replace")) or one_line(error)
+                cause = _first_error(log.read().decode(errors="replace")) or one_line(error)
                 raise MxsparkError(
                     f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all."
                 ) from error
@@ -154,7 +154,7 @@ class Application:
             except BaseException as error:
                 if self._java is not None and self._java.poll() is not None and isinstance(error, MxsparkError):
                     raise MxsparkError(
-                        f"Spark's Java process ended ({_ending(self._java.returncode)})",
+                        f"Spark's Java process ended ({how_it_ended(self._java.returncode)})",
                         "Out of memory, perhaps. Run the same command again: it goes on where this one stopped.",
                     ) from error
                 with suppress(Exception):
@@ -228,7 +228,7 @@ class ClassArchive:
             self._new.replace(self._file)
 
 
-def _last_error(text: str) -> str | None:
+def _first_error(text: str) -> str | None:
     """What Java printed of an error, from the first line that names one on."""
     lines = [line.strip() for line in text.splitlines()]
     named = [line for line in lines if re.search(r"Error|Exception|Invalid|Unrecognized", line)]
@@ -277,10 +277,6 @@ def _follow(
     error = running.exception()
     if error is not None:
         raise _translated(error) from error
-
-
-def _ending(returncode: int) -> str:
-    return f"killed by signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
 
 
 def _translated(error: BaseException) -> MxsparkError:

@@ -19,6 +19,7 @@ from mxspark.storage.store import (
     join,
     parent,
     split_s3,
+    usage_errors,
 )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "parent",
     "read_object",
     "split_s3",
+    "usage_errors",
 ]
 
 

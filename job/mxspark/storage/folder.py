@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -51,8 +52,7 @@ class FolderStore:
 
     def download(self, key: str, target: BinaryIO) -> None:
         with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
-            while chunk := file.read(CHUNK):
-                target.write(chunk)
+            shutil.copyfileobj(file, target, CHUNK)
 
     def write(self, key: str, data: bytes) -> None:
         with self._replacement(key) as file:
@@ -60,8 +60,7 @@ class FolderStore:
 
     def upload(self, key: str, source: Path) -> None:
         with self._replacement(key) as file, open(source, "rb") as content:
-            while chunk := content.read(CHUNK):
-                file.write(chunk)
+            shutil.copyfileobj(content, file, CHUNK)
 
     def delete(self, key: str) -> None:
         with _file_errors(self.root / key), suppress(NotADirectoryError):

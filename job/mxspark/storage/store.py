@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -114,6 +115,15 @@ def is_s3(location: str) -> bool:
 def ca_bundle() -> str | None:
     """The certificates to trust instead of the system's, in boto3's variable or in OpenSSL's: either holds for all clients."""
     return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+
+
+@contextmanager
+def usage_errors(what: str, mend: str) -> Iterator[None]:
+    """What storage refuses before anything was written is the fault of `what` named the place: a UsageError, with `mend` if it has none."""
+    try:
+        yield
+    except StorageError as error:
+        raise UsageError(f"{what}: {error.problem}", error.mend or mend) from error
 
 
 def check_size(size: int, limit: int | None) -> None:
