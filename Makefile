@@ -9,12 +9,12 @@ help:  ## list these commands
 run:  ## classify the example photographs with a real ImageNet network
 	@tools/setup.sh run
 	@$(PYTHON_IN_VENV) examples/imagenet/build.py
-	@.venv/bin/mxspark run --input examples/imagenet/images --model examples/imagenet/bundle --output output/imagenet --overwrite
+	@.venv/bin/mxspark run --input examples/imagenet/images --model examples/imagenet/bundle --output output/imagenet
 
 digits:  ## read the 1,797 handwritten digits, and report the accuracy
 	@tools/setup.sh run
 	@$(PYTHON_IN_VENV) examples/digits/build.py
-	@.venv/bin/mxspark run --input examples/digits/images --model examples/digits/bundle --output output/digits --overwrite \
+	@.venv/bin/mxspark run --input examples/digits/images --model examples/digits/bundle --output output/digits \
 		--set 'input.true_label=_(\d)\.png$$'
 
 test:  ## run the tests of every tier whose real parts this machine has

@@ -15,8 +15,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mxspark import __version__, article, bundle, console, document, driver, network, settings, storage
-from mxspark.errors import MxsparkError, TooManyFailedError, UsageError, one_line
+from mxspark import __version__, article, bundle, console, document, driver, network, settings, status, storage
+from mxspark.errors import MxsparkError, UsageError, one_line
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import ModelSettings, Settings, StorageSettings
 from mxspark.storage import Access
@@ -64,7 +64,8 @@ def _run_article(arguments: list[str]) -> None:
             "--secret_key on a command line can be read by others: in process lists, shell histories and Spark's pages. "
             "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role."
         )
-    run_job(job.effective.settings, job.access, "--debug" in arguments)
+    # The article's job knew no questions: what it finished before, it does again.
+    run_job(job.effective.settings, job.access, "--debug" in arguments, yes=True)
 
 
 def _exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
@@ -145,6 +146,8 @@ MasterFlag = Annotated[str | None, _flag("--master", "spark", "master", metavar=
 EndpointFlag = Annotated[str | None, _flag("--endpoint-url", "storage", "endpoint_url", metavar="URL")]
 FailedFlag = Annotated[float | None, _flag("--max-failed-fraction", "max_failed_fraction", metavar="F")]
 OverwriteFlag = Annotated[bool, _flag("--overwrite", "output", "overwrite")]
+RetryFailedFlag = Annotated[bool, _flag("--retry-failed", "output", "retry_failed")]
+YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")]
 LimitFlag = Annotated[int | None, _flag("--limit", "input", "limit", metavar="N")]
 
 
@@ -179,6 +182,8 @@ def run(
     max_failed_fraction: FailedFlag = None,
     limit: LimitFlag = None,
     overwrite: OverwriteFlag = False,
+    retry_failed: RetryFailedFlag = False,
+    yes: YesFlag = False,
     debug: DebugFlag = False,
 ) -> None:
     """Predict every image of the input once, and write a table of predictions.
@@ -187,7 +192,7 @@ def run(
     """
     flags = _flags(locals())
     chosen = settings.effective(_layers(settings_file, flags, assignments)).settings
-    run_job(chosen, Access(chosen.storage), debug)
+    run_job(chosen, Access(chosen.storage), debug, yes)
 
 
 @app.command("settings")
@@ -207,6 +212,7 @@ def show_settings(
     max_failed_fraction: FailedFlag = None,
     limit: LimitFlag = None,
     overwrite: OverwriteFlag = False,
+    retry_failed: RetryFailedFlag = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a settings file instead.")] = False,
 ) -> None:
     """Show the settings that `run` with these flags would use, and where each comes from: file, environment, flag or default."""
@@ -240,6 +246,7 @@ _FLAG_KEYS = {
     "max_failed_fraction": "max_failed_fraction",
     "limit": "input.limit",
     "overwrite": "output.overwrite",
+    "retry_failed": "output.retry_failed",
 }
 
 
@@ -268,15 +275,28 @@ def _layers(settings_file: str | None, flags: Mapping[str, Any], assignments: li
     return layers
 
 
-def run_job(chosen: Settings, access: Access, debug: bool) -> None:
+def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
     """Runs a job and shows how it went. Raises MxsparkError, TooManyFailedError where more images failed than allowed."""
-    with console.ConsoleProgress() as progress:
+    with console.ConsoleProgress(yes) as progress:
         result = driver.run(chosen, access, progress, debug)
     console.show_result(result)
     if result.too_many_failed:
-        raise TooManyFailedError(
-            result.too_many_failed, "The column `error` says what was wrong with each; allow more with --max-failed-fraction."
-        )
+        raise result.too_many_failed
+
+
+@app.command("status", epilog=EXIT_CODES)
+def show_status(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Where a run writes or wrote: a folder, or s3://bucket/prefix.")],
+    endpoint_url: EndpointFlag = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    _debug: DebugFlag = False,
+) -> None:
+    """Say how far a run is: what is done, failed and left, who works on it, and from which settings."""
+    found = status.read(output, Access(StorageSettings(endpoint_url=endpoint_url)))
+    if as_json:
+        console.show(found.to_json())
+    else:
+        console.show_status(found)
 
 
 ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
@@ -302,7 +322,7 @@ def inspect_model(
     sections += [(role, f"{location}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
     if context is not None:
         sections.append(("context", str(network.resolve_context(context.value))))
-    console.show_model(sections)
+    console.show_sections(sections)
 
 
 @model_app.command("pack", epilog=EXIT_CODES)

@@ -5,20 +5,22 @@ The only place that imports rich. Progress and errors go to standard error, resu
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.prompt import Confirm
 from rich.table import Column, Table
 from rich.text import Text
 
 from mxspark.driver import Result
-from mxspark.errors import MxsparkError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.network import Inspection
 from mxspark.predictions import Prediction, Row, printable
+from mxspark.status import Status
 from mxspark.summary import Performance
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
@@ -33,7 +35,9 @@ _err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji
 class ConsoleProgress:
     """A progress bar on a terminal; elsewhere a plain line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, yes: bool = False) -> None:
+        """`yes` answers all questions."""
+        self._yes = yes
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -81,6 +85,17 @@ class ConsoleProgress:
         if now - self._last_line > PLAIN_SECONDS:
             self._plain(detail)
 
+    def confirm(self, question: str) -> bool:
+        if self._yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError(question.replace("?", ": nobody can be asked here"), "Add --yes to agree beforehand.")
+        self._bar.stop()
+        try:
+            return Confirm.ask(Text(question), console=_err, default=False)
+        finally:
+            self._bar.start()
+
     def _plain(self, text: str) -> None:
         if not _err.is_terminal:
             _err.print(Text(text))
@@ -99,6 +114,8 @@ def show_result(result: Result) -> None:
             f"after {_duration(run.startup_seconds)} of start-up"
         )
         _out.print(f"Where the time went, per worker: {_shares(run)}")
+        if run.retries:
+            _out.print("Tried again: " + ", ".join(f"{number:,} {cause}" for cause, number in run.retries.most_common()))
     if counts.labelled:
         _out.print(
             f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), "
@@ -150,6 +167,33 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def show_status(status: Status) -> None:
+    """How far a run is, and from which settings."""
+    frozen, counts = status.plan, status.counts
+    failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != "ok")
+    settings = frozen.settings
+    sections = [
+        ("output", status.place),
+        ("state", status.state + (f" ({_holder(status.holder)})" if status.holder is not None else "")),
+        ("done", f"{counts.rows:,} of {frozen.keys:,} images, {status.parts:,} of {frozen.shards:,} shards"),
+        ("ok", f"{counts.ok:,}"),
+        ("failed", f"{counts.failed:,}" + (f" ({failed})" if failed else "")),
+        ("left", f"{status.left:,} images"),
+        ("plan", f"made {frozen.created} of {settings['input']['path']}: {frozen.listed:,} keys listed, {frozen.keys:,} different ones"),
+        ("model", str(settings["model"]["path"] or settings["model"]["symbol"])),
+        (
+            "settings",
+            f"format {settings['output']['format']}, precision {settings['precision']}, top_k {settings['top_k']}; --json has all",
+        ),
+    ]
+    show_sections(sections)
+
+
+def _holder(holder: Mapping[str, Any]) -> str:
+    seen = f", last sign of life {holder['renewed']}" if "renewed" in holder else ""
+    return f"process {holder.get('process', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}{seen}"
+
+
 def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
     table = Table("setting", Column("value", overflow="fold"), Column("from", overflow="fold"), box=box.SIMPLE_HEAD)
@@ -159,8 +203,8 @@ def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     _out.print(table)
 
 
-def show_model(sections: Sequence[tuple[str, str]]) -> None:
-    """What a model is: names and values."""
+def show_sections(sections: Sequence[tuple[str, str]]) -> None:
+    """What something is: names and values."""
     table = Table(show_header=False, box=box.SIMPLE_HEAD)
     table.add_column(style="bold")
     table.add_column(overflow="fold")

@@ -8,47 +8,58 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from mxspark import __version__, bundle, output, plan, predictions, summary
 from mxspark.bundle import Bundle
-from mxspark.errors import MxsparkError, UsageError, how_it_ended
+from mxspark.errors import MxsparkError, TooManyFailedError, UsageError, how_it_ended, without_secrets
 from mxspark.model_spec import ModelSpec
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import Counts, Row
+from mxspark.predictions import OK, PARTS, Counts, Row, printable
 from mxspark.progress import Progress
 from mxspark.settings import Settings
 from mxspark.source import Source
 from mxspark.spark import Application
-from mxspark.storage import Access, FolderStore, StorageError, Store, open_store, usage_errors
+from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
 from mxspark.summary import Performance, Summary
 from mxspark.worker import Job, ShardReport
 
 CHECK_SECONDS = 300  # limit on the check of the model, which only loads its graph and parameters
 SHOWN_ROWS = 10
+EXAMPLES = 3  # of failed images, where too many are
 
 
 @dataclass(frozen=True)
 class Result:
-    """A run that ended; `too_many_failed` says so where more images failed than allowed."""
+    """A run that ended; `too_many_failed` where more images failed than allowed."""
 
     summary: Summary
     first_rows: tuple[Row, ...]
     table: str  # where the predictions are
-    too_many_failed: str | None
+    too_many_failed: TooManyFailedError | None
 
 
 def run(settings: Settings, access: Access, progress: Progress, debug: bool = False) -> Result:
     """Runs the job. Raises UsageError before anything is written where settings, model, input or output can't work."""
     return _Run(settings, access, progress, debug).run()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a run has to do: the plan, the shards to do, and how many images those are."""
+
+    plan: Plan
+    shards: list[int]
+    images: int
 
 
 class _Run:
@@ -60,6 +71,7 @@ class _Run:
         self._progress = progress
         self._debug = debug
         self._started = time.monotonic()
+        self._retries = retries_so_far()
         self._store: Store = open_store(settings.output.path, access)
 
     def run(self) -> Result:
@@ -67,44 +79,52 @@ class _Run:
         model = self._fetch_model()
         if model.source.spec == ModelSpec():
             self._progress.note("No model.yaml says what pixels the model wants; taking the article's: 224 x 224, raw 0 to 255, RGB.")
-        frozen = self._resumed(model)
-        if frozen is not None:
-            left = len(self._left(frozen))
-            self._progress.note(
-                f"Going on with the plan of {frozen.created}: {left} of {frozen.shards} shards are left. "
-                "Images that came later are not in it; --overwrite starts afresh."
-            )
-            if left == 0:
-                return self._finish(frozen, None)
+        # What can't work is told before anything is written, and before another run is disturbed.
+        if self._earlier_plan(model, open_store(self._settings.output.path, self._access.hasty)) is None:
+            self._check_input()
+            self._confirm_overwriting()
+        with output.hold(self._store, self._settings.output) as hold:
+            output.sweep(self._store, self._settings.output, self._access)
+            return self._run_alone(model, hold)
+
+    def _run_alone(self, model: Bundle, hold: Hold) -> Result:
+        """The run, while no other works on its output."""
+        frozen = self._earlier_plan(model, self._store)
+        work = self._work(frozen) if frozen is not None else None
+        if work is not None:
+            self._tell(work)
+            if not work.shards:
+                return self._finish(work.plan, None)
         with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool:
             check = threads.submit(check_once, model, self._settings)
-            # An input that can't be listed is told before Spark starts; the rest is listed while it does.
-            keys = self._listed() if frozen is None else iter(())
             with self._spark(threads) as starting:
-                with usage_errors("input.path", "Check input.path."):
-                    spool.fill(keys)
+                if work is None:
+                    self._progress.step(f"Listing {self._settings.input.path}")
+                    with usage_errors("input.path", "Check input.path."):
+                        spool.fill(Source(self._settings.input, self._access).keys())
                 self._progress.step("Starting Spark")
                 context = check.result()
                 spark = starting.result()
-                frozen = frozen or self._freeze(spool, spark.workers, model)
-                performance = self._predict(frozen, self._left(frozen), model, spark, context)
+                if work is None:
+                    frozen = self._freeze(spool, spark.workers, model)
+                    work = _Work(frozen, list(range(frozen.shards)), frozen.keys)
+                performance = self._predict(work, model, spark, context, hold)
                 threads.submit(spark.stop)  # takes a second, in which the parts are counted
-                return self._finish(frozen, performance)
+                hold.check()
+                return self._finish(work.plan, performance)
 
-    def _listed(self) -> Iterator[str]:
-        """The keys of the input, the first of them listed already."""
-        self._progress.step(f"Listing {self._settings.input.path}")
+    def _check_input(self) -> None:
         with usage_errors("input.path", "Check input.path."):
-            keys = Source(self._settings.input, self._access).keys()
-            return chain([next(keys)], keys)
+            next(Source(self._settings.input, self._access.hasty).keys())
 
     def _fetch_model(self) -> Bundle:
         with usage_errors("model", "Check model."):
-            source = bundle.find(self._settings.model, self._access)
+            source = bundle.find(self._settings.model, self._access.hasty)
             return bundle.fetch(source, cache_dir(self._settings), self._access)
 
-    def _resumed(self, model: Bundle) -> Plan | None:
-        existing = output.check(self._store, self._settings.output)
+    def _earlier_plan(self, model: Bundle, store: Store) -> Plan | None:
+        """The plan of the run that this one goes on with, None where it starts afresh."""
+        existing = output.check(store, self._settings.output)
         if existing is not None and (changes := plan.differences(existing.identity, self._identity(model))):
             raise UsageError(
                 f"{self._store.name} holds the results of another job. What differs (there -> now):\n  " + "\n  ".join(changes),
@@ -112,19 +132,54 @@ class _Run:
             )
         return existing
 
+    def _confirm_overwriting(self) -> None:
+        if not self._settings.output.overwrite:
+            return
+        parts = len(summary.finished_shards(self._store, self._settings.output.format))
+        there = output.describe(self._store, parts)
+        if there is not None and not self._progress.confirm(f"--overwrite deletes what is in {self._store.name}: {there}. Go on?"):
+            raise UsageError("nothing was deleted, nothing was run", "")
+
     def _identity(self, model: Bundle) -> dict[str, Any]:
         """What a row depends on: runs that differ in it must not be mixed in one table."""
+        # No prediction depends on what counts as right, nor on how long a decoder in a sandbox may take.
+        others = {"true_label", "max_decode_seconds", "max_decode_memory"}
         return {
-            "input": self._settings.input.model_dump(mode="json", exclude={"true_label"}),  # which no prediction depends on
+            "input": self._settings.input.model_dump(mode="json", exclude=others),
             "format": self._settings.output.format,
             "model": model.digest,
             "precision": self._settings.precision,
             "top_k": self._settings.top_k,
         }
 
+    def _work(self, frozen: Plan) -> _Work:
+        """What is left of a plan; with `retry_failed` what failed as well."""
+        left = self._left(frozen)
+        images = sum(map(frozen.size, left))
+        if self._settings.output.retry_failed:
+            failed = {
+                shard: counts.failed for shard, counts in self._counts(frozen, set(range(frozen.shards)) - set(left)) if counts.failed
+            }
+            left, images = sorted([*left, *failed]), images + sum(failed.values())
+        return _Work(frozen, left, images)
+
     def _left(self, frozen: Plan) -> list[int]:
         done = summary.finished_shards(self._store, self._settings.output.format)
+        if unknown := sorted(shard for shard in done if shard >= frozen.shards):
+            name = PARTS[self._settings.output.format].name(unknown[0])
+            raise MxsparkError(f"{self._store.name} has {name}, but the plan has only {frozen.shards} shards", "Remove that part.")
         return [shard for shard in range(frozen.shards) if shard not in done]
+
+    def _counts(self, frozen: Plan, shards: Iterable[int]) -> Iterator[tuple[int, Counts]]:
+        return summary.count_parts(self._store, frozen, shards, self._settings.output.format, self._settings.input.true_label)
+
+    def _tell(self, work: _Work) -> None:
+        frozen, kept = work.plan, work.plan.keys - work.images
+        what = "are left or failed" if self._settings.output.retry_failed else "are left"
+        self._progress.note(
+            f"Going on with the run of {frozen.created}: {kept:,} of {frozen.keys:,} images are kept, {work.images:,} {what} "
+            f"in {len(work.shards)} of {frozen.shards} shards. Images that came later are not in it; --overwrite starts afresh."
+        )
 
     @contextmanager
     def _spark(self, threads: ThreadPoolExecutor) -> Iterator["Future[Application]"]:
@@ -141,28 +196,42 @@ class _Run:
         settings = self._settings
         size = settings.plan.shard_size or plan.choose_shard_size(len(spool), workers, settings.batch_size)
         output.clear(self._store)
-        return plan.write(self._store, spool, size, self._identity(model))
+        return plan.write(self._store, spool, size, self._identity(model), without_secrets(settings.model_dump(mode="json")))
 
-    def _predict(self, frozen: Plan, shards: list[int], model: Bundle, spark: Application, context: str) -> Performance:
-        settings = self._settings
+    def _predict(self, work: _Work, model: Bundle, spark: Application, context: str, hold: Hold) -> Performance:
+        settings, frozen = self._settings, work.plan
+        self._store.delete(SUCCESS)  # until all is there again
         # A shard smaller than a batch would be padded to it; all are of the same size but the last.
         batch_size = min(settings.batch_size, frozen.shard_size)
-        job = Job(uuid.uuid4().hex, settings, model.source, self._access, batch_size, str(cache_dir(settings)))
-        done_before = frozen.keys - sum(map(frozen.size, shards))
-        self._progress.planned(frozen.keys, done_before)
-        counts, timings, first = Counts(), Timings(), time.monotonic()
+        cache = str(cache_dir(settings))
+        job = Job(uuid.uuid4().hex, settings, model.source, self._access, batch_size, cache, frozen.id, frozen.samples)
+        kept = frozen.keys - work.images
+        self._progress.planned(frozen.keys, kept)
+        counts, timings, retries, first = Counts(), Timings(), Counter[str](), time.monotonic()
 
         def on_report(report: ShardReport) -> None:
             nonlocal counts
+            hold.check()
+            retries.update(report.retries)
+            if report.stopped_by is not None:
+                raise report.stopped_by
             counts += report.counts
             timings.add(report.timings)
-            self._progress.done(done_before + counts.rows, counts.failed)
+            self._progress.done(kept + counts.rows, counts.failed)
+            self._stop_if_hopeless(frozen, counts, report)
 
         chosen = f"{context}, which context auto chose," if settings.context == "auto" else context
         self._progress.note(f"Running on {chosen} with {spark.workers} workers, Spark {spark.version}")
         startup = first - self._started
-        spark.run(job, shards, on_report)
-        return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, context)
+        spark.run(job, work.shards, on_report)
+        retries.update(retries_so_far() - self._retries)
+        return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, retries, context)
+
+    def _stop_if_hopeless(self, frozen: Plan, counts: Counts, report: ShardReport) -> None:
+        settings = self._settings
+        enough = counts.rows >= settings.max_failed_after and counts.rows < frozen.keys
+        if enough and counts.failed > settings.max_failed_fraction * counts.rows and not settings.output.retry_failed:
+            raise self._too_many(counts, [report.shard], f"stopped after {counts.rows:,} of {frozen.keys:,} images: ")
 
     def _finish(self, frozen: Plan, performance: Performance | None) -> Result:
         """Counts what is really there, and marks the run as whole."""
@@ -174,25 +243,35 @@ class _Run:
                 f"{self._store.name}: {len(missing)} of {frozen.shards} parts are missing, the first is that of shard {missing[0]}",
                 "Run the same command again: it does what is missing.",
             )
-        counts = summary.count_parts(self._store, frozen, range(frozen.shards), settings.output.format, settings.input.true_label)
+        counts = Counts()
+        failed: list[int] = []
+        for shard, part in self._counts(frozen, range(frozen.shards)):
+            counts += part
+            if part.failed and len(failed) < EXAMPLES:
+                failed.append(shard)
         result = Summary(frozen, counts, performance, settings.model_dump(mode="json"))
         if settings.output.format == "text":
             output.write_text(self._store, frozen, settings.output, self._access)
-        too_many = _too_many(result, settings.max_failed_fraction)
-        if too_many is not None:
+        too_many = result.failed_fraction > settings.max_failed_fraction
+        if too_many:
             self._store.delete(SUCCESS)
         if performance is not None or not self._store.has(SUCCESS):  # else the run that did it all has said it
             self._store.write(SUMMARY, result.to_json().encode())
-        if too_many is None:
+        if not too_many:
             self._store.write(SUCCESS, b"")
-        rows = tuple(predictions.first_rows(self._store, 0, settings.output.format, SHOWN_ROWS))
-        return Result(result, rows, output.table(settings.output), too_many)
+        rows = tuple(islice(predictions.read_rows(self._store, 0, settings.output.format), SHOWN_ROWS))
+        return Result(result, rows, output.table(settings.output), self._too_many(counts, failed) if too_many else None)
 
-
-def _too_many(result: Summary, allowed: float) -> str | None:
-    if result.failed_fraction <= allowed:
-        return None
-    return f"{result.counts.failed} of {result.counts.rows} images failed, more than max_failed_fraction {allowed:g} allows"
+    def _too_many(self, counts: Counts, shards: list[int], prefix: str = "") -> TooManyFailedError:
+        """The error with the counts by status and examples out of these shards."""
+        rows = chain.from_iterable(predictions.read_rows(self._store, shard, self._settings.output.format) for shard in shards)
+        examples = [f"{printable(row.key)} ({row.status}: {row.error})" for row in islice((r for r in rows if r.status != OK), EXAMPLES)]
+        by_status = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != OK)
+        return TooManyFailedError(
+            f"{prefix}{counts.failed:,} of {counts.rows:,} images failed, more than max_failed_fraction "
+            f"{self._settings.max_failed_fraction:g} allows: {by_status}\nFor example {', '.join(examples)}",
+            "Mend them and add --retry-failed, or allow more with --max-failed-fraction.",
+        )
 
 
 def cache_dir(settings: Settings) -> Path:
@@ -217,7 +296,7 @@ def check_model(model: Bundle, settings: Settings) -> str:
 
     Raises UsageError. The driver itself never imports MXNet (network.py says why), and a file that crashes MXNet is told like any other.
     """
-    local = settings.spark.master.startswith("local")
+    local = settings.spark.is_local
     # Elsewhere the executors have the GPUs, and each says for itself what it found.
     request = pickle.dumps((model, settings.context if local else "cpu"))
     command = [sys.executable, "-m", "mxspark.network"]

@@ -3,6 +3,9 @@
 Rooms that use an outside library translate its exceptions into these at their door.
 """
 
+import re
+from typing import Any
+
 
 class MxsparkError(Exception):
     """Something stopped the run. `problem` names the thing and the cause; `mend` says what to do about it."""
@@ -43,3 +46,12 @@ def one_line(error: BaseException, limit: int = 300) -> str:
 def how_it_ended(returncode: int) -> str:
     """A process's return code, as subprocess gives it, in words."""
     return f"killed by signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
+
+
+def without_secrets(value: Any) -> Any:
+    """Addresses without the user, password and query that they may carry (presigned ones are as good as a key), in whatever holds them."""
+    if isinstance(value, dict):
+        return {key: without_secrets(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return re.sub(r"(?<=://)[^/@\s]*@", "", re.sub(r"(\w://[^\s?]*)\?\S*", r"\1", value))
+    return value

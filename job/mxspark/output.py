@@ -1,19 +1,24 @@
 """The folder that a run writes to: whether it can be used, what of it is ours, and its one text object."""
 
+import os
 import re
+import socket
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mxspark import plan, predictions
-from mxspark.errors import UsageError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
-from mxspark.storage import Access, MissingError, Store, join, open_store, parent, usage_errors
+from mxspark.storage import Access, Hold, MissingError, StorageError, Store, join, open_store, parent, usage_errors
 
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"
+LOCK = "_lock.json"
 TEXT_OBJECT = "predictions.txt"
 # All that a run writes: --overwrite deletes this and nothing else.
 OURS = re.compile(rf"_plan/.*|_parts/.*|part-\d{{6,}}\.(parquet|jsonl)|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}")
@@ -45,6 +50,40 @@ def _refuse_others(store: Store, overwrite: bool) -> None:
 def _names(store: Store) -> Iterator[str]:
     with suppress(MissingError):
         yield from store.keys()
+
+
+def describe(store: Store, parts: int) -> str | None:
+    """What an earlier run left here, in words; None where there is nothing of the kind."""
+    with suppress(MxsparkError):  # one that is damaged, or of another version
+        existing = plan.load(store)
+        if existing is not None:
+            return f"the run of {existing.created}, {parts:,} of {existing.shards:,} parts of {existing.keys:,} images"
+    return next((name for name in _names(store) if OURS.fullmatch(name)), None)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a run writes an object of this name."""
+    return OURS.fullmatch(name) is not None or name == "_writable"
+
+
+def sweep(store: Store, settings: OutputSettings, access: Access) -> None:
+    """Removes what writers that were killed left unfinished; no reader sees it."""
+    with suppress(StorageError):  # the right to look for it may be missing, and it does no harm but take room
+        store.sweep(is_ours)
+        if settings.text_object:
+            name = settings.text_object.rsplit("/", 1)[-1]
+            open_store(parent(settings.text_object), access).sweep(name.__eq__)
+
+
+def hold(store: Store, settings: OutputSettings) -> AbstractContextManager[Hold]:
+    """The output, for this run alone. Raises HeldError where another run has it."""
+    owner = {
+        "run": uuid.uuid4().hex,
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return store.hold(LOCK, owner, settings.lock_seconds)
 
 
 def clear(store: Store) -> None:

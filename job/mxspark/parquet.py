@@ -41,14 +41,21 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
         metadata = pq.read_metadata(io.BytesIO(tail))
         counts: dict[str, Any] = json.loads((metadata.metadata or {})[COUNTS])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise MxsparkError(f"{name}: not a part of this run: {one_line(error)}", "Remove it and run the same command again.") from None
+        raise _not_a_part(name, error) from None
     return counts
 
 
-def read_rows(data: bytes) -> Iterator[dict[str, Any]]:
-    """The rows, in order."""
-    for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(batch_size=256):
-        yield from batch.to_pylist()
+def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
+    """The rows, in order. Raises MxsparkError where it is not a whole part."""
+    try:
+        for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(batch_size=256):
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise _not_a_part(name, error) from None
+
+
+def _not_a_part(name: str, error: Exception) -> MxsparkError:
+    return MxsparkError(f"{name}: not a part of this run: {one_line(error)}", "Remove it and run the same command again.")
 
 
 def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str]:

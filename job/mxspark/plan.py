@@ -11,6 +11,8 @@ import io
 import json
 import sqlite3
 import tempfile
+import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,13 +23,15 @@ from typing import Any
 from mxspark.errors import MxsparkError
 from mxspark.storage import MissingError, Store
 
-VERSION = 1
+VERSION = 2
 PLAN = "_plan/plan.json"
 SHARDS_IN_SEGMENT = 64
 # Enough images to make a task's own cost (a few ms) vanish, few enough to lose little with a killed one.
 LARGEST_SHARD = 1024
 # Shards for each worker, so that none is idle long while the last ones finish.
 SHARDS_PER_WORKER = 8
+# Keys from all over the plan, to tell a place that is gone or closed from single images that are.
+SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,15 @@ class Plan:
     """What a run does: `keys` images in `shards` shards of `shard_size`, the last one shorter."""
 
     version: int
+    id: str  # of this very plan: who works on another one must not write here
     created: str
     keys: int
     listed: int  # before doubles were dropped
     shard_size: int
     shards: int
+    samples: tuple[str, ...]  # some of the keys
     identity: Mapping[str, Any]  # the settings and digests that results depend on
+    settings: Mapping[str, Any]  # all of the run that made it
 
     def size(self, shard: int) -> int:
         """How many keys a shard has."""
@@ -90,20 +97,25 @@ def choose_shard_size(keys: int, workers: int, batch_size: int) -> int:
     return min(batches * batch_size, LARGEST_SHARD, max(1, keys))
 
 
-def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str, Any]) -> Plan:
+def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str, Any], settings: Mapping[str, Any]) -> Plan:
     """Freezes the spooled keys under `_plan/`."""
     keys = len(spool)
-    plan = Plan(VERSION, datetime.now(UTC).isoformat(timespec="seconds"), keys, spool.listed, shard_size, -(-keys // shard_size), identity)
+    shards = -(-keys // shard_size)
+    every = -(-shards // SAMPLES)
+    samples = []
     remaining = iter(spool)
-    for segment in range(-(-plan.shards // SHARDS_IN_SEGMENT)):
+    for segment in range(-(-shards // SHARDS_IN_SEGMENT)):
         with tempfile.NamedTemporaryFile() as file:
             # mtime 0: the same keys give the same bytes.
             with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as zipped:
-                for _ in range(SHARDS_IN_SEGMENT):
+                for number in range(segment * SHARDS_IN_SEGMENT, (segment + 1) * SHARDS_IN_SEGMENT):
                     if shard := list(islice(remaining, shard_size)):
                         zipped.write(json.dumps(shard, ensure_ascii=False).encode() + b"\n")
+                        samples += shard[:: -(-len(shard) // SAMPLES)] if shards == 1 else shard[:1] if number % every == 0 else []
             file.flush()
             store.upload(_segment(segment), Path(file.name))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    plan = Plan(VERSION, uuid.uuid4().hex, now, keys, spool.listed, shard_size, shards, tuple(samples), identity, settings)
     store.write(PLAN, json.dumps(asdict(plan), indent=1).encode())
     return plan
 
@@ -123,20 +135,23 @@ def load(store: Store) -> Plan | None:
             "Finish the run with that version, or run again with --overwrite.",
         )
     try:
-        return Plan(**data)
-    except TypeError:
+        return Plan(**{**data, "samples": tuple(data["samples"])})
+    except (TypeError, KeyError):
         raise _damaged(store) from None
 
 
-def _damaged(store: Store) -> MxsparkError:
-    return MxsparkError(f"{store.name}/{PLAN}: damaged", "Run again with --overwrite.")
+def _damaged(store: Store, name: str = PLAN) -> MxsparkError:
+    return MxsparkError(f"{store.name}/{name}: damaged", "Run again with --overwrite.")
 
 
 def shard_keys(store: Store, shard: int) -> list[str]:
     """The keys of one shard."""
     segment, line = divmod(shard, SHARDS_IN_SEGMENT)
-    with gzip.open(io.BytesIO(store.read(_segment(segment)))) as lines:
-        keys: list[str] = json.loads(next(islice(lines, line, None)))
+    try:
+        with gzip.open(io.BytesIO(store.read(_segment(segment)))) as lines:
+            keys: list[str] = json.loads(next(islice(lines, line, None), b""))
+    except (OSError, EOFError, zlib.error, ValueError):
+        raise _damaged(store, _segment(segment)) from None
     return keys
 
 

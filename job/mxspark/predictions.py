@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -138,22 +137,21 @@ def read_counts(store: Store, shard: int, output_format: str, true_label: str | 
         counts = parquet.read_counts(store.read_tail(name, parquet.FOOTER_BYTES), f"{store.name}/{name}")
         if counts["true_label"] == true_label:
             return Counts.from_json(counts)
-        return count((_row(row) for row in parquet.read_rows(store.read(name))), true_label)
-    return count(_json_rows(store.read(name), name), true_label)
+    return count(read_rows(store, shard, output_format), true_label)
 
 
-def first_rows(store: Store, shard: int, output_format: str, limit: int) -> list[Row]:
-    """The first `limit` rows of a shard's part."""
-    data = store.read(PARTS[output_format].name(shard))
+def read_rows(store: Store, shard: int, output_format: str) -> Iterator[Row]:
+    """The rows of a shard's part, in order. Raises MissingError where there is none, MxsparkError where it isn't whole."""
+    name = PARTS[output_format].name(shard)
+    data = store.read(name)
     if output_format == "parquet":
-        return [_row(row) for row in islice(parquet.read_rows(data), limit)]
-    return [row for row, _ in zip(_json_rows(data, ""), range(limit), strict=False)]
+        return (_row(row) for row in parquet.read_rows(data, f"{store.name}/{name}"))
+    return _json_rows(data, name)
 
 
 def text_lines(store: Store, shard: int) -> Iterator[str]:
     """The lines of a shard in the article's format: Key <key>: Prediction: ['probability=0.381000, class=…', …]."""
-    name = PARTS["text"].name(shard)
-    for row in _json_rows(store.read(name), name):
+    for row in read_rows(store, shard, "text"):
         if row.predictions is None:
             texts = [f"error={row.status}: {row.error}"]
         else:

@@ -36,22 +36,24 @@ class BadImageError(MxsparkError):
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What is decoded: at most `max_pixels` (width x height), only `formats` (Pillow's names)."""
+    """What is decoded: at most `max_pixels` (width x height) in `max_frames` frames, only `formats` (Pillow's names)."""
 
     max_pixels: int
+    max_frames: int
     formats: tuple[str, ...]
 
 
 def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps: Preprocessing) -> Pixels:
     """The image in `data` as float32 of shape (3, H, W), or (H, W, 3) where the layout is NHWC.
 
-    Raises BadImageError for what is empty, no image of the formats allowed, too large, truncated or broken.
+    Raises BadImageError for what is empty, no image of the formats allowed, too large, truncated or broken; MemoryError where memory
+    runs out, which says as much about the process as about the image.
     """
     if not data:
         raise BadImageError("empty", "the object has no bytes")
     with _pillow_errors(limits):
         image: Image.Image = Image.open(io.BytesIO(data), formats=limits.formats)
-        _check_pixels(image, limits.max_pixels)
+        _check_size(image, limits)
         image.load()
         turn = _TURNS.get(_orientation(image)) if steps.exif_orientation else None
         image = to_rgb(image, steps.background)
@@ -65,7 +67,7 @@ def _pillow_errors(limits: ImageLimits) -> Iterator[None]:
         yield
     except UnidentifiedImageError:
         raise BadImageError("not_an_image", f"not an image of the formats {', '.join(limits.formats)}") from None
-    except BadImageError:
+    except (BadImageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # on broken files Pillow's decoders raise nearly everything there is
         text = one_line(error)
@@ -94,9 +96,23 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _check_pixels(image: Image.Image, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        raise BadImageError("too_many_pixels", f"{image.width} x {image.height} pixels, more than the {max_pixels:,} allowed")
+def _check_size(image: Image.Image, limits: ImageLimits) -> None:
+    if image.width * image.height > limits.max_pixels:
+        raise BadImageError("too_many_pixels", f"{image.width} x {image.height} pixels, more than the {limits.max_pixels:,} allowed")
+    if (frames := _frames(image)) > limits.max_frames:
+        raise BadImageError("too_many_frames", f"{frames:,} frames, more than the {limits.max_frames:,} allowed")
+
+
+def _frames(image: Image.Image) -> int:
+    """How many frames there are; Pillow finds them without decoding. What can't be counted is not decoded either: the first one is."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  # as in _pillow_errors
+        return 1
+    finally:
+        image.seek(0)
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

@@ -18,9 +18,12 @@ class Progress(Protocol):
     def done(self, images: int, failed: int) -> None:
         """So many images of this plan are done by now, so many of them failed."""
 
+    def confirm(self, question: str) -> bool:
+        """Whether a person says yes. Raises UsageError where nobody can be asked."""
+
 
 class Silent:
-    """Shows nothing."""
+    """Shows nothing, and says yes: whoever calls the driver has decided."""
 
     def step(self, what: str) -> None: ...
 
@@ -29,3 +32,6 @@ class Silent:
     def planned(self, keys: int, done: int) -> None: ...
 
     def done(self, images: int, failed: int) -> None: ...
+
+    def confirm(self, question: str) -> bool:
+        return True

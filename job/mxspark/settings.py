@@ -52,6 +52,16 @@ class InputSettings(Document):
     max_pixels: Count = Field(
         100_000_000, description="Larger images become rows with status `too_many_pixels`, undecoded [pixels: width x height]."
     )
+    max_frames: Count = Field(
+        10_000,
+        description="Animations and multi-page files with more become rows with status `too_many_frames`; of others, the first counts.",
+    )
+    max_decode_seconds: Annotated[float, Field(gt=0)] = Field(
+        60, description="Limit on decoding one image, when a shard is tried again after its worker died or hung [seconds]."
+    )
+    max_decode_memory: Memory = Field(
+        "2g", description="Limit on the memory of decoding one image, when a shard is tried again after its worker died [k, m, g]."
+    )
     true_label: str | None = Field(
         None,
         description="Regular expression whose one group finds the true label in a key, e.g. '/([^/]+)/[^/]+$' for one folder "
@@ -87,7 +97,19 @@ class OutputSettings(Document):
     text_object: Place | None = Field(
         None, description="Where format text puts its one object. Default: predictions.txt in the output folder."
     )
-    overwrite: bool = Field(False, description="Delete an earlier run's results in the output folder and start afresh.")
+    overwrite: bool = Field(
+        False, description="Delete an earlier run's results in the output folder and start afresh; asks first, or takes --yes."
+    )
+    retry_failed: bool = Field(False, description="Predict the failed rows of an earlier run again, besides what it left undone.")
+    lock_seconds: Annotated[float, Field(ge=1)] = Field(
+        30, description="On s3://, how long the lock of a run that gives no sign of life is respected [seconds]."
+    )
+
+    @model_validator(mode="after")
+    def _overwrite_or_retry(self) -> Self:
+        if self.overwrite and self.retry_failed:
+            raise ValueError("output.overwrite starts afresh, output.retry_failed goes on: give one of them")
+        return self
 
 
 class ModelSettings(Document):
@@ -140,6 +162,9 @@ class PipelineSettings(Document):
     batches_ahead: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
         3, description="How far fetching runs ahead of the network; bounds a worker's memory [batches]."
     )
+    stall_seconds: Annotated[float, Field(gt=0)] = Field(
+        300, description="A worker that gets no image done for so long is ended, and its shard tried again [seconds]."
+    )
 
 
 class StorageSettings(Document):
@@ -156,8 +181,9 @@ class StorageSettings(Document):
     connect_timeout: Annotated[float, Field(gt=0)] = Field(5, description="Limit on making a connection [seconds].")
     read_timeout: Annotated[float, Field(gt=0)] = Field(60, description="Limit on one request [seconds].")
     retries: Annotated[int, Field(ge=0, le=50, strict=True)] = Field(
-        5, description="Times that a failed request is tried again, with backoff."
+        8, description="Times that a request is tried again that failed for a cause that may pass, with backoff and jitter."
     )
+    retry_seconds: Annotated[float, Field(ge=0)] = Field(120, description="Limit on one request with all its tries [seconds].")
 
 
 class SparkSettings(Document):
@@ -165,8 +191,9 @@ class SparkSettings(Document):
 
     master: str = Field(
         "local[*]",
-        pattern=r"^(local(\[(\*|[1-9]\d*)(, *[1-9]\d*)?\])?|k8s://.+|spark://.+|yarn)$",
-        description="local[N] (N workers on this machine; * is one a core), k8s://https://host:port, spark://host:port or yarn.",
+        pattern=r"^(local(\[(\*|[1-9]\d*)(, *[1-9]\d*)?\])?|local-cluster\[[1-9]\d*, *[1-9]\d*, *[1-9]\d*\]|k8s://.+|spark://.+|yarn)$",
+        description="local[N] (N workers on this machine; * is one a core), local-cluster[executors,cores,MiB] (for tests), "
+        "k8s://https://host:port, spark://host:port or yarn.",
     )
     app_name: str = Field("mxspark", description="The application's name in Spark's pages and pods.")
     driver_memory: Memory = Field("1g", description="The driver's JVM heap [k, m, g].")
@@ -178,6 +205,11 @@ class SparkSettings(Document):
     )
     task_cpus: Count = Field(1, description="Cores that one worker's network uses.")
     conf: dict[str, str] = Field({}, description="Any other Spark properties.")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether workers are processes that Spark's one Java starts on this machine, without executors."""
+        return re.match(r"local($|\[)", self.master) is not None
 
     @field_validator("conf", mode="before")
     @classmethod
@@ -191,7 +223,7 @@ class SparkSettings(Document):
         cores = re.match(r"local\[(\d+)", self.master)
         if cores and self.task_cpus > int(cores[1]):
             raise ValueError(f"spark.task_cpus is {self.task_cpus} but spark.master {self.master!r} has fewer cores: no task could run")
-        if not self.master.startswith("local") and self.task_cpus > self.executor_cores:
+        if not self.is_local and self.task_cpus > self.executor_cores:
             raise ValueError(
                 f"spark.task_cpus is {self.task_cpus} but spark.executor_cores only {self.executor_cores}: no executor could run a task"
             )
@@ -216,6 +248,7 @@ class Settings(Document):
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="The run fails (exit code 3, no _SUCCESS) when more of the images than this fail [0 to 1]."
     )
+    max_failed_after: Count = Field(1000, description="Images after which max_failed_fraction may end the run before its end [images].")
     cache_dir: Place | None = Field(
         None, description="Where a node keeps fetched model files. Default: mxspark in XDG_CACHE_HOME, ~/.cache or the temporary folder."
     )
@@ -231,6 +264,16 @@ class Settings(Document):
         return self
 
     @model_validator(mode="after")
+    def _stalls_are_longer_than_other_waits(self) -> Self:
+        longest = max(self.storage.retry_seconds + self.storage.read_timeout, self.input.max_decode_seconds)
+        if self.pipeline.stall_seconds <= longest:
+            raise ValueError(
+                f"pipeline.stall_seconds is {self.pipeline.stall_seconds:g}, but one image may rightly take {longest:g} s: raise it "
+                "above storage.retry_seconds + storage.read_timeout and input.max_decode_seconds"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _output_is_not_input(self) -> Self:
         source, target = _normal(self.input.path), _normal(self.output.path)
         if source.rstrip("/") == target.rstrip("/"):
@@ -243,6 +286,15 @@ class Settings(Document):
                 "would be read as images. Put the output elsewhere"
             )
         return self
+
+
+def memory_bytes(text: Memory) -> int:
+    """`512m` as a number of bytes."""
+    units = "kmgt"
+    match = re.fullmatch(r"(\d+)([kmgt])b?", text)
+    if match is None:
+        raise ValueError(text)
+    return int(match[1]) << 10 * (units.index(match[2]) + 1)
 
 
 def _normal(place: str) -> str:

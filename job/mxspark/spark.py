@@ -27,8 +27,9 @@ from mxspark.errors import MxsparkError, how_it_ended, one_line
 from mxspark.settings import Settings, SparkSettings
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
-# How often a shard is tried before the run gives up.
-TASK_FAILURES = 4
+# How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
+# nodes that are lost.
+TASK_FAILURES = 8
 STOP_SECONDS = 20  # for Java to end by itself; in the first run it writes its classes' archive then
 # The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
@@ -49,7 +50,7 @@ def configuration(settings: SparkSettings) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.dynamicAllocation.enabled": "false",
     }
-    if settings.master.startswith("local"):
+    if settings.is_local:
         properties |= {
             "spark.master": _local_master(settings.master),
             # The wild-card address would let other machines in, and a host name may not resolve on a laptop.
@@ -65,6 +66,18 @@ def configuration(settings: SparkSettings) -> dict[str, str]:
             "spark.executor.cores": str(settings.executor_cores),
             "spark.executor.memory": settings.executor_memory,
             "spark.executor.memoryOverhead": settings.executor_memory_overhead or f"{workers}g",
+            # An executor whose node is taken away takes no new tasks, and those that it loses count as no failures.
+            "spark.decommission.enabled": "true",
+        }
+    if settings.master.startswith("local-cluster"):
+        executors, cores, memory = re.findall(r"\d+", settings.master)
+        properties |= {
+            "spark.executor.instances": executors,
+            "spark.executor.cores": cores,
+            "spark.executor.memory": f"{memory}m",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
         }
     return properties | settings.conf
 
@@ -131,7 +144,7 @@ class Application:
     def workers(self) -> int:
         """How many tasks run at a time."""
         conf = self._context.getConf()
-        if str(self._context.master).startswith("local"):
+        if not conf.contains("spark.executor.cores"):  # local: the workers are the cores that Spark was given
             return int(self._context.defaultParallelism)
         slots = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
         return max(1, int(conf.get("spark.executor.instances", "2")) * slots)
@@ -249,7 +262,8 @@ class _Reports(AccumulatorParam[list[ShardReport]]):
 def _task(job: Job, reports: "Accumulator[list[ShardReport]]") -> Callable[[Iterable[int]], None]:
     def run(shards: Iterable[int]) -> None:
         for shard in shards:
-            reports.add([run_shard(job, shard, _gpu_of_task())])
+            context = TaskContext.get()
+            reports.add([run_shard(job, shard, _gpu_of_task(), context.attemptNumber() if context else 0)])
 
     return run
 

@@ -1,15 +1,15 @@
 """What a finished run amounts to, counted from the parts that are really there."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from mxspark import __version__, predictions
-from mxspark.errors import MxsparkError
+from mxspark.errors import MxsparkError, without_secrets
 from mxspark.pipeline import Timings
 from mxspark.plan import Plan
 from mxspark.predictions import PARTS, Counts
@@ -27,6 +27,7 @@ class Performance:
     startup_seconds: float  # before that
     workers: int
     timings: Timings  # summed over workers
+    retries: Counter[str]  # how often something was tried again, by cause
     context: str
 
     @property
@@ -42,6 +43,7 @@ class Performance:
             "images_per_second": round(self.rate, 3),
             "workers": self.workers,
             "context": self.context,
+            "retries": dict(sorted(self.retries.items())),
             "worker_seconds": {name: round(value, 3) for name, value in vars(self.timings).items()},
         }
 
@@ -64,7 +66,10 @@ class Summary:
         content = {
             "mxspark": __version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "plan": {key: value for key, value in asdict(self.plan).items() if key != "identity"},
+            "plan": {
+                "input": self.plan.settings.get("input", {}).get("path"),
+                **{key: value for key, value in asdict(self.plan).items() if key not in ("identity", "settings", "samples")},
+            },
             "rows": counts.rows,
             "ok": counts.ok,
             "failed": counts.failed,
@@ -72,18 +77,9 @@ class Summary:
             "accuracy": counts.correct / counts.labelled if counts.labelled else None,
             "accuracy_top_k": counts.correct_top_k / counts.labelled if counts.labelled else None,
             "this_run": self.performance.to_json() if self.performance else None,
-            "settings": _without_secrets(self.settings),
+            "settings": without_secrets(self.settings),
         }
         return json.dumps(content, indent=1)
-
-
-def _without_secrets(value: Any) -> Any:
-    """Addresses without the user, password and query that they may carry (presigned ones are as good as a key)."""
-    if isinstance(value, dict):
-        return {key: _without_secrets(inner) for key, inner in value.items()}
-    if isinstance(value, str) and "://" in value:
-        return re.sub(r"(?<=://)[^/@]*@", "", value.partition("?")[0])
-    return value
 
 
 def finished_shards(store: Store, output_format: str) -> set[int]:
@@ -92,10 +88,15 @@ def finished_shards(store: Store, output_format: str) -> set[int]:
     return {shard for name in store.keys(part.prefix) if (shard := part.shard(name)) is not None}
 
 
-def count_parts(store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None) -> Counts:
-    """What the parts of these shards hold. Raises MxsparkError naming the part that has other than its planned number of rows."""
+def count_parts(
+    store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None
+) -> Iterator[tuple[int, Counts]]:
+    """What the parts of these shards hold, one after the other.
 
-    def counted(shard: int) -> Counts:
+    Raises MxsparkError naming the part that has other than its planned number of rows.
+    """
+
+    def counted(shard: int) -> tuple[int, Counts]:
         counts = predictions.read_counts(store, shard, output_format, true_label)
         if counts.rows != plan.size(shard):
             name = PARTS[output_format].name(shard)
@@ -103,7 +104,7 @@ def count_parts(store: Store, plan: Plan, shards: Iterable[int], output_format: 
                 f"{store.name}/{name} has {counts.rows} rows, but {plan.size(shard)} keys were planned for it",
                 "Remove it and run the same command again.",
             )
-        return counts
+        return shard, counts
 
     with ThreadPoolExecutor(READERS) as pool:
-        return sum(pool.map(counted, shards), Counts())
+        yield from pool.map(counted, shards)

@@ -3,20 +3,25 @@
 import json
 import re
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from mxspark import bundle, pipeline, plan, predictions, preprocess
+from mxspark import bundle, pipeline, plan, predictions, preprocess, storage
 from mxspark.bundle import BundleSource
-from mxspark.errors import MxsparkError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.network import Network
-from mxspark.pipeline import Stages, Timings
-from mxspark.predictions import PARTS, Counts
+from mxspark.outage import OutageError, OutageGuard
+from mxspark.pipeline import Floats, Stages, Timings
+from mxspark.predictions import OK, PARTS, Counts, Row
 from mxspark.preprocess import ImageLimits
-from mxspark.settings import Settings
+from mxspark.sandbox import DecodeTask, Sandbox
+from mxspark.settings import Settings, memory_bytes
 from mxspark.source import Source
-from mxspark.storage import Access, Store, open_store
+from mxspark.storage import Access, MissingError, Store, open_store
+from mxspark.watchdog import Watchdog
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +34,8 @@ class Job:
     access: Access
     batch_size: int
     cache_dir: str
+    plan_id: str
+    samples: tuple[str, ...]  # keys from all over the input
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.run_id == self.run_id
@@ -39,11 +46,13 @@ class Job:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What a shard came to."""
+    """What a shard came to: the rows that were predicted, and how often something was tried again, by cause."""
 
     shard: int
     counts: Counts
     timings: Timings
+    retries: Counter[str]
+    stopped_by: MxsparkError | None = None  # why the run can't go on; then there is no part
 
 
 class TaskError(Exception):
@@ -64,23 +73,79 @@ class TaskError(Exception):
         return error
 
 
-def run_shard(job: Job, shard: int, device: int) -> ShardReport:
-    """Predicts one shard's images and writes its part in one step. Raises TaskError."""
+def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardReport:
+    """Predicts one shard's images and writes its part in one step. Raises TaskError, after which Spark tries the shard again.
+
+    In a later attempt the worker of the one before may have died of an image: then images are decoded in a sandbox.
+    """
+    retries = storage.retries_so_far()
     timings = Timings()
-    start = time.perf_counter()
     try:
-        worker = _set_up(job, device)
-        timings.setup = time.perf_counter() - start
-        keys = plan.shard_keys(worker.output, shard)
-        rows = list(pipeline.run(keys, worker.stages, job.settings.pipeline, timings))
-        start = time.perf_counter()
-        counts = predictions.count(rows, job.settings.input.true_label)
-        output_format = job.settings.output.format
-        worker.output.write(PARTS[output_format].name(shard), predictions.encode(rows, job.settings.input.true_label, output_format))
-        timings.write = time.perf_counter() - start
-        return ShardReport(shard, counts, timings)
+        with Watchdog(job.settings.pipeline.stall_seconds) as watchdog:
+            counts = _predict(job, shard, device, attempt > 0, watchdog, timings)
+        return ShardReport(shard, counts, timings, storage.retries_so_far() - retries)
     except MxsparkError as error:
-        raise TaskError(error) from error
+        if attempt == 0 and not isinstance(error, (UsageError, OutageError)):
+            raise TaskError(error) from error
+        # Another attempt would not do better: the driver ends the run.
+        return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, error)
+
+
+def _predict(job: Job, shard: int, device: int, careful: bool, watchdog: Watchdog, timings: Timings) -> Counts:
+    """Writes the shard's part; returns what the rows come to that were predicted."""
+    settings = job.settings
+    start = time.perf_counter()
+    worker = _set_up(job, device)
+    timings.setup = time.perf_counter() - start
+    keys = plan.shard_keys(worker.output, shard)
+    kept = _kept_rows(worker.output, shard, keys, settings)
+    wanted = [key for key in keys if key not in kept]
+    with Sandbox(worker.task) as sandbox:
+        stages = _watched(worker.stages, sandbox.decode if careful else worker.stages.decode, watchdog)
+        new = list(pipeline.run(wanted, stages, settings.pipeline, timings))
+    worker.guard.settle()
+    start = time.perf_counter()
+    rows = iter(new)
+    _write_part(job, shard, worker.output, [kept.get(key) or next(rows) for key in keys])
+    timings.write = time.perf_counter() - start
+    return predictions.count(new, settings.input.true_label)
+
+
+def _kept_rows(output: Store, shard: int, keys: Sequence[str], settings: Settings) -> dict[str, Row]:
+    """The rows of an earlier run that are not to be predicted again, by key."""
+    if not settings.output.retry_failed:
+        return {}
+    try:
+        rows = list(predictions.read_rows(output, shard, settings.output.format))
+    except MissingError:
+        return {}
+    return {row.key: row for row in rows if row.status == OK} if [row.key for row in rows] == list(keys) else {}
+
+
+def _write_part(job: Job, shard: int, output: Store, rows: Sequence[Row]) -> None:
+    output_format, true_label = job.settings.output.format, job.settings.input.true_label
+    current = plan.load(output)
+    if current is None or current.id != job.plan_id:
+        raise UsageError(f"{output.name}: another run has started afresh here", "Let one of them go on, the other write elsewhere.")
+    output.write(PARTS[output_format].name(shard), predictions.encode(rows, true_label, output_format))
+
+
+def _watched(stages: Stages, decode: Callable[[bytes], Floats], watchdog: Watchdog) -> Stages:
+    """The stages, telling the watchdog of every step that is done."""
+
+    def watched_fetch(key: str) -> bytes:
+        try:
+            return stages.fetch(key)
+        finally:
+            watchdog.alive()
+
+    def watched_decode(data: bytes) -> Floats:
+        try:
+            return decode(data)
+        finally:
+            watchdog.alive()
+
+    return replace(stages, fetch=watched_fetch, decode=watched_decode)
 
 
 @dataclass(frozen=True)
@@ -88,6 +153,8 @@ class _Worker:
     """What is costly and serves all shards of a run."""
 
     stages: Stages
+    task: DecodeTask
+    guard: OutageGuard
     output: Store
 
 
@@ -97,13 +164,17 @@ def _set_up(job: Job, device: int) -> _Worker:
     settings = job.settings
     model = bundle.fetch(job.source, Path(job.cache_dir), job.access)
     network = Network(model, job.batch_size, settings.context, device)
-    limits = ImageLimits(settings.input.max_pixels, settings.input.formats)
+    limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
+    memory = memory_bytes(settings.input.max_decode_memory)
+    task = DecodeTask(limits, model.spec.input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
+    probe = Source(settings.input, job.access.hasty)
+    guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.path)
     stages = Stages(
-        fetch=Source(settings.input, job.access).read,
+        fetch=guard.fetch,
         decode=lambda data: preprocess.load_array(data, limits, model.spec.input, model.spec.preprocess),
         predict=network.predict,
         batch_size=job.batch_size,
         top_k=settings.top_k,
         labels=model.labels,
     )
-    return _Worker(stages, open_store(settings.output.path, job.access))
+    return _Worker(stages, task, guard, open_store(settings.output.path, job.access))

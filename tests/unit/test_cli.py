@@ -14,7 +14,7 @@ import yaml
 
 from mxspark import __version__, cli, driver
 from mxspark.document import json_schema
-from mxspark.errors import MxsparkError
+from mxspark.errors import MxsparkError, TooManyFailedError
 from mxspark.pipeline import Timings
 from mxspark.plan import Plan
 from mxspark.predictions import Counts, Prediction, Row
@@ -259,9 +259,9 @@ def test_debug_shows_where_it_came_from(mxspark: Command) -> None:
 # ---- how a run ends ----
 
 
-def result(too_many: str | None = None, rows: tuple[Row, ...] = ()) -> driver.Result:
-    made = Plan(1, "2026-01-01T00:00:00+00:00", 4, 4, 2, 2, {})
-    performance = Performance(4, 2.0, 1.0, 2, Timings(forward=3.0), "cpu(0)")
+def result(too_many: TooManyFailedError | None = None, rows: tuple[Row, ...] = ()) -> driver.Result:
+    made = Plan(2, "id", "2026-01-01T00:00:00+00:00", 4, 4, 2, 2, (), {}, {})
+    performance = Performance(4, 2.0, 1.0, 2, Timings(forward=3.0), Counter(throttled=7), "cpu(0)")
     return driver.Result(Summary(made, Counts(Counter(ok=3, missing=1)), performance, {}), rows, "s3://bucket/[table]/:cat:", too_many)
 
 
@@ -278,7 +278,7 @@ def ends_with(monkeypatch: pytest.MonkeyPatch, outcome: driver.Result | BaseExce
     ("outcome", "code", "said"),
     [
         (result(), 0, ""),
-        (result("1 of 4 images failed"), 3, "1 of 4 images failed"),
+        (result(TooManyFailedError("1 of 4 images failed")), 3, "1 of 4 images failed"),
         (MxsparkError("Java went away", "Start it again."), 1, "Java went away"),
         (RuntimeError("unexpected"), 1, "unexpected"),
         (KeyboardInterrupt(), 130, "interrupted"),
@@ -307,7 +307,7 @@ def test_a_run_ends_with_counts_rate_the_first_predictions_and_where_they_are(mx
 
     text = mxspark("run", *JOB).output
 
-    for part in ("4 images: 3 ok, 1 failed (1 missing)", "2.0 images/s", "a.png", "tabby", "0.78", "b.png", "missing"):
+    for part in ("4 images: 3 ok, 1 failed (1 missing)", "2.0 images/s", "a.png", "tabby", "0.78", "b.png", "missing", "7 throttled"):
         assert part in text
 
 

@@ -35,7 +35,7 @@ def folder_with(folder: Path, *names: str) -> FolderStore:
 def frozen(store: FolderStore, keys: list[str], shard_size: int) -> Plan:
     spool = KeySpool()
     spool.fill(keys)
-    return plan.write(store, spool, shard_size, {})
+    return plan.write(store, spool, shard_size, {}, {})
 
 
 def refusal(store: FolderStore, overwrite: bool = False) -> UsageError:

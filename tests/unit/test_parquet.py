@@ -59,7 +59,7 @@ def test_the_counts_are_read_from_the_end_of_the_file_alone() -> None:
 def test_rows_are_read_in_order() -> None:
     rows: list[dict[str, Any]] = [{"key": str(index), "status": "ok", "error": None, "predictions": []} for index in range(10)]
 
-    assert list(parquet.read_rows(parquet.encode(rows, {}))) == rows
+    assert list(parquet.read_rows(parquet.encode(rows, {}), "part")) == rows
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])

@@ -42,7 +42,7 @@ def by_bytes(key: str) -> bytes:
 def frozen(store: FolderStore, keys: list[str], shard_size: int) -> Plan:
     with closing(KeySpool()) as spool:
         spool.fill(keys)
-        return plan.write(store, spool, shard_size, {"model": "resnet"})
+        return plan.write(store, spool, shard_size, {"model": "resnet"}, {})
 
 
 @given(keys_of_any_kind, st.integers(1, 7))
@@ -144,7 +144,7 @@ def test_the_memory_for_planning_does_not_grow_with_the_keys(tmp_path: Path) -> 
         with closing(KeySpool()) as spool:
             tracemalloc.start()
             spool.fill(f"photos/{index:09d}.jpg" for index in range(number))
-            plan.write(FolderStore(tmp_path / str(number)), spool, 100, {})
+            plan.write(FolderStore(tmp_path / str(number)), spool, 100, {}, {})
             _, highest = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         return highest

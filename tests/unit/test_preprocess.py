@@ -35,7 +35,7 @@ from tests.unit.pictures import (
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")  # pytest undoes what preprocess.py says of them
 
-LIMITS = ImageLimits(max_pixels=1_000_000, formats=FORMATS)
+LIMITS = ImageLimits(max_pixels=1_000_000, max_frames=100, formats=FORMATS)
 BACKGROUND = (10, 200, 90)
 
 
@@ -449,12 +449,12 @@ def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(dat
 def test_the_limit_on_pixels_is_the_last_size_that_is_taken() -> None:
     data = opencv_encoded(noise(10, 20), ".png")
 
-    assert load_array(data, ImageLimits(200, FORMATS), ModelInput(height=8, width=8), Preprocessing()).shape == (3, 8, 8)
-    assert refusal(data, ImageLimits(199, FORMATS)).status == "too_many_pixels"
+    assert load_array(data, ImageLimits(200, 1, FORMATS), ModelInput(height=8, width=8), Preprocessing()).shape == (3, 8, 8)
+    assert refusal(data, ImageLimits(199, 1, FORMATS)).status == "too_many_pixels"
 
 
 def test_a_format_that_is_not_allowed_is_not_decoded() -> None:
-    refused = refusal(opencv_encoded(noise(4, 4), ".bmp"), ImageLimits(1000, ("PNG", "JPEG")))
+    refused = refusal(opencv_encoded(noise(4, 4), ".bmp"), ImageLimits(1000, 1, ("PNG", "JPEG")))
 
     assert refused.status == "not_an_image"
     assert "PNG, JPEG" in refused.problem

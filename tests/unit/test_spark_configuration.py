@@ -15,9 +15,9 @@ def properties(**settings: Any) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("master", "expected"),
     [
-        ("local", "local[1, 4]"),
-        ("local[2]", "local[2, 4]"),
-        ("local[*]", "local[*, 4]"),
+        ("local", "local[1, 8]"),
+        ("local[2]", "local[2, 8]"),
+        ("local[*]", "local[*, 8]"),
         ("local[2,1]", "local[2,1]"),
         ("yarn", "yarn"),
         ("k8s://https://host:6443", "k8s://https://host:6443"),
@@ -27,7 +27,7 @@ def test_a_failed_shard_is_tried_again_on_this_machine_as_on_a_cluster(master: s
     found = properties(master=master)
 
     assert found["spark.master"] == expected
-    assert found["spark.task.maxFailures"] == "4"
+    assert found["spark.task.maxFailures"] == "8"
 
 
 def test_on_this_machine_nothing_listens_to_other_machines() -> None:

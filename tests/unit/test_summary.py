@@ -22,7 +22,7 @@ TRUE_LABEL = "^([a-z]+)/"
 def planned(store: FolderStore, keys: list[str], shard_size: int) -> Plan:
     spool = KeySpool()
     spool.fill(keys)
-    return plan.write(store, spool, shard_size, {"secret of the identity": "not told"})
+    return plan.write(store, spool, shard_size, {"secret of the identity": "not told"}, {})
 
 
 def write_part(store: FolderStore, shard: int, rows: list[Row], output_format: str) -> None:
@@ -46,9 +46,10 @@ def test_the_parts_that_are_there_are_counted(tmp_path: Path, output_format: str
     store, written = finished(tmp_path, output_format)
 
     assert finished_shards(store, output_format) == {0, 1, 2}
-    counts = count_parts(store, written, range(3), output_format, TRUE_LABEL)
+    counts = dict(count_parts(store, written, range(3), output_format, TRUE_LABEL))
 
-    assert counts == Counts(Counter(ok=4, missing=1), labelled=4, correct=1, correct_top_k=3)
+    assert {shard: part.rows for shard, part in counts.items()} == {0: 2, 1: 2, 2: 1}
+    assert sum(counts.values(), Counts()) == Counts(Counter(ok=4, missing=1), labelled=4, correct=1, correct_top_k=3)
 
 
 @pytest.mark.parametrize("output_format", FORMATS)
@@ -69,7 +70,7 @@ def test_a_part_with_other_rows_than_planned_is_named_with_its_mend(tmp_path: Pa
     write_part(store, 1, [row(key) for key in keys], output_format)
 
     with pytest.raises(MxsparkError) as wrong:
-        count_parts(store, written, range(3), output_format, TRUE_LABEL)
+        list(count_parts(store, written, range(3), output_format, TRUE_LABEL))
 
     assert PARTS[output_format].name(1) in wrong.value.problem
     assert f"{len(keys)} rows, but 2" in wrong.value.problem
@@ -81,7 +82,7 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     store.write("part-000002.parquet", b"PAR1")
 
     with pytest.raises(MxsparkError, match="part-000002"):
-        count_parts(store, written, range(3), "parquet", TRUE_LABEL)
+        list(count_parts(store, written, range(3), "parquet", TRUE_LABEL))
 
 
 COUNTS = Counts(Counter(ok=3, missing=1))
@@ -92,7 +93,8 @@ def summary(folder: Path, counts: Counts = COUNTS, performance: Performance | No
 
 
 def test_the_summary_says_how_many_how_fast_and_where_the_time_went(tmp_path: Path) -> None:
-    run = Performance(images=4, seconds=2.0, startup_seconds=1.5, workers=2, timings=Timings(forward=3.0), context="cpu(0)")
+    retries = Counter(timeout=2, throttled=1)
+    run = Performance(4, seconds=2.0, startup_seconds=1.5, workers=2, timings=Timings(forward=3.0), retries=retries, context="cpu(0)")
 
     written = json.loads(summary(tmp_path, performance=run).to_json())
 
@@ -100,6 +102,7 @@ def test_the_summary_says_how_many_how_fast_and_where_the_time_went(tmp_path: Pa
     assert written["by_status"] == {"missing": 1, "ok": 3}
     assert written["this_run"]["images_per_second"] == 2.0
     assert written["this_run"]["worker_seconds"]["forward"] == 3.0
+    assert written["this_run"]["retries"] == {"throttled": 1, "timeout": 2}
     assert (written["plan"]["keys"], written["plan"]["shards"]) == (4, 2)
     assert written["settings"] == {"top_k": 5}
     assert "not told" not in json.dumps(written)
@@ -118,7 +121,7 @@ def test_a_run_with_nothing_left_to_do_has_no_performance(tmp_path: Path) -> Non
 
 
 def test_a_run_too_short_to_be_measured_has_no_rate() -> None:
-    assert Performance(0, 0.0, 0.0, 1, Timings(), "cpu(0)").rate == 0.0
+    assert Performance(0, 0.0, 0.0, 1, Timings(), Counter(), "cpu(0)").rate == 0.0
 
 
 def test_the_failed_fraction_is_of_all_rows(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ from typing import BinaryIO
 from mxspark.errors import UsageError
 from mxspark.storage import web
 from mxspark.storage.folder import FolderStore
+from mxspark.storage.retry import retries_so_far
 from mxspark.storage.s3 import S3Store
 from mxspark.storage.store import (
     Access,
     Credentials,
     DeniedError,
+    HeldError,
+    Hold,
     MissingError,
     StorageError,
     Store,
@@ -27,6 +30,8 @@ __all__ = [
     "Credentials",
     "DeniedError",
     "FolderStore",
+    "HeldError",
+    "Hold",
     "MissingError",
     "S3Store",
     "StorageError",
@@ -38,6 +43,7 @@ __all__ = [
     "open_store",
     "parent",
     "read_object",
+    "retries_so_far",
     "split_s3",
     "usage_errors",
 ]
@@ -50,7 +56,7 @@ def open_store(location: str, access: Access) -> Store:
         return S3Store(bucket, prefix.rstrip("/") + "/" if prefix else "", access)
     if "://" in location:
         raise UsageError(f"{location!r}: only folders and s3:// are read and written", "Write s3://bucket/prefix, or a path.")
-    return FolderStore(Path(location))
+    return FolderStore(Path(location), access.settings)
 
 
 def read_object(location: str, access: Access, limit: int | None = None) -> bytes:

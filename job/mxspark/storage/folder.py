@@ -1,20 +1,32 @@
 """Folders as stores."""
 
+import errno
+import fcntl
+import json
 import os
 import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from mxspark.errors import UsageError, one_line
-from mxspark.storage.store import DeniedError, MissingError, StorageError, check_size
+from mxspark.settings import StorageSettings
+from mxspark.storage.retry import Patience
+from mxspark.storage.store import DeniedError, Hold, MissingError, StorageError, TransientError, check_size, held
 
 CHUNK = 4 * 2**20  # bytes copied at a time
+# What passes when somebody makes room, or a file server comes back.
+TRANSIENT = {errno.ENOSPC: "no_space", errno.EDQUOT: "no_space", errno.ESTALE: "connection", errno.ETIMEDOUT: "timeout"}
+LOCK_SECONDS = 0.5  # longer than `mxspark status` looks at a lock
+# `.NAME.` and eight characters of tempfile's: a file that is being written.
+TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,7 @@ class FolderStore:
     """A folder; keys are paths relative to it, with `/` between their parts."""
 
     root: Path
+    settings: StorageSettings = field(default_factory=StorageSettings)
 
     @property
     def name(self) -> str:
@@ -55,12 +68,18 @@ class FolderStore:
             shutil.copyfileobj(file, target, CHUNK)
 
     def write(self, key: str, data: bytes) -> None:
-        with self._replacement(key) as file:
-            file.write(data)
+        def put() -> None:
+            with self._replacement(key) as file:
+                file.write(data)
+
+        self._patience(put)
 
     def upload(self, key: str, source: Path) -> None:
-        with self._replacement(key) as file, open(source, "rb") as content:
-            shutil.copyfileobj(content, file, CHUNK)
+        def put() -> None:
+            with self._replacement(key) as file, open(source, "rb") as content:
+                shutil.copyfileobj(content, file, CHUNK)
+
+        self._patience(put)
 
     def delete(self, key: str) -> None:
         with _file_errors(self.root / key), suppress(NotADirectoryError):
@@ -77,6 +96,54 @@ class FolderStore:
         except OSError as error:
             problem = f"{self.name}: {nearest} can't be written: {error.strerror}"
             raise DeniedError(problem, "Choose another place, or change its permissions.") from None
+
+    def sweep(self, ours: Callable[[str], bool]) -> int:
+        swept = 0
+        with suppress(MissingError):
+            for key in self.keys():
+                folder, _, name = key.rpartition("/")
+                unfinished = TEMPORARY.fullmatch(name)
+                if unfinished and ours(f"{folder}/{unfinished[1]}".lstrip("/")):
+                    self.delete(key)
+                    swept += 1
+        return swept
+
+    @contextmanager
+    def hold(self, key: str, owner: Mapping[str, Any], seconds: float) -> Iterator[Hold]:
+        """The kernel lets a lock go when its process dies, however that happens: there is nothing to wait for."""
+        absent = [folder for folder in (self.root.absolute(), *self.root.absolute().parents) if not folder.exists()]
+        with _file_errors(self.root / key):
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = _locked(self.root / key)
+        if file is None:
+            raise held(self.name, self.holder(key) or {})
+        with file:
+            try:
+                with _file_errors(self.root / key):
+                    file.truncate(0)
+                    file.write(json.dumps(owner))
+                    file.flush()
+                yield _FolderHold()
+            finally:
+                (self.root / key).unlink(missing_ok=True)
+                with suppress(OSError):  # it isn't empty where something was written
+                    for folder in absent:
+                        folder.rmdir()
+
+    def holder(self, key: str) -> Mapping[str, Any] | None:
+        try:
+            with open(self.root / key) as file:
+                if _try_lock(file):
+                    return None  # its process is gone
+                return dict(json.loads(file.read()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            return {}
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience(self.settings)
 
     def _regular(self, key: str) -> Path:
         path = self.root / key
@@ -101,6 +168,38 @@ class FolderStore:
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
                 raise
+
+
+class _FolderHold:
+    """A lock of the kernel's can't be lost."""
+
+    def check(self) -> None: ...
+
+
+def _locked(path: Path) -> IO[str] | None:
+    """The file at `path`, locked; None where another process has it locked."""
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        file = open(path, "a+")  # noqa: SIM115  # it is the caller who closes it
+        if not _try_lock(file):
+            file.close()
+            if time.monotonic() > end:
+                return None
+            time.sleep(LOCK_SECONDS / 10)
+            continue
+        # The one who held it before may have removed it meanwhile: then this is a file that nobody else sees.
+        with suppress(FileNotFoundError):
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                return file
+        file.close()
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _umask() -> int:
@@ -149,6 +248,10 @@ def _file_errors(path: Path) -> Iterator[None]:
     except PermissionError:
         raise DeniedError(f"{path}: permission denied") from None
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or one_line(error)}") from error
+        problem = f"{path}: {error.strerror or one_line(error)}"
+        if cause := TRANSIENT.get(error.errno or 0):
+            mend = "Make room, and run the same command again." if cause == "no_space" else ""
+            raise TransientError(problem, mend, cause=cause) from error
+        raise StorageError(problem) from error
     except ValueError:  # a NUL, or what the file system's encoding can't hold
         raise MissingError(f"{str(path)!r}: can't be a file's name") from None

@@ -5,21 +5,25 @@ CPU time. Listing is ListObjectsV2 pages signed by boto3: obstore's own listing 
 would not find `photos/img1.png`) and stops at keys such as `a//b`.
 """
 
+import logging
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, TypeVar
 from urllib.parse import unquote_plus, urlsplit
 from xml.etree import ElementTree
 
 import boto3
 import obstore
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
 from botocore import UNSIGNED
+from botocore import exceptions as boto_errors
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.auth.boto3 import Boto3CredentialProvider
@@ -28,10 +32,31 @@ from obstore.store import S3Store as ObstoreS3
 
 from mxspark.errors import one_line
 from mxspark.storage import web
-from mxspark.storage.store import Access, DeniedError, MissingError, StorageError, ca_bundle, check_size, join
+from mxspark.storage.causes import raise_s3
+from mxspark.storage.lease import Lease
+from mxspark.storage.retry import Patience
+from mxspark.storage.store import (
+    Access,
+    DeniedError,
+    Hold,
+    MissingError,
+    StorageError,
+    TransientError,
+    ca_bundle,
+    check_size,
+    join,
+)
+
+T = TypeVar("T")
 
 # botocore renews credentials ten minutes before they expire at the latest; asking it more often than that is always in time.
 CREDENTIALS_TTL = timedelta(minutes=5)
+ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
+PART_TRIES = 4  # of one part of a large file, before the whole file is tried again
+
+# At level DEBUG they write headers and addresses that are as good as a key.
+for _library in ("boto3", "botocore", "s3transfer", "urllib3"):
+    logging.getLogger(_library).setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)
@@ -49,7 +74,7 @@ class S3Store:
     def keys(self, prefix: str = "") -> Iterator[str]:
         token: str | None = None
         while True:
-            page = self._list_page(self.root + prefix, token)
+            page = self._tried(lambda token=token: self._list_page(self.root + prefix, token))  # type: ignore[misc]
             # Asked for, so that XML can hold every key; but not every server does it.
             decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
             for content in page.iterfind("{*}Contents"):
@@ -64,25 +89,48 @@ class S3Store:
             parameters["ContinuationToken"] = token
         with _s3_errors(self.name):
             url = self._client.generate_presigned_url("list_objects_v2", Params=parameters)
-        response = web.get(self._pages, self.name, url)
+        response = web.get(self._pages, self.name, url, self.access.settings.read_timeout)
         try:
             page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
         except ElementTree.ParseError:
+            if response.status >= 500:
+                raise_s3(self.name, str(response.status), response.reason)
             cause = f"the server answered {response.status} {response.reason}, and not as S3 does"
             raise StorageError(f"{self.name}: {cause}", "Check --endpoint-url.") from None
         if response.status == 200 and not page.tag.endswith("ListBucketResult"):
             raise StorageError(f"{self.name}: the server answered with a page, and not as S3 does", "Check --endpoint-url.")
         if response.status != 200:
-            _raise_s3(self.name, page.findtext("Code") or str(response.status), page.findtext("Message") or "")
+            raise_s3(self.name, page.findtext("Code") or str(response.status), page.findtext("Message") or "", response.status)
         return page
 
+    def _tried(self, function: Callable[[], T]) -> T:
+        """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired."""
+
+        def once() -> T:
+            try:
+                return function()
+            except TransientError as error:
+                if error.cause == "expired_credentials":
+                    for cached in ("_session", "_client", "_transfers", "_obstore"):
+                        self.__dict__.pop(cached, None)  # who renews them may have written a file or a variable anew
+                raise
+
+        return self._patience(once)
+
     def read(self, key: str, limit: int | None = None) -> bytes:
-        if not _obstore_can_name(self.root + key):
-            return self._read_with_boto3(key, limit)
+        if _obstore_can_name(self.root + key):
+            return self._tried(lambda: self._read_with_obstore(key, limit))
+        return self._tried(lambda: self._read_with_boto3(key, limit))
+
+    def _read_with_obstore(self, key: str, limit: int | None) -> bytes:
         with _obstore_errors(join(self.name, key)):
             result = obstore.get(self._obstore, self.root + key)
-            check_size(result.meta["size"], limit)
-            return bytes(result.bytes())
+            size = result.meta["size"]
+            check_size(size, limit)
+            data = bytes(result.bytes())
+        if len(data) != size:
+            raise TransientError(f"{join(self.name, key)}: {len(data):,} of {size:,} bytes came", cause="truncated")
+        return data
 
     def _read_with_boto3(self, key: str, limit: int | None) -> bytes:
         with _s3_errors(join(self.name, key)):
@@ -96,37 +144,107 @@ class S3Store:
         return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
 
     def read_tail(self, key: str, size: int) -> bytes:
-        with _s3_errors(join(self.name, key)):
-            try:
-                data: bytes = self._client.get_object(Bucket=self.bucket, Key=self.root + key, Range=f"bytes=-{size}")["Body"].read()
-            except self._client.exceptions.ClientError as error:
-                if error.response.get("Error", {}).get("Code") != "InvalidRange":
-                    raise
-                data = b""  # of an empty object there is no range
-            return data
+        def get() -> bytes:
+            with _s3_errors(join(self.name, key)):
+                try:
+                    data: bytes = self._client.get_object(Bucket=self.bucket, Key=self.root + key, Range=f"bytes=-{size}")["Body"].read()
+                except ClientError as error:
+                    if _code(error) != "InvalidRange":
+                        raise
+                    data = b""  # of an empty object there is no range
+                return data
+
+        return self._tried(get)
 
     def download(self, key: str, target: BinaryIO) -> None:
-        with _s3_errors(join(self.name, key)):
-            self._client.download_fileobj(self.bucket, self.root + key, target)
+        def get() -> None:
+            target.seek(0)
+            target.truncate()
+            with _s3_errors(join(self.name, key)):
+                self._transfers.download_fileobj(self.bucket, self.root + key, target)
+
+        self._tried(get)
 
     def write(self, key: str, data: bytes) -> None:
-        with _s3_errors(join(self.name, key)):
-            self._client.put_object(Bucket=self.bucket, Key=self.root + key, Body=data)
+        def put() -> None:
+            with _s3_errors(join(self.name, key)):
+                self._client.put_object(Bucket=self.bucket, Key=self.root + key, Body=data)
+
+        self._tried(put)
 
     def upload(self, key: str, source: Path) -> None:
-        with _s3_errors(join(self.name, key)):
-            self._client.upload_file(str(source), self.bucket, self.root + key)
+        def put() -> None:
+            with _s3_errors(join(self.name, key)):
+                self._transfers.upload_file(str(source), self.bucket, self.root + key, Config=TransferConfig(multipart_threshold=ONE_PUT))
+
+        self._tried(put)
 
     def delete(self, key: str) -> None:
-        with _s3_errors(join(self.name, key)):
-            self._client.delete_object(Bucket=self.bucket, Key=self.root + key)
+        def remove() -> None:
+            with _s3_errors(join(self.name, key)):
+                self._client.delete_object(Bucket=self.bucket, Key=self.root + key)
+
+        self._tried(remove)
 
     def check_writable(self) -> None:
-        # An upload that is never completed is never visible.
+        def probe() -> None:
+            # An upload that is never completed is never visible.
+            with _s3_errors(self.name):
+                place = {"Bucket": self.bucket, "Key": self.root + "_writable"}
+                upload = self._client.create_multipart_upload(**place)["UploadId"]
+                self._client.abort_multipart_upload(**place, UploadId=upload)
+
+        self._tried(probe)
+
+    def sweep(self, ours: Callable[[str], bool]) -> int:
         with _s3_errors(self.name):
-            probe = {"Bucket": self.bucket, "Key": self.root + "_writable"}
-            upload = self._client.create_multipart_upload(**probe)["UploadId"]
-            self._client.abort_multipart_upload(**probe, UploadId=upload)
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.root)
+            uploads = [upload for page in pages for upload in page.get("Uploads", ()) if ours(upload["Key"][len(self.root) :])]
+            for upload in uploads:
+                self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        return len(uploads)
+
+    def replace(self, key: str, data: bytes, tag: str | None) -> str | None:
+        """Writes the object if it still has this tag, or if there is none where `tag` is None; returns its new tag, None where not so."""
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+
+        def put() -> str | None:
+            with _s3_errors(join(self.name, key)):
+                try:
+                    return str(self._client.put_object(Bucket=self.bucket, Key=self.root + key, Body=data, **condition)["ETag"])
+                except ClientError as error:
+                    # A missing object has no tag; two at once get a conflict, and the second try tells who was first.
+                    if _code(error) in ("PreconditionFailed", "412", "NoSuchKey", "404"):
+                        return None
+                    if _code(error) == "NotImplemented" and condition:
+                        condition.clear()  # a server without conditions: whoever writes last holds the place
+                        return put()
+                    raise
+
+        return self._tried(put)
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """The object's bytes and tag, None where there is none."""
+
+        def get() -> tuple[bytes, str] | None:
+            try:
+                with _s3_errors(join(self.name, key)):
+                    response = self._client.get_object(Bucket=self.bucket, Key=self.root + key)
+                    return response["Body"].read(), str(response["ETag"])
+            except MissingError:
+                return None
+
+        return self._tried(get)
+
+    def hold(self, key: str, owner: Mapping[str, Any], seconds: float) -> AbstractContextManager[Hold]:
+        return Lease(self, key, owner, seconds)
+
+    def holder(self, key: str) -> Mapping[str, Any] | None:
+        return Lease(self, key, {}, 0).holder()
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience(self.access.settings)
 
     @cached_property
     def _session(self) -> boto3.Session:
@@ -147,6 +265,14 @@ class S3Store:
 
     @cached_property
     def _client(self) -> Any:
+        return self._make_client(1)
+
+    @cached_property
+    def _transfers(self) -> Any:
+        """The client of large files, which go in parts that can be tried again each."""
+        return self._make_client(PART_TRIES)
+
+    def _make_client(self, attempts: int) -> Any:
         settings = self.access.settings
         with _s3_errors(self.name):
             return self._session.client(
@@ -159,7 +285,7 @@ class S3Store:
                     s3={"addressing_style": "path" if self._is_path_style else "virtual"},
                     connect_timeout=settings.connect_timeout,
                     read_timeout=settings.read_timeout,
-                    retries={"total_max_attempts": settings.retries + 1, "mode": "standard"},
+                    retries={"total_max_attempts": attempts, "mode": "standard"},
                 ),
             )
 
@@ -201,7 +327,7 @@ class S3Store:
                 "connect_timeout": timedelta(seconds=settings.connect_timeout),
                 "timeout": timedelta(seconds=settings.read_timeout),
             },
-            retry_config={"max_retries": settings.retries},
+            retry_config={"max_retries": 0},
             **options,
         )
 
@@ -224,23 +350,8 @@ def _obstore_can_name(key: str) -> bool:
     return all(part not in ("", ".", "..") for part in key.split("/")) and key.isprintable()
 
 
-# What S3 servers say, as the cause in words and the mend.
-_S3_CAUSES: dict[str, tuple[type[StorageError], str, str]] = {
-    "NoSuchBucket": (MissingError, "there is no such bucket", "Check the bucket's name, and --endpoint-url if it isn't on AWS."),
-    "NoSuchKey": (MissingError, "there is no such object", "Check the key."),
-    "404": (MissingError, "there is no such object or bucket", "Check the name, and --endpoint-url if it isn't on AWS."),
-    "AccessDenied": (DeniedError, "access denied", "Give these credentials the right to do this."),
-    "403": (DeniedError, "access denied", "Give these credentials the right to do this."),
-    "InvalidAccessKeyId": (DeniedError, "the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url."),
-    "SignatureDoesNotMatch": (DeniedError, "the secret key doesn't fit the access key", "Check AWS_SECRET_ACCESS_KEY."),
-    "ExpiredToken": (DeniedError, "the credentials have expired", "Renew them and run the same command again."),
-    "PermanentRedirect": (StorageError, "the bucket is in another region", "Set storage.region."),
-}
-
-
-def _raise_s3(name: str, code: str, message: str) -> NoReturn:
-    kind, cause, mend = _S3_CAUSES.get(code, (StorageError, f"{code}: {message}".rstrip(": "), ""))
-    raise kind(f"{name}: {cause}", mend)
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
 
 
 @contextmanager
@@ -248,10 +359,34 @@ def _s3_errors(name: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        details = error.response.get("Error", {})
-        _raise_s3(name, details.get("Code", "unknown"), details.get("Message", ""))
+        _raise_client_error(name, error)
+    except S3UploadFailedError as error:
+        if isinstance(error.__context__, ClientError):
+            _raise_client_error(name, error.__context__)
+        raise StorageError(f"{name}: {web.gist(one_line(error))}") from error
     except (BotoCoreError, web.HTTPError) as error:
-        raise StorageError(f"{name}: {one_line(error)}", "Check --endpoint-url, the network, and the AWS configuration.") from error
+        problem = f"{name}: {web.gist(one_line(error))}"
+        mend = "Check --endpoint-url, the network, and the AWS configuration."
+        if cause := _transient_cause(error):
+            raise TransientError(problem, mend, cause=cause) from error
+        raise StorageError(problem, mend) from error
+
+
+def _raise_client_error(name: str, error: ClientError) -> NoReturn:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    raise_s3(name, _code(error), error.response.get("Error", {}).get("Message", ""), status)
+
+
+def _transient_cause(error: Exception) -> str | None:
+    if isinstance(error, (boto_errors.ConnectTimeoutError, boto_errors.ReadTimeoutError)):
+        return "timeout"
+    if isinstance(error, (boto_errors.IncompleteReadError, boto_errors.ResponseStreamingError)):
+        return "truncated"
+    if "CERTIFICATE" in str(error):
+        return None
+    if isinstance(error, (boto_errors.ConnectionError, boto_errors.HTTPClientError)):
+        return "connection"
+    return web.transient_cause(error) if isinstance(error, web.HTTPError) else None
 
 
 @contextmanager
@@ -261,9 +396,21 @@ def _obstore_errors(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise MissingError(f"{name}: there is no such object") from None
     except ObstoreError as error:
+        text = str(error)
+        status = re.search(r"status code: (\d{3})", text)
+        said = re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
+        if status:
+            code, message = (said[1], said[2] or "") if said else (status[1], "")
+            raise_s3(name, code, message, int(status[1]))
         if isinstance(error, (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)):
             raise DeniedError(f"{name}: access denied", "Give these credentials the right to read it.") from None
-        text = str(error)
-        if said := re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL):
-            _raise_s3(name, said[1], said[2] or "")
-        raise StorageError(f"{name}: {web.gist(text)}", "Check --endpoint-url and the network.") from error
+        _raise_network_error(name, text, error)
+
+
+def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
+    problem, mend = f"{name}: {web.gist(text)}", "Check --endpoint-url and the network."
+    kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
+    if kind is None or "ertificate" in text:
+        raise StorageError(problem, mend) from error
+    cause = "truncated" if "kind: Body" in text else "connection"
+    raise TransientError(problem, mend, cause="timeout" if kind[1] == "Timeout" else cause) from error

@@ -2,14 +2,16 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import StorageSettings
+
+HASTY_RETRIES = 5  # eight seconds at most
 
 
 class StorageError(MxsparkError):
@@ -36,6 +38,27 @@ class TooLargeError(StorageError):
     status = "too_large"
 
 
+class HeldError(StorageError):
+    """The place is held by another run; `holder` is what that one says of itself."""
+
+    def __init__(self, problem: str, holder: Mapping[str, Any]) -> None:
+        super().__init__(problem, "Wait for it to end, stop it, or choose another place; `mxspark status` says how far it is.")
+        self.holder = holder
+
+
+class TransientError(StorageError):
+    """A fault that may pass: `cause` is one of CAUSES, `final` the kind of error that it is when it stays."""
+
+    def __init__(self, problem: str, mend: str = "", *, cause: str, final: type[StorageError] = StorageError) -> None:
+        super().__init__(problem, mend)
+        self.cause = cause
+        self.final = final
+
+
+# Why requests are tried again, as the summary counts them.
+CAUSES = ("timeout", "connection", "truncated", "throttled", "server_error", "expired_credentials", "replaced", "no_space")
+
+
 @dataclass(frozen=True)
 class Credentials:
     """Access keys that were handed over explicitly. Never printed; boto3's default chain is used where there are none."""
@@ -50,6 +73,12 @@ class Access:
 
     settings: StorageSettings = field(default_factory=StorageSettings)
     credentials: Credentials | None = None
+
+    @property
+    def hasty(self) -> "Access":
+        """The same with less patience: for the first contact, where what doesn't answer is more likely misspelt than ailing."""
+        settings = self.settings.model_copy(update={"retries": min(self.settings.retries, HASTY_RETRIES)})
+        return replace(self, settings=settings)
 
 
 class Store(Protocol):
@@ -85,6 +114,31 @@ class Store(Protocol):
 
     def check_writable(self) -> None:
         """Raises StorageError where objects can't be written; leaves nothing behind."""
+
+    def sweep(self, ours: Callable[[str], bool]) -> int:
+        """Removes what killed writers of the keys that are `ours` left and no reader sees; returns how many. Nobody may be writing them."""
+
+    def hold(self, key: str, owner: Mapping[str, Any], seconds: float) -> AbstractContextManager["Hold"]:
+        """The place, for this process alone as long as the context lasts; `key` tells `owner` to others.
+
+        A holder that died leaves it at once where that can be known, else `seconds` after its last sign of life. Raises HeldError.
+        """
+
+    def holder(self, key: str) -> Mapping[str, Any] | None:
+        """What the one says of itself that holds the place, None where nobody does (or nobody that lives)."""
+
+
+class Hold(Protocol):
+    """A place that this process holds."""
+
+    def check(self) -> None:
+        """Raises HeldError where another run has taken the place over."""
+
+
+def held(name: str, holder: Mapping[str, Any]) -> HeldError:
+    """The error that says who holds the place `name`."""
+    who = f"process {holder.get('process', '?')} on {holder.get('host', '?')}, since {holder.get('since', '?')}"
+    return HeldError(f"{name}: another run is writing here: {who}", holder)
 
 
 def join(location: str, name: str) -> str:

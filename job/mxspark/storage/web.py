@@ -4,22 +4,29 @@ The only place that imports urllib3.
 """
 
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3 import PoolManager as Pool
+from urllib3 import exceptions
 from urllib3.exceptions import HTTPError
 
-from mxspark.errors import one_line
+from mxspark.errors import one_line, without_secrets
 from mxspark.settings import StorageSettings
-from mxspark.storage.store import MissingError, StorageError, ca_bundle
+from mxspark.storage.retry import Patience
+from mxspark.storage.store import MissingError, StorageError, TransientError, ca_bundle, check_size
 
-__all__ = ["HTTPError", "Pool", "download", "get", "gist", "pool"]
+__all__ = ["Answer", "HTTPError", "Pool", "download", "get", "gist", "pool", "transient_cause"]
 
 CHUNK = 4 * 2**20  # bytes copied at a time
+CONNECTIONS = 16  # kept open to a host
+LONGEST_ANSWER = 64 * 2**20  # S3's pages of a thousand keys have some 300 kB, 4 MB at most [bytes]
 
 
 def gist(text: str) -> str:
@@ -30,37 +37,90 @@ def gist(text: str) -> str:
     return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-300:]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered, in whole."""
+
+    status: int
+    reason: str
+    data: bytes
+
+
 def pool(url: str, settings: StorageSettings) -> Pool:
     """Connections to the host of `url`, through the proxy that the environment names for it, as boto3 and obstore do."""
     timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
-    retries = urllib3.Retry(
-        settings.retries, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False
-    )
+    retries = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)  # trying again is retry.py's business
     address = urlsplit(url)
     proxy = None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
     if proxy is not None:
-        return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries, ca_certs=ca_bundle())
-    return Pool(timeout=timeout, retries=retries, ca_certs=ca_bundle())
+        return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries, ca_certs=ca_bundle(), maxsize=CONNECTIONS)
+    return Pool(timeout=timeout, retries=retries, ca_certs=ca_bundle(), maxsize=CONNECTIONS)
 
 
-def get(connections: Pool, name: str, url: str, *, preload: bool = True) -> urllib3.BaseHTTPResponse:
-    try:
-        return connections.request("GET", url, preload_content=preload)
-    except HTTPError as error:
-        cause = getattr(error, "reason", None) or error
-        raise StorageError(
-            f"{name}: {urlsplit(url).netloc.rpartition('@')[2]}: {gist(one_line(cause))}", "Check the address and the network."
-        ) from error
+def get(connections: Pool, name: str, url: str, seconds: float) -> Answer:
+    """The answer about what a person knows as `name`, within `seconds` in all. Raises StorageError."""
+    end = time.monotonic() + seconds
+    with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
+        data = bytearray()
+        while chunk := response.read1(CHUNK):
+            data += chunk
+            check_size(len(data), LONGEST_ANSWER)
+            if time.monotonic() > end:
+                raise TransientError(f"{name}: not all there after {seconds:g} s", "Raise storage.read_timeout.", cause="timeout")
+        return Answer(response.status, response.reason or "", bytes(data))
 
 
 def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
-    name = url.partition("?")[0]  # the query of a presigned address is a secret
-    with pool(url, settings) as connections, get(connections, name, url, preload=False) as response:
+    """Writes what is at `url` to `target`, replacing what that holds. Raises StorageError."""
+
+    def once() -> None:
+        target.seek(0)
+        target.truncate()
+        with pool(url, settings) as connections:
+            _download(connections, url, target)
+
+    Patience(settings)(once)
+
+
+def _download(connections: Pool, url: str, target: BinaryIO) -> None:
+    name = str(without_secrets(url))
+    with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
+        if response.status in (429, 500, 502, 503, 504):
+            cause = "throttled" if response.status in (429, 503) else "server_error"
+            raise TransientError(f"{name}: the server answered {response.status} {response.reason}", "Check the address.", cause=cause)
         if response.status != 200:
             kind: Callable[..., StorageError] = MissingError if response.status in (404, 410) else StorageError
             raise kind(f"{name}: the server answered {response.status} {response.reason}", "Check the address.")
-        try:
-            for chunk in response.stream(CHUNK):
-                target.write(chunk)
-        except HTTPError as error:
-            raise StorageError(f"{name}: broke off: {one_line(error)}", "Try again.") from error
+        for chunk in response.stream(CHUNK):
+            target.write(chunk)
+
+
+@contextmanager
+def _errors(name: str, url: str) -> Iterator[None]:
+    try:
+        yield
+    except HTTPError as error:
+        reason = getattr(error, "reason", None) or error
+        place = "" if url.startswith(name) else f"{urlsplit(url).netloc.rpartition('@')[2]}: "
+        cause, said, mend = transient_cause(error), gist(one_line(reason)), "Check the address and the network."
+        if cause == "truncated":
+            said = "broke off" + "".join(re.findall(r" ?\(\d+ bytes read, \d+ more expected\)", said)[:1]).replace("(", " (")
+        if cause is not None:
+            raise TransientError(f"{name}: {place}{said}", mend, cause=cause) from error
+        raise StorageError(f"{name}: {place}{said}", mend) from error
+
+
+def transient_cause(error: BaseException) -> str | None:
+    """Why a request failed, where the same request may do better later."""
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        return transient_cause(reason)
+    if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)) and not isinstance(
+        error, exceptions.NewConnectionError
+    ):
+        return "timeout"
+    if isinstance(error, (exceptions.IncompleteRead, exceptions.InvalidChunkLength)) or "IncompleteRead" in str(error):
+        return "truncated"
+    if "CERTIFICATE" in str(error) or isinstance(error, exceptions.LocationValueError):
+        return None
+    return "connection"

@@ -1,0 +1,81 @@
+"""Tells a storage that is gone or closed from single images that are: the one stops the run, the others are rows."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+from mxspark.errors import MxsparkError
+from mxspark.storage import MissingError, StorageError, TooLargeError
+
+SUSPICIOUS = 16  # images in a row that can't be fetched
+
+Fetch = Callable[[str], bytes]
+
+
+class OutageError(MxsparkError):
+    """No image can be fetched, wherever in the input: not the images are at fault."""
+
+
+class OutageGuard:
+    """Passes fetches on. When `SUSPICIOUS` in a row failed (access denied, no answer, …), it tries `samples` from all over the input with
+    `probe`: where none of them can be fetched either, it raises OutageError. Safe for many threads."""
+
+    def __init__(self, fetch: Fetch, probe: Fetch, samples: Sequence[str], place: str) -> None:
+        self._fetch = fetch
+        self._probe = probe
+        self._samples = samples
+        self._place = place
+        self._lock = Lock()
+        self._failed = 0
+        self._limit = SUSPICIOUS
+        self._last: StorageError | None = None
+
+    def fetch(self, key: str) -> bytes:
+        """The image's bytes. Raises StorageError, OutageError."""
+        try:
+            data = self._fetch(key)
+        except StorageError as error:
+            self._note(error)
+            raise
+        self._failed = 0
+        return data
+
+    def settle(self) -> None:
+        """To be called before what was fetched is written down. Raises OutageError where the last ones failed for an outage."""
+        with self._lock:
+            if self._failed:
+                self._examine()
+
+    def _note(self, error: StorageError) -> None:
+        with self._lock:
+            if _concerns_one(error):
+                self._failed = 0
+                return
+            self._failed += 1
+            self._last = error
+            if self._failed >= self._limit:
+                self._examine()
+                self._limit *= 2  # a folder of images that can't be read, perhaps: not to be looked into again and again
+
+    def _examine(self) -> None:
+        with ThreadPoolExecutor(max(1, len(self._samples))) as pool:
+            if any(pool.map(self._can_be_reached, self._samples)):
+                self._failed = 0
+                return
+        cause, mend = (self._last.problem, self._last.mend) if self._last else ("", "")
+        raise OutageError(
+            f"{self._place}: no image can be fetched, none of {len(self._samples)} tried all over the input: {cause}",
+            f"{mend} The same command goes on where this run stopped.".strip(),
+        )
+
+    def _can_be_reached(self, key: str) -> bool:
+        try:
+            self._probe(key)
+        except StorageError as error:
+            return _concerns_one(error)
+        return True
+
+
+def _concerns_one(error: StorageError) -> bool:
+    """Whether the storage is well and only this object isn't."""
+    return isinstance(error, (MissingError, TooLargeError))

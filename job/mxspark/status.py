@@ -1,0 +1,71 @@
+"""How far a run is, from what lies in its output: nothing has to run for it to be told."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mxspark import plan, summary
+from mxspark.errors import UsageError
+from mxspark.output import LOCK, SUCCESS
+from mxspark.plan import Plan
+from mxspark.predictions import Counts
+from mxspark.storage import Access, Store, open_store, usage_errors
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run: its plan, what its parts hold by now, who works on it, and whether it ended well."""
+
+    place: str
+    plan: Plan
+    parts: int
+    counts: Counts
+    holder: Mapping[str, Any] | None  # of the lock; on s3:// it may be dead since a short while
+    succeeded: bool
+
+    @property
+    def state(self) -> str:
+        """In one word or two."""
+        if self.succeeded:
+            return "complete"
+        if self.holder is not None:
+            return "running"
+        return "not finished" if self.parts < self.plan.shards else "ended without success"
+
+    @property
+    def left(self) -> int:
+        """Images that have no row yet."""
+        return self.plan.keys - self.counts.rows
+
+    def to_json(self) -> str:
+        counts = self.counts
+        content = {
+            "output": self.place,
+            "state": self.state,
+            "images": {"planned": self.plan.keys, "ok": counts.ok, "failed": counts.failed, "left": self.left},
+            "by_status": dict(sorted(counts.by_status.items())),
+            "shards": {"planned": self.plan.shards, "done": self.parts, "left": self.plan.shards - self.parts},
+            "plan": {"id": self.plan.id, "created": self.plan.created, "listed": self.plan.listed, "shard_size": self.plan.shard_size},
+            "running": dict(self.holder) if self.holder is not None else None,
+            "settings": self.plan.settings,
+        }
+        return json.dumps(content, indent=1)
+
+
+def read(location: str, access: Access) -> Status:
+    """The run that writes, or wrote, to `location`. Raises UsageError where there is none."""
+    store = open_store(location, access)
+    with usage_errors("OUTPUT", "Check the place."):
+        frozen = plan.load(store)
+        if frozen is None:
+            raise UsageError(f"{location}: no run has planned anything here", "Name the output of a run.")
+        return _read(store, frozen)
+
+
+def _read(store: Store, frozen: Plan) -> Status:
+    settings = frozen.settings
+    output_format, true_label = settings["output"]["format"], settings["input"]["true_label"]
+    done = sorted(shard for shard in summary.finished_shards(store, output_format) if shard < frozen.shards)
+    counts = sum((part for _, part in summary.count_parts(store, frozen, done, output_format, true_label)), Counts())
+    return Status(store.name, frozen, len(done), counts, store.holder(LOCK), store.has(SUCCESS))

@@ -1,0 +1,63 @@
+"""Trying again what fails for causes that pass, with backoff and jitter, under a budget; and a tally of why.
+
+The only place that imports tenacity.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
+from tenacity.wait import wait_exponential, wait_random_exponential
+
+from mxspark.settings import StorageSettings
+from mxspark.storage.store import StorageError, TransientError
+
+T = TypeVar("T")
+
+# Waits of 0.25, 0.5, 1, … 20 s at most, of which half is left to chance, so that a thousand workers don't come back all at once.
+FIRST_WAIT, LONGEST_WAIT = 0.25, 20.0
+
+_tally: Counter[str] = Counter()
+_tally_lock = Lock()
+
+
+def retries_so_far() -> Counter[str]:
+    """How often this process has tried something again, by cause."""
+    with _tally_lock:
+        return Counter(_tally)
+
+
+class Patience:
+    """Calls functions, again where they raise TransientError: `settings.retries` times within `settings.retry_seconds` at most."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        half = {"multiplier": FIRST_WAIT / 2, "max": LONGEST_WAIT / 2}
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=stop_after_attempt(settings.retries + 1) | stop_before_delay(settings.retry_seconds),
+            wait=wait_exponential(**half) + wait_random_exponential(**half),
+            before_sleep=_count,
+            reraise=True,
+        )
+
+    def __call__(self, function: Callable[[], T]) -> T:
+        """What the function returns. Raises what it raises; where that is a TransientError to the end, the error that it stands for."""
+        try:
+            return self._retrying(function)
+        except TransientError as error:
+            tries = self._retrying.statistics.get("attempt_number", 1)
+            raise given_up(error, tries) from error
+
+
+def given_up(error: TransientError, tries: int) -> StorageError:
+    """The lasting error that a transient one has turned out to be."""
+    return error.final(f"{error.problem} (tried {tries} times)" if tries > 1 else error.problem, error.mend)
+
+
+def _count(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, TransientError):
+        with _tally_lock:
+            _tally[error.cause] += 1
