@@ -18,8 +18,6 @@ from mxspark.model_spec import ModelInput, Preprocessing
 
 Pixels = NDArray[np.float32]
 
-# Limits are checked here, per image and before decoding; Pillow's own, global one would only warn.
-Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 # Broken EXIF and the like: what matters becomes a row.
 warnings.filterwarnings("ignore", module="PIL")
@@ -51,28 +49,43 @@ def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps:
     """
     if not data:
         raise BadImageError("empty", "the object has no bytes")
-    with _pillow_errors(limits):
+    # Pillow's own limit, which it refuses twice of: WebP takes memory for its canvas before `_check_size` can see it.
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    with _pillow_errors(data, limits):
         image: Image.Image = Image.open(io.BytesIO(data), formats=limits.formats)
         _check_size(image, limits)
-        image.load()
-        turn = _TURNS.get(_orientation(image)) if steps.exif_orientation else None
-        image = to_rgb(image, steps.background)
-        image = _resized(image if turn is None else image.transpose(turn), model_input.height, model_input.width, steps)
+        image = _upright(image, steps.exif_orientation)
+        # What is transparent is blended when it is small: four layers of a large image would take most of a worker's memory.
+        image = _resized(_plain(image), model_input.height, model_input.width, steps)
+        image = _opaque(image, steps.background)
     return _to_array(image, model_input, steps)
 
 
 @contextmanager
-def _pillow_errors(limits: ImageLimits) -> Iterator[None]:
+def _pillow_errors(data: bytes, limits: ImageLimits) -> Iterator[None]:
     try:
         yield
+    except Image.DecompressionBombError:
+        raise BadImageError("too_many_pixels", f"more than the {limits.max_pixels:,} pixels allowed") from None
     except UnidentifiedImageError:
+        if _is_cut(data):
+            raise BadImageError("truncated", "the file ends before the image does") from None
         raise BadImageError("not_an_image", f"not an image of the formats {', '.join(limits.formats)}") from None
     except (BadImageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # on broken files Pillow's decoders raise nearly everything there is
         text = one_line(error)
-        status = "truncated" if "truncated" in text.lower() or isinstance(error, EOFError) else "decode_error"
-        raise BadImageError(status, text) from None
+        is_cut = "truncated" in text.lower() or isinstance(error, EOFError) or _is_cut(data)
+        raise BadImageError("truncated" if is_cut else "decode_error", text) from None
+
+
+def _is_cut(data: bytes) -> bool:
+    """Whether the file is shorter than its own header says (RIFF's length, the place of a TIFF's directory)."""
+    if data[:4] == b"RIFF":
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return len(data) < int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big")
+    return False
 
 
 # EXIF 2.32, tag 0x0112: how the stored image has to be turned to stand upright. Pillow's own exif_transpose does this too, but writes
@@ -86,6 +99,18 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def _upright(image: Image.Image, turned: bool) -> Image.Image:
+    """The image loaded, turned as its EXIF says or as it is stored. Pillow turns TIFFs when it loads them, whoever asks."""
+    if image.format == "TIFF":
+        stored = _orientation(image)
+        image.load()
+        turn = None if turned else _TURNS.get({6: 8, 8: 6}.get(stored, stored))
+    else:
+        image.load()  # of a PNG, asking for EXIF first would load it, and hide what is wrong with it
+        turn = _TURNS.get(_orientation(image)) if turned else None
+    return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -115,20 +140,23 @@ def _frames(image: Image.Image) -> int:
         image.seek(0)
 
 
-def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Any mode as RGB: transparency over `background`, 16 bits scaled to 8, the rest as Pillow converts it.
-
-    Pillow itself would drop alpha (showing whatever colours transparent pixels have) and clip 16-bit values at 255.
-    """
+def _plain(image: Image.Image) -> Image.Image:
+    """Any mode as RGB, or as RGBA where there is transparency; 16 bits scaled to 8, which Pillow itself would clip at 255."""
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
-        values = np.asarray(image).astype(np.int64)
-        return Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8), "L").convert("RGB")
+        values = np.asarray(image)
+        high = values >> 8 if values.dtype.itemsize == 2 else np.clip(values >> 8, 0, 255)
+        return Image.fromarray(high.astype(np.uint8), "L").convert("RGB")
     if image.mode == "La":  # which Pillow converts to nothing but this
         image = image.convert("LA")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
-        layers = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layers.size, (*background, 255)), layers).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    wanted = "RGBA" if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """The image over `background`. Pillow itself would drop alpha, and show whatever colours transparent pixels have."""
+    if image.mode == "RGB":
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image).convert("RGB")
 
 
 def _resized(image: Image.Image, height: int, width: int, steps: Preprocessing) -> Image.Image:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from mxspark.document import AfterValidator, Document, Field, field_validator, model_validator, parse, parse_scalar
 from mxspark.errors import UsageError
@@ -24,6 +24,8 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 LOCATION = "a folder, or s3://bucket/prefix"
 
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgt]b?$")]
+DAY = 86_400
+Seconds = Annotated[float, Field(gt=0, le=DAY)]  # every wait has an end
 Count = Annotated[int, Field(ge=1, strict=True)]  # strict: `true` is no number
 
 
@@ -56,7 +58,7 @@ class InputSettings(Document):
         10_000,
         description="Animations and multi-page files with more become rows with status `too_many_frames`; of others, the first counts.",
     )
-    max_decode_seconds: Annotated[float, Field(gt=0)] = Field(
+    max_decode_seconds: Seconds = Field(
         60, description="Limit on decoding one image, when a shard is tried again after its worker died or hung [seconds]."
     )
     max_decode_memory: Memory = Field(
@@ -101,7 +103,7 @@ class OutputSettings(Document):
         False, description="Delete an earlier run's results in the output folder and start afresh; asks first, or takes --yes."
     )
     retry_failed: bool = Field(False, description="Predict the failed rows of an earlier run again, besides what it left undone.")
-    lock_seconds: Annotated[float, Field(ge=1)] = Field(
+    lock_seconds: Annotated[float, Field(ge=1, le=DAY)] = Field(
         30, description="On s3://, how long the lock of a run that gives no sign of life is respected [seconds]."
     )
 
@@ -162,8 +164,10 @@ class PipelineSettings(Document):
     batches_ahead: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
         3, description="How far fetching runs ahead of the network; bounds a worker's memory [batches]."
     )
-    stall_seconds: Annotated[float, Field(gt=0)] = Field(
-        300, description="A worker that gets no image done for so long is ended, and its shard tried again [seconds]."
+    stall_seconds: Seconds | None = Field(
+        None,
+        description="A worker that gets no image done for so long is ended, and its shard tried again [seconds]. "
+        "Default: half as long again, and 30 more, as one image may take by the other limits.",
     )
 
 
@@ -178,12 +182,12 @@ class StorageSettings(Document):
         "auto", description="path: http://host/bucket/key; virtual: http://bucket.host/key; auto: path where an endpoint_url is given."
     )
     anonymous: bool = Field(False, description="Unsigned requests, for public buckets.")
-    connect_timeout: Annotated[float, Field(gt=0)] = Field(5, description="Limit on making a connection [seconds].")
-    read_timeout: Annotated[float, Field(gt=0)] = Field(60, description="Limit on one request [seconds].")
+    connect_timeout: Seconds = Field(5, description="Limit on making a connection [seconds].")
+    read_timeout: Seconds = Field(60, description="Limit on one request [seconds].")
     retries: Annotated[int, Field(ge=0, le=50, strict=True)] = Field(
         8, description="Times that a request is tried again that failed for a cause that may pass, with backoff and jitter."
     )
-    retry_seconds: Annotated[float, Field(ge=0)] = Field(120, description="Limit on one request with all its tries [seconds].")
+    retry_seconds: Annotated[float, Field(ge=0, le=DAY)] = Field(120, description="Limit on one request with all its tries [seconds].")
 
 
 class SparkSettings(Document):
@@ -263,12 +267,21 @@ class Settings(Document):
             raise ValueError(f"output.text_object goes with output.format text, but that is {self.output.format}")
         return self
 
+    @property
+    def longest_image(self) -> float:
+        """How long one image may rightly take to be fetched or decoded [seconds]."""
+        return max(self.storage.retry_seconds + self.storage.read_timeout, self.input.max_decode_seconds)
+
+    @property
+    def stall_seconds(self) -> float:
+        """pipeline.stall_seconds, or its default."""
+        return self.pipeline.stall_seconds or 1.5 * self.longest_image + 30
+
     @model_validator(mode="after")
     def _stalls_are_longer_than_other_waits(self) -> Self:
-        longest = max(self.storage.retry_seconds + self.storage.read_timeout, self.input.max_decode_seconds)
-        if self.pipeline.stall_seconds <= longest:
+        if self.stall_seconds <= self.longest_image:
             raise ValueError(
-                f"pipeline.stall_seconds is {self.pipeline.stall_seconds:g}, but one image may rightly take {longest:g} s: raise it "
+                f"pipeline.stall_seconds is {self.stall_seconds:g}, but one image may rightly take {self.longest_image:g} s: raise it "
                 "above storage.retry_seconds + storage.read_timeout and input.max_decode_seconds"
             )
         return self
@@ -444,6 +457,8 @@ def _is_text(path: KeyPath) -> bool:
             return len(path) > position + 1  # an entry of the mapping; the mapping as a whole is YAML
         field = kind.model_fields.get(key)
         if field is not None and kind.section(key) is None:
-            return field.annotation is str or (NoneType in get_args(field.annotation) and str in get_args(field.annotation))
+            # `Place | None` is Annotated[str, …] or NoneType.
+            kinds = [get_args(given)[0] if get_origin(given) is Annotated else given for given in get_args(field.annotation)]
+            return field.annotation is str or (str in kinds and NoneType in kinds)
         kind = kind.section(key)
     return False

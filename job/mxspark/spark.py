@@ -278,12 +278,10 @@ def _gpu_of_task() -> int:
 def _follow(
     running: "Future[Any]", reports: "Accumulator[list[ShardReport]]", on_report: Callable[[ShardReport], None], poll_seconds: float
 ) -> None:
-    told = 0
     while True:
         ended = running.done()
-        for report in reports.value[told:]:
-            on_report(report)
-            told += 1
+        while reports.value:  # not kept: there may be ten thousand
+            on_report(reports.value.pop(0))
         if ended:
             break
         with suppress(TimeoutError):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from mxspark import __version__, predictions
@@ -106,5 +107,7 @@ def count_parts(
             )
         return shard, counts
 
+    remaining = iter(shards)
     with ThreadPoolExecutor(READERS) as pool:
-        yield from pool.map(counted, shards)
+        while some := list(islice(remaining, 16 * READERS)):  # the pool would take ten thousand at once
+            yield from pool.map(counted, some)

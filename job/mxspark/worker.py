@@ -81,7 +81,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
     retries = storage.retries_so_far()
     timings = Timings()
     try:
-        with Watchdog(job.settings.pipeline.stall_seconds) as watchdog:
+        with Watchdog(job.settings.stall_seconds) as watchdog:
             counts = _predict(job, shard, device, attempt > 0, watchdog, timings)
         return ShardReport(shard, counts, timings, storage.retries_so_far() - retries)
     except MxsparkError as error:

@@ -35,7 +35,7 @@ def command(folder: Path, bundle: Path, output: Path, *flags: str) -> tuple[str 
 @pytest.fixture(scope="module")
 def run(mxspark: Command, folder: Path, digits_bundle: Path, copied: Path) -> Run:
     """The broken images in place of an earlier table, as lines of JSON. By default few may be broken: the run ends with 3."""
-    return Run(mxspark(*command(folder, digits_bundle, copied, "--overwrite")).ended_with(3), copied)
+    return Run(mxspark(*command(folder, digits_bundle, copied, "--overwrite", "--yes")).ended_with(3), copied)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def times(folder: Path) -> dict[str, int]:
 def test_a_table_that_is_whole_is_left_alone_and_spark_is_not_started(mxspark: Command, copied: Path, again: Again) -> None:
     before = times(copied)
     finished = mxspark(*again).succeeded()
-    assert "0 of 15 shards are left" in finished.errors
+    assert "1,797 of 1,797 images are kept, 0 are left in 0 of 15 shards" in finished.errors
     assert "Starting Spark" not in finished.errors
     assert "1,797 images: 1,797 ok" in finished.output
     assert times(copied) == before

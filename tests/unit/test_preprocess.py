@@ -446,6 +446,7 @@ def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(dat
     assert "1,000,000" in refused.problem
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # of Pillow, whose limit is twice ours
 def test_the_limit_on_pixels_is_the_last_size_that_is_taken() -> None:
     data = opencv_encoded(noise(10, 20), ".png")
 
@@ -482,6 +483,25 @@ def test_what_is_wrong_with_an_image_is_said(data: bytes, status: str) -> None:
 
     assert refused.status == status
     assert refused.problem
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_turned_only_where_the_model_wants_it(orientation: int) -> None:
+    pixels = smooth(16, 32)
+    data = pillow_encoded(Image.fromarray(pixels), "TIFF", tiffinfo={0x0112: orientation})
+
+    assert alike(loaded(data, 16, 32), pixels)
+    upright = opencv_decoded(jpeg_with(exif(turned(orientation)), pixels))
+    assert alike(loaded(data, *upright.shape[:2], exif_orientation=True), upright, within=12)  # for that one was a JPEG
+
+
+def test_of_many_frames_the_first_counts_and_too_many_are_told() -> None:
+    frames = [Image.fromarray(noise(4, 4)).quantize(16).rotate(90 * turn) for turn in range(3)]
+    for image_format in ("GIF", "TIFF"):
+        data = pillow_encoded(frames[0], image_format, save_all=True, append_images=frames[1:])
+        assert load_array(data, ImageLimits(16, 3, FORMATS), ModelInput(height=4, width=4), Preprocessing()).shape == (3, 4, 4)
+        refused = refusal(data, ImageLimits(16, 2, FORMATS))
+        assert (refused.status, refused.problem) == ("too_many_frames", "3 frames, more than the 2 allowed")
 
 
 def test_an_error_in_the_checksum_of_a_png_is_told() -> None:

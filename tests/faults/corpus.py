@@ -1,0 +1,24 @@
+"""A thousand small image files of every kind that a bucket may hold: whole, odd, cut, damaged, lying, hostile, and no images at all.
+
+Made anew by the tests, the same each time. Each says what may become of it.
+"""
+
+from functools import cache
+from itertools import chain
+
+from tests.faults.bad_images import beginnings, cut, flipped, misnamed, strangers
+from tests.faults.good_images import animations, orientations, sizes, whole
+from tests.faults.hostile_images import bombs, broken_exif, metadata, swollen
+from tests.faults.lying_images import lying_chunks, lying_headers, lying_tiffs, lying_webps
+from tests.faults.specimens import Specimen
+
+GOOD = (whole, sizes, orientations, animations, misnamed)
+BAD = (cut, flipped, strangers, beginnings)
+LYING = (lying_headers, lying_webps, lying_chunks, lying_tiffs)
+HOSTILE = (bombs, swollen, metadata, broken_exif)
+
+
+@cache
+def corpus() -> tuple[Specimen, ...]:
+    """All of them, the same at every call and in every process."""
+    return tuple(chain.from_iterable(group() for group in (*GOOD, *BAD, *LYING, *HOSTILE)))

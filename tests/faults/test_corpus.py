@@ -1,0 +1,165 @@
+"""A thousand broken, odd and hostile files: each is an array or a row that says what is wrong, within limits on memory and time."""
+
+import faulthandler
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.command import REPOSITORY, Command, summary
+from tests.faults.corpus import corpus
+from tests.faults.decoding import Outcome, alone
+from tests.faults.specimens import FORMATS, MAX_PIXELS, Specimen
+
+# docs/local.md lists them; `too_many_frames` is for images of more pages than are allowed.
+STATUSES = {"ok", "empty", "not_an_image", "too_many_pixels", "too_many_frames", "truncated", "decode_error"}
+SLOW = 5.0  # seconds of a processor, of which no file takes half a one
+MOST_MEMORY = 128 * 2**20  # Pillow lets a PNG's texts have 64 MiB
+BOMB_MEMORY = 16 * 2**20  # what nothing needs that isn't unpacked
+NAMES = {specimen.name: specimen for specimen in corpus()}
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, Outcome]:
+    """What became of every file, by its name."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "job"), str(REPOSITORY)])}
+    command = [sys.executable, "-m", "tests.faults.decoding"]
+    decoding = subprocess.run(command, capture_output=True, cwd=REPOSITORY, env=environment, timeout=300)
+    assert decoding.returncode == 0, decoding.stderr.decode(errors="replace")[-2000:]
+    return {outcome.name: outcome for outcome in (Outcome(**json.loads(line)) for line in decoding.stdout.splitlines())}
+
+
+def listed(failures: Iterable[str]) -> str:
+    """What the tests compare with nothing, so that pytest shows one failure a line."""
+    return "\n".join(failures)
+
+
+# ---- the corpus itself ----
+
+
+def test_the_corpus_is_many_small_files_of_every_format() -> None:
+    assert len(corpus()) == len(NAMES) >= 500
+    assert sum(len(specimen.data) for specimen in corpus()) < 40_000_000
+    assert {name.rsplit(".", 1)[1] for name in NAMES} == {*FORMATS.values(), "tif"}
+
+
+def test_the_corpus_is_the_same_in_every_process(outcomes: dict[str, Outcome]) -> None:
+    again = {specimen.name: alone(specimen, lambda data: ("ok", "")).sha256 for specimen in corpus()[::20]}
+    assert again == {name: outcomes[name].sha256 for name in again}
+
+
+def _crashes(data: bytes) -> tuple[str, str]:
+    faulthandler.disable()  # pytest's, which would print all that it knows
+    os.abort()
+
+
+def _computes_for_ever(data: bytes) -> tuple[str, str]:
+    while True:
+        pass
+
+
+def _waits_for_ever(data: bytes) -> tuple[str, str]:
+    time.sleep(600)
+    raise AssertionError
+
+
+def _takes_memory(data: bytes) -> tuple[str, str]:
+    return "ok", str(len(b"a" * 200 * 2**20))
+
+
+def _takes_too_much_memory(data: bytes) -> tuple[str, str]:
+    return "ok", str(len(b"a" * 4 * 2**30))
+
+
+@pytest.mark.parametrize(
+    ("decoder", "how"),
+    [(_crashes, "SIGABRT"), (_computes_for_ever, "SIGXCPU"), (_waits_for_ever, "SIGALRM"), (_takes_too_much_memory, "ended with 1")],
+)
+def test_a_decoder_that_crashes_or_never_ends_would_be_noticed(decoder: Any, how: str) -> None:
+    outcome = alone(corpus()[0], decoder, seconds=1)
+    assert (outcome.status, how in outcome.problem) == ("crashed", True), outcome
+
+
+def test_memory_that_a_decoder_takes_would_be_noticed() -> None:
+    assert 190 * 2**20 < alone(corpus()[0], _takes_memory).memory < 300 * 2**20
+
+
+# ---- each file alone ----
+
+
+def test_every_file_becomes_what_it_may_become(outcomes: dict[str, Outcome]) -> None:
+    assert list(outcomes) == list(NAMES)
+    wrong = (
+        f"{name}: {outcomes[name].status} ({outcomes[name].problem}), expected {' or '.join(sorted(specimen.statuses))}"
+        for name, specimen in NAMES.items()
+        if outcomes[name].status not in specimen.statuses
+    )
+    assert listed(wrong) == ""
+
+
+def test_what_is_wrong_is_said_in_one_line_without_a_path(outcomes: dict[str, Outcome]) -> None:
+    wrong = (f"{name}: {found.problem!r}" for name, found in outcomes.items() if not is_told_well(found.status, found.problem))
+    assert listed(wrong) == ""
+
+
+def is_told_well(status: str, problem: str | None) -> bool:
+    """Whether an error goes with the status: none with ok; else a line that may stand in a table and on a terminal."""
+    if status == "ok":
+        return not problem
+    return bool(problem and problem.isprintable() and len(problem) <= 300 and "/" not in problem and "Traceback" not in problem)
+
+
+def test_no_file_takes_long(outcomes: dict[str, Outcome]) -> None:
+    assert listed(f"{name}: {found.seconds:.1f} s" for name, found in outcomes.items() if found.seconds > SLOW) == ""
+
+
+def test_no_file_takes_much_memory_and_one_that_is_refused_takes_hardly_any(outcomes: dict[str, Outcome]) -> None:
+    limits = {name: BOMB_MEMORY if specimen.bomb else MOST_MEMORY for name, specimen in NAMES.items()}
+    wrong = (f"{name}: {found.memory / 2**20:.0f} MiB" for name, found in outcomes.items() if found.memory > limits[name])
+    assert sum(specimen.bomb for specimen in NAMES.values()) >= 40
+    assert listed(wrong) == ""
+
+
+# ---- all of them in a real run ----
+
+
+@pytest.fixture(scope="module")
+def rows(mxspark: Command, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The table of the whole corpus: a run that ends well, however many images fail."""
+    folder, output = tmp_path_factory.mktemp("corpus") / "images", tmp_path_factory.mktemp("corpus") / "table"
+    write(folder, corpus())
+    limits = ("--max-failed-fraction", "1", "--set", f"input.max_pixels={MAX_PIXELS}")
+    finished = mxspark("run", "--input", folder, "--model", digits_bundle, "--output", output, "--format", "jsonl", *limits)
+    assert "Traceback" not in finished.succeeded().text
+    assert (output / "_SUCCESS").exists()
+    assert summary(output)["rows"] == len(NAMES)
+    return [json.loads(line) for part in sorted(output.glob("part-*.jsonl")) for line in part.read_text().splitlines()]
+
+
+def write(folder: Path, specimens: Iterable[Specimen]) -> None:
+    for specimen in specimens:
+        path = folder / specimen.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(specimen.data)
+
+
+def test_every_file_has_exactly_one_row(rows: list[dict[str, Any]]) -> None:
+    assert [row["key"] for row in rows] == sorted(NAMES, key=str.encode)
+
+
+def test_every_row_says_what_its_file_may_become(rows: list[dict[str, Any]]) -> None:
+    wrong = (f"{row['key']}: {row['status']} ({row['error']})" for row in rows if row["status"] not in NAMES[row["key"]].statuses)
+    assert listed(wrong) == ""
+    assert {row["status"] for row in rows} <= STATUSES
+
+
+def test_every_row_has_either_predictions_or_an_error_in_one_line(rows: list[dict[str, Any]]) -> None:
+    def is_right(row: Mapping[str, Any]) -> bool:
+        return is_told_well(row["status"], row["error"]) and bool(row["predictions"]) == (row["status"] == "ok")
+
+    assert listed(str(row) for row in rows if not is_right(row)) == ""

@@ -1,0 +1,342 @@
+"""What holds whatever keys, order, sizes and settings are: a plan, a table that is resumed, padding, settings written down."""
+
+import json
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mxspark import pipeline, plan, predictions, summary
+from mxspark.bundle import Bundle, BundleSource
+from mxspark.document import dump_yaml, read_yaml
+from mxspark.model_spec import ModelInput, ModelSpec
+from mxspark.network import Network
+from mxspark.pipeline import Stages, Timings
+from mxspark.plan import KeySpool, Plan
+from mxspark.predictions import PARTS, Counts
+from mxspark.preprocess import BadImageError
+from mxspark.settings import (
+    Format,
+    InputSettings,
+    ModelSettings,
+    OutputSettings,
+    PipelineSettings,
+    PlanSettings,
+    Settings,
+    SparkSettings,
+    StorageSettings,
+    effective,
+    environment_layer,
+    file_layer,
+    flag_layer,
+)
+from mxspark.storage import FolderStore
+
+Floats = NDArray[np.float32]
+
+keys = st.lists(st.text("ab/é \U0001f600", min_size=1, max_size=4), min_size=1, max_size=30)
+
+
+def frozen(store: FolderStore, listed: list[str], shard_size: int, identity: Mapping[str, Any] | None = None) -> Plan:
+    with closing(KeySpool()) as spool:
+        spool.fill(listed)
+        return plan.write(store, spool, shard_size, identity or {}, {})
+
+
+def files(folder: str) -> dict[str, bytes]:
+    """Everything below a folder but the plan's head, which says when it was made."""
+    return {path.name: path.read_bytes() for path in Path(folder).rglob("*.*") if path.name != "plan.json"}
+
+
+# ---- plan ----
+
+
+@given(keys, st.integers(1, 5), st.data())
+@hypothesis_settings(deadline=None, max_examples=25)
+def test_a_plan_depends_on_the_keys_but_not_on_their_order_nor_on_doubles(listed: list[str], shard_size: int, data: st.DataObject) -> None:
+    doubles = data.draw(st.lists(st.sampled_from(listed), max_size=10))
+    again = data.draw(st.permutations(listed + doubles))
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        first = frozen(FolderStore(Path(one)), listed, shard_size)
+        second = frozen(FolderStore(Path(other)), list(again), shard_size)
+
+        assert files(one) == files(other)
+        assert replace(second, listed=first.listed, created=first.created, id=first.id) == first
+
+
+identities = st.dictionaries(
+    st.text("abc", max_size=3),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+
+
+@given(identities)
+@hypothesis_settings(deadline=None, max_examples=25)
+def test_what_a_plan_was_made_from_is_read_as_it_was_written_and_differs_from_nothing(identity: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = FolderStore(Path(folder))
+        written = frozen(store, ["a.png"], 1, identity)
+        read = plan.load(store)
+
+    assert read == written
+    assert read is not None
+    assert plan.differences(written.identity, read.identity) == []
+
+
+@given(old=identities, new=identities)
+@hypothesis_settings(deadline=None, max_examples=100)
+def test_identities_that_differ_in_a_value_are_never_taken_for_the_same(old: dict[str, Any], new: dict[str, Any]) -> None:
+    def given_values(identity: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+        """All that is said, path by path; what is null or has nothing in it is not said."""
+        for key, value in identity.items():
+            if isinstance(value, Mapping):
+                yield from given_values(value, (*prefix, key))
+            elif value is not None:
+                yield (*prefix, key), repr(value)
+
+    if dict(given_values(old)) != dict(given_values(new)) and not {True, False} & {*_plain(old), *_plain(new)}:
+        assert plan.differences(old, new)
+
+
+def _plain(value: Any) -> Iterator[Any]:
+    """The numbers and truth values in a value, which Python compares alike."""
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _plain(inner)
+    if isinstance(value, int):
+        yield value
+
+
+@given(keys=st.integers(1, 10**8), more=st.integers(0, 10**8), workers=st.integers(1, 500), batch=st.integers(1, 2000))
+@hypothesis_settings(deadline=None, max_examples=200)
+def test_more_images_never_make_smaller_shards_and_more_workers_never_larger_ones(keys: int, more: int, workers: int, batch: int) -> None:
+    size = plan.choose_shard_size(keys, workers, batch)
+
+    assert plan.choose_shard_size(keys + more, workers, batch) >= size
+    assert plan.choose_shard_size(keys, workers + 1, batch) <= size
+
+
+# ---- a table that is resumed ----
+
+
+def numbered(key: str) -> int:
+    return int(key.partition(" ")[0])
+
+
+def decoded(data: bytes) -> Floats:
+    if b"broken" in data:
+        raise BadImageError("truncated", "image file is truncated")
+    return np.full((3, 2, 2), numbered(data.decode()), np.float32)
+
+
+def predicted(images: Floats) -> Floats:
+    levels = images[:, 0, 0, :1] / 100
+    return np.concatenate([levels, 1 - levels], axis=1)
+
+
+def run_shard(store: FolderStore, shard: int, output_format: str) -> None:
+    """One shard of a table, as a worker does it."""
+    stages = Stages(str.encode, decoded, predicted, batch_size=3, top_k=1, labels=("one", "two"))
+    rows = list(pipeline.run(plan.shard_keys(store, shard), stages, PipelineSettings(fetch_threads=2), Timings()))
+    store.write(PARTS[output_format].name(shard), predictions.encode(rows, None, output_format))
+
+
+@given(
+    kinds=st.lists(st.sampled_from(["ok", "broken"]), min_size=1, max_size=20),
+    shard_size=st.integers(1, 6),
+    output_format=st.sampled_from(sorted(PARTS)),
+    data=st.data(),
+)
+@hypothesis_settings(deadline=None, max_examples=15)
+def test_a_table_is_the_same_in_whatever_order_and_however_often_its_shards_are_run(
+    kinds: list[str], shard_size: int, output_format: str, data: st.DataObject
+) -> None:
+    listed = [f"{number} {kind}" for number, kind in enumerate(kinds)]
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        straight, interrupted = FolderStore(Path(one)), FolderStore(Path(other))
+        frozen(straight, listed, shard_size)
+        made = frozen(interrupted, listed, shard_size)
+        for shard in range(made.shards):
+            run_shard(straight, shard, output_format)
+
+        for shard in data.draw(st.lists(st.integers(0, made.shards - 1), max_size=6)):  # some of them, some twice; then it was killed
+            run_shard(interrupted, shard, output_format)
+        left = sorted(set(range(made.shards)) - summary.finished_shards(interrupted, output_format))
+        for shard in data.draw(st.permutations(left)):
+            run_shard(interrupted, shard, output_format)
+
+        assert files(other) == files(one)
+        counts = sum((part for _, part in summary.count_parts(interrupted, made, range(made.shards), output_format, None)), Counts())
+        assert (counts.rows, counts.ok) == (len(listed), kinds.count("ok"))
+
+
+# ---- padding ----
+
+CLASSES = 12  # a picture's numbers are its logits
+
+
+@cache
+def network(batch_size: int) -> Network:
+    """A network whose output is the softmax of its input."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MXNet asks for old things
+        vars(np).setdefault("bool", bool)
+        import mxnet as mx
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {"symbol": Path(folder, "net-symbol.json"), "params": Path(folder, "net-0000.params")}
+        flat = mx.sym.flatten(mx.sym.var("data"))
+        paths["symbol"].write_text(mx.sym.FullyConnected(flat, num_hidden=CLASSES, no_bias=True, name="same").tojson())
+        mx.nd.save(str(paths["params"]), {"arg:same_weight": mx.nd.eye(CLASSES)})
+        spec = ModelSpec(input=ModelInput(height=2, width=2))
+        source = BundleSource(spec, {role: path.name for role, path in paths.items()}, {})
+        return Network(Bundle(spec, paths, (), source), batch_size, "cpu")
+
+
+def picture(key: str) -> Floats:
+    """Numbers of which no two pictures have the same."""
+    return np.random.default_rng(numbered(key)).uniform(-3, 3, (3, 2, 2)).astype(np.float32)
+
+
+@given(kinds=st.lists(st.sampled_from(["ok", "ok", "broken"]), max_size=25), batch_size=st.integers(1, 7))
+@hypothesis_settings(deadline=None, max_examples=25)
+@example(["ok"] * 7, 7)
+@example(["ok"] * 8, 7)
+@example(["broken"] * 9, 4)
+def test_every_image_has_its_own_probabilities_whatever_it_is_padded_with(kinds: list[str], batch_size: int) -> None:
+    """The real network, whose batches are always whole; what failed leaves a gap in them."""
+
+    def decode(data: bytes) -> Floats:
+        if b"broken" in data:
+            raise BadImageError("truncated", "image file is truncated")
+        return picture(data.decode())
+
+    listed = [f"{number} {kind}" for number, kind in enumerate(kinds)]
+    stages = Stages(str.encode, decode, network(batch_size).predict, batch_size, top_k=CLASSES, labels=())
+    rows = list(pipeline.run(listed, stages, PipelineSettings(fetch_threads=2), Timings()))
+
+    assert [row.key for row in rows] == listed
+    for row in rows:
+        assert (row.predictions is not None) == row.key.endswith("ok")
+        if row.predictions is not None:
+            exponents = np.exp(picture(row.key).ravel().astype(np.float64))
+            found = [prediction.probability for prediction in sorted(row.predictions, key=lambda p: p.index)]
+            np.testing.assert_allclose(found, exponents / exponents.sum(), rtol=1e-4)
+
+
+# ---- settings ----
+
+# Control characters and halves of characters can't be in a file's name, nor in YAML as they are.
+texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co")), min_size=1, max_size=8).filter(lambda text: text != "null")
+plain_texts = st.text("aZ09-_.:/#'\"{}[]&*!|>%@`, =é日\U0001f600", min_size=1, max_size=8).filter(lambda text: text != "null")
+counts = st.integers(1, 5000)
+seconds = st.floats(1e-9, 86_400)
+memories = st.from_regex(r"[1-9][0-9]{0,3}[kmgt]b?", fullmatch=True)
+
+
+def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
+    """Valid settings of every kind, where texts are free made of `text`."""
+    place = st.text("abc/ é#:[07", min_size=1, max_size=8)
+    digest = st.from_regex("[0-9a-f]{64}", fullmatch=True)
+    bundle = st.builds(ModelSettings, path=place)
+    single = st.builds(
+        ModelSettings,
+        symbol=place,
+        params=place,
+        labels=st.none() | place,
+        sha256=st.dictionaries(st.sampled_from(["symbol", "params", "labels"]), digest),
+    )
+    image_input = st.builds(
+        InputSettings,
+        path=text.map("s3://in/{}".format),
+        base=st.none() | place,
+        suffixes=st.lists(text, max_size=3),
+        formats=st.lists(st.sampled_from(get_args(Format)), min_size=1, max_size=3),
+        limit=st.none() | counts,
+        max_bytes=counts,
+        max_pixels=counts,
+        true_label=st.sampled_from([None, r"/([^/]+)/[^/]+$", r"_(\d)\.png$", "(: #)", "([a-z]{2})"]),
+    )
+    output = st.builds(OutputSettings, path=text.map("s3://out/{}".format), format=st.sampled_from(["parquet", "jsonl"]))
+    text_output = st.builds(OutputSettings, path=st.just("s3://out"), format=st.just("text"), text_object=st.none() | place)
+    return st.builds(
+        Settings,
+        input=image_input,
+        output=output | text_output,
+        model=bundle | single,
+        context=st.sampled_from(["cpu", "gpu", "auto"]),
+        batch_size=st.integers(1, 4096),
+        top_k=counts,
+        max_failed_fraction=st.floats(0, 1),
+        cache_dir=st.none() | place,
+        plan=st.builds(PlanSettings, shard_size=st.none() | counts),
+        pipeline=st.builds(PipelineSettings, fetch_threads=st.integers(1, 256), batches_ahead=st.integers(1, 64)),
+        storage=st.builds(StorageSettings, region=st.none() | text, anonymous=st.booleans(), connect_timeout=seconds, read_timeout=seconds),
+        spark=st.builds(
+            SparkSettings,
+            master=st.sampled_from(["local", "local[*]", "local[8, 2]", "k8s://https://a:443", "yarn"]),
+            app_name=text,
+            driver_memory=memories,
+            executor_memory_overhead=st.none() | memories,
+            conf=st.dictionaries(text, text, max_size=3),
+        ),
+    )
+
+
+@given(every_setting(texts))
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_settings_that_are_written_as_a_file_are_read_as_the_same(written: Settings) -> None:
+    read = effective([file_layer(read_yaml(dump_yaml(written), "job.yaml"), "job.yaml")])
+
+    assert read.settings == written
+
+
+def as_texts(written: Settings) -> dict[str, str]:
+    """Every setting as a person writes it in a flag or a variable: a text as it is, anything else as YAML (JSON is YAML)."""
+    found = {}
+    data = written.model_dump(mode="json")
+    for path in Settings.leaves():
+        value: Any = data
+        for key in path:
+            value = value[key]
+        found[".".join(path)] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return found
+
+
+@given(every_setting(plain_texts))
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_settings_that_are_written_as_flags_are_read_as_the_same(written: Settings) -> None:
+    read = effective([flag_layer({}, [f"{key}={text}" for key, text in as_texts(written).items()])])
+
+    assert read.settings == written
+
+
+@pytest.mark.parametrize("place", ["007", "photos #1", "[2024] photos"])
+@pytest.mark.parametrize("key", ["input.base", "model.path", "cache_dir"])
+def test_an_optional_place_is_taken_as_it_is_written(key: str, place: str) -> None:
+    needed = {"input.path": "photos", "output.path": "table", "model.path": "resnet"}
+    found = effective([flag_layer(needed, [f"{key}={place}"])])
+
+    assert {name: value for name, value, _ in found.rows()}[key] == place
+
+
+@given(every_setting(plain_texts))
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_settings_that_are_written_as_environment_variables_are_read_as_the_same(written: Settings) -> None:
+    environ = {"MXSPARK_" + key.upper().replace(".", "__"): text for key, text in as_texts(written).items()}
+
+    assert effective([environment_layer(environ)]).settings == written
