@@ -134,10 +134,11 @@ def _fetch_file(role: str, location: str, expected: str | None, cache_dir: Path,
     if expected and (cached / expected).exists():
         return cached / expected, expected
     # One lock for each location, so that of many workers that start together one downloads.
-    with _cache_errors(cached), _lock_of(location, cached):
+    with _cache_errors(cached), _lock_of(location, cached) as lock:
         if expected and (cached / expected).exists():
             return cached / expected, expected
-        return _download(role, location, expected, cached, access)
+        # Named after the lock: what a fetch that was killed left is written over by the next.
+        return _download(role, location, expected, Path(f"{lock.lock_file}.fetching"), access)
 
 
 def _lock_of(location: str, folder: Path) -> FileLock:
@@ -155,19 +156,17 @@ def _cache_errors(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _download(role: str, location: str, expected: str | None, folder: Path, access: Access) -> tuple[Path, str]:
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".fetching-")
+def _download(role: str, location: str, expected: str | None, unfinished: Path, access: Access) -> tuple[Path, str]:
     try:
-        with open(handle, "w+b") as file:
+        with open(unfinished, "w+b") as file:
             try:
                 storage.download(location, access, file)
             except StorageError as error:
                 raise type(error)(f"the model's {role} file: {error.problem}", error.mend or "Check the model's location.") from error
             digest = _verified(role, location, _digest(file), expected)
-        Path(temporary).replace(folder / digest)
-        return folder / digest, digest
+        return unfinished.replace(unfinished.with_name(digest)), digest
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _verified(role: str, location: str, digest: str, expected: str | None) -> str:

@@ -71,6 +71,7 @@ def _run_article(arguments: list[str]) -> None:
 def _exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGHUP, _terminate)  # the terminal was closed
     try:
         code = command()
     except MxsparkError as error:

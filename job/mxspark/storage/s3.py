@@ -408,9 +408,13 @@ def _obstore_errors(name: str) -> Iterator[None]:
 
 
 def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
-    problem, mend = f"{name}: {web.gist(text)}", "Check --endpoint-url and the network."
+    mend = "Check --endpoint-url and the network."
     kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
     if kind is None or "ertificate" in text:
-        raise StorageError(problem, mend) from error
-    cause = "truncated" if "kind: Body" in text else "connection"
-    raise TransientError(problem, mend, cause="timeout" if kind[1] == "Timeout" else cause) from error
+        raise StorageError(f"{name}: {web.gist(text)}", mend) from error
+    if kind[1] == "Timeout":
+        raise TransientError(f"{name}: no answer in time", mend, cause="timeout") from error
+    if "kind: Body" in text:
+        raise TransientError(f"{name}: the transfer broke off", mend, cause="truncated") from error
+    innermost = "".join(f": {words}" for words in re.findall(r'(?:message|error): "([^"]+)"', text)[-1:])
+    raise TransientError(f"{name}: the connection failed{innermost}", mend, cause="connection") from error

@@ -30,10 +30,8 @@ LONGEST_ANSWER = 64 * 2**20  # S3's pages of a thousand keys have some 300 kB, 4
 
 
 def gist(text: str) -> str:
-    """The cause at the end of a chain of causes, without addresses; obstore names the innermost one in its debug print only."""
-    chain, _, debug = text.partition("Debug source:")
-    innermost = re.findall(r'(?:message|error): "([^"]+)"', debug)[-1:]
-    line = ": ".join([" ".join(chain.split()), *innermost])
+    """The cause at the end of a chain of causes, without addresses."""
+    line = " ".join(text.partition("Debug source:")[0].split())
     return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-300:]
 
 
