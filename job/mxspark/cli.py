@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mxspark import __version__, article, bundle, console, document, driver, network, settings, status, storage
-from mxspark.errors import MxsparkError, UsageError, one_line
+from mxspark.errors import MxsparkError, UsageError, mistake, without_secrets
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import ModelSettings, Settings, StorageSettings
 from mxspark.storage import Access
@@ -85,8 +85,7 @@ def _exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
         if hasattr(error, "format_message"):  # click's own, for wrong arguments
             code = _report(UsageError(error.format_message(), "`mxspark --help` and `mxspark COMMAND --help` list what there is."), debug)
         else:
-            mend = "This is a mistake in mxspark" + ("." if debug else "; --debug shows where.")
-            code = _report(MxsparkError(f"{type(error).__name__}: {one_line(error)}", mend), debug)
+            code = _report(mistake(error), debug)
     if code == INTERRUPTED:  # typer makes a KeyboardInterrupt into this code
         console.show_warning("interrupted; what was finished stays, the same command goes on with the rest")
     sys.exit(code if isinstance(code, int) else 0)
@@ -320,7 +319,7 @@ def inspect_model(
         ("labels", f"{len(found.labels)}: {', '.join(found.labels[:3])}, …" if found.labels else "none: predictions have indices only")
     )
     sections.append(("preprocessing", ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())))
-    sections += [(role, f"{location}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
+    sections += [(role, f"{without_secrets(location)}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
     if context is not None:
         sections.append(("context", str(network.resolve_context(context.value))))
     console.show_sections(sections)

@@ -15,9 +15,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.prompt import Confirm
 from rich.table import Column, Table
 from rich.text import Text
+from rich.traceback import Traceback
 
 from mxspark.driver import Result
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.network import Inspection
 from mxspark.predictions import Prediction, Row, printable
 from mxspark.status import Status
@@ -245,5 +246,11 @@ def show_error(error: MxsparkError) -> None:
 
 
 def show_trace() -> None:
-    """The stack trace of the exception being handled, for --debug."""
-    _err.print_exception()
+    """The stack trace of the exception being handled, for --debug; of each exception's words, the first line without secrets."""
+    kind, error, frames = sys.exc_info()
+    if kind is None or error is None:
+        return
+    trace = Traceback.extract(kind, error, frames)
+    for stack in trace.stacks:
+        stack.exc_value = without_secrets(next((line for line in stack.exc_value.splitlines() if line.strip()), ""))
+    _err.print(Traceback(trace))

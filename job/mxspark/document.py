@@ -4,6 +4,7 @@ The only place that imports pydantic and yaml.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
@@ -11,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from mxspark.errors import UsageError, one_line
+from mxspark.errors import SECRET_NAME, UsageError, one_line, without_secrets
 
 __all__ = [
     "AfterValidator",
@@ -100,12 +101,12 @@ def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str]
     if details["type"] == "value_error":  # our own validators, whose messages say it all
         message = details["msg"].removeprefix("Value error, ")
         is_section = not path or kind.section_at(*path) is not None
-        return message if is_section else f"{key} is {_shown(details['input'])}{came_from}: {message}"
+        return message if is_section else f"{key} is {_shown(key, details['input'])}{came_from}: {message}"
     if details["type"] == "string_pattern_mismatch":  # the description says what the pattern means
-        return f"{key} is {_shown(details['input'])}{came_from}, which is not of the form it must have. ({_description(kind, path)})"
+        return f"{key} is {_shown(key, details['input'])}{came_from}, which is not of the form it must have. ({_description(kind, path)})"
     message = (details["msg"][0].lower() + details["msg"][1:]).partition(" or instance of")[0]
     message = message.replace("a valid tuple", "a list").replace("a valid dictionary", "keys and values")
-    return f"{key} is {_shown(details['input'])}{came_from}: {message}. ({_description(kind, path)})"
+    return f"{key} is {_shown(key, details['input'])}{came_from}: {message}. ({_description(kind, path)})"
 
 
 def _description(kind: type[Document], path: list[str]) -> str:
@@ -118,8 +119,10 @@ def _description(kind: type[Document], path: list[str]) -> str:
     return ""
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def _shown(key: str, value: object) -> str:
+    text = without_secrets(repr(value))
+    if SECRET_NAME.search(f"{key} {text}"):
+        return "(hidden)"
     return text if len(text) <= 100 else text[:99] + "…"
 
 
@@ -156,7 +159,8 @@ def read_yaml(text: str, source: str) -> dict[str, Any]:
     except _LOADER_ERRORS as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
-        cause = getattr(error, "problem", None) or one_line(error)
+        # Of a value that was meant as text, such as a password that begins with ! or *, it would tell what it takes for a tag or an alias.
+        cause = re.sub(r"(alias|tag|tag handle) '.*'", r"\1", getattr(error, "problem", None) or one_line(error))
         raise UsageError(f"{source}:{line} not YAML: {cause}", "Mend the file's syntax.") from None
     if data is None:
         return {}
@@ -171,7 +175,7 @@ def parse_scalar(text: str, source: str) -> Any:
         return yaml.load(text, _Loader)  # noqa: S506  # a safe loader
     except _LOADER_ERRORS:
         if text[:1] in "[{":
-            raise UsageError(f"{source}: {text!r} is not a YAML value", "Quote it, or close its brackets.") from None
+            raise UsageError(f"{source}: this is not a YAML value", "Quote it, or close its brackets.") from None
         return text  # a plain text with a colon or an asterisk in it, such as local[*] or a regular expression
 
 

@@ -19,14 +19,14 @@ from typing import Any
 
 from mxspark import __version__, bundle, output, plan, predictions, summary
 from mxspark.bundle import Bundle
-from mxspark.errors import MxsparkError, TooManyFailedError, UsageError, how_it_ended, without_secrets
+from mxspark.errors import MxsparkError, TooManyFailedError, UsageError, how_it_ended
 from mxspark.model_spec import ModelSpec
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
 from mxspark.predictions import OK, PARTS, Counts, Row, printable
 from mxspark.progress import Progress
-from mxspark.settings import Settings
+from mxspark.settings import Settings, visible
 from mxspark.source import Source
 from mxspark.spark import Application
 from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
@@ -196,7 +196,7 @@ class _Run:
         settings = self._settings
         size = settings.plan.shard_size or plan.choose_shard_size(len(spool), workers, settings.batch_size)
         output.clear(self._store)
-        return plan.write(self._store, spool, size, self._identity(model), without_secrets(settings.model_dump(mode="json")))
+        return plan.write(self._store, spool, size, self._identity(model), visible(settings.model_dump(mode="json")))
 
     def _predict(self, work: _Work, model: Bundle, spark: Application, context: str, hold: Hold) -> Performance:
         settings, frozen = self._settings, work.plan

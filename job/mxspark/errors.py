@@ -1,10 +1,29 @@
 """The errors a person sees: what is wrong with which thing and why, how to mend it, and the exit code that follows.
 
-Rooms that use an outside library translate its exceptions into these at their door.
+Rooms that use an outside library translate its exceptions into these at their door. Whatever their words came from, no error tells
+a secret.
 """
 
 import re
-from typing import Any
+import traceback
+
+# What of an address may be a secret: the user and password, the query (a presigned one is as good as a key), and a signature's
+# parts where only they are left of it, as in the words of HTTP clients and servers.
+_USER = re.compile(r"""(?<=://)[^/\s'"]*@|(?<![^\s'"(=,])[^\s/:'"@()=,]+:[^\s/'"@]+@(?=[\w\[])""")
+_QUERY = re.compile(r"""(https?://[^\s'"<>?]*)\?[^\s'"<>)]*?(?=[:.,;]?(?:[\s'"<>)]|$))""", re.IGNORECASE)
+_SIGNED = re.compile(
+    r"""\b((?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)"""
+    r"""(['"]?(?:=|: ?)['"]?)[^&\s,;'"<>)]+""",
+    re.IGNORECASE,
+)
+
+# Spark's own words for properties whose values are nobody's business, and one more spelling.
+SECRET_NAME = re.compile(r"secret|password|token|access[._]?key", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """`text` with its addresses lacking users, passwords and queries, and without the signatures of requests."""
+    return _SIGNED.sub(r"\1\2…", _QUERY.sub(r"\1", _USER.sub("", text)))
 
 
 class MxsparkError(Exception):
@@ -13,9 +32,9 @@ class MxsparkError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, mend: str = "") -> None:
-        super().__init__(problem, mend)  # both, so that the error survives pickling
-        self.problem = problem
-        self.mend = mend
+        self.problem = without_secrets(problem)
+        self.mend = without_secrets(mend)
+        super().__init__(self.problem, self.mend)  # both, so that the error survives pickling
 
     def __str__(self) -> str:
         return f"{self.problem}\n{self.mend}" if self.mend else self.problem
@@ -34,24 +53,27 @@ class TooManyFailedError(MxsparkError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The gist of a library's exception: its first line with words, cut at `limit` characters."""
+    """The gist of a library's exception: its first line with words, without secrets, cut at `limit` characters."""
     try:
         said = str(error)
     except Exception:  # noqa: BLE001  # py4j asks Java for the words, which may be gone
         said = ""
-    text = next((line.strip() for line in said.splitlines() if line.strip()), "") or type(error).__name__
+    # Before it is cut: half an address would not be known for one.
+    text = without_secrets(next((line.strip() for line in said.splitlines() if line.strip()), "")) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def mistake(error: Exception) -> MxsparkError:
+    """An exception that nobody foresaw."""
+    return MxsparkError(f"{type(error).__name__}: {one_line(error)}", "This is a mistake in mxspark; --debug shows where.")
+
+
+def frames(error: BaseException) -> str:
+    """Where an error and its causes arose, without the causes' words: libraries tell addresses and headers in them."""
+    told = [f"{type(error).__name__}:", *traceback.format_tb(error.__traceback__)]
+    return "".join(f"{line.rstrip()}\n" for line in told) + (frames(error.__cause__) if error.__cause__ else "")
 
 
 def how_it_ended(returncode: int) -> str:
     """A process's return code, as subprocess gives it, in words."""
     return f"killed by signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
-
-
-def without_secrets(value: Any) -> Any:
-    """Addresses without the user, password and query that they may carry (presigned ones are as good as a key), in whatever holds them."""
-    if isinstance(value, dict):
-        return {key: without_secrets(inner) for key, inner in value.items()}
-    if isinstance(value, str):
-        return re.sub(r"(?<=://)[^/@\s]*@", "", re.sub(r"(\w://[^\s?]*)\?\S*", r"\1", value))
-    return value

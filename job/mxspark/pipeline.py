@@ -16,7 +16,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.errors import without_secrets
 from mxspark.predictions import OK, Row, printable, top_k
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
@@ -123,7 +122,7 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
 def _reason(error: StorageError, key: str) -> str:
     """The problem without the place it starts with, which the row's key says already."""
     place, colon, cause = error.problem.partition(f"{key}: ")
-    return printable(str(without_secrets(cause if colon else place)))[:LONGEST_REASON]
+    return printable(cause if colon else place)[:LONGEST_REASON]
 
 
 def _forward(batch: Sequence[_Loaded], stages: Stages) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from mxspark.document import AfterValidator, Document, Field, field_validator, model_validator, parse, parse_scalar
-from mxspark.errors import UsageError
+from mxspark.errors import SECRET_NAME, UsageError, without_secrets
 
 ENVIRONMENT_PREFIX = "MXSPARK_"
 # What Kubernetes tells every pod about a service that is named mxspark.
@@ -22,6 +22,7 @@ Format = Literal["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]  # Pillow's names;
 FORMATS: tuple[Format, ...] = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 LOCATION = "a folder, or s3://bucket/prefix"
+HIDDEN = "(hidden)"
 
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgt]b?$")]
 DAY = 86_400
@@ -34,17 +35,27 @@ def _expanded(place: str) -> str:
     return str(Path(place).expanduser()) if place.startswith("~") else place
 
 
+def _without_secrets(place: str) -> str:
+    if "://" in place and without_secrets(place) != place:
+        raise ValueError(
+            "it holds a password or a signature, which would be written to the plan and the summary. "
+            "Name it without: s3://bucket/prefix, whose credentials come from the environment"
+        )
+    return place
+
+
 Place = Annotated[str, Field(min_length=1), AfterValidator(_expanded)]
+OpenPlace = Annotated[Place, AfterValidator(_without_secrets)]  # what is written to plans and summaries
 
 
 class InputSettings(Document):
     """Which images."""
 
-    path: Place = Field(
+    path: OpenPlace = Field(
         description="Where the images are: a folder, s3://bucket/prefix, or a manifest of keys (.txt with one key a line; "
         ".csv or .parquet with a column `key`), local or on s3://.",
     )
-    base: Place | None = Field(None, description="What the keys of a manifest are relative to. Default: the folder that holds it.")
+    base: OpenPlace | None = Field(None, description="What the keys of a manifest are relative to. Default: the folder that holds it.")
     suffixes: tuple[str, ...] = Field(
         SUFFIXES, description="Take only keys that end so, upper or lower case. An empty list takes every key."
     )
@@ -91,12 +102,12 @@ class InputSettings(Document):
 class OutputSettings(Document):
     """Where the table goes."""
 
-    path: Place = Field(description=f"Where the predictions go: {LOCATION}.")
+    path: OpenPlace = Field(description=f"Where the predictions go: {LOCATION}.")
     format: Literal["parquet", "jsonl", "text"] = Field(
         "parquet",
         description="parquet: a table; jsonl: a JSON object a line; text: one object of `Key ...: Prediction: [...]` lines, in key order.",
     )
-    text_object: Place | None = Field(
+    text_object: OpenPlace | None = Field(
         None, description="Where format text puts its one object. Default: predictions.txt in the output folder."
     )
     overwrite: bool = Field(
@@ -339,12 +350,26 @@ class EffectiveSettings:
 
     def rows(self) -> Iterator[tuple[str, Any, str]]:
         """(key, value, source) of every setting, in the model's order."""
-        data = self.settings.model_dump()
+        data = visible(self.settings.model_dump())
         for path in Settings.leaves():
             value: Any = data
             for key in path:
                 value = value[key]
             yield ".".join(path), value, _origin(".".join(path), self.origins)
+
+
+def visible(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings (or a section of them) as they may be shown and written: addresses without secrets, Spark's secret properties hidden."""
+    return {key: _visible(key, value) for key, value in data.items()}
+
+
+def _visible(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return visible(value)
+    if not isinstance(value, str):
+        return value
+    is_secret = SECRET_NAME.search(f"{key}={value}" if key.startswith("spark.") else key)  # of Spark's, the name may be within the value
+    return HIDDEN if is_secret else without_secrets(value)
 
 
 def effective(layers: Sequence[Layer]) -> EffectiveSettings:
@@ -425,7 +450,10 @@ def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str], flag_names:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
-            raise UsageError(f"--set {assignment!r} has no '='", "Write --set KEY=VALUE, e.g. --set spark.executor_memory=4g.")
+            shown = re.match(r"[\w.]*", assignment)  # what follows may be a secret
+            raise UsageError(
+                f"--set {shown[0] if shown else ''}… has no '='", "Write --set KEY=VALUE, e.g. --set spark.executor_memory=4g."
+            )
         path = _path(key.strip())
         values[path] = _value(path, text, f"--set {key}")
         names[path] = "flag --set"

@@ -23,7 +23,7 @@ from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, Task
 from pyspark.java_gateway import launch_gateway
 
 from mxspark import java
-from mxspark.errors import MxsparkError, how_it_ended, one_line
+from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
 from mxspark.settings import Settings, SparkSettings
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
@@ -31,6 +31,9 @@ from mxspark.worker import Job, ShardReport, TaskError, run_shard
 # nodes that are lost.
 TASK_FAILURES = 8
 STOP_SECONDS = 20  # for Java to end by itself; in the first run it writes its classes' archive then
+# What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one): besides
+# Spark's own words, presigned addresses and those with a password.
+REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/\s]*@"
 # The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
 
@@ -47,6 +50,7 @@ def configuration(settings: SparkSettings) -> dict[str, str]:
         "spark.python.worker.reuse": "true",
         # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it).
         "spark.python.unix.domain.socket.enabled": "true",
+        "spark.redaction.regex": REDACTED,
         "spark.ui.showConsoleProgress": "false",
         "spark.dynamicAllocation.enabled": "false",
     }
@@ -98,14 +102,16 @@ class Application:
 
     def __init__(self, settings: Settings, cache_dir: Path, debug: bool) -> None:
         """Starts Spark; takes seconds. Raises MxsparkError."""
-        # py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError.
-        logging.getLogger("py4j").setLevel(logging.DEBUG if debug else logging.CRITICAL + 1)
+        # py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError. At DEBUG it would log all
+        # that is sent to Java, secret properties and the tasks with their credentials too.
+        logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL + 1)
         self._stopped = False
         self._archive: ClassArchive | None = None
         self._java: subprocess.Popen[bytes] | None = None  # where this process started it
-        conf = SparkConf()
-        for key, value in configuration(settings.spark).items():
-            if not (is_submitted() and conf.contains(key)):
+        conf = _submitted() if is_submitted() else SparkConf()
+        chosen = settings.spark.model_copy(update={"master": conf.get("spark.master", settings.spark.master)})
+        for key, value in configuration(chosen).items():
+            if key == "spark.master" or not (is_submitted() and conf.contains(key)):  # the master only gets its retries
                 conf.set(key, value)
         # What Java and the workers print is for the day that something goes wrong.
         with tempfile.TemporaryFile() as log:
@@ -135,7 +141,7 @@ class Application:
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
             conf.set("spark.driver.extraJavaOptions", options.strip())
         gateway = launch_gateway(  # type: ignore[no-untyped-call]
-            conf, {"stdout": log, "stderr": log, "start_new_session": True}
+            _arguments(conf), {"stdout": log, "stderr": log, "start_new_session": True}
         )
         self._java = gateway.proc
         return gateway
@@ -207,6 +213,22 @@ class Application:
             SparkContext._active_spark_context = None
 
 
+def _submitted() -> SparkConf:
+    """spark-submit's properties, which Python knows only once it is connected to Java."""
+    SparkContext._ensure_initialized()
+    return SparkConf()
+
+
+def _arguments(conf: SparkConf) -> SparkConf:
+    """What Java is started with, for all to read in process lists. Secrets reach Spark through a socket, when its context is made."""
+    arguments = SparkConf(loadDefaults=False)
+    for key, value in conf.getAll():
+        is_hadoops = key.startswith("spark.hadoop.") and without_secrets(value) != value
+        if not (is_hadoops or SECRET_NAME.search(key)):
+            arguments.set(key, value)
+    return arguments
+
+
 def _silence_accumulators(context: SparkContext) -> None:
     """The server that takes the accumulators' values prints a stack trace when Java goes away, which is told in words elsewhere."""
     server = getattr(context, "_accumulatorServer", None)
@@ -245,7 +267,7 @@ def _first_error(text: str) -> str | None:
     """What Java printed of an error, from the first line that names one on."""
     lines = [line.strip() for line in text.splitlines()]
     named = [line for line in lines if re.search(r"Error|Exception|Invalid|Unrecognized", line)]
-    return "; ".join(named[:2])[:300] or None
+    return without_secrets("; ".join(named[:2]))[:300] or None
 
 
 class _Reports(AccumulatorParam[list[ShardReport]]):
@@ -297,9 +319,11 @@ def _translated(error: BaseException) -> MxsparkError:
     if found is not None:
         return found
     if failure := re.search(r"failed (\d+) times, most recent failure: (?:Lost task .*? executor \w+\): )?(.*)", text):
-        return MxsparkError(f"a shard failed {failure[1]} times, at last with: {failure[2][:300]}", "--debug shows the whole story.")
+        return MxsparkError(
+            f"a shard failed {failure[1]} times, at last with: {without_secrets(failure[2])[:300]}", "--debug shows the whole story."
+        )
     reason = re.search(r"^:? ?[\w.$]+(?:Exception|Error): (.+)", text, re.MULTILINE)
-    cause = reason[1][:300] if reason else one_line(error)
+    cause = without_secrets(reason[1])[:300] if reason else one_line(error)
     return MxsparkError(f"Spark: {cause}", "Check spark.master and the cluster; --debug shows the whole story.")
 
 

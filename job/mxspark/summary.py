@@ -10,10 +10,11 @@ from itertools import islice
 from typing import Any
 
 from mxspark import __version__, predictions
-from mxspark.errors import MxsparkError, without_secrets
+from mxspark.errors import MxsparkError
 from mxspark.pipeline import Timings
 from mxspark.plan import Plan
 from mxspark.predictions import PARTS, Counts
+from mxspark.settings import visible
 from mxspark.storage import Store
 
 READERS = 16  # parts whose counts are read at a time
@@ -78,7 +79,7 @@ class Summary:
             "accuracy": counts.correct / counts.labelled if counts.labelled else None,
             "accuracy_top_k": counts.correct_top_k / counts.labelled if counts.labelled else None,
             "this_run": self.performance.to_json() if self.performance else None,
-            "settings": without_secrets(self.settings),
+            "settings": visible(self.settings),
         }
         return json.dumps(content, indent=1)
 

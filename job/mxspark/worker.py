@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mxspark import bundle, pipeline, plan, predictions, preprocess, storage
 from mxspark.bundle import BundleSource
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, UsageError, frames, mistake
 from mxspark.network import Network
 from mxspark.outage import OutageError, OutageGuard
 from mxspark.pipeline import Floats, Stages, Timings
@@ -59,7 +59,8 @@ class TaskError(Exception):
     """An error with words for a person, in a form that survives Spark's way of reporting what went wrong in a task."""
 
     def __init__(self, error: MxsparkError) -> None:
-        super().__init__(f"<mxspark>{json.dumps([error.problem, error.mend, error.exit_code])}</mxspark>")
+        told = json.dumps([error.problem, error.mend, error.exit_code])
+        super().__init__(f"<mxspark>{told}</mxspark>\n{frames(error)}")
 
     @staticmethod
     def find(text: str) -> MxsparkError | None:
@@ -86,9 +87,11 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
         return ShardReport(shard, counts, timings, storage.retries_so_far() - retries)
     except MxsparkError as error:
         if attempt == 0 and not isinstance(error, (UsageError, OutageError)):
-            raise TaskError(error) from error
+            raise TaskError(error) from None  # what it came from may name secrets, and Spark shows all of it in its pages and logs
         # Another attempt would not do better: the driver ends the run.
         return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, error)
+    except Exception as error:  # noqa: BLE001  # likewise
+        raise TaskError(mistake(error)) from None
 
 
 def _predict(job: Job, shard: int, device: int, careful: bool, watchdog: Watchdog, timings: Timings) -> Counts:

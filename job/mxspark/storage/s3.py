@@ -5,7 +5,6 @@ CPU time. Listing is ListObjectsV2 pages signed by boto3: obstore's own listing 
 would not find `photos/img1.png`) and stops at keys such as `a//b`.
 """
 
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +43,7 @@ from mxspark.storage.store import (
     TransientError,
     ca_bundle,
     check_size,
+    hush,
     join,
 )
 
@@ -53,10 +53,6 @@ T = TypeVar("T")
 CREDENTIALS_TTL = timedelta(minutes=5)
 ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
 PART_TRIES = 4  # of one part of a large file, before the whole file is tried again
-
-# At level DEBUG they write headers and addresses that are as good as a key.
-for _library in ("boto3", "botocore", "s3transfer", "urllib3"):
-    logging.getLogger(_library).setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)
@@ -248,6 +244,7 @@ class S3Store:
 
     @cached_property
     def _session(self) -> boto3.Session:
+        hush()
         given = self.access.credentials
         with _s3_errors(self.name):
             session = boto3.Session(

@@ -1,5 +1,6 @@
 """What all stores have in common: the interface, its errors, how they are reached, and how places are written."""
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -164,6 +165,17 @@ def split_s3(location: str) -> tuple[str, str]:
 def is_s3(location: str) -> bool:
     """Whether `location` is s3://… (Spark's s3a:// and s3n:// spellings are not accepted)."""
     return location.startswith("s3://")
+
+
+# At DEBUG they log requests as they are sent, with keys, tokens and signatures; urllib3 names addresses even in its warnings.
+_LOUDEST = {"boto3": logging.INFO, "botocore": logging.INFO, "s3transfer": logging.INFO, "urllib3": logging.ERROR}
+
+
+def hush() -> None:
+    """Keeps secrets out of the logs of the libraries that storage uses, however much is logged. To be called before they are used."""
+    for name, level in _LOUDEST.items():
+        logger = logging.getLogger(name)
+        logger.setLevel(max(level, logger.level))
 
 
 def ca_bundle() -> str | None:

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from mxspark.errors import one_line, without_secrets
 from mxspark.settings import StorageSettings
 from mxspark.storage.retry import Patience
-from mxspark.storage.store import MissingError, StorageError, TransientError, ca_bundle, check_size
+from mxspark.storage.store import MissingError, StorageError, TransientError, ca_bundle, check_size, hush
 
 __all__ = ["Answer", "HTTPError", "Pool", "download", "get", "gist", "pool", "transient_cause"]
 
@@ -46,6 +46,7 @@ class Answer:
 
 def pool(url: str, settings: StorageSettings) -> Pool:
     """Connections to the host of `url`, through the proxy that the environment names for it, as boto3 and obstore do."""
+    hush()
     timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
     retries = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)  # trying again is retry.py's business
     address = urlsplit(url)
@@ -81,7 +82,7 @@ def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
 
 
 def _download(connections: Pool, url: str, target: BinaryIO) -> None:
-    name = str(without_secrets(url))
+    name = without_secrets(url)
     with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
         if response.status in (429, 500, 502, 503, 504):
             cause = "throttled" if response.status in (429, 503) else "server_error"
