@@ -22,17 +22,25 @@ ALL_DIGITS = 1797
 
 
 def missing() -> Missing | None:
-    try:
-        with tempfile.TemporaryDirectory() as cache:
-            java_home(Path(cache))
-    except UsageError as error:
-        return Missing(error.problem, error.mend)
+    lacks = missing_java()
+    if lacks is not None:
+        return lacks
     if importlib.util.find_spec("mxnet") is None:
         return Missing("the package mxnet is not installed", "tools/setup.sh dev, on Linux or macOS on Intel")
     if len(list(DIGITS.glob("images/*.png"))) < ALL_DIGITS:
         return Missing("the digits example is not built", ".venv/bin/python examples/digits/build.py")
     if not (IMAGENET / "bundle" / "model.yaml").exists():
         return Missing("the ImageNet example is not built", ".venv/bin/python examples/imagenet/build.py")
+    return None
+
+
+def missing_java() -> Missing | None:
+    """What lacks where Spark can't start."""
+    try:
+        with tempfile.TemporaryDirectory() as cache:
+            java_home(Path(cache))
+    except UsageError as error:
+        return Missing(error.problem, error.mend)
     return None
 
 
