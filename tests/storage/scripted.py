@@ -61,7 +61,10 @@ def _handler(answers: Sequence[Answer], requests: list[Request]) -> type[BaseHTT
             with lock:
                 answer = answers[min(len(requests), len(answers) - 1)]
                 requests.append(Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
-            self.send_response(answer.status)
+            is_part = "Range" in self.headers and answer.status == 200 and answer.body != b""
+            self.send_response(206 if is_part else answer.status)
+            if is_part:  # all of it, which is less than what is asked for
+                self.send_header("Content-Range", f"bytes 0-{len(answer.body) - 1}/{len(answer.body)}")
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body) if answer.claimed is None else answer.claimed))

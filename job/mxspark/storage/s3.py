@@ -52,6 +52,8 @@ T = TypeVar("T")
 # botocore renews credentials ten minutes before they expire at the latest; asking it more often than that is always in time.
 CREDENTIALS_TTL = timedelta(minutes=5)
 ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
+LONGEST_PAGE = 64 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB at most [bytes]
+PIECE = 8 * 2**20  # large files come in pieces [bytes]
 PART_TRIES = 4  # of one part of a large file, before the whole file is tried again
 
 
@@ -85,12 +87,14 @@ class S3Store:
             parameters["ContinuationToken"] = token
         with _s3_errors(self.name):
             url = self._client.generate_presigned_url("list_objects_v2", Params=parameters)
-        response = web.get(self._pages, self.name, url, self.access.settings.read_timeout)
+        response = web.get(self._pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE)
         try:
             page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
         except ElementTree.ParseError:
             if response.status >= 500:
                 raise_s3(self.name, str(response.status), response.reason)
+            if response.status == 200 and (not response.data or b"<ListBucketResult" in response.data):
+                raise TransientError(f"{self.name}: the list of objects broke off", cause="truncated") from None
             cause = f"the server answered {response.status} {response.reason}, and not as S3 does"
             raise StorageError(f"{self.name}: {cause}", "Check --endpoint-url.") from None
         if response.status == 200 and not page.tag.endswith("ListBucketResult"):
@@ -115,51 +119,71 @@ class S3Store:
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         if _obstore_can_name(self.root + key):
-            return self._tried(lambda: self._read_with_obstore(key, limit))
-        return self._tried(lambda: self._read_with_boto3(key, limit))
+            return self._tried(lambda: self._get(key, limit)[0])
+        return self._tried(lambda: self._get_signed(key, limit))
 
-    def _read_with_obstore(self, key: str, limit: int | None) -> bytes:
+    def _get(self, key: str, limit: int | None = None, **options: Any) -> tuple[bytes, Any]:
+        """The object's bytes, or those of a range, and what obstore says of the object."""
         with _obstore_errors(join(self.name, key)):
-            result = obstore.get(self._obstore, self.root + key)
-            size = result.meta["size"]
-            check_size(size, limit)
+            result = obstore.get(self._obstore, self.root + key, options=options or None)  # type: ignore[arg-type]
+            check_size(result.meta["size"], limit)
+            start, end = result.range
             data = bytes(result.bytes())
-        if len(data) != size:
-            raise TransientError(f"{join(self.name, key)}: {len(data):,} of {size:,} bytes came", cause="truncated")
-        return data
+        if len(data) != end - start:
+            raise TransientError(f"{join(self.name, key)}: {len(data):,} of {end - start:,} bytes came", cause="truncated")
+        return data, result.meta
 
-    def _read_with_boto3(self, key: str, limit: int | None) -> bytes:
-        with _s3_errors(join(self.name, key)):
-            response = self._client.get_object(Bucket=self.bucket, Key=self.root + key)
-            with response["Body"] as body:
-                check_size(response["ContentLength"], limit)
-                data: bytes = body.read()
-                return data
+    def _get_signed(self, key: str, limit: int | None = None) -> bytes:
+        """Objects that obstore can't name."""
+        name = join(self.name, key)
+        with _s3_errors(name):
+            url = self._client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
+        response = web.get(self._pages, name, _with_dots(url), self.access.settings.read_timeout, limit)
+        if response.status != 200:
+            said = re.search(rb"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", response.data, re.DOTALL)
+            code, message = (part.decode(errors="replace") for part in said.groups(b"")) if said else (str(response.status), "")
+            raise_s3(name, code, message, response.status)
+        return response.data
 
     def has(self, key: str) -> bool:
         return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
 
     def read_tail(self, key: str, size: int) -> bytes:
-        def get() -> bytes:
-            with _s3_errors(join(self.name, key)):
-                try:
-                    data: bytes = self._client.get_object(Bucket=self.bucket, Key=self.root + key, Range=f"bytes=-{size}")["Body"].read()
-                except ClientError as error:
-                    if _code(error) != "InvalidRange":
-                        raise
-                    data = b""  # of an empty object there is no range
-                return data
+        if not _obstore_can_name(self.root + key):
+            return self.read(key)[-size:]
+        return self._tried(lambda: self._get_range(key, {"suffix": size})[0])
 
-        return self._tried(get)
+    def _get_range(self, key: str, wanted: Any) -> tuple[bytes, Any]:
+        try:
+            return self._get(key, range=wanted)
+        except StorageError as error:
+            if "InvalidRange" not in error.problem:
+                raise
+            return b"", {"size": 0, "e_tag": None}  # of an empty object there is no range
 
     def download(self, key: str, target: BinaryIO) -> None:
-        def get() -> None:
+        def whole() -> None:
             target.seek(0)
             target.truncate()
-            with _s3_errors(join(self.name, key)):
-                self._transfers.download_fileobj(self.bucket, self.root + key, target)
+            for piece in self._pieces(key):
+                target.write(piece)
 
-        self._tried(get)
+        self._patience(whole)
+
+    def _pieces(self, key: str) -> Iterator[bytes]:
+        """The object's bytes piece by piece, each in the time of a request. Raises TransientError where it is replaced meanwhile."""
+        if not _obstore_can_name(self.root + key):
+            yield self.read(key)
+            return
+        first: Any = None
+        offset = 0
+        while first is None or offset < first["size"]:
+            data, meta = self._tried(lambda: self._get_range(key, (offset, offset + PIECE)))  # noqa: B023  # called at once
+            first = first or meta
+            if meta["e_tag"] != first["e_tag"]:
+                raise TransientError(f"{join(self.name, key)}: was replaced while it was read", cause="replaced")
+            yield data
+            offset += len(data)
 
     def write(self, key: str, data: bytes) -> None:
         def put() -> None:
@@ -226,7 +250,7 @@ class S3Store:
             try:
                 with _s3_errors(join(self.name, key)):
                     response = self._client.get_object(Bucket=self.bucket, Key=self.root + key)
-                    return response["Body"].read(), str(response["ETag"])
+                    return response["Body"].read(response["ContentLength"]), str(response["ETag"])
             except MissingError:
                 return None
 
@@ -347,6 +371,13 @@ def _obstore_can_name(key: str) -> bool:
     return all(part not in ("", ".", "..") for part in key.split("/")) and key.isprintable()
 
 
+def _with_dots(url: str) -> str:
+    """The address with the segments `.` and `..` of its path encoded, which HTTP clients would resolve; servers take them for the same."""
+    place, _, query = url.partition("?")
+    segments = [segment.replace(".", "%2E") if segment in (".", "..") else segment for segment in place.split("/")]
+    return f"{'/'.join(segments)}?{query}"
+
+
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "unknown"))
 
@@ -357,6 +388,8 @@ def _s3_errors(name: str) -> Iterator[None]:
         yield
     except ClientError as error:
         _raise_client_error(name, error)
+    except KeyError as error:
+        raise TransientError(f"{name}: the answer broke off: it has no {error}", cause="truncated") from error
     except S3UploadFailedError as error:
         if isinstance(error.__context__, ClientError):
             _raise_client_error(name, error.__context__)

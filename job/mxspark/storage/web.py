@@ -26,7 +26,7 @@ __all__ = ["Answer", "HTTPError", "Pool", "download", "get", "gist", "pool", "tr
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 CONNECTIONS = 16  # kept open to a host
-LONGEST_ANSWER = 64 * 2**20  # S3's pages of a thousand keys have some 300 kB, 4 MB at most [bytes]
+LONGEST_ERROR = 2**20  # that a server's words about one may have [bytes]
 
 
 def gist(text: str) -> str:
@@ -56,14 +56,16 @@ def pool(url: str, settings: StorageSettings) -> Pool:
     return Pool(timeout=timeout, retries=retries, ca_certs=ca_bundle(), maxsize=CONNECTIONS)
 
 
-def get(connections: Pool, name: str, url: str, seconds: float) -> Answer:
-    """The answer about what a person knows as `name`, within `seconds` in all. Raises StorageError."""
+def get(connections: Pool, name: str, url: str, seconds: float, limit: int | None = None) -> Answer:
+    """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes."""
     end = time.monotonic() + seconds
     with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
+        limit = limit if response.status == 200 else LONGEST_ERROR
+        check_size(int(response.headers.get("Content-Length", 0)), limit)
         data = bytearray()
         while chunk := response.read1(CHUNK):
             data += chunk
-            check_size(len(data), LONGEST_ANSWER)
+            check_size(len(data), limit)
             if time.monotonic() > end:
                 raise TransientError(f"{name}: not all there after {seconds:g} s", "Raise storage.read_timeout.", cause="timeout")
         return Answer(response.status, response.reason or "", bytes(data))
