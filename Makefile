@@ -1,7 +1,7 @@
 # The commands that a person types. `make` alone lists them.
 PYTHON_IN_VENV := .venv/bin/python
 
-.PHONY: help run digits test lint format bench s3 lock zip clean
+.PHONY: help run digits test chaos lint format bench s3 lock zip clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,11 @@ test:  ## run the tests of every tier whose real parts this machine has
 	@$(PYTHON_IN_VENV) examples/imagenet/build.py
 	@$(PYTHON_IN_VENV) examples/digits/build.py
 	@$(PYTHON_IN_VENV) -m pytest tests
+
+chaos:  ## kill and disturb one job ROUNDS times (SEED=N replays a schedule); its table must not show it
+	@tools/setup.sh dev
+	@$(PYTHON_IN_VENV) examples/digits/build.py
+	@$(PYTHON_IN_VENV) -m tests.faults.chaos --rounds $(or $(ROUNDS),100) $(if $(SEED),--seed $(SEED))
 
 lint:  ## check format, style, types and the rooms of outside libraries
 	@tools/setup.sh dev

@@ -88,6 +88,7 @@ run) [ -e .venv/.installed-dev ] || install run requirements/run.txt ;;
 dev)
     install dev requirements/dev.txt
     install_spark35
+    tools/toxiproxy.sh || true  # it says what is missing; the tests that need it then say that they don't run
     ;;
 *) fail "run or dev, not '$set_of_packages'" ;;
 esac

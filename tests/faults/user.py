@@ -13,11 +13,8 @@ import psutil
 from tests.command import Command, Running, processes_of
 
 MASTERS = {"local": "local[2]", "cluster": "local-cluster[2,1,512]"}  # the latter has executors that can be killed
-# All the memory that its workers have, and Java as the driver has it: executors are killed before they have warmed up.
-EXECUTORS = (
-    "spark.conf.spark.executor.memory=512m",
-    "spark.conf.spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData",
-)
+# Java as the driver has it: executors are killed before they have warmed up.
+EXECUTORS = ("spark.conf.spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData",)
 FEWEST_SECONDS = 1.0  # between two starts: nobody types faster
 GONE_SECONDS = 30  # for what a killed driver leaves to notice that it is gone
 
