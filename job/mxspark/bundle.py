@@ -37,6 +37,7 @@ class BundleSource:
     spec: ModelSpec
     locations: Mapping[str, str]  # by role; labels may be missing
     sha256: Mapping[str, str]  # by role, as far as known
+    seconds: float = 3600.0  # limit on waiting for another process that fetches them
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,19 @@ def find(model: ModelSettings, access: Access) -> BundleSource:
     """Where the files are of the model that the settings name. Raises UsageError where it isn't a model."""
     if model.path is None:
         locations = {role: place for role in ROLES if (place := getattr(model, role))}
-        return BundleSource(ModelSpec(), locations, model.sha256)
+        return BundleSource(ModelSpec(), locations, model.sha256, model.fetch_seconds)
     folder = model.path
     try:
         text = _read(storage.join(folder, SPEC_FILE), access, MAX_SPEC_BYTES).decode(errors="replace")
     except MissingError:
-        return _bare_folder(folder, access, model.sha256)
+        return replace(_bare_folder(folder, access, model.sha256), seconds=model.fetch_seconds)
     spec = parse(ModelSpec, read_yaml(text, storage.join(folder, SPEC_FILE)), storage.join(folder, SPEC_FILE))
     files = {role: file for role in ROLES if (file := getattr(spec, role))}
     for role in ("symbol", "params"):
         if role not in files:
             raise UsageError(f"{storage.join(folder, SPEC_FILE)} names no {role} file", f"Add `{role}: {{file: …}}`.")
     digests = {role: file.sha256 for role, file in files.items() if file.sha256} | model.sha256
-    return BundleSource(spec, {role: storage.join(folder, file.file) for role, file in files.items()}, digests)
+    return BundleSource(spec, {role: storage.join(folder, file.file) for role, file in files.items()}, digests, model.fetch_seconds)
 
 
 def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> BundleSource:
@@ -122,28 +123,29 @@ def fetch(source: BundleSource, cache_dir: Path, access: Access) -> Bundle:
     """
     paths, digests = {}, {}
     for role, location in source.locations.items():
-        paths[role], digests[role] = _fetch_file(role, location, source.sha256.get(role), cache_dir, access)
+        paths[role], digests[role] = _fetch_file(role, location, source, cache_dir, access)
     labels = _read_labels(paths["labels"], source.locations["labels"]) if "labels" in paths else ()
     return Bundle(source.spec, paths, labels, replace(source, sha256=digests))
 
 
-def _fetch_file(role: str, location: str, expected: str | None, cache_dir: Path, access: Access) -> tuple[Path, str]:
+def _fetch_file(role: str, location: str, source: BundleSource, cache_dir: Path, access: Access) -> tuple[Path, str]:
+    expected = source.sha256.get(role)
     if "://" not in location:
         return Path(location), _verified(role, location, _digest_of_file(role, location), expected)
     cached = cache_dir / "files"
     if expected and (cached / expected).exists():
         return cached / expected, expected
     # One lock for each location, so that of many workers that start together one downloads.
-    with _cache_errors(cached), _lock_of(location, cached) as lock:
+    with _cache_errors(cached), _lock_of(location, cached, source.seconds) as lock:
         if expected and (cached / expected).exists():
             return cached / expected, expected
         # Named after the lock: what a fetch that was killed left is written over by the next.
         return _download(role, location, expected, Path(f"{lock.lock_file}.fetching"), access)
 
 
-def _lock_of(location: str, folder: Path) -> FileLock:
+def _lock_of(location: str, folder: Path, seconds: float) -> FileLock:
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{hashlib.sha256(location.encode()).hexdigest()[:16]}.lock")
+    return FileLock(folder / f"{hashlib.sha256(location.encode()).hexdigest()[:16]}.lock", timeout=seconds)
 
 
 @contextmanager

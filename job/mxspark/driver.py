@@ -80,17 +80,20 @@ class _Run:
         if model.source.spec == ModelSpec():
             self._progress.note("No model.yaml says what pixels the model wants; taking the article's: 224 x 224, raw 0 to 255, RGB.")
         # What can't work is told before anything is written, and before another run is disturbed.
+        keys: Iterator[str] | None = None
         if self._earlier_plan(model, open_store(self._settings.output.path, self._access.hasty)) is None:
-            self._check_input()
+            keys = self._listed()
             self._confirm_overwriting()
         with output.hold(self._store, self._settings.output) as hold:
             output.sweep(self._store, self._settings.output, self._access)
-            return self._run_alone(model, hold)
+            return self._run_alone(model, keys, hold)
 
-    def _run_alone(self, model: Bundle, hold: Hold) -> Result:
-        """The run, while no other works on its output."""
+    def _run_alone(self, model: Bundle, keys: Iterator[str] | None, hold: Hold) -> Result:
+        """The run, while no other works on its output; `keys` are those of a run that starts afresh."""
         frozen = self._earlier_plan(model, self._store)
         work = self._work(frozen) if frozen is not None else None
+        if work is None and keys is None:
+            raise MxsparkError(f"{self._store.name}: another run has just removed the plan", "Run the same command again.")
         if work is not None:
             self._tell(work)
             if not work.shards:
@@ -99,9 +102,8 @@ class _Run:
             check = threads.submit(check_once, model, self._settings)
             with self._spark(threads) as starting:
                 if work is None:
-                    self._progress.step(f"Listing {self._settings.input.path}")
                     with usage_errors("input.path", "Check input.path."):
-                        spool.fill(Source(self._settings.input, self._access).keys())
+                        spool.fill(keys or ())
                 self._progress.step("Starting Spark")
                 context = check.result()
                 spark = starting.result()
@@ -113,9 +115,15 @@ class _Run:
                 hold.check()
                 return self._finish(work.plan, performance)
 
-    def _check_input(self) -> None:
+    def _listed(self) -> Iterator[str]:
+        """The keys of the input. The first is read already: an input that can't be listed is told before Spark starts."""
+        chosen = self._settings.input
+        self._progress.step(f"Listing {chosen.path}")
         with usage_errors("input.path", "Check input.path."):
-            next(Source(self._settings.input, self._access.hasty).keys())
+            if Source(chosen, self._access).is_prefix:
+                next(Source(chosen, self._access.hasty).keys())
+            keys = Source(chosen, self._access).keys()
+            return chain([next(keys)], keys)
 
     def _fetch_model(self) -> Bundle:
         with usage_errors("model", "Check model."):

@@ -138,6 +138,8 @@ class ModelSettings(Document):
         {}, description="Digests that the files must have, by role: {symbol: ..., params: ..., labels: ...} [sha256, hex]."
     )
 
+    fetch_seconds: Seconds = Field(3600, description="Limit on fetching the files to a node and loading them [seconds].")
+
     @field_validator("sha256")
     @classmethod
     def _digests(cls, digests: dict[str, str]) -> dict[str, str]:

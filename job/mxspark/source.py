@@ -34,6 +34,11 @@ class Source:
         self._base, self._prefix = self._place()
         self._store = lru_cache(maxsize=64)(self._open)  # one client for each bucket that a manifest names
 
+    @property
+    def is_prefix(self) -> bool:
+        """Whether a bucket is listed, of which the first page costs little."""
+        return not self._is_manifest and storage.is_s3(self._settings.path)
+
     def _place(self) -> tuple[str, str]:
         """(location that keys are relative to, prefix of the keys listed)."""
         path = self._settings.path

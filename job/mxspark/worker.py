@@ -82,8 +82,12 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
     retries = storage.retries_so_far()
     timings = Timings()
     try:
+        with Watchdog(job.settings.model.fetch_seconds):
+            start = time.perf_counter()
+            worker = _set_up(job, device)
+            timings.setup = time.perf_counter() - start
         with Watchdog(job.settings.stall_seconds) as watchdog:
-            counts = _predict(job, shard, device, attempt > 0, watchdog, timings)
+            counts = _predict(job, worker, shard, attempt > 0, watchdog, timings)
         return ShardReport(shard, counts, timings, storage.retries_so_far() - retries)
     except MxsparkError as error:
         if attempt == 0 and not isinstance(error, (UsageError, OutageError)):
@@ -94,12 +98,9 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
         raise TaskError(mistake(error)) from None
 
 
-def _predict(job: Job, shard: int, device: int, careful: bool, watchdog: Watchdog, timings: Timings) -> Counts:
+def _predict(job: Job, worker: "_Worker", shard: int, careful: bool, watchdog: Watchdog, timings: Timings) -> Counts:
     """Writes the shard's part; returns what the rows come to that were predicted."""
     settings = job.settings
-    start = time.perf_counter()
-    worker = _set_up(job, device)
-    timings.setup = time.perf_counter() - start
     keys = plan.shard_keys(worker.output, shard)
     kept = _kept_rows(worker.output, shard, keys, settings)
     wanted = [key for key in keys if key not in kept]

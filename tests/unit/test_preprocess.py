@@ -446,7 +446,6 @@ def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(dat
     assert "1,000,000" in refused.problem
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # of Pillow, whose limit is twice ours
 def test_the_limit_on_pixels_is_the_last_size_that_is_taken() -> None:
     data = opencv_encoded(noise(10, 20), ".png")
 
