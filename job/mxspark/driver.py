@@ -267,13 +267,20 @@ class _Run:
             self._store.write(SUMMARY, result.to_json().encode())
         if not too_many:
             self._store.write(SUCCESS, b"")
-        rows = tuple(islice(predictions.read_rows(self._store, 0, settings.output.format), SHOWN_ROWS))
-        return Result(result, rows, output.table(settings.output), self._too_many(counts, failed) if too_many else None)
+        return Result(
+            result,
+            tuple(islice(self._rows(range(frozen.shards)), SHOWN_ROWS)),
+            output.table(settings.output),
+            self._too_many(counts, failed) if too_many else None,
+        )
+
+    def _rows(self, shards: Iterable[int]) -> Iterator[Row]:
+        return chain.from_iterable(predictions.read_rows(self._store, shard, self._settings.output.format) for shard in shards)
 
     def _too_many(self, counts: Counts, shards: list[int], prefix: str = "") -> TooManyFailedError:
         """The error with the counts by status and examples out of these shards."""
-        rows = chain.from_iterable(predictions.read_rows(self._store, shard, self._settings.output.format) for shard in shards)
-        examples = [f"{printable(row.key)} ({row.status}: {row.error})" for row in islice((r for r in rows if r.status != OK), EXAMPLES)]
+        failed = (row for row in self._rows(shards) if row.status != OK)
+        examples = [f"{printable(row.key)} ({row.status}: {row.error})" for row in islice(failed, EXAMPLES)]
         by_status = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != OK)
         return TooManyFailedError(
             f"{prefix}{counts.failed:,} of {counts.rows:,} images failed, more than max_failed_fraction "

@@ -97,10 +97,10 @@ class KeySpool:
 
 
 def choose_shard_size(keys: int, workers: int, batch_size: int) -> int:
-    """So many images in a shard that every worker gets several shards, in whole batches where there are enough images."""
+    """So many images in a shard that every worker gets several shards in whole batches, or one where there are few images."""
     even = -(-keys // (workers * SHARDS_PER_WORKER))
     batches = max(1, min(-(-even // batch_size), LARGEST_SHARD // batch_size))
-    return min(batches * batch_size, LARGEST_SHARD, max(1, keys))
+    return min(batches * batch_size, LARGEST_SHARD, max(1, -(-keys // workers)))
 
 
 def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str, Any], settings: Mapping[str, Any]) -> Plan:
