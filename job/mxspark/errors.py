@@ -13,7 +13,7 @@ _USER = re.compile(r"""(?<=://)[^/\s'"]*@|(?<![^\s'"(=,])[^\s/:'"@()=,]+:[^\s/'"
 _QUERY = re.compile(r"""(https?://[^\s'"<>?]*)\?[^\s'"<>)]*?(?=[:.,;]?(?:[\s'"<>)]|$))""", re.IGNORECASE)
 _SIGNED = re.compile(
     r"""\b((?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)"""
-    r"""(['"]?(?:=|: ?)['"]?)[^&\s,;'"<>)]+""",
+    r"""((?:['"]|&#?\w+;)?(?:=|: ?)(?:['"]|&#?\w+;)?)[^&\s,;'"<>)]+""",  # quoted as Python does, or as HTML
     re.IGNORECASE,
 )
 

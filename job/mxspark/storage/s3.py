@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from html import unescape
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import SplitResult, unquote_plus, urlsplit
 from xml.etree import ElementTree
 
 import boto3
@@ -142,7 +143,7 @@ class S3Store:
         if response.status != 200:
             said = re.search(rb"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", response.data, re.DOTALL)
             code, message = (part.decode(errors="replace") for part in said.groups(b"")) if said else (str(response.status), "")
-            raise_s3(name, code, message, response.status)
+            raise_s3(name, code, unescape(message), response.status)
         return response.data
 
     def has(self, key: str) -> bool:
@@ -337,7 +338,8 @@ class S3Store:
             os.environ.setdefault("SSL_CERT_FILE", bundle)  # the only way to tell obstore
         endpoint = self._endpoint
         if endpoint is not None:
-            scheme, host = urlsplit(endpoint).scheme, urlsplit(endpoint).netloc
+            address = _address(self.name, endpoint)
+            scheme, host = address.scheme, address.netloc
             options["endpoint"] = endpoint if self._is_path_style else f"{scheme}://{self.bucket}.{host}"
         return ObstoreS3(
             self.bucket,
@@ -364,6 +366,16 @@ class S3Store:
                 return region or "us-east-1"
             region = response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
         return region or "us-east-1"
+
+
+def _address(name: str, endpoint: str) -> SplitResult:
+    """The endpoint in its parts. obstore would panic at a port that is none."""
+    try:
+        address = urlsplit(endpoint)
+        _ = address.port
+    except ValueError as error:
+        raise StorageError(f"{name}: the endpoint {endpoint} is no address: {error}", "Write http://host:port.") from None
+    return address
 
 
 def _obstore_can_name(key: str) -> bool:
@@ -430,7 +442,7 @@ def _obstore_errors(name: str) -> Iterator[None]:
         status = re.search(r"status code: (\d{3})", text)
         said = re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
         if status:
-            code, message = (said[1], said[2] or "") if said else (status[1], "")
+            code, message = (said[1], unescape(said[2] or "")) if said else (status[1], "")
             raise_s3(name, code, message, int(status[1]))
         if isinstance(error, (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)):
             raise DeniedError(f"{name}: access denied", "Give these credentials the right to read it.") from None

@@ -60,6 +60,8 @@ def get(connections: Pool, name: str, url: str, seconds: float, limit: int | Non
     """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes."""
     end = time.monotonic() + seconds
     with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
+        if not {"Content-Length", "Transfer-Encoding"} & set(response.headers):  # S3 always says how long it is
+            raise TransientError(f"{name}: the answer broke off", cause="truncated")
         limit = limit if response.status == 200 else LONGEST_ERROR
         check_size(int(response.headers.get("Content-Length", 0)), limit)
         data = bytearray()
