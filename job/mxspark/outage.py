@@ -29,6 +29,7 @@ class OutageGuard:
         self._failed = 0
         self._limit = SUSPICIOUS
         self._last: StorageError | None = None
+        self._outage: OutageError | None = None  # found out, and no image has come since
 
     def fetch(self, key: str) -> bytes:
         """The image's bytes. Raises StorageError, OutageError."""
@@ -37,7 +38,7 @@ class OutageGuard:
         except StorageError as error:
             self._note(error)
             raise
-        self._failed = 0
+        self._failed, self._outage = 0, None
         return data
 
     def settle(self) -> None:
@@ -58,15 +59,18 @@ class OutageGuard:
                 self._limit *= 2  # a folder of images that can't be read, perhaps: not to be looked into again and again
 
     def _examine(self) -> None:
+        if self._outage is not None:  # all threads meet it; to look once takes long enough
+            raise self._outage
         with ThreadPoolExecutor(max(1, len(self._samples))) as pool:
             if any(pool.map(self._can_be_reached, self._samples)):
                 self._failed = 0
                 return
         cause, mend = (self._last.problem, self._last.mend) if self._last else ("", "")
-        raise OutageError(
+        self._outage = OutageError(
             f"{self._place}: no image can be fetched, none of {len(self._samples)} tried all over the input: {cause}",
             f"{mend} The same command goes on where this run stopped.".strip(),
         )
+        raise self._outage
 
     def _can_be_reached(self, key: str) -> bool:
         try:

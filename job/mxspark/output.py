@@ -14,7 +14,7 @@ from mxspark import plan, predictions
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
-from mxspark.storage import Access, Hold, MissingError, StorageError, Store, join, open_store, parent, usage_errors
+from mxspark.storage import Access, Hold, MissingError, Store, join, open_store, parent, usage_errors
 
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"
@@ -68,11 +68,11 @@ def is_ours(name: str) -> bool:
 
 def sweep(store: Store, settings: OutputSettings, access: Access) -> None:
     """Removes what writers that were killed left unfinished; no reader sees it."""
-    with suppress(StorageError):  # the right to look for it may be missing, and it does no harm but take room
+    with suppress(MxsparkError):  # the right to look for it may be missing, and it does no harm but take room
         store.sweep(is_ours)
         if settings.text_object:
             name = settings.text_object.rsplit("/", 1)[-1]
-            open_store(parent(settings.text_object), access).sweep(name.__eq__)
+            open_store(parent(settings.text_object), access).sweep(name.__eq__, name)
 
 
 def hold(store: Store, settings: OutputSettings) -> AbstractContextManager[Hold]:

@@ -107,7 +107,7 @@ def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str,
     """Freezes the spooled keys under `_plan/`."""
     keys = len(spool)
     shards = -(-keys // shard_size)
-    every = -(-shards // SAMPLES)
+    every, of_each = -(-shards // SAMPLES), max(1, SAMPLES // max(1, shards))
     samples = []
     remaining = iter(spool)
     for segment in range(-(-shards // SHARDS_IN_SEGMENT)):
@@ -117,7 +117,7 @@ def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str,
                 for number in range(segment * SHARDS_IN_SEGMENT, (segment + 1) * SHARDS_IN_SEGMENT):
                     if shard := list(islice(remaining, shard_size)):
                         zipped.write(json.dumps(shard, ensure_ascii=False).encode() + b"\n")
-                        samples += shard[:: -(-len(shard) // SAMPLES)] if shards == 1 else shard[:1] if number % every == 0 else []
+                        samples += shard[:: -(-len(shard) // of_each)] if number % every == 0 else []
             file.flush()
             store.upload(_segment(segment), Path(file.name))
     now = datetime.now(UTC).isoformat(timespec="seconds")

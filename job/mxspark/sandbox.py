@@ -12,6 +12,7 @@ import pickle
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
@@ -66,7 +67,7 @@ class Sandbox:
             try:
                 return self._ask(data)
             except _CrashError as crash:
-                if not was_used:
+                if crash.is_timeout(self._task) or not was_used:
                     raise BadImageError(CRASHED, crash.words(self._task)) from None
             # Perhaps an image before it broke the process: a fresh one decides.
             try:
@@ -78,6 +79,7 @@ class Sandbox:
         child = self._child or self._start()
         if child.stdin is None or child.stdout is None:
             raise AssertionError("the child has pipes")
+        start = time.monotonic()
         try:
             child.stdin.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
             child.stdin.flush()
@@ -85,7 +87,8 @@ class Sandbox:
             if "shape" in answer:
                 return _read_array(child.stdout, answer["shape"])
         except (BrokenPipeError, ValueError):
-            raise _CrashError(self._end()) from None
+            took = time.monotonic() - start
+            raise _CrashError(self._end(), took) from None
         if answer["status"] == CRASHED:  # out of memory: what it still holds isn't known
             self._end()
         raise BadImageError(answer["status"], answer["problem"])
@@ -111,8 +114,8 @@ class Sandbox:
         child, self._child = self._child, None
         if child is None:
             return 0
-        with contextlib.suppress(OSError):
-            for pipe in (child.stdin, child.stdout):
+        for pipe in (child.stdin, child.stdout):
+            with contextlib.suppress(OSError):  # what it was still to be told, it can't be
                 if pipe is not None:
                     pipe.close()
         try:
@@ -123,14 +126,19 @@ class Sandbox:
 
 
 class _CrashError(Exception):
-    """The child ended while it decoded."""
+    """The child ended while it decoded, `seconds` after it was asked to."""
 
-    def __init__(self, returncode: int) -> None:
-        super().__init__(returncode)
+    def __init__(self, returncode: int, seconds: float) -> None:
+        super().__init__(returncode, seconds)
         self.returncode = returncode
+        self.seconds = seconds
+
+    def is_timeout(self, task: DecodeTask) -> bool:
+        # An error of the child's own, such as a file for which it has no memory, ends it with the same code.
+        return self.returncode == TIME_IS_UP and self.seconds >= task.seconds
 
     def words(self, task: DecodeTask) -> str:
-        if self.returncode == TIME_IS_UP:
+        if self.is_timeout(task):
             return f"decoding took more than {task.seconds:g} s"
         return f"the decoder crashed ({how_it_ended(self.returncode)})"
 

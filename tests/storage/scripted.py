@@ -1,21 +1,24 @@
 """An HTTP server that answers as a test's script says: for the faults that a real server can't be made to have."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request gets. `claimed` is the length told where it isn't that of the body: the connection ends after the body."""
+    """What one request gets. `claimed` is the length told where it isn't that of the body: the connection ends after the body, and after
+    `seconds`. With `drop` it ends without an answer."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     claimed: int | None = None
+    seconds: float = 0.0
+    drop: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,16 @@ class Scripted:
 @contextmanager
 def scripted(*answers: Answer) -> Iterator[Scripted]:
     """A server that gives one answer after the other, and the last one again and again."""
+    remaining = iter(answers[:-1])
+    with answering(lambda _: next(remaining, answers[-1])) as server:
+        yield server
+
+
+@contextmanager
+def answering(answer_to: Callable[[Request], Answer]) -> Iterator[Scripted]:
+    """A server that answers each request, one at a time, as the function says."""
     requests: list[Request] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answers, requests))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answer_to, requests))
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -51,29 +63,37 @@ def scripted(*answers: Answer) -> Iterator[Scripted]:
         server.server_close()
 
 
-def _handler(answers: Sequence[Answer], requests: list[Request]) -> type[BaseHTTPRequestHandler]:
-    lock = Lock()
+def _handler(answer_to: Callable[[Request], Answer], requests: list[Request]) -> type[BaseHTTPRequestHandler]:
+    lock, stopped = Lock(), Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, self.path, headers, self.rfile.read(int(headers.get("content-length", 0))))
             with lock:
-                answer = answers[min(len(requests), len(answers) - 1)]
-                requests.append(Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
-            is_part = "Range" in self.headers and answer.status == 200 and answer.body != b""
+                requests.append(request)
+                answer = answer_to(request)
+            if answer.drop:
+                self.close_connection = True
+                return
+            size = len(answer.body) if answer.claimed is None else answer.claimed
+            is_part = "range" in headers and answer.status == 200 and size > 0
             self.send_response(206 if is_part else answer.status)
             if is_part:  # all of it, which is less than what is asked for
-                self.send_header("Content-Range", f"bytes 0-{len(answer.body) - 1}/{len(answer.body)}")
+                self.send_header("Content-Range", f"bytes 0-{size - 1}/{size}")
             for name, value in answer.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body) if answer.claimed is None else answer.claimed))
+            self.send_header("Content-Length", str(size))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
+            self.wfile.flush()
+            stopped.wait(answer.seconds)  # not time.sleep, which tests may take the waiting out of
             self.close_connection = answer.claimed is not None
 
-        do_HEAD = do_PUT = do_POST = do_GET  # noqa: N815
+        do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing: the requests are in the list."""

@@ -1,6 +1,7 @@
 """Where credentials come from: boto3's default chain, or keys that were handed over; and none for public buckets."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import pytest
 from examples.s3 import Server
 from tests.conftest import BUCKET
 from tests.storage.conftest import access_to
-from tests.storage.scripted import Answer, an_object, listing, scripted
+from tests.storage.scripted import Answer, Request, an_object, answering, error, listing, scripted
 
 from mxspark.settings import StorageSettings
-from mxspark.storage import Access, Credentials, DeniedError, S3Store, StorageError
+from mxspark.storage import Access, Credentials, DeniedError, S3Store, StorageError, retries_so_far
 
 
 def uses_a_bucket_in_every_way(store: S3Store) -> None:
@@ -130,3 +131,35 @@ def test_keys_that_have_expired_are_told_to_be_renewed() -> None:
         for way in THREE_WAYS.values():
             with pytest.raises(DeniedError, match=r"have expired.*\nRenew them"):
                 way(store)
+
+
+@pytest.mark.parametrize("way", THREE_WAYS.values(), ids=THREE_WAYS.keys())
+def test_keys_that_are_renewed_while_they_are_tried_again_are_found(
+    way: Callable[[S3Store], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever renews them writes the file anew, and the server knows the new ones alone."""
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    right = {"GET": an_object(b"pixels"), "PUT": Answer(headers={"ETag": '"1"'})}
+    asked_with: list[str] = []
+
+    def write(key: str) -> None:
+        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\naws_session_token = token\n")
+
+    def answer(request: Request) -> Answer:
+        key = re.search(r"Credential=(\w+)", request.headers.get("authorization", "") + request.path)
+        assert key is not None
+        asked_with.append(key[1])
+        if key[1] == "NEW":
+            return listing("photos/1.png") if "list-type" in request.path else right[request.method]
+        if len(asked_with) == 2:
+            write("NEW")
+        return error(400, "ExpiredToken")
+
+    write("OLD")
+    before = retries_so_far()
+    with answering(answer) as server:
+        way(S3Store("bucket", "", Access(StorageSettings(endpoint_url=server.url))))
+
+    assert asked_with == ["OLD", "OLD", "NEW"]
+    assert retries_so_far() - before == {"expired_credentials": 2}

@@ -1,15 +1,29 @@
 """Faults that pass are survived; those that stay are told."""
 
+import errno
 import io
-from collections.abc import Callable
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, an_object, error, listing, scripted
 
-from mxspark.storage import Access, MissingError, S3Store, StorageError, download
+from mxspark.settings import StorageSettings
+from mxspark.storage import Access, FolderStore, MissingError, S3Store, StorageError, download, retries_so_far
+from mxspark.storage import folder as folder_room
 
 BUSY = error(503, "SlowDown")
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long is waited between tries is test_retry.py's business."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 def store_at(url: str, retries: int = 2) -> S3Store:
@@ -124,3 +138,171 @@ def test_a_web_server_that_is_not_there_is_told_without_the_address_query(unused
         fetch(f"http://127.0.0.1:{unused_port}/net.json?token=secret-token", retries=0)
     assert f"http://127.0.0.1:{unused_port}/net.json" in str(caught.value)
     assert "secret-token" not in str(caught.value)
+
+
+# What is tried again is counted by its cause.
+
+WAYS: dict[str, tuple[Callable[[S3Store], object], Answer]] = {
+    "reading": (lambda store: store.read("photos/1.png"), an_object(b"pixels")),
+    "reading an awkward key": (lambda store: store.read("photos//1.png"), an_object(b"pixels")),
+    "reading the end": (lambda store: store.read_tail("photos/1.png", 6), an_object(b"pixels")),
+    "listing": (lambda store: list(store.keys()), listing("photos/1.png")),
+    "writing": (lambda store: store.write("photos/1.png", b"pixels"), Answer(headers={"ETag": '"1"'})),
+    "deleting": (lambda store: store.delete("photos/1.png"), Answer(204)),
+}
+SILENT = Answer(claimed=100, seconds=0.6)
+FAULTS = {
+    "throttled": error(503, "SlowDown"),
+    "server_error": error(500, "InternalError"),
+    "truncated": an_object(b"half", claimed=100),
+    "timeout": SILENT,
+    "connection": Answer(drop=True),
+    "expired_credentials": error(400, "ExpiredToken"),
+}
+
+
+def retries_of(function: Callable[[], object]) -> Counter[str]:
+    before = retries_so_far()
+    function()
+    return retries_so_far() - before
+
+
+@pytest.mark.parametrize("cause", [cause for cause in FAULTS if cause != "truncated"])
+def test_a_fault_is_counted_by_its_cause_whatever_is_asked(cause: str) -> None:
+    with scripted(*(answer for _, right in WAYS.values() for answer in (FAULTS[cause], right))) as server:
+        store = S3Store("bucket", "", access_to(server.url, read_timeout=0.3 if cause == "timeout" else 60))
+        for ask, _ in WAYS.values():
+            assert retries_of(lambda ask=ask: ask(store)) == {cause: 1}  # type: ignore[misc]
+    assert len(server.requests) == 2 * len(WAYS)
+
+
+def test_what_comes_cut_short_is_counted_as_that() -> None:
+    for way in (way for way in WAYS if way.startswith(("reading", "listing"))):
+        ask, answer = WAYS[way]
+        with scripted(Answer(200, answer.body[:-1], answer.headers, claimed=len(answer.body)), answer) as server:
+            store = store_at(server.url)
+            assert retries_of(lambda ask=ask, store=store: ask(store)) == {"truncated": 1}  # type: ignore[misc]
+
+
+def test_nothing_listening_is_counted_as_that(unused_port: int) -> None:
+    store = store_at(f"http://127.0.0.1:{unused_port}", retries=1)
+
+    def ask() -> None:
+        for way in ("reading", "reading an awkward key", "listing", "writing"):
+            with pytest.raises(StorageError):
+                WAYS[way][0](store)
+
+    assert retries_of(ask) == {"connection": 4}
+
+
+@pytest.mark.parametrize(("code", "status"), [("AccessDenied", 403), ("NoSuchBucket", 404), ("InvalidAccessKeyId", 403)])
+def test_what_does_not_pass_is_asked_for_once_and_not_counted(code: str, status: int) -> None:
+    with scripted(error(status, code)) as server:
+        store = store_at(server.url)
+
+        def refused() -> None:
+            for ask, _ in WAYS.values():
+                with pytest.raises(StorageError):
+                    ask(store)
+
+        assert retries_of(refused) == {}
+    assert len(server.requests) == len(WAYS)
+
+
+# Large files.
+
+
+@pytest.mark.parametrize("cause", ["throttled", "connection"])
+def test_an_upload_is_tried_again_in_whole(cause: str, tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"lines\n" * 100)
+    with scripted(*4 * [FAULTS[cause]], Answer(headers={"ETag": '"1"'})) as server:  # the client of large files tries a part four times
+        assert retries_of(lambda: store_at(server.url).upload("all.txt", tmp_path / "text")) == {cause: 1}
+    assert b"lines\n" * 100 in server.requests[-1].body
+
+
+def test_an_upload_that_never_gets_through_is_told(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"lines\n")
+    with scripted(BUSY) as server, pytest.raises(StorageError, match=r"s3://bucket/all\.txt.*SlowDown.*tried 2 times") as caught:
+        store_at(server.url, retries=1).upload("all.txt", tmp_path / "text")
+    assert type(caught.value) is StorageError
+
+
+@pytest.mark.parametrize("cause", ["truncated", "timeout"])
+def test_a_download_that_never_gets_through_is_told(cause: str) -> None:
+    with scripted(an_object(b"half", claimed=100) if cause == "truncated" else SILENT) as server:
+        store = S3Store("bucket", "", access_to(server.url, retries=1, read_timeout=0.3))
+
+        def ask() -> None:
+            with pytest.raises(StorageError, match=r"s3://bucket/net\.params"):
+                store.download("net.params", io.BytesIO())
+
+        assert retries_of(ask) == {cause: 1}
+
+
+# Folders.
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[FolderStore]:
+    """A file system of 64 kB."""
+    (tmp_path / "disk").mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path / "disk"], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("only root can make a small file system")
+    try:
+        yield FolderStore(tmp_path / "disk" / "table", StorageSettings(retries=2))
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "disk"], check=True)
+
+
+def test_a_full_disk_is_waited_for_and_then_told_and_no_short_file_is_left(full_disk: FolderStore, tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(bytes(100_000))
+    full_disk.write("part-000000.parquet", b"rows")
+
+    def fill() -> None:
+        puts: list[Callable[[], None]] = [
+            lambda: full_disk.write("part-000000.parquet", bytes(100_000)),
+            lambda: full_disk.write("part-000001.parquet", bytes(100_000)),
+            lambda: full_disk.upload("predictions.txt", tmp_path / "text"),
+        ]
+        for put in puts:
+            with pytest.raises(StorageError, match=r"No space left.*tried 3 times\)\nMake room") as caught:
+                put()
+            assert type(caught.value) is StorageError
+
+    assert retries_of(fill) == {"no_space": 6}
+    assert list(full_disk.keys()) == ["part-000000.parquet"]
+    assert full_disk.read("part-000000.parquet") == b"rows"
+
+
+def test_a_disk_in_which_room_is_made_meanwhile_is_written_to(full_disk: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_disk.write("old", bytes(50_000))
+    monkeypatch.setattr("time.sleep", lambda _: full_disk.delete("old"))
+
+    assert retries_of(lambda: full_disk.write("part-000000.parquet", bytes(50_000))) == {"no_space": 1}
+    assert full_disk.read("part-000000.parquet") == bytes(50_000)
+
+
+@pytest.mark.parametrize(("number", "cause"), [(errno.ESTALE, "connection"), (errno.ETIMEDOUT, "timeout")])
+def test_a_file_server_that_comes_back_is_asked_again(
+    folder_store: FolderStore, monkeypatch: pytest.MonkeyPatch, number: int, cause: str
+) -> None:
+    folder_store.write("photo.png", b"pixels")
+    target = io.BytesIO()
+    asked = Counter[str]()
+
+    def opened(path: Path, mode: str) -> IO[Any]:
+        asked["times"] += 1
+        if asked["times"] % 2:
+            raise OSError(number, os.strerror(number))
+        return open(path, mode)
+
+    monkeypatch.setattr(folder_room, "open", opened, raising=False)
+
+    def read() -> None:
+        assert folder_store.read("photo.png") == b"pixels"
+        assert folder_store.read_tail("photo.png", 3) == b"els"
+        folder_store.download("photo.png", target)
+
+    assert retries_of(read) == {cause: 3}
+    assert target.getvalue() == b"pixels"

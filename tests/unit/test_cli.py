@@ -1,5 +1,6 @@
 """The command line: what it prints, and the exit code that it ends with, whatever is typed."""
 
+import io
 import json
 import re
 import signal
@@ -15,11 +16,14 @@ import yaml
 from mxspark import __version__, cli, driver
 from mxspark.document import json_schema
 from mxspark.errors import MxsparkError, TooManyFailedError
+from mxspark.output import LOCK
 from mxspark.pipeline import Timings
 from mxspark.plan import Plan
 from mxspark.predictions import Counts, Prediction, Row
 from mxspark.settings import Settings
+from mxspark.storage import FolderStore
 from mxspark.summary import Performance, Summary
+from tests.unit.runs import run_in
 from tests.unit.web import serving
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
@@ -319,6 +323,101 @@ def test_keys_and_labels_are_shown_as_they_are(mxspark: Command, monkeypatch: py
 
     for part in ("a/:cat:/[bold]x[/bold].png", ":dog: [red]", ":cat: [/]", "s3://bucket/[table]/:cat:"):
         assert part in text
+
+
+# ---- overwriting ----
+
+
+class Terminal(io.StringIO):
+    """A person who types this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def earlier_run(mxspark: Command) -> list[str]:
+    """A command that would overwrite an earlier run's results."""
+    run_in(Path("table"), parts=3)
+    FolderStore(Path("photos")).write("a.png", b"")
+    return ["run", *JOB, "--model", str(DIGITS), "--overwrite"]
+
+
+def content(folder: str) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_overwriting_where_nobody_can_be_asked_is_refused_and_nothing_deleted(mxspark: Command, earlier_run: list[str]) -> None:
+    before = content("table")
+
+    refused(mxspark(*earlier_run), "--overwrite deletes what is in table", "3 of 5 parts of 10 images", "Add --yes")
+
+    assert content("table") == before
+
+
+@pytest.mark.parametrize("typed", ["n\n", "\n", "what?\nno\nn\n"])
+def test_overwriting_is_asked_about_and_only_yes_is_yes(
+    mxspark: Command, earlier_run: list[str], monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    before = content("table")
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+
+    ended = mxspark(*earlier_run)
+
+    assert ended.code == 2
+    assert "3 of 5 parts of 10 images. Go on?" in ended.output + ended.errors
+    assert "nothing was deleted" in ended.errors
+    assert content("table") == before
+
+
+def test_nobody_is_asked_about_overwriting_before_all_else_is_known_to_fit(mxspark: Command, earlier_run: list[str]) -> None:
+    before = content("table")
+
+    refused(mxspark(*earlier_run, "--input", "nowhere"), "input.path", "nowhere")
+    refused(mxspark(*earlier_run, "--model", "nowhere"), "model", "nowhere")
+
+    assert content("table") == before
+
+
+# ---- status ----
+
+
+def test_the_status_of_a_run_is_told_in_words(mxspark: Command) -> None:
+    store = run_in(Path("table"), parts=3)
+
+    with store.hold(LOCK, {"host": "pod-7", "process": 4711, "since": "noon"}, 1):
+        ended = mxspark("status", "table")
+
+    assert (ended.code, ended.errors) == (0, "")
+    text = " ".join(ended.output.split())
+    for part in ("running (process 4711 on pod-7 since noon)", "6 of 10 images, 3 of 5 shards", "left 4 images", "s3://bucket/photos"):
+        assert part in text
+
+
+def test_the_status_of_a_run_names_what_failed(mxspark: Command) -> None:
+    run_in(Path("table"), parts=5)
+
+    text = " ".join(mxspark("status", "table").output.split())
+
+    for part in ("ended without success", "10 of 10 images", "ok 9", "failed 1 (1 missing)", "11 keys listed, 10 different ones"):
+        assert part in text
+
+
+def test_the_status_of_a_run_is_told_as_json(mxspark: Command) -> None:
+    run_in(Path("table"), parts=3)
+
+    ended = mxspark("status", "table", "--json")
+
+    assert ended.code == 0
+    assert json.loads(ended.output)["images"] == {"planned": 10, "ok": 6, "failed": 0, "left": 4}
+
+
+def test_the_status_of_what_is_no_run_is_refused(mxspark: Command) -> None:
+    Path("photos").mkdir()
+
+    refused(mxspark("status", "photos"), "photos", "no run has planned anything here")
+    refused(mxspark("status", "nowhere"), "nowhere")
+    refused(mxspark("status"), "OUTPUT")
 
 
 # ---- models ----

@@ -5,8 +5,9 @@ import json
 import random
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from contextlib import closing
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from mxspark import plan
 from mxspark.errors import MxsparkError
-from mxspark.plan import KeySpool, Plan
+from mxspark.plan import SAMPLES, KeySpool, Plan
 from mxspark.storage import FolderStore
 
 ODD_KEYS = [
@@ -115,6 +116,70 @@ def test_a_plan_that_was_interrupted_is_none(tmp_path: Path) -> None:
 
     assert (tmp_path / "_plan" / "000000.jsonl.gz").exists()
     assert plan.load(FolderStore(tmp_path)) is None
+
+
+def test_segments_that_an_interrupted_plan_left_are_no_part_of_the_next_one(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    frozen(store, [f"{number:04}.png" for number in range(500)], 2)
+    store.delete(plan.PLAN)
+    assert len(list((tmp_path / "_plan").iterdir())) == 4
+
+    written = frozen(store, ["a.png", "b.png", "c.png"], 2)
+
+    assert plan.load(store) == written
+    assert [key for shard in range(written.shards) for key in plan.shard_keys(store, shard)] == ["a.png", "b.png", "c.png"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda data: b"", lambda data: b"no gzip", lambda data: data[:-20], lambda data: data[:10], lambda data: gzip.compress(b"[")],
+    ids=["empty", "not gzip", "cut short", "header only", "not JSON"],
+)
+def test_a_damaged_segment_is_named_with_its_mend(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    store = FolderStore(tmp_path)
+    frozen(store, [f"{number:04}.png" for number in range(200)], 2)
+    name = "_plan/000001.jsonl.gz"
+    store.write(name, spoil(store.read(name)))
+
+    assert plan.shard_keys(store, 63) == ["0126.png", "0127.png"]
+    with pytest.raises(MxsparkError) as damaged:
+        plan.shard_keys(store, 99)
+    assert f"{tmp_path}/{name}: damaged" in damaged.value.problem
+    assert "--overwrite" in damaged.value.mend
+
+
+def test_a_segment_that_is_not_there_is_named(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    frozen(store, ["a.png"], 1)
+    store.delete("_plan/000000.jsonl.gz")
+
+    with pytest.raises(MxsparkError, match=r"_plan/000000\.jsonl\.gz"):
+        plan.shard_keys(store, 0)
+
+
+def test_every_plan_has_an_id_of_its_own_though_its_keys_be_the_same(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+
+    ids = {frozen(store, ["a.png", "b.png"], 1).id for _ in range(10)}
+
+    assert len(ids) == 10
+
+
+@pytest.mark.parametrize("shard_size", [1, 3, 10, 64, 1000])
+@pytest.mark.parametrize("number", [1, 5, 8, 9, 63, 500, 3000])
+def test_samples_are_a_few_keys_from_all_over_the_plan(tmp_path: Path, number: int, shard_size: int) -> None:
+    keys = [f"{index:05}.png" for index in range(number)]
+
+    samples = frozen(FolderStore(tmp_path), keys, shard_size).samples
+
+    assert len(set(samples)) == len(samples)
+    assert set(samples) <= set(keys)
+    assert 1 <= len(samples) <= SAMPLES
+    places = [keys.index(key) for key in samples]
+    assert places == sorted(places)
+    assert len(samples) >= min(SAMPLES // 2, number)
+    gaps = [after - before for before, after in pairwise([0, *places, number])]
+    assert max(gaps) <= max(shard_size, number / 3) + 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"version": 1}'])

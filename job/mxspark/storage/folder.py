@@ -46,26 +46,36 @@ class FolderStore:
                 raise StorageError(f"{self.name}: is a file, not a folder", "Name its folder, or a manifest (.txt, .csv, .parquet).")
             if not self.root.is_dir():
                 raise MissingError(f"{self.name}: there is no such folder", "Name a folder that exists.")
-            yield from (key for key in _walk(self.root, "", frozenset()) if key.startswith(prefix))
+            yield from _walk(self.root, "", frozenset(), prefix)
 
     def read(self, key: str, limit: int | None = None) -> bytes:
-        with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            check_size(size, limit)
-            return file.read()
+        def get() -> bytes:
+            with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
+                check_size(os.fstat(file.fileno()).st_size, limit)
+                return file.read()
+
+        return self._patience(get)
 
     def has(self, key: str) -> bool:
         with _file_errors(self.root / key):
             return (self.root / key).is_file()
 
     def read_tail(self, key: str, size: int) -> bytes:
-        with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-            return file.read()
+        def get() -> bytes:
+            with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+                return file.read()
+
+        return self._patience(get)
 
     def download(self, key: str, target: BinaryIO) -> None:
-        with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
-            shutil.copyfileobj(file, target, CHUNK)
+        def get() -> None:
+            with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
+                target.seek(0)
+                target.truncate()
+                shutil.copyfileobj(file, target, CHUNK)
+
+        self._patience(get)
 
     def write(self, key: str, data: bytes) -> None:
         def put() -> None:
@@ -97,10 +107,11 @@ class FolderStore:
             problem = f"{self.name}: {nearest} can't be written: {error.strerror}"
             raise DeniedError(problem, "Choose another place, or change its permissions.") from None
 
-    def sweep(self, ours: Callable[[str], bool]) -> int:
+    def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
         swept = 0
+        above, slash, start = prefix.rpartition("/")
         with suppress(MissingError):
-            for key in self.keys():
+            for key in self.keys(f"{above}{slash}.{start}" if start else prefix):
                 folder, _, name = key.rpartition("/")
                 unfinished = TEMPORARY.fullmatch(name)
                 if unfinished and ours(f"{folder}/{unfinished[1]}".lstrip("/")):
@@ -211,8 +222,8 @@ def _umask() -> int:
         return 0o022
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Keys below `folder`; follows links, but not into a folder that it is already in."""
+def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: str) -> Iterator[str]:
+    """Keys below `folder` that start with `wanted`; follows links, but not into a folder that it is already in."""
     status = folder.stat()
     if (status.st_dev, status.st_ino) in above:
         return
@@ -220,8 +231,12 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Itera
     with os.scandir(folder) as entries:
         for entry in entries:
             key = prefix + entry.name
+            if not (f"{key}/".startswith(wanted) or wanted.startswith(f"{key}/")):
+                continue
             if _is_folder(entry):
-                yield from _walk(Path(entry.path), key + "/", above)
+                yield from _walk(Path(entry.path), key + "/", above, wanted)
+            elif not key.startswith(wanted):
+                continue
             elif not key.isprintable() and _is_not_utf8(key):
                 raise UsageError(f"{folder}: the file name {os.fsencode(entry.name)!r} is not UTF-8", "Rename the file.")
             else:

@@ -64,8 +64,9 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ended.set()
         self._heart.join(JOIN_SECONDS)
-        if self._taken_by is None:
-            with suppress(StorageError):  # then it is taken for dead in a while
+        with suppress(StorageError):  # then it is taken for dead in a while
+            found = self._store.read_tagged(self._key)
+            if found is not None and self._is_ours(found[0]):  # another may have taken it over since the last beat
                 self._store.delete(self._key)
 
     def check(self) -> None:

@@ -217,9 +217,9 @@ class S3Store:
 
         self._tried(probe)
 
-    def sweep(self, ours: Callable[[str], bool]) -> int:
+    def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
         with _s3_errors(self.name):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.root)
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.root + prefix)
             uploads = [upload for page in pages for upload in page.get("Uploads", ()) if ours(upload["Key"][len(self.root) :])]
             for upload in uploads:
                 self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
@@ -227,35 +227,38 @@ class S3Store:
 
     def replace(self, key: str, data: bytes, tag: str | None) -> str | None:
         """Writes the object if it still has this tag, or if there is none where `tag` is None; returns its new tag, None where not so."""
+        place = {"Bucket": self.bucket, "Key": self.root + key}
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
 
         def put() -> str | None:
+            # Some servers ignore conditions, some refuse them; there this look is all that keeps two apart.
+            found = self._get_tagged(key)
+            if (found[1] if found else None) != tag:
+                return None
             with _s3_errors(join(self.name, key)):
                 try:
-                    return str(self._client.put_object(Bucket=self.bucket, Key=self.root + key, Body=data, **condition)["ETag"])
+                    return str(self._client.put_object(**place, Body=data, **condition)["ETag"])
                 except ClientError as error:
                     # A missing object has no tag; two at once get a conflict, and the second try tells who was first.
                     if _code(error) in ("PreconditionFailed", "412", "NoSuchKey", "404"):
                         return None
-                    if _code(error) == "NotImplemented" and condition:
-                        condition.clear()  # a server without conditions: whoever writes last holds the place
-                        return put()
-                    raise
+                    if _code(error) != "NotImplemented":
+                        raise
+                return str(self._client.put_object(**place, Body=data)["ETag"])
 
         return self._tried(put)
 
     def read_tagged(self, key: str) -> tuple[bytes, str] | None:
         """The object's bytes and tag, None where there is none."""
+        return self._tried(lambda: self._get_tagged(key))
 
-        def get() -> tuple[bytes, str] | None:
-            try:
-                with _s3_errors(join(self.name, key)):
-                    response = self._client.get_object(Bucket=self.bucket, Key=self.root + key)
-                    return response["Body"].read(response["ContentLength"]), str(response["ETag"])
-            except MissingError:
-                return None
-
-        return self._tried(get)
+    def _get_tagged(self, key: str) -> tuple[bytes, str] | None:
+        try:
+            with _s3_errors(join(self.name, key)):
+                response = self._client.get_object(Bucket=self.bucket, Key=self.root + key)
+                return response["Body"].read(response["ContentLength"]), str(response["ETag"])
+        except MissingError:
+            return None
 
     def hold(self, key: str, owner: Mapping[str, Any], seconds: float) -> AbstractContextManager[Hold]:
         return Lease(self, key, owner, seconds)

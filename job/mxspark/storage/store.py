@@ -50,7 +50,8 @@ class HeldError(StorageError):
 class TransientError(StorageError):
     """A fault that may pass: `cause` is one of CAUSES, `final` the kind of error that it is when it stays."""
 
-    def __init__(self, problem: str, mend: str = "", *, cause: str, final: type[StorageError] = StorageError) -> None:
+    # `cause` has a default for pickle alone, which fills it in afterwards.
+    def __init__(self, problem: str, mend: str = "", *, cause: str = "", final: type[StorageError] = StorageError) -> None:
         super().__init__(problem, mend)
         self.cause = cause
         self.final = final
@@ -116,8 +117,11 @@ class Store(Protocol):
     def check_writable(self) -> None:
         """Raises StorageError where objects can't be written; leaves nothing behind."""
 
-    def sweep(self, ours: Callable[[str], bool]) -> int:
-        """Removes what killed writers of the keys that are `ours` left and no reader sees; returns how many. Nobody may be writing them."""
+    def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
+        """Removes what killed writers of the keys that are `ours` left and no reader sees; returns how many. Nobody may be writing them.
+
+        Looks only where keys that start with `prefix` are.
+        """
 
     def hold(self, key: str, owner: Mapping[str, Any], seconds: float) -> AbstractContextManager["Hold"]:
         """The place, for this process alone as long as the context lasts; `key` tells `owner` to others.
