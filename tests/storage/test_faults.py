@@ -150,7 +150,7 @@ WAYS: dict[str, tuple[Callable[[S3Store], object], Answer]] = {
     "writing": (lambda store: store.write("photos/1.png", b"pixels"), Answer(headers={"ETag": '"1"'})),
     "deleting": (lambda store: store.delete("photos/1.png"), Answer(204)),
 }
-SILENT = Answer(claimed=100, seconds=0.6)
+SILENT = Answer(claimed=6, seconds=0.6)
 FAULTS = {
     "throttled": error(503, "SlowDown"),
     "server_error": error(500, "InternalError"),
