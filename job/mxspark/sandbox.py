@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark import preprocess
-from mxspark.errors import how_it_ended
+from mxspark.errors import MxsparkError, how_it_ended
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, Pixels
 
 CRASHED = "decoder_crashed"
 LENGTH_BYTES = 8
+READY = b"ready\n"
 # What the child ends with when its time is up: faulthandler's.
 TIME_IS_UP = 1
 
@@ -105,8 +106,12 @@ class Sandbox:
             env=environment,
         )
         task = pickle.dumps(self._task)
-        if self._child.stdin is not None:
-            self._child.stdin.write(len(task).to_bytes(LENGTH_BYTES, "big") + task)
+        if self._child.stdin is not None and self._child.stdout is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._child.stdin.write(len(task).to_bytes(LENGTH_BYTES, "big") + task)
+                self._child.stdin.flush()
+            if self._child.stdout.readline() != READY:
+                raise MxsparkError(f"the decoder's process can't be started ({how_it_ended(self._end())})", "Check the worker's memory.")
         return self._child
 
     def _end(self) -> int:
@@ -157,6 +162,8 @@ def main() -> None:
     images, answers = sys.stdin.buffer, sys.stdout.buffer
     task: DecodeTask = pickle.loads(_read(images) or b"")  # noqa: S301  # of the worker that started this process
     _limit_memory(task.memory)
+    answers.write(READY)
+    answers.flush()
     while (data := _read(images)) is not None:
         faulthandler.dump_traceback_later(task.seconds, exit=True)
         header, array = _answer(task, lambda data=data: preprocess.load_array(data, task.limits, task.model_input, task.steps))  # type: ignore[misc]

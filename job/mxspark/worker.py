@@ -20,7 +20,7 @@ from mxspark.preprocess import ImageLimits
 from mxspark.sandbox import DecodeTask, Sandbox
 from mxspark.settings import Settings, memory_bytes
 from mxspark.source import Source
-from mxspark.storage import Access, MissingError, Store, open_store
+from mxspark.storage import Access, HeldError, MissingError, Store, open_store
 from mxspark.watchdog import Watchdog
 
 
@@ -90,7 +90,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
             counts = _predict(job, worker, shard, attempt > 0, watchdog, timings)
         return ShardReport(shard, counts, timings, storage.retries_so_far() - retries)
     except MxsparkError as error:
-        if attempt == 0 and not isinstance(error, (UsageError, OutageError)):
+        if attempt == 0 and not isinstance(error, (UsageError, OutageError, HeldError)):
             raise TaskError(error) from None  # what it came from may name secrets, and Spark shows all of it in its pages and logs
         # Another attempt would not do better: the driver ends the run.
         return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, error)
@@ -108,7 +108,10 @@ def _predict(job: Job, worker: "_Worker", shard: int, careful: bool, watchdog: W
         stages = _watched(worker.stages, sandbox.decode if careful else worker.stages.decode, watchdog)
         new = list(pipeline.run(wanted, stages, settings.pipeline, timings))
     worker.guard.settle()
+    watchdog.alive()
     start = time.perf_counter()
+    _check_plan(job, worker.output)
+    watchdog.alive()
     rows = iter(new)
     _write_part(job, shard, worker.output, [kept.get(key) or next(rows) for key in keys])
     timings.write = time.perf_counter() - start
@@ -126,11 +129,14 @@ def _kept_rows(output: Store, shard: int, keys: Sequence[str], settings: Setting
     return {row.key: row for row in rows if row.status == OK} if [row.key for row in rows] == list(keys) else {}
 
 
-def _write_part(job: Job, shard: int, output: Store, rows: Sequence[Row]) -> None:
-    output_format, true_label = job.settings.output.format, job.settings.input.true_label
+def _check_plan(job: Job, output: Store) -> None:
     current = plan.load(output)
     if current is None or current.id != job.plan_id:
-        raise UsageError(f"{output.name}: another run has started afresh here", "Let one of them go on, the other write elsewhere.")
+        raise HeldError(f"{output.name}: another run has started afresh here", {})
+
+
+def _write_part(job: Job, shard: int, output: Store, rows: Sequence[Row]) -> None:
+    output_format, true_label = job.settings.output.format, job.settings.input.true_label
     output.write(PARTS[output_format].name(shard), predictions.encode(rows, true_label, output_format))
 
 

@@ -17,7 +17,7 @@ from mxspark.outage import OutageError
 from mxspark.plan import KeySpool
 from mxspark.predictions import PARTS, Row
 from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings
-from mxspark.storage import Access, FolderStore, StorageError, TooLargeError
+from mxspark.storage import Access, FolderStore, HeldError, StorageError, TooLargeError
 from mxspark.storage.store import CAUSES, TransientError, held
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 from tests.unit.pictures import noise, opencv_encoded
@@ -232,7 +232,7 @@ def test_a_worker_left_over_from_a_run_that_was_started_afresh_writes_nothing(jo
 
     error = failed(run_shard(job, 0, 0, attempt))
 
-    assert isinstance(error, UsageError)
+    assert isinstance(error, HeldError)
     assert f"{store.name}: another run has started afresh here" in error.problem
     assert parts(job) == []
 
