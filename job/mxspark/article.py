@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mxspark.errors import UsageError
+from mxspark.layers import EffectiveSettings, effective, environment_layer, flag_layer
 from mxspark.output import SUCCESS
-from mxspark.settings import EffectiveSettings, effective, environment_layer, flag_layer
 from mxspark.storage import Access, Credentials, open_store, usage_errors
 
 ARTICLE_FLAGS = ("--bucket", "--sym_url", "--param_url", "--label_url", "--output_s3_bucket", "--output_s3_key")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mxspark import __version__, article, bundle, console, document, driver, network, settings, status, storage
+from mxspark import __version__, article, bundle, console, document, driver, layers, network, status, storage
 from mxspark.errors import MxsparkError, UsageError, mistake, without_secrets
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import ModelSettings, Settings, StorageSettings
@@ -191,7 +191,7 @@ def run(
     The same command again goes on where an interrupted run stopped.
     """
     flags = _flags(locals())
-    chosen = settings.effective(_layers(settings_file, flags, assignments)).settings
+    chosen = layers.effective(_layers(settings_file, flags, assignments)).settings
     run_job(chosen, Access(chosen.storage), debug, yes)
 
 
@@ -220,15 +220,15 @@ def show_settings(
         console.show(json.dumps(document.json_schema(Settings), indent=2))
         return
     given = _layers(settings_file, _flags(locals()), assignments)
-    console.show_settings(settings.effective([_needed(given), *given]).rows())
+    console.show_settings(layers.effective([_needed(given), *given]).rows())
 
 
-def _needed(layers: Sequence[settings.Layer]) -> settings.Layer:
+def _needed(given_layers: Sequence[layers.Layer]) -> layers.Layer:
     """Stands for what `run` can't do without, so that what is known already can be looked at."""
-    given = {path[:depth] for layer in layers for path in layer.values for depth in (1, 2)}
+    given = {path[:depth] for layer in given_layers for path in layer.values for depth in (1, 2)}
     missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
     missing += [("model", "path")] if ("model",) not in given else []
-    return settings.Layer("not given", {path: f"(needed: --{path[0]})" for path in missing})
+    return layers.Layer("not given", {path: f"(needed: --{path[0]})" for path in missing})
 
 
 # The flags of `run` and `settings`, and what they set.
@@ -258,9 +258,9 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, StrEnum) else value for key, value in flags.items()}
 
 
-def _layers(settings_file: str | None, flags: Mapping[str, Any], assignments: list[str]) -> list[settings.Layer]:
+def _layers(settings_file: str | None, flags: Mapping[str, Any], assignments: list[str]) -> list[layers.Layer]:
     """A file, this process's environment, and flags, in order of increasing precedence."""
-    layers = []
+    found = []
     if settings_file is not None:
         access = Access(StorageSettings(endpoint_url=flags.get("storage.endpoint_url")))
         try:
@@ -268,11 +268,11 @@ def _layers(settings_file: str | None, flags: Mapping[str, Any], assignments: li
                 text = storage.read_object(settings_file, access, limit=2**20).decode()
         except UnicodeDecodeError:
             raise UsageError(f"--settings: {settings_file} is not UTF-8 text", "Give a YAML file.") from None
-        layers.append(settings.file_layer(document.read_yaml(text, settings_file), settings_file))
-    layers.append(settings.environment_layer(os.environ))
+        found.append(layers.file_layer(document.read_yaml(text, settings_file), settings_file))
+    found.append(layers.environment_layer(os.environ))
     names = {key: _FLAG_NAMES.get(name, f"--{name.replace('_', '-')}") for name, key in _FLAG_KEYS.items()}
-    layers.append(settings.flag_layer(flags, assignments, names))
-    return layers
+    found.append(layers.flag_layer(flags, assignments, names))
+    return found
 
 
 def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mxspark import article
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.settings import EffectiveSettings
+from mxspark.layers import EffectiveSettings
 
 AS_IN_THE_ARTICLE = [
     *("--bucket", "mxnet-spark-demo", "--prefix", "cifar10/test", "--batch", "64"),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mxspark import pipeline, plan, predictions, summary
 from mxspark.bundle import Bundle, BundleSource
 from mxspark.document import dump_yaml, read_yaml
+from mxspark.layers import effective, environment_layer, file_layer, flag_layer
 from mxspark.model_spec import ModelInput, ModelSpec
 from mxspark.network import Network
 from mxspark.pipeline import Stages, Timings
@@ -36,10 +37,6 @@ from mxspark.settings import (
     Settings,
     SparkSettings,
     StorageSettings,
-    effective,
-    environment_layer,
-    file_layer,
-    flag_layer,
 )
 from mxspark.storage import FolderStore
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mxspark.document import json_schema
 from mxspark.errors import UsageError
-from mxspark.settings import EffectiveSettings, Settings, effective, environment_layer, file_layer, flag_layer
+from mxspark.layers import EffectiveSettings, effective, environment_layer, file_layer, flag_layer
+from mxspark.settings import Settings
 
 NEEDED = {"input": {"path": "photos"}, "output": {"path": "table"}, "model": {"path": "resnet"}}
 

@@ -8,10 +8,10 @@ import pytest
 
 from mxspark import plan
 from mxspark.errors import MxsparkError
+from mxspark.layers import effective, file_layer
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
 from mxspark.predictions import PARTS, Counts, Prediction, Row, encode
-from mxspark.settings import effective, file_layer
 from mxspark.storage import FolderStore
 from mxspark.summary import Performance, Summary, count_parts, finished_shards
 
