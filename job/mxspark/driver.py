@@ -216,6 +216,7 @@ class _Run:
         kept = frozen.keys - work.images
         self._progress.planned(frozen.keys, kept)
         counts, timings, retries, first = Counts(), Timings(), Counter[str](), time.monotonic()
+        failed: list[int] = []  # shards with examples
 
         def on_report(report: ShardReport) -> None:
             nonlocal counts
@@ -225,8 +226,10 @@ class _Run:
                 raise report.stopped_by
             counts += report.counts
             timings.add(report.timings)
+            if report.counts.failed and len(failed) < EXAMPLES:
+                failed.append(report.shard)
             self._progress.done(kept + counts.rows, counts.failed)
-            self._stop_if_hopeless(frozen, counts, report)
+            self._stop_if_hopeless(frozen, counts, failed)
 
         chosen = f"{context}, which context auto chose," if settings.context == "auto" else context
         self._progress.note(f"Running on {chosen} with {spark.workers} workers, Spark {spark.version}")
@@ -235,11 +238,11 @@ class _Run:
         retries.update(retries_so_far() - self._retries)
         return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, retries, context)
 
-    def _stop_if_hopeless(self, frozen: Plan, counts: Counts, report: ShardReport) -> None:
+    def _stop_if_hopeless(self, frozen: Plan, counts: Counts, failed: list[int]) -> None:
         settings = self._settings
         enough = counts.rows >= settings.max_failed_after and counts.rows < frozen.keys
         if enough and counts.failed > settings.max_failed_fraction * counts.rows and not settings.output.retry_failed:
-            raise self._too_many(counts, [report.shard], f"stopped after {counts.rows:,} of {frozen.keys:,} images: ")
+            raise self._too_many(counts, failed, f"stopped after {counts.rows:,} of {frozen.keys:,} images: ")
 
     def _finish(self, frozen: Plan, performance: Performance | None) -> Result:
         """Counts what is really there, and marks the run as whole."""

@@ -8,6 +8,7 @@ from mxspark.errors import MxsparkError
 from mxspark.storage import MissingError, StorageError, TooLargeError
 
 SUSPICIOUS = 16  # images in a row that can't be fetched
+GOES_ON = "The same command goes on where this run stopped."
 
 Fetch = Callable[[str], bytes]
 
@@ -68,7 +69,7 @@ class OutageGuard:
         cause, mend = (self._last.problem, self._last.mend) if self._last else ("", "")
         self._outage = OutageError(
             f"{self._place}: no image can be fetched, none of {len(self._samples)} tried all over the input: {cause}",
-            f"{mend} The same command goes on where this run stopped.".strip(),
+            f"{mend} {GOES_ON}".strip(),
         )
         raise self._outage
 

@@ -71,19 +71,23 @@ class KeySpool:
         self.listed = 0
 
     def fill(self, keys: Iterable[str]) -> None:
-        """Takes in all keys, a double once."""
+        """Takes in all keys, a double once. Raises MxsparkError where there is no room for them."""
 
         def counted() -> Iterator[tuple[str]]:
             for key in keys:
                 self.listed += 1
                 yield (key,)
 
-        self._database.execute("BEGIN")
-        self._database.execute("CREATE TABLE listed (key TEXT)")
-        self._database.executemany("INSERT INTO listed VALUES (?)", counted())
-        self._database.execute("INSERT OR IGNORE INTO keys SELECT key FROM listed ORDER BY key")
-        self._database.execute("DROP TABLE listed")
-        self._database.execute("COMMIT")
+        try:
+            self._database.execute("BEGIN")
+            self._database.execute("CREATE TABLE listed (key TEXT)")
+            self._database.executemany("INSERT INTO listed VALUES (?)", counted())
+            self._database.execute("INSERT OR IGNORE INTO keys SELECT key FROM listed ORDER BY key")
+            self._database.execute("DROP TABLE listed")
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            problem = f"the keys can't be sorted in the folder for temporary files: {error}"
+            raise MxsparkError(problem, "Make room there, or set TMPDIR to another folder.") from error
 
     def __len__(self) -> int:
         count: int = self._database.execute("SELECT count(*) FROM keys").fetchone()[0]

@@ -274,7 +274,8 @@ class Settings(Document):
     @property
     def longest_image(self) -> float:
         """How long one image may rightly take to be fetched or decoded [seconds]."""
-        return max(self.storage.retry_seconds + self.storage.read_timeout, self.input.max_decode_seconds)
+        twice = 2 * self.input.max_decode_seconds  # the sandbox asks a fresh process before it blames an image
+        return max(self.storage.retry_seconds + self.storage.read_timeout, twice)
 
     @property
     def stall_seconds(self) -> float:
@@ -286,7 +287,7 @@ class Settings(Document):
         if self.stall_seconds <= self.longest_image:
             raise ValueError(
                 f"pipeline.stall_seconds is {self.stall_seconds:g}, but one image may rightly take {self.longest_image:g} s: raise it "
-                "above storage.retry_seconds + storage.read_timeout and input.max_decode_seconds"
+                "above storage.retry_seconds + storage.read_timeout and twice input.max_decode_seconds"
             )
         return self
 

@@ -30,6 +30,7 @@ from mxspark.worker import Job, ShardReport, TaskError, run_shard
 # How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
 # nodes that are lost.
 TASK_FAILURES = 8
+FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
 STOP_SECONDS = 20  # for Java to end by itself; in the first run it writes its classes' archive then
 # What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one): besides
 # Spark's own words, presigned addresses and those with a password.
@@ -108,11 +109,15 @@ class Application:
         self._stopped = False
         self._archive: ClassArchive | None = None
         self._java: subprocess.Popen[bytes] | None = None  # where this process started it
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         conf = _submitted() if is_submitted() else SparkConf()
         chosen = settings.spark.model_copy(update={"master": conf.get("spark.master", settings.spark.master)})
         for key, value in configuration(chosen).items():
             if key == "spark.master" or not (is_submitted() and conf.contains(key)):  # the master only gets its retries
                 conf.set(key, value)
+        if settings.spark.is_local and not (is_submitted() or conf.contains("spark.local.dir")):
+            self._scratch = tempfile.TemporaryDirectory(prefix="mxspark-", ignore_cleanup_errors=True)  # Java that is killed leaves it
+            conf.set("spark.local.dir", self._scratch.name)
         # What Java and the workers print is for the day that something goes wrong.
         with tempfile.TemporaryFile() as log:
             try:
@@ -171,14 +176,25 @@ class Application:
             try:
                 _follow(running, reports, on_report, poll_seconds)
             except BaseException as error:
-                if self._java is not None and self._java.poll() is not None and isinstance(error, MxsparkError):
+                code = self._exit_code_of_java(error)
+                if code is not None and isinstance(error, MxsparkError):
                     raise MxsparkError(
-                        f"Spark's Java process ended ({how_it_ended(self._java.returncode)})",
+                        f"Spark's Java process ended ({how_it_ended(code)})",
                         "Out of memory, perhaps. Run the same command again: it goes on where this one stopped.",
                     ) from error
                 with suppress(Exception):
                     self._context.cancelAllJobs()
                 raise
+
+    def _exit_code_of_java(self, error: BaseException) -> int | None:
+        """How Java ended, None where it lives or isn't this process's."""
+        if self._java is None:
+            return None
+        if error.__cause__ is not None and not hasattr(error.__cause__, "java_exception"):
+            # Not Java's own words: perhaps it is just about to be gone. Its connections end a moment before it does.
+            with suppress(subprocess.TimeoutExpired):
+                self._java.wait(FAREWELL_SECONDS)
+        return self._java.poll()
 
     def stop(self) -> None:
         """Ends Spark; returns when its Java and Python processes are gone."""
@@ -192,6 +208,7 @@ class Application:
             _end(self._java)
             if self._archive is not None:
                 self._archive.keep()
+        self._clean_up()
 
     def kill(self) -> None:
         """`stop` for a run that went wrong: on this machine Spark has nothing to save, so that no time is lost with a farewell."""
@@ -203,6 +220,11 @@ class Application:
                 os.killpg(self._java.pid, signal.SIGKILL)  # Java leads a session, its Python workers are in it
             self._java.wait()
             self._forget_gateway()
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _forget_gateway(self) -> None:
         """So that a later run in this process starts a Java of its own, and nothing asks this one at exit."""

@@ -13,14 +13,14 @@ from mxspark import bundle, pipeline, plan, predictions, preprocess, storage
 from mxspark.bundle import BundleSource
 from mxspark.errors import MxsparkError, UsageError, frames, mistake
 from mxspark.network import Network
-from mxspark.outage import OutageError, OutageGuard
+from mxspark.outage import GOES_ON, OutageError, OutageGuard
 from mxspark.pipeline import Floats, Stages, Timings
 from mxspark.predictions import OK, PARTS, Counts, Row
 from mxspark.preprocess import ImageLimits
 from mxspark.sandbox import DecodeTask, Sandbox
 from mxspark.settings import Settings, memory_bytes
 from mxspark.source import Source
-from mxspark.storage import Access, HeldError, MissingError, Store, open_store
+from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_store
 from mxspark.watchdog import Watchdog
 
 
@@ -93,6 +93,8 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
         if attempt == 0 and not isinstance(error, (UsageError, OutageError, HeldError)):
             raise TaskError(error) from None  # what it came from may name secrets, and Spark shows all of it in its pages and logs
         # Another attempt would not do better: the driver ends the run.
+        if isinstance(error, StorageError) and not isinstance(error, HeldError):
+            error = MxsparkError(error.problem, f"{error.mend} {GOES_ON}".strip())
         return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, error)
     except Exception as error:  # noqa: BLE001  # likewise
         raise TaskError(mistake(error)) from None

@@ -132,11 +132,11 @@ class FolderStore:
             try:
                 with _file_errors(self.root / key):
                     file.truncate(0)
-                    file.write(json.dumps(owner))
-                    file.flush()
+                    os.write(file.fileno(), json.dumps(owner).encode())  # not through a buffer, which closing would write again
                 yield _FolderHold()
             finally:
-                (self.root / key).unlink(missing_ok=True)
+                with suppress(OSError):  # it may be read-only by now; the lock itself goes with the process
+                    (self.root / key).unlink(missing_ok=True)
                 with suppress(OSError):  # it isn't empty where something was written
                     for folder in absent:
                         folder.rmdir()
@@ -269,7 +269,7 @@ def _file_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         problem = f"{path}: {error.strerror or one_line(error)}"
         if cause := TRANSIENT.get(error.errno or 0):
-            mend = "Make room, and run the same command again." if cause == "no_space" else ""
+            mend = "Make room." if cause == "no_space" else ""
             raise TransientError(problem, mend, cause=cause) from error
         raise StorageError(problem) from error
     except ValueError:  # a NUL, or what the file system's encoding can't hold

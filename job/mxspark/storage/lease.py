@@ -21,7 +21,7 @@ from mxspark.storage.store import StorageError, held
 
 RENEWALS = 3  # in the time after which a holder that gives no sign is taken for dead
 LOOK_SECONDS = 0.5
-JOIN_SECONDS = 5.0  # a beat may be waiting for a server that doesn't answer
+JOIN_SECONDS = 5.0  # for a server that may not answer, when nothing is left to do but to say good-bye
 
 
 class TaggedStore(Protocol):
@@ -64,6 +64,11 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ended.set()
         self._heart.join(JOIN_SECONDS)
+        leaving = Thread(target=self._leave, daemon=True)
+        leaving.start()
+        leaving.join(JOIN_SECONDS)
+
+    def _leave(self) -> None:
         with suppress(StorageError):  # then it is taken for dead in a while
             found = self._store.read_tagged(self._key)
             if found is not None and self._is_ours(found[0]):  # another may have taken it over since the last beat

@@ -1,0 +1,113 @@
+"""An image that crashes its decoder, never lets it end, or takes all the memory costs one row, and nothing else."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.command import Command, Finished
+from tests.faults.containers import jpeg_of_many_scans
+from tests.faults.runs import Job, Rows, setting, some_digits
+from tests.unit.pictures import pillow_encoded
+
+GOOD = 120
+# Pillow's decoders don't crash on files that can be had: what they would do is done to files that end so. Python runs this at the start
+# of every process of the run that finds it.
+BROKEN_DECODERS = """
+import ctypes, os, resource, signal
+from PIL import Image
+
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+whole = Image.open
+
+def broken(file, *arguments, **options):
+    data = file.getvalue()
+    if data.endswith(b"segfault"):
+        ctypes.string_at(0)
+    if data.endswith(b"memory"):
+        taken = bytearray(8 * 2**30)  # an error where there is a limit; without one the kernel would
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(file, *arguments, **options)
+
+Image.open = broken
+"""
+# Between the digits of different shards, and two in one.
+CRASHES = ("0010 crashes.png", "0110 crashes.png")
+GREEDY = ("0050 takes memory.png", "0111 takes memory.png")
+ENDLESS = "0090 takes minutes.jpg"
+
+
+@pytest.fixture(scope="module")
+def images(digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = some_digits(digits_images, tmp_path_factory.mktemp("decoders") / "images", GOOD)
+    digit = (digits_images / "0007_7.png").read_bytes()
+    for name in CRASHES:
+        (folder / name).write_bytes(digit + b"segfault")
+    for name in GREEDY:
+        (folder / name).write_bytes(digit + b"memory")
+    flat = pillow_encoded(Image.new("L", (1000, 1000), 100), "JPEG", progressive=True)
+    (folder / ENDLESS).write_bytes(jpeg_of_many_scans(flat, 200_000))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def job(images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    waits = setting(storage__retry_seconds=2, storage__read_timeout=2, input__max_decode_seconds=2, pipeline__stall_seconds=6)
+    limits = setting(input__max_decode_memory="1g")
+    return Job(images, digits_bundle, tmp_path_factory.mktemp("decoders") / "table", more=(*waits, *limits))
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The environment in which decoders are broken."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "sitecustomize.py").write_text(BROKEN_DECODERS)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+@pytest.fixture(scope="module")
+def finished(mxspark: Command, job: Job, broken: Mapping[str, str]) -> Finished:
+    return mxspark(*job.command, environment=broken).succeeded()
+
+
+@pytest.fixture(scope="module")
+def rows(finished: Finished, job: Job) -> Rows:
+    return job.rows
+
+
+@pytest.fixture(scope="module")
+def undisturbed(mxspark: Command, job: Job, digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """The rows of the same digits where all is well."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    other = Job(some_digits(digits_images, folder / "images", GOOD), job.bundle, folder / "table")
+    mxspark(*other.command).succeeded()
+    return other.rows
+
+
+def test_the_run_ends_well(finished: Finished, job: Job) -> None:
+    assert job.succeeded
+    assert f"{GOOD + 5} images: {GOOD} ok, 5 failed (5 decoder_crashed)" in finished.output
+    assert "Traceback" not in finished.text
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_an_image_that_crashes_its_decoder_is_a_row(rows: Rows, name: str) -> None:
+    assert (rows[name]["status"], rows[name]["error"]) == ("decoder_crashed", "the decoder crashed (killed by signal 11)")
+    assert rows[name]["predictions"] is None
+
+
+@pytest.mark.parametrize("name", GREEDY)
+def test_an_image_that_takes_too_much_memory_is_a_row(rows: Rows, name: str) -> None:
+    assert (rows[name]["status"], rows[name]["error"]) == ("decoder_crashed", "decoding took more than 1,024 MiB of memory")
+
+
+def test_an_image_whose_decoding_takes_minutes_is_a_row_within_the_limit(rows: Rows, finished: Finished) -> None:
+    assert (rows[ENDLESS]["status"], rows[ENDLESS]["error"]) == ("decoder_crashed", "decoding took more than 2 s")
+    assert finished.seconds < 60
+
+
+def test_all_other_rows_are_those_of_an_undisturbed_run(rows: Rows, undisturbed: Rows) -> None:
+    culprits = {*CRASHES, *GREEDY, ENDLESS}
+    assert culprits <= rows.keys()
+    assert {key: row for key, row in rows.items() if key not in culprits} == undisturbed

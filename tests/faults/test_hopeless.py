@@ -1,0 +1,182 @@
+"""A run that can't come to anything ends soon and says why; single images that can't be read don't end it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from examples import s3
+from tests.command import Command, Finished, names
+from tests.conftest import BUCKET, put
+from tests.faults.runs import Flags, Job, parts_in_bucket, rows_of, setting, some_digits
+from tests.spark.conftest import wait_until
+from tests.storage.scripted import Answer, Request, Scripted, an_object, answering, error, listing
+
+ANYBODY = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "nothing"}
+
+
+# ---- too many broken images ----
+
+BROKEN, WHOLE, ENOUGH = 150, 750, 300
+
+
+@pytest.fixture(scope="module")
+def broken(digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Some files that are no images, then many that are."""
+    folder = tmp_path_factory.mktemp("hopeless")
+    images = some_digits(digits_images, folder / "images", WHOLE)
+    for number in range(BROKEN):
+        (images / f"00 letter {number:03d}.png").write_text("Dear Sir or Madam,\n" if number % 3 else "")
+    return Job(images, digits_bundle, folder / "table", 10, setting(max_failed_after=ENOUGH))
+
+
+@pytest.fixture(scope="module")
+def stopped(mxspark: Command, broken: Job) -> Finished:
+    return mxspark(*broken.command).ended_with(3)
+
+
+def test_a_run_of_which_too_much_fails_is_stopped_before_its_end(stopped: Finished, broken: Job) -> None:
+    assert ENOUGH / 10 <= len(broken.parts) < (WHOLE + BROKEN) / 10
+    assert not broken.succeeded
+    assert "_summary.json" not in names(broken.output)
+
+
+def test_it_says_after_how_many_images_and_what_was_wrong_with_them(stopped: Finished) -> None:
+    assert "stopped after " in stopped.errors
+    assert f"of {WHOLE + BROKEN:,} images" in stopped.errors
+    assert f"{BROKEN} of {ENOUGH} images failed" in stopped.errors
+    assert "100 not_an_image, 50 empty" in stopped.errors
+    assert stopped.errors.count("00 letter ") == 3
+    assert "--max-failed-fraction" in stopped.errors
+    assert "Traceback" not in stopped.text
+
+
+def test_what_it_did_stays_for_who_allows_more(stopped: Finished, mxspark: Command, broken: Job) -> None:
+    before = broken.contents
+    finished = mxspark(*broken.command, "--max-failed-fraction", "1").succeeded()
+    assert f"{WHOLE + BROKEN} images: {WHOLE} ok, {BROKEN} failed" in finished.output
+    assert f"of which an earlier run did {10 * len(before):,}" in finished.errors
+    assert {name: broken.contents[name] for name in before} == before
+    assert broken.succeeded
+
+
+# ---- what may be listed but not read ----
+
+OPEN, CLOSED = [f"open/{number:04d}.png" for number in range(140)], [f"closed/{number:04d}.png" for number in range(60)]
+
+
+def lists_but_refuses(keys: list[str], image: bytes) -> Callable[[Request], Answer]:
+    """A bucket that lists all its keys, and gives only those that are open."""
+
+    def answer(request: Request) -> Answer:
+        path = unquote(urlsplit(request.path).path)
+        if "list-type=2" in request.path:
+            return listing(*keys)
+        return an_object(image) if "open/" in path else error(403, "AccessDenied")
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def image(digits_images: Path) -> bytes:
+    return (digits_images / "0007_7.png").read_bytes()
+
+
+def from_bucket(server: Scripted, bundle: Path, output: Path, *flags: str | Path) -> Flags:
+    return Job(Path("s3:"), bundle, output, more=("--input", "s3://bucket/", "--endpoint-url", server.url, *flags)).command
+
+
+@pytest.fixture(scope="module")
+def refused(
+    mxspark: Command, digits_bundle: Path, image: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Finished, Path, Scripted]:
+    """A run on a thousand images none of which may be read."""
+    output = tmp_path_factory.mktemp("refused") / "table"
+    keys = [f"closed/{number:04d}.png" for number in range(1000)]
+    with answering(lists_but_refuses(keys, image)) as server:
+        return mxspark(*from_bucket(server, digits_bundle, output), environment=ANYBODY), output, server
+
+
+def test_a_bucket_that_gives_nothing_ends_the_run_with_the_cause(refused: tuple[Finished, Path, Scripted]) -> None:
+    finished, _, _ = refused
+    finished.ended_with(1)
+    assert "s3://bucket/: no image can be fetched" in finished.errors
+    assert "access denied" in finished.errors
+    assert "The same command goes on" in finished.errors
+    assert "Traceback" not in finished.text
+
+
+def test_it_ends_before_it_has_tried_them_all_and_without_a_failed_row(refused: tuple[Finished, Path, Scripted]) -> None:
+    _, output, server = refused
+    assert names(output, "part-*") == []
+    assert len([request for request in server.requests if "closed/" in request.path]) < 300
+
+
+def test_a_folder_that_may_not_be_read_among_others_is_rows(mxspark: Command, digits_bundle: Path, image: bytes, tmp_path: Path) -> None:
+    with answering(lists_but_refuses(CLOSED + OPEN, image)) as server:
+        flags = from_bucket(server, digits_bundle, tmp_path / "table", "--max-failed-fraction", "0.5")
+        finished = mxspark(*flags, environment=ANYBODY).succeeded()
+    assert "200 images: 140 ok, 60 failed (60 denied)" in finished.output
+    rows = Job(tmp_path, tmp_path, tmp_path / "table").rows
+    assert {key: (row["status"], row["error"]) for key, row in rows.items() if key in CLOSED} == dict.fromkeys(
+        CLOSED, ("denied", "access denied")
+    )
+    assert {rows[key]["status"] for key in OPEN} == {"ok"}
+
+
+# ---- a server that goes away ----
+
+DIGITS = 500
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the S3 server keeps its data while it is away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3, "STOP_SECONDS", 1)
+        yield tmp_path_factory.mktemp("bucket")
+
+
+@pytest.fixture(scope="module")
+def command(digits_bundle: Path) -> Flags:
+    waits = setting(storage__retry_seconds=3, storage__read_timeout=2, storage__connect_timeout=1)
+    job = Job(Path(f"s3://{BUCKET}/digits"), digits_bundle, Path("table"), 10, ("--input", f"s3://{BUCKET}/digits/", *waits))
+    return (*job.command, "--output", f"s3://{BUCKET}/table")
+
+
+@pytest.fixture(scope="module")
+def left_alone(mxspark: Command, bucket: Path, command: Flags, digits_images: Path) -> tuple[Finished, float]:
+    """A run whose server ended in the middle of it, and how long it went on after that [seconds]."""
+    with ExitStack() as serving:
+        server = serving.enter_context(s3.serve(bucket, [BUCKET]))
+        put(server, {f"digits/{name}": (digits_images / name).read_bytes() for name in names(digits_images)[:DIGITS]})
+        with mxspark.start("mxspark", *command, environment=server.environment) as running:
+            wait_until(lambda: len(parts_in_bucket(server)) >= 3 or running.process.poll() is not None, "the first parts")
+            serving.close()
+            since = time.monotonic()
+            return running.wait(), time.monotonic() - since
+
+
+def test_a_server_that_goes_away_ends_the_run_with_the_cause(left_alone: tuple[Finished, float]) -> None:
+    finished, seconds = left_alone
+    finished.ended_with(1)
+    assert f"s3://{BUCKET}" in finished.errors
+    assert "onnect" in finished.errors.splitlines()[-2], finished.errors
+    assert "The same command goes on where this run stopped" in finished.errors
+    assert "Traceback" not in finished.text
+    assert seconds < 30
+
+
+def test_the_same_command_completes_the_table_when_the_server_is_back(
+    left_alone: tuple[Finished, float], mxspark: Command, bucket: Path, command: Flags
+) -> None:
+    with s3.serve(bucket, [BUCKET]) as server:
+        before = parts_in_bucket(server)
+        finished = mxspark(*command, environment=server.environment).succeeded()
+        rows = rows_of(parts_in_bucket(server).values())
+    assert 3 <= len(before) < DIGITS / 10
+    assert {row["status"] for part in before.values() for row in rows_of([part]).values()} == {"ok"}
+    assert f"{DIGITS} images: {DIGITS} ok, 0 failed" in finished.output
+    assert len(rows) == DIGITS
