@@ -90,12 +90,13 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
             counts = _predict(job, worker, shard, attempt > 0, watchdog, timings)
         return ShardReport(shard, counts, timings, storage.retries_so_far() - retries)
     except MxsparkError as error:
-        if attempt == 0 and not isinstance(error, (UsageError, OutageError, HeldError)):
-            raise TaskError(error) from None  # what it came from may name secrets, and Spark shows all of it in its pages and logs
-        # Another attempt would not do better: the driver ends the run.
+        told = error
         if isinstance(error, StorageError) and not isinstance(error, HeldError):
-            error = MxsparkError(error.problem, f"{error.mend} {GOES_ON}".strip())
-        return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, error)
+            told = MxsparkError(error.problem, f"{error.mend} {GOES_ON}".strip())
+        if attempt == 0 and not isinstance(error, (UsageError, OutageError, HeldError)):
+            raise TaskError(told) from None  # what it came from may name secrets, and Spark shows all of it in its pages and logs
+        # Another attempt would not do better: the driver ends the run.
+        return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, told)
     except Exception as error:  # noqa: BLE001  # likewise
         raise TaskError(mistake(error)) from None
 
