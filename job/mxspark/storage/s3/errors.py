@@ -1,0 +1,93 @@
+"""The exceptions of boto3 and obstore, as errors that stay or may pass."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import unescape
+from typing import NoReturn
+
+import obstore
+from boto3.exceptions import S3UploadFailedError
+from botocore import exceptions
+from botocore.exceptions import BotoCoreError, ClientError
+from obstore.exceptions import BaseError as ObstoreError
+
+from mxspark.errors import one_line
+from mxspark.storage import web
+from mxspark.storage.causes import raise_s3
+from mxspark.storage.store import DeniedError, MissingError, StorageError, TransientError
+
+
+def code_of(error: ClientError) -> str:
+    """What S3 calls the error, e.g. NoSuchKey."""
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+@contextmanager
+def boto_errors(name: str) -> Iterator[None]:
+    """What boto3, or a request with an address that it signed, says of `name`, as a StorageError."""
+    try:
+        yield
+    except ClientError as error:
+        _raise_client_error(name, error)
+    except KeyError as error:
+        raise TransientError(f"{name}: the answer broke off: it has no {error}", cause="truncated") from error
+    except S3UploadFailedError as error:
+        if isinstance(error.__context__, ClientError):
+            _raise_client_error(name, error.__context__)
+        raise StorageError(f"{name}: {web.gist(one_line(error))}") from error
+    except (BotoCoreError, web.HTTPError) as error:
+        problem = f"{name}: {web.gist(one_line(error))}"
+        mend = "Check --endpoint-url, the network, and the AWS configuration."
+        if cause := _transient_cause(error):
+            raise TransientError(problem, mend, cause=cause) from error
+        raise StorageError(problem, mend) from error
+
+
+def _raise_client_error(name: str, error: ClientError) -> NoReturn:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    raise_s3(name, code_of(error), error.response.get("Error", {}).get("Message", ""), status)
+
+
+def _transient_cause(error: Exception) -> str | None:
+    if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
+        return "timeout"
+    if isinstance(error, (exceptions.IncompleteReadError, exceptions.ResponseStreamingError)):
+        return "truncated"
+    if "CERTIFICATE" in str(error):
+        return None
+    if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError)):
+        return "connection"
+    return web.transient_cause(error) if isinstance(error, web.HTTPError) else None
+
+
+@contextmanager
+def obstore_errors(name: str) -> Iterator[None]:
+    """What obstore says of `name`, as a StorageError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise MissingError(f"{name}: there is no such object") from None
+    except ObstoreError as error:
+        text = str(error)
+        status = re.search(r"status code: (\d{3})", text)
+        said = re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
+        if status:
+            code, message = (said[1], unescape(said[2] or "")) if said else (status[1], "")
+            raise_s3(name, code, message, int(status[1]))
+        if isinstance(error, (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)):
+            raise DeniedError(f"{name}: access denied", "Give these credentials the right to read it.") from None
+        _raise_network_error(name, text, error)
+
+
+def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
+    mend = "Check --endpoint-url and the network."
+    kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
+    if kind is None or "ertificate" in text:
+        raise StorageError(f"{name}: {web.gist(text)}", mend) from error
+    if kind[1] == "Timeout":
+        raise TransientError(f"{name}: no answer in time", mend, cause="timeout") from error
+    if "kind: Body" in text:
+        raise TransientError(f"{name}: the transfer broke off", mend, cause="truncated") from error
+    innermost = "".join(f": {words}" for words in re.findall(r'(?:message|error): "([^"]+)"', text)[-1:])
+    raise TransientError(f"{name}: the connection failed{innermost}", mend, cause="connection") from error

@@ -1,0 +1,265 @@
+"""Buckets as stores.
+
+boto3 finds credentials and writes; obstore does the bulk GETs at a fifteenth of boto3's CPU time. Listing is ListObjectsV2 pages signed by
+boto3: obstore's own listing takes a prefix for whole path segments (`photos/img` would not find `photos/img1.png`) and stops at keys such
+as `a//b`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from html import unescape
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree
+
+import obstore
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+from mxspark.storage import web
+from mxspark.storage.causes import raise_s3
+from mxspark.storage.lease import Lease
+from mxspark.storage.retry import Patience
+from mxspark.storage.s3.clients import Clients
+from mxspark.storage.s3.errors import boto_errors, code_of, obstore_errors
+from mxspark.storage.store import Access, Hold, MissingError, StorageError, TransientError, check_size, join
+
+T = TypeVar("T")
+
+ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
+LONGEST_PAGE = 64 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB at most [bytes]
+PIECE = 8 * 2**20  # large files come in pieces [bytes]
+
+
+@dataclass(frozen=True)
+class S3Store:
+    """The part of a bucket whose keys start with `root` (empty, or ending in `/`); keys are relative to it."""
+
+    bucket: str
+    root: str
+    access: Access
+
+    @property
+    def name(self) -> str:
+        return f"s3://{self.bucket}/{self.root}".rstrip("/")
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        token: str | None = None
+        while True:
+            page = self._tried(lambda token=token: self._list_page(self.root + prefix, token))  # type: ignore[misc]
+            # Asked for, so that XML can hold every key; but not every server does it.
+            decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
+            for content in page.iterfind("{*}Contents"):
+                yield decode(content.findtext("{*}Key") or "")[len(self.root) :]
+            token = page.findtext("{*}NextContinuationToken")
+            if token is None:
+                return
+
+    def _list_page(self, prefix: str, token: str | None) -> ElementTree.Element:
+        parameters = {"Bucket": self.bucket, "Prefix": prefix, "EncodingType": "url"}
+        if token:
+            parameters["ContinuationToken"] = token
+        with boto_errors(self.name):
+            url = self._clients.client.generate_presigned_url("list_objects_v2", Params=parameters)
+        response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE)
+        try:
+            page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
+        except ElementTree.ParseError:
+            if response.status >= 500:
+                raise_s3(self.name, str(response.status), response.reason)
+            if response.status == 200 and (not response.data or b"<ListBucketResult" in response.data):
+                raise TransientError(f"{self.name}: the list of objects broke off", cause="truncated") from None
+            cause = f"the server answered {response.status} {response.reason}, and not as S3 does"
+            raise StorageError(f"{self.name}: {cause}", "Check --endpoint-url.") from None
+        if response.status == 200 and not page.tag.endswith("ListBucketResult"):
+            raise StorageError(f"{self.name}: the server answered with a page, and not as S3 does", "Check --endpoint-url.")
+        if response.status != 200:
+            raise_s3(self.name, page.findtext("Code") or str(response.status), page.findtext("Message") or "", response.status)
+        return page
+
+    def _tried(self, function: Callable[[], T]) -> T:
+        """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired."""
+
+        def once() -> T:
+            try:
+                return function()
+            except TransientError as error:
+                if error.cause == "expired_credentials":
+                    self.__dict__.pop("_clients", None)  # who renews them may have written a file or a variable anew
+                raise
+
+        return self._patience(once)
+
+    def read(self, key: str, limit: int | None = None) -> bytes:
+        if _obstore_can_name(self.root + key):
+            return self._tried(lambda: self._get(key, limit)[0])
+        return self._tried(lambda: self._get_signed(key, limit))
+
+    def _get(self, key: str, limit: int | None = None, **options: Any) -> tuple[bytes, Any]:
+        """The object's bytes, or those of a range, and what obstore says of the object."""
+        with obstore_errors(join(self.name, key)):
+            result = obstore.get(self._clients.obstore, self.root + key, options=options or None)  # type: ignore[arg-type]
+            check_size(result.meta["size"], limit)
+            start, end = result.range
+            data = bytes(result.bytes())
+        if len(data) != end - start:
+            raise TransientError(f"{join(self.name, key)}: {len(data):,} of {end - start:,} bytes came", cause="truncated")
+        return data, result.meta
+
+    def _get_signed(self, key: str, limit: int | None = None) -> bytes:
+        """Objects that obstore can't name."""
+        name = join(self.name, key)
+        with boto_errors(name):
+            url = self._clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
+        response = web.get(self._clients.pages, name, _with_dots(url), self.access.settings.read_timeout, limit)
+        if response.status != 200:
+            said = re.search(rb"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", response.data, re.DOTALL)
+            code, message = (part.decode(errors="replace") for part in said.groups(b"")) if said else (str(response.status), "")
+            raise_s3(name, code, unescape(message), response.status)
+        return response.data
+
+    def has(self, key: str) -> bool:
+        return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
+
+    def read_tail(self, key: str, size: int) -> bytes:
+        if not _obstore_can_name(self.root + key):
+            return self.read(key)[-size:]
+        return self._tried(lambda: self._get_range(key, {"suffix": size})[0])
+
+    def _get_range(self, key: str, wanted: Any) -> tuple[bytes, Any]:
+        try:
+            return self._get(key, range=wanted)
+        except StorageError as error:
+            if "InvalidRange" not in error.problem:
+                raise
+            return b"", {"size": 0, "e_tag": None}  # of an empty object there is no range
+
+    def download(self, key: str, target: BinaryIO) -> None:
+        def whole() -> None:
+            target.seek(0)
+            target.truncate()
+            for piece in self._pieces(key):
+                target.write(piece)
+
+        self._patience(whole)
+
+    def _pieces(self, key: str) -> Iterator[bytes]:
+        """The object's bytes piece by piece, each in the time of a request. Raises TransientError where it is replaced meanwhile."""
+        if not _obstore_can_name(self.root + key):
+            yield self.read(key)
+            return
+        first: Any = None
+        offset = 0
+        while first is None or offset < first["size"]:
+            data, meta = self._tried(lambda: self._get_range(key, (offset, offset + PIECE)))  # noqa: B023  # called at once
+            first = first or meta
+            if meta["e_tag"] != first["e_tag"]:
+                raise TransientError(f"{join(self.name, key)}: was replaced while it was read", cause="replaced")
+            yield data
+            offset += len(data)
+
+    def write(self, key: str, data: bytes) -> None:
+        def put() -> None:
+            with boto_errors(join(self.name, key)):
+                self._clients.client.put_object(Bucket=self.bucket, Key=self.root + key, Body=data)
+
+        self._tried(put)
+
+    def upload(self, key: str, source: Path) -> None:
+        def put() -> None:
+            with boto_errors(join(self.name, key)):
+                self._clients.transfers.upload_file(
+                    str(source), self.bucket, self.root + key, Config=TransferConfig(multipart_threshold=ONE_PUT)
+                )
+
+        self._tried(put)
+
+    def delete(self, key: str) -> None:
+        def remove() -> None:
+            with boto_errors(join(self.name, key)):
+                self._clients.client.delete_object(Bucket=self.bucket, Key=self.root + key)
+
+        self._tried(remove)
+
+    def check_writable(self) -> None:
+        def probe() -> None:
+            # An upload that is never completed is never visible.
+            with boto_errors(self.name):
+                place = {"Bucket": self.bucket, "Key": self.root + "_writable"}
+                upload = self._clients.client.create_multipart_upload(**place)["UploadId"]
+                self._clients.client.abort_multipart_upload(**place, UploadId=upload)
+
+        self._tried(probe)
+
+    def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
+        with boto_errors(self.name):
+            pages = self._clients.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.root + prefix)
+            uploads = [upload for page in pages for upload in page.get("Uploads", ()) if ours(upload["Key"][len(self.root) :])]
+            for upload in uploads:
+                self._clients.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        return len(uploads)
+
+    def replace(self, key: str, data: bytes, tag: str | None) -> str | None:
+        """Writes the object if it still has this tag, or if there is none where `tag` is None; returns its new tag, None where not so."""
+        place = {"Bucket": self.bucket, "Key": self.root + key}
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+
+        def put() -> str | None:
+            # Some servers ignore conditions, some refuse them; there this look is all that keeps two apart.
+            found = self._get_tagged(key)
+            if (found[1] if found else None) != tag:
+                return None
+            with boto_errors(join(self.name, key)):
+                try:
+                    return str(self._clients.client.put_object(**place, Body=data, **condition)["ETag"])
+                except ClientError as error:
+                    # A missing object has no tag; two at once get a conflict, and the second try tells who was first.
+                    if code_of(error) in ("PreconditionFailed", "412", "NoSuchKey", "404"):
+                        return None
+                    if code_of(error) != "NotImplemented":
+                        raise
+                return str(self._clients.client.put_object(**place, Body=data)["ETag"])
+
+        return self._tried(put)
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """The object's bytes and tag, None where there is none."""
+        return self._tried(lambda: self._get_tagged(key))
+
+    def _get_tagged(self, key: str) -> tuple[bytes, str] | None:
+        try:
+            with boto_errors(join(self.name, key)):
+                response = self._clients.client.get_object(Bucket=self.bucket, Key=self.root + key)
+                return response["Body"].read(response["ContentLength"]), str(response["ETag"])
+        except MissingError:
+            return None
+
+    def hold(self, key: str, owner: Mapping[str, Any], seconds: float) -> AbstractContextManager[Hold]:
+        return Lease(self, key, owner, seconds)
+
+    def holder(self, key: str) -> Mapping[str, Any] | None:
+        return Lease(self, key, {}, 0).holder()
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience(self.access.settings)
+
+    @cached_property
+    def _clients(self) -> Clients:
+        return Clients(self.bucket, self.access, self.name)
+
+
+def _obstore_can_name(key: str) -> bool:
+    """Whether obstore asks for this very key: it drops slashes at either end and refuses empty, `.` and `..` segments."""
+    return all(part not in ("", ".", "..") for part in key.split("/")) and key.isprintable()
+
+
+def _with_dots(url: str) -> str:
+    """The address with the segments `.` and `..` of its path encoded, which HTTP clients would resolve; servers take them for the same."""
+    place, _, query = url.partition("?")
+    segments = [segment.replace(".", "%2E") if segment in (".", "..") else segment for segment in place.split("/")]
+    return f"{'/'.join(segments)}?{query}"
