@@ -6,8 +6,10 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from mxspark import plan, predictions
@@ -16,6 +18,7 @@ from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
 from mxspark.storage import Access, Hold, MissingError, Store, join, open_store, parent, usage_errors
 
+DELETERS = 16  # parts that are deleted at a time
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"
 LOCK = "_lock.json"
@@ -91,8 +94,11 @@ def clear(store: Store) -> None:
     store.delete(SUCCESS)
     store.delete(SUMMARY)
     store.delete(plan.PLAN)
-    for name in [name for name in _names(store) if OURS.fullmatch(name)]:
-        store.delete(name)
+    ours = (name for name in _names(store) if OURS.fullmatch(name))
+    with ThreadPoolExecutor(DELETERS) as pool:
+        while some := list(islice(ours, 1000)):  # there may be very many
+            for _ in pool.map(store.delete, some):
+                pass
 
 
 def write_text(store: Store, frozen: Plan, settings: OutputSettings, access: Access) -> str:
