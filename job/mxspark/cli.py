@@ -69,9 +69,9 @@ def _run_article(arguments: list[str]) -> None:
 
 
 def _exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGHUP, _terminate)  # the terminal was closed
+    for number, handler in HANDLERS.items():
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, handler)
     try:
         code = command()
     except MxsparkError as error:
@@ -99,13 +99,22 @@ def _report(error: MxsparkError, debug: bool) -> int:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # cleaning up is quick, and is not to be interrupted again
+    _ignore_signals()
     raise KeyboardInterrupt
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _ignore_signals()
     raise Terminated
+
+
+def _ignore_signals() -> None:
+    """Cleaning up is quick, and is not to be interrupted again."""
+    for number in HANDLERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+HANDLERS = {signal.SIGINT: _interrupt, signal.SIGTERM: _terminate, signal.SIGHUP: _terminate}  # SIGHUP: the terminal was closed
 
 
 def _help(*path: str) -> str:

@@ -180,6 +180,7 @@ def show_status(status: Status) -> None:
         ("ok", f"{counts.ok:,}"),
         ("failed", f"{counts.failed:,}" + (f" ({failed})" if failed else "")),
         ("left", f"{status.left:,} images"),
+        *(("broken", problem) for problem in status.broken[:10]),
         ("plan", f"made {frozen.created} of {settings['input']['path']}: {frozen.listed:,} keys listed, {frozen.keys:,} different ones"),
         ("model", str(settings["model"]["path"] or settings["model"]["symbol"])),
         (

@@ -26,7 +26,7 @@ from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
 from mxspark.predictions import OK, PARTS, Counts, Row, printable
 from mxspark.progress import Progress
-from mxspark.settings import Settings, visible
+from mxspark.settings import Settings, resolved, visible
 from mxspark.source import Source
 from mxspark.spark import Application
 from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
@@ -151,9 +151,11 @@ class _Run:
     def _identity(self, model: Bundle) -> dict[str, Any]:
         """What a row depends on: runs that differ in it must not be mixed in one table."""
         # No prediction depends on what counts as right, nor on how long a decoder in a sandbox may take.
+        chosen = self._settings.input
         others = {"true_label", "max_decode_seconds", "max_decode_memory"}
+        places = {"path": resolved(chosen.path), "base": chosen.base and resolved(chosen.base)}
         return {
-            "input": self._settings.input.model_dump(mode="json", exclude=others),
+            "input": chosen.model_dump(mode="json", exclude=others) | places,
             "format": self._settings.output.format,
             "model": model.digest,
             "precision": self._settings.precision,
@@ -256,10 +258,14 @@ class _Run:
             )
         counts = Counts()
         failed: list[int] = []
-        for shard, part in self._counts(frozen, range(frozen.shards)):
-            counts += part
-            if part.failed and len(failed) < EXAMPLES:
-                failed.append(shard)
+        try:
+            for shard, part in self._counts(frozen, range(frozen.shards)):
+                counts += part
+                if part.failed and len(failed) < EXAMPLES:
+                    failed.append(shard)
+        except MxsparkError:
+            self._store.delete(SUCCESS)  # whoever wrote it, the table is not whole
+            raise
         result = Summary(frozen, counts, performance, settings.model_dump(mode="json"))
         if settings.output.format == "text":
             output.write_text(self._store, frozen, settings.output, self._access)

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-from mxspark.errors import MxsparkError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.storage import MissingError, StorageError, TooLargeError
 
 SUSPICIOUS = 16  # images in a row that can't be fetched
 GOES_ON = "The same command goes on where this run stopped."
+
+OK, MISSING, GONE = "ok", "missing", "gone"  # what a sample can be
 
 Fetch = Callable[[str], bytes]
 
@@ -19,17 +21,19 @@ class OutageError(MxsparkError):
 
 class OutageGuard:
     """Passes fetches on. When `SUSPICIOUS` in a row failed (access denied, no answer, …), it tries `samples` from all over the input with
-    `probe`: where none of them can be fetched either, it raises OutageError. Safe for many threads."""
+    `probe`: where none of them can be fetched either, it raises OutageError; where all are missing, only if `listed` raises that the place
+    itself is gone. Safe for many threads."""
 
-    def __init__(self, fetch: Fetch, probe: Fetch, samples: Sequence[str], place: str) -> None:
+    def __init__(self, fetch: Fetch, probe: Fetch, samples: Sequence[str], place: str, listed: Callable[[], object]) -> None:
         self._fetch = fetch
         self._probe = probe
         self._samples = samples
         self._place = place
+        self._listed = listed
         self._lock = Lock()
         self._failed = 0
         self._limit = SUSPICIOUS
-        self._last: StorageError | None = None
+        self._last: MxsparkError | None = None
         self._outage: OutageError | None = None  # found out, and no image has come since
 
     def fetch(self, key: str) -> bytes:
@@ -50,7 +54,7 @@ class OutageGuard:
 
     def _note(self, error: StorageError) -> None:
         with self._lock:
-            if _concerns_one(error):
+            if isinstance(error, TooLargeError):
                 self._failed = 0
                 return
             self._failed += 1
@@ -63,9 +67,10 @@ class OutageGuard:
         if self._outage is not None:  # all threads meet it; to look once takes long enough
             raise self._outage
         with ThreadPoolExecutor(max(1, len(self._samples))) as pool:
-            if any(pool.map(self._can_be_reached, self._samples)):
-                self._failed = 0
-                return
+            found = set(pool.map(self._reach, self._samples))
+        if OK in found or (MISSING in found and self._is_there()):
+            self._failed = 0
+            return
         cause, mend = (self._last.problem, self._last.mend) if self._last else ("", "")
         self._outage = OutageError(
             f"{self._place}: no image can be fetched, none of {len(self._samples)} tried all over the input: {cause}",
@@ -73,14 +78,18 @@ class OutageGuard:
         )
         raise self._outage
 
-    def _can_be_reached(self, key: str) -> bool:
+    def _reach(self, key: str) -> str:
         try:
             self._probe(key)
         except StorageError as error:
-            return _concerns_one(error)
+            return MISSING if isinstance(error, MissingError) else OK if isinstance(error, TooLargeError) else GONE
+        return OK
+
+    def _is_there(self) -> bool:
+        """Whether the place still has images, of which only some are missing."""
+        try:
+            self._listed()
+        except (StorageError, UsageError) as error:
+            self._last = error
+            return False
         return True
-
-
-def _concerns_one(error: StorageError) -> bool:
-    """Whether the storage is well and only this object isn't."""
-    return isinstance(error, (MissingError, TooLargeError))

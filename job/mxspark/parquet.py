@@ -35,11 +35,17 @@ def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> byte
 
 
 def read_counts(tail: bytes, name: str) -> dict[str, Any]:
-    """The counts in the footer of a file whose last bytes are `tail`. Raises MxsparkError where it is not a whole part."""
+    """The counts in the footer of a file whose last bytes are `tail`, and its first and last key.
+
+    Raises MxsparkError where it is not a whole part.
+    """
     try:
         # A Parquet footer is found from the end of the file, and holds all that is asked of it.
         metadata = pq.read_metadata(io.BytesIO(tail))
         counts: dict[str, Any] = json.loads((metadata.metadata or {})[COUNTS])
+        known = [metadata.row_group(group).column(0).statistics for group in range(metadata.num_row_groups)]
+        if known and all(statistics is not None and statistics.has_min_max for statistics in known):
+            counts |= {"first": min(each.min for each in known), "last": max(each.max for each in known)}
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise _not_a_part(name, error) from None
     return counts

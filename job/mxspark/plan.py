@@ -138,19 +138,28 @@ def load(store: Store) -> Plan | None:
     except MissingError:
         return None
     except (ValueError, TypeError, KeyError):
-        raise _damaged(store) from None
+        raise damaged(store) from None
     if version != VERSION:
         raise MxsparkError(
             f"{store.name}/{PLAN}: made by another version of mxspark (format {version}, this one reads {VERSION})",
             "Finish the run with that version, or run again with --overwrite.",
         )
     try:
-        return Plan(**{**data, "samples": tuple(data["samples"])})
+        found = Plan(**{**data, "samples": tuple(data["samples"])})
     except (TypeError, KeyError):
-        raise _damaged(store) from None
+        raise damaged(store) from None
+    numbers = (found.keys, found.listed, found.shard_size, found.shards)
+    if (
+        not all(isinstance(number, int) for number in numbers)
+        or not isinstance(found.identity, dict)
+        or not isinstance(found.settings, dict)
+    ):
+        raise damaged(store)
+    return found
 
 
-def _damaged(store: Store, name: str = PLAN) -> MxsparkError:
+def damaged(store: Store, name: str = PLAN) -> MxsparkError:
+    """The error of a plan that is not what was written."""
     return MxsparkError(f"{store.name}/{name}: damaged", "Run again with --overwrite.")
 
 
@@ -160,8 +169,8 @@ def shard_keys(store: Store, shard: int) -> list[str]:
     try:
         with gzip.open(io.BytesIO(store.read(_segment(segment)))) as lines:
             keys: list[str] = json.loads(next(islice(lines, line, None), b""))
-    except (OSError, EOFError, zlib.error, ValueError):
-        raise _damaged(store, _segment(segment)) from None
+    except (MissingError, OSError, EOFError, zlib.error, ValueError):
+        raise damaged(store, _segment(segment)) from None
     return keys
 
 

@@ -44,6 +44,8 @@ class Counts:
     labelled: int = 0
     correct: int = 0
     correct_top_k: int = 0
+    first: str | None = field(default=None, compare=False)  # of a part's keys, and the last, where they are known
+    last: str | None = field(default=None, compare=False)
 
     @property
     def rows(self) -> int:
@@ -66,11 +68,14 @@ class Counts:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "by_status": dict(sorted(self.by_status.items()))}
+        numbers = {"labelled": self.labelled, "correct": self.correct, "correct_top_k": self.correct_top_k}
+        return {"by_status": dict(sorted(self.by_status.items())), **numbers}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Counts":
-        return cls(Counter(data["by_status"]), data["labelled"], data["correct"], data["correct_top_k"])
+        return cls(
+            Counter(data["by_status"]), data["labelled"], data["correct"], data["correct_top_k"], data.get("first"), data.get("last")
+        )
 
 
 def top_k(probabilities: NDArray[np.float32], k: int, labels: Sequence[str]) -> tuple[Prediction, ...]:
@@ -87,7 +92,9 @@ def count(rows: Iterable[Row], true_label: str | None) -> Counts:
     pattern = re.compile(true_label) if true_label else None
     by_status: Counter[str] = Counter()
     labelled = correct = correct_top_k = 0
+    keys: list[str] = []
     for row in rows:
+        keys.append(row.key)
         by_status[row.status] += 1
         match = pattern.search(row.key) if pattern and row.predictions else None
         if match and row.predictions:
@@ -95,7 +102,7 @@ def count(rows: Iterable[Row], true_label: str | None) -> Counts:
             labelled += 1
             correct += hits[0]
             correct_top_k += any(hits)
-    return Counts(by_status, labelled, correct, correct_top_k)
+    return Counts(by_status, labelled, correct, correct_top_k, min(keys, default=None), max(keys, default=None))
 
 
 @dataclass(frozen=True)

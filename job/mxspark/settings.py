@@ -315,9 +315,14 @@ def memory_bytes(text: Memory) -> int:
     return int(match[1]) << 10 * (units.index(match[2]) + 1)
 
 
+def resolved(place: str) -> str:
+    """A folder or file from the root on, wherever it was typed; a bucket's prefix as it is, for it is one to the letter."""
+    return place if "://" in place else os.path.abspath(place)
+
+
 def _normal(place: str) -> str:
-    """A place in a form that can be compared: a bucket's prefix as it is, for it is one to the letter; a folder from the root on."""
-    return place.rstrip("/") if "://" in place else os.path.abspath(place) + "/"
+    """A place in a form that can be compared with what may lie in it."""
+    return place.rstrip("/") if "://" in place else resolved(place) + "/"
 
 
 def visible(data: Mapping[str, Any]) -> dict[str, Any]:

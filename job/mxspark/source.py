@@ -71,6 +71,11 @@ class Source:
                 "Check input.path" + (", or set input.suffixes (an empty list takes every object)." if listed else "."),
             )
 
+    def check(self) -> None:
+        """Raises StorageError or UsageError where the place is gone, or has no images any more. Of a manifest nothing can be said."""
+        if not self._is_manifest:
+            next(self._matching(self._all()), None) or next(self.keys())
+
     def _limited(self, keys: Iterator[str]) -> Iterator[str]:
         """The first `limit` keys. Buckets and manifests have an order; of a folder, it is the first by name."""
         limit = self._settings.limit

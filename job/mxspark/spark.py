@@ -73,6 +73,9 @@ def configuration(settings: SparkSettings) -> dict[str, str]:
             "spark.executor.memoryOverhead": settings.executor_memory_overhead or f"{workers}g",
             # An executor whose node is taken away takes no new tasks, and those that it loses count as no failures.
             "spark.decommission.enabled": "true",
+            # Of a worker that stands still, another node does the shard too; whoever writes last writes the same.
+            "spark.speculation": "true",
+            "spark.speculation.minTaskRuntime": "60s",
         }
     if settings.master.startswith("local-cluster"):
         executors, cores, memory = re.findall(r"\d+", settings.master)

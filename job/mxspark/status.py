@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from mxspark import plan, summary
-from mxspark.errors import UsageError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.output import LOCK, SUCCESS
 from mxspark.plan import Plan
 from mxspark.predictions import Counts
@@ -23,10 +24,13 @@ class Status:
     counts: Counts
     holder: Mapping[str, Any] | None  # of the lock; on s3:// it may be dead since a short while
     succeeded: bool
+    broken: tuple[str, ...] = ()  # what is wrong with parts that can't be counted
 
     @property
     def state(self) -> str:
         """In one word or two."""
+        if self.broken:
+            return "damaged"
         if self.succeeded:
             return "complete"
         if self.holder is not None:
@@ -46,6 +50,7 @@ class Status:
             "images": {"planned": self.plan.keys, "ok": counts.ok, "failed": counts.failed, "left": self.left},
             "by_status": dict(sorted(counts.by_status.items())),
             "shards": {"planned": self.plan.shards, "done": self.parts, "left": self.plan.shards - self.parts},
+            "broken": list(self.broken),
             "plan": {"id": self.plan.id, "created": self.plan.created, "listed": self.plan.listed, "shard_size": self.plan.shard_size},
             "running": dict(self.holder) if self.holder is not None else None,
             "settings": self.plan.settings,
@@ -64,8 +69,20 @@ def read(location: str, access: Access) -> Status:
 
 
 def _read(store: Store, frozen: Plan) -> Status:
-    settings = frozen.settings
-    output_format, true_label = settings["output"]["format"], settings["input"]["true_label"]
+    try:
+        output_format, true_label = frozen.settings["output"]["format"], frozen.settings["input"]["true_label"]
+    except (KeyError, TypeError):
+        raise plan.damaged(store) from None
     done = sorted(shard for shard in summary.finished_shards(store, output_format) if shard < frozen.shards)
-    counts = sum((part for _, part in summary.count_parts(store, frozen, done, output_format, true_label)), Counts())
-    return Status(store.name, frozen, len(done), counts, store.holder(LOCK), store.has(SUCCESS))
+    broken: list[str] = []
+
+    def counted(shard: int) -> Counts:
+        try:
+            return summary.count_part(store, frozen, shard, output_format, true_label)
+        except MxsparkError as error:
+            broken.append(error.problem)
+            return Counts()
+
+    with ThreadPoolExecutor(summary.READERS) as pool:
+        counts = sum(pool.map(counted, done), Counts())
+    return Status(store.name, frozen, len(done), counts, store.holder(LOCK), store.has(SUCCESS), tuple(broken))

@@ -17,6 +17,7 @@ from mxspark.predictions import PARTS, Counts
 from mxspark.settings import visible
 from mxspark.storage import Store
 
+MEND = "Remove it and run the same command again."
 READERS = 16  # parts whose counts are read at a time
 
 
@@ -90,25 +91,28 @@ def finished_shards(store: Store, output_format: str) -> set[int]:
     return {shard for name in store.keys(part.prefix) if (shard := part.shard(name)) is not None}
 
 
+def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_label: str | None) -> Counts:
+    """What the part of a shard holds. Raises MxsparkError naming the part that has other than its planned number of rows."""
+    counts = predictions.read_counts(store, shard, output_format, true_label)
+    if counts.rows != plan.size(shard):
+        rows = f"has {counts.rows} rows, but {plan.size(shard)} keys were planned for it"
+        raise MxsparkError(f"{store.name}/{PARTS[output_format].name(shard)} {rows}", MEND)
+    return counts
+
+
 def count_parts(
     store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None
 ) -> Iterator[tuple[int, Counts]]:
-    """What the parts of these shards hold, one after the other.
-
-    Raises MxsparkError naming the part that has other than its planned number of rows.
-    """
-
-    def counted(shard: int) -> tuple[int, Counts]:
-        counts = predictions.read_counts(store, shard, output_format, true_label)
-        if counts.rows != plan.size(shard):
-            name = PARTS[output_format].name(shard)
-            raise MxsparkError(
-                f"{store.name}/{name} has {counts.rows} rows, but {plan.size(shard)} keys were planned for it",
-                "Remove it and run the same command again.",
-            )
-        return shard, counts
-
-    remaining = iter(shards)
+    """What the parts of these shards hold, in the order of the shards. Raises MxsparkError naming the part that isn't what was planned."""
+    remaining = iter(sorted(shards))
+    last: str | None = None
     with ThreadPoolExecutor(READERS) as pool:
         while some := list(islice(remaining, 16 * READERS)):  # the pool would take ten thousand at once
-            yield from pool.map(counted, some)
+            counted = pool.map(lambda shard: count_part(store, plan, shard, output_format, true_label), some)
+            for shard, counts in zip(some, counted, strict=True):
+                # Plans are sorted: a part whose keys don't come after those of the one before is another shard's.
+                if last is not None and counts.first is not None and counts.first <= last:
+                    name = PARTS[output_format].name(shard)
+                    raise MxsparkError(f"{store.name}/{name} has keys of another shard, such as {counts.first!r}", MEND)
+                last = counts.last
+                yield shard, counts

@@ -113,7 +113,7 @@ def _predict(job: Job, worker: "_Worker", shard: int, careful: bool, watchdog: W
     worker.guard.settle()
     watchdog.alive()
     start = time.perf_counter()
-    _check_plan(job, worker.output)
+    _check_plan(job, worker.output, shard, len(keys))
     watchdog.alive()
     rows = iter(new)
     _write_part(job, shard, worker.output, [kept.get(key) or next(rows) for key in keys])
@@ -132,9 +132,14 @@ def _kept_rows(output: Store, shard: int, keys: Sequence[str], settings: Setting
     return {row.key: row for row in rows if row.status == OK} if [row.key for row in rows] == list(keys) else {}
 
 
-def _check_plan(job: Job, output: Store) -> None:
+def _check_plan(job: Job, output: Store, shard: int, keys: int) -> None:
+    """Raises MxsparkError where what was done is not what the plan in the output says by now."""
     current = plan.load(output)
-    if current is None or current.id != job.plan_id:
+    if current is None:
+        raise MxsparkError(f"{output.name}: the plan is gone", "Was the output moved or deleted? Start the run again.")
+    if current.size(shard) != keys:
+        raise plan.damaged(output, f"the keys of shard {shard}")
+    if current.id != job.plan_id:
         raise HeldError(f"{output.name}: another run has started afresh here", {})
 
 
@@ -181,7 +186,7 @@ def _set_up(job: Job, device: int) -> _Worker:
     memory = memory_bytes(settings.input.max_decode_memory)
     task = DecodeTask(limits, model.spec.input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
     probe = Source(settings.input, job.access.hasty)
-    guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.path)
+    guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.path, probe.check)
     stages = Stages(
         fetch=guard.fetch,
         decode=lambda data: preprocess.load_array(data, limits, model.spec.input, model.spec.preprocess),

@@ -45,7 +45,7 @@ class Storage:
 
 
 def guard_of(storage: Storage) -> OutageGuard:
-    return OutageGuard(storage.fetch, storage.probe, SAMPLES, "s3://bucket/photos")
+    return OutageGuard(storage.fetch, storage.probe, SAMPLES, "s3://bucket/photos", lambda: None)
 
 
 def fetch_all(guard: OutageGuard, kind: str, number: int) -> None:
@@ -96,7 +96,7 @@ def test_threads_that_meet_an_outage_together_all_stop_and_look_into_it_once() -
         together.wait()
         return storage.fetch(key)
 
-    guard = OutageGuard(fetch, storage.probe, SAMPLES, "s3://bucket/photos")
+    guard = OutageGuard(fetch, storage.probe, SAMPLES, "s3://bucket/photos", lambda: None)
     with ThreadPoolExecutor(2 * SUSPICIOUS) as threads:
         ended = [threads.submit(guard.fetch, f"{index}.png").exception for index in range(2 * SUSPICIOUS)]
         errors = Counter(type(error()) for error in ended)
@@ -149,23 +149,28 @@ def test_closed_images_here_and_there_are_not_even_looked_into() -> None:
     assert not storage.probed
 
 
-@pytest.mark.parametrize("kind", ["missing", "large"])
-def test_missing_and_too_large_images_are_no_sign_of_an_outage_for_somebody_answered(kind: str) -> None:
+def test_too_large_images_are_no_sign_of_an_outage_for_somebody_answered() -> None:
     storage = Storage("denied")
     guard = guard_of(storage)
-    fetch_all(guard, kind, 10 * SUSPICIOUS)
+    fetch_all(guard, "large", 10 * SUSPICIOUS)
     guard.settle()
     for _ in range(10):
         fetch_all(guard, "denied", SUSPICIOUS - 1)
-        fetch_all(guard, kind, 1)
+        fetch_all(guard, "large", 1)
 
     assert not storage.probed
+
+
+def test_missing_images_are_rows_as_long_as_the_input_is_there() -> None:
+    guard = guard_of(Storage("missing"))
+    fetch_all(guard, "missing", 10 * SUSPICIOUS)
+    guard.settle()
 
 
 @pytest.mark.parametrize("kind", ["missing", "large"])
 def test_a_sample_that_is_gone_or_too_large_now_shows_that_the_storage_is_there(kind: str) -> None:
     storage = Storage("denied")
-    guard = OutageGuard(storage.fetch, storage.probe, [*SAMPLES, f"{kind}.png"], "photos")
+    guard = OutageGuard(storage.fetch, storage.probe, [*SAMPLES, f"{kind}.png"], "photos", lambda: None)
 
     fetch_all(guard, "any", 10 * SUSPICIOUS)
     guard.settle()
@@ -195,7 +200,7 @@ def test_a_shard_that_ends_in_a_bad_image_is_written_down(last: str) -> None:
 
     guard.settle()
 
-    assert bool(storage.probed) == (last == "denied")
+    assert bool(storage.probed) == (last != "photo")
 
 
 # ---- threads ----
@@ -216,3 +221,15 @@ def test_threads_each_get_their_own_image_or_error_and_no_outage_is_made_up() ->
         found = list(threads.map(lambda key: outcome(guard.fetch, key), keys))
 
     assert found == [outcome(Storage().fetch, key) for key in keys]
+
+
+def test_an_input_that_is_gone_is_an_outage_though_somebody_answers() -> None:
+    def listed() -> None:
+        raise StorageError("s3://bucket: there is no such bucket")
+
+    storage = Storage("missing")
+    guard = OutageGuard(storage.fetch, storage.probe, [f"missing{index}.png" for index in range(8)], "s3://bucket/photos", listed)
+
+    fetch_all(guard, "missing", SUSPICIOUS - 1)
+    with pytest.raises(OutageError, match="no such bucket"):
+        guard.fetch("missing.png")

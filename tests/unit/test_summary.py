@@ -142,3 +142,11 @@ def test_what_is_secret_in_an_address_is_not_told(tmp_path: Path) -> None:
 
     assert "hush" not in made.to_json()
     assert "https://host/p" in made.to_json()
+
+
+def test_a_part_in_the_place_of_another_is_named(tmp_path: Path) -> None:
+    store, written = finished(tmp_path, "parquet")
+    store.write("part-000001.parquet", store.read("part-000000.parquet"))
+
+    with pytest.raises(MxsparkError, match=r"part-000001\.parquet has keys of another shard"):
+        list(count_parts(store, written, range(3), "parquet", TRUE_LABEL))

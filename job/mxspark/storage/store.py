@@ -142,6 +142,8 @@ class Hold(Protocol):
 
 def held(name: str, holder: Mapping[str, Any]) -> HeldError:
     """The error that says who holds the place `name`."""
+    if not holder:
+        return HeldError(f"{name}: another run has written here meanwhile", holder)
     who = f"process {holder.get('process', '?')} on {holder.get('host', '?')}, since {holder.get('since', '?')}"
     return HeldError(f"{name}: another run is writing here: {who}", holder)
 

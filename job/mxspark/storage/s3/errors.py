@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import obstore
 from boto3.exceptions import S3UploadFailedError
@@ -38,6 +39,8 @@ def boto_errors(name: str) -> Iterator[None]:
         raise StorageError(f"{name}: {web.gist(one_line(error))}") from error
     except (BotoCoreError, web.HTTPError) as error:
         problem = f"{name}: {web.gist(one_line(error))}"
+        if isinstance(error, exceptions.EndpointConnectionError):
+            problem = f"{name}: can't connect to {urlsplit(str(error.kwargs.get('endpoint_url'))).netloc.rpartition('@')[2]}"
         mend = "Check --endpoint-url, the network, and the AWS configuration."
         if cause := _transient_cause(error):
             raise TransientError(problem, mend, cause=cause) from error
