@@ -206,7 +206,9 @@ class _Run:
         settings = self._settings
         size = settings.plan.shard_size or plan.choose_shard_size(len(spool), workers, settings.batch_size)
         output.clear(self._store)
-        return plan.write(self._store, spool, size, self._identity(model), visible(settings.model_dump(mode="json")))
+        identity, shown = self._identity(model), visible(settings.model_dump(mode="json"))
+        shown["input"] |= {name: identity["input"][name] for name in ("path", "base")}  # wherever they were typed
+        return plan.write(self._store, spool, size, identity, shown)
 
     def _predict(self, work: _Work, model: Bundle, spark: Application, context: str, hold: Hold) -> Performance:
         settings, frozen = self._settings, work.plan
