@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -54,6 +55,7 @@ class Running:
     process: "subprocess.Popen[str]"
     mark: str
     started: float = field(default_factory=time.monotonic)
+    _heard: bytearray = field(default_factory=bytearray)  # of its errors, while it runs
 
     def processes(self) -> list[psutil.Process]:
         """It and all that it started and that is alive."""
@@ -63,16 +65,29 @@ class Running:
         """As a terminal does: the signal goes to the command and to all that it started in the terminal's foreground."""
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def wait_for(self, words: str, seconds: float = LIMIT_SECONDS) -> None:
+        """Until it has said this on its standard error."""
+        assert self.process.stderr is not None
+        pipe, limit = self.process.stderr.fileno(), time.monotonic() + seconds
+        while words.encode() not in self._heard:
+            said = self._heard.decode(errors="replace")
+            assert time.monotonic() < limit, f"it did not say {words!r}:\n{said}"
+            if select.select([pipe], [], [], 1)[0]:
+                # Past the stream's own buffer, of which wait() would know nothing.
+                data = os.read(pipe, 2**16)
+                assert data, f"it ended without saying {words!r}:\n{said}"
+                self._heard.extend(data)
+
     def wait(self, seconds: float = LIMIT_SECONDS) -> Finished:
         output, errors = self.process.communicate(timeout=seconds)
-        return Finished(self.process.returncode, output, errors, time.monotonic() - self.started, self.mark)
+        return Finished(self.process.returncode, output, self._heard.decode() + errors, time.monotonic() - self.started, self.mark)
 
 
 class Command:
     """Runs programs of the virtual environment from the repository's root."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = dict(environment)
+        self.environment = dict(environment)
 
     def __call__(self, *arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> Finished:
         """`mxspark` with these arguments, to its end. A variable of `environment` that is None is taken away."""
@@ -87,7 +102,7 @@ class Command:
     def start(self, program: str, *arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> Iterator[Running]:
         """A program in the background. At the end nothing of it is left, whatever the test did."""
         mark = uuid4().hex
-        changed = {**self._environment, MARK: mark, **(environment or {})}
+        changed = {**self.environment, MARK: mark, **(environment or {})}
         process = subprocess.Popen(
             [str(PROGRAMS / program), *map(str, arguments)],
             env={name: value for name, value in changed.items() if value is not None},
@@ -97,6 +112,7 @@ class Command:
             text=True,
             cwd=REPOSITORY,
             start_new_session=True,  # a process group of its own, as a shell gives it
+            preexec_fn=hear_ctrl_c,
         )
         try:
             yield Running(process, mark)
@@ -104,6 +120,11 @@ class Command:
             for left in processes_of(mark):
                 left.kill()
             process.communicate()
+
+
+def hear_ctrl_c() -> None:
+    """In a new process, before its program begins: shells have what runs in their background ignore Ctrl-C, tests too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def processes_of(mark: str) -> list[psutil.Process]:

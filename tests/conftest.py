@@ -15,6 +15,9 @@ from obstore.store import S3Store
 from tests.command import PROGRAMS, REPOSITORY, Command, environment_without_aws, isolation
 from tests.tiers import Missing, Tiers
 
+# What is made once a run, whichever tier asks for it first: a conftest's own fixtures are another's when that one takes them over.
+pytest_plugins = ("tests.chart.helm", "tests.image.images", "tests.kubernetes.cluster")
+
 DIGITS = REPOSITORY / "examples" / "digits"
 IMAGENET = REPOSITORY / "examples" / "imagenet"
 BUCKET = "tests"

@@ -12,9 +12,23 @@ compile() { # OUTPUT ARGUMENT ...
         --custom-compile-command "make lock" "${upgrade[@]}" --output-file "requirements/$1" "${@:2}"
 }
 pins=(--constraints requirements/versions.txt)
-compile dev.txt pyproject.toml --extra cpu --extra spark --extra dev "${pins[@]}"
-compile run.txt pyproject.toml --extra cpu --extra spark "${pins[@]}" --constraints requirements/dev.txt
+compile dev.txt pyproject.toml --extra cpu --extra spark --extra kubernetes --extra dev "${pins[@]}"
+compile run.txt pyproject.toml --extra cpu --extra spark --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
 compile java.txt requirements/java.in
 compile build.txt requirements/build.in --constraints requirements/dev.txt
+compile checkov.txt requirements/checkov.in
 compile spark35.txt requirements/spark35.in
+# The images' own: Spark apart from the rest, for EMR on EKS brings its own, and so that each is a layer.
+compile image-cpu.txt pyproject.toml --extra cpu "${pins[@]}" --constraints requirements/dev.txt
+compile image-gpu.txt pyproject.toml --extra gpu "${pins[@]}" --constraints requirements/dev.txt
+compile image-cuda.txt requirements/image-cuda.in
+compile image-spark.txt requirements/image-spark.in --constraints requirements/dev.txt
+compile seaweedfs.txt requirements/seaweedfs.in
 compile examples.txt requirements/examples.in --no-deps
+# The image for CPUs is for both processors: what has no wheel for one of them is noticed here. Debian 12 has glibc 2.36.
+nowhere=$(mktemp -d)
+for processor in x86_64 aarch64; do
+    "$uv" pip install --quiet --dry-run --target "$nowhere" --python-version 3.11 --python-platform "$processor-manylinux_2_36" \
+        --no-deps --require-hashes --only-binary :all: --requirement requirements/image-cpu.txt
+done
+rm -r "$nowhere"

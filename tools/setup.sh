@@ -19,21 +19,19 @@ find_python() {
 }
 
 check_platform() {
-    case "$(uname -s)-$(uname -m)" in
-    Linux-x86_64 | Linux-aarch64 | Darwin-x86_64) ;;
-    *)
-        fail "MXNet 1.9.1 has no package for $(uname -s) on $(uname -m); it has them for Linux (x86_64, aarch64) and macOS on Intel." \
-            "Run it in a Linux container, here with Docker:  docker run --rm -it -v \"\$PWD\":/mxspark -w /mxspark python:3.11-bookworm make run"
-        ;;
+    local machine mend="Run the same inside the image, with Docker or Podman: make run-docker"
+    machine="$(uname -s) on $(uname -m)"
+    case $machine in
+    "Linux on x86_64" | "Darwin on x86_64") ;;
+    "Linux on aarch64") fail "MXNet 1.9.1's package for $machine asks for libraries that only the image has." "$mend" ;;
+    *) fail "MXNet 1.9.1 has no package for $machine; it has them for Linux and macOS on x86_64." "$mend" ;;
     esac
 }
 
 check_libraries() {
     .venv/bin/python - <<'PYTHON' || exit 1
-import ctypes, platform, sys
-needed = {"libgomp.so.1": "libgomp1"}
-if platform.machine() == "x86_64":
-    needed["libquadmath.so.0"] = "libquadmath0"
+import ctypes, sys
+needed = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}
 missing = []
 for library, package in needed.items():
     try:

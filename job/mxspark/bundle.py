@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
-from mxspark import storage
+from mxspark import machine, storage
 from mxspark.document import dump_yaml, parse, read_yaml
 from mxspark.errors import UsageError
 from mxspark.model_spec import FileSpec, ModelSpec
@@ -63,7 +63,7 @@ def default_cache_dir() -> Path:
     existing = next((folder for folder in (home, *home.parents) if folder.exists()), None)
     if existing is not None and os.access(existing, os.W_OK):
         return home / "mxspark"
-    return Path(tempfile.gettempdir()) / "mxspark"
+    return machine.temporary_folder() / "mxspark"
 
 
 def find(model: ModelSettings, access: Access) -> BundleSource:

@@ -6,22 +6,25 @@ The only place that imports rich. Progress and errors go to standard error, resu
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-from rich.prompt import Confirm
+from rich.prompt import Confirm, Prompt
 from rich.table import Column, Table
 from rich.text import Text
 from rich.traceback import Traceback
 
+from mxspark.doctor import Finding
 from mxspark.driver import Result
 from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.network import Inspection
 from mxspark.predictions import Prediction, Row, printable
 from mxspark.status import Status
+from mxspark.submit.kubernetes import JobStatus
 from mxspark.summary import Performance
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
@@ -50,7 +53,7 @@ class ConsoleProgress:
             disable=not _err.is_terminal,
         )
         self._task = self._bar.add_task("Starting", total=None, detail="")
-        self._keys = 0
+        self._keys = self._shards = 0
         self._first: tuple[float, int] | None = None  # when the first images were done, and how many
         self._last_line = time.monotonic()
 
@@ -68,32 +71,28 @@ class ConsoleProgress:
     def note(self, what: str) -> None:
         _err.print(Text(what))
 
-    def planned(self, keys: int, done: int) -> None:
-        self._keys = keys
+    def planned(self, keys: int, done: int, shards: int) -> None:
+        self._keys, self._shards = keys, shards
         self._bar.update(self._task, description="Predicting", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
         resumed = f", of which an earlier run did {done:,}" if done else ""
-        self._plain(f"Predicting {keys:,} images{resumed}")
+        self._plain(f"Predicting {keys:,} images in {shards:,} shards{resumed}")
 
-    def done(self, images: int, failed: int) -> None:
+    def done(self, images: int, failed: int, shards: int) -> None:
         now = time.monotonic()
         if self._first is None:  # what came before was starting up: it would make the rate too low and the rest too long
             self._first = now, images
         since, images_then = self._first
         rate = (images - images_then) / max(now - since, 1e-3)
         speed = f"{rate:.1f} images/s, {_duration((self._keys - images) / rate)} left, " if rate else ""
-        detail = f"{images:,}/{self._keys:,} images, {speed}{failed:,} failed"
+        detail = f"{images:,}/{self._keys:,} images, {shards:,}/{self._shards:,} shards, {speed}{failed:,} failed"
         self._bar.update(self._task, completed=images, detail=detail)
         if now - self._last_line > PLAIN_SECONDS:
             self._plain(detail)
 
     def confirm(self, question: str) -> bool:
-        if self._yes:
-            return True
-        if not sys.stdin.isatty():
-            raise UsageError(question.replace("?", ": nobody can be asked here"), "Add --yes to agree beforehand.")
         self._bar.stop()
         try:
-            return Confirm.ask(Text(question), console=_err, default=False)
+            return confirm(question, self._yes)
         finally:
             self._bar.start()
 
@@ -101,6 +100,48 @@ class ConsoleProgress:
         if not _err.is_terminal:
             _err.print(Text(text))
             self._last_line = time.monotonic()
+
+
+def confirm(question: str, yes: bool) -> bool:
+    """Whether a person says yes, or has said it already. Raises UsageError where nobody can be asked."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(question.replace("?", ": nobody can be asked here"), "Add --yes to agree beforehand.")
+    try:
+        return Confirm.ask(Text(question), console=_err, default=False)
+    except EOFError:  # Ctrl-D
+        return False
+
+
+def ask_to_cancel(what: str) -> bool:
+    """Whether a person wants a job that goes on elsewhere to end."""
+    answer = Prompt.ask(Text(f"Leave {what} running, or cancel it?"), console=_err, choices=["leave", "cancel"], default="leave")
+    return answer == "cancel"
+
+
+class JobListener:
+    """Shows how a submitted job goes: what happens to it on standard error, its log on standard output."""
+
+    def note(self, text: str) -> None:
+        _err.print(Text(f"{datetime.now():%H:%M:%S} {text}"))
+
+    def log(self, line: str) -> None:
+        _out.print(Text(line))
+
+
+def show_job(job: JobStatus) -> None:
+    """How a submitted job is."""
+    sections = [
+        ("job", f"{job.name} in namespace {job.namespace}, made {job.created}"),
+        ("state", job.state),
+        *[("driver", pod) for pod in job.drivers],
+        *[("executor", pod) for pod in job.executors],
+        *([("trouble", str(job.trouble))] if job.trouble else []),
+        *([("progress", job.progress)] if job.progress else []),
+        *([("output", f"{job.output} (mxspark status {job.output} counts what is there)")] if job.output else []),
+    ]
+    show_sections([(name, printable(text)) for name, text in sections])
 
 
 def show_result(result: Result) -> None:
@@ -212,6 +253,21 @@ def show_sections(sections: Sequence[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in sections:
         table.add_row(name, value)
+    _out.print(table)
+
+
+_STYLES = {"ok": "green", "problem": "bold red", "can't tell": "yellow"}
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """What was looked at, how it is, and what to do about it."""
+    table = Table(show_header=False, box=box.SIMPLE_HEAD)
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        text = "\n".join(printable(part) for part in (finding.text, finding.mend) if part)
+        table.add_row(Text(finding.verdict, _STYLES[finding.verdict]), finding.subject, text)
     _out.print(table)
 
 

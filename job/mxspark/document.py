@@ -25,6 +25,7 @@ __all__ = [
     "parse",
     "parse_scalar",
     "read_yaml",
+    "to_yaml",
 ]
 
 D = TypeVar("D", bound="Document")
@@ -181,8 +182,27 @@ def parse_scalar(text: str, source: str) -> Any:
 
 def dump_yaml(document: Document) -> str:
     """The document as YAML, in the order of its fields, without what is null."""
-    data = document.model_dump(mode="json", exclude_none=True)
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return to_yaml(document.model_dump(mode="json", exclude_none=True))
+
+
+def to_yaml(*data: Mapping[str, Any]) -> str:
+    """Plain data as YAML, in the order that it has; more than one as a stream of documents."""
+    return yaml.dump_all(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of many lines line by line, and nothing by reference."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def represent_text(self, text: str) -> yaml.Node:
+        # PyYAML writes U+0085 as it is, and reads it as the end of a line: between double quotes it is escaped.
+        style = '"' if "\x85" in text else "|" if "\n" in text else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def json_schema(kind: type[Document]) -> dict[str, Any]:

@@ -1,11 +1,6 @@
 """A whole run: check, plan, predict, sum up. What stops it is raised as MxsparkError with the exit code that it means."""
 
 import hashlib
-import json
-import os
-import pickle
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -17,23 +12,24 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from mxspark import __version__, bundle, output, plan, predictions, summary
+from mxspark import __version__, bundle, child, gpu, machine, output, plan, pods, predictions, summary
 from mxspark.bundle import Bundle
-from mxspark.errors import MxsparkError, TooManyFailedError, UsageError, how_it_ended
+from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
 from mxspark.model_spec import ModelSpec
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
 from mxspark.predictions import OK, PARTS, Counts, Row, printable
 from mxspark.progress import Progress
-from mxspark.settings import Settings, resolved, visible
+from mxspark.settings import Settings, SparkSettings, resolved, visible
 from mxspark.source import Source
-from mxspark.spark import Application
+from mxspark.spark import Application, as_submitted
 from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
 from mxspark.summary import Performance, Summary
 from mxspark.worker import Job, ShardReport
 
 CHECK_SECONDS = 300  # limit on the check of the model, which only loads its graph and parameters
+NO_EXECUTORS_SECONDS = 60  # between two words about a cluster that gives none
 SHOWN_ROWS = 10
 EXAMPLES = 3  # of failed images, where too many are
 
@@ -50,7 +46,7 @@ class Result:
 
 def run(settings: Settings, access: Access, progress: Progress, debug: bool = False) -> Result:
     """Runs the job. Raises UsageError before anything is written where settings, model, input or output can't work."""
-    return _Run(settings, access, progress, debug).run()
+    return _Run(as_submitted(settings), access, progress, debug).run()
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,17 @@ class _Work:
     plan: Plan
     shards: list[int]
     images: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a network runs on, and with context auto, how that was chosen."""
+
+    name: str
+    chosen: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.chosen})" if self.chosen else self.name
 
 
 class _Run:
@@ -75,6 +82,7 @@ class _Run:
         self._store: Store = open_store(settings.output.path, access)
 
     def run(self) -> Result:
+        machine.check()
         self._progress.step("Checking the model and the output")
         model = self._fetch_model()
         if model.source.spec == ModelSpec():
@@ -210,7 +218,7 @@ class _Run:
         shown["input"] |= {name: identity["input"][name] for name in ("path", "base")}  # wherever they were typed
         return plan.write(self._store, spool, size, identity, shown)
 
-    def _predict(self, work: _Work, model: Bundle, spark: Application, context: str, hold: Hold) -> Performance:
+    def _predict(self, work: _Work, model: Bundle, spark: Application, context: Context, hold: Hold) -> Performance:
         settings, frozen = self._settings, work.plan
         self._store.delete(SUCCESS)  # until all is there again
         # A shard smaller than a batch would be padded to it; all are of the same size but the last.
@@ -218,29 +226,34 @@ class _Run:
         cache = str(cache_dir(settings))
         job = Job(uuid.uuid4().hex, settings, model.source, self._access, batch_size, cache, frozen.id, frozen.samples)
         kept = frozen.keys - work.images
-        self._progress.planned(frozen.keys, kept)
+        self._progress.planned(frozen.keys, kept, frozen.shards)
+        shards_done = frozen.shards - len(work.shards)
         counts, timings, retries, first = Counts(), Timings(), Counter[str](), time.monotonic()
         failed: list[int] = []  # shards with examples
+        contexts: set[str] = set()  # that the workers were heard to use
 
         def on_report(report: ShardReport) -> None:
-            nonlocal counts
+            nonlocal counts, shards_done
             hold.check()
             retries.update(report.retries)
             if report.stopped_by is not None:
                 raise report.stopped_by
             counts += report.counts
+            shards_done += 1
+            if settings.context == "auto" and not settings.spark.is_local and report.context not in contexts:
+                contexts.add(report.context)
+                self._progress.note(f"Running on {report.context}")
             timings.add(report.timings)
             if report.counts.failed and len(failed) < EXAMPLES:
                 failed.append(report.shard)
-            self._progress.done(kept + counts.rows, counts.failed)
+            self._progress.done(kept + counts.rows, counts.failed, shards_done)
             self._stop_if_hopeless(frozen, counts, failed)
 
-        chosen = f"{context}, which context auto chose," if settings.context == "auto" else context
-        self._progress.note(f"Running on {chosen} with {spark.workers} workers, Spark {spark.version}")
+        self._progress.note(f"Running on {context} with {spark.workers} workers, Spark {spark.version}")
         startup = first - self._started
-        spark.run(job, work.shards, on_report)
+        spark.run(job, work.shards, on_report, _NoExecutors(spark, settings.spark, self._progress).tell)
         retries.update(retries_so_far() - self._retries)
-        return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, retries, context)
+        return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, retries, context.name)
 
     def _stop_if_hopeless(self, frozen: Plan, counts: Counts, failed: list[int]) -> None:
         settings = self._settings
@@ -300,48 +313,66 @@ class _Run:
         )
 
 
+class _NoExecutors:
+    """Says now and then that a cluster gives no executors: Spark would wait for them without a word."""
+
+    def __init__(self, spark: Application, settings: SparkSettings, progress: Progress) -> None:
+        self._spark = spark
+        self._settings = settings
+        self._progress = progress
+        self._next = time.monotonic() + NO_EXECUTORS_SECONDS
+        self._started = time.monotonic()
+
+    def tell(self) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next += NO_EXECUTORS_SECONDS
+        if self._spark.executors != 0:
+            return
+        look = "the master's page says what it has to give"
+        if self._spark.is_kubernetes:
+            selector = ",".join(f"{key}={value}" for key, value in pods.labels(self._settings.app_name, "executor").items())
+            look = f"`kubectl describe pods -l {selector}` says why their pods don't come up; where there are none, look at the quotas"
+        waited = time.monotonic() - self._started
+        self._progress.note(f"Waiting for executors since {waited:.0f} s: {self._settings.executors} are asked for, none is there; {look}.")
+
+
 def cache_dir(settings: Settings) -> Path:
     """Where this node keeps model files."""
     return Path(settings.cache_dir) if settings.cache_dir else bundle.default_cache_dir()
 
 
-def check_once(model: Bundle, settings: Settings) -> str:
+def check_once(model: Bundle, settings: Settings) -> Context:
     """`check_model`, or what it found before: a model that fitted does so again, and MXNet takes seconds to load."""
     mark = cache_dir(settings) / "checked" / hashlib.sha256(f"{__version__} {model.digest}".encode()).hexdigest()
     if settings.context == "cpu" and mark.exists():
-        return mark.read_text()
+        return Context(mark.read_text())
     context = check_model(model, settings)
     if settings.context == "cpu":
         with suppress(StorageError):  # only a convenience
-            FolderStore(mark.parent).write(mark.name, context.encode())
+            FolderStore(mark.parent).write(mark.name, context.name.encode())
     return context
 
 
-def check_model(model: Bundle, settings: Settings) -> str:
+def check_model(model: Bundle, settings: Settings) -> Context:
     """Checks, in a process of its own, that the model's files fit each other; returns the context that the network will run on.
 
-    Raises UsageError. The driver itself never imports MXNet (network.py says why), and a file that crashes MXNet is told like any other.
+    Raises UsageError. The driver itself never imports MXNet (context.py says why), and a file that crashes MXNet is told like any other.
     """
     local = settings.spark.is_local
-    # Elsewhere the executors have the GPUs, and each says for itself what it found.
-    request = pickle.dumps((model, settings.context if local else "cpu"))
-    command = [sys.executable, "-m", "mxspark.network"]
+    chosen = "each executor takes a GPU if it has one that MXNet can use" if settings.context == "auto" else ""
     try:
-        process = subprocess.run(command, input=request, capture_output=True, timeout=CHECK_SECONDS, env=_environment(), check=False)
-    except subprocess.TimeoutExpired:
+        # Elsewhere the executors have the GPUs, and each finds out for itself.
+        name, why = child.ask_context(model, settings.context if local else "cpu", CHECK_SECONDS)
+    except TimeoutError:
         raise UsageError(f"loading the model took more than {CHECK_SECONDS} s", "Check its files.") from None
-    if process.returncode != 0:
-        said = process.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise UsageError(
-            f"the model's files crash MXNet ({how_it_ended(process.returncode)}: {said[-1][:300]})",
-            "They are damaged or not of MXNet 1.x; fetch them again.",
-        )
-    answer = json.loads(process.stdout.splitlines()[-1])
-    if "problem" in answer:
-        raise UsageError(answer["problem"], answer["mend"])
-    return str(answer["context"]) if local else settings.context
-
-
-def _environment() -> dict[str, str]:
-    # The package may have come by --py-files: the child must find it where this process did.
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    except gpu.NoDriverError:
+        if local or settings.context == "cpu":
+            raise
+        # As in a driver's pod of the GPU image: the GPUs, and what belongs to them, are the executors', who check the files as well.
+        return Context(settings.context, f"{chosen}{'; ' if chosen else ''}the executors check the model, for MXNet can't be loaded here")
+    except child.CrashError as error:
+        raise UsageError(f"the model's files crash MXNet ({error})", "They are damaged or not of MXNet 1.x; fetch them again.") from None
+    if local:
+        return Context(name, f"context auto chose it{f': {why}' if why else ''}" if settings.context == "auto" else "")
+    return Context(settings.context, chosen)

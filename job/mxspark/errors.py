@@ -17,8 +17,8 @@ _SIGNED = re.compile(
     re.IGNORECASE,
 )
 
-# Spark's own words for properties whose values are nobody's business, and one more spelling.
-SECRET_NAME = re.compile(r"secret|password|token|access[._]?key", re.IGNORECASE)
+# Spark's own words for properties whose values are nobody's business, one more spelling, and Azure's.
+SECRET_NAME = re.compile(r"secret|password|token|access[._]?key|account[._]?key", re.IGNORECASE)
 
 
 def without_secrets(text: str) -> str:
@@ -46,10 +46,18 @@ class UsageError(MxsparkError):
     exit_code = 2
 
 
+class PassingError(MxsparkError):
+    """A fault that may pass: the network, a server that has too much to do."""
+
+
 class TooManyFailedError(MxsparkError):
     """The run ended, but more images failed than `max_failed_fraction` allows."""
 
     exit_code = 3
+
+
+class OutOfSightError(MxsparkError):
+    """A job that goes on elsewhere can't be asked about any more."""
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

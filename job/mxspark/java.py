@@ -28,14 +28,19 @@ def java_home(cache_dir: Path) -> Path:
 
     Raises UsageError where there is no Java of version 17 or newer.
     """
+    home, _ = find()
+    return home if _has_asked_module(home) else _wrapped(home, cache_dir)
+
+
+def find() -> tuple[Path, int]:
+    """The first Java that is new enough: its home and version. Raises UsageError where there is none."""
     tried = []
     for java in (_from_environment(), shutil.which("java"), _packaged()):
         if java is None:
             continue
         version = _version(java)
         if version >= OLDEST:
-            home = Path(java).resolve().parents[1]
-            return home if _has_asked_module(home) else _wrapped(home, cache_dir)
+            return Path(java).resolve().parents[1], version
         tried.append(f"{java} is " + (f"version {version}" if version else "not a working Java"))
     cause = f"; {' and '.join(tried)}" if tried else ""
     raise UsageError(

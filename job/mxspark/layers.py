@@ -61,6 +61,11 @@ def effective(layers: Sequence[Layer]) -> EffectiveSettings:
     return EffectiveSettings(settings, origins)
 
 
+def changed(settings: Settings) -> dict[str, Any]:
+    """What differs from the defaults, as the content of a settings file."""
+    return settings.model_dump(mode="json", exclude_defaults=True)
+
+
 def _origin(key: str, origins: Mapping[str, str]) -> str:
     """The source of `key`; there may be many where it is a mapping, whose keys come from many."""
     sources = [source for given, source in origins.items() if given == key or given.startswith(f"{key}.")]

@@ -1,24 +1,18 @@
-"""A bundle as a bound mx.mod.Module on mx.cpu() or mx.gpu(i): what it is, whether its files fit each other, and forward passes.
-
-With optimize.py the only place that imports mxnet, and only inside functions: MXNet that is imported before a fork silently loses
-its OpenMP threads and CUDA in the child. Spark forks its Python workers, so only they may import it.
-"""
+"""A bundle as a bound mx.mod.Module on mx.cpu() or mx.gpu(i): what it is, whether its files fit each other, and forward passes."""
 
 import json
-import os
-import sys
 from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.bundle import Bundle
-from mxspark.errors import MxsparkError, UsageError, one_line
+from mxspark.context import Context, choose, load_mxnet, said
+from mxspark.errors import UsageError
 
-Context = Literal["cpu", "gpu", "auto"]
 Floats = NDArray[np.float32]
 
 _SOFTMAX = ("softmax", "SoftmaxOutput", "SoftmaxActivation", "Softmax")
@@ -48,11 +42,12 @@ class Network:
 
     def __init__(self, bundle: Bundle, batch_size: int, context: Context, device: int = 0) -> None:
         """Loads and binds; raises UsageError where the files don't fit each other or there is no such device."""
-        mx = _mxnet()
+        mx = load_mxnet()
         self._mx = mx
         graph = _Graph(mx, bundle)
         self.inspection = graph.inspection
-        self.context = resolve_context(context, device)
+        self.choice = choose(context, device)
+        self.context = self.choice.context
         self._shape = bundle.spec.input.shape(batch_size)
         self._module = mx.mod.Module(
             graph.symbol, data_names=[graph.inspection.input_name], label_names=None, context=self.context, logger=_QUIET
@@ -90,38 +85,9 @@ class _Quiet:
 _QUIET = _Quiet()
 
 
-def resolve_context(context: Context, device: int = 0) -> Any:
-    """mx.cpu() or mx.gpu(device). `auto` takes a GPU where there is one; `gpu` without one raises UsageError."""
-    mx = _mxnet()
-    gpus = mx.context.num_gpus() if context != "cpu" else 0
-    if context == "gpu" and gpus == 0:
-        built = mx.runtime.Features().is_enabled("CUDA")
-        cause = "no GPU was found on this machine" if built else "the package mxnet that is installed is the CPU one"
-        mend = "Run where a GPU and its driver are, " if built else "Install mxnet-cu112 instead of mxnet (the GPU image has it), "
-        raise UsageError(f"context gpu: {cause}", mend + "or use --context cpu.")
-    if gpus and device >= gpus:
-        raise UsageError(f"context {context}: there is no GPU {device}, only {gpus}", "Give the executors as many GPUs as they have tasks.")
-    return mx.gpu(device) if gpus else mx.cpu()
-
-
 def inspect(bundle: Bundle) -> Inspection:
     """What the network is; raises UsageError where the files don't fit each other, the labels included."""
-    return _Graph(_mxnet(), bundle).inspection
-
-
-def _mxnet() -> Any:
-    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind prints a line
-    # MXNet 1.9.1 uses np.bool, which numpy 1.24 dropped.
-    if "bool" not in vars(np):
-        np.bool = bool  # type: ignore[attr-defined]
-    try:
-        import mxnet
-    except (ImportError, OSError) as error:
-        mend = "Install the system libraries it needs (Debian: apt-get install libgomp1 libquadmath0)."
-        if isinstance(error, ModuleNotFoundError):
-            mend = "Install mxspark with its `cpu` extra, or run it in the image."
-        raise UsageError(f"MXNet can't be loaded: {one_line(error)}", mend) from None
-    return mxnet
+    return _Graph(load_mxnet(), bundle).inspection
 
 
 class _Graph:
@@ -164,7 +130,7 @@ class _Graph:
             return self._mx.sym.load_json(text)
         except (self._mx.MXNetError, ValueError, RecursionError) as error:
             raise UsageError(
-                f"{self._names['symbol']}: not an MXNet symbol: {_cause(error)}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
+                f"{self._names['symbol']}: not an MXNet symbol: {said(error)}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
             ) from None
 
     def _load_params(self, bundle: Bundle) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -172,7 +138,7 @@ class _Graph:
             saved = self._mx.nd.load(str(bundle.paths["params"]))
         except (self._mx.MXNetError, UnicodeDecodeError, MemoryError) as error:
             raise UsageError(
-                f"{self._names['params']}: not MXNet parameters, or not whole: {_cause(error)}", "Give the model's ….params, whole."
+                f"{self._names['params']}: not MXNet parameters, or not whole: {said(error)}", "Give the model's ….params, whole."
             ) from None
         if not isinstance(saved, dict):
             raise UsageError(f"{self._names['params']}: holds arrays without names", "Save the parameters with their names.")
@@ -229,7 +195,7 @@ class _Graph:
                 raise self._mx.MXNetError("the shapes of its other inputs can't be told from that")
         except self._mx.MXNetError as error:
             raise UsageError(
-                f"{self._names['symbol']}: does not take an input {input_name} of shape {shape}: {_cause(error)}",
+                f"{self._names['symbol']}: does not take an input {input_name} of shape {shape}: {said(error)}",
                 "Correct input.height, input.width and input.layout in model.yaml.",
             ) from None
         expected = dict(zip(symbol.list_arguments(), arguments, strict=True)) | dict(
@@ -249,7 +215,7 @@ class _Graph:
             found = tuple(symbol.infer_shape(**{input_name: shape})[1][0])
             problem = f"its output then has the shape {found}"
         except self._mx.MXNetError as error:
-            found, problem = (), _cause(error)
+            found, problem = (), said(error)
         if len(found) < 2 or found[0] != shape[0]:
             raise UsageError(
                 f"{self._names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
@@ -263,13 +229,6 @@ class _Graph:
                 f"{self._names['labels']}: has {len(bundle.labels)} labels, but the network has {classes} classes",
                 "Give the labels of this very network, one for each class.",
             )
-
-
-def _cause(error: BaseException) -> str:
-    """The last line of MXNet's message that isn't its stack trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(("[bt]", "Stack trace"))]
-    text = (lines[-1] if lines else type(error).__name__).rpartition("Check failed: ")[2]
-    return text[-200:]
 
 
 def _nodes(symbol: Any) -> list[dict[str, Any]]:
@@ -295,23 +254,3 @@ def _softmax_in_words(adds: bool, setting: str, last: str) -> str:
     if adds:
         return f"added (the graph ends in {last}: logits)"
     return f"none added: the graph ends in {last}" + (" (output.softmax: none)" if setting == "none" else "")
-
-
-def _main() -> None:
-    """Checks a bundle in a process of its own: `pickled (bundle, context)` on standard input, JSON on standard output.
-
-    So the driver never imports MXNet, and a params file that crashes it is an error like another.
-    """
-    import pickle
-
-    bundle, context = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the driver that started this process
-    try:
-        found = inspect(bundle)
-        chosen = str(resolve_context(context))
-        print(json.dumps({"inspection": asdict(found), "context": chosen}))
-    except MxsparkError as error:
-        print(json.dumps({"problem": error.problem, "mend": error.mend}))
-
-
-if __name__ == "__main__":
-    _main()

@@ -34,10 +34,21 @@ def check(store: Store, settings: OutputSettings) -> Plan | None:
     """
     with usage_errors("output.path", "Choose a place that can be written."):
         store.check_writable()
-        existing = None if settings.overwrite else plan.load(store)
+        existing = _begun_by(store, settings.submission) if settings.overwrite else plan.load(store)
         if existing is None:
             _refuse_others(store, settings.overwrite)
         return existing
+
+
+def _begun_by(store: Store, submission: str | None) -> Plan | None:
+    """What this very submission began before its driver was started again; what others left is to be overwritten, damaged or not."""
+    if submission is None:
+        return None
+    with suppress(MxsparkError):
+        existing = plan.load(store)
+        if existing is not None and existing.settings.get("output", {}).get("submission") == submission:
+            return existing
+    return None
 
 
 def _refuse_others(store: Store, overwrite: bool) -> None:

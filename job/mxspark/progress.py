@@ -12,11 +12,11 @@ class Progress(Protocol):
     def note(self, what: str) -> None:
         """Something that a person should know."""
 
-    def planned(self, keys: int, done: int) -> None:
-        """The plan is made: `keys` images, of which an earlier run has done `done`."""
+    def planned(self, keys: int, done: int, shards: int) -> None:
+        """The plan is made: `keys` images in `shards`, of which an earlier run has done `done` images."""
 
-    def done(self, images: int, failed: int) -> None:
-        """So many images of this plan are done by now, so many of them failed."""
+    def done(self, images: int, failed: int, shards: int) -> None:
+        """So many images and shards of this plan are done by now, so many of the images failed."""
 
     def confirm(self, question: str) -> bool:
         """Whether a person says yes. Raises UsageError where nobody can be asked."""
@@ -29,9 +29,9 @@ class Silent:
 
     def note(self, what: str) -> None: ...
 
-    def planned(self, keys: int, done: int) -> None: ...
+    def planned(self, keys: int, done: int, shards: int) -> None: ...
 
-    def done(self, images: int, failed: int) -> None: ...
+    def done(self, images: int, failed: int, shards: int) -> None: ...
 
     def confirm(self, question: str) -> bool:
         return True

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from mxspark.document import AfterValidator, Document, Field, field_validator, model_validator
+from mxspark.emr_settings import EmrSettings
 from mxspark.errors import SECRET_NAME, without_secrets
+from mxspark.kubernetes_settings import KubernetesSettings
 
 Format = Literal["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]  # Pillow's names; the MPO of many cameras is opened as JPEG
 FORMATS: tuple[Format, ...] = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -17,6 +19,10 @@ HIDDEN = "(hidden)"
 
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgt]b?$")]
 DAY = 86_400
+# A heap of which Java counts the 450 MiB that Spark asks for (UnifiedMemoryManager.RESERVED_SYSTEM_MEMORY_BYTES x 1.5): of what the
+# serial collector is given, it counts a thirtieth less.
+SPARK_MEMORY = 465 * 2**20
+WORKER_MEMORY = 384 * 2**20  # bytes in which Python, MXNet and a small network just run (docs/measurements.md)
 Seconds = Annotated[float, Field(gt=0, le=DAY)]  # every wait has an end
 Count = Annotated[int, Field(ge=1, strict=True)]  # strict: `true` is no number
 
@@ -105,6 +111,12 @@ class OutputSettings(Document):
         False, description="Delete an earlier run's results in the output folder and start afresh; asks first, or takes --yes."
     )
     retry_failed: bool = Field(False, description="Predict the failed rows of an earlier run again, besides what it left undone.")
+    submission: str | None = Field(
+        None,
+        max_length=253,
+        description="Names what started this run. A run that is started again under the same name, as Kubernetes does with a driver that "
+        "was lost, goes on with what it began, although overwrite is set.",
+    )
     lock_seconds: Annotated[float, Field(ge=1, le=DAY)] = Field(
         30, description="On s3://, how long the lock of a run that gives no sign of life is respected [seconds]."
     )
@@ -194,6 +206,17 @@ class StorageSettings(Document):
     retry_seconds: Annotated[float, Field(ge=0, le=DAY)] = Field(120, description="Limit on one request with all its tries [seconds].")
 
 
+class DynamicAllocationSettings(Document):
+    """Executors that come and go with the work."""
+
+    enabled: bool = Field(False, description="Start executors while shards wait for one, and end those that have nothing to do.")
+    min_executors: Annotated[int, Field(ge=0, strict=True)] = Field(0, description="Executors that are always there.")
+    max_executors: Count | None = Field(None, description="Executors at most. Default: spark.executors.")
+    idle_seconds: Annotated[int, Field(ge=1, le=DAY, strict=True)] = Field(
+        60, description="How long an executor may have nothing to do before it is ended [seconds]."
+    )
+
+
 class SparkSettings(Document):
     """The Spark application."""
 
@@ -205,19 +228,49 @@ class SparkSettings(Document):
     )
     app_name: str = Field("mxspark", description="The application's name in Spark's pages and pods.")
     driver_memory: Memory = Field("1g", description="The driver's JVM heap [k, m, g].")
+    driver_memory_overhead: Memory = Field(
+        "1g", description="The driver's memory beside the heap, in which Python lists keys and checks the model; for pods [k, m, g]."
+    )
+    driver_cores: Count = Field(1, description="Cores of the driver's pod.")
     executors: Count = Field(2, description="Executors, where the master is a cluster.")
     executor_cores: Count = Field(1, description="Cores of an executor: it runs executor_cores / task_cpus workers.")
     executor_memory: Memory = Field("1g", description="An executor's JVM heap; the workers' memory is executor_memory_overhead [k, m, g].")
     executor_memory_overhead: Memory | None = Field(
-        None, description="Memory of an executor's workers, beside the heap [k, m, g]. Default: 1g a worker."
+        None, description="Memory of an executor's workers, beside the heap [k, m, g]. Default: 1g a worker, with GPUs 4g."
+    )
+    executor_gpus: Annotated[int, Field(ge=0, le=64, strict=True)] = Field(
+        0, description="GPUs of an executor: it runs one worker for each. Goes with context gpu or auto [GPUs]."
+    )
+    dynamic_allocation: DynamicAllocationSettings = Field(
+        DynamicAllocationSettings(), description="Executors that come and go with the work."
     )
     task_cpus: Count = Field(1, description="Cores that one worker's network uses.")
+    class_archive: bool = Field(
+        True,
+        description="Whether the first local run keeps Java's classes in cache_dir: it ends some seconds later, and all others start "
+        "some seconds sooner.",
+    )
     conf: dict[str, str] = Field({}, description="Any other Spark properties.")
 
     @property
     def is_local(self) -> bool:
         """Whether workers are processes that Spark's one Java starts on this machine, without executors."""
         return re.match(r"local($|\[)", self.master) is not None
+
+    @property
+    def is_kubernetes(self) -> bool:
+        """Whether the executors are pods."""
+        return self.master.startswith("k8s://")
+
+    @property
+    def workers_of_executor(self) -> int:
+        """How many tasks an executor runs at a time."""
+        return min(self.executor_gpus or self.executor_cores, self.executor_cores // self.task_cpus)
+
+    @property
+    def executor_overhead(self) -> Memory:
+        """executor_memory_overhead, or its default."""
+        return self.executor_memory_overhead or f"{self.workers_of_executor * (4 if self.executor_gpus else 1)}g"
 
     @field_validator("conf", mode="before")
     @classmethod
@@ -234,6 +287,31 @@ class SparkSettings(Document):
         if not self.is_local and self.task_cpus > self.executor_cores:
             raise ValueError(
                 f"spark.task_cpus is {self.task_cpus} but spark.executor_cores only {self.executor_cores}: no executor could run a task"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _executors_fit(self) -> Self:
+        if self.is_local or self.master.startswith("local-cluster"):
+            return self
+        if self.executor_gpus > self.executor_cores // self.task_cpus:
+            raise ValueError(
+                f"spark.executor_gpus is {self.executor_gpus}, one worker for each, but spark.executor_cores {self.executor_cores} are "
+                f"enough for {self.executor_cores // self.task_cpus}: give more cores, or fewer GPUs"
+            )
+        for name, memory in (("driver_memory", self.driver_memory), ("executor_memory", self.executor_memory)):
+            if memory_bytes(memory) < SPARK_MEMORY:
+                raise ValueError(f"spark.{name} is {memory}, but Spark's Java asks for {SPARK_MEMORY >> 20}m at least")
+        if memory_bytes(self.executor_overhead) < self.workers_of_executor * WORKER_MEMORY:
+            raise ValueError(
+                f"spark.executor_memory_overhead is {self.executor_overhead} for {self.workers_of_executor} workers, of which each needs "
+                f"{WORKER_MEMORY // 2**20}m at least, more for large networks: raise it, or give the executor fewer cores"
+            )
+        limits = self.dynamic_allocation
+        most = limits.max_executors or self.executors
+        if limits.enabled and limits.min_executors > most:
+            raise ValueError(
+                f"spark.dynamic_allocation.min_executors is {limits.min_executors}, more than the {most} that it may be at most"
             )
         return self
 
@@ -264,6 +342,17 @@ class Settings(Document):
     pipeline: PipelineSettings = Field(PipelineSettings(), description="How one worker overlaps its work.")
     storage: StorageSettings = Field(StorageSettings(), description="How to reach s3:// and http(s)://.")
     spark: SparkSettings = Field(SparkSettings(), description="The Spark application.")
+    kubernetes: KubernetesSettings = Field(KubernetesSettings(), description="The pods, where spark.master is k8s://.")
+    emr: EmrSettings = Field(EmrSettings(), description="The job run, where the job is submitted to EMR on EKS.")
+
+    @model_validator(mode="after")
+    def _gpus_are_asked_for(self) -> Self:
+        asked = self.spark.executor_gpus or "spark.executor.resource.gpu.amount" in self.spark.conf
+        if self.spark.is_kubernetes and self.context == "gpu" and not asked:
+            raise ValueError("context is gpu, but spark.executor_gpus is 0: executors would get no GPU. Set spark.executor_gpus to 1")
+        if self.spark.executor_gpus and self.context == "cpu":
+            raise ValueError(f"spark.executor_gpus is {self.spark.executor_gpus}, but context is cpu: set context to gpu, or ask for none")
+        return self
 
     @model_validator(mode="after")
     def _text_object_goes_with_text(self) -> Self:

@@ -22,8 +22,11 @@ import pyspark
 from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, TaskContext
 from pyspark.java_gateway import launch_gateway
 
-from mxspark import java
+from mxspark import document, java, pods
 from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
+from mxspark.kubernetes_settings import KubernetesSettings
+from mxspark.lost_pods import JavasPods, LostPods
+from mxspark.pods import DriverPod
 from mxspark.settings import Settings, SparkSettings
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
@@ -31,16 +34,37 @@ from mxspark.worker import Job, ShardReport, TaskError, run_shard
 # nodes that are lost.
 TASK_FAILURES = 8
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
+POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
+MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself; in the first run it writes its classes' archive then
 # What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one): besides
-# Spark's own words, presigned addresses and those with a password.
-REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/\s]*@"
+# Spark's own words, presigned addresses and those with a password. Without a backslash, which files of properties take for themselves.
+REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/ ]*@"
 # The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
 
 
-def configuration(settings: SparkSettings) -> dict[str, str]:
-    """The Spark properties of a job, the same however it is started; `spark.conf` wins over all of them."""
+def versions() -> tuple[str, str]:
+    """Spark's versions: that of its Python part, and that of the Java part which it would start, empty where it can't be told.
+
+    Without what distributors append: EMR writes 3.5.6+amzn.1 in Python and 3.5.6-amzn-1 in the names of jars.
+    """
+    numbers = re.compile(r"\d+\.\d+\.\d+")
+    python = numbers.match(pyspark.__version__)
+    python_version = python[0] if python else pyspark.__version__
+    home = os.environ.get("SPARK_HOME")
+    if home is None:  # then Java's part is the one that came with the package
+        return python_version, python_version
+    core = next(Path(home, "jars").glob("spark-core_*.jar"), None)
+    java_part = numbers.match(core.stem.rpartition("spark-core_")[2].partition("-")[2]) if core else None
+    return python_version, java_part[0] if java_part else ""
+
+
+def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None = None, pod: DriverPod | None = None) -> dict[str, str]:
+    """The Spark properties of a job, the same however it is started; `spark.conf` wins over all of them.
+
+    `pod` is that of the driver, where this process runs in one.
+    """
     properties = {
         "spark.master": settings.master,
         "spark.app.name": settings.app_name,
@@ -65,18 +89,23 @@ def configuration(settings: SparkSettings) -> dict[str, str]:
             "spark.driver.extraJavaOptions": JVM_OPTIONS,
         }
     else:
-        workers = settings.executor_cores // settings.task_cpus
         properties |= {
-            "spark.executor.instances": str(settings.executors),
+            "spark.driver.memoryOverhead": settings.driver_memory_overhead,
+            "spark.driver.cores": str(settings.driver_cores),
+            "spark.driver.extraJavaOptions": JVM_OPTIONS,
+            "spark.executor.extraJavaOptions": JVM_OPTIONS,
             "spark.executor.cores": str(settings.executor_cores),
             "spark.executor.memory": settings.executor_memory,
-            "spark.executor.memoryOverhead": settings.executor_memory_overhead or f"{workers}g",
+            "spark.executor.memoryOverhead": settings.executor_overhead,
             # An executor whose node is taken away takes no new tasks, and those that it loses count as no failures.
             "spark.decommission.enabled": "true",
             # Of a worker that stands still, another node does the shard too; whoever writes last writes the same.
             "spark.speculation": "true",
             "spark.speculation.minTaskRuntime": "60s",
+            **_executors(settings),
         }
+    if settings.is_kubernetes:
+        properties |= pods.properties(settings, kubernetes or KubernetesSettings(), pod)
     if settings.master.startswith("local-cluster"):
         executors, cores, memory = re.findall(r"\d+", settings.master)
         properties |= {
@@ -90,6 +119,23 @@ def configuration(settings: SparkSettings) -> dict[str, str]:
     return properties | settings.conf
 
 
+def _executors(settings: SparkSettings) -> dict[str, str]:
+    """How many there are."""
+    chosen = settings.dynamic_allocation
+    if not chosen.enabled:
+        return {"spark.executor.instances": str(settings.executors)}
+    # Not spark.executor.instances too: so many would be there at the start.
+    # Without an external shuffle service Spark asks for shuffle tracking; this job shuffles nothing.
+    return {
+        "spark.dynamicAllocation.enabled": "true",
+        "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+        "spark.dynamicAllocation.minExecutors": str(chosen.min_executors),
+        "spark.dynamicAllocation.initialExecutors": str(chosen.min_executors),
+        "spark.dynamicAllocation.maxExecutors": str(chosen.max_executors or settings.executors),
+        "spark.dynamicAllocation.executorIdleTimeout": f"{chosen.idle_seconds}s",
+    }
+
+
 def _local_master(master: str) -> str:
     """Spark's local[N] does not try a failed task again; local[N, F] does."""
     match = re.fullmatch(r"local\[(\*|\d+)\]", master)
@@ -101,31 +147,45 @@ def is_submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
+def as_submitted(settings: Settings) -> Settings:
+    """The settings with the master that spark-submit was given, which they themselves may not know."""
+    if not is_submitted():
+        return settings
+    master = _submitted().get("spark.master", settings.spark.master)
+    return settings.model_copy(update={"spark": settings.spark.model_copy(update={"master": master})})
+
+
 class Application:
     """A running Spark application."""
 
     def __init__(self, settings: Settings, cache_dir: Path, debug: bool) -> None:
-        """Starts Spark; takes seconds. Raises MxsparkError."""
+        """Starts Spark, by `as_submitted` settings; takes seconds. Raises MxsparkError."""
         # py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError. At DEBUG it would log all
         # that is sent to Java, secret properties and the tasks with their credentials too.
         logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL + 1)
+        if not debug:
+            logging.getLogger().addFilter(not_py4js)
         self._stopped = False
         self._archive: ClassArchive | None = None
         self._java: subprocess.Popen[bytes] | None = None  # where this process started it
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._lost_pods: LostPods | None = None
         conf = _submitted() if is_submitted() else SparkConf()
-        chosen = settings.spark.model_copy(update={"master": conf.get("spark.master", settings.spark.master)})
+        chosen = settings.spark
         self._is_local = chosen.is_local
-        for key, value in configuration(chosen).items():
+        for key, value in configuration(chosen, settings.kubernetes, DriverPod.from_environment(os.environ)).items():
             if key == "spark.master" or not (is_submitted() and conf.contains(key)):  # the master only gets its retries
                 conf.set(key, value)
+        self._scratch = tempfile.TemporaryDirectory(prefix="mxspark-", ignore_cleanup_errors=True)  # Java that is killed leaves it
         if self._is_local and not (is_submitted() or conf.contains("spark.local.dir")):
-            self._scratch = tempfile.TemporaryDirectory(prefix="mxspark-", ignore_cleanup_errors=True)  # Java that is killed leaves it
             conf.set("spark.local.dir", self._scratch.name)
+        if chosen.is_kubernetes and not conf.contains(POD_TEMPLATE):
+            template = Path(self._scratch.name, "executor.yaml")
+            template.write_text(document.to_yaml(pods.executor_template(chosen, settings.kubernetes)))
+            conf.set(POD_TEMPLATE, str(template))
         # What Java and the workers print is for the day that something goes wrong.
         with tempfile.TemporaryFile() as log:
             try:
-                gateway = None if is_submitted() else self._launch(conf, cache_dir, None if debug else log)
+                gateway = None if is_submitted() else self._launch(conf, cache_dir, settings.spark.class_archive, None if debug else log)
                 self._context = SparkContext(conf=conf, gateway=gateway)
                 if not debug:
                     _silence_accumulators(self._context)
@@ -135,17 +195,20 @@ class Application:
                 raise
             except Exception as error:  # pyspark raises what it likes when the JVM dies on the way
                 log.seek(0)
-                cause = _first_error(log.read().decode(errors="replace")) or one_line(error)
-                raise MxsparkError(
-                    f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all."
-                ) from error
+                raise _not_started(error, log.read().decode(errors="replace")) from error
 
-    def _launch(self, conf: SparkConf, cache_dir: Path, log: IO[bytes] | None) -> Any:
+        if DriverPod.from_environment(os.environ) is not None and self.is_kubernetes:
+            pods_of_ours = JavasPods(self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId)
+            self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
+
+    def _launch(self, conf: SparkConf, cache_dir: Path, class_archive: bool, log: IO[bytes] | None) -> Any:
         """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
         home = java.java_home(cache_dir)
         os.environ["JAVA_HOME"] = str(home)
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         if (conf.get("spark.master") or "").startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
+        if class_archive and (conf.get("spark.master") or "").startswith("local"):
             self._archive = ClassArchive(cache_dir / "java", f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
             conf.set("spark.driver.extraJavaOptions", options.strip())
@@ -162,14 +225,47 @@ class Application:
         if self._is_local:  # the workers are the cores that Spark was given
             return int(self._context.defaultParallelism)
         slots = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
-        return max(1, int(conf.get("spark.executor.instances", "2")) * slots)
+        slots = min(slots, int(conf.get("spark.executor.resource.gpu.amount", str(slots))))
+        return max(1, self._most_executors * slots)
+
+    @property
+    def _most_executors(self) -> int:
+        conf = self._context.getConf()
+        is_dynamic = conf.get("spark.dynamicAllocation.enabled") == "true"
+        executors = conf.get("spark.dynamicAllocation.maxExecutors" if is_dynamic else "spark.executor.instances", "2")
+        return min(int(executors), MOST_EXECUTORS)
+
+    @property
+    def executors(self) -> int | None:
+        """How many executors there are by now; None where workers are processes of this machine."""
+        return None if self._is_local else int(self._context._jsc.sc().getExecutorMemoryStatus().size()) - 1
+
+    def _addresses(self) -> set[str]:
+        """The hosts of the executors that there are by now, and the driver's."""
+        hosts = str(self._context._jsc.sc().getExecutorMemoryStatus().keySet().mkString(" ")).split()
+        return {host.rpartition(":")[0].strip("[]") for host in hosts}
+
+    @property
+    def is_kubernetes(self) -> bool:
+        """Whether executors are pods."""
+        return str(self._context.master).startswith("k8s://")
 
     @property
     def version(self) -> str:
         return str(self._context.version)
 
-    def run(self, job: Job, shards: Sequence[int], on_report: Callable[[ShardReport], None], poll_seconds: float = 0.2) -> None:
-        """Runs the shards, one a task; calls `on_report` in this thread as they end. Raises MxsparkError when a shard can't be done."""
+    def run(
+        self,
+        job: Job,
+        shards: Sequence[int],
+        on_report: Callable[[ShardReport], None],
+        on_wait: Callable[[], None],
+        poll_seconds: float = 0.2,
+    ) -> None:
+        """Runs the shards, one a task. Raises MxsparkError when a shard can't be done.
+
+        Calls, in this thread, `on_report` as they end and `on_wait` every `poll_seconds`.
+        """
         reports = self._context.accumulator([], _Reports())
 
         def run_all() -> None:
@@ -178,7 +274,7 @@ class Application:
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(run_all)
             try:
-                _follow(running, reports, on_report, poll_seconds)
+                _follow(running, reports, on_report, on_wait, poll_seconds)
             except BaseException as error:
                 code = self._exit_code_of_java(error)
                 if code is not None and isinstance(error, MxsparkError):
@@ -205,6 +301,8 @@ class Application:
         if self._stopped:
             return
         self._stopped = True
+        if self._lost_pods is not None:
+            self._lost_pods.stop()
         with suppress(Exception):
             self._context.stop()
         self._forget_gateway()
@@ -227,8 +325,7 @@ class Application:
             self._clean_up()
 
     def _clean_up(self) -> None:
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        self._scratch.cleanup()
 
     def _forget_gateway(self) -> None:
         """So that a later run in this process starts a Java of its own, and nothing asks this one at exit."""
@@ -237,6 +334,11 @@ class Application:
                 SparkContext._gateway.shutdown()  # type: ignore[union-attr]
             SparkContext._gateway = SparkContext._jvm = None
             SparkContext._active_spark_context = None
+
+
+def not_py4js(record: logging.LogRecord) -> bool:
+    """A filter for the root logger, where py4j logs some of its stack traces."""
+    return f"{os.sep}py4j{os.sep}" not in record.pathname
 
 
 def _submitted() -> SparkConf:
@@ -289,6 +391,25 @@ class ClassArchive:
             self._new.replace(self._file)
 
 
+def _not_started(error: Exception, log: str) -> MxsparkError:
+    """Why there is no Spark, by pyspark's exception and by what Java printed."""
+    if forbidden := _forbidden(error):
+        mend = "docs/kubernetes.md has the Role that the driver's service account needs."
+        return MxsparkError(f"Spark could not be started: {forbidden}", mend)
+    cause = _first_error(log) or one_line(error)
+    return MxsparkError(f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all.")
+
+
+def _forbidden(error: Exception) -> str | None:
+    """What Kubernetes refused among the causes of Java's exception, which itself only says that there is no scheduler."""
+    cause = getattr(error, "java_exception", None)
+    while cause is not None:
+        if found := re.search(r"\w+(?: \"[^\"]*\")? is forbidden: User .+? cannot [^\n]+", str(cause.getMessage())):
+            return found[0].rstrip(".")
+        cause = cause.getCause()
+    return None
+
+
 def _first_error(text: str) -> str | None:
     """What Java printed of an error, from the first line that names one on."""
     lines = [line.strip() for line in text.splitlines()]
@@ -324,10 +445,15 @@ def _gpu_of_task() -> int:
 
 
 def _follow(
-    running: "Future[Any]", reports: "Accumulator[list[ShardReport]]", on_report: Callable[[ShardReport], None], poll_seconds: float
+    running: "Future[Any]",
+    reports: "Accumulator[list[ShardReport]]",
+    on_report: Callable[[ShardReport], None],
+    on_wait: Callable[[], None],
+    poll_seconds: float,
 ) -> None:
     while True:
         ended = running.done()
+        on_wait()
         while reports.value:  # not kept: there may be ten thousand
             on_report(reports.value.pop(0))
         if ended:
@@ -344,6 +470,17 @@ def _translated(error: BaseException) -> MxsparkError:
     found = TaskError.find(text)
     if found is not None:
         return found
+    if "Python worker exited unexpectedly" in text:
+        return MxsparkError(
+            f"a worker's process crashed or was killed, {TASK_FAILURES} times at one shard",
+            "Out of memory, perhaps: give it more, or let fewer workers share it (--master 'local[N]'; on a cluster "
+            "spark.executor_memory_overhead). The same command goes on where this run stopped.",
+        )
+    if "SparkContext was shut down" in text:
+        return MxsparkError(
+            "Spark ended the application, as it does when executors end again and again",
+            "See why they do: `mxspark submit` tells of pods that end; else their logs. The same command goes on where this run stopped.",
+        )
     if failure := re.search(r"failed (\d+) times, most recent failure: (?:Lost task .*? executor \w+\): )?(.*)", text):
         return MxsparkError(
             f"a shard failed {failure[1]} times, at last with: {without_secrets(failure[2])[:300]}", "--debug shows the whole story."

@@ -53,6 +53,7 @@ class ShardReport:
     timings: Timings
     retries: Counter[str]
     stopped_by: MxsparkError | None = None  # why the run can't go on; then there is no part
+    context: str = ""  # what the network ran on, and with context auto, why
 
 
 class TaskError(Exception):
@@ -88,7 +89,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
             timings.setup = time.perf_counter() - start
         with Watchdog(job.settings.stall_seconds) as watchdog:
             counts = _predict(job, worker, shard, attempt > 0, watchdog, timings)
-        return ShardReport(shard, counts, timings, storage.retries_so_far() - retries)
+        return ShardReport(shard, counts, timings, storage.retries_so_far() - retries, context=worker.context)
     except MxsparkError as error:
         told = error
         if isinstance(error, StorageError) and not isinstance(error, HeldError):
@@ -174,6 +175,7 @@ class _Worker:
     task: DecodeTask
     guard: OutageGuard
     output: Store
+    context: str
 
 
 @lru_cache(maxsize=1)
@@ -195,4 +197,4 @@ def _set_up(job: Job, device: int) -> _Worker:
         top_k=settings.top_k,
         labels=model.labels,
     )
-    return _Worker(stages, task, guard, open_store(settings.output.path, job.access))
+    return _Worker(stages, task, guard, open_store(settings.output.path, job.access), str(network.choice))

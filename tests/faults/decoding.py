@@ -22,7 +22,7 @@ from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.settings import FORMATS
 
-MEMORY = 2 * 2**30  # bytes of addresses; the interpreter with numpy has half a gigabyte of them already
+MEMORY = 3 * 2**29  # bytes of addresses, over those that the program has already
 SECONDS = 10  # processor's, and by the clock twice that
 
 LIMITS = ImageLimits(max_pixels=MAX_PIXELS, max_frames=10_000, formats=FORMATS)
@@ -69,7 +69,7 @@ def alone(specimen: Specimen, function: Callable[[bytes], tuple[str, str]] = dec
     if process == 0:
         try:
             _limit(seconds)
-            before = _resident()
+            before = _pages(of=1)
             status, problem = function(specimen.data)
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
             os.write(writer, json.dumps([status, problem, max(0, grown)]).encode())
@@ -84,16 +84,17 @@ def alone(specimen: Specimen, function: Callable[[bytes], tuple[str, str]] = dec
 
 
 def _limit(seconds: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    limit = _pages(of=0) + MEMORY  # a process of tests has threads, and thereby addresses, of its own
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # at the hard limit it would be SIGKILL, which says nothing
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.alarm(2 * seconds)  # for a process that waits rather than computes
 
 
-def _resident() -> int:
-    """Bytes of memory that this process has now."""
+def _pages(of: int) -> int:
+    """Bytes that this process has now: of addresses (0), or of memory (1)."""
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+        return int(file.read().split()[of]) * resource.getpagesize()
 
 
 def _how(ended: int) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import PROGRAMS, Command, Finished, names, summary
+from tests.command import Command, Finished, names, summary
 from tests.faults.runs import Job, rows_of, some_digits
+from tests.terminal import Terminal
 
 DIGITS, SHARD = 60, 20
 LATE = "late.png"
@@ -86,7 +87,10 @@ def agreed(mxspark: Command, job: Job, declined: Step) -> Step:
 
 def in_a_terminal(mxspark: Command, answer: str, job: Job) -> Finished:
     """--overwrite where the question can be answered."""
-    return mxspark.run("python", "-m", "tests.faults.terminal", answer, PROGRAMS / "mxspark", *job.command, "--overwrite")
+    with Terminal("mxspark", *map(str, job.command), "--overwrite", environment=mxspark.environment) as terminal:
+        terminal.wait_for("[y/n]")
+        terminal.type(f"{answer}\n")
+        return Finished(terminal.end(), terminal.said, "", 0, "")
 
 
 def test_an_image_that_is_listed_twice_has_one_row(first: Step) -> None:

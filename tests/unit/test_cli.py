@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mxspark import __version__, cli, driver
+from mxspark import __version__, cli, doctor, driver
+from mxspark.doctor import Finding
 from mxspark.document import json_schema
 from mxspark.errors import MxsparkError, TooManyFailedError
 from mxspark.output import LOCK
@@ -93,6 +94,7 @@ FLAGS = {
         *("--master", "--endpoint-url", "--max-failed-fraction", "--overwrite", "--limit", "--debug"),
     ],
     "settings": ["--schema", "--set", "--settings"],
+    "doctor": ["--gpu", "--json"],
     "model inspect": ["--endpoint-url", "--context"],
     "model pack": ["--symbol", "--params", "--labels", "--spec", "--output"],
 }
@@ -418,6 +420,47 @@ def test_the_status_of_what_is_no_run_is_refused(mxspark: Command) -> None:
     refused(mxspark("status", "photos"), "photos", "no run has planned anything here")
     refused(mxspark("status", "nowhere"), "nowhere")
     refused(mxspark("status"), "OUTPUT")
+
+
+# ---- the doctor ----
+
+SOUND = Finding("Java", "ok", "17, /usr/lib/jvm")
+UNKNOWN = Finding("nvidia-smi", "can't tell", "it isn't there")
+BAD = Finding("MXNet", "problem", "MXNet can't be loaded", "Install it.")
+
+
+@pytest.mark.parametrize(("findings", "code"), [([SOUND], 0), ([SOUND, UNKNOWN], 0), ([SOUND, BAD, UNKNOWN], 1)])
+def test_the_doctor_ends_with_whether_something_is_a_problem(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch, findings: list[Finding], code: int
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda cache_dir, gpus: findings)
+
+    ended = mxspark("doctor")
+
+    assert (ended.code, ended.errors) == (code, "")
+    for finding in findings:
+        assert finding.text in ended.output
+        assert finding.mend in ended.output
+    told = json.loads(mxspark("doctor", "--json").output)
+    assert told["ok"] == (code == 0)
+    assert [finding["verdict"] for finding in told["findings"]] == [finding.verdict for finding in findings]
+
+
+def test_the_doctor_looks_at_gpus_when_asked_to_and_at_the_cache_that_is_set(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def examine(cache_dir: Path, gpus: bool) -> list[Finding]:
+        asked.append((cache_dir.name, gpus))
+        return [SOUND]
+
+    monkeypatch.setattr(doctor, "examine", examine)
+
+    mxspark("doctor", "--gpu")
+    monkeypatch.setenv("MXSPARK_CACHE_DIR", "/somewhere/else")
+    mxspark("doctor")
+
+    assert asked == [("mxspark", True), ("else", False)]
+    refused(mxspark("doctor", "nobody"), "nobody")
 
 
 # ---- models ----

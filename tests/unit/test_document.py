@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mxspark.document import Document, Field, dump_yaml, json_schema, parse, parse_scalar, read_yaml
+from mxspark.document import Document, Field, dump_yaml, json_schema, parse, parse_scalar, read_yaml, to_yaml
 from mxspark.errors import UsageError
 from tests.unit.words import right_or_refused
 
@@ -171,3 +171,8 @@ def test_the_json_schema_says_what_each_key_is_for_and_allows_no_others() -> Non
     assert schema["required"] == ["name"]
     assert schema["additionalProperties"] is False
     assert schema["$defs"]["Engine"]["properties"]["cylinders"]["minimum"] == 1
+
+
+@pytest.mark.parametrize("text", ["x\x85", "\x85", "a\x85b\n", "a\nb", " a\u2028", "\ufeff", "007", "2024-01-01", ""])
+def test_a_text_is_read_as_it_was_written(text: str) -> None:
+    assert read_yaml(to_yaml({"key": text}), "file") == {"key": text}

@@ -1,12 +1,10 @@
 """The network: its numbers are those that the layers' definitions give, and files that don't fit each other are told apart in words."""
 
-import json
-import pickle
-import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mxspark import gpu
 from mxspark.bundle import Bundle, BundleSource
+from mxspark.child import CrashError, ask_build, ask_context
+from mxspark.context import Context, build, choose
 from mxspark.errors import UsageError
 from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
-from mxspark.network import Network, inspect, resolve_context
+from mxspark.network import Network, inspect
 
 if "bool" not in vars(np):
     vars(np)["bool"] = bool  # MXNet 1.9.1 asks for numpy's old name
@@ -388,55 +389,167 @@ def test_the_two_files_swapped_are_refused(tmp_path: Path) -> None:
 
 # ---- the context ----
 
+A10, T4, H100 = ("NVIDIA A10", (8, 6)), ("Tesla T4", (7, 5)), ("NVIDIA H100", (9, 0))
 
-def test_a_gpu_where_there_is_none_is_refused_with_why(tmp_path: Path) -> None:
+
+def gpu_build(monkeypatch: pytest.MonkeyPatch, *cards: tuple[str, tuple[int, int]], wheel: bool = True) -> None:
+    """MXNet as its GPU build is, on a machine with these cards: names and compute capabilities."""
+    shown = tuple(gpu.Gpu(index, name, capability, 2**34) for index, (name, capability) in enumerate(cards))
+    monkeypatch.setattr(mx.runtime, "Features", lambda: SimpleNamespace(is_enabled=lambda feature: feature == "CUDA"))
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: len(cards))
+    monkeypatch.setattr(gpu, "look", lambda: gpu.Driver((12, 4), "550.54.15", shown))
+    monkeypatch.setattr("mxspark.context._is_wheel", lambda: wheel)
+
+
+def resolve(context: Context, device: int = 0) -> Any:
+    return choose(context, device).context
+
+
+def test_a_gpu_for_the_cpu_build_is_refused_with_which_build_to_take(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         Network(made(tmp_path), BATCH, "gpu")
 
-    assert "gpu" in refused.value.problem
+    assert refused.value.problem == "context gpu: the package mxnet that is installed is the CPU one, which can't use GPU 0"
     assert "mxnet-cu112" in refused.value.mend
+    assert "--context cpu" in refused.value.mend
 
 
-def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
-    assert resolve_context("auto") == mx.cpu()
-    assert resolve_context("cpu") == mx.cpu()
+def test_auto_is_the_cpu_where_there_is_no_gpu_and_says_why() -> None:
+    assert resolve("auto") == mx.cpu()
+    assert choose("auto").why == "the package mxnet that is installed is the CPU one, which can't use GPU 0"
+    assert (resolve("cpu"), choose("cpu").why) == (mx.cpu(), "")
 
 
 def test_auto_and_gpu_are_the_tasks_gpu_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mx.context, "num_gpus", lambda: 2)
+    gpu_build(monkeypatch, A10, T4)
 
-    assert resolve_context("auto", 1) == mx.gpu(1)
-    assert resolve_context("gpu", 1) == mx.gpu(1)
-    assert resolve_context("cpu", 1) == mx.cpu()
+    assert resolve("auto", 1) == mx.gpu(1)
+    assert resolve("gpu", 1) == mx.gpu(1)
+    assert resolve("cpu", 1) == mx.cpu()
+    assert choose("auto").why == ""
 
 
 @pytest.mark.parametrize("context", ["gpu", "auto"])
 def test_a_gpu_beyond_those_there_are_is_refused(monkeypatch: pytest.MonkeyPatch, context: Any) -> None:
-    monkeypatch.setattr(mx.context, "num_gpus", lambda: 2)
+    gpu_build(monkeypatch, A10, T4)
 
     with pytest.raises(UsageError, match="no GPU 2"):
-        resolve_context(context, 2)
+        resolve(context, 2)
+
+
+def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_build(monkeypatch)
+
+
+def card_that_is_too_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_build(monkeypatch, H100)
+
+
+def driver_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_build(monkeypatch, A10)
+    monkeypatch.setattr(gpu, "look", lambda: raise_(gpu.DriverError.of("cuInit says error 999", 999)))
+
+
+def mxnet_that_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_build(monkeypatch, A10)
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: 0)
+
+
+def mxnet_that_can_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_build(monkeypatch, A10)
+    words = "Traceback\n  File x\nCUDA: Check failed: e == cudaSuccess (36 vs. 0) : API call is not supported in the installed CUDA driver"
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: raise_(mx.MXNetError(words)))
+
+
+def raise_(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        (no_card, "the NVIDIA driver shows no GPU"),
+        (card_that_is_too_new, "NVIDIA H100 (GPU 0) has compute capability 9.0, and mxnet-cu112 runs on 5.x, 6.x, 7.x and 8.x only"),
+        (driver_that_fails, "cuInit says error 999"),
+        (mxnet_that_finds_none, "MXNet finds no GPU, though the NVIDIA driver 550.54.15 for CUDA 12.4 shows 1"),
+        (mxnet_that_can_not_count, "MXNet can't count the GPUs: e == cudaSuccess (36 vs. 0)"),
+    ],
+)
+def test_a_gpu_that_can_not_be_used_is_refused_and_auto_takes_the_cpu(monkeypatch: pytest.MonkeyPatch, machine: Any, words: str) -> None:
+    machine(monkeypatch)
+
+    with pytest.raises(UsageError) as refused:
+        resolve("gpu")
+    assert words in refused.value.problem
+    assert "--context cpu" in refused.value.mend
+
+    chosen = choose("auto")
+    assert chosen.context == mx.cpu()
+    assert words in chosen.why
+
+
+def test_each_task_looks_at_its_own_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_build(monkeypatch, A10, H100)
+
+    assert resolve("gpu", 0) == mx.gpu(0)
+    with pytest.raises(UsageError, match="GPU 1"):
+        resolve("gpu", 1)
+
+
+def test_of_an_mxnet_that_somebody_built_nobody_knows_the_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_build(monkeypatch, H100, wheel=False)
+
+    assert resolve("gpu") == mx.gpu(0)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (
+            "libcuda.so.1: cannot open shared object file: No such file or directory",
+            ("NVIDIA driver", "docker run --gpus all", "CPU image"),
+        ),
+        ("libcudnn.so.8: cannot open shared object file: No such file or directory", ("libcudnn.so.8", "LD_LIBRARY_PATH")),
+        ("libgomp.so.1: cannot open shared object file: No such file or directory", ("libgomp.so.1", "libgomp1")),
+    ],
+)
+def test_a_library_that_mxnet_lacks_is_told_with_where_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, named: tuple[str, ...]
+) -> None:
+    (tmp_path / "mxnet.py").write_text(f"raise OSError({words!r})\n")
+    monkeypatch.delitem(sys.modules, "mxnet")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(UsageError) as refused:
+        resolve("cpu")
+
+    assert refused.value.problem.startswith("MXNet can't be loaded: ")
+    assert all(part in str(refused.value) for part in named)
 
 
 # ---- in a process of its own ----
 
 
-def checked(bundle: Bundle, context: str = "cpu") -> Any:
-    answer = subprocess.run(
-        [sys.executable, "-m", "mxspark.network"],
-        input=pickle.dumps((bundle, context)),
-        capture_output=True,
-        check=True,
-        env={"PYTHONPATH": ":".join(filter(None, sys.path))},
-    )
-    return json.loads(answer.stdout.splitlines()[-1])
-
-
 def test_a_model_is_checked_in_a_process_of_its_own(tmp_path: Path) -> None:
-    right = checked(made(tmp_path), "auto")
-    assert right["inspection"]["classes"] == CLASSES
-    assert right["context"] == "cpu(0)"
+    name, why = ask_context(made(tmp_path), "auto", 60)
+    assert name == "cpu(0)"
+    assert "the CPU one" in why
 
-    wrong = checked(made(tmp_path, labels=["one"]))
-    assert "1 labels" in wrong["problem"]
-    assert wrong["mend"]
+    with pytest.raises(UsageError, match="1 labels") as refused:
+        ask_context(made(tmp_path, labels=["one"]), "cpu", 60)
+    assert refused.value.mend
+
+
+def test_what_is_installed_is_told_by_a_process_of_its_own() -> None:
+    assert ask_build(60) == build()
+    assert (build().version, build().cuda, build().gpus) == (mx.__version__, False, 0)
+
+
+def test_a_process_that_takes_too_long_or_crashes_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TimeoutError):
+        ask_build(0.01)
+
+    (tmp_path / "mxnet.py").write_text("import os\nos.abort()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CrashError, match="killed by signal 6"):
+        ask_build(60)

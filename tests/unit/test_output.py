@@ -68,6 +68,20 @@ def test_an_earlier_plan_is_found_so_that_the_run_goes_on(tmp_path: Path) -> Non
     assert output.check(store, OutputSettings(path=str(tmp_path), overwrite=True)) is None
 
 
+def test_what_the_same_submission_began_is_not_overwritten(tmp_path: Path) -> None:
+    """Kubernetes starts a lost driver again with the same settings, --overwrite among them."""
+    store, spool = folder_with(tmp_path), KeySpool()
+    spool.fill(["a.png"])
+    begun = plan.write(store, spool, 1, {}, {"output": {"submission": "job-1"}})
+
+    def found(submission: str | None) -> Plan | None:
+        return output.check(store, OutputSettings(path=str(tmp_path), overwrite=True, submission=submission))
+
+    assert found("job-1") == begun
+    assert found("job-2") is None
+    assert found(None) is None
+
+
 def test_a_damaged_plan_is_told_but_no_hindrance_to_overwriting(tmp_path: Path) -> None:
     store = folder_with(tmp_path)
     store.write(plan.PLAN, b"{")

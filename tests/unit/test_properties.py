@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mxspark import pipeline, plan, predictions, summary
 from mxspark.bundle import Bundle, BundleSource
 from mxspark.document import dump_yaml, read_yaml
+from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
 from mxspark.layers import effective, environment_layer, file_layer, flag_layer
 from mxspark.model_spec import ModelInput, ModelSpec
 from mxspark.network import Network
@@ -28,6 +29,9 @@ from mxspark.plan import KeySpool, Plan
 from mxspark.predictions import PARTS, Counts
 from mxspark.preprocess import BadImageError
 from mxspark.settings import (
+    SPARK_MEMORY,
+    WORKER_MEMORY,
+    DynamicAllocationSettings,
     Format,
     InputSettings,
     ModelSettings,
@@ -37,6 +41,7 @@ from mxspark.settings import (
     Settings,
     SparkSettings,
     StorageSettings,
+    memory_bytes,
 )
 from mxspark.storage import FolderStore
 
@@ -242,6 +247,7 @@ texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co")), min_
 plain_texts = st.text("aZ09-_.:/#'\"{}[]&*!|>%@`, =é日\U0001f600", min_size=1, max_size=8).filter(lambda text: text != "null")
 counts = st.integers(1, 5000)
 seconds = st.floats(1e-9, 86_400)
+names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 memories = st.from_regex(r"[1-9][0-9]{0,3}[kmgt]b?", fullmatch=True)
 
 
@@ -275,7 +281,7 @@ def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
         input=image_input,
         output=output | text_output,
         model=bundle | single,
-        context=st.sampled_from(["cpu", "gpu", "auto"]),
+        context=st.sampled_from(["cpu", "auto"]),
         batch_size=st.integers(1, 4096),
         top_k=counts,
         max_failed_fraction=st.floats(0, 1),
@@ -287,9 +293,24 @@ def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
             SparkSettings,
             master=st.sampled_from(["local", "local[*]", "local[8, 2]", "k8s://https://a:443", "yarn"]),
             app_name=text,
-            driver_memory=memories,
-            executor_memory_overhead=st.none() | memories,
+            driver_memory=memories.filter(lambda memory: memory_bytes(memory) >= SPARK_MEMORY),
+            executor_memory_overhead=st.none() | memories.filter(lambda memory: memory_bytes(memory) >= WORKER_MEMORY),
+            dynamic_allocation=st.builds(DynamicAllocationSettings, enabled=st.booleans(), max_executors=st.none() | counts),
             conf=st.dictionaries(text, text, max_size=3),
+        ),
+        kubernetes=st.builds(
+            KubernetesSettings,
+            namespace=st.none() | names,
+            image=st.none() | text,
+            image_pull_secrets=st.lists(names, max_size=2),
+            credentials_from=st.none() | names,
+            executor=st.builds(
+                PodSettings,
+                node_selector=st.dictionaries(text, text, max_size=2),
+                tolerations=st.lists(st.fixed_dictionaries({"key": text, "operator": st.just("Exists")}), max_size=2),
+                template=st.just({}) | st.fixed_dictionaries({"spec": st.dictionaries(text, text, max_size=2)}),
+            ),
+            deadline_seconds=st.none() | counts,
         ),
     )
 

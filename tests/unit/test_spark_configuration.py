@@ -1,11 +1,16 @@
 """Spark's properties: the same for every way of starting, computed from the settings alone."""
 
+import logging
+from pathlib import Path
 from typing import Any
 
+import pyspark
 import pytest
 
+from mxspark import pods
+from mxspark.kubernetes_settings import KubernetesSettings
 from mxspark.settings import SparkSettings
-from mxspark.spark import configuration
+from mxspark.spark import configuration, not_py4js, versions
 
 
 def properties(**settings: Any) -> dict[str, str]:
@@ -91,3 +96,59 @@ def test_no_credentials_are_among_the_properties(monkeypatch: pytest.MonkeyPatch
         shown = str(properties(master=master))
         assert "hush-hush" not in shown
         assert "AKIAEXAMPLE" not in shown
+
+
+# ---- versions ----
+
+
+@pytest.mark.parametrize(
+    ("jar", "version"),
+    [("spark-core_2.13-4.1.0.jar", "4.1.0"), ("spark-core_2.12-3.5.6-amzn-1.jar", "3.5.6"), ("other-1.0.0.jar", ""), (None, "")],
+)
+def test_the_version_of_sparks_java_part_is_told_by_its_jars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jar: str | None, version: str
+) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    monkeypatch.setattr(pyspark, "__version__", "3.5.6+amzn.1")
+    (tmp_path / "jars").mkdir()
+    if jar is not None:
+        (tmp_path / "jars" / jar).touch()
+
+    assert versions() == ("3.5.6", version)
+
+
+def test_without_spark_home_both_parts_are_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARK_HOME", raising=False)
+
+    assert versions() == (pyspark.__version__, pyspark.__version__)
+
+
+def test_py4js_stack_traces_are_kept_from_the_root_logger() -> None:
+    def record(path: str) -> logging.LogRecord:
+        return logging.LogRecord("root", logging.ERROR, path, 1, "Exception while sending command.", None, None)
+
+    assert not not_py4js(record("/venv/lib/python3.11/site-packages/py4j/java_gateway.py"))
+    assert not not_py4js(record("/opt/spark/python/lib/py4j-0.10.9.9-src.zip/py4j/java_gateway.py"))
+    assert not_py4js(record("/venv/lib/python3.11/site-packages/mxspark/spark.py"))
+
+
+# ---- losses on Kubernetes ----
+
+
+@pytest.mark.parametrize(
+    ("chosen", "seconds"), [({}, 120), ({"termination_grace_seconds": 600}, 600), ({"termination_grace_seconds": 0}, 0)]
+)
+def test_spark_gives_executors_the_grace_that_their_template_has(chosen: dict[str, int], seconds: int) -> None:
+    """Spark 4.1 and later write their own over the template's."""
+    spark = SparkSettings(master="k8s://https://host:6443")
+    kubernetes = KubernetesSettings.model_validate({"executor": chosen})
+
+    found = configuration(spark, kubernetes)
+
+    assert found["spark.kubernetes.executor.terminationGracePeriodSeconds"] == f"{seconds}s"
+    assert found["spark.executor.decommission.killInterval"] == f"{seconds}s"
+    assert pods.executor_template(spark, kubernetes)["spec"]["terminationGracePeriodSeconds"] == seconds
+
+
+def test_executors_that_were_lost_long_ago_do_not_end_a_run() -> None:
+    assert configuration(SparkSettings(master="k8s://https://host:6443"))["spark.executor.failuresValidityInterval"] == "10m"

@@ -104,8 +104,11 @@ class FolderStore:
             with tempfile.TemporaryFile(dir=nearest):
                 pass
         except OSError as error:
-            problem = f"{self.name}: {nearest} can't be written: {error.strerror}"
-            raise DeniedError(problem, "Choose another place, or change its permissions.") from None
+            problem = f"{self.name}: {nearest} can't be written by user {os.getuid()}: {error.strerror}"
+            mend = (
+                "Choose another place, or change its permissions; where it is mounted into a container: docker run --user, with its owner."
+            )
+            raise DeniedError(problem, mend) from None
 
     def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
         swept = 0

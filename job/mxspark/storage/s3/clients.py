@@ -40,7 +40,8 @@ class Clients:
             session = boto3.Session(
                 aws_access_key_id=given.access_key if given else None,
                 aws_secret_access_key=given.secret_key if given else None,
-                region_name=self.access.settings.region,
+                # As AWS's other programs and EKS have it; botocore itself knows only the older name of the variable.
+                region_name=self.access.settings.region or os.environ.get("AWS_REGION"),
             )
             if not self.access.settings.anonymous and session.get_credentials() is None:
                 raise DeniedError(

@@ -1,0 +1,38 @@
+"""Commands and flags. Logic is elsewhere; here a flag becomes a setting and an error an exit code.
+
+The only place that imports typer.
+"""
+
+import os
+import sys
+
+from mxspark import article, console
+from mxspark.cli import look, model, submit  # their commands
+from mxspark.cli.app import Terminated, app, exit_with
+from mxspark.cli.run import run_job
+
+__all__ = ["Terminated", "look", "main", "main_submitted", "model", "submit"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; every error becomes a message and an exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    exit_with(lambda: app(args=given, standalone_mode=False), "--debug" in given)
+
+
+def main_submitted(arguments: list[str]) -> None:
+    """The command line of infer_main.py: the article's, or that of `mxspark run`."""
+    if article.is_article(arguments):
+        exit_with(lambda: _run_article(arguments), "--debug" in arguments)
+    main(["run", *arguments])
+
+
+def _run_article(arguments: list[str]) -> None:
+    job = article.parse(arguments, dict(os.environ))
+    if job.credentials is not None:
+        console.show_warning(
+            "--secret_key on a command line can be read by others: in process lists, shell histories and Spark's pages. "
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role."
+        )
+    # The article's job knew no questions: what it finished before, it does again.
+    run_job(job.effective.settings, job.access, "--debug" in arguments, yes=True)

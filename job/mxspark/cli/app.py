@@ -1,0 +1,136 @@
+"""The application: its commands' root, exit codes and signals."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+import typer.core
+
+from mxspark import __version__, console, doctor
+from mxspark.doctor import Finding
+from mxspark.errors import MxsparkError, UsageError, mistake
+
+EXIT_CODES = (
+    "Exit codes: 0 success; 1 something went wrong on the way; 2 wrong settings, arguments, model or input, nothing was written; "
+    "3 the run ended but more images failed than max_failed_fraction allows; 130 Ctrl-C (143 when ended by SIGTERM)."
+)
+INTERRUPTED, TERMINATED = 130, 143
+
+COMMANDS = ("run", "settings", "status", "submit", "follow", "logs", "cancel", "model", "doctor")
+
+
+class _InOrder(typer.core.TyperGroup):
+    """Lists commands by what a person does first, not by the order of imports."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=COMMANDS.index)
+
+
+app = typer.Typer(
+    name="mxspark",
+    cls=_InOrder,
+    help="Offline image inference with Apache MXNet on Apache Spark: a bucket of images in, a table of predictions out.",
+    epilog=EXIT_CODES,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+model_app = typer.Typer(help="Look at models, and make bundles of them.", rich_markup_mode=None)
+app.add_typer(model_app, name="model")
+doctor_app = typer.Typer(rich_markup_mode=None)
+app.add_typer(doctor_app, name="doctor")
+
+
+class Terminated(BaseException):
+    """SIGTERM came: end as cleanly as after Ctrl-C."""
+
+
+class Left(BaseException):
+    """Ctrl-C came while a job elsewhere was followed: what becomes of it has been told."""
+
+
+def exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
+    for number in HANDLERS:
+        if signal.getsignal(number) is signal.SIG_IGN:  # as nohup leaves it
+            IGNORED.add(number)
+    hear_signals()
+    try:
+        code = command()
+    except MxsparkError as error:
+        code = _report(error, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Terminated:
+        console.show_warning("terminated; what was finished stays, the same command goes on with the rest")
+        code = TERMINATED
+    except Left:
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  # a person gets a message, not a stack trace
+        if hasattr(error, "format_message"):  # click's own, for wrong arguments
+            code = _report(UsageError(error.format_message(), "`mxspark --help` and `mxspark COMMAND --help` list what there is."), debug)
+        else:
+            code = _report(mistake(error), debug)
+    if code == INTERRUPTED:  # typer makes a KeyboardInterrupt into this code
+        console.show_warning("interrupted; what was finished stays, the same command goes on with the rest")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: MxsparkError, debug: bool) -> int:
+    if debug:
+        console.show_trace()
+    console.show_error(error)
+    return error.exit_code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    _ignore_signals()
+    raise KeyboardInterrupt
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    _ignore_signals()
+    raise Terminated
+
+
+def hear_signals() -> None:
+    """From now on; also after one that made them be ignored."""
+    for number in HANDLERS.keys() - IGNORED:
+        signal.signal(number, HANDLERS[number])
+
+
+def _ignore_signals() -> None:
+    """Cleaning up is quick, and is not to be interrupted again."""
+    for number in HANDLERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+HANDLERS = {signal.SIGINT: _interrupt, signal.SIGTERM: _terminate, signal.SIGHUP: _terminate}  # SIGHUP: the terminal was closed
+IGNORED: set[signal.Signals] = set()  # by whoever started this process
+
+
+@app.callback(invoke_without_command=True)
+def _root(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
+    if version:
+        console.show(f"mxspark {__version__}")
+    elif context.invoked_subcommand is None:
+        console.show(context.get_help())
+
+
+@model_app.callback(invoke_without_command=True)
+def _model(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        console.show(context.get_help())
+
+
+def show_findings(findings: Sequence[Finding], as_json: bool) -> None:
+    """What a doctor found; ends with exit code 1 where something is a problem."""
+    if as_json:
+        console.show(doctor.to_json(findings))
+    else:
+        console.show_findings(findings)
+    if not doctor.is_well(findings):
+        raise typer.Exit(1)

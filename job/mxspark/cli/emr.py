@@ -1,0 +1,259 @@
+"""`mxspark submit emr`, `mxspark doctor emr`, and what status, follow, logs and cancel do with a job run of EMR on EKS."""
+
+import json
+import os
+import secrets
+import shlex
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from mxspark import console, layers
+from mxspark.cli import elsewhere
+from mxspark.cli.app import Left, doctor_app, show_findings
+from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, takes_job
+from mxspark.cli.run import needed
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.settings import Settings
+from mxspark.storage import Access
+from mxspark.submit import emr, emr_cluster, emr_doctor, emr_follower, emr_image, emr_request, emr_run
+from mxspark.submit.aws import Aws, NotThereError
+from mxspark.submit.emr_run import JobRun
+from mxspark.submit.ending import Ending
+
+
+def _setting(kind: Any, key: str, metavar: str, short: str = "") -> tuple[Any, None, str]:
+    """A flag that sets emr.`key`."""
+    described = f"{Settings.describe('emr', key)}{short}"
+    flag = typer.Option(f"--{key.replace('_', '-')}", metavar=metavar, help=described, show_default=False)
+    return Annotated[kind | None, flag], None, f"emr.{key}"
+
+
+# What a job run has besides the job; `submit emr` and `doctor emr` take it.
+_FLAGS: dict[str, tuple[Any, Any, str]] = {
+    "virtual_cluster": _setting(str, "virtual_cluster", "ID|NAME"),
+    "region": _setting(str, "region", "REGION"),
+    "execution_role": _setting(str, "execution_role", "ARN"),
+    "release": _setting(str, "release", "LABEL", " [default: emr-7.13.0-latest]"),
+    "image": (ImageFlag, None, "kubernetes.image"),
+    "log_group": _setting(str, "log_group", "NAME"),
+    "log_prefix": _setting(str, "log_prefix", "PREFIX"),
+    "s3_logs": _setting(str, "s3_logs", "PLACE"),
+    "retries": _setting(int, "retries", "N", " [default: 2]"),
+}
+TagFlag = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the job run. Can be given many times.")]
+NameFlag = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="The job run's name. Default: mxspark-DATE-TIME-…, or by output.submission.")
+]
+TemplateFlag = Annotated[
+    str | None,
+    typer.Option("--job-template", metavar="NAME", help="Make the job template NAME where it isn't there, and start the job run by it."),
+]
+# For commands that take the ids of job runs besides other names.
+JobRunClusterFlag = Annotated[
+    str | None,
+    typer.Option("--virtual-cluster", metavar="ID|NAME", help="Virtual cluster of the job run, where the name is a job run's id."),
+]
+
+
+def _layers(given: Given, tags: list[str] | None) -> list[layers.Layer]:
+    found = {}
+    for tag in tags or ():
+        key, equals, value = tag.partition("=")
+        if not (key.strip() and equals and value.strip()):
+            missing = "'='" if not equals else "key" if not key.strip() else "value"
+            raise UsageError(f"--tag {tag} has no {missing}", "Write --tag KEY=VALUE.")
+        found[f"emr.tags.{key}"] = value
+    return given.layers(found, dict.fromkeys(found, "--tag"))
+
+
+def _check_names(name: str | None, job_template: str | None) -> None:
+    for flag, given in (("--name", name), ("--job-template", job_template)):
+        if given is not None:
+            emr_request.check_name(given, flag)
+
+
+@takes_job(without=("master",), more=_FLAGS)
+def submit_emr(
+    given: Given,
+    tag: TagFlag = None,
+    name: NameFlag = None,
+    job_template: TemplateFlag = None,
+    logs: Annotated[
+        bool, typer.Option("--logs", help="Show the whole log of the driver as EMR brings it, not only how far it is.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the job run and end; `mxspark status ID` says how it is.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the request for `aws emr-containers start-job-run --cli-input-json`, and start nothing. With --job-template its "
+            "jobTemplateId is to be filled in.",
+        ),
+    ] = False,
+    upload: Annotated[bool, typer.Option("--upload", help="With --dry-run: put into S3 what the request names.")] = False,
+    yes: YesFlag = False,
+    _debug: DebugFlag = False,
+) -> None:
+    """Run a job on EMR on EKS: start a job run on a virtual cluster, and follow it; the exit code is the job's.
+
+    Takes the settings and flags of `mxspark run`. Ctrl-C asks whether to leave the job running or to cancel it.
+    """
+    _check_names(name, job_template)
+    settings = layers.effective(_layers(given, tag)).settings
+    submission, unique = settings.output.submission, f"{datetime.now(UTC):%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    name = name or emr_request.default_name(submission or unique)
+    notes = list(emr_request.notes(settings))
+    settings = emr_request.completed(settings, job_template or name, f"{name}-{secrets.token_hex(8)}")
+    listener = console.JobListener()
+    for note in notes:
+        listener.note(note)
+    if dry_run:
+        _show_request(settings, name, job_template, upload)
+        return
+    aws, run = _start(settings, name, job_template, yes)
+    if detach:
+        console.show(run.id)  # before anything else can go wrong
+        _tell_started(aws, run)
+        with suppress(MxsparkError):
+            if submission and emr_run.describe(aws, run.told["virtualClusterId"], run.id).has_ended:
+                listener.note(emr_follower.SAME_AGAIN)
+        listener.note(elsewhere.what_next(_where(run)))
+        return
+    _follow(aws, run, emr_follower.Follower(aws, run, listener, logs=logs, settings=settings, is_new=submission is not None))
+
+
+def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -> tuple[Aws, JobRun]:
+    """The job run that was started, after all that can be looked at before."""
+    aws = _connect(settings)
+    cluster = emr_cluster.usable(aws, settings.emr.virtual_cluster)
+    submission = emr_request.build(settings, name, cluster.id, job_template)
+    _check_image(aws, settings)
+    elsewhere.confirm_overwriting(settings.output, yes)
+    emr.put_objects(submission, Access(settings.storage))
+    try:
+        return aws, emr.start(aws, submission)
+    except KeyboardInterrupt:
+        look = f"aws emr-containers list-job-runs --virtual-cluster-id {cluster.id}"
+        console.show_warning(f"whether the job run {name} was started is not known: {look}")
+        raise Left from None
+
+
+def _tell_started(aws: Aws, run: JobRun) -> None:
+    listener = console.JobListener()
+    listener.note(f"Job run {run.id} ({run.name}) on virtual cluster {run.told['virtualClusterId']} in region {aws.region}")
+    for what, where in run.places.rows():
+        listener.note(f"{what[0].upper()}{what[1:]}: {where}")
+
+
+def _connect(settings: Settings) -> Aws:
+    return Aws.connect(settings.emr.region, settings.storage.endpoint_url)
+
+
+def _check_image(aws: Aws, settings: Settings) -> None:
+    """What can't be looked at is no hindrance: `mxspark doctor emr` tells of it."""
+    try:
+        facts = emr_image.read(aws, settings.kubernetes.image or "", emr_doctor.fetch)
+    except NotThereError as error:
+        raise UsageError(error.problem, error.mend) from None
+    except MxsparkError:
+        return
+    emr_image.check(settings, facts)
+
+
+def _show_request(settings: Settings, name: str, job_template: str | None, upload: bool) -> None:
+    """Asks AWS for nothing but the id of a virtual cluster that was given by its name."""
+    given = settings.emr.virtual_cluster
+    known = given if given is not None and emr_cluster.ID.fullmatch(given) else emr_cluster.usable(_connect(settings), given).id
+    submission = emr_request.build(settings, name, known, job_template)
+    listener = console.JobListener()
+    if upload:
+        emr.put_objects(submission, Access(settings.storage))
+    where = "\n  ".join(submission.objects)
+    listener.note(f"The request names these objects, which {'are there now' if upload else '--upload would put there'}:\n  {where}")
+    request = dict(submission.request)
+    if submission.template is not None:
+        request["jobTemplateId"] = "TEMPLATE"
+        made = shlex.quote(json.dumps(submission.template))
+        listener.note(f"Put in place of TEMPLATE the id that this gives: aws emr-containers create-job-template --cli-input-json {made}")
+    console.show(json.dumps(request, indent=2, ensure_ascii=False))
+
+
+def _where(run: JobRun) -> str:
+    return f"{run.id} --virtual-cluster {run.told['virtualClusterId']}"
+
+
+def _follow(aws: Aws, run: JobRun, follower: emr_follower.Follower, is_new: bool = True) -> None:
+    def story() -> Ending:
+        if is_new:
+            _tell_started(aws, run)
+        return follower.follow()
+
+    elsewhere.follow(f"job run {run.id}", _where(run), story, lambda: emr_run.cancel(aws, run))
+
+
+# --- Job runs by their ids
+
+
+def job_run(name: str, virtual_cluster: str | None, *kubernetes: str | None) -> tuple[Aws, JobRun] | None:
+    """The job run that `name` is the id of; None where it is no such id, or Kubernetes was named by one of its flags."""
+    known = virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER")
+    if not emr_run.ID.fullmatch(name) or (virtual_cluster is None and any(kubernetes)):
+        if virtual_cluster is not None:
+            raise UsageError(
+                f"{name} is no job run's id, which has 19 small letters and digits", "Give the id that `mxspark submit emr` said."
+            )
+        return None
+    try:
+        aws = Aws.connect(os.environ.get("MXSPARK_EMR__REGION"))
+        return aws, emr_run.find(aws, known, name)
+    except (UsageError, NotThereError) as error:
+        if virtual_cluster is not None:
+            raise
+        hint = "A job on Kubernetes with such a name is found with --namespace."
+        raise type(error)(f"{name} looks like a job run's id, but {error.problem}", f"{error.mend} {hint}") from None
+
+
+def show_status(aws: Aws, run: JobRun, as_json: bool) -> None:
+    found = emr.read_status(aws, run)
+    console.show(json.dumps(found.to_json(), indent=1)) if as_json else console.show_sections(found.rows())
+
+
+def follow(aws: Aws, run: JobRun, logs: bool) -> None:
+    _follow(aws, run, emr_follower.Follower(aws, run, console.JobListener(), logs=logs), is_new=False)
+
+
+def show_logs(aws: Aws, run: JobRun, follow: bool, tail: int | None) -> None:
+    for line in emr.log(aws, run, follow, tail):
+        console.show(line)
+
+
+def cancel(aws: Aws, run: JobRun, yes: bool) -> None:
+    if run.has_ended or run.state == "CANCEL_PENDING":
+        raise UsageError(f"job run {run.id} is {run.state} already", "")
+    if console.confirm(f"Job run {run.id} ({run.name}) is {run.state}; what it has done stays in its output. Cancel it?", yes):
+        emr_run.cancel(aws, run)
+        console.show(f"Job run {run.id} is being cancelled.")
+
+
+@doctor_app.command("emr", epilog="Exit codes: 0 nothing is a problem; 1 something is.")
+@takes_job(without=("master",), more=_FLAGS)
+def examine_emr(
+    given: Given,
+    tag: TagFlag = None,
+    name: NameFlag = None,
+    job_template: TemplateFlag = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    _debug: DebugFlag = False,
+) -> None:
+    """Look whether AWS has what a job run needs, before money is spent; change nothing.
+
+    Takes the settings and flags of `mxspark submit emr`.
+    """
+    _check_names(name, job_template)
+    found = _layers(given, tag)
+    settings = layers.effective([needed(found), *found]).settings
+    findings = list(emr_doctor.examine(settings, lambda: _connect(settings)))
+    show_findings(findings, as_json)

@@ -1,0 +1,152 @@
+"""Flags that several commands have, and the settings that they make together with files and the environment."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any
+
+import typer
+
+from mxspark import document, layers, storage
+from mxspark.errors import UsageError
+from mxspark.settings import Settings, StorageSettings
+from mxspark.storage import Access
+
+
+def _help(*path: str) -> str:
+    """The help of the flag that sets `path`: the setting's description and default."""
+    default = (Settings.section_at(*path[:-1]) or Settings).model_fields[path[-1]].get_default()
+    shown = isinstance(default, (str, int, float)) and not isinstance(default, bool)
+    return Settings.describe(*path) + (f" [default: {default}]" if shown else "")
+
+
+def _choices(*path: str) -> type[StrEnum]:
+    """The values that the setting at `path` can have, as click wants them: the one list is the setting's own."""
+    values = (Settings.section_at(*path[:-1]) or Settings).model_json_schema()["properties"][path[-1]]
+    return StrEnum(path[-1], {value: value for value in values.get("enum", [values.get("const")])})  # type: ignore[return-value]
+
+
+def _flag(name: str, *path: str, **more: Any) -> Any:
+    return typer.Option(name, help=_help(*path), show_default=False, **more)
+
+
+Context = _choices("context")
+Precision = _choices("precision")
+Format = _choices("output", "format")
+
+SettingsFlag = Annotated[str | None, typer.Option("--settings", metavar="FILE", help="Settings as YAML: a path, or s3://bucket/key.")]
+SetFlag = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. spark.executor_memory=4g. Can be given many times.")
+]
+DebugFlag = Annotated[bool, typer.Option("--debug", help="Show stack traces and Spark's log.")]
+InputFlag = Annotated[str | None, _flag("--input", "input", "path", metavar="PLACE")]
+OutputFlag = Annotated[str | None, _flag("--output", "output", "path", metavar="PLACE")]
+ModelFlag = Annotated[str | None, _flag("--model", "model", "path", metavar="PLACE")]
+ContextFlag = Annotated[Context | None, _flag("--context", "context")]  # type: ignore[valid-type]
+PrecisionFlag = Annotated[Precision | None, _flag("--precision", "precision")]  # type: ignore[valid-type]
+FormatFlag = Annotated[Format | None, _flag("--format", "output", "format")]  # type: ignore[valid-type]
+BatchSizeFlag = Annotated[int | None, _flag("--batch-size", "batch_size", metavar="N")]
+TopKFlag = Annotated[int | None, _flag("--top-k", "top_k", metavar="K")]
+MasterFlag = Annotated[str | None, _flag("--master", "spark", "master", metavar="MASTER")]
+EndpointFlag = Annotated[str | None, _flag("--endpoint-url", "storage", "endpoint_url", metavar="URL")]
+FailedFlag = Annotated[float | None, _flag("--max-failed-fraction", "max_failed_fraction", metavar="F")]
+OverwriteFlag = Annotated[bool, _flag("--overwrite", "output", "overwrite")]
+RetryFailedFlag = Annotated[bool, _flag("--retry-failed", "output", "retry_failed")]
+YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")]
+LimitFlag = Annotated[int | None, _flag("--limit", "input", "limit", metavar="N")]
+
+
+ImageFlag = Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="Image of all pods (kubernetes.image).")]
+NamespaceFlag = Annotated[
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace. Default: that of the kubeconfig's context.")
+]
+KubeContextFlag = Annotated[
+    str | None, typer.Option("--kube-context", metavar="NAME", help="Context of the kubeconfig. Default: the current one.")
+]
+KubeconfigFlag = Annotated[
+    str | None, typer.Option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, ~/.kube/config, or in a pod its service account.")
+]
+
+
+# The flags that make a job's settings: parameter, kind, default, and the setting.
+_JOB_FLAGS: dict[str, tuple[Any, Any, str]] = {
+    "input_": (InputFlag, None, "input.path"),
+    "output": (OutputFlag, None, "output.path"),
+    "model": (ModelFlag, None, "model.path"),
+    "context": (ContextFlag, None, "context"),
+    "precision": (PrecisionFlag, None, "precision"),
+    "batch_size": (BatchSizeFlag, None, "batch_size"),
+    "top_k": (TopKFlag, None, "top_k"),
+    "output_format": (FormatFlag, None, "output.format"),
+    "master": (MasterFlag, None, "spark.master"),
+    "endpoint_url": (EndpointFlag, None, "storage.endpoint_url"),
+    "max_failed_fraction": (FailedFlag, None, "max_failed_fraction"),
+    "limit": (LimitFlag, None, "input.limit"),
+    "overwrite": (OverwriteFlag, False, "output.overwrite"),
+    "retry_failed": (RetryFailedFlag, False, "output.retry_failed"),
+}
+_FLAG_NAMES = {"input_": "--input", "output_format": "--format"}  # where they differ from the parameter's name
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command line says of a job."""
+
+    settings_file: str | None
+    assignments: list[str]
+    values: Mapping[str, Any]  # by setting
+
+    def layers(self, more: Mapping[str, Any] | None = None, names: Mapping[str, str] | None = None) -> list[layers.Layer]:
+        """A file, this process's environment, and flags, in order of increasing precedence.
+
+        `more` are a command's own flags by setting; `names` are those of flags that aren't called as their setting is.
+        """
+        found = []
+        if self.settings_file is not None:
+            access = Access(StorageSettings(endpoint_url=self.values.get("storage.endpoint_url")))
+            try:
+                with storage.usage_errors("--settings", "Name a YAML file."):
+                    text = storage.read_object(self.settings_file, access, limit=2**20).decode()
+            except UnicodeDecodeError:
+                raise UsageError(f"--settings: {self.settings_file} is not UTF-8 text", "Give a YAML file.") from None
+            found.append(layers.file_layer(document.read_yaml(text, self.settings_file), self.settings_file))
+        found.append(layers.environment_layer(os.environ))
+        given = {**self.values, **{key: value for key, value in (more or {}).items() if value is not None}}
+        called = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in given}
+        called |= {key: _FLAG_NAMES.get(name, f"--{name.replace('_', '-')}") for name, (_, _, key) in _JOB_FLAGS.items()}
+        found.append(layers.flag_layer(given, self.assignments, {**called, **(names or {})}))
+        return found
+
+
+def takes_job(
+    without: tuple[str, ...] = (), more: Mapping[str, tuple[Any, Any, str]] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the flags that make a job's settings, but for those in `without`; it gets them as its one argument `given`.
+
+    `more` are flags of the same kind: by parameter its kind, default and setting.
+    """
+    flags = {name: flag for name, flag in (_JOB_FLAGS | dict(more or {})).items() if name not in without}
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        def command(**values: Any) -> None:
+            chosen = {flags[name][2]: _plain(values.pop(name)) for name in flags}
+            kept = {key: value for key, value in chosen.items() if value is not None and value is not False}
+            function(given=Given(values.pop("settings_file"), values.pop("assignments"), kept), **values)
+
+        shared: dict[str, tuple[Any, Any]] = {"settings_file": (SettingsFlag, None), "assignments": (SetFlag, [])}
+        shared |= {name: (kind, default) for name, (kind, default, _) in flags.items()}
+        parameters = [Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind) for name, (kind, default) in shared.items()]
+        own = [parameter for parameter in signature(function, eval_str=True).parameters.values() if parameter.name != "given"]
+        parameters += [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own]
+        command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # where typer looks
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        command.__doc__, command.__name__ = function.__doc__, function.__name__
+        return command
+
+    return decorate
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, StrEnum) else value

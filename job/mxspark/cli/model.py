@@ -1,0 +1,80 @@
+"""`mxspark model`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mxspark import bundle, console, document, network, storage
+from mxspark.cli.app import EXIT_CODES, model_app
+from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag
+from mxspark.context import choose
+from mxspark.errors import without_secrets
+from mxspark.model_spec import ModelSpec
+from mxspark.settings import ModelSettings, StorageSettings
+from mxspark.storage import Access
+
+ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
+
+
+@model_app.command("inspect", epilog=EXIT_CODES)
+def inspect_model(
+    model: ModelArgument,
+    endpoint_url: EndpointFlag = None,
+    context: ContextFlag = None,
+    _debug: DebugFlag = False,
+) -> None:
+    """Say what a model is: inputs, outputs, operators, parameters, preprocessing, digests; and whether its files fit each other."""
+    access = Access(StorageSettings(endpoint_url=endpoint_url))
+    found = _fetch(ModelSettings(path=model), access)
+    spec, source = found.spec, found.source
+    sections = [("model", spec.name), *[(name, text) for name in ("licence", "source") if (text := getattr(spec, name))]]
+    sections += console.model_sections(network.inspect(found))
+    sections.append(
+        ("labels", f"{len(found.labels)}: {', '.join(found.labels[:3])}, …" if found.labels else "none: predictions have indices only")
+    )
+    sections.append(("preprocessing", ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())))
+    sections += [(role, f"{without_secrets(location)}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
+    if context is not None:
+        chosen = choose(context.value)
+        sections.append(("context", f"{chosen.context}: {chosen.why}" if chosen.why else str(chosen.context)))
+    console.show_sections(sections)
+
+
+@model_app.command("pack", epilog=EXIT_CODES)
+def pack_model(
+    output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The bundle's folder; made where it isn't there.")],
+    symbol: Annotated[
+        str, typer.Option("--symbol", metavar="PLACE", help="The graph (…-symbol.json): a path, s3://, https:// or http://.")
+    ],
+    params: Annotated[str, typer.Option("--params", metavar="PLACE", help="The parameters (….params).")],
+    labels: Annotated[
+        str | None, typer.Option("--labels", metavar="PLACE", help="The classes' names, one a line (synset.txt), or .csv.")
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            "--spec", metavar="FILE", help="A model.yaml with name, input, preprocess, output. Default: the article's preprocessing."
+        ),
+    ] = None,
+    endpoint_url: EndpointFlag = None,
+    _debug: DebugFlag = False,
+) -> None:
+    """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
+    access = Access(StorageSettings(endpoint_url=endpoint_url))
+    source = bundle.find(ModelSettings(symbol=symbol, params=params, labels=labels), access)
+    if spec is not None:
+        with storage.usage_errors("--spec", "Check the name."):
+            text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")
+        source = bundle.BundleSource(
+            document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec)), source.locations, source.sha256
+        )
+    with storage.usage_errors("the model", "Check the name."):
+        network.inspect(bundle.fetch(source, bundle.default_cache_dir(), access))
+        packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
+    console.show(f"Packed {packed.name} into {output}")
+
+
+def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:
+    with storage.usage_errors("the model", "Check the name."):
+        return bundle.fetch(bundle.find(model, access), bundle.default_cache_dir(), access)

@@ -1,0 +1,55 @@
+"""`mxspark run` and `mxspark settings`."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from mxspark import console, document, driver, layers
+from mxspark.cli.app import EXIT_CODES, app
+from mxspark.cli.flags import DebugFlag, Given, YesFlag, takes_job
+from mxspark.settings import Settings
+from mxspark.storage import Access
+
+
+@app.command(epilog=EXIT_CODES)
+@takes_job()
+def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
+    """Predict every image of the input once, and write a table of predictions.
+
+    The same command again goes on where an interrupted run stopped.
+    """
+    chosen = layers.effective(given.layers()).settings
+    run_job(chosen, Access(chosen.storage), debug, yes)
+
+
+@app.command("settings")
+@takes_job()
+def show_settings(
+    given: Given,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a settings file instead.")] = False,
+) -> None:
+    """Show the settings that `run` with these flags would use, and where each comes from: file, environment, flag or default."""
+    if schema:
+        console.show(json.dumps(document.json_schema(Settings), indent=2))
+        return
+    found = given.layers()
+    console.show_settings(layers.effective([needed(found), *found]).rows())
+
+
+def needed(given_layers: Sequence[layers.Layer]) -> layers.Layer:
+    """Stands for what `run` can't do without, so that what is known already can be looked at."""
+    given = {path[:depth] for layer in given_layers for path in layer.values for depth in (1, 2)}
+    missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
+    missing += [("model", "path")] if ("model",) not in given else []
+    return layers.Layer("not given", {path: f"(needed: --{path[0]})" for path in missing})
+
+
+def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
+    """Runs a job and shows how it went. Raises MxsparkError, TooManyFailedError where more images failed than allowed."""
+    with console.ConsoleProgress(yes) as progress:
+        result = driver.run(chosen, access, progress, debug)
+    console.show_result(result)
+    if result.too_many_failed:
+        raise result.too_many_failed

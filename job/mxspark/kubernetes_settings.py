@@ -1,0 +1,104 @@
+"""What a job's pods are like, where the master is k8s://. Kubernetes' own words for Kubernetes' own things."""
+
+from typing import Annotated, Any, Literal, Self
+
+from mxspark.document import Document, Field, model_validator
+
+# Names of objects: RFC 1123 labels, as Kubernetes checks them.
+LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+SERVICE_NAME = r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"  # RFC 1035
+SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+MAX_NAME = 45  # characters of a submission's name: its pods and Spark's executors get theirs by adding to it
+
+ServiceName = Annotated[str, Field(pattern=SERVICE_NAME)]
+Label = Annotated[str, Field(pattern=LABEL)]
+ObjectName = Annotated[str, Field(pattern=SUBDOMAIN, max_length=253)]
+Quantity = Annotated[str, Field(pattern=QUANTITY)]
+Seconds = Annotated[int, Field(ge=0, strict=True)]
+
+
+class LocalDirectorySettings(Document):
+    """The folder of a pod for Spark's own files and for temporary ones."""
+
+    size: Quantity = Field("2Gi", description="Its size, at which Kubernetes ends the pod (emptyDir) or which is asked for (a volume).")
+    storage_class: ObjectName | None = Field(
+        None, description="Storage class of the volume that each executor claims for it and gives back. Default: an emptyDir on the node."
+    )
+
+
+class PodSettings(Document):
+    """Where pods may run, and what is written on them."""
+
+    node_selector: dict[str, str] = Field({}, description="Labels that a node must have.")
+    tolerations: tuple[dict[str, Any], ...] = Field((), description="Taints of nodes that are no hindrance, as in a pod's spec.")
+    affinity: dict[str, Any] = Field({}, description="Affinities, as in a pod's spec.")
+    priority_class: ObjectName | None = Field(None, description="Name of the pods' priority class.")
+    labels: dict[str, str] = Field({}, description="More labels of the pods.")
+    annotations: dict[str, str] = Field({}, description="More annotations of the pods.")
+    cpu_request: Quantity | None = Field(None, description="CPUs that are asked for. Default: the pod's cores.")
+    cpu_limit: Quantity | None = Field(None, description="CPUs that the pod may use at most. Default: the pod's cores.")
+    template: dict[str, Any] = Field(
+        {},
+        description="Any other part of a pod template: {metadata: ..., spec: ...}. Its first container is that of Spark; "
+        "lists are added to, keys win over what mxspark would write.",
+    )
+    termination_grace_seconds: Seconds | None = Field(
+        None,
+        description="How long a pod that is taken away may go on with what it has begun [seconds]. Default: 30 for the driver; 120 for "
+        "executors, as much as spot nodes give.",
+    )
+
+
+class KubernetesSettings(Document):
+    """The pods and the Job, where the master is k8s://."""
+
+    namespace: Label | None = Field(None, description="Namespace of the pods. Default: that of the kubeconfig's context, or the driver's.")
+    image: str | None = Field(None, min_length=1, description="Image of the driver and the executors, e.g. registry/mxspark:0.1.0.")
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="When nodes pull the image.")
+    image_pull_secrets: tuple[ObjectName, ...] = Field((), description="Names of the secrets that let nodes pull the image.")
+    service_account: ObjectName | None = Field(
+        None,
+        description="Service account of the driver, which starts the executors. Default: the submission makes one, with a Role of its own.",
+    )
+    executor_service_account: ObjectName | None = Field(
+        None,
+        description="Service account of the executors, for a cloud's identity: they get no token for Kubernetes. Default: the driver's.",
+    )
+    credentials_from: ObjectName | None = Field(
+        None,
+        description="Name of a secret whose keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN every pod gets as "
+        "environment. Default: none, the service account's identity is enough.",
+    )
+    driver_service: ServiceName | None = Field(
+        None, description="Headless service by which executors find the driver. Default: the submission's own; else the pod's address."
+    )
+    gpu_vendor: str = Field("nvidia.com", pattern=SUBDOMAIN, description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
+    gpu_discovery: str = Field(
+        "/opt/gpu-discovery.sh", pattern="^/", description="The script in the image that tells Spark which GPUs a pod has."
+    )
+    local_directory: LocalDirectorySettings = Field(LocalDirectorySettings(), description="The pods' folder for temporary files.")
+    driver: PodSettings = Field(PodSettings(), description="The driver's pod.")
+    executor: PodSettings = Field(PodSettings(), description="The executors' pods.")
+    restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = Field(
+        3, description="Times that a driver whose pod was lost or failed is started again; it goes on with what is left."
+    )
+    deadline_seconds: Annotated[int, Field(ge=1, strict=True)] | None = Field(
+        None, description="Limit on the whole job, after which Kubernetes ends it [seconds]. Default: none."
+    )
+    keep_seconds: Annotated[int, Field(ge=60, strict=True)] = Field(
+        86_400, description="How long a job that ended is kept, with its log [seconds]."
+    )
+
+    @model_validator(mode="after")
+    def _templates_are_pods(self) -> Self:
+        for role, pod in (("driver", self.driver), ("executor", self.executor)):
+            for key, value in pod.template.items():
+                if key not in ("apiVersion", "kind", "metadata", "spec"):
+                    raise ValueError(f"kubernetes.{role}.template has {key!r}: a pod template has metadata and spec")
+                if key in ("metadata", "spec") and not isinstance(value, dict):
+                    raise ValueError(f"kubernetes.{role}.template.{key} must be keys and values, as in a pod's manifest")
+            containers = pod.template.get("spec", {}).get("containers", [])
+            if not isinstance(containers, list) or not all(isinstance(container, dict) for container in containers):
+                raise ValueError(f"kubernetes.{role}.template.spec.containers must be a list of containers")
+        return self

@@ -1,0 +1,63 @@
+"""What this process may use: cores and memory of the machine, or what a container is allowed of them, and a temporary folder."""
+
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from mxspark.errors import MxsparkError, UsageError
+
+CGROUPS = Path("/sys/fs/cgroup")
+# Below these nothing runs, and what fails first could not say why: 300 MiB is the least with which Java and MXNet were seen to start.
+LEAST_MEMORY = 256 * 2**20
+LEAST_ROOM = 32 * 2**20  # of the temporary folder: pyspark waits forever for a file that Java can't write there
+
+
+def check() -> None:
+    """Raises MxsparkError where a run could not even start here."""
+    if memory() < LEAST_MEMORY:
+        raise MxsparkError(
+            f"there are only {memory() / 2**20:.0f} MiB of memory here",
+            "Give more: 1 GiB, and 0.6 GiB for each worker (docker run --memory).",
+        )
+    folder = temporary_folder()
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_ROOM:
+        raise MxsparkError(
+            f"the temporary folder {folder} has only {free / 2**20:.1f} MiB left, and Spark needs {LEAST_ROOM >> 20}",
+            "Make room there, or name another folder: TMPDIR. In a container give more: --tmpfs /tmp:size=1g.",
+        )
+
+
+def temporary_folder() -> Path:
+    """Raises UsageError where there is none that can be written."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        raise UsageError("no folder for temporary files can be written", "Name one: TMPDIR; in a container: --tmpfs /tmp.") from None
+
+
+def cores(cgroups: Path = CGROUPS) -> int:
+    """As many as Java counts, and so Spark's local[*]: a share of a core counts as one."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has no affinity
+    # Of version 2 of control groups, or of version 1; `max` or -1 is no limit.
+    old = cgroups / "cpu"
+    share = _words(cgroups / "cpu.max") or _words(old / "cpu.cfs_quota_us") + _words(old / "cpu.cfs_period_us")
+    if len(share) == 2 and share[0].isdigit():
+        return min(here, math.ceil(int(share[0]) / int(share[1])))
+    return here
+
+
+def memory(cgroups: Path = CGROUPS) -> int:
+    """In bytes."""
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = _words(cgroups / "memory.max") or _words(cgroups / "memory" / "memory.limit_in_bytes")
+    return min([here, *(int(limit) for limit in limits if limit.isdigit())])
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []

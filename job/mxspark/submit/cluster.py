@@ -1,0 +1,272 @@
+"""A Kubernetes cluster: the few things that are asked of it.
+
+With kubeconfig.py the only place that imports the package kubernetes, and only when a cluster is asked for: the images do without it.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from mxspark import document
+from mxspark.errors import MxsparkError, PassingError, UsageError, one_line
+from mxspark.pods import Manifest
+from mxspark.submit import kubeconfig, pod_log
+
+OLDEST = (1, 27)  # whose Jobs name themselves on their pods (submit/manifests.py)
+CONNECT_SECONDS, READ_SECONDS = 5, 30
+QUIET_SECONDS = 300  # without a line of a log that is followed, after which it is asked for anew
+NOT_FOUND, CONFLICT, FORBIDDEN, UNAUTHORIZED, TOO_MANY, SERVER_ERROR = 404, 409, 403, 401, 429, 500
+
+
+class MissingObjectError(MxsparkError):
+    """What was asked for isn't there."""
+
+
+class ExistsError(MxsparkError):
+    """An object of this name is there already."""
+
+
+class ForbiddenError(MxsparkError):
+    """The user has not the right."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connection, and the namespace that everything happens in."""
+
+    namespace: str
+    context: str  # in words, for messages
+    _client: Any
+
+    @classmethod
+    def connect(cls, file: str | None = None, context: str | None = None, namespace: str | None = None) -> "Cluster":
+        """By the kubeconfig `file` and its `context`, or what kubectl would take (kubeconfig.py).
+
+        Raises UsageError where there is no cluster to talk to, or one that is too old.
+        """
+        connection = kubeconfig.connect(file, context)
+        client, told = connection.client, connection.told
+        cluster = cls(namespace or connection.namespace, told, client)
+        try:
+            with cluster._errors("reaching the cluster"):
+                version = client.VersionApi().get_code(_request_timeout=(CONNECT_SECONDS, READ_SECONDS))
+        except PassingError as error:
+            raise UsageError(error.problem, error.mend) from None
+        numbers = tuple(int(re.sub(r"\D", "", part) or 0) for part in (version.major, version.minor))
+        if numbers < OLDEST:
+            raise UsageError(
+                f"{told} runs Kubernetes {version.major}.{version.minor}, and mxspark needs {OLDEST[0]}.{OLDEST[1]} or newer",
+                "Upgrade the cluster, or submit by plain spark-submit (docs/kubernetes.md).",
+            )
+        with cluster._errors(f"looking for namespace {cluster.namespace}", quiet=(FORBIDDEN,)):
+            try:
+                client.CoreV1Api().read_namespace(cluster.namespace, _request_timeout=(CONNECT_SECONDS, READ_SECONDS))
+            except client.ApiException as error:
+                if error.status == NOT_FOUND:
+                    raise UsageError(
+                        f"{told} has no namespace {cluster.namespace}",
+                        "Check --namespace and --kube-context, or make it: kubectl create namespace.",
+                    ) from None
+                raise
+        return cluster
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Makes an object. Raises ExistsError, ForbiddenError, UsageError where Kubernetes refuses what it says."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        return self._call(f"making the {kind} {name}", self._creators()[kind], self.namespace, manifest)
+
+    def check(self, manifest: Manifest) -> None:
+        """As `create`, but nothing is made: the API server only says what it would say."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        self._call(f"checking the {kind} {name}", self._creators()[kind], self.namespace, manifest, dry_run="All")
+
+    def _creators(self) -> dict[str, Callable[..., Any]]:
+        core, rights = self._client.CoreV1Api(), self._client.RbacAuthorizationV1Api()
+        return {
+            "Job": self._client.BatchV1Api().create_namespaced_job,
+            "Pod": core.create_namespaced_pod,
+            "ConfigMap": core.create_namespaced_config_map,
+            "Service": core.create_namespaced_service,
+            "ServiceAccount": core.create_namespaced_service_account,
+            "Role": rights.create_namespaced_role,
+            "RoleBinding": rights.create_namespaced_role_binding,
+        }
+
+    def start(self, name: str) -> None:
+        """Lets a Job begin that was made suspended."""
+        self._call(
+            f"starting the Job {name}", self._client.BatchV1Api().patch_namespaced_job, name, self.namespace, {"spec": {"suspend": False}}
+        )
+
+    def job(self, name: str) -> Manifest:
+        """Raises MissingObjectError."""
+        return self._call(f"reading the Job {name}", self._client.BatchV1Api().read_namespaced_job, name, self.namespace)
+
+    def jobs(self, selector: str) -> list[Manifest]:
+        """The Jobs that have these labels."""
+        return self._list("listing the Jobs", self._client.BatchV1Api().list_namespaced_job, label_selector=selector)
+
+    def delete_job(self, name: str) -> None:
+        """Deletes a Job and, after it, all that it owns. Raises MissingObjectError."""
+        self._call(
+            f"deleting the Job {name}",
+            self._client.BatchV1Api().delete_namespaced_job,
+            name,
+            self.namespace,
+            propagation_policy="Background",
+        )
+
+    def pods(self, selector: str) -> list[Manifest]:
+        """The pods that have these labels, the oldest first."""
+        found = self._list("listing the pods", self._client.CoreV1Api().list_namespaced_pod, label_selector=selector)
+        return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def config_map(self, name: str) -> Manifest:
+        """Raises MissingObjectError."""
+        return self._call(f"reading the ConfigMap {name}", self._client.CoreV1Api().read_namespaced_config_map, name, self.namespace)
+
+    def events(self, name: str) -> list[Manifest]:
+        """What happened to the object `name`, the oldest first; nothing where that may not be asked."""
+        try:
+            found = self._list(
+                "listing events", self._client.CoreV1Api().list_namespaced_event, field_selector=f"involvedObject.name={name}"
+            )
+        except ForbiddenError:
+            return []
+        return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+
+    def quotas(self) -> list[Manifest]:
+        """The namespace's resource quotas; nothing where that may not be asked."""
+        try:
+            return self._list("listing quotas", self._client.CoreV1Api().list_namespaced_resource_quota)
+        except ForbiddenError:
+            return []
+
+    def nodes(self) -> list[Manifest]:
+        """The cluster's nodes; nothing where they may not be asked for, as few users may."""
+        try:
+            found: list[Manifest] = self._call("listing the nodes", self._client.CoreV1Api().list_node)["items"]
+        except ForbiddenError:
+            return []
+        return found
+
+    def log(self, pod: str, container: str, tail: int | None = None) -> Iterator[str]:
+        """The lines of a container's log by now. Raises MissingObjectError."""
+        last = {} if tail is None else {"tail_lines": tail}
+        return (pod_log.stamp_of(line)[1] for line in self._lines(pod, container, last, READ_SECONDS))
+
+    def follow_log(self, pod: str, container: str, stop: Event, tail: int | None = None) -> Iterator[str]:
+        """The same until the container ends, or `stop` is set."""
+        last = {} if tail is None else {"tail_lines": tail}
+
+        def read(seconds: int | None) -> Iterator[str]:
+            since = last if seconds is None else {"since_seconds": seconds}
+            return self._lines(pod, container, since | {"follow": True}, QUIET_SECONDS)
+
+        return pod_log.follow(read, lambda: self._runs(pod, container), stop)
+
+    def _lines(self, pod: str, container: str, options: Mapping[str, Any], seconds: float) -> Iterator[str]:
+        """Lines with their stamps, until the connection ends or nothing comes for so long."""
+        with self._errors(f"reading the log of pod {pod}"):
+            response = self._client.CoreV1Api().read_namespaced_pod_log(
+                pod,
+                self.namespace,
+                container=container,
+                timestamps=True,
+                _preload_content=False,
+                _request_timeout=(CONNECT_SECONDS, seconds),
+                **options,
+            )
+            rest = b""
+            try:
+                for some in response.stream(decode_content=True):
+                    *lines, rest = (rest + some).split(b"\n")
+                    yield from (line.decode(errors="replace") for line in lines)
+            except Exception as error:
+                if not ("follow" in options and type(error).__module__.startswith("urllib3")):
+                    raise
+                return  # what came of a line will come again
+            if rest:
+                yield rest.decode(errors="replace")
+
+    def _runs(self, pod: str, container: str) -> bool:
+        try:
+            found = self._call(f"reading the pod {pod}", self._client.CoreV1Api().read_namespaced_pod, pod, self.namespace)
+        except MissingObjectError:
+            return False
+        statuses = found["status"].get("containerStatuses") or ()
+        return any(status["name"] == container and "running" in (status.get("state") or {}) for status in statuses)
+
+    def _list(self, doing: str, lister: Callable[..., Any], **options: Any) -> list[Manifest]:
+        found: list[Manifest] = self._call(doing, lister, self.namespace, **options)["items"]
+        return found
+
+    def _call(self, doing: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Manifest:
+        """An answer as plain data, in Kubernetes' own names."""
+        with self._errors(doing):
+            answer = function(*arguments, _request_timeout=(CONNECT_SECONDS, READ_SECONDS), **options)
+            found: Manifest = self._client.ApiClient().sanitize_for_serialization(answer)
+            return found
+
+    @contextmanager
+    def _errors(self, doing: str, quiet: tuple[int, ...] = ()) -> Iterator[None]:
+        """What goes wrong, in words; answers with a status in `quiet` are let pass."""
+        try:
+            yield
+        except MxsparkError:
+            raise
+        except self._client.ApiException as error:
+            if error.status not in quiet:
+                raise _translated(error, doing, self) from None
+        except OSError as error:
+            raise PassingError(f"{self.context}: {doing} failed: {one_line(error)}", "Check the network.") from None
+        except Exception as error:
+            if not type(error).__module__.startswith("urllib3"):
+                raise
+            raise PassingError(f"{self.context} can't be reached: {_cause(error)}", "Check the cluster, and --kube-context.") from None
+
+
+def amount(quantity: str) -> float:
+    """`500m` as 0.5, `1Gi` as 2^30."""
+    from kubernetes.utils.quantity import parse_quantity
+
+    return float(parse_quantity(quantity))  # type: ignore[no-untyped-call]
+
+
+def _translated(error: Any, doing: str, cluster: Cluster) -> MxsparkError:
+    message = _message(error)
+    if error.status == UNAUTHORIZED:
+        return UsageError(f"{cluster.context} does not know the user of the kubeconfig", "Log in again; check --kube-context.")
+    if error.status == FORBIDDEN and "exceeded quota" in message:
+        return UsageError(f"{doing}: {message}", "Ask for less, or have the namespace's quota raised.")
+    if error.status == FORBIDDEN and "violates PodSecurity" in message:
+        return UsageError(f"{doing}: {message}", "Take out of kubernetes.*.template what the namespace forbids.")
+    if error.status == FORBIDDEN:
+        return ForbiddenError(
+            f"{doing} in namespace {cluster.namespace} is not allowed: {message}", "docs/kubernetes.md says which rights are needed."
+        )
+    if error.status == NOT_FOUND:
+        return MissingObjectError(f"{doing}: there is none in namespace {cluster.namespace}", "Check the name and --namespace.")
+    if error.status == CONFLICT:
+        return ExistsError(f"{doing}: there is one already in namespace {cluster.namespace}", "Take another name.")
+    if error.status in (400, 422):
+        return UsageError(f"{doing}: Kubernetes refuses it: {message}", "Mend the setting that this comes from.")
+    kind = PassingError if error.status == TOO_MANY or error.status >= SERVER_ERROR else MxsparkError
+    return kind(f"{doing} failed: HTTP {error.status} {message}", "Try again later.")
+
+
+def _message(error: Any) -> str:
+    """Kubernetes' own words in an answer."""
+    body: Mapping[str, Any] = {}
+    with suppress(UsageError):
+        body = document.read_yaml(error.body or "", "answer")
+    return str(body.get("message") or error.reason or "")
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost of urllib3's exceptions, which are wrapped in one another."""
+    reason = getattr(error, "reason", None)
+    return _cause(reason) if isinstance(reason, BaseException) else re.sub(r"^<.*?>: |HTTPS?Connection\(.*?\): ", "", one_line(error))

@@ -1,0 +1,117 @@
+"""Why pods don't run, in Kubernetes' own words with a mend; asks nothing, only reads what was asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mxspark.pods import Manifest
+from mxspark.submit.ending import Ending
+
+# What a container waits for, and what to do about it. Those that are not here pass by themselves.
+WAITING = {
+    "ErrImagePull": "Check the image's name and tag, and kubernetes.image_pull_secrets.",
+    "ImagePullBackOff": "Check the image's name and tag, and kubernetes.image_pull_secrets.",
+    "ErrImageNeverPull": "The image is not on the node, and kubernetes.image_pull_policy is Never: load it there, or take IfNotPresent.",
+    "InvalidImageName": "Mend the image's name: --image.",
+    "CreateContainerConfigError": "Make what is missing in the namespace (kubernetes.credentials_from names the secret).",
+    "CreateContainerError": "See `kubectl describe pod`.",
+    "RunContainerError": "See `kubectl describe pod`.",
+}
+UNSCHEDULABLE = "Ask for less, or give the cluster more nodes; kubernetes.*.node_selector and tolerations say which ones may be used."
+OUT_OF_MEMORY = "Give it more memory: spark.driver_memory_overhead, or for executors spark.executor_memory_overhead."
+EVICTED = "Give it more room: kubernetes.local_directory.size; or more memory."
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps a pod from running, and what to do about it."""
+
+    cause: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}\n  {self.mend}" if self.mend else self.cause
+
+
+def of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Trouble | None:
+    """What is wrong with a pod that doesn't run; None where nothing is, or only time is needed."""
+    status = pod.get("status", {})
+    if status.get("reason") == "Evicted":
+        return Trouble(f"evicted: {status.get('message', '')}", EVICTED)
+    for container in status.get("containerStatuses") or ():
+        found = _of_container(container)
+        if found is not None:
+            return found
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Trouble(f"{condition.get('reason', '')}: {condition.get('message', '')}", UNSCHEDULABLE)
+    failed = [event for event in events if event.get("reason") in ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")]
+    if failed and status.get("phase") == "Pending":
+        return Trouble(f"{failed[-1]['reason']}: {failed[-1].get('message', '')}", "See `kubectl describe pod`.")
+    return None
+
+
+def _of_container(container: Manifest) -> Trouble | None:
+    state = container.get("state") or {}
+    waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+    reason = waiting.get("reason")
+    if reason in WAITING:
+        return Trouble(f"{reason}: {waiting.get('message', '')}".strip(": "), WAITING[reason])
+    if ended.get("reason") == "OOMKilled":
+        return Trouble("OOMKilled: it used more memory than it was given", OUT_OF_MEMORY)
+    if ended.get("exitCode") and ended.get("message"):  # what it left in its termination log
+        return Trouble(f"exit code {ended['exitCode']}: {ended['message'].strip()}", "")
+    return None
+
+
+def exit_code(pod: Manifest, container: str) -> int | None:
+    """With what the container of a pod ended, None while it hasn't."""
+    for status in pod.get("status", {}).get("containerStatuses") or ():
+        ended = (status.get("state") or {}).get("terminated")
+        if status["name"] == container and ended:
+            return int(ended["exitCode"])
+    return None
+
+
+def has_begun(pod: Manifest, container: str) -> bool:
+    """Whether a container runs or has run, so that it has a log."""
+    for status in pod.get("status", {}).get("containerStatuses") or ():
+        if status["name"] == container:
+            return "waiting" not in (status.get("state") or {})
+    return pod.get("status", {}).get("phase") not in ("Pending", None)
+
+
+def of_job(events: Sequence[Manifest]) -> Trouble | None:
+    """Why a Job's pod can't even be made: a quota, a policy, an account that isn't there."""
+    if not events or events[-1].get("reason") != "FailedCreate":
+        return None
+    message = str(events[-1].get("message", ""))
+    if "exceeded quota" in message:
+        return Trouble(message, "Ask for less, or have the namespace's quota raised.")
+    if "violates PodSecurity" in message:
+        return Trouble(message, "Take out of kubernetes.driver.template what the namespace forbids.")
+    if "serviceaccount" in message:
+        return Trouble(message, "Make that service account, or name another: kubernetes.service_account.")
+    return Trouble(message, "See `kubectl describe job`.")
+
+
+def job_end(job: Manifest) -> tuple[bool, str] | None:
+    """Whether a Job ended well and why not, None while it goes on."""
+    for condition in job.get("status", {}).get("conditions") or ():
+        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
+            return condition["type"] == "Complete", f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+    return None
+
+
+def job_ending(reason: str, drivers: Sequence[Manifest], container: str) -> Ending:
+    """How a failed job ended: the last driver's exit code where it has one of ours, else 1."""
+    last = drivers[-1] if drivers else {}
+    code, trouble = exit_code(last, container), of_pod(last)
+    starts = f" at the last of {len(drivers)} starts" if len(drivers) > 1 else ""
+    if reason.startswith("DeadlineExceeded"):
+        return Ending(
+            1, "it took longer than kubernetes.deadline_seconds", "Give it more; what it finished stays, the same command goes on."
+        )
+    ended = f"the driver ended with exit code {code}{starts}" if code is not None else "the driver was lost"
+    told = f"{ended}: {trouble.cause}" if trouble else f"{ended} ({reason})"
+    mend = trouble.mend if trouble else "Its log says why. What it finished stays; the same command goes on with the rest."
+    return Ending(code if code in (1, 2, 3) else 1, told, mend)

@@ -1,0 +1,147 @@
+"""A job on EMR on EKS: started, and looked at afterwards."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mxspark import plan, storage
+from mxspark.errors import MxsparkError, PassingError, UsageError
+from mxspark.storage import Access, open_store
+from mxspark.submit import emr_run
+from mxspark.submit.aws import Aws, InvalidError, NotThereError
+from mxspark.submit.diagnosis import Trouble
+from mxspark.submit.emr_diagnosis import REASONS, explain, mend_of
+from mxspark.submit.emr_follower import LONGEST_POLL_SECONDS, read_progress
+from mxspark.submit.emr_log import DriverLog
+from mxspark.submit.emr_request import Submission
+from mxspark.submit.emr_run import JobRun, duration
+
+
+def put_objects(submission: Submission, access: Access) -> None:
+    """Puts what the request names where it says. Raises UsageError."""
+    for place, content in submission.objects.items():
+        with storage.usage_errors("emr.staging", "Give a place that you may write and the execution role may read: emr.staging."):
+            open_store(storage.parent(place), access).write(place.rsplit("/", 1)[-1], content)
+
+
+def start(aws: Aws, submission: Submission) -> JobRun:
+    """Starts the job run, which is known by its request then. Raises UsageError where AWS refuses that."""
+    request = dict(submission.request)
+    if submission.template is not None:
+        request["jobTemplateId"] = _job_template(aws, submission.template)
+    try:
+        answer = aws.call("emr-containers", "start_job_run", "starting the job run", **request)
+    except NotThereError as error:
+        raise UsageError(error.problem, mend_of(error.problem) or error.mend) from None
+    except InvalidError as error:
+        raise UsageError(error.problem, mend_of(error.problem) or REASONS["VALIDATION_ERROR"]) from None
+    except PassingError as error:
+        look = f"aws emr-containers list-job-runs --virtual-cluster-id {request['virtualClusterId']}"
+        raise PassingError(error.problem, f"Look whether it was started: {look}. {error.mend}") from None
+    asked = request if submission.template is None else {**submission.template["jobTemplateData"], **request}
+    return JobRun({**asked, "id": answer["id"]})
+
+
+def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
+    """The id of the template that says just this, made where there is none of its name."""
+    name = request["name"]
+    doing = f"looking for job template {name}"
+    listed = aws.pages("emr-containers", "list_job_templates", "templates", doing)
+    named = [found for found in listed if found.get("name") == name]
+    for found in named:
+        if _plain(found.get("jobTemplateData", {})) == _plain(request["jobTemplateData"]):
+            return str(found["id"])
+    if named:
+        changes = plan.differences(_plain(named[0].get("jobTemplateData", {})), _plain(request["jobTemplateData"]))
+        raise UsageError(
+            f"the job template {name} ({named[0]['id']}) says something else. What differs (there -> now):\n  " + "\n  ".join(changes),
+            "Take another name; or delete that one: aws emr-containers delete-job-template --id ….",
+        )
+    return str(aws.call("emr-containers", "create_job_template", f"making the job template {name}", **request)["id"])
+
+
+def _plain(data: Any) -> Any:
+    """Without what AWS adds as empty, so that what was sent compares with what is told."""
+    if isinstance(data, Mapping):
+        return {key: _plain(value) for key, value in data.items() if value not in (None, {}, [])}
+    return [_plain(value) for value in data] if isinstance(data, list) else data
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A job run and how far its output is."""
+
+    run: JobRun
+    output: str
+    progress: str
+    trouble: Trouble | None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """For a person."""
+        run = self.run
+        seconds = f", {duration(run.seconds)}" if run.seconds is not None else ""
+        attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
+        found = [
+            ("job run", f"{run.name} ({run.id}) on virtual cluster {run.told['virtualClusterId']}, made {run.told.get('createdAt', '')}"),
+            ("state", f"{run.state}{seconds}{attempt}" + (f": {run.details}" if run.details else "")),
+        ]
+        if self.trouble:
+            found.append(("trouble", str(self.trouble)))
+        if self.progress:
+            found.append(("progress", self.progress))
+        if self.output:
+            found.append(("output", f"{self.output} (mxspark status {self.output} counts what is there)"))
+        found += run.places.rows()
+        if run.ui:
+            found.append(("Spark's pages", "\n".join(("in EMR's console at the job run, until thirty days after its end; or by", *run.ui))))
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for programs."""
+        run = self.run
+        times = {key: run.told[key].isoformat() for key in ("createdAt", "finishedAt") if isinstance(run.told.get(key), datetime)}
+        plain = {key: run.told.get(key) for key in ("id", "name", "virtualClusterId", "state", "stateDetails", "failureReason")}
+        trouble = {"cause": self.trouble.cause, "mend": self.trouble.mend} if self.trouble else None
+        logs = {"s3": run.places.folder, "group": run.places.group, "streams": run.places.stream_prefix if run.places.group else None}
+        return {
+            **plain,
+            **times,
+            "attempt": run.attempt,
+            "output": self.output,
+            "progress": self.progress,
+            "trouble": trouble,
+            "logs": logs,
+            "ui": list(run.ui),
+        }
+
+
+def read_status(aws: Aws, run: JobRun) -> RunStatus:
+    """How a job run is."""
+    settings = run.settings(aws.region)
+    progress = ""
+    if settings is not None:
+        with suppress(MxsparkError):
+            progress = str(read_progress(settings) or "nothing is planned yet")
+    trouble = explain(run.reason, run.details) if run.state == "FAILED" else None
+    return RunStatus(run, settings.output.path if settings else "", progress, trouble)
+
+
+def log(aws: Aws, run: JobRun, follow: bool, tail: int | None, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
+    """The driver's log; with `follow` until the job run ends. Raises MxsparkError where there is none."""
+    found = DriverLog(aws, run.places)
+    if not found.is_kept:
+        raise UsageError(
+            f"job run {run.id} keeps no log: it was started without a place for it",
+            "Give --s3-logs or --log-group; kubectl shows a running pod's.",
+        )
+    lines = list(found.new_lines())
+    if not lines and not follow:
+        raise MxsparkError(f"job run {run.id} has no driver's log yet", f"EMR brings it some minutes later; it is {run.state}.")
+    yield from lines[-tail:] if tail is not None else lines
+    while follow and not run.has_ended:
+        sleep(LONGEST_POLL_SECONDS)
+        run = emr_run.describe(aws, run.told["virtualClusterId"], run.id)
+        yield from found.new_lines()

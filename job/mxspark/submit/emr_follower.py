@@ -1,0 +1,204 @@
+"""A job run of EMR on EKS, followed: its story is told until it ends."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from mxspark import plan, summary
+from mxspark.errors import MxsparkError, OutOfSightError, PassingError
+from mxspark.output import SUCCESS
+from mxspark.settings import Settings
+from mxspark.storage import Access, open_store
+from mxspark.submit import emr_log, emr_run
+from mxspark.submit.aws import Aws, NotThereError
+from mxspark.submit.emr_diagnosis import explain
+from mxspark.submit.emr_log import DriverLog
+from mxspark.submit.emr_run import JobRun, duration
+from mxspark.submit.ending import Ending, Listener
+
+POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
+PROGRESS_SECONDS = 15.0
+WAITING_SECONDS = 180.0  # after which a person may wonder why nothing runs
+LOG_SECONDS = 90.0  # EMR brings the end of a log to S3 within a minute
+PATIENCE_SECONDS = 1800.0  # with AWS that doesn't answer, while a job runs there
+LAST_LINES = 20
+AGAIN = "What it finished stays; the same command goes on with the rest (with another output.submission, where it names one)."
+SAME_AGAIN = (
+    "AWS gives back the job run that the same request started before, and it has ended: nothing was started. "
+    "For a new one take another output.submission."
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Shards that have their part, of all."""
+
+    done: int
+    shards: int
+
+    def __str__(self) -> str:
+        return f"{self.done:,} of {self.shards:,} shards are done"
+
+
+def read_progress(settings: Settings) -> Progress | None:
+    """From what lies in the output, None while nothing is planned there. Raises MxsparkError."""
+    store = open_store(settings.output.path, Access(settings.storage).hasty)
+    frozen = plan.load(store)
+    if frozen is None:
+        return None
+    begun_by = frozen.settings.get("output", {}).get("submission")
+    if settings.output.overwrite and begun_by != settings.output.submission:
+        return None  # that of an earlier run, which this one is about to delete
+    return Progress(len(summary.finished_shards(store, settings.output.format)), frozen.shards)
+
+
+class Follower:
+    """Tells a job run's story until it ends."""
+
+    def __init__(
+        self,
+        aws: Aws,
+        run: JobRun,
+        listener: Listener,
+        *,
+        logs: bool = False,
+        settings: Settings | None = None,
+        is_new: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`settings` are the job's where they are known, else they are read from the job run; `is_new` where it was started just now."""
+        self._aws = aws
+        self._run = run
+        self._listener = listener
+        self._logs = logs
+        self._is_new = is_new
+        self._sleep = sleep
+        self._clock = clock
+        self._log = DriverLog(aws, run.places)
+        self._settings = settings or run.settings(aws.region)
+        self._told: dict[str, str] = {}
+        self._last_progress = -PROGRESS_SECONDS
+
+    def follow(self) -> Ending:
+        """Returns when the job run has ended. Raises OutOfSightError where AWS can't be asked any more, NotThereError."""
+        started = answered = self._clock()
+        while True:
+            try:
+                self._run = emr_run.describe(self._aws, self._run.told["virtualClusterId"], self._run.id)
+                answered = self._clock()
+            except NotThereError:
+                raise
+            except MxsparkError as error:
+                if not isinstance(error, PassingError) or self._clock() - answered > PATIENCE_SECONDS:
+                    raise OutOfSightError(error.problem, error.mend) from None
+                self._once("aws", f"{error.problem}; the job is not touched by that. Asking again")
+            self._tell(self._clock() - started)
+            if self._run.has_ended:
+                return self._end()
+            self._is_new = False
+            self._sleep(min(LONGEST_POLL_SECONDS, POLL_SECONDS + (self._clock() - started) / 60))
+
+    def _once(self, about: str, text: str) -> None:
+        if self._told.get(about) != text:
+            self._told[about] = text
+            self._listener.note(text)
+
+    def _tell(self, waited: float) -> None:
+        run = self._run
+        details = f": {run.details}" if run.details and not run.has_ended else ""
+        after = f" after {duration(run.seconds)}" if run.has_ended and run.seconds is not None else ""
+        self._once("state", f"Job run {run.id}: {run.state}{after}{details}")
+        if self._is_new and run.has_ended:
+            self._once("new", SAME_AGAIN)
+        if run.attempt > 1:
+            self._once("attempt", f"The driver is started again, attempt {run.attempt}; it goes on with what is left")
+        if run.state in ("PENDING", "SUBMITTED") and waited > WAITING_SECONDS:
+            self._once(
+                "waiting",
+                f"Waiting since {duration(waited)} for its pods: without room on the nodes, or where the image can't be pulled, EMR "
+                "gives up "
+                "after emr.start_seconds; `kubectl get events` in the virtual cluster's namespace says what they wait for",
+            )
+        if run.state == "RUNNING" or run.has_ended:
+            if run.ui:
+                self._once("ui", "\n  ".join(("Spark's pages, until thirty days after its end:", *run.ui)))
+            self._tell_progress(final=run.has_ended)
+            if self._logs:
+                self._tell_log()
+
+    def _tell_progress(self, final: bool) -> None:
+        if self._settings is None or not (final or self._clock() - self._last_progress > PROGRESS_SECONDS):
+            return
+        self._last_progress = self._clock()
+        try:
+            progress = read_progress(self._settings)
+        except MxsparkError as error:
+            self._once("progress", f"How far it is can't be seen: {error.problem}")
+            return
+        if progress is not None:
+            self._once("progress", str(progress))
+
+    def _tell_log(self) -> None:
+        with suppress(MxsparkError):
+            for line in self._log.new_lines():
+                self._listener.log(line)
+
+    def _end(self) -> Ending:
+        run = self._run
+        if run.state == "COMPLETED":
+            return self._completed()
+        if run.state == "CANCELLED":
+            return Ending(1, f"it was cancelled{f' ({run.details})' if run.details else ''}", AGAIN)
+        lines = self._last_lines()
+        if not self._logs:
+            for line in lines[-LAST_LINES:]:
+                self._listener.log(line)
+        return failure(run, lines)
+
+    def _completed(self) -> Ending:
+        """EMR's word is not taken for the driver's exit code: a run that ended well has left its mark."""
+        if self._settings is None:
+            self._listener.note("EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken")
+            return Ending(0)
+        try:
+            done = open_store(self._settings.output.path, Access(self._settings.storage).hasty).has(SUCCESS)
+        except MxsparkError as error:
+            self._listener.note(f"EMR says that it ended well; whether the table is whole can't be seen: {error.problem}")
+            return Ending(0)
+        if done:
+            return Ending(0)
+        lines = self._last_lines()
+        code, own = emr_log.exit_code(lines), emr_log.own_error(lines)
+        cause, mend = own or (f"EMR says that it ended well, but {self._settings.output.path} has no {SUCCESS}", "The log says why.")
+        return Ending(code if code in (1, 2, 3) else 1, cause, mend)
+
+    def _last_lines(self) -> list[str]:
+        """The end of the driver's log, which EMR brings some time after the job's; else of the pod's that submitted it."""
+        lines: list[str] = []
+        if not self._log.is_kept:
+            return lines
+        started = self._clock()
+        try:
+            with suppress(KeyboardInterrupt):  # the job has ended; only the wait for its log is given up
+                while not lines and self._clock() - started <= LOG_SECONDS:
+                    lines = self._log.lines("stderr")
+                    if not lines:
+                        self._once("log", "Waiting for the log, which EMR brings some time later")
+                        self._sleep(POLL_SECONDS * 2)
+            return lines or self._log.lines("stderr", of_submitter=True)
+        except MxsparkError as error:
+            self._once("log", f"The log can't be read: {error.problem}")
+            return lines
+
+
+def failure(run: JobRun, lines: Sequence[str]) -> Ending:
+    """How a failed job run ended: with the driver's own exit code where that is known, else 1."""
+    code = emr_log.exit_code([run.details, *lines])
+    own = emr_log.own_error(list(lines))
+    attempts = f" at the last of {run.attempt} starts" if run.attempt > 1 else ""
+    if own is not None:
+        return Ending(code if code in (1, 2, 3) else 1, f"the driver ended{attempts} with: {own[0]}", own[1] or AGAIN)
+    trouble = explain(run.reason, run.details, lines)
+    return Ending(code if code in (1, 2, 3) else 1, f"it failed{attempts}: {trouble.cause}", f"{trouble.mend} {AGAIN}")

@@ -1,0 +1,284 @@
+"""A job on Kubernetes, followed: its story is told until it ends."""
+
+import re
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+
+from mxspark import pods
+from mxspark.errors import MxsparkError, OutOfSightError, PassingError
+from mxspark.pods import Manifest
+from mxspark.settings import Settings
+from mxspark.submit import diagnosis, quotas
+from mxspark.submit.cluster import Cluster, ForbiddenError, MissingObjectError
+from mxspark.submit.diagnosis import Trouble
+from mxspark.submit.ending import Ending, Listener
+from mxspark.submit.manifests import DRIVER_CONTAINER
+
+JOB_LABEL = "batch.kubernetes.io/job-name"
+POLL_SECONDS = 1.0
+POLL_EXECUTORS = 100  # for each of which more it looks so much less often: their list is long
+PATIENCE_SECONDS = 600.0  # with a cluster that doesn't answer, while a job runs there
+QUOTAS_SECONDS = 30.0  # between two looks at them, while executors are missing
+LOG_SECONDS = 30.0  # for the end of the log, when the job has ended
+LAST_LINES = 20  # of the driver's log, where the job failed
+PROGRESS = re.compile(
+    r"[\d,]+/[\d,]+ images, [\d,]+/[\d,]+ shards|Predicting [\d,]+ images|Going on with the run|Waiting for executors|Running on "
+)
+RESULTS = re.compile(r"Counting the parts$")  # what comes after it is the result
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job that is there: its Job's name, and the name that its pods have in common (the chart's release; else the same)."""
+
+    job: str
+    instance: str
+    helm: bool
+
+    @property
+    def drivers(self) -> str:
+        """Selects the driver's pods, the newest of which counts."""
+        return f"{JOB_LABEL}={self.job}"
+
+    @property
+    def executors(self) -> str:
+        """Selects the executors' pods."""
+        return selector(self.instance, "executor")
+
+
+def selector(name: str, component: str | None = None) -> str:
+    """Finds the pods of a job."""
+    return ",".join(f"{key}={value}" for key, value in pods.labels(name, component).items())
+
+
+class Follower:
+    """Tells a job's story until it ends."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        found: Found,
+        listener: Listener,
+        *,
+        logs: bool,
+        start_seconds: float | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """A driver that has not begun after `start_seconds` ends it all; `settings` are the job's, where they are known."""
+        self._cluster = cluster
+        self._found = found
+        self._name = found.job
+        self._listener = listener
+        self._logs = logs
+        self._start_seconds = start_seconds
+        self._settings = settings
+        self._asked = settings.spark.executors if settings and not settings.spark.dynamic_allocation.enabled else 0
+        self._started = time.monotonic()
+        self._next_quotas = self._started + QUOTAS_SECONDS
+        self._has_run = False
+        self._drivers: list[Manifest] = []
+        self._executors = 0
+        self._told: dict[str, str] = {}
+        self._log = _Log(cluster)
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
+        self._in_results = False
+
+    def follow(self) -> Ending:
+        """Returns when the job has ended.
+
+        Raises MxsparkError where it is gone, or its driver does not start in time; OutOfSightError where the cluster can't be asked.
+        """
+        answered = time.monotonic()
+        try:
+            while True:
+                try:
+                    ending = self._look()
+                    if ending is not None:
+                        return ending
+                    answered = time.monotonic()
+                    if self._told.pop("cluster", None):
+                        self._listener.note("The cluster answers again")
+                except ForbiddenError as error:
+                    raise OutOfSightError(error.problem, error.mend) from None
+                except PassingError as error:
+                    if time.monotonic() - answered > PATIENCE_SECONDS:
+                        raise OutOfSightError(error.problem, error.mend) from None
+                    self._once("cluster", f"{error.problem}; the job is not touched by that. Asking again")
+                time.sleep(POLL_SECONDS * (1 + self._executors / POLL_EXECUTORS))
+        finally:
+            self._log.stop()
+
+    def _look(self) -> Ending | None:
+        try:
+            job = self._cluster.job(self._name)
+        except MissingObjectError:
+            return self._gone()
+        self._drivers = drivers = self._cluster.pods(self._found.drivers)
+        self._has_run = self._has_run or any(pod["status"].get("phase") not in ("Pending", None) for pod in drivers)
+        for pod in drivers:
+            if self._log.read(pod):
+                self._in_results = False  # those of a driver that was lost are not the end
+        self._tell_lines()
+        end = diagnosis.job_end(job)
+        if end is not None:
+            return self._end(*end)
+        trouble = self._tell_driver(job)
+        if drivers:
+            self._tell_executors()
+        if self._start_seconds is not None and not self._has_run and time.monotonic() - self._started > self._start_seconds:
+            self._give_up(trouble or Trouble("nothing says why", ""))
+        return None
+
+    def _gone(self) -> Ending:
+        if self._drivers and self._drivers[-1]["status"].get("phase") == "Succeeded":
+            return self._end(True, "")
+        raise MxsparkError(
+            f"job {self._name} is gone: somebody deleted it, or it had ended and was kept no longer",
+            "What it finished stays: mxspark status OUTPUT counts it. Submit it again to go on.",
+        )
+
+    def _give_up(self, cause: Trouble) -> None:
+        self._cluster.delete_job(self._name)
+        raise MxsparkError(
+            f"the driver did not start within {self._start_seconds:g} s, and job {self._name} was deleted: {cause.cause}", cause.mend
+        )
+
+    def _once(self, about: str, text: str) -> None:
+        """Tells it unless it was the last thing told about that."""
+        if self._told.get(about) != text:
+            self._told[about] = text
+            self._listener.note(text)
+
+    def _tell_driver(self, job: Manifest) -> Trouble | None:
+        if not self._drivers:
+            return self._tell_no_driver(job)
+        pod = self._drivers[-1]
+        name, phase = pod["metadata"]["name"], pod["status"].get("phase")
+        events = self._cluster.events(name) if phase == "Pending" else []
+        trouble = diagnosis.of_pod(pod, events)
+        if trouble and phase == "Pending":
+            self._once("driver", f"Driver {name} waits: {trouble}")
+        else:
+            words = {"Pending": "is coming up", "Running": "runs", "Failed": "failed", "Succeeded": "is done"}
+            again = f" (start {len(self._drivers)})" if len(self._drivers) > 1 else ""
+            self._once("driver", f"Driver {name} {words.get(phase, phase)}{again}" + (f": {trouble}" if trouble else ""))
+        return trouble
+
+    def _tell_no_driver(self, job: Manifest) -> Trouble | None:
+        if job["spec"].get("suspend"):
+            self._once("driver", f"Job {self._name} is suspended: no pod is made before somebody lets it begin")
+            return None
+        trouble = diagnosis.of_job(self._cluster.events(self._name))
+        self._once("driver", f"The driver's pod can't be made: {trouble}" if trouble else "Waiting for the driver's pod")
+        return trouble
+
+    def _tell_executors(self) -> None:
+        found = self._cluster.pods(self._found.executors)
+        live = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        self._executors = len(live)
+        running = sum(pod["status"].get("phase") == "Running" for pod in live)
+        waiting = [pod for pod in live if pod["status"].get("phase") == "Pending"]
+        troubles = {str(trouble) for pod in waiting if (trouble := diagnosis.of_pod(pod))}
+        for pod in found:
+            lost = diagnosis.of_pod(pod)
+            if lost and pod["status"].get("phase") == "Failed":
+                self._once(pod["metadata"]["name"], f"Executor {pod['metadata']['name']} was lost: {lost}")
+        of_all = f" of {self._asked}" if self._asked else ""
+        if live:
+            why = "".join(f"\n  {len(waiting)} wait: {trouble}" for trouble in sorted(troubles))
+            self._once("executors", f"Executors: {running}{of_all} run{why}")
+        if len(live) < self._asked:
+            self._tell_quotas()
+
+    def _tell_quotas(self) -> None:
+        """A pod that a quota refuses leaves no event: only Spark's log has it."""
+        if self._settings is None or time.monotonic() < self._next_quotas:
+            return
+        self._next_quotas = time.monotonic() + QUOTAS_SECONDS
+        for quota in self._cluster.quotas():
+            if lacking := quotas.lacking(quota, quotas.executor_needs(self._settings)):
+                name = quota["metadata"]["name"]
+                self._once(name, f"No more executors can be made: quota {name} has no room for one: {'; '.join(lacking)}")
+
+    def _tell_lines(self) -> None:
+        for line in self._log.lines():
+            self._last.append(line)
+            if self._logs or self._in_results or PROGRESS.match(line):
+                self._listener.log(line)
+            self._in_results = self._in_results or RESULTS.match(line) is not None
+        for trouble in self._log.troubles():
+            self._once("log", f"The driver's log can't be read: {trouble}")
+
+    def _end(self, succeeded: bool, reason: str) -> Ending:
+        self._log.finish()
+        self._tell_lines()
+        if succeeded:
+            return Ending(0)
+        if not (self._logs or self._in_results):
+            for line in self._last:
+                self._listener.log(line)
+        return diagnosis.job_ending(reason, self._drivers, DRIVER_CONTAINER)
+
+
+class _Log:
+    """The logs of a job's drivers, each read by a thread."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        self._troubles: SimpleQueue[str] = SimpleQueue()
+        self._threads: dict[str, Thread] = {}  # by pod
+        self._read: set[str] = set()  # pods whose log has been read to its end
+        self._stopped = Event()
+
+    def read(self, pod: Manifest) -> bool:
+        """Begins to read a driver's log where that is not done yet; returns whether it is the first time."""
+        name = pod["metadata"]["name"]
+        thread = self._threads.get(name)
+        if name in self._read or (thread is not None and thread.is_alive()) or not diagnosis.has_begun(pod, DRIVER_CONTAINER):
+            return False
+        self._threads[name] = Thread(target=self._follow, args=(name,), daemon=True)
+        self._threads[name].start()
+        return thread is None
+
+    def _follow(self, pod: str) -> None:
+        try:
+            for line in self._cluster.follow_log(pod, DRIVER_CONTAINER, self._stopped):
+                self._lines.put(line)
+        except MissingObjectError:
+            pass  # its pod is gone, which is told elsewhere
+        except ForbiddenError as error:
+            self._troubles.put(error.problem)
+        except MxsparkError as error:
+            self._troubles.put(error.problem)
+            return  # the next look begins anew
+        self._read.add(pod)
+
+    def lines(self) -> list[str]:
+        """What has come since the last time."""
+        return _drained(self._lines)
+
+    def troubles(self) -> list[str]:
+        """Why something could not be read."""
+        return _drained(self._troubles)
+
+    def finish(self) -> None:
+        """Waits for what is still to come of containers that have ended."""
+        until = time.monotonic() + LOG_SECONDS
+        for thread in self._threads.values():
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+def _drained(queue: "SimpleQueue[str]") -> list[str]:
+    found = []
+    with suppress(Empty):
+        while True:
+            found.append(queue.get_nowait())
+    return found

@@ -1,0 +1,228 @@
+"""A job on Kubernetes: submitted, followed, explained, cancelled.
+
+The driver is the pod of a Job, not what spark-submit makes: its exit code is the job's, Kubernetes starts it again when it is lost,
+and no Java is needed where it is submitted.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from mxspark import __version__, document
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.kubernetes_settings import MAX_NAME, SERVICE_NAME, SUBDOMAIN
+from mxspark.pods import Manifest
+from mxspark.settings import Settings
+from mxspark.submit import diagnosis, follower, manifests, quotas
+from mxspark.submit.cluster import Cluster, ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.diagnosis import Trouble
+from mxspark.submit.ending import Ending, Listener
+from mxspark.submit.follower import PROGRESS, Found, selector
+from mxspark.submit.manifests import DRIVER_CONTAINER
+
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+SEARCHED_LINES = 200  # of a log, for the last word on how far it is
+OWN_ACCOUNT = (
+    "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set kubernetes.service_account=NAME."
+)
+
+
+def check_name(name: str) -> str:
+    """Raises UsageError where pods and services can't be called so."""
+    if not re.fullmatch(SERVICE_NAME, name) or len(name) > MAX_NAME:
+        raise UsageError(
+            f"--name is {name!r}",
+            f"Take small letters, digits and - between them, a letter first, {MAX_NAME} at most: pods and a service are called after it.",
+        )
+    return name
+
+
+def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) -> Found:
+    """Makes the Job and what it needs. Raises UsageError where the cluster would not take it; nothing is left behind then."""
+    job, *others = manifests.objects(settings, name, __version__)
+    quotas.check(settings, cluster.quotas(), cluster.namespace)
+    with suppress(ForbiddenError):  # whoever submits needs no right to make pods
+        cluster.check(manifests.executor_pod(settings, name))
+    if settings.spark.executor_gpus:
+        _warn_without_gpus(settings, cluster, listener)
+    job["spec"]["suspend"] = True  # until all that its pod needs is there
+    owner = _owner(_create_job(cluster, job))
+    try:
+        for manifest in others:
+            manifest["metadata"]["ownerReferences"] = [owner]
+            _create(cluster, manifest)
+        cluster.start(name)
+    except BaseException:
+        with suppress(MxsparkError):
+            cluster.delete_job(name)
+        raise
+    return Found(name, name, helm=False)
+
+
+def _create_job(cluster: Cluster, job: Manifest) -> Manifest:
+    name = job["metadata"]["name"]
+    try:
+        return cluster.create(job)
+    except ExistsError:
+        raise
+    except BaseException:  # perhaps only the answer is lost; one of this name that runs is another's
+        with suppress(MxsparkError):
+            if cluster.job(name)["spec"].get("suspend"):
+                cluster.delete_job(name)
+        raise
+
+
+def _create(cluster: Cluster, manifest: Manifest) -> None:
+    try:
+        cluster.create(manifest)
+    except ForbiddenError as error:
+        if manifest["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
+            raise UsageError(error.problem, OWN_ACCOUNT) from None
+        raise
+    except ExistsError as error:  # of an earlier submission that somebody kept
+        raise ExistsError(error.problem, "Take another --name, or delete it.") from None
+
+
+def _owner(job: Manifest) -> Manifest:
+    """What makes an object go when the Job does."""
+    return {"apiVersion": job["apiVersion"], "kind": job["kind"], "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
+
+
+def _warn_without_gpus(settings: Settings, cluster: Cluster, listener: Listener) -> None:
+    resource, asked = f"{settings.kubernetes.gpu_vendor}/gpu", settings.spark.executor_gpus
+    nodes = cluster.nodes()
+    if nodes and not any(int(node["status"].get("allocatable", {}).get(resource, 0)) >= asked for node in nodes):
+        listener.note(
+            f"Warning: no node of the cluster has {asked} {resource}: executors will wait until one comes. "
+            "Is the device plugin of the GPUs' vendor installed?"
+        )
+
+
+def find(cluster: Cluster, name: str) -> Found:
+    """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, UsageError for what is no name."""
+    if not re.fullmatch(SUBDOMAIN, name):
+        raise UsageError(f"{name!r} is no name of a job", "Give the name that `mxspark submit` said, or the chart's release.")
+    try:
+        job = cluster.job(name)
+    except MissingObjectError:
+        jobs = cluster.jobs(selector(name))
+        if not jobs:
+            raise
+        job = max(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+    labels = job["metadata"].get("labels", {})
+    return Found(job["metadata"]["name"], labels.get(INSTANCE_LABEL, name), labels.get("app.kubernetes.io/managed-by") == "Helm")
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job as the cluster knows it."""
+
+    name: str
+    namespace: str
+    state: str
+    created: str
+    drivers: tuple[str, ...]
+    executors: tuple[str, ...]
+    progress: str
+    output: str
+    trouble: Trouble | None
+    exit_code: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for programs."""
+        trouble = {"cause": self.trouble.cause, "mend": self.trouble.mend} if self.trouble else None
+        return {**vars(self), "drivers": list(self.drivers), "executors": list(self.executors), "trouble": trouble}
+
+
+def read_status(cluster: Cluster, name: str) -> JobStatus:
+    """Raises MissingObjectError where there is no such job."""
+    found = find(cluster, name)
+    job = cluster.job(found.job)
+    drivers, executors = cluster.pods(found.drivers), cluster.pods(found.executors)
+    end = diagnosis.job_end(job)
+    lines = _last_lines(cluster, drivers)
+    trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
+    ended = None if end is None else Ending(0) if end[0] else diagnosis.job_ending(end[1], drivers, DRIVER_CONTAINER)
+    if ended is None:
+        phase = drivers[-1]["status"].get("phase") if drivers else None
+        state = "running" if phase == "Running" else "waiting"
+    else:
+        state = "complete" if ended.exit_code == 0 else f"failed: {ended.cause}"
+    return JobStatus(
+        found.job,
+        cluster.namespace,
+        state,
+        job["metadata"]["creationTimestamp"],
+        tuple(map(_in_words, drivers)),
+        tuple(map(_in_words, executors)),
+        next((line for line in reversed(lines) if PROGRESS.match(line)), ""),
+        _output(cluster, job),
+        trouble,
+        ended.exit_code if ended else None,
+    )
+
+
+def _last_lines(cluster: Cluster, drivers: list[Manifest]) -> list[str]:
+    """Of the newest driver's log; none where it can't be read, as that of a pod that hasn't begun."""
+    with suppress(MxsparkError):
+        return list(cluster.log(drivers[-1]["metadata"]["name"], DRIVER_CONTAINER, SEARCHED_LINES)) if drivers else []
+    return []
+
+
+def _in_words(pod: Manifest) -> str:
+    node = pod["spec"].get("nodeName", "no node yet")
+    return f"{pod['metadata']['name']}: {pod['status'].get('phase')}, {node}"
+
+
+def _output(cluster: Cluster, job: Manifest) -> str:
+    """Where the table goes, from the settings that the job was given."""
+    volumes = job["spec"]["template"]["spec"].get("volumes", [])
+    name = next((volume["configMap"]["name"] for volume in volumes if volume["name"] == "settings" and "configMap" in volume), None)
+    if name is None:
+        return ""
+    with suppress(MxsparkError):
+        text = cluster.config_map(name)["data"][manifests.SETTINGS_FILE]
+        return str(document.read_yaml(text, name).get("output", {}).get("path", ""))
+    return ""
+
+
+def log(cluster: Cluster, name: str, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+    """The lines of the log of a job's newest driver. Raises MxsparkError where there is none yet; with `follow` only if that won't pass."""
+    found = find(cluster, name)
+    while True:
+        drivers = cluster.pods(found.drivers)
+        if drivers and diagnosis.has_begun(drivers[-1], DRIVER_CONTAINER):
+            break
+        trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
+        if trouble or not follow:
+            cause, mend = (
+                (trouble.cause, trouble.mend) if trouble else ("its pod is not there yet", f"See how it is: mxspark status {name}")
+            )
+            raise MxsparkError(f"the driver of job {name} has no log yet: {cause}", mend)
+        time.sleep(follower.POLL_SECONDS)
+    pod = drivers[-1]["metadata"]["name"]
+    yield from cluster.follow_log(pod, DRIVER_CONTAINER, Event(), tail) if follow else cluster.log(pod, DRIVER_CONTAINER, tail)
+
+
+def cancel(cluster: Cluster, found: Found) -> None:
+    """Deletes the job, its pods and all that was made for it. Raises UsageError for the chart's: Helm would not know of it."""
+    if found.helm:
+        raise UsageError(
+            f"job {found.job} belongs to a release of Helm's",
+            f"helm uninstall {found.instance} --namespace {cluster.namespace} removes it.",
+        )
+    cluster.delete_job(found.job)
+
+
+def confirm_and_cancel(cluster: Cluster, name: str, confirm: Callable[[str], bool]) -> bool:
+    """Whether somebody agreed, and the job is gone."""
+    found = find(cluster, name)
+    state = "has ended" if diagnosis.job_end(cluster.job(found.job)) else "is not finished; what it has done stays in its output"
+    if not confirm(f"Job {found.job} in namespace {cluster.namespace} {state}. Delete it and its pods?"):
+        return False
+    cancel(cluster, found)
+    return True

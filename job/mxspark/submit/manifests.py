@@ -1,0 +1,229 @@
+"""The objects that a submission makes: a Job whose pod is the driver, its settings, its service, and the rights that it needs.
+
+The chart's templates say the same (tests/chart compares them).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mxspark import document, layers, pods
+from mxspark.errors import TooManyFailedError, UsageError
+from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
+from mxspark.pods import Manifest
+from mxspark.settings import Settings, memory_bytes
+from mxspark.submit import open_secrets
+
+MASTER = "k8s://https://kubernetes.default.svc"  # as every pod knows it
+SETTINGS_DIR, SETTINGS_FILE = "/etc/mxspark", "settings.yaml"
+DRIVER_CONTAINER = "driver"
+NO_CURE = [UsageError.exit_code, TooManyFailedError.exit_code]  # exit codes that trying again does not change
+OWN_PROPERTIES = {"spark.master", "spark.app.name", "spark.kubernetes.namespace"}
+CONTROLLER_LABEL = "batch.kubernetes.io/controller-uid"  # since Kubernetes 1.27, the oldest that is supported
+# What Spark does with executors in client mode, seen by leaving out one verb after the other (docs/kubernetes.md).
+RIGHTS = {
+    "pods": ["create", "get", "list", "watch", "delete", "deletecollection"],
+    "persistentvolumeclaims": ["create", "deletecollection"],
+}
+
+
+def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
+    """All that is made for a job called `name`, the Job first: it owns the others."""
+    kubernetes = settings.kubernetes
+    made = [job(settings, name, version), config_map(settings, name)]
+    if kubernetes.driver_service == _service_name(name):  # nobody named another
+        made.append(service(name))
+    if kubernetes.service_account == name:  # nobody named another: it is this job's own
+        made += [service_account(name), role(kubernetes, name), role_binding(name)]
+    for manifest in made:
+        manifest["metadata"] |= {"namespace": kubernetes.namespace}
+        manifest["metadata"]["labels"] = pods.labels(name) | {
+            "app.kubernetes.io/version": version,
+            "app.kubernetes.io/managed-by": "mxspark",
+        }
+    return made
+
+
+def completed(settings: Settings, name: str) -> Settings:
+    """The settings with which the driver's pod runs: all but the namespace that depends on the submission is filled in.
+
+    Raises UsageError.
+    """
+    refuse_what_pods_cannot_reach(settings)
+    kubernetes = settings.kubernetes
+    if other := sorted(OWN_PROPERTIES & settings.spark.conf.keys()):
+        raise UsageError(f"spark.conf has {', '.join(other)}, which a submission sets itself", "Take them out.")
+    if kubernetes.image is None:
+        raise UsageError("no image is given: kubernetes.image is not set", "Name the image that the pods run: --image NAME.")
+    if kubernetes.service_account == name:  # `objects` would make it anew
+        raise UsageError(f"kubernetes.service_account is {name!r}, the job's own name", "Give the job another --name.")
+    account = kubernetes.service_account or name
+    chosen = {"service_account": account, "driver_service": kubernetes.driver_service or _service_name(name)}
+    # Built anew rather than copied, so that what holds for a cluster only is checked.
+    return document.parse(
+        Settings,
+        settings.model_dump()
+        | {
+            "spark": settings.spark.model_dump() | {"master": MASTER, "app_name": name},
+            "kubernetes": kubernetes.model_dump() | chosen,
+        },
+        "settings",
+    )
+
+
+def in_namespace(settings: Settings, namespace: str) -> Settings:
+    """The settings for this namespace."""
+    return settings.model_copy(update={"kubernetes": settings.kubernetes.model_copy(update={"namespace": namespace})})
+
+
+def refuse_what_pods_cannot_reach(settings: Settings) -> None:
+    """Raises UsageError for folders of this machine, and for secrets that would lie open."""
+    places = {
+        "input.path": settings.input.path,
+        "input.base": settings.input.base,
+        "output.path": settings.output.path,
+        "output.text_object": settings.output.text_object,
+        **{f"model.{role}": getattr(settings.model, role) for role in ("path", "symbol", "params", "labels")},
+    }
+    has_volumes = "volumes" in settings.kubernetes.executor.template.get("spec", {})
+    for key, place in places.items():
+        if place is None or "://" in place or has_volumes:
+            continue
+        if not place.startswith("/"):
+            raise UsageError(f"{key} is {place!r}, a folder of this machine, which pods don't have", "Give s3://bucket/prefix.")
+        if key.startswith("output"):
+            raise UsageError(
+                f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it",
+                "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template.",
+            )
+    if found := open_secrets.find(settings):
+        raise UsageError(f"what may be a secret would lie open: {', '.join(found)}", open_secrets.MEND)
+
+
+def job(settings: Settings, name: str, version: str) -> Manifest:
+    """One pod, the driver; Kubernetes starts it again when it is lost, and it goes on with what is left."""
+    kubernetes = settings.kubernetes
+    rules = [
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": DRIVER_CONTAINER, "operator": "In", "values": NO_CURE},
+        },
+        # A node that is drained or taken away is no fault of the driver's.
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+    spec: Manifest = {"backoffLimit": kubernetes.restarts, "ttlSecondsAfterFinished": kubernetes.keep_seconds}
+    if kubernetes.deadline_seconds is not None:
+        spec["activeDeadlineSeconds"] = kubernetes.deadline_seconds
+    template = pods.merged(driver_pod(settings, name, version), _without_kind(kubernetes.driver.template))
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name},
+        "spec": {**spec, "podFailurePolicy": {"rules": rules}, "template": template},
+    }
+
+
+def _without_kind(template: Mapping[str, Any]) -> Manifest:
+    return {key: value for key, value in template.items() if key in ("metadata", "spec")}
+
+
+def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
+    """The template of the driver's pod."""
+    spark, kubernetes = settings.spark, settings.kubernetes
+    memory = sum(-(-memory_bytes(text) >> 20) for text in (spark.driver_memory, spark.driver_memory_overhead))  # MiB, rounded up
+    container = {
+        "name": DRIVER_CONTAINER,
+        "image": kubernetes.image,
+        "imagePullPolicy": kubernetes.image_pull_policy,
+        "args": ["run", "--settings", f"{SETTINGS_DIR}/{SETTINGS_FILE}", "--yes"],
+        "env": [
+            _from_field("POD_NAME", "metadata.name"),
+            _from_field("POD_IP", "status.podIP"),
+            _from_field("POD_NAMESPACE", "metadata.namespace"),
+            # So that a driver that is started again does not overwrite what it did before.
+            _from_field("MXSPARK_OUTPUT__SUBMISSION", f"metadata.labels['{CONTROLLER_LABEL}']"),
+            *pods.credentials(kubernetes),
+        ],
+        "ports": [{"name": port, "containerPort": number} for port, number in pods.PORTS.items()],
+        "resources": _resources(kubernetes.driver, spark.driver_cores, memory),
+        "securityContext": pods.container_security(),
+        "volumeMounts": [{"name": "settings", "mountPath": SETTINGS_DIR, "readOnly": True}, *pods.local_mounts()],
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "serviceAccountName": kubernetes.service_account,
+        "automountServiceAccountToken": True,  # it asks Kubernetes for executors
+        **pods.placement(kubernetes.driver, pods.DRIVER_GRACE),
+        "containers": [container],
+        "volumes": [{"name": "settings", "configMap": {"name": f"{name}-settings"}}, pods.local_volume(kubernetes)],
+    }
+    if kubernetes.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": secret} for secret in kubernetes.image_pull_secrets]
+    metadata = pods.metadata(kubernetes.driver, name, "driver")
+    metadata["labels"]["app.kubernetes.io/version"] = version
+    return {"metadata": metadata, "spec": spec}
+
+
+def _from_field(name: str, path: str) -> Manifest:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _resources(chosen: PodSettings, cores: int, mebibytes: int) -> Manifest:
+    """What a container asks for, and what it may use at most."""
+    memory = f"{mebibytes}Mi"
+    return {
+        "requests": {"cpu": chosen.cpu_request or str(cores), "memory": memory},
+        "limits": {"cpu": chosen.cpu_limit or str(cores), "memory": memory},
+    }
+
+
+def executor_pod(settings: Settings, name: str) -> Manifest:
+    """A pod like those that Spark makes, as far as Kubernetes checks them; without the service account, which may not be there yet."""
+    spark, kubernetes = settings.spark, settings.kubernetes
+    memory = memory_bytes(spark.executor_memory) + memory_bytes(spark.executor_overhead) >> 20
+    resources = _resources(kubernetes.executor, spark.executor_cores, memory)
+    if spark.executor_gpus:
+        resources["limits"][f"{kubernetes.gpu_vendor}/gpu"] = str(spark.executor_gpus)
+    container = {"image": kubernetes.image, "resources": resources}
+    pod = pods.merged(pods.executor_template(spark, kubernetes), {"spec": {"containers": [container]}})
+    pod["metadata"]["name"] = f"{name}-exec-1"
+    pod["spec"].pop("serviceAccountName", None)
+    return pod
+
+
+def config_map(settings: Settings, name: str) -> Manifest:
+    """The settings as a file, as short as they can be said."""
+    text = document.to_yaml(layers.changed(settings))
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-settings"}, "data": {SETTINGS_FILE: text}}
+
+
+def _service_name(name: str) -> str:
+    return f"{name}-driver"
+
+
+def service(name: str) -> Manifest:
+    """The name by which executors find the driver."""
+    ports = [{"name": port, "port": number} for port, number in pods.PORTS.items()]
+    spec = {"clusterIP": "None", "selector": pods.labels(name, "driver"), "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": _service_name(name)}, "spec": spec}
+
+
+def service_account(name: str) -> Manifest:
+    """Its token is mounted where a pod asks for it: in the driver's."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}, "automountServiceAccountToken": False}
+
+
+def role(kubernetes: KubernetesSettings, name: str) -> Manifest:
+    """What a driver may do: start executors, watch them and end them."""
+    kinds = ["pods", *(["persistentvolumeclaims"] if kubernetes.local_directory.storage_class else [])]
+    rules = [{"apiGroups": [""], "resources": [kind], "verbs": RIGHTS[kind]} for kind in kinds]
+    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}
+
+
+def role_binding(name: str) -> Manifest:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name}],
+    }

@@ -1,0 +1,66 @@
+"""Whether a namespace's quotas have room for a job's pods."""
+
+from collections.abc import Mapping, Sequence
+
+from mxspark.errors import UsageError
+from mxspark.pods import Manifest
+from mxspark.settings import Settings, memory_bytes
+from mxspark.submit.cluster import amount
+
+Needs = Mapping[str, float]  # by the quota's names; memory in bytes
+
+
+def check(settings: Settings, quotas: Sequence[Manifest], namespace: str) -> None:
+    """Raises UsageError where a quota has no room for all that is asked for."""
+    dynamic = settings.spark.dynamic_allocation
+    asked = max(1, dynamic.min_executors) if dynamic.enabled else settings.spark.executors
+    driver, executor = driver_needs(settings), executor_needs(settings)
+
+    def lacks(quota: Manifest, executors: int) -> list[str]:
+        return lacking(quota, {key: driver.get(key, 0) + executors * executor.get(key, 0) for key in executor})
+
+    for quota in quotas:
+        if found := lacks(quota, asked):
+            fit = next((number for number in range(asked - 1, -1, -1) if not lacks(quota, number)), None)
+            what = "not even the driver" if fit is None else f"{fit} of {asked} executors"
+            raise UsageError(
+                f"quota {quota['metadata']['name']} of namespace {namespace} leaves room for {what}: {'; '.join(found)}",
+                "Ask for fewer or smaller ones (spark.executors, spark.executor_memory, spark.executor_memory_overhead, "
+                "kubernetes.executor.cpu_request), or have the quota raised.",
+            )
+
+
+def lacking(quota: Manifest, need: Needs) -> list[str]:
+    """What a quota leaves too little of, in words; nothing of a quota that may not be about these pods."""
+    if quota.get("spec", {}).get("scopes") or quota.get("spec", {}).get("scopeSelector"):
+        return []
+    used, hard = quota["status"].get("used", {}), quota["status"].get("hard", {})
+    found = []
+    for resource, asked in need.items():
+        for key in (resource, *_OTHER_NAMES.get(resource, ())):
+            if key in hard and amount(str(used.get(key, 0))) + asked > amount(str(hard[key])):
+                found.append(f"{key}: {used.get(key, 0)} of {hard[key]} are used")
+    return found
+
+
+_OTHER_NAMES = {"cpu": ("requests.cpu",), "memory": ("requests.memory",), "pods": ("count/pods",)}
+
+
+def driver_needs(settings: Settings) -> Needs:
+    """What the driver's pod takes."""
+    spark, chosen = settings.spark, settings.kubernetes.driver
+    memory = memory_bytes(spark.driver_memory) + memory_bytes(spark.driver_memory_overhead)
+    return _needs(spark.driver_cores, chosen.cpu_request, chosen.cpu_limit, memory)
+
+
+def executor_needs(settings: Settings) -> Needs:
+    """What an executor's pod takes."""
+    spark, chosen = settings.spark, settings.kubernetes.executor
+    memory = memory_bytes(spark.executor_memory) + memory_bytes(spark.executor_overhead)
+    gpus = {f"requests.{settings.kubernetes.gpu_vendor}/gpu": float(spark.executor_gpus)} if spark.executor_gpus else {}
+    return _needs(spark.executor_cores, chosen.cpu_request, chosen.cpu_limit, memory) | gpus
+
+
+def _needs(cores: int, request: str | None, limit: str | None, memory: int) -> dict[str, float]:
+    asked, most = (amount(text) if text else float(cores) for text in (request, limit))
+    return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory}

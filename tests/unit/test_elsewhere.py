@@ -1,0 +1,30 @@
+"""Following a job that runs elsewhere: what is said when it can't be asked about any more."""
+
+from typing import NoReturn
+
+import pytest
+
+from mxspark.cli import elsewhere
+from mxspark.errors import MxsparkError, OutOfSightError, UsageError
+
+
+@pytest.mark.parametrize("kind", [OutOfSightError, UsageError])
+def test_a_job_out_of_sight_goes_on_and_is_no_wrong_usage(kind: type[MxsparkError]) -> None:
+    def follower() -> NoReturn:
+        raise kind("the credentials have expired", "Log in again.")
+
+    with pytest.raises(MxsparkError) as told:
+        elsewhere.follow("job photos", "photos --namespace a", follower, None)
+    assert told.value.exit_code == 1
+    assert told.value.problem == "job photos goes on, but can't be followed any more: the credentials have expired"
+    assert told.value.mend.startswith("Log in again.\n")
+    assert "mxspark follow photos --namespace a" in told.value.mend
+
+
+def test_a_job_that_is_gone_does_not_go_on() -> None:
+    def follower() -> NoReturn:
+        raise MxsparkError("job photos is gone", "Submit it again.")
+
+    with pytest.raises(MxsparkError, match="job photos is gone") as told:
+        elsewhere.follow("job photos", "photos", follower, None)
+    assert "goes on" not in str(told.value)

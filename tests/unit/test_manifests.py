@@ -1,0 +1,157 @@
+"""The objects that a submission makes."""
+
+from typing import Any
+
+import pytest
+
+from mxspark import document
+from mxspark.errors import UsageError
+from mxspark.settings import Settings
+from mxspark.submit import manifests
+from tests.unit.words import right_or_refused
+
+JOB: dict[str, Any] = {
+    "input": {"path": "s3://photos/2024/"},
+    "output": {"path": "s3://tables/2024"},
+    "model": {"path": "s3://models/resnet"},
+    "kubernetes": {"image": "registry/mxspark:1"},
+}
+
+
+def settings(**changes: Any) -> Settings:
+    merged = {key: {**JOB.get(key, {}), **value} if isinstance(value, dict) else value for key, value in {**JOB, **changes}.items()}
+    return document.parse(Settings, merged, "settings")
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    """By kind."""
+    completed = manifests.in_namespace(manifests.completed(settings(**changes), "digits"), "vision")
+    return {manifest["kind"]: manifest for manifest in manifests.objects(completed, "digits", "1.2.3")}
+
+
+def driver(**changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = made(**changes)["Job"]["spec"]["template"]["spec"]
+    return found
+
+
+def test_the_job_is_the_first_for_it_owns_the_others() -> None:
+    assert list(made()) == ["Job", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"]
+
+
+def test_all_are_of_one_namespace_and_known_by_the_same_labels() -> None:
+    for manifest in made().values():
+        assert manifest["metadata"]["namespace"] == "vision"
+        assert manifest["metadata"]["labels"] == {
+            "app.kubernetes.io/name": "mxspark",
+            "app.kubernetes.io/instance": "digits",
+            "app.kubernetes.io/version": "1.2.3",
+            "app.kubernetes.io/managed-by": "mxspark",
+        }
+
+
+def test_a_service_account_that_is_named_is_used_and_none_is_made() -> None:
+    found = made(kubernetes={"service_account": "spark"})
+    assert list(found) == ["Job", "ConfigMap", "Service"]
+    assert found["Job"]["spec"]["template"]["spec"]["serviceAccountName"] == "spark"
+
+
+def test_a_service_account_of_the_job_s_own_name_is_refused_for_it_would_be_taken_for_its_own() -> None:
+    with pytest.raises(UsageError, match="service_account is 'digits', the job's own name"):
+        made(kubernetes={"service_account": "digits"})
+
+
+def test_rights_for_volume_claims_are_given_only_where_there_are_any() -> None:
+    def rights(**kubernetes: Any) -> dict[str, list[str]]:
+        return {kind: rule["verbs"] for rule in made(kubernetes=kubernetes)["Role"]["rules"] for kind in rule["resources"]}
+
+    pods = ["create", "get", "list", "watch", "delete", "deletecollection"]
+    assert rights() == {"pods": pods}
+    claims = rights(local_directory={"storage_class": "fast"})
+    assert claims == {"pods": pods, "persistentvolumeclaims": ["create", "deletecollection"]}
+
+
+def test_what_the_driver_reads_are_the_settings_as_they_were_submitted() -> None:
+    text = made(top_k=3, spark={"executors": 7})["ConfigMap"]["data"]["settings.yaml"]
+    read = document.parse(Settings, document.read_yaml(text, "settings.yaml"), "settings")
+    assert (read.top_k, read.spark.executors, read.input.path) == (3, 7, "s3://photos/2024/")
+    assert (read.spark.master, read.spark.app_name) == ("k8s://https://kubernetes.default.svc", "digits")
+    assert (read.kubernetes.namespace, read.kubernetes.driver_service) == ("vision", "digits-driver")
+
+
+def test_the_driver_is_told_which_pod_it_is_and_what_submission() -> None:
+    fields = {entry["name"]: entry["valueFrom"]["fieldRef"]["fieldPath"] for entry in driver()["containers"][0]["env"]}
+    assert fields == {
+        "POD_NAME": "metadata.name",
+        "POD_IP": "status.podIP",
+        "POD_NAMESPACE": "metadata.namespace",
+        "MXSPARK_OUTPUT__SUBMISSION": "metadata.labels['batch.kubernetes.io/controller-uid']",
+    }
+
+
+def test_credentials_come_from_the_secret_by_name() -> None:
+    env = driver(kubernetes={"credentials_from": "keys"})["containers"][0]["env"]
+    found = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in env if "secretKeyRef" in entry["valueFrom"]}
+    assert found == {
+        "AWS_ACCESS_KEY_ID": {"name": "keys", "key": "AWS_ACCESS_KEY_ID"},
+        "AWS_SECRET_ACCESS_KEY": {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"},
+        "AWS_SESSION_TOKEN": {"name": "keys", "key": "AWS_SESSION_TOKEN", "optional": True},
+    }
+
+
+def test_the_driver_has_heap_and_overhead_as_its_memory() -> None:
+    resources = driver(spark={"driver_memory": "2g", "driver_memory_overhead": "512m", "driver_cores": 2})["containers"][0]["resources"]
+    assert resources == {"requests": {"cpu": "2", "memory": "2560Mi"}, "limits": {"cpu": "2", "memory": "2560Mi"}}
+
+
+def test_what_trying_again_does_not_change_ends_the_job_and_what_is_no_fault_of_the_driver_s_does_not_count() -> None:
+    spec = made(kubernetes={"restarts": 5, "deadline_seconds": 60, "keep_seconds": 90})["Job"]["spec"]
+    assert (spec["backoffLimit"], spec["activeDeadlineSeconds"], spec["ttlSecondsAfterFinished"]) == (5, 60, 90)
+    fail, ignore = spec["podFailurePolicy"]["rules"]
+    assert (fail["action"], fail["onExitCodes"]["values"]) == ("FailJob", [2, 3])
+    assert (ignore["action"], ignore["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"input": {"path": "photos"}}, ("input.path", "'photos'")),
+        ({"output": {"path": "/tmp/table"}}, ("output.path", "'/tmp/table'")),
+        ({"model": {"path": "models/resnet"}}, ("model.path", "'models/resnet'")),
+        ({"kubernetes": {"image": None}}, ("kubernetes.image",)),
+        ({"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush"}}}, ("spark.hadoop.fs.s3a.secret.key",)),
+        ({"spark": {"conf": {"spark.x": "https://me:hush@host"}}}, ("spark.x",)),
+    ],
+)
+def test_what_pods_can_t_reach_or_all_could_read_is_refused_by_name(changes: dict[str, Any], named: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as refused:
+        made(**changes)
+    assert all(name in refused.value.problem for name in named)
+    assert "hush" not in str(refused.value)
+
+
+def test_folders_of_the_image_and_of_volumes_are_places_for_pods() -> None:
+    assert made(model={"path": "/opt/mxspark/examples/imagenet/bundle"})
+    template = {"spec": {"volumes": [{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}]}}
+    assert made(output={"path": "/shared/table"}, kubernetes={"executor": {"template": template}})
+
+
+@pytest.mark.parametrize("key", ["driver", "executor"])
+def test_a_template_is_a_pod_s(key: str) -> None:
+    templates: tuple[Any, ...] = {"spec": []}, {"specs": {}}, {"spec": {"containers": {}}}, {"spec": {"containers": ["a"]}}, {"metadata": 3}
+    for template in templates:
+        with pytest.raises(UsageError, match=f"kubernetes.{key}.template"):
+            settings(kubernetes={key: {"template": template}})
+
+
+def test_odd_templates_work_or_are_refused() -> None:
+    specs: tuple[Any, ...] = (
+        {"containers": []},
+        {"containers": None},
+        {"containers": [{}]},
+        {"volumes": None},
+        {"securityContext": None},
+        {},
+    )
+    for spec in specs:
+        with right_or_refused("template"):
+            made(kubernetes={"driver": {"template": {"spec": spec}}, "executor": {"template": {"spec": spec}}})

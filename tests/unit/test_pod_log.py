@@ -1,0 +1,82 @@
+"""A container's log through connections that end: each line once, whatever stands in it."""
+
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+
+from mxspark.errors import MxsparkError, PassingError
+from mxspark.submit import pod_log
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_log, "RECONNECT_SECONDS", 0.0)
+
+
+class Connections:
+    """Each gives some lines, or fails; after the last the container has ended."""
+
+    def __init__(self, *given: tuple[str, ...] | MxsparkError) -> None:
+        self._given = list(given)
+        self.asked: list[int | None] = []
+
+    def read(self, seconds: int | None) -> Iterator[str]:
+        self.asked.append(seconds)
+        given = self._given.pop(0)
+        if isinstance(given, MxsparkError):
+            raise given
+        return iter(given)
+
+    def goes_on(self) -> bool:
+        return bool(self._given)
+
+    def lines(self) -> list[str]:
+        return list(pod_log.follow(self.read, self.goes_on, Event()))
+
+
+ONE = "2026-11-23T07:00:00.000000001Z one"
+TWO = "2026-11-23T07:00:00.00000001Z two"
+THREE = "2026-11-23T09:00:01+02:00 three"
+
+
+def test_lines_that_come_again_are_told_once() -> None:
+    assert Connections((ONE, TWO), (ONE, TWO, THREE), (THREE,)).lines() == ["one", "two", "three"]
+
+
+def test_lines_are_in_order_whatever_the_node_s_time_zone_is() -> None:
+    # Summer time ends between them.
+    early, late = "2026-10-25T02:59:59.5+02:00 early", "2026-10-25T02:00:00.5+01:00 late"
+    assert Connections((early,), (early, late)).lines() == ["early", "late"]
+
+
+def test_a_second_connection_asks_for_what_came_since() -> None:
+    connections = Connections((ONE,), (THREE,))
+    connections.lines()
+    first, second = connections.asked
+    assert first is None
+    assert second is not None
+    assert second > pod_log.CLOCK_SECONDS
+
+
+def test_the_kubelet_s_own_words_are_lines_too() -> None:
+    assert Connections((ONE, "failed to create fsnotify watcher: too many open files"), (THREE,)).lines() == [
+        "one",
+        "failed to create fsnotify watcher: too many open files",
+        "three",
+    ]
+
+
+def test_a_fault_that_passes_loses_nothing() -> None:
+    assert Connections(PassingError("HTTP 500"), (ONE,), PassingError("HTTP 500"), (ONE, TWO)).lines() == ["one", "two"]
+
+
+def test_another_fault_is_raised() -> None:
+    with pytest.raises(MxsparkError, match="not allowed"):
+        Connections(MxsparkError("not allowed")).lines()
+
+
+def test_between_two_connections_it_can_be_stopped() -> None:
+    stop = Event()
+    stop.set()
+    assert list(pod_log.follow(Connections((ONE,), (TWO,)).read, lambda: True, stop)) == ["one"]

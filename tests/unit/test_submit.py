@@ -1,0 +1,430 @@
+"""Submitting to a cluster and following a job there, with a cluster that is played: what a real one rarely does."""
+
+from collections.abc import Callable, Iterator
+from threading import Event
+from typing import Any
+
+import pytest
+
+from mxspark import document
+from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
+from mxspark.settings import Settings
+from mxspark.submit import follower, kubernetes, manifests
+from mxspark.submit.cluster import Cluster, ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.ending import Ending
+from mxspark.submit.follower import Follower, Found
+
+Manifest = dict[str, Any]
+FOUND = Found("digits", "digits", helm=False)
+
+
+class Played(Cluster):
+    """Objects in memory. `refuse` raises what the API server would answer when an object is made."""
+
+    def __init__(self, refuse: Callable[[Manifest], None] = lambda _: None) -> None:
+        super().__init__("vision", "the played cluster", None)
+        self.refuse = refuse
+        self.objects: dict[str, Manifest] = {}  # by kind
+        self.started: list[str] = []
+        self.driver_pods: list[Manifest] = []
+        self.executor_pods: list[Manifest] = []
+        self.job_events: list[Manifest] = []
+        self.job_quotas: list[Manifest] = []
+        self.lines: tuple[str, ...] = ()
+        self.log_is_there = True
+
+    def create(self, manifest: Manifest) -> Manifest:
+        self.refuse(manifest)
+        self.objects[manifest["kind"]] = manifest
+        return {**manifest, "metadata": {**manifest["metadata"], "uid": f"uid-of-{manifest['kind']}"}}
+
+    def start(self, name: str) -> None:
+        self.started.append(name)
+
+    def delete_job(self, name: str) -> None:
+        self.objects.clear()
+
+    def job(self, name: str) -> Manifest:
+        try:
+            return self.objects["Job"]
+        except KeyError:
+            raise MissingObjectError(f"reading the Job {name}: there is none") from None
+
+    def jobs(self, selector: str) -> list[Manifest]:
+        return []
+
+    def pods(self, selector: str) -> list[Manifest]:
+        return self.executor_pods if "component=executor" in selector else self.driver_pods
+
+    def events(self, name: str) -> list[Manifest]:
+        return self.job_events
+
+    def quotas(self) -> list[Manifest]:
+        return self.job_quotas
+
+    def nodes(self) -> list[Manifest]:
+        return []
+
+    def log(self, pod: str, container: str, tail: int | None = None) -> Iterator[str]:
+        if not self.log_is_there:
+            raise UsageError(f'reading the log of pod {pod}: container "driver" is waiting to start', "")
+        return iter(self.lines)
+
+    def follow_log(self, pod: str, container: str, stop: Event, tail: int | None = None) -> Iterator[str]:
+        return self.log(pod, container)
+
+    def check(self, manifest: Manifest) -> None:
+        self.refuse(manifest)
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def settings(**changes: Any) -> Settings:
+    given = {
+        "input": {"path": "s3://photos/2024/"},
+        "output": {"path": "s3://tables/2024"},
+        "model": {"path": "s3://models/resnet"},
+        "kubernetes": {"image": "registry/mxspark:1"},
+        **changes,
+    }
+    return manifests.in_namespace(manifests.completed(document.parse(Settings, given, "settings"), "digits"), "vision")
+
+
+def pod(phase: str, **status: Any) -> Manifest:
+    return {"metadata": {"name": "digits-1", "creationTimestamp": "1"}, "spec": {}, "status": {"phase": phase, **status}}
+
+
+def ended(code: int, reason: str = "Error") -> Manifest:
+    return pod("Failed", containerStatuses=[{"name": "driver", "state": {"terminated": {"exitCode": code, "reason": reason}}}])
+
+
+# ---- submitting ----
+
+
+def test_the_job_waits_until_all_that_its_pod_needs_is_there_and_owns_it() -> None:
+    cluster = Played()
+    kubernetes.submit(settings(), cluster, "digits", Heard())
+    objects = cluster.objects
+    assert list(objects) == ["Job", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"]
+    assert objects["Job"]["spec"]["suspend"] is True
+    for kind in list(objects)[1:]:
+        (owner,) = objects[kind]["metadata"]["ownerReferences"]
+        assert owner == {"apiVersion": "batch/v1", "kind": "Job", "name": "digits", "uid": "uid-of-Job"}
+    assert cluster.started == ["digits"]
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"])
+@pytest.mark.parametrize("error", [ForbiddenError("not allowed", "docs"), ExistsError("there is one", "name"), KeyboardInterrupt()])
+def test_whatever_can_t_be_made_nothing_is_left_behind(kind: str, error: BaseException) -> None:
+    def refuse(manifest: Manifest) -> None:
+        if manifest["kind"] == kind:
+            raise error
+
+    cluster = Played(refuse)
+    with pytest.raises(type(error) if not isinstance(error, ForbiddenError) else MxsparkError):
+        kubernetes.submit(settings(), cluster, "digits", Heard())
+    assert cluster.objects == {}
+    assert cluster.started == []
+
+
+@pytest.mark.parametrize(("kind", "code"), [("ServiceAccount", 2), ("Role", 2), ("RoleBinding", 2), ("Service", 1), ("Job", 1)])
+def test_who_may_not_make_an_account_is_told_to_name_one(kind: str, code: int) -> None:
+    def refuse(manifest: Manifest) -> None:
+        if manifest["kind"] == kind:
+            raise ForbiddenError(f"making the {kind} is not allowed", "docs/kubernetes.md")
+
+    with pytest.raises(MxsparkError) as refused:
+        kubernetes.submit(settings(), Played(refuse), "digits", Heard())
+    assert refused.value.exit_code == code
+    assert ("kubernetes.service_account=NAME" in refused.value.mend) is (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("hard", "changes", "fits"),
+    [
+        # The driver takes 2 GiB and a core, and so does an executor.
+        ({"limits.memory": "6Gi"}, {"spark": {"executors": 3}}, "2 of 3 executors"),
+        ({"cpu": "3"}, {"spark": {"executors": 3}}, "2 of 3 executors"),
+        ({"pods": "1"}, {}, "0 of 2 executors"),
+        ({"pods": "0"}, {}, "not even the driver"),
+        ({"requests.nvidia.com/gpu": "1"}, {"context": "gpu", "spark": {"executor_gpus": 1}}, "1 of 2 executors"),
+        ({"pods": "3"}, {"spark": {"executors": 8, "dynamic_allocation": {"enabled": True, "min_executors": 3}}}, "2 of 3 executors"),
+    ],
+)
+def test_a_quota_s_room_is_counted_in_executors(hard: dict[str, str], changes: dict[str, Any], fits: str) -> None:
+    cluster = Played()
+    cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": hard, "used": dict.fromkeys(hard, "0")}}]
+    with pytest.raises(UsageError, match=f"quota small of namespace vision leaves room for {fits}"):
+        kubernetes.submit(settings(**changes), cluster, "digits", Heard())
+    assert cluster.objects == {}
+
+
+@pytest.mark.parametrize(("suspended", "left"), [(True, 0), (False, 1)])
+def test_where_the_answer_is_lost_the_suspended_job_goes_and_another_s_stays(suspended: bool, left: int) -> None:
+    class Lost(Played):
+        def create(self, manifest: Manifest) -> Manifest:
+            super().create({**manifest, "spec": {**manifest["spec"], "suspend": suspended}})
+            raise KeyboardInterrupt
+
+    cluster = Lost()
+    with pytest.raises(KeyboardInterrupt):
+        kubernetes.submit(settings(), cluster, "digits", Heard())
+    assert len(cluster.objects) == left
+
+
+def test_executors_that_kubernetes_would_refuse_are_told_before_anything_is_made() -> None:
+    def refuse(manifest: Manifest) -> None:
+        if manifest["kind"] == "Pod":
+            assert manifest["spec"]["containers"][0]["resources"]["limits"]["cpu"] == "1"
+            raise UsageError("checking the Pod digits-exec-1: must be less than or equal to cpu limit", "Mend the setting.")
+
+    cluster = Played(refuse)
+    with pytest.raises(UsageError, match="digits-exec-1"):
+        kubernetes.submit(settings(), cluster, "digits", Heard())
+    assert cluster.objects == {}
+
+
+def test_a_quota_that_may_be_about_other_pods_is_left_to_kubernetes() -> None:
+    cluster = Played()
+    cluster.job_quotas = [
+        {"metadata": {"name": "small"}, "spec": {"scopes": ["BestEffort"]}, "status": {"hard": {"pods": "0"}, "used": {"pods": "0"}}}
+    ]
+    kubernetes.submit(settings(), cluster, "digits", Heard())
+    assert cluster.started == ["digits"]
+
+
+@pytest.mark.parametrize("name", ["digits", "a", "photos-2024", "d" * 45])
+def test_names_that_pods_can_have_are_taken(name: str) -> None:
+    assert kubernetes.check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "2024-photos", "Digits", "a.b", "a_b", "-a", "a-", "d" * 46, "a\n"])
+def test_names_that_pods_can_t_have_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="--name"):
+        kubernetes.check_name(name)
+
+
+# ---- following ----
+
+
+def follow(cluster: Played, heard: Heard, **options: Any) -> Ending:
+    return Follower(cluster, FOUND, heard, **{"logs": False, **options}).follow()
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "POLL_SECONDS", 0.0)
+
+
+def played(job_status: Manifest, *drivers: Manifest, lines: tuple[str, ...] = ()) -> Played:
+    cluster = Played()
+    cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": job_status}
+    cluster.driver_pods = list(drivers)
+    cluster.lines = lines
+    return cluster
+
+
+COMPLETE = {"conditions": [{"type": "Complete", "status": "True"}]}
+FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}]}
+
+
+def test_of_the_log_comes_how_far_it_is_and_the_result() -> None:
+    heard = Heard()
+    lines = (
+        "Starting Spark",
+        "Predicting 9 images in 1 shards",
+        "9/9 images, 1/1 shards, 0 failed",
+        "Counting the parts",
+        "9 images: 9 ok",
+    )
+    assert follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard) == Ending(0)
+    assert heard.lines == ["Predicting 9 images in 1 shards", "9/9 images, 1/1 shards, 0 failed", "9 images: 9 ok"]
+    heard = Heard()
+    follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard, logs=True)
+    assert heard.lines == list(lines)
+
+
+def test_of_a_job_that_failed_the_last_lines_come_too() -> None:
+    heard = Heard()
+    assert follow(played(FAILED, ended(1), lines=("Starting Spark", "Error: no Java")), heard).exit_code == 1
+    assert heard.lines == ["Starting Spark", "Error: no Java"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "exit_code", "cause"),
+    [
+        (2, "Error", 2, "exit code 2"),
+        (3, "Error", 3, "exit code 3"),
+        (1, "Error", 1, "exit code 1"),
+        (137, "OOMKilled", 1, "OOMKilled"),
+        (143, "Error", 1, "exit code 143"),
+        (0, "Completed", 1, "exit code 0"),
+    ],
+)
+def test_the_exit_code_is_the_driver_s_where_it_is_one_of_mxspark_s(code: int, reason: str, exit_code: int, cause: str) -> None:
+    found = follow(played(FAILED, ended(code, reason)), Heard())
+    assert found.exit_code == exit_code
+    assert cause in found.cause
+    assert found.mend
+
+
+def test_a_job_whose_driver_s_pod_is_gone_failed() -> None:
+    found = follow(played(FAILED), Heard())
+    assert found.exit_code == 1
+    assert "the driver was lost" in found.cause
+
+
+def test_a_job_that_somebody_deletes_is_told() -> None:
+    with pytest.raises(MxsparkError, match="job digits is gone: somebody deleted it"):
+        follow(Played(), Heard())
+
+
+def test_a_driver_that_does_not_start_in_time_takes_its_job_with_it() -> None:
+    cluster, heard = played({}), Heard()
+    cluster.job_events = [{"reason": "FailedCreate", "message": "exceeded quota: small"}]
+    with pytest.raises(MxsparkError, match="did not start within 0 s, and job digits was deleted: exceeded quota: small"):
+        follow(cluster, heard, start_seconds=0)
+    assert cluster.objects == {}
+    assert len(heard.notes) == 1, "what is the same is told once"
+
+
+class Passing(Played):
+    """The API server fails so many times when it is asked for the job."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def job(self, name: str) -> Manifest:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise PassingError("reading the Job digits failed: HTTP 503", "Try again later.")
+        return {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": COMPLETE}
+
+
+def test_a_cluster_that_does_not_answer_for_a_while_is_told_and_the_job_is_followed_to_its_end() -> None:
+    heard = Heard()
+    assert follow(Passing(3), heard) == Ending(0)
+    assert heard.notes == ["reading the Job digits failed: HTTP 503; the job is not touched by that. Asking again"]
+
+
+def test_a_job_that_can_t_be_seen_any_more_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "PATIENCE_SECONDS", -1.0)
+    with pytest.raises(OutOfSightError, match="HTTP 503") as lost:
+        follow(Passing(1), Heard())
+    assert lost.value.exit_code == 1
+
+
+def test_a_job_that_ended_well_and_is_kept_no_longer_ended_well() -> None:
+    class Removed(Played):
+        def job(self, name: str) -> Manifest:
+            found = super().job(name)
+            self.objects.clear()
+            return found
+
+    cluster = Removed()
+    cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {}}
+    cluster.driver_pods = [pod("Succeeded")]
+    assert follow(cluster, Heard()) == Ending(0)
+
+
+def test_a_suspended_job_is_told() -> None:
+    cluster, heard = played({}), Heard()
+    cluster.objects["Job"]["spec"]["suspend"] = True
+    with pytest.raises(MxsparkError, match="did not start"):
+        follow(cluster, heard, start_seconds=0)
+    assert heard.notes == ["Job digits is suspended: no pod is made before somebody lets it begin"]
+
+
+def test_quotas_that_have_no_room_for_another_executor_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "QUOTAS_SECONDS", 0.0)
+
+    class Ending(Played):
+        def pods(self, selector: str) -> list[Manifest]:
+            found = super().pods(selector)
+            if "component=executor" in selector:
+                self.objects["Job"]["status"] = COMPLETE  # after this look
+            return found
+
+    cluster, heard = Ending(), Heard()
+    cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {}}
+    cluster.driver_pods, cluster.executor_pods = [pod("Running")], [pod("Running")]
+    cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "2"}, "used": {"pods": "2"}}}]
+    follow(cluster, heard, settings=settings())
+    assert "Executors: 1 of 2 run" in heard.notes
+    assert "No more executors can be made: quota small has no room for one: pods: 2 of 2 are used" in heard.notes
+
+
+# ---- looking ----
+
+
+@pytest.mark.parametrize("name", ["", "no name", "../jobs", "Digits"])
+def test_what_is_no_name_of_a_job_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is no name of a job"):
+        kubernetes.find(Played(), name)
+
+
+WAITS = {"containerStatuses": [{"name": "driver", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]}
+
+
+def test_of_a_driver_that_waits_the_status_says_why_and_there_is_no_log() -> None:
+    cluster = played({}, pod("Pending", **WAITS))
+    cluster.log_is_there = False
+    cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
+    cluster.objects["Job"]["spec"] = {"template": {"spec": {}}}
+    found = kubernetes.read_status(cluster, "digits")
+    assert (found.state, found.progress) == ("waiting", "")
+    assert found.trouble is not None
+    assert found.trouble.cause == "ErrImagePull: no such image"
+    for follows in (False, True):
+        with pytest.raises(MxsparkError, match="has no log yet: ErrImagePull: no such image"):
+            list(kubernetes.log(cluster, "digits", follows))
+
+
+def test_the_log_of_a_driver_that_is_coming_up_is_waited_for() -> None:
+    class ComingUp(Played):
+        def pods(self, selector: str) -> list[Manifest]:
+            found = super().pods(selector)
+            self.driver_pods = [pod("Running")]
+            return found
+
+    cluster = ComingUp()
+    cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {}}
+    cluster.driver_pods, cluster.lines = [pod("Pending")], ("Starting Spark",)
+    assert list(kubernetes.log(cluster, "digits", follow=True)) == ["Starting Spark"]
+
+
+@pytest.mark.parametrize(
+    ("job", "driver", "state", "code"),
+    [
+        ({}, pod("Pending"), "waiting", None),
+        ({}, pod("Running"), "running", None),
+        (COMPLETE, pod("Succeeded"), "complete", 0),
+        (FAILED, ended(3), "failed: the driver ended with exit code 3 (BackoffLimitExceeded: too often)", 3),
+    ],
+)
+def test_a_job_s_state(job: Manifest, driver: Manifest, state: str, code: int | None) -> None:
+    cluster = played(job, driver, lines=("9/9 images, 1/1 shards, 0 failed", "Counting the parts"))
+    cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
+    cluster.objects["Job"]["spec"] = {"template": {"spec": {}}}
+    found = kubernetes.read_status(cluster, "digits")
+    assert (found.state, found.exit_code) == (state, code)
+    assert found.progress == "9/9 images, 1/1 shards, 0 failed"
+    assert found.to_json()["drivers"] == [f"digits-1: {driver['status']['phase']}, no node yet"]
+
+
+def test_a_job_of_helm_s_is_not_deleted_behind_its_back() -> None:
+    with pytest.raises(UsageError, match="belongs to a release of Helm's"):
+        kubernetes.cancel(Played(), Found("digits-1", "digits", helm=True))
