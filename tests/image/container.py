@@ -1,0 +1,94 @@
+"""Containers of an image as a user runs them, by Docker's or Podman's own command."""
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from tests.command import Finished
+
+LIMIT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that has been built."""
+
+    docker: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What `docker image inspect` says: Config, Size, RootFS, …"""
+        told: list[dict[str, Any]] = json.loads(_run(self.docker, "image", "inspect", self.name).succeeded().output)
+        return told[0]
+
+    def run(self, *arguments: str, options: tuple[str, ...] = ()) -> Finished:
+        """`docker run --rm OPTIONS IMAGE ARGUMENTS`, to its end."""
+        name = unused_name()
+        try:
+            return _run(self.docker, "run", "--rm", "--name", name, *options, self.name, *arguments)
+        except subprocess.TimeoutExpired:
+            Container(self.docker, name).remove()  # it doesn't end with the command that started it
+            raise
+
+    def shell(self, script: str, options: tuple[str, ...] = ()) -> str:
+        """What a shell script prints that runs in the image as root, without its entrypoint and without a network."""
+        inside = ("--network", "none", "--user", "0", "--entrypoint", "/bin/sh", *options)
+        return self.run("-c", script, options=inside).succeeded().output
+
+    def start(self, *arguments: str, options: tuple[str, ...] = ()) -> "Container":
+        """The same in the background."""
+        name = unused_name()
+        _run(self.docker, "run", "--detach", "--name", name, *options, self.name, *arguments).succeeded()
+        return Container(self.docker, name)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that was started in the background."""
+
+    docker: str
+    name: str
+
+    def logs(self) -> str:
+        return _run(self.docker, "logs", self.name).text
+
+    def wait_for(self, words: str, seconds: float = 120) -> None:
+        """Until the container has printed these words; fails the test where it ends before or never does."""
+        limit = time.monotonic() + seconds
+        while words not in self.logs():
+            assert self.state()["Running"], f"ended before it said {words!r}:\n{self.logs()}"
+            assert time.monotonic() < limit, f"did not say {words!r} within {seconds} s:\n{self.logs()}"
+            time.sleep(0.2)
+
+    def state(self) -> dict[str, Any]:
+        """Running, ExitCode, OOMKilled, …"""
+        told: dict[str, Any] = json.loads(_run(self.docker, "inspect", "--format", "{{json .State}}", self.name).succeeded().output)
+        return told
+
+    def run(self, *arguments: str, options: tuple[str, ...] = ()) -> Finished:
+        """`docker exec`."""
+        return _run(self.docker, "exec", *options, self.name, *arguments)
+
+    def stop(self, grace_seconds: int) -> float:
+        """`docker stop`: SIGTERM, and SIGKILL after the grace period. Returns how many seconds it took."""
+        return _run(self.docker, "stop", "--time", str(grace_seconds), self.name).succeeded().seconds
+
+    def remove(self) -> None:
+        _run(self.docker, "rm", "--force", self.name)
+
+
+def unused_name() -> str:
+    return f"mxspark-tests-{uuid4().hex[:12]}"
+
+
+def _run(*command: str) -> Finished:
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, stdin=subprocess.DEVNULL, check=False)
+    return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started, "")

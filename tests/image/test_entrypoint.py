@@ -1,0 +1,119 @@
+"""The entrypoint: what Spark on Kubernetes makes it start, and what people do."""
+
+import shlex
+import signal
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.image.container import Container, Image
+
+# What Spark 4.3 sets in an executor's pod (BasicExecutorFeatureStep).
+EXECUTOR = {
+    "SPARK_DRIVER_URL": "spark://CoarseGrainedScheduler@10.0.0.1:7078",
+    "SPARK_EXECUTOR_CORES": "3",
+    "SPARK_EXECUTOR_MEMORY": "512m",
+    "SPARK_APPLICATION_ID": "spark-0123",
+    "SPARK_CONF_DIR": "/opt/spark/conf",
+    "SPARK_EXECUTOR_ID": "7",
+    "SPARK_RESOURCE_PROFILE_ID": "0",
+    "SPARK_EXECUTOR_POD_IP": "10.0.0.2",
+    "SPARK_EXECUTOR_POD_NAME": "job-exec-7",
+    "SPARK_JAVA_OPT_0": "-Dfirst=a b",
+    "SPARK_JAVA_OPT_1": "-Dsecond=*",
+    **{f"SPARK_JAVA_OPT_{number}": f"-Dmore={number}" for number in range(2, 11)},
+}
+# Spark's own entrypoint: what it starts with these, but for `tini -s --` before it.
+DRIVER_COMMAND = [
+    *("/opt/spark/bin/spark-submit", "--conf", "spark.driver.bindAddress=10.0.0.1"),
+    *("--conf", "spark.executorEnv.SPARK_DRIVER_POD_IP=10.0.0.1", "--deploy-mode", "client"),
+    *("--properties-file", "/opt/spark/conf/spark.properties", "--class", "org.apache.spark.deploy.PythonRunner", "local:///a b.py", "*"),
+]
+EXECUTOR_COMMAND = [
+    *("/opt/java/bin/java", "-Dfirst=a b", "-Dsecond=*", *(f"-Dmore={number}" for number in range(2, 11)), "-Xms512m", "-Xmx512m"),
+    *("-cp", "/opt/spark/conf:/opt/spark/jars/*:/opt/spark/work-dir"),
+    *("org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend", "--driver-url", EXECUTOR["SPARK_DRIVER_URL"]),
+    *("--executor-id", "7", "--cores", "3", "--app-id", "spark-0123", "--hostname", "10.0.0.2"),
+    *("--resourceProfileId", "0", "--podName", "job-exec-7"),
+]
+# In tini's place a program that prints what it would start, a line for each argument.
+SHOW = (
+    r"""mkdir /tmp/bin && printf '#!/bin/sh\nprintf "%%s\n" "$@"\n' >/tmp/bin/tini && chmod +x /tmp/bin/tini && """
+    "PATH=/tmp/bin:$PATH exec /opt/entrypoint.sh "
+)
+
+
+def command_line(image: Image, *arguments: str, **environment: str) -> list[str]:
+    """What the entrypoint makes tini start."""
+    variables = tuple(f"--env={name}={value}" for name, value in environment.items())
+    shown = image.run("-c", SHOW + shlex.join(arguments), options=("--entrypoint", "/bin/sh", *variables)).succeeded()
+    return shown.output.splitlines()
+
+
+def test_the_driver_is_started_as_sparks_own_entrypoint_does(cpu_image: Image) -> None:
+    assert command_line(cpu_image, "driver", *DRIVER_COMMAND[7:], SPARK_DRIVER_BIND_ADDRESS="10.0.0.1") == ["-s", "--", *DRIVER_COMMAND]
+
+
+def test_an_executor_is_started_as_sparks_own_entrypoint_does(cpu_image: Image) -> None:
+    assert command_line(cpu_image, "executor", **EXECUTOR) == ["-s", "--", *EXECUTOR_COMMAND]
+
+
+def test_further_class_paths_stand_where_spark_has_them(cpu_image: Image) -> None:
+    more = {"HADOOP_CONF_DIR": "/hadoop", "SPARK_CLASSPATH": "/first.jar", "SPARK_EXTRA_CLASSPATH": "/last.jar"}
+    started = command_line(cpu_image, "executor", **EXECUTOR, **more)
+    assert started[started.index("-cp") + 1] == "/opt/spark/conf:/hadoop:/first.jar:/opt/spark/jars/*:/last.jar:/opt/spark/work-dir"
+
+
+def test_sparks_own_executor_takes_that_command_line(cpu_image: Image) -> None:
+    """It gets as far as looking for its driver, of which there is none."""
+    environment = {**{name: value for name, value in EXECUTOR.items() if "JAVA_OPT" not in name}, "SPARK_JAVA_OPT_0": "-Dx=1"}
+    environment |= {"SPARK_DRIVER_URL": "spark://CoarseGrainedScheduler@127.0.0.1:7078", "SPARK_EXECUTOR_POD_IP": "127.0.0.1"}
+    ended = cpu_image.run("executor", options=tuple(f"--env={name}={value}" for name, value in environment.items()))
+    assert ended.code != 0
+    assert "127.0.0.1:7078" in ended.text
+
+
+@pytest.mark.parametrize(("role", "lacks"), [("driver", "SPARK_DRIVER_BIND_ADDRESS"), ("executor", "SPARK_EXECUTOR_MEMORY")])
+def test_sparks_roles_say_that_they_are_not_for_people(cpu_image: Image, role: str, lacks: str) -> None:
+    ended = cpu_image.run(role)
+    assert ended.code != 0
+    assert f"Error: {lacks} is not set" in ended.errors
+    assert len(ended.errors.splitlines()) == 1
+
+
+def test_programs_in_the_image_are_started_as_they_are(our_image: Image) -> None:
+    assert our_image.run("echo", "a b", "*").succeeded().output == "a b *\n"
+    assert "version 4.3.0" in our_image.run("spark-submit", "--version").succeeded().text
+
+
+def test_anything_else_is_a_command_of_mxspark(our_image: Image) -> None:
+    assert "Offline image inference" in our_image.run().succeeded().output
+    assert "--max-failed-fraction" in our_image.run("run", "--help").succeeded().output
+    assert our_image.run("mxspark", "--version").succeeded().output == our_image.run("--version").succeeded().output
+
+
+def test_an_unknown_command_is_an_error(our_image: Image) -> None:
+    ended = our_image.run("frobnicate", "--now").ended_with(2)
+    assert "No such command 'frobnicate'" in ended.errors
+    assert "--help" in ended.errors
+
+
+def test_decommissioning_signals_the_executor_and_waits_for_its_end(cpu_image: Image, started: Callable[..., Container]) -> None:
+    """Spark's own executor, whose driver never answers; so young, it knows no other answer to the signal than to end."""
+    with socket.create_server(("127.0.0.1", 0)) as driver:
+        url = f"spark://CoarseGrainedScheduler@127.0.0.1:{driver.getsockname()[1]}"
+        environment = EXECUTOR | {"SPARK_DRIVER_URL": url, "SPARK_EXECUTOR_POD_IP": "127.0.0.1", "SPARK_LOCAL_IP": "127.0.0.1"}
+        options = ("--network", "host", *(f"--env={name}={value}" for name, value in environment.items()))
+        container = started(cpu_image, "executor", options=options)
+        driver.accept()
+
+        told = container.run("/opt/decom.sh")
+
+        assert "decommissioning the executor" in told.text
+    assert container.state()["Running"] is False
+    assert container.state()["ExitCode"] == 128 + signal.SIGPWR
+
+
+def test_decommissioning_without_an_executor_says_so(cpu_image: Image) -> None:
+    assert "no executor runs here" in cpu_image.run("/opt/decom.sh").text
