@@ -1,0 +1,146 @@
+"""The digits job on the kind cluster that `make kind-up` makes: data into its S3 server, the chart installed, followed, its table shown.
+
+Run:  .venv/bin/python examples/kind/run.py      (make kind-run)
+Environment: KIND_CLUSTER, KUBECONFIG, as for tools/kind.sh; IMAGE, the image that the nodes have
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from examples.kind.forward import forwarded
+from examples.s3 import Server
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+DIGITS = REPOSITORY / "examples" / "digits"
+CHART = REPOSITORY / "helm" / "mxspark"
+NAMESPACE = "mxspark"
+RELEASE = "digits"
+UPLOADS = 8  # at a time
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+class StepError(Exception):
+    """A step failed, which has said why."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The programs for the one cluster."""
+
+    kubectl_program: str
+    helm_program: str
+    context: str
+
+    def kubectl(self, *arguments: str) -> list[str]:
+        return [self.kubectl_program, f"--context={self.context}", *arguments]
+
+    def helm(self, *arguments: str) -> list[str]:
+        return [self.helm_program, f"--kube-context={self.context}", *arguments]
+
+
+def main() -> int:
+    """Returns the job's exit code."""
+    programs = said([str(REPOSITORY / "tools" / "go-tools.sh"), "kubectl", "helm"]).split()
+    tools = Tools(programs[0], programs[1], f"kind-{os.environ.get('KIND_CLUSTER', 'mxspark')}")
+    try:
+        keys = credentials(tools)
+    except StepError:
+        print("kind-run: the cluster with its S3 server can't be reached: `make kind-up` makes it.", file=sys.stderr)
+        return 1
+    with forwarded(lambda *arguments: tools.kubectl("--namespace=s3", *arguments), "service/s3", 8333) as port:
+        server = Server(f"http://127.0.0.1:{port}", keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], "localhost")
+        upload(server)
+        install(tools, keys)
+        code = follow(tools)
+        if code == 0:
+            show(server)
+    return code
+
+
+def credentials(tools: Tools) -> dict[str, str]:
+    """The S3 server's keys."""
+    secret = json.loads(said(tools.kubectl("--namespace=s3", "get", "secret", "credentials", "--output=json")))
+    return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+
+
+def upload(server: Server) -> None:
+    """The images and the model, unless they are there already."""
+    client = server.client()
+    files = {("images", f"digits/{file.name}"): file for file in (DIGITS / "images").glob("*.png")}
+    files |= {("models", f"digits/{file.name}"): file for file in (DIGITS / "bundle").iterdir() if file.is_file()}
+    there = {(bucket, key) for bucket in ("images", "models") for key in listed(client, bucket)}
+    missing = {place: file for place, file in files.items() if place not in there}
+    print(f"Uploading {len(missing):,} of {len(files):,} files to the cluster's S3 server")
+    with ThreadPoolExecutor(UPLOADS) as threads:
+        for _ in threads.map(lambda place: client.put_object(Bucket=place[0], Key=place[1], Body=missing[place].read_bytes()), missing):
+            pass
+
+
+def listed(client: Any, bucket: str) -> list[str]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="digits/")
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def install(tools: Tools, keys: dict[str, str]) -> None:
+    """A namespace that admits restricted pods only, the secret with the keys, and the chart."""
+    apply(tools, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    said(tools.kubectl("label", "--overwrite", "namespace", NAMESPACE, RESTRICTED))
+    apply(tools, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": NAMESPACE}, "stringData": keys})
+    name = os.environ.get("IMAGE", "mxspark")
+    repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
+    print(f"helm install {RELEASE} helm/mxspark --namespace {NAMESPACE} --values examples/kind/values.yaml")
+    # A release of an earlier time would stand in the way of running the job again.
+    subprocess.run(tools.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"), capture_output=True, check=False)
+    values = (
+        "--values",
+        str(HERE / "values.yaml"),
+        "--set",
+        f"image.repository={repository}",
+        "--set-string",
+        f"image.tag={tag}",
+    )
+    print(said(tools.helm("install", RELEASE, str(CHART), "--namespace", NAMESPACE, *values)))
+
+
+def apply(tools: Tools, manifest: dict[str, Any]) -> None:
+    """By standard input: what is on a command line every process of the machine can read."""
+    said(tools.kubectl("apply", "--filename=-"), json.dumps(manifest))
+
+
+def follow(tools: Tools) -> int:
+    """The job's exit code."""
+    command = [sys.executable, "-m", "mxspark", "follow", RELEASE, "--namespace", NAMESPACE, "--kube-context", tools.context]
+    return subprocess.run(command, check=False).returncode
+
+
+def show(server: Server) -> None:
+    """What `mxspark status` counts in the table."""
+    environment = {**os.environ, **server.environment}
+    subprocess.run([sys.executable, "-m", "mxspark", "status", "s3://results/digits"], env=environment, check=True)
+    print(f"helm test {RELEASE} --namespace {NAMESPACE}   looks at rights, buckets and one image from inside the cluster")
+    print("make kind-down                     removes the cluster")
+
+
+def said(command: list[str], given: str = "") -> str:
+    """What a command prints. Raises StepError where it fails; it has said why then."""
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise StepError(f"{Path(command[0]).name} ended with {done.returncode}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except StepError as error:
+        sys.exit(f"kind-run: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,109 @@
+{{/* Values that can't work together. mxspark refuses the same (settings.py), but only when the driver runs. */}}
+{{- define "mxspark.check" -}}
+{{- $executor := .Values.executor -}}
+{{- $gpus := int64 .Values.gpu.perExecutor -}}
+{{- $cores := int64 $executor.cores -}}
+{{- $taskCpus := int64 $executor.taskCpus -}}
+{{- if not (dig "input" "path" "" .Values.job) -}}
+{{- fail "job.input.path is missing: set it to the images, s3://bucket/prefix" -}}
+{{- end -}}
+{{- if not (dig "output" "path" "" .Values.job) -}}
+{{- fail "job.output.path is missing: set it to where the predictions go, s3://bucket/prefix" -}}
+{{- end -}}
+{{- if not (or (dig "model" "path" "" .Values.job) (and (dig "model" "symbol" "" .Values.job) (dig "model" "params" "" .Values.job))) -}}
+{{- fail "job.model.path is missing: set it to a bundle, or job.model.symbol and job.model.params to its files" -}}
+{{- end -}}
+{{- if and (dig "model" "path" "" .Values.job) (or (dig "model" "symbol" "" .Values.job) (dig "model" "params" "" .Values.job)) -}}
+{{- fail "job.model.path is a bundle, which has its own symbol and params: give it, or job.model.symbol and job.model.params, not both" -}}
+{{- end -}}
+{{- if and (dig "output" "overwrite" false .Values.job) (dig "output" "retry_failed" false .Values.job) -}}
+{{- fail "job.output.overwrite starts afresh, job.output.retry_failed goes on: give one of them" -}}
+{{- end -}}
+{{- include "mxspark.checkPlaces" . -}}
+{{- include "mxspark.checkSecrets" (list "" (pick .Values "job" "s3" "monitoring" "sparkConf")) -}}
+{{- if and (eq .Values.context "gpu") (not $gpus) (not (hasKey .Values.sparkConf "spark.executor.resource.gpu.amount")) -}}
+{{- fail "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1" -}}
+{{- end -}}
+{{- if and (eq .Values.context "cpu") $gpus -}}
+{{- fail (printf "gpu.perExecutor is %d, but context is cpu: set context to gpu, or ask for none" $gpus) -}}
+{{- end -}}
+{{- if gt $taskCpus $cores -}}
+{{- fail (printf "executor.taskCpus is %d, but executor.cores only %d: no executor could run a task" $taskCpus $cores) -}}
+{{- end -}}
+{{- if gt $gpus (div $cores $taskCpus) -}}
+{{- fail (printf "gpu.perExecutor is %d, one worker for each, but executor.cores %d are enough for %d: give more cores, or fewer GPUs" $gpus $cores (div $cores $taskCpus)) -}}
+{{- end -}}
+{{- range $pod := list "driver" "executor" -}}
+{{- with get $.Values $pod -}}
+{{- $request := ternary "cpuRequest" "cores" (not (empty .cpuRequest)) -}}
+{{- $limit := ternary "cpuLimit" "cores" (not (empty .cpuLimit)) -}}
+{{- if gt (include "mxspark.millicores" (get . $request) | float64) (include "mxspark.millicores" (get . $limit) | float64) -}}
+{{- fail (printf "%s.%s is %s, more than %s.%s, %s: a pod can't ask for more CPUs than it may use" $pod $request (get . $request | include "mxspark.string") $pod $limit (get . $limit | include "mxspark.string")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $pod, $memory := dict "driver" .Values.driver.memory "executor" $executor.memory -}}
+{{- if lt (include "mxspark.kibibytes" $memory | int64) (mul 465 1024) -}}
+{{- fail (printf "%s.memory is %s, but Spark's Java asks for 465m at least" $pod $memory) -}}
+{{- end -}}
+{{- end -}}
+{{- $workers := include "mxspark.workers" . | int64 -}}
+{{- $overhead := include "mxspark.executorOverhead" . -}}
+{{- if lt (include "mxspark.kibibytes" $overhead | int64) (mul $workers 384 1024) -}}
+{{- fail (printf "executor.memoryOverhead is %s for %d workers, of which each needs 384m at least, more for large networks: raise it, or give the executor fewer cores" $overhead $workers) -}}
+{{- end -}}
+{{- with .Values.dynamicAllocation -}}
+{{- $most := int64 (.maxExecutors | default $executor.count) -}}
+{{- if and .enabled (gt (int64 .minExecutors) $most) -}}
+{{- fail (printf "dynamicAllocation.minExecutors is %d, more than the %d that it may be at most" (int64 .minExecutors) $most) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := .Values.sparkConf -}}
+{{- /* mxspark's own words for secrets (errors.py), and Azure's. The name may be within the value: -Dfs.s3a.secret.key=... */ -}}
+{{- $isName := regexMatch "^spark\\.kubernetes\\.(driver|executor)\\.(secretKeyRef|secrets)\\." $key -}}
+{{- if and (not $isName) (regexMatch "(?i)secret|password|token|access[._]?key|account[._]?key" (printf "%s=%v" $key $value)) -}}
+{{- fail (printf "sparkConf.%s would stand in a ConfigMap for all to read: put it into a secret, see s3.secretName" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.name is missing, and serviceAccount.create is false: the Role would be for the account default, and every pod of the namespace could make and delete pods. Name an account, or set rbac.create to false" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where images, model and predictions are: reached from every pod. */}}
+{{- define "mxspark.checkPlaces" -}}
+{{- $job := .Values.job -}}
+{{- $hasVolumes := dig "spec" "volumes" false .Values.executor.podTemplate -}}
+{{- $mend := "give s3://bucket/prefix, or mount a volume that all pods share: driver.podTemplate, executor.podTemplate" -}}
+{{- range $key := list "input.path" "input.base" "output.path" "output.text_object" "model.path" "model.symbol" "model.params" "model.labels" -}}
+{{- $place := dig (splitList "." $key | first) (splitList "." $key | last) "" $job | default "" -}}
+{{- if not (or (empty $place) (contains "://" $place) $hasVolumes) -}}
+{{- if not (hasPrefix "/" $place) -}}
+{{- fail (printf "job.%s is %s, a folder that pods don't have: %s" $key $place $mend) -}}
+{{- else if hasPrefix "output." $key -}}
+{{- fail (printf "job.%s is %s: each pod would write to a folder of its own, which is gone with it: %s" $key $place $mend) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $input := dig "input" "path" "" $job -}}
+{{- if eq (trimSuffix "/" $input) (dig "output" "path" "" $job | trimSuffix "/") -}}
+{{- fail (printf "job.output.path is the same place as job.input.path, %s: give the predictions a folder of their own" $input) -}}
+{{- end -}}
+{{- $format := dig "output" "format" "parquet" $job -}}
+{{- if and (dig "output" "text_object" "" $job) (ne $format "text") -}}
+{{- fail (printf "job.output.text_object goes with job.output.format text, but that is %s" $format) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Looks for addresses with a user or a query (presigned ones are as good as a key) in what will stand in the ConfigMap: (list prefix value). */}}
+{{- define "mxspark.checkSecrets" -}}
+{{- $prefix := index . 0 -}}
+{{- $value := index . 1 -}}
+{{- if kindIs "map" $value -}}
+{{- range $key, $inner := $value -}}
+{{- include "mxspark.checkSecrets" (list (printf "%s.%s" $prefix $key) $inner) -}}
+{{- end -}}
+{{- else if and (kindIs "string" $value) (regexMatch `(?i)://[^/\s'"]*@|https?://[^\s'"<>?]*\?|(signature|credential|security-token)=` $value) -}}
+{{- fail (printf "%s holds a password or a signature, which would stand in a ConfigMap for all to read: give the address without; keys come from s3.secretName or the service account" (trimPrefix "." $prefix)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,134 @@
+"""The chart, rendered by a real Helm, and what stands in its manifests. Helm 3 and 4 are a plugin (tests/conftest.py)."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.command import REPOSITORY, Finished
+
+from mxspark.document import read_yaml
+from mxspark.layers import effective, file_layer
+from mxspark.settings import Settings
+
+CHART = REPOSITORY / "helm" / "mxspark"
+GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
+RELEASE, NAMESPACE = "digits", "jobs"
+# What every job needs.
+JOB: dict[str, Any] = {
+    "input": {"path": "s3://images/digits/"},
+    "model": {"path": "s3://models/digits/"},
+    "output": {"path": "s3://tables/digits/"},
+}
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Helm:
+    """One version of the program."""
+
+    program: str
+
+    def run(self, *arguments: str | Path, given: str = "", seconds: float = 60) -> Finished:
+        """To its end, whichever; `given` is its standard input."""
+        started = time.monotonic()
+        done = subprocess.run(
+            [self.program, *map(str, arguments)], input=given, capture_output=True, text=True, check=False, timeout=seconds
+        )
+        return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started, "")
+
+    @property
+    def is_version_3(self) -> bool:
+        return self.run("version", "--short").succeeded().output.startswith("v3.")
+
+    def try_to_render(self, values: Mapping[str, Any] | Path, *arguments: str, release: str = RELEASE) -> Finished:
+        """`helm template` with these values."""
+        given = values.read_text() if isinstance(values, Path) else json.dumps(values)
+        return self.run("template", release, CHART, f"--namespace={NAMESPACE}", "--values=-", *arguments, given=given)
+
+    def render(self, values: Mapping[str, Any] | Path, *arguments: str, release: str = RELEASE) -> list[Manifest]:
+        """The manifests that these values make."""
+        return manifests(self.try_to_render(values, *arguments, release=release).succeeded().output)
+
+    def refusal(self, values: Mapping[str, Any]) -> str:
+        """The words in which these values are refused."""
+        return self.try_to_render(values).ended_with(1).errors
+
+
+def program(name: str) -> str:
+    """The path of a program that is built where it isn't there yet; takes a minute then."""
+    return subprocess.run([GO_TOOLS, name], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="session", params=["helm3", "helm4"])
+def each_helm(request: pytest.FixtureRequest) -> Helm:
+    """Both."""
+    return Helm(program(request.param))
+
+
+@pytest.fixture(scope="session")
+def helm() -> Helm:
+    """The newer one, for what doesn't depend on it."""
+    return Helm(program("helm4"))
+
+
+def manifests(text: str) -> list[Manifest]:
+    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def of_kind(rendered: list[Manifest], kind: str, name: str | None = None) -> Manifest:
+    """The one manifest of a kind (and name)."""
+    found = [each for each in rendered if each["kind"] == kind and name in (None, each["metadata"]["name"])]
+    assert len(found) == 1, f"{len(found)} of kind {kind}"
+    return found[0]
+
+
+def driver(rendered: list[Manifest]) -> Manifest:
+    """The pod template of the Job or the CronJob."""
+    jobs = [each for each in rendered if each["kind"] in ("Job", "CronJob")]
+    assert len(jobs) == 1
+    spec = jobs[0]["spec"]
+    template: Manifest = (spec["jobTemplate"]["spec"] if jobs[0]["kind"] == "CronJob" else spec)["template"]
+    return template
+
+
+def pods(rendered: list[Manifest]) -> Iterator[Manifest]:
+    """All pods: the driver's and those of `helm test`."""
+    yield driver(rendered)
+    yield from (each for each in rendered if each["kind"] == "Pod")
+
+
+def settings_text(rendered: list[Manifest]) -> str:
+    text: str = next(each for each in rendered if each["metadata"]["name"].endswith("-settings"))["data"]["settings.yaml"]
+    return text
+
+
+def settings(rendered: list[Manifest]) -> Settings:
+    """What the driver makes of its settings file."""
+    return effective([file_layer(read_yaml(settings_text(rendered), "settings.yaml"), "settings.yaml")]).settings
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """{'a': {'b': value}} for the path (a, b)."""
+    return {path[0]: nested(path[1:], value) if path[1:] else value}
+
+
+def together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Both trees; `other` wins."""
+    result = dict(one)
+    for key, value in other.items():
+        mine = result.get(key)
+        result[key] = together(mine, value) if isinstance(mine, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def without_blank_lines(text: str) -> str:
+    """The versions of Helm differ in these."""
+    return re.sub(r"\n\s*\n+", "\n", text).strip() + "\n"

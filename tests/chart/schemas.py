@@ -1,0 +1,70 @@
+"""Schemas for kubeconform, made offline: strict ones, so that a field that Kubernetes doesn't know is an error.
+
+Run:  .venv/bin/python tests/chart/schemas.py FOLDER
+Then: kubeconform -strict -schema-location 'FOLDER/{{.ResourceKind}}{{.KindSuffix}}.json' MANIFEST ...
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEFINITIONS = "_definitions.json"
+# Types that the API takes as text or as a number, and its description calls text.
+EITHER = (".intstr.IntOrString", ".resource.Quantity")
+
+Schema = dict[str, Any]
+
+
+def swagger() -> Path:
+    """The description of the API, in the source of the Kubernetes that is pinned. Raises CalledProcessError where it can't be had."""
+    command = [str(REPOSITORY / "tools" / "go-tools.sh"), "source:k8s.io/kubernetes"]
+    source = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return Path(source, "api", "openapi-spec", "swagger.json")
+
+
+def write(description: Path, folder: Path) -> int:
+    """Writes a schema for each kind of object into a folder; returns how many. All refer to one file with the definitions."""
+    definitions: dict[str, Schema] = json.loads(description.read_text())["definitions"]
+    folder.mkdir(parents=True, exist_ok=True)
+    written = 0
+    for name, definition in definitions.items():
+        for file in files(definition):
+            (folder / file).write_text(json.dumps({"$ref": f"{DEFINITIONS}#/definitions/{name}"}))
+            written += 1
+    strict = {name: strictly(name, definition) for name, definition in definitions.items()}
+    (folder / DEFINITIONS).write_text(json.dumps({"definitions": strict}))
+    return written
+
+
+def files(definition: Schema) -> Iterator[str]:
+    """The names under which kubeconform looks for a kind of object: deployment-apps-v1.json, pod-v1.json."""
+    kinds = definition.get("x-kubernetes-group-version-kind", [])
+    if len(kinds) == 1:  # with more it is no object of its own, but what many share (DeleteOptions)
+        group, version, kind = (kinds[0][part] for part in ("group", "version", "kind"))
+        yield "-".join(filter(None, (kind.lower(), group.split(".")[0], version))) + ".json"
+
+
+def strictly(name: str, definition: Schema) -> Schema:
+    """The definition without room for fields that it doesn't name."""
+    if name.endswith(EITHER):
+        return {"type": ["string", "number"]}
+    if "properties" not in definition:
+        return definition
+    return {"additionalProperties": False, **definition}
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("Usage: schemas.py FOLDER")
+    try:
+        print(f"{write(swagger(), Path(sys.argv[1]))} schemas in {sys.argv[1]}")
+    except subprocess.CalledProcessError:
+        sys.exit(1)  # tools/go-tools.sh has said why
+
+
+if __name__ == "__main__":
+    main()

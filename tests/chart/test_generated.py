@@ -1,0 +1,43 @@
+"""What is generated from the model of the values: up to date, and the same as what mxspark knows."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.chart.helm import CHART
+from tools.chart.documents import documents
+from tools.chart.values import COMPUTED, NOT_IN_JOB, ChartValues, settings_of_values
+
+import mxspark
+from mxspark.document import read_yaml
+from mxspark.settings import Settings
+
+
+@pytest.mark.parametrize(("path", "text"), documents().items(), ids=lambda given: given.name if isinstance(given, Path) else "")
+def test_a_generated_file_is_up_to_date(path: Path, text: str) -> None:
+    assert path.read_text() == text, "run `make chart`"
+
+
+def test_values_yaml_holds_the_defaults_of_the_model() -> None:
+    written = read_yaml((CHART / "values.yaml").read_text(), "values.yaml")
+    assert written == ChartValues().model_dump(mode="json", by_alias=True)
+
+
+def test_every_setting_can_be_reached_by_one_value() -> None:
+    by_value = [setting for _, setting in settings_of_values()]
+    by_job = [path for path in Settings.leaves() if not any(path[: len(part)] == part for part in NOT_IN_JOB)]
+    elsewhere = [path for path in Settings.leaves() if path[:2] == ("kubernetes", "driver") or path[0] == "emr"]
+    reached = [*by_value, *by_job, *COMPUTED]
+    assert len(reached) == len(set(reached))
+    assert set(reached) | set(elsewhere) == set(Settings.leaves())
+
+
+def test_the_chart_s_version_is_that_of_the_package() -> None:
+    chart = read_yaml((CHART / "Chart.yaml").read_text(), "Chart.yaml")
+    assert chart["appVersion"] == chart["version"] == mxspark.__version__
+
+
+def test_no_object_of_the_schema_takes_unknown_keys_but_free_mappings() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    for definition in [schema, *schema["$defs"].values()]:
+        assert definition["additionalProperties"] is False

@@ -1,0 +1,511 @@
+"""The values: each reaches the manifests, and wrong ones are refused by name before anything is made."""
+
+from collections.abc import Iterator
+from types import NoneType
+from typing import Any, get_args
+
+import pytest
+from tests.chart.helm import CHART, JOB, Helm, driver, nested, of_kind, settings, settings_text, together
+from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
+
+from mxspark.document import Document, read_yaml
+from mxspark.errors import SECRET_NAME, UsageError, without_secrets
+from mxspark.layers import effective, file_layer
+from mxspark.pods import merged
+from mxspark.settings import Settings
+from mxspark.submit.manifests import refuse_what_pods_cannot_reach
+
+BASE: dict[str, Any] = {"job": JOB}
+TOLERATION = {"key": "batch", "operator": "Exists"}
+CONTAINER = {"spec": {"containers": [{"env": [{"name": "A", "value": "b"}]}]}}
+PEER = [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+# For every value another one than its default.
+SAMPLES: dict[str, Any] = {
+    "job": JOB | {"top_k": 3},
+    "context": "auto",
+    "image.repository": "registry.example.com/mxspark",
+    "image.tag": "1.2.3",
+    "image.digest": "sha256:" + 64 * "0",
+    "image.pullPolicy": "Always",
+    "imagePullSecrets": ["registry"],
+    "executor.count": 7,
+    "executor.cores": 2,
+    "executor.memory": "2g",
+    "executor.memoryOverhead": "3g",
+    "executor.taskCpus": 2,
+    "executor.cpuRequest": "100m",
+    "executor.cpuLimit": 2,
+    "executor.nodeSelector": {"disk": "fast"},
+    "executor.tolerations": [TOLERATION],
+    "executor.affinity": {"nodeAffinity": {}},
+    "executor.priorityClassName": "low",
+    "executor.labels": {"team": "vision"},
+    "executor.annotations": {"team": "vision"},
+    "executor.podTemplate": CONTAINER,
+    "executor.terminationGracePeriodSeconds": 0,
+    "executor.serviceAccountName": "reader",
+    "driver.cores": 2,
+    "driver.memory": "2g",
+    "driver.memoryOverhead": "3g",
+    "driver.cpuRequest": "100m",
+    "driver.cpuLimit": 2,
+    "driver.nodeSelector": {"disk": "fast"},
+    "driver.tolerations": [TOLERATION],
+    "driver.affinity": {"nodeAffinity": {}},
+    "driver.priorityClassName": "high",
+    "driver.labels": {"team": "vision"},
+    "driver.annotations": {"team": "vision"},
+    "driver.podTemplate": CONTAINER,
+    "driver.terminationGracePeriodSeconds": 0,
+    "gpu.perExecutor": 1,
+    "gpu.vendor": "amd.com",
+    "gpu.discoveryScript": "/opt/other.sh",
+    "s3.endpoint": "http://s3.storage:8333",
+    "s3.region": "eu-central-1",
+    "s3.secretName": "bucket-keys",
+    "serviceAccount.create": False,
+    "serviceAccount.name": "spark",
+    "serviceAccount.annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/mxspark"},
+    "rbac.create": False,
+    "sparkConf": {"spark.task.maxFailures": 4},
+    "dynamicAllocation.enabled": True,
+    "dynamicAllocation.minExecutors": 1,
+    "dynamicAllocation.maxExecutors": 9,
+    "dynamicAllocation.idleSeconds": 30,
+    "spot.enabled": True,
+    "spot.tolerations": [TOLERATION],
+    "localDirectory.size": "9Gi",
+    "localDirectory.storageClass": "fast",
+    "restarts": 0,
+    "deadlineSeconds": 3600,
+    "ttlSeconds": 0,
+    "schedule": "0 3 * * *",
+    "cronJob.timeZone": "Europe/Berlin",
+    "cronJob.concurrencyPolicy": "Replace",
+    "cronJob.startingDeadlineSeconds": 60,
+    "cronJob.successfulJobsHistoryLimit": 0,
+    "cronJob.failedJobsHistoryLimit": 0,
+    "cronJob.suspend": True,
+    "networkPolicy.enabled": True,
+    "networkPolicy.dns.to": PEER,
+    "networkPolicy.dns.ports": [5353],
+    "networkPolicy.apiServer.to": PEER,
+    "networkPolicy.apiServer.ports": [16443],
+    "networkPolicy.s3.to": PEER,
+    "networkPolicy.s3.ports": [9000],
+    "networkPolicy.credentials.to": PEER,
+    "networkPolicy.credentials.ports": [8080],
+    "networkPolicy.egress": [{"to": PEER}],
+    "networkPolicy.uiFrom": PEER,
+    "monitoring.uiService": True,
+    "monitoring.eventLog": "s3a://logs/spark",
+    "monitoring.prometheus.annotations": True,
+    "monitoring.prometheus.podMonitor.enabled": True,
+    "monitoring.prometheus.podMonitor.interval": "5s",
+    "monitoring.prometheus.podMonitor.labels": {"release": "prometheus"},
+    "tests.enabled": False,
+    "tests.timeoutSeconds": 99,
+    "commonLabels": {"team": "vision"},
+    "nameOverride": "nightly",
+    "fullnameOverride": "other",
+}
+# What must be set for a value to mean something.
+NEEDS: dict[str, dict[str, Any]] = {
+    "executor.taskCpus": {"executor": {"cores": 4}},
+    "gpu": {"context": "gpu", "gpu": {"perExecutor": 1}},
+    "gpu.perExecutor": {"context": "auto"},
+    "serviceAccount.create": {"serviceAccount": {"name": "spark"}},
+    "dynamicAllocation": {"dynamicAllocation": {"enabled": True}},
+    "spot.tolerations": {"spot": {"enabled": True}},
+    "cronJob": {"schedule": "0 3 * * *"},
+    "networkPolicy": {"networkPolicy": {"enabled": True}},
+    "monitoring.prometheus.podMonitor": {"monitoring": {"prometheus": {"podMonitor": {"enabled": True}}}},
+}
+
+
+def leaves(kind: type[Document] = ChartValues, prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """The dotted names of all values, and whether they may be null."""
+    for name, field in kind.model_fields.items():
+        section = kind.section(name)
+        if section:
+            yield from leaves(section, f"{prefix}{field.alias}.")
+        else:
+            yield f"{prefix}{field.alias}", NoneType in get_args(field.annotation)
+
+
+def sections(kind: type[Document], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield prefix
+    for name, field in kind.model_fields.items():
+        section = kind.section(name)
+        if section:
+            yield from sections(section, (*prefix, field.alias or name))
+
+
+def needed_for(value: str) -> dict[str, Any]:
+    """The values beside which this one can be tried."""
+    prefixes = [".".join(value.split(".")[:depth]) for depth in range(1, value.count(".") + 2)]
+    exact = NEEDS.get(value)
+    found: dict[str, Any] = exact or {}
+    if exact is None:
+        for prefix in prefixes:
+            found = together(found, NEEDS.get(prefix, {}))
+    if value in ("dynamicAllocation.enabled", "networkPolicy.enabled", "monitoring.prometheus.podMonitor.enabled"):
+        found = {}
+    return together(BASE, found)
+
+
+def test_there_is_a_sample_of_every_value() -> None:
+    assert set(SAMPLES) == {name for name, _ in leaves()}
+
+
+@pytest.mark.parametrize("value", SAMPLES)
+def test_a_value_reaches_the_manifests(helm: Helm, value: str) -> None:
+    without = needed_for(value)
+    changed = together(without, nested(tuple(value.split(".")), SAMPLES[value]))
+    assert helm.render(changed) != helm.render(without)
+
+
+# The other values that are settings are in the manifest of the Job, which the chart makes.
+IN_SETTINGS = [
+    (value, setting)
+    for value, setting in settings_of_values()
+    if setting[:2] != ("kubernetes", "driver") and setting[-1] not in ("restarts", "deadline_seconds", "keep_seconds")
+]
+
+
+@pytest.mark.parametrize(("value", "setting"), IN_SETTINGS, ids=lambda path: ".".join(path))
+def test_a_value_that_is_a_setting_gets_to_it(helm: Helm, value: tuple[str, ...], setting: tuple[str, ...]) -> None:
+    name = ".".join(value)
+    rendered = helm.render(together(needed_for(name), nested(value, SAMPLES[name])))
+    found: Any = settings(rendered).model_dump(mode="json")
+    for key in setting:
+        found = found[key]
+    if name == "sparkConf":
+        assert found == {"spark.task.maxFailures": "4"}
+    else:
+        assert found == (str(SAMPLES[name]) if isinstance(found, str) else SAMPLES[name])
+
+
+def test_large_numbers_stay_numbers(each_helm: Helm) -> None:
+    job = JOB | {"input": JOB["input"] | {"max_bytes": 100_000_000, "limit": 12_345_678}}
+    rendered = each_helm.render({"job": job, "sparkConf": {"spark.a": 100_000_000, "spark.b": 0.25}, "deadlineSeconds": 10_000_000})
+    found = settings(rendered)
+    assert (found.input.max_bytes, found.input.limit) == (100_000_000, 12_345_678)
+    assert found.spark.conf == {"spark.a": "100000000", "spark.b": "0.25"}
+    assert of_kind(rendered, "Job")["spec"]["activeDeadlineSeconds"] == 10_000_000
+
+
+def test_the_settings_say_nothing_of_what_nobody_asked_for(helm: Helm) -> None:
+    assert "null" not in settings_text(helm.render(BASE))
+    assert "[]" not in settings_text(helm.render(BASE))
+
+
+# ---- wrong values ----
+
+
+@pytest.mark.parametrize("section", [*sections(ChartValues)], ids=lambda path: ".".join(path) or "top")
+def test_an_unknown_key_is_named(helm: Helm, section: tuple[str, ...]) -> None:
+    refusal = helm.refusal(together(BASE, nested((*section, "tpyo"), 1)))
+    assert "additional properties 'tpyo' not allowed" in refusal
+    assert f"at '{''.join('/' + key for key in section)}'" in refusal
+
+
+@pytest.mark.parametrize("section", [*sections(Settings)], ids=lambda path: ".".join(path) or "top")
+def test_an_unknown_setting_of_the_job_is_named(helm: Helm, section: tuple[str, ...]) -> None:
+    refusal = helm.refusal(together(BASE, nested(("job", *section, "tpyo"), 1)))
+    known = not any(section[: len(part)] == part for part in NOT_IN_JOB)
+    assert f"additional properties '{'tpyo' if known else section[0]}' not allowed" in refusal
+
+
+@pytest.mark.parametrize("part", NOT_IN_JOB, ids=lambda path: ".".join(path))
+def test_a_setting_that_is_a_value_of_its_own_has_no_place_in_the_job(helm: Helm, part: tuple[str, ...]) -> None:
+    assert f"additional properties '{part[-1]}' not allowed" in helm.refusal(together(BASE, nested(("job", *part), "x")))
+
+
+def test_both_versions_of_helm_name_what_is_wrong(each_helm: Helm) -> None:
+    wrong = BASE | {"executor": {"memory": "2GB", "count": "two", "cuont": 3}, "context": "tpu"}
+    refusal = each_helm.refusal(wrong)
+    for words in ("/executor/memory", "'^[1-9][0-9]*[kmgt]b?$'", "/executor/count", "'cuont'", "/context", "'gpu'"):
+        assert words in refusal
+
+
+def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
+    taken = [name for name, may_be_null in leaves() if not may_be_null]
+    assert len(taken) > 50
+    for name in taken:
+        refusal = helm.try_to_render(BASE, f"--set={name}=null").ended_with(1).errors
+        assert f"missing property '{name.rsplit('.', 1)[-1]}'" in refusal, name
+
+
+def as_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings that these values are."""
+    tree: dict[str, Any] = together(values["job"], {"spark": {"master": "k8s://x"}})
+    for path, setting in settings_of_values():
+        value: Any = values
+        for key in path:
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        if value != {}:
+            tree = together(tree, nested(setting, value))
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"context": "gpu"}, "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1"),
+        ({"gpu": {"perExecutor": 1}}, "gpu.perExecutor is 1, but context is cpu"),
+        ({"context": "gpu", "gpu": {"perExecutor": 2}}, "gpu.perExecutor is 2, one worker for each, but executor.cores 1"),
+        ({"executor": {"taskCpus": 2}}, "executor.taskCpus is 2, but executor.cores only 1"),
+        ({"executor": {"memory": "464m"}}, "executor.memory is 464m, but Spark's Java asks for 465m at least"),
+        ({"executor": {"memory": "476159k"}}, "executor.memory is 476159k"),
+        ({"driver": {"memory": "464m"}}, "driver.memory is 464m, but Spark's Java asks for 465m at least"),
+        ({"executor": {"memoryOverhead": "383m"}}, "executor.memoryOverhead is 383m for 1 workers, of which each needs 384m"),
+        ({"executor": {"memoryOverhead": "1g", "cores": 3}}, "executor.memoryOverhead is 1g for 3 workers"),
+        (
+            {"dynamicAllocation": {"enabled": True, "min_executors": 3, "minExecutors": 3}},
+            "dynamicAllocation.minExecutors is 3, more than the 2 that it may be at most",
+        ),
+        ({"job": JOB | {"output": {"path": "s3://images/digits"}}}, "job.output.path is the same place as job.input.path"),
+        ({"job": JOB | {"model": JOB["model"] | {"params": "s3://models/0.params"}}}, "job.model.path is a bundle"),
+        (
+            {"job": JOB | {"output": {"path": "s3://tables/digits", "overwrite": True, "retry_failed": True}}},
+            "job.output.overwrite starts afresh, job.output.retry_failed goes on: give one of them",
+        ),
+        (
+            {"job": JOB | {"output": {"path": "s3://tables/digits", "text_object": "s3://tables/digits.txt"}}},
+            "job.output.text_object goes with job.output.format text, but that is parquet",
+        ),
+    ],
+    ids=lambda given: "" if isinstance(given, str) else ",".join(given),
+)
+def test_values_that_can_not_work_together_are_refused_as_mxspark_refuses_them(helm: Helm, wrong: dict[str, Any], words: str) -> None:
+    wrong.get("dynamicAllocation", {}).pop("min_executors", None)
+    assert words in helm.refusal(BASE | wrong)
+    with pytest.raises(UsageError):
+        effective([file_layer(as_settings(BASE | wrong), "values")])
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"executor": {"memory": "465m", "memoryOverhead": "384m"}, "driver": {"memory": "465m"}},
+        {"executor": {"memory": "476160k", "memoryOverhead": "393216k"}},
+        {"context": "auto", "gpu": {"perExecutor": 1}},
+        {"context": "gpu", "sparkConf": {"spark.executor.resource.gpu.amount": "1"}},
+        {"executor": {"cores": 8, "taskCpus": 4}},
+        {"dynamicAllocation": {"enabled": True, "minExecutors": 2}},
+    ],
+    ids=str,
+)
+def test_values_that_just_work_are_taken_as_mxspark_takes_them(helm: Helm, right: dict[str, Any]) -> None:
+    assert settings(helm.render(BASE | right)) != settings(helm.render(BASE))
+    effective([file_layer(as_settings(BASE | right), "values")])
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ({}, "job.input.path is missing"),
+        ({"input": JOB["input"]}, "job.output.path is missing"),
+        ({"input": JOB["input"], "output": JOB["output"]}, "job.model.path is missing"),
+        (JOB | {"model": {"symbol": "s3://models/symbol.json"}}, "job.model.path is missing"),
+    ],
+)
+def test_what_a_job_can_not_do_without_is_asked_for(helm: Helm, job: dict[str, Any], words: str) -> None:
+    assert words in helm.refusal({"job": job})
+
+
+POD_FOLDERS = [
+    ("output.path", "/tmp/out", "each pod would write to a folder of its own, which is gone with it"),
+    ("output.text_object", "/tmp/out.txt", "each pod would write to a folder of its own"),
+    ("input.path", "photos", "a folder that pods don't have"),
+    ("model.path", "bundle", "a folder that pods don't have"),
+]
+
+
+@pytest.mark.parametrize(("key", "place", "words"), POD_FOLDERS)
+def test_folders_that_no_two_pods_share_are_refused_as_mxspark_refuses_them(helm: Helm, key: str, place: str, words: str) -> None:
+    job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
+    assert f"job.{key} is {place}" in (refusal := helm.refusal({"job": job}))
+    assert words in refusal
+    with pytest.raises(UsageError):
+        refuse_what_pods_cannot_reach(effective([file_layer(as_settings({"job": job}), "values")]).settings)
+
+
+@pytest.mark.parametrize(("key", "place", "words"), POD_FOLDERS)
+def test_a_volume_may_be_shared(helm: Helm, key: str, place: str, words: str) -> None:
+    job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
+    helm.render({"job": job, "executor": {"podTemplate": {"spec": {"volumes": [{"name": "photos", "emptyDir": {}}]}}}})
+
+
+def test_what_the_image_brings_is_in_every_pod(helm: Helm) -> None:
+    helm.render({"job": JOB | {"model": {"path": "/opt/mxspark/examples/digits/bundle"}}})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"sepc": {"x": 1}}, "additional properties 'sepc' not allowed"),
+        ({"spec": {"containers": "x"}}, "podTemplate/spec/containers': got string, want array"),
+        ({"spec": {"containers": ["x"]}}, "podTemplate/spec/containers/0': got string, want object"),
+        ({"spec": {"volumes": {"name": "x"}}}, "podTemplate/spec/volumes': got object, want array"),
+        ({"spec": []}, "podTemplate/spec': got array, want object"),
+        ({"metadata": "x"}, "podTemplate/metadata': got string, want object"),
+    ],
+)
+@pytest.mark.parametrize("pod", ["driver", "executor"])
+def test_a_pod_template_that_is_none_is_refused(each_helm: Helm, pod: str, wrong: dict[str, Any], words: str) -> None:
+    refusal = each_helm.refusal(BASE | {pod: {"podTemplate": wrong}})
+    assert f"at '/{pod}/podTemplate" in refusal
+    assert words in refusal
+
+
+@pytest.mark.parametrize("schedule", ["every day", "0 3 * *", "0 3 * * * *", "at three in the morning", "@tomorrow", ""])
+def test_a_schedule_that_is_none_is_refused(helm: Helm, schedule: str) -> None:
+    assert "at '/schedule'" in helm.refusal(BASE | {"schedule": schedule})
+
+
+@pytest.mark.parametrize("schedule", ["*/5 0-6 1,15 jan-MAR sun", "@daily", "@every 1h30m"])
+def test_a_schedule_has_five_fields_or_a_word(helm: Helm, schedule: str) -> None:
+    assert of_kind(helm.render(BASE | {"schedule": schedule}), "CronJob")["spec"]["schedule"] == schedule
+
+
+@pytest.mark.parametrize(
+    ("cpus", "words"),
+    [
+        ({"cpuRequest": 2}, "cpuRequest is 2, more than {pod}.cores, 1"),
+        ({"cpuRequest": "1001m"}, "cpuRequest is 1001m, more than {pod}.cores, 1"),
+        ({"cpuRequest": 1.5, "cpuLimit": "1.2"}, "cpuRequest is 1.5, more than {pod}.cpuLimit, 1.2"),
+        ({"cpuLimit": "500m"}, "cores is 1, more than {pod}.cpuLimit, 500m"),
+        ({"cpuRequest": 1_000_000}, "cpuRequest is 1000000, more than {pod}.cores, 1"),
+        ({"cpuRequest": "1Gi"}, "cpuRequest'"),
+    ],
+)
+@pytest.mark.parametrize("pod", ["driver", "executor"])
+def test_more_cpus_asked_for_than_may_be_used_are_refused(helm: Helm, pod: str, cpus: dict[str, Any], words: str) -> None:
+    assert words.format(pod=pod) in helm.refusal(BASE | {pod: cpus})
+
+
+@pytest.mark.parametrize("cpus", [{"cpuRequest": "1"}, {"cpuRequest": "2000m", "cpuLimit": 2}, {"cpuRequest": 0.5, "cpuLimit": "500m"}])
+def test_as_many_cpus_as_may_be_used_can_be_asked_for(each_helm: Helm, cpus: dict[str, Any]) -> None:
+    each_helm.render(BASE | {"driver": cpus, "executor": cpus})
+
+
+def test_not_every_pod_of_the_namespace_gets_the_driver_s_rights(helm: Helm) -> None:
+    refusal = helm.refusal(BASE | {"serviceAccount": {"create": False}})
+    assert "serviceAccount.name is missing, and serviceAccount.create is false" in refusal
+    helm.render(BASE | {"serviceAccount": {"create": False}, "rbac": {"create": False}})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("spark.hadoop.fs.s3a.access.key", "canary"),
+        ("spark.hadoop.fs.s3a.secret.key", "canary"),
+        ("spark.hadoop.fs.s3a.secret.key.file", "canary"),
+        ("spark.ssl.keyStorePassword", "canary"),
+        ("spark.driver.extraJavaOptions", "-Dfs.secret.key=canary"),
+        ("spark.executorEnv.URL", "https://user:canary@example.com"),
+        ("spark.hadoop.fs.azure.account.key.images.blob.core.windows.net", "canary"),
+    ],
+)
+def test_keys_are_no_values(helm: Helm, key: str, value: str) -> None:
+    refusal = helm.refusal(BASE | {"sparkConf": {key: value}})
+    assert f"sparkConf.{key} " in refusal
+    assert "would stand in a ConfigMap for all to read" in refusal
+    assert "canary" not in refusal
+
+
+def test_the_name_of_a_secret_is_none(helm: Helm) -> None:
+    given = {"spark.kubernetes.executor.secretKeyRef.PASSWORD": "keys:password"}
+    assert settings(helm.render(BASE | {"sparkConf": given})).spark.conf == given
+
+
+def test_keys_are_known_by_the_names_that_mxspark_knows() -> None:
+    assert SECRET_NAME.pattern in (CHART / "templates" / "_checks.tpl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("s3.endpoint", "http://user:canary@s3.storage:8333"),
+        ("job.model.path", "https://models.example.com/bundle?X-Amz-Signature=canary"),
+        ("job.model.path", "https://models.example.com/bundle?sv=1&sig=canary"),
+        ("job.input.path", "s3://images/digits?X-Amz-Credential=canary"),
+        ("job.output.path", "s3://key:canary@tables/digits"),
+        ("monitoring.eventLog", "s3a://key:canary@logs/spark"),
+    ],
+)
+def test_addresses_that_hold_secrets_are_no_values(helm: Helm, value: str, address: str) -> None:
+    assert without_secrets(address) != address
+    refusal = helm.refusal(together(BASE, nested(tuple(value.split(".")), address)))
+    assert f"{value} holds a password or a signature" in refusal
+    assert "canary" not in refusal
+
+
+def test_a_name_that_is_too_long_is_refused_not_cut(helm: Helm) -> None:
+    longest, longer = 45 * "a", 46 * "a"
+    helm.render(BASE, release=longest)
+    assert "has 46 characters, and 45 are the most" in helm.try_to_render(BASE, release=longer).ended_with(1).errors
+    assert "has a dot" in helm.try_to_render(BASE, release="v1.2").ended_with(1).errors
+
+
+def test_a_name_that_no_service_can_have_is_refused(helm: Helm) -> None:
+    refusal = helm.try_to_render(BASE, release="2024-photos").ended_with(1).errors
+    assert "the name 2024-photos begins with a digit, which services' names can't" in refusal
+    helm.render(BASE | {"fullnameOverride": "photos-2024"}, release="2024-photos")
+
+
+def test_a_cluster_that_is_too_old_is_named(each_helm: Helm) -> None:
+    refused = each_helm.try_to_render(BASE, "--kube-version=1.26.9").ended_with(1)
+    assert "requires kubeVersion: >=1.27.0-0" in refused.errors
+    each_helm.render(BASE, "--kube-version=1.27.0")
+
+
+# ---- the Job's name ----
+
+
+def job_name(helm: Helm, values: dict[str, Any], *arguments: str) -> str:
+    name: str = of_kind(helm.render(values, *arguments), "Job")["metadata"]["name"]
+    return name
+
+
+@pytest.mark.parametrize(
+    "change", [{"executor": {"count": 3}}, {"driver": {"memory": "2g"}}, {"job": JOB | {"top_k": 1}}, {"image": {"tag": "2"}}], ids=str
+)
+def test_what_changes_the_pod_or_the_settings_is_another_job(helm: Helm, change: dict[str, Any]) -> None:
+    assert job_name(helm, BASE | change) != job_name(helm, BASE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"restarts": 1}, {"deadlineSeconds": 60}, {"ttlSeconds": 60}, {"networkPolicy": {"enabled": True}}, {"tests": {"enabled": False}}],
+    ids=str,
+)
+def test_what_changes_neither_is_the_same_job(each_helm: Helm, change: dict[str, Any]) -> None:
+    assert job_name(each_helm, BASE | change, "--is-upgrade") == job_name(each_helm, BASE)
+
+
+def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:
+    """As mxspark itself does it (pods.merged)."""
+    template = {
+        "metadata": {"annotations": {"checksum/settings": "mine"}},
+        "spec": {
+            "terminationGracePeriodSeconds": 7,
+            "volumes": [{"name": "scratch", "emptyDir": {}}],
+            "containers": [
+                {"name": "any", "env": [{"name": "A", "value": "b"}], "resources": {"limits": {"memory": "9Gi"}}},
+                {"name": "sidecar", "image": "sidecar"},
+            ],
+        },
+    }
+    ours = driver(helm.render(BASE))
+    found = driver(helm.render(BASE | {"driver": {"podTemplate": template}}))
+    assert found == merged(ours, template)
+    assert [container["name"] for container in found["spec"]["containers"]] == ["driver", "sidecar"]
+
+
+def test_the_settings_file_is_what_a_person_would_write(helm: Helm) -> None:
+    """No key twice, and all of it known."""
+    text = settings_text(helm.render(BASE))
+    assert set(read_yaml(text, "settings.yaml")) == {"context", "input", "kubernetes", "model", "output", "spark"}

@@ -1,0 +1,138 @@
+"""GPUs as Kubernetes and Spark hand them out: a resource nvidia.com/gpu that the tests advertise on a node, with NVIDIA's usual taint.
+
+No card is behind it, and the image is the CPU one: 4 GB for each node would prove no more without a card. So this proves what pods ask for
+and where they go, who waits and what is said of it, that the address which Spark's discovery finds is the one that MXNet is asked for (its
+refusal names it), and how a refusal ends the job. It proves nothing of a forward pass on a GPU, nor of the GPU build in a pod: tests/gpu
+and tests/image have what can be had of that.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.command import Command
+from tests.kubernetes import long_job
+from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace
+from tests.kubernetes.long_job import LongJob, Place, node_of
+
+RESOURCE = "nvidia.com/gpu"
+ADDRESS = 5  # of the card, as the discovery script finds it: no default anywhere
+IMAGES = 60
+RUN_SECONDS = 300
+# Without nvidia-smi the image's own script ends with an error, as it must.
+SCRIPT = f"""#!/bin/sh
+echo '{{"name": "gpu", "addresses": ["{ADDRESS}"]}}'
+"""
+MOUNTED = "/etc/gpu/discovery.sh"
+
+
+@pytest.fixture(scope="module")
+def gpu_node(cluster: Cluster) -> Iterator[str]:
+    """A node with one GPU, kept for those who ask for it."""
+    node = cluster.nodes[1]
+    advertise(cluster, node, "1")
+    cluster.kubectl("taint", "node", node, f"{RESOURCE}=present:NoSchedule", "--overwrite")
+    try:
+        yield node
+    finally:
+        cluster.kubectl("taint", "node", node, f"{RESOURCE}-")
+        advertise(cluster, node, None)
+
+
+def advertise(cluster: Cluster, node: str, number: str | None) -> None:
+    """As a device plugin does through the kubelet; None takes the resource away."""
+    patch = {"status": {kind: {RESOURCE: number} for kind in ("capacity", "allocatable")}}
+    cluster.kubectl("patch", f"node/{node}", "--subresource=status", "--type=merge", f"--patch={json.dumps(patch)}")
+
+
+@pytest.fixture
+def place(
+    namespace: Namespace,
+    cluster: Cluster,
+    cluster_image: str,
+    s3: ClusterS3,
+    mxspark: Command,
+    digits_images: Path,
+    digits_bundle: Path,
+) -> Place:
+    """A namespace with some digits, and the stand-in for the discovery script."""
+    place = long_job.prepared(
+        namespace, cluster, cluster_image, s3, mxspark, sorted(digits_images.glob("*.png"))[:IMAGES], digits_bundle, IMAGES
+    )
+    script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "discovery"}, "data": {"discovery.sh": SCRIPT}}
+    namespace.kubectl.apply(script)
+    return place
+
+
+def with_gpu(context: str, **kubernetes: Any) -> dict[str, Any]:
+    """Settings of a job with one executor, which has one GPU and cores for two tasks."""
+    mounts = [{"name": "discovery", "mountPath": "/etc/gpu"}]
+    volumes = [{"name": "discovery", "configMap": {"name": "discovery", "defaultMode": 0o555}}]
+    template = {"spec": {"containers": [{"volumeMounts": mounts}], "volumes": volumes}}
+    executor = {"cpu_request": "100m", "template": template}
+    spark = {"executors": 1, "executor_cores": 2, "executor_gpus": 1, "executor_memory_overhead": "1g"}
+    return {"context": context, "spark": spark, "kubernetes": {"gpu_discovery": MOUNTED, "executor": executor, **kubernetes}}
+
+
+def the_executor(job: LongJob, phase: str) -> dict[str, Any]:
+    """Its only executor's pod, when it is in a phase."""
+    found: list[dict[str, Any]] = []
+
+    def is_there() -> bool:
+        job.running_still()
+        found[:] = [pod for pod in job.pods("executor") if pod["status"]["phase"] == phase]
+        return len(found) == 1
+
+    job.kubectl.wait_until(is_there, f"the executor is {phase}")
+    return found[0]
+
+
+def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_node: str) -> None:
+    with place.submitted("first", **with_gpu("auto")) as first:
+        executor = the_executor(first, "Running")
+        (container,) = executor["spec"]["containers"]
+        assert container["resources"]["requests"][RESOURCE] == container["resources"]["limits"][RESOURCE] == "1"
+        assert {"key": RESOURCE, "operator": "Exists", "effect": "NoSchedule"} in executor["spec"]["tolerations"]
+        assert node_of(executor) == gpu_node
+        assert RESOURCE not in json.dumps(first.pods("driver")), "the driver has no use for one"
+
+        with place.submitted("second", **with_gpu("gpu"), output={"path": place.place("second")}) as second:
+            waiting = the_executor(second, "Pending")
+            assert node_of(waiting) == ""
+
+            # Its executor runs on the CPU, two cores for the one task that has the GPU.
+            ended = first.running.wait().succeeded()
+            assert "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 workers" in ended.output
+            assert f"Running on cpu(0): the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}" in ended.output
+            assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in ended.output
+
+            refused = second.running.wait().ended_with(2)
+            assert "1 wait: Unschedulable: 0/2 nodes are available: " in refused.errors
+            assert f"Insufficient {RESOURCE}" in refused.errors
+            cause = f"context gpu: the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}"
+            assert f"Error: {cause}" in refused.output, "as the driver said it"
+            status = second.kubectl.json("get", "job/second")["status"]
+            assert status["failed"] == 1, "trying again would not help"
+
+
+def test_executors_that_have_no_driver_are_told_in_their_words(place: Place, gpu_node: str) -> None:
+    """With the image's own script, in containers without nvidia-smi."""
+    with place.submitted("blind", **with_gpu("gpu", gpu_discovery="/opt/gpu-discovery.sh", restarts=0)) as job:
+        finished = job.running.wait(RUN_SECONDS).ended_with(1)
+
+    assert "Error: Spark ended the application, as it does when executors end again and again" in finished.output
+    assert re.search(
+        r"Executor blind-\S+ was lost: exit code 1: gpu-discovery: nvidia-smi is not there: give the container its GPU", finished.errors
+    )
+
+
+def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
+    with place.submitted("none", **with_gpu("gpu", gpu_vendor="amd.com")) as job:
+        the_executor(job, "Pending")
+        place.mxspark("cancel", job.name, "--yes", "--namespace", job.kubectl.namespace, environment=place.environment).succeeded()
+        finished = job.running.wait().ended_with(1)
+
+    assert "Warning: no node of the cluster has 1 amd.com/gpu: executors will wait until one comes." in finished.errors

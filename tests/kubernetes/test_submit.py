@@ -1,0 +1,240 @@
+"""`mxspark submit kubernetes`, followed, left, looked at and cancelled; and how jobs end that fail."""
+
+import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.command import Running, environment_without_aws
+from tests.kubernetes.jobs import Jobs, Ran, Settings, Watched, accuracy, settings_file, unique
+from tests.spark.conftest import ALL_DIGITS, wait_until
+from tests.terminal import CTRL_C, Terminal
+
+PROGRESS = re.compile(r"[\d,]+/[\d,]+ images, \d+/\d+ shards, [\d.]+ images/s, .* left, 0 failed")
+# Takes more memory than any driver is given.
+GREEDY = {"command": ["python", "-c", "b'.' * 2**32"]}
+UNSCHEDULABLE = {"kubernetes": {"driver": {"node_selector": {"no-node-has": "this"}}}}
+
+
+# ---- followed to the end ----
+
+
+def test_two_jobs_side_by_side_end_well_with_every_image_once(two_runs: tuple[Ran, Ran], jobs: Jobs) -> None:
+    for ran in two_runs:
+        ran.finished.succeeded()
+        table = jobs.table(ran.name)
+        assert len(table) == ALL_DIGITS
+        assert table["key"].is_unique
+        assert set(table["status"]) == {"ok"}
+        assert accuracy(table) == pytest.approx(0.9978, abs=1e-4)
+
+
+def test_a_person_sees_the_pods_come_up_and_how_far_the_job_is(followed: Ran) -> None:
+    told = followed.finished.errors
+    assert f"Job {followed.name} in namespace " in told
+    for text in ("is coming up", " runs\n", "Executors: 2 of 2 run"):
+        assert text in told
+    assert re.search(r"^Predicting 1,797 images in 29 shards$", followed.finished.output, re.MULTILINE)
+
+
+def test_the_result_ends_the_output(followed: Ran, jobs: Jobs) -> None:
+    *_, last = followed.finished.output.splitlines()
+    assert last == f"Predictions: {jobs.place(followed.name)}"
+    assert "1,797 images: 1,797 ok, 0 failed" in followed.finished.output
+    assert re.search(r"[\d.]+ images/s: 1,797 images in [\d.]+ s on 2 workers", followed.finished.output)
+    assert "Accuracy: 0.9978 (top 1)" in followed.finished.output
+
+
+def test_only_what_tells_how_far_it_is_comes_of_the_log(followed: Ran, with_logs: Ran) -> None:
+    step = "Checking the model and the output"
+    assert step not in followed.finished.output
+    assert step in with_logs.finished.output
+
+
+def test_with_logs_it_is_the_whole_log(with_logs: Ran, jobs: Jobs) -> None:
+    pod = jobs.pods(with_logs.name, "driver")[0]["metadata"]["name"]
+    assert with_logs.finished.output == jobs.kubectl.logs(f"pod/{pod}")
+
+
+def test_what_ended_keeps_its_log_until_it_is_cancelled(followed: Ran, jobs: Jobs) -> None:
+    assert jobs("logs", followed.name, "--tail", "1").succeeded().output.strip() == f"Predictions: {jobs.place(followed.name)}"
+    assert jobs.status(followed.name)["state"] == "complete"
+
+
+def test_the_executors_are_gone_when_the_job_has_ended(two_runs: tuple[Ran, Ran], jobs: Jobs) -> None:
+    for ran in two_runs:
+        jobs.kubectl.wait_until(lambda name=ran.name: not jobs.pods(name, "executor"), "its executors are gone")  # type: ignore[misc]
+
+
+# ---- looked at by its name ----
+
+
+def test_a_job_that_is_left_alone_is_looked_at_and_cancelled_by_its_name(jobs: Jobs) -> None:
+    name = unique("detached")
+    finished = jobs.submit(jobs.settings(name, input={"limit": 64}), "--name", name, "--detach").succeeded()
+    assert finished.output == f"{name}\n"
+    for command in ("status", "follow", "cancel"):
+        assert f"mxspark {command} {name} --namespace {jobs.namespace}" in finished.errors
+
+    wait_until(lambda: jobs.status(name)["state"] == "running", "the job runs")
+    log = jobs("logs", name, "-f").succeeded().output
+    assert log.endswith(f"Predictions: {jobs.place(name)}\n")
+
+    wait_until(lambda: jobs.status(name)["state"] == "complete", "the job is complete")
+    status = jobs.status(name)
+    assert (status["exit_code"], status["output"], status["namespace"]) == (0, jobs.place(name), jobs.namespace)
+    assert status["progress"].startswith("Running on cpu with 1 workers")
+    shown = jobs("status", name).succeeded().output
+    assert "complete" in shown
+    assert jobs.place(name) in shown
+
+    assert any(found.startswith("Pod/") for found in jobs.objects(name))
+    assert jobs("cancel", name, "--yes").succeeded().output == f"Job {name} is deleted.\n"
+    jobs.wait_until_gone(name)
+    assert len(jobs.table(name)) == 64, "what it has done stays"
+
+
+def test_cancelled_in_mid_run_nothing_is_left_but_what_was_done(jobs: Jobs) -> None:
+    name = unique("cancelled")
+    with jobs.started(jobs.slow(name, images=800), "--name", name) as running:
+        jobs.wait_for_parts(name, 2)
+        kinds = {found.partition("/")[0] for found in jobs.objects(name)}
+        assert kinds == {"Job", "Pod", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"}
+        assert len(jobs.pods(name, "executor")) == 1
+        status = jobs.status(name)
+        assert status["state"] == "running"
+        assert [len(status[kind]) for kind in ("drivers", "executors")] == [1, 1]
+
+        jobs("cancel", name, "--yes").succeeded()
+        followed = running.wait().ended_with(1)
+        jobs.wait_until_gone(name)
+    assert f"job {name} is gone: somebody deleted it" in followed.errors
+    assert 2 <= len(jobs.parts(name)) < 50
+
+
+def test_without_yes_nobody_can_be_asked_whether_to_cancel(jobs: Jobs, followed: Ran) -> None:
+    refused = jobs("cancel", followed.name).ended_with(2)
+    assert f"Job {followed.name} in namespace {jobs.namespace} has ended" in refused.errors
+    assert "--yes" in refused.errors
+    assert jobs.objects(followed.name)
+
+
+# ---- Ctrl-C ----
+
+
+@pytest.mark.parametrize(("answer", "stays"), [("leave\n", True), ("cancel\n", False), (CTRL_C, True)], ids=["leave", "cancel", "again"])
+def test_ctrl_c_asks_whether_to_leave_the_job_or_to_cancel_it(jobs: Jobs, tmp_path: Path, answer: str, stays: bool) -> None:
+    name = unique("asked")
+    with settings_file(jobs.settings(name, **UNSCHEDULABLE)) as file:
+        command = ("submit", "kubernetes", "--settings", str(file), "--name", name)
+        with Terminal("mxspark", *command, environment=environment_without_aws(tmp_path) | jobs.environment) as terminal:
+            terminal.wait_for(f"Driver {name}-")
+            terminal.type(CTRL_C)
+            terminal.wait_for("[leave/cancel]")
+            terminal.insist(answer, "goes on" if stays else "is being cancelled")
+            assert terminal.end() == 130
+    assert "the same command" not in terminal.said  # which would submit it again
+    if stays:
+        assert f"job {name} goes on" in terminal.said
+        assert f"mxspark status {name}" in terminal.said
+        assert jobs.status(name)["state"] == "waiting"
+        jobs("cancel", name, "--yes").succeeded()
+    else:
+        assert f"job {name} is being cancelled" in terminal.said
+    jobs.wait_until_gone(name)
+
+
+def test_ctrl_c_without_a_terminal_leaves_the_job(jobs: Jobs) -> None:
+    name = unique("interrupted")
+    with jobs.started(jobs.settings(name, **UNSCHEDULABLE), "--name", name) as running:
+        wait_until(lambda: bool(jobs.pods(name, "driver")), "its driver's pod is there")
+        wait_until(lambda: catches(running, signal.SIGINT), "it can be interrupted")
+        running.press_ctrl_c()
+        finished = running.wait().ended_with(130)
+    assert f"job {name} goes on" in finished.errors
+    assert jobs.status(name)["state"] == "waiting"
+    jobs("cancel", name, "--yes").succeeded()
+    jobs.wait_until_gone(name)
+
+
+def catches(running: Running, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    with open(f"/proc/{running.process.pid}/status") as status:
+        mask = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt:"))
+    return bool(mask >> (number - 1) & 1)
+
+
+# ---- jobs that fail ----
+
+
+@pytest.fixture(scope="session")
+def failing(jobs: Jobs, watched: Watched) -> dict[str, Ran]:
+    """Jobs that fail, each for a cause of its own, submitted all at once; all but the last might be started again."""
+    names = {cause: unique(cause) for cause in ("broken", "wrong-model", "memory")}
+    again = {"kubernetes": {"restarts": 3}}
+    settings: dict[str, Settings] = {
+        "broken": jobs.settings(names["broken"], input={"path": jobs.place("broken/")}, **again),
+        "wrong-model": jobs.settings(names["wrong-model"], model={"path": jobs.place("broken")}, **again),
+        "memory": jobs.settings(names["memory"], kubernetes={"driver": {"template": {"spec": {"containers": [GREEDY]}}}}),
+    }
+    with ThreadPoolExecutor() as threads:
+        running = {cause: threads.submit(jobs.submit, settings[cause], "--name", names[cause]) for cause in settings}
+    return {cause: Ran(names[cause], found.result()) for cause, found in running.items()}
+
+
+def starts(watched: Watched, ran: Ran) -> int:
+    """How many driver's pods a job had."""
+    return len(watched.pods(ran.name, "driver"))
+
+
+def test_too_many_failed_images_are_exit_code_3_and_no_reason_to_start_again(failing: dict[str, Ran], jobs: Jobs, watched: Watched) -> None:
+    ran = failing["broken"]
+    finished = ran.finished.ended_with(3)
+    assert f"Error: job {ran.name}: the driver ended with exit code 3" in finished.errors
+    assert "20 of 20 images failed, more than max_failed_fraction 0.05 allows: 20 " in finished.text
+    assert starts(watched, ran) == 1
+    assert jobs.status(ran.name)["exit_code"] == 3
+
+
+def test_a_wrong_model_is_exit_code_2_and_no_reason_to_start_again(failing: dict[str, Ran], jobs: Jobs, watched: Watched) -> None:
+    ran = failing["wrong-model"]
+    finished = ran.finished.ended_with(2)
+    assert f"Error: job {ran.name}: the driver ended with exit code 2" in finished.errors
+    assert "model.yaml" in finished.text, "the driver's last words are shown"
+    assert starts(watched, ran) == 1
+
+
+def test_a_driver_that_needs_more_memory_is_exit_code_1_and_says_so(failing: dict[str, Ran], jobs: Jobs, watched: Watched) -> None:
+    ran = failing["memory"]
+    finished = ran.finished.ended_with(1)
+    assert "OOMKilled" in finished.errors
+    assert "spark.driver_memory_overhead" in finished.errors
+    assert starts(watched, ran) == 1
+    assert "OOMKilled" in jobs("status", ran.name).succeeded().output
+
+
+# ---- started again ----
+
+
+def test_a_driver_that_is_deleted_is_started_again_and_goes_on_although_it_overwrites(jobs: Jobs, watched: Watched) -> None:
+    name, again = unique("restarted"), unique("overwriting")
+    settings = jobs.slow(name, images=800, output={"overwrite": True}, kubernetes={"restarts": 2})
+    with jobs.started(settings, "--name", name, "--yes") as running:
+        jobs.wait_for_parts(name, 5)
+        jobs.kubectl("delete", "pod", jobs.pods(name, "driver")[0]["metadata"]["name"], "--wait=false")
+        wait_until(lambda: len(watched.pods(name, "driver")) == 2, "another driver's pod is made")
+        kept = jobs.parts(name)
+        finished = running.wait(300).succeeded()
+    assert "(start 2)" in finished.errors or "Going on" in finished.text
+    assert re.search(r"Going on with the run of .*: [\d,]+ of 800 images are kept", finished.text)
+    assert PROGRESS.search(finished.output), "how far it is, with images, shards and images a second"
+    assert kept.items() <= jobs.parts(name).items(), "what was done before is kept"
+    table = jobs.table(name)
+    assert len(table) == 800
+    assert table["key"].is_unique
+
+    # Another submission starts afresh, also with another model.
+    afresh = jobs.settings(name, input={"limit": 16}, output={"overwrite": True})
+    assert "Going on" not in jobs.submit(afresh, "--name", again, "--yes").succeeded().text
+    assert len(jobs.table(name)) == 16

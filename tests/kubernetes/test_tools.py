@@ -1,0 +1,94 @@
+"""How the cluster's programs are found and built, where a machine lacks something; stand-ins for Go and runc show what they are asked."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.command import REPOSITORY, Finished
+
+GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
+RUNC = REPOSITORY / "tools" / "runc-without-sys-resource.py"
+SHELL = ("bash", "awk", "basename", "cat", "cksum", "cut", "dirname", "env", "find", "mkdir", "mktemp", "mv", "rm", "sed", "sort", "xargs")
+OLD_GO = """#!/bin/sh
+case "$*" in
+"env GOVERSION") echo go1.19.8 ;;
+"env GOOS") echo linux ;;
+"env GOARCH") echo amd64 ;;
+*) exit 1 ;;
+esac
+"""
+BROKEN_GO = """#!/bin/sh
+case "$1" in
+env) echo go1.99.0 ;;
+build) echo "no such host" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A PATH with what every machine has, and no more."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in SHELL:
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    return folder
+
+
+def program(folder: Path, name: str, script: str) -> Path:
+    file = folder / name
+    file.write_text(script)
+    file.chmod(0o755)
+    return file
+
+
+def go_tools(programs: Path, *names: str) -> Finished:
+    environment = {"PATH": str(programs), "HOME": str(programs), "XDG_CACHE_HOME": str(programs.parent / "cache")}
+    done = subprocess.run([GO_TOOLS, *names], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return Finished(done.returncode, done.stdout, done.stderr, 0, "")
+
+
+def test_a_program_of_the_person_s_own_is_taken(programs: Path) -> None:
+    own = program(programs, "kind", "#!/bin/sh\n")
+    assert go_tools(programs, "kind").succeeded().output == f"{own}\n"
+
+
+def test_without_go_it_says_what_to_install(programs: Path) -> None:
+    errors = go_tools(programs, "kubeconform").ended_with(1).errors
+    assert errors.startswith("go-tools: Go is missing, which builds kubeconform.\ngo-tools: Install it")
+
+
+def test_a_go_that_is_too_old_is_named_where_no_newer_one_can_be_had(programs: Path) -> None:
+    program(programs, "go", OLD_GO)
+    errors = go_tools(programs, "kind").ended_with(1).errors
+    assert errors.startswith("go-tools: kind needs Go 1.26.0 or newer; this machine's is 1.19.8, and a newer one can't be downloaded.")
+    assert "https://go.dev/dl" in errors
+
+
+def test_a_build_that_fails_says_why_and_leaves_nothing(programs: Path) -> None:
+    program(programs, "go", BROKEN_GO)
+    errors = go_tools(programs, "helm3").ended_with(1).errors
+    assert "no such host\ngo-tools: building helm3 failed, see above." in errors
+    assert [path for path in (programs.parent / "cache").rglob("*") if not path.is_dir()] == []
+
+
+def test_a_program_that_is_none_is_named(programs: Path) -> None:
+    assert "go-tools: no such program: 'helm5'" in go_tools(programs, "helm5").ended_with(1).errors
+
+
+@pytest.mark.parametrize("command", [["create", "--bundle"], ["--root", "/run", "run", "-b"]])
+def test_runc_is_not_asked_for_what_the_machine_can_t_grant(command: list[str], programs: Path, tmp_path: Path) -> None:
+    program(programs, "runc", '#!/bin/sh\necho "$@"\n')
+    request = tmp_path / "config.json"
+    asked = {"bounding": ["CAP_CHOWN", "CAP_SYS_RESOURCE"], "effective": ["CAP_SYS_RESOURCE"]}
+    request.write_text(json.dumps({"process": {"args": ["sh"], "capabilities": asked, "oomScoreAdj": -999}}))
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([RUNC, *command, tmp_path, "name"], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*command, str(tmp_path), "name"]
+    granted = {"bounding": ["CAP_CHOWN"], "effective": []}
+    assert json.loads(request.read_text())["process"] == {"args": ["sh"], "capabilities": granted, "oomScoreAdj": 0}

@@ -1,0 +1,377 @@
+"""The values of the chart helm/mxspark, with defaults, limits and descriptions.
+
+What is a setting of mxspark too says so by `setting`: its description and its limits are those of the setting. values.schema.json,
+values.yaml and the chart's README are generated from this (documents.py).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from mxspark.document import Document, Field
+from mxspark.kubernetes_settings import MAX_NAME, Label, ObjectName, Quantity, Seconds
+from mxspark.pods import DRIVER_GRACE, EXECUTOR_GRACE
+from mxspark.settings import Count, Memory, Settings
+
+# The parts of the settings that are values of their own, or that the chart sets. The rest is the value `job`.
+NOT_IN_JOB: tuple[tuple[str, ...], ...] = (
+    ("spark",),
+    ("kubernetes",),
+    ("emr",),
+    ("context",),
+    ("output", "submission"),
+    ("storage", "endpoint_url"),
+    ("storage", "region"),
+)
+# Settings that the chart computes: from the release, from several values, or because a pod of the chart takes the place of the setting.
+COMPUTED: tuple[tuple[str, ...], ...] = (
+    ("spark", "master"),
+    ("spark", "app_name"),
+    ("spark", "class_archive"),  # the image sets it
+    ("output", "submission"),
+    ("kubernetes", "namespace"),
+    ("kubernetes", "image"),
+    ("kubernetes", "service_account"),
+    ("kubernetes", "driver_service"),
+)
+
+# As Kubernetes writes CPUs, or as people write them.
+Cpus = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")] | Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+Strings = dict[str, str]
+Mapping = dict[str, Any]
+Mappings = tuple[dict[str, Any], ...]
+
+# Where pods of EKS ask for credentials: Pod Identity's agent, and the node's own metadata service. IPv4 and IPv6.
+CREDENTIALS = ("169.254.170.23/32", "169.254.169.254/32", "fd00:ec2::23/128", "fd00:ec2::254/128")
+# Five fields (minute, hour, day, month, weekday), or one of the words that stand for them.
+SCHEDULE = (
+    r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every [0-9hms.]+)"
+    r"|([0-9*/,?-]+ +){3}[0-9A-Za-z*/,?-]+ +[0-9A-Za-z*/,?-]+)$"
+)
+OBJECTS = {"type": "array", "items": {"type": "object"}}
+# What the templates of the chart look at in a pod template; the rest is for Kubernetes to check.
+POD_TEMPLATE: Mapping = {
+    "properties": {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": {"type": "object", "properties": {"containers": OBJECTS, "volumes": OBJECTS}},
+    },
+    "additionalProperties": False,
+}
+
+
+def camel(name: str) -> str:
+    """`memory_overhead` as charts write it: `memoryOverhead`."""
+    return re.sub("_(.)", lambda match: match[1].upper(), name)
+
+
+def setting(*path: str, default: Any = ..., about: str = "", more: str = "", schema: Mapping | None = None) -> Any:
+    """A value that is the setting at `path`: with its default and its description where no others are given; `more` is added to it.
+
+    `schema` is what values.schema.json says of it besides.
+    """
+    owner = Settings.section_at(*path[:-1])
+    assert owner is not None  # noqa: S101  # a path of this file
+    field = owner.model_fields[path[-1]]
+    chosen = field.get_default() if default is ... else default
+    described = " ".join(filter(None, (about or field.description, more)))
+    return Field(chosen, description=described, json_schema_extra={"x-setting": ".".join(path), **(schema or {})})
+
+
+class Values(Document, alias_generator=camel, validate_by_name=True, validate_by_alias=True):
+    """A section of the chart's values."""
+
+
+class Image(Values):
+    """The image of the driver and the executors."""
+
+    repository: str = Field("mxspark", min_length=1, description="Its name, with the registry's, e.g. registry.example.com/team/mxspark.")
+    tag: str | None = Field(None, description="Its tag. Default: the chart's appVersion.")
+    digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")] | None = Field(
+        None, description="Its digest, sha256:..., which wins over the tag: the image can't change between two runs."
+    )
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = setting("kubernetes", "image_pull_policy")
+
+
+class Executor(Values):
+    """The executors: how many, how large, and where their pods may run."""
+
+    count: Count = setting("spark", "executors", about="How many executors.")
+    cores: Count = setting("spark", "executor_cores")
+    memory: Memory = setting("spark", "executor_memory")
+    memory_overhead: Memory | None = setting("spark", "executor_memory_overhead")
+    task_cpus: Count = setting("spark", "task_cpus")
+    cpu_request: Cpus | None = setting("kubernetes", "executor", "cpu_request")
+    cpu_limit: Cpus | None = setting("kubernetes", "executor", "cpu_limit")
+    node_selector: Strings = setting("kubernetes", "executor", "node_selector")
+    tolerations: Mappings = setting("kubernetes", "executor", "tolerations")
+    affinity: Mapping = setting("kubernetes", "executor", "affinity")
+    priority_class_name: ObjectName | None = setting("kubernetes", "executor", "priority_class")
+    labels: Strings = setting("kubernetes", "executor", "labels")
+    annotations: Strings = setting("kubernetes", "executor", "annotations")
+    pod_template: Mapping = setting("kubernetes", "executor", "template", schema=POD_TEMPLATE)
+    termination_grace_period_seconds: Seconds = setting(
+        "kubernetes",
+        "executor",
+        "termination_grace_seconds",
+        default=EXECUTOR_GRACE,
+        about="How long an executor that is taken away may go on with its shards; spot nodes give 120 [seconds].",
+    )
+    service_account_name: ObjectName | None = setting("kubernetes", "executor_service_account")
+
+
+class Driver(Values):
+    """The driver: the pod of the Job."""
+
+    cores: Count = setting("spark", "driver_cores")
+    memory: Memory = setting("spark", "driver_memory")
+    memory_overhead: Memory = setting("spark", "driver_memory_overhead")
+    cpu_request: Cpus | None = setting("kubernetes", "driver", "cpu_request")
+    cpu_limit: Cpus | None = setting("kubernetes", "driver", "cpu_limit")
+    node_selector: Strings = setting("kubernetes", "driver", "node_selector")
+    tolerations: Mappings = setting("kubernetes", "driver", "tolerations")
+    affinity: Mapping = setting("kubernetes", "driver", "affinity")
+    priority_class_name: ObjectName | None = setting("kubernetes", "driver", "priority_class")
+    labels: Strings = setting("kubernetes", "driver", "labels")
+    annotations: Strings = setting(
+        "kubernetes", "driver", "annotations", more="A changed one starts the job again, as any other change of its pod does."
+    )
+    pod_template: Mapping = setting("kubernetes", "driver", "template", schema=POD_TEMPLATE)
+    termination_grace_period_seconds: Seconds = setting(
+        "kubernetes",
+        "driver",
+        "termination_grace_seconds",
+        default=DRIVER_GRACE,
+        about="How long a driver that is taken away may take to end [seconds].",
+    )
+
+
+class Gpu(Values):
+    """GPUs of the executors; goes with `context: gpu` or `auto`."""
+
+    per_executor: Annotated[int, Field(ge=0, le=64, strict=True)] = setting("spark", "executor_gpus")
+    vendor: str = setting("kubernetes", "gpu_vendor")
+    discovery_script: str = setting("kubernetes", "gpu_discovery")
+
+
+class S3(Values):
+    """Where the buckets are, and who may use them. Keys are never values: a secret holds them, or the service account is enough."""
+
+    endpoint: Annotated[str, Field(pattern="^https?://")] | None = setting(
+        "storage", "endpoint_url", about="An S3-compatible server, e.g. http://s3.storage:8333. Default: AWS."
+    )
+    region: str | None = setting(
+        "storage", "region", about="Region of the buckets. Default: what EKS sets for IRSA (AWS_REGION); else asked of AWS where it can."
+    )
+    secret_name: ObjectName | None = setting("kubernetes", "credentials_from")
+
+
+class ServiceAccount(Values):
+    """The service account of the driver, and of the executors where executor.serviceAccountName names no other."""
+
+    create: bool = Field(True, description="Make it.")
+    name: ObjectName | None = Field(
+        None, description="Its name. Default: the release's. One that isn't made has to be named; without rbac.create it is else `default`."
+    )
+    annotations: Strings = Field(
+        {},
+        description="Its annotations, for a cloud's identity: eks.amazonaws.com/role-arn (IRSA), iam.gke.io/gcp-service-account "
+        "(workload identity).",
+    )
+
+
+class Rbac(Values):
+    """What the driver may do in the namespace."""
+
+    create: bool = Field(True, description="Make a Role with what starting executors takes, and bind it to the service account.")
+
+
+class DynamicAllocation(Values):
+    """Executors that come and go with the work."""
+
+    enabled: bool = setting("spark", "dynamic_allocation", "enabled")
+    min_executors: Annotated[int, Field(ge=0, strict=True)] = setting("spark", "dynamic_allocation", "min_executors")
+    max_executors: Count | None = setting("spark", "dynamic_allocation", "max_executors")
+    idle_seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = setting("spark", "dynamic_allocation", "idle_seconds")
+
+
+class Spot(Values):
+    """Spot (preemptible) nodes for the executors: one that is taken away ends in order, and others do what it lost."""
+
+    enabled: bool = Field(False, description="Let executors run on spot nodes, by the tolerations below. The driver stays where it is.")
+    tolerations: Mappings = Field(
+        (
+            {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"},
+            {"key": "kubernetes.azure.com/scalesetpriority", "operator": "Equal", "value": "spot", "effect": "NoSchedule"},
+        ),
+        description="Taints of spot nodes, as in a pod's spec; GKE's and AKS's. EKS has none of its own.",
+    )
+
+
+class LocalDirectory(Values):
+    """The pods' folder for temporary files."""
+
+    size: Quantity = setting("kubernetes", "local_directory", "size")
+    storage_class: ObjectName | None = setting("kubernetes", "local_directory", "storage_class")
+
+
+class ObjectStore(Values):
+    """The object store."""
+
+    to: Mappings = Field(
+        ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}),
+        description="Peers, as in a NetworkPolicy; AWS STS among them where it gives out credentials (IRSA).",
+    )
+    ports: tuple[Port, ...] = Field(
+        (), description="TCP ports. Default: the port of s3.endpoint, else 443; without s3.secretName 443 too, for AWS STS."
+    )
+
+
+class Credentials(Values):
+    """Whoever gives out credentials on a node: for all pods, where s3.secretName is not set."""
+
+    to: Mappings = Field(
+        tuple({"ipBlock": {"cidr": address}} for address in CREDENTIALS),
+        description="Peers, as in a NetworkPolicy: EKS Pod Identity and the nodes' metadata service. [] for none, as with IRSA.",
+    )
+    ports: tuple[Port, ...] = Field((80,), min_length=1, description="TCP ports.")
+
+
+class ApiServer(Values):
+    """The API server, which no selector can name: only the driver may connect to it."""
+
+    to: Mappings = Field(
+        ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}),
+        description="Peers, as in a NetworkPolicy; the addresses of `kubectl get endpoints kubernetes` are the narrowest.",
+    )
+    ports: tuple[Port, ...] = Field((443, 6443), min_length=1, description="TCP ports: the service's, and that behind it.")
+
+
+class Dns(Values):
+    """The cluster's name server."""
+
+    to: Mappings = Field(
+        ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},),
+        description="Peers, as in a NetworkPolicy; a node-local name server needs its address as an ipBlock.",
+    )
+    ports: tuple[Port, ...] = Field((53,), min_length=1, description="Ports, UDP and TCP.")
+
+
+class NetworkPolicy(Values):
+    """What may connect to the pods, and to what they may: nothing but what is needed."""
+
+    enabled: bool = Field(False, description="Make the policies. A network plugin that knows none of them ignores them.")
+    dns: Dns = Field(Dns(), description="The cluster's name server.")
+    api_server: ApiServer = Field(ApiServer(), description="The API server.")
+    s3: ObjectStore = Field(ObjectStore(), description="The object store.")
+    credentials: Credentials = Field(Credentials(), description="Whoever gives out credentials on a node.")
+    egress: Mappings = Field((), description="More egress rules of all pods, as in a NetworkPolicy.")
+    ui_from: Mappings = Field((), description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy.")
+
+
+class PodMonitor(Values):
+    """A PodMonitor, where the Prometheus operator is."""
+
+    enabled: bool = Field(False, description="Make it.")
+    interval: str = Field("30s", pattern="^([0-9]+(ms|s|m|h))+$", description="How often the metrics are read.")
+    labels: Strings = Field({}, description="Its labels, by which a Prometheus chooses it.")
+
+
+class Prometheus(Values):
+    """The executors' metrics, which the driver serves at :4040/metrics/executors/prometheus."""
+
+    annotations: bool = Field(False, description="Write the annotations prometheus.io/scrape, /port and /path on the driver's pod.")
+    pod_monitor: PodMonitor = Field(PodMonitor(), description="A PodMonitor, where the Prometheus operator is.")
+
+
+class Monitoring(Values):
+    """Spark's pages, history and metrics."""
+
+    ui_service: bool = Field(False, description="Make a Service for Spark's pages, port 4040 of the driver; with a schedule, of any run's.")
+    event_log: Annotated[str, Field(pattern="^s3a://[^/]+")] | None = Field(
+        None,
+        description="Where Spark writes its event log for a history server, s3a://bucket/prefix; something must lie there already, such as "
+        "an empty object prefix/.keep.",
+    )
+    prometheus: Prometheus = Field(Prometheus(), description="The executors' metrics.")
+
+
+class CronJob(Values):
+    """How a job with a `schedule` is started."""
+
+    time_zone: str | None = Field(None, description="Time zone of the schedule, e.g. Europe/Berlin. Default: that of the controller.")
+    # Allow is left out: two runs at a time would be after the same output, and the second would only find it locked.
+    concurrency_policy: Literal["Forbid", "Replace"] = Field(
+        "Forbid", description="When a run is due and the last one goes on. Forbid: leave it out; Replace: end the last one."
+    )
+    starting_deadline_seconds: Annotated[int, Field(ge=10, strict=True)] | None = Field(
+        3600, description="How late a run may start that was missed [seconds]; null: however late."
+    )
+    successful_jobs_history_limit: Annotated[int, Field(ge=0, strict=True)] = Field(3, description="Runs that are kept that ended well.")
+    failed_jobs_history_limit: Annotated[int, Field(ge=0, strict=True)] = Field(3, description="Runs that are kept that failed.")
+    suspend: bool = Field(False, description="Start no more runs.")
+
+
+class Tests(Values):
+    """The pods of `helm test`."""
+
+    enabled: bool = Field(True, description="Have them: rights, bucket, and one image.")
+    timeout_seconds: Annotated[int, Field(ge=1, strict=True)] = Field(300, description="Limit on each of them [seconds].")
+
+
+class ChartValues(Values):
+    """All values of the chart."""
+
+    job: Mapping = Field(
+        {},
+        description="The settings file of the job, as `mxspark run --settings` takes it, but for what are values of their own: its "
+        "sections spark and kubernetes, context, storage.endpoint_url and storage.region.",
+    )
+    context: Literal["cpu", "gpu", "auto"] = setting("context")
+    image: Image = Field(Image(), description="The image of the driver and the executors.")
+    image_pull_secrets: tuple[ObjectName, ...] = setting("kubernetes", "image_pull_secrets")
+    executor: Executor = Field(Executor(), description="The executors.")
+    driver: Driver = Field(Driver(), description="The driver.")
+    gpu: Gpu = Field(Gpu(), description="GPUs of the executors.")
+    s3: S3 = Field(S3(), description="Where the buckets are, and who may use them.")
+    service_account: ServiceAccount = Field(ServiceAccount(), description="The service account.")
+    rbac: Rbac = Field(Rbac(), description="What the driver may do.")
+    spark_conf: dict[str, str | int | float | bool] = setting(
+        "spark", "conf", more="They win over what mxspark computes. Never keys or passwords: all who may read the release could read them."
+    )
+    dynamic_allocation: DynamicAllocation = Field(DynamicAllocation(), description="Executors that come and go.")
+    spot: Spot = Field(Spot(), description="Spot nodes.")
+    local_directory: LocalDirectory = Field(LocalDirectory(), description="The pods' folder for temporary files.")
+    restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = setting("kubernetes", "restarts")
+    deadline_seconds: Annotated[int, Field(ge=1, strict=True)] | None = setting("kubernetes", "deadline_seconds")
+    ttl_seconds: Seconds | None = setting(
+        "kubernetes",
+        "keep_seconds",
+        default=None,
+        more="Default: until the release is uninstalled or changed. A Job that is gone is made again by the next `helm upgrade`.",
+    )
+    schedule: Annotated[str, Field(pattern=SCHEDULE)] | None = Field(
+        None, description='When to run the job, again and again: makes it a CronJob, e.g. "0 3 * * *" or "@daily". Default: once, now.'
+    )
+    cron_job: CronJob = Field(CronJob(), description="How a job with a schedule is started.")
+    network_policy: NetworkPolicy = Field(NetworkPolicy(), description="What may connect to what.")
+    monitoring: Monitoring = Field(Monitoring(), description="Spark's pages, history and metrics.")
+    tests: Tests = Field(Tests(), description="The pods of `helm test`.")
+    common_labels: Strings = Field({}, description="Labels of all objects and pods.")
+    name_override: Label | None = Field(None, description="Added to the release's name in the names of all objects.")
+    fullname_override: Annotated[str, Field(pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=MAX_NAME)] | None = Field(
+        None, description=f"Name of all objects instead of the release's, at most {MAX_NAME} characters."
+    )
+
+
+def settings_of_values(kind: type[Document] = ChartValues) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Which values are which settings: (executor, memoryOverhead) is (spark, executor_memory_overhead)."""
+    for name, field in kind.model_fields.items():
+        key = field.alias or name
+        section = kind.section(name)
+        if section is not None:
+            yield from (((key, *value), setting) for value, setting in settings_of_values(section))
+        elif isinstance(field.json_schema_extra, dict):
+            yield (key,), tuple(str(field.json_schema_extra["x-setting"]).split("."))
