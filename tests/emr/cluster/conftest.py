@@ -1,0 +1,17 @@
+"""The image for EMR on a real Kubernetes cluster: EMR's own part there is played by plain spark-submit (runner.py)."""
+
+import pytest
+from tests.image.container import Image
+from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.conftest import missing as missing
+
+
+@pytest.fixture(scope="session")
+def emr_image_on_nodes(cluster: Cluster, emr_image: Image) -> str:
+    """The image's name there."""
+    return cluster.load(emr_image)
+
+
+@pytest.fixture(autouse=True)
+def _keys_for_this_process() -> None:
+    """Those of moto are for the tests beside."""

@@ -1,0 +1,235 @@
+"""`mxspark doctor emr`: each line ok, problem or can't tell, with the mend."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from tests.command import Finished
+from tests.emr.conftest import Moto, VirtualCluster
+from tests.emr.jobs import ACCOUNT, IMAGE, REGION, settings
+
+from mxspark.submit import emr_cluster, emr_doctor
+from mxspark.submit.aws import Aws
+from mxspark.submit.emr_trust import PODS, judge, pattern, service_account
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/mxspark-job"
+PROVIDER = "oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
+ARN = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{PROVIDER}"
+
+
+def web_identity(subjects: str | list[str], operator: str = "StringLike", provider: str = PROVIDER) -> dict[str, Any]:
+    return {
+        "Effect": "Allow",
+        "Principal": {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{provider}"},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {operator: {f"{provider}:sub": subjects}},
+    }
+
+
+@pytest.fixture
+def well(moto: Moto, virtual_cluster: VirtualCluster) -> list[str]:
+    """AWS with all that a job run needs, and the flags that name it."""
+    iam, logs = moto.client("iam"), moto.client("logs")
+    issuer = moto.client("eks").describe_cluster(name="vision")["cluster"]["identity"]["oidc"]["issuer"].removeprefix("https://")
+    policy = {"Version": "2012-10-17", "Statement": [web_identity(pattern(ROLE, virtual_cluster.namespace), provider=issuer)]}
+    if "mxspark-job" not in [role["RoleName"] for role in iam.list_roles()["Roles"]]:
+        iam.create_role(RoleName="mxspark-job", AssumeRolePolicyDocument="{}")
+    iam.update_assume_role_policy(RoleName="mxspark-job", PolicyDocument=json.dumps(policy))
+    logs.create_log_group(logGroupName=f"/emr/{virtual_cluster.name}")
+    places = ["--input", "s3://images/photos", "--output", "s3://results/table", "--model", "s3://models/lite0"]
+    return [
+        *places, "--virtual-cluster", virtual_cluster.id, "--execution-role", ROLE, "--image", IMAGE,
+        "--s3-logs", "s3://logs/emr", "--log-group", f"/emr/{virtual_cluster.name}",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def doctor(moto: Moto, here: Callable[..., Finished]) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Runs `mxspark doctor emr --json`: its exit code, and the findings by subject."""
+
+    def run(*flags: str, environment: dict[str, str | None] | None = None) -> tuple[int, dict[str, Any]]:
+        done = here("doctor", "emr", "--json", *flags, environment={**moto.environment, **(environment or {})})
+        return done.code, {finding["subject"]: finding for finding in json.loads(done.output)["findings"]}
+
+    return run
+
+
+def test_where_all_is_well_each_line_says_so(
+    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], virtual_cluster: VirtualCluster
+) -> None:
+    code, found = doctor(*well)
+
+    assert code == 0
+    assert {subject: finding["verdict"] for subject, finding in found.items()} == dict.fromkeys(
+        ["credentials", "virtual cluster", "image", "release and GPUs", "execution role", "trust policy", "role's rights", "logs in S3",
+         "logs in CloudWatch"], "ok"
+    )  # fmt: skip
+    assert f"namespace {virtual_cluster.namespace} of the EKS cluster vision" in found["virtual cluster"]["text"]
+    assert "the CPU build" in found["image"]["text"]
+
+
+PROBLEMS = [
+    (["--virtual-cluster", "nobody"], "virtual cluster", "there is no virtual cluster nobody", "--virtual-cluster"),
+    (["--release", "emr-7.12.0-latest"], "release and GPUs", "is made from emr-7.13.0", "EMR_BASE"),
+    (["--context", "gpu", "--set", "spark.executor_gpus=1"], "release and GPUs", "MXNet's CPU build", "make image-gpu TARGET=emr"),
+    (["--image", IMAGE.replace(":emr", ":none")], "image", "ECR has no image", "Push it"),
+    (["--execution-role", ROLE.replace("-job", "-none")], "execution role", "mxspark-none", "--execution-role"),
+    (["--execution-role", ROLE.replace("role/", "role/team/")], "execution role", "not arn:aws:iam::123456789012:role/team/", "path"),
+    (["--s3-logs", "s3://nowhere-at-all/x"], "logs in S3", "there is no bucket nowhere-at-all", "--s3-logs"),
+    (["--log-group", "/emr/none"], "logs in CloudWatch", "there is no log group /emr/none", "aws logs create-log-group"),
+]
+
+
+@pytest.mark.parametrize(("flags", "subject", "text", "mend"), PROBLEMS)
+def test_each_problem_is_told_with_its_mend(
+    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], flags: list[str], subject: str, text: str, mend: str
+) -> None:
+    code, found = doctor(*well, *flags)
+
+    assert code == 1
+    assert found[subject]["verdict"] == "problem"
+    assert text in found[subject]["text"]
+    assert mend in found[subject]["mend"]
+
+
+def test_rights_that_the_role_lacks_are_named(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], moto: Moto) -> None:
+    moto.denied.add("s3:DeleteObject")
+    code, found = doctor(*well)
+    assert code == 1
+    assert found["role's rights"]["text"] == "it may not write the predictions: s3:DeleteObject on arn:aws:s3:::results/table/x"
+
+
+def test_what_cannot_be_looked_at_is_no_problem(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]) -> None:
+    code, found = doctor(*well, "--image", "registry.example.com/mxspark:emr", "--execution-role", "arn:aws:iam::999999999999:role/x")
+    assert code == 0
+    unknown = {"image", "release and GPUs", "execution role", "trust policy", "role's rights"}
+    assert {subject for subject, finding in found.items() if finding["verdict"] == "can't tell"} == unknown
+
+
+def test_it_takes_the_flags_of_a_submission(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]) -> None:
+    flags = ("--retries", "1", "--log-prefix", "vision", "--tag", "team=vision", "--name", "photos", "--job-template", "photos")
+    assert doctor(*well, *flags)[0] == 0
+
+
+def test_without_credentials_nothing_else_is_asked(doctor: Callable[..., tuple[int, dict[str, Any]]]) -> None:
+    code, found = doctor(environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
+    assert code == 1
+    assert list(found) == ["credentials"]
+    assert "aws sso login" in found["credentials"]["mend"]
+
+
+# --- The trust policy, whose names AWS's own command makes
+
+CLUSTER = emr_cluster.VirtualCluster("0b0qvauoy3ch1nqodkk4hkw2t", "vision", "RUNNING", "emr", "eks-1")
+SUBJECTS = [f"system:serviceaccount:emr:{service_account(ROLE, f'spark-{pod}')}" for pod in PODS]
+EVERYBODY = {"Effect": "Deny", "Principal": "*", "Action": "sts:*"}
+BY_POD_IDENTITY = {"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+
+
+def with_conditions(**conditions: dict[str, str]) -> dict[str, Any]:
+    """A statement for the cluster's web identities."""
+    named = {operator: {f"{PROVIDER}:{key}": value for key, value in values.items()} for operator, values in conditions.items()}
+    return {**web_identity("x"), "Condition": named}
+
+
+@pytest.mark.parametrize(("name", "encoded"), [("abcdefghijkl", "2x6xx5ubcrus4bplmr0"), ("+=,.@-_", "3bu5b0xg4tb")])
+def test_the_role_s_name_is_written_in_base_36_as_awss_command_does(name: str, encoded: str) -> None:
+    """With the values that the AWS CLI's own tests have."""
+    found = pattern(f"arn:aws:iam::123456789012:role/{name}", "emr")
+    assert found == f"system:serviceaccount:emr:emr-containers-sa-*-*-123456789012-{encoded}"
+
+
+OURS = web_identity(pattern(ROLE, "emr"))
+GITHUB = {
+    **OURS,
+    "Principal": {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"},
+    "Condition": {"StringLike": {"token.actions.githubusercontent.com:sub": "*"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("statements", "verdict", "text"),
+    [
+        ([OURS], "ok", "may be the role"),
+        ([web_identity("system:serviceaccount:emr:*")], "ok", "may be the role"),
+        ([web_identity(SUBJECTS, "StringEquals")], "ok", "may be the role"),
+        ([web_identity(SUBJECTS[:1]), web_identity(SUBJECTS[1:], "ForAnyValue:StringLike")], "ok", "may be the role"),
+        ([with_conditions(StringLike={"sub": "system:serviceaccount:emr:*"}, StringEquals={"aud": "sts.amazonaws.com"})], "ok", ""),
+        ([web_identity("system:serviceaccount:other:*")], "problem", "system:serviceaccount:other:*"),
+        ([web_identity("system:serviceaccount:emr:emr-containers-sa-*-*-123456789012-zzz")], "problem", "may not be the role"),
+        ([web_identity(SUBJECTS[1])], "problem", f"{SUBJECTS[0]}, {SUBJECTS[2]} may not be the role"),
+        ([web_identity(pattern(ROLE, "emr"), "StringEquals")], "problem", "may not be the role"),
+        ([web_identity(pattern(ROLE, "emr"), "StringNotLike")], "can't tell", "other conditions"),
+        ([with_conditions(StringLike={"sub": "*"}, StringEquals={"aud": "nobody"})], "problem", "nobody"),
+        ([with_conditions(StringLike={"sub": "*"}, StringEquals={"sub": "nobody"})], "problem", "may not be the role"),
+        ([{**OURS, "Condition": {**OURS["Condition"], "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}], "can't tell", "other conditions"),
+        ([GITHUB], "problem", "it trusts arn:aws:iam::123456789012:oidc-provider/token.actions"),
+        ([json.loads(json.dumps(OURS).replace("EXAMPLED539", "ANOTHER"))], "problem", "may not be the role"),
+        ([json.loads(json.dumps(OURS).replace("eu-central-1", "us-west-2"))], "problem", "may not be the role"),
+        ([{**OURS, "Condition": {}}], "problem", "every pod of the cluster's"),
+        ([web_identity("*")], "problem", "every pod of the cluster's"),
+        ([{**BY_POD_IDENTITY, "Principal": {"Service": "ec2.amazonaws.com"}}], "problem", "may not be the role"),
+        ([{**web_identity("*"), "Effect": "Deny"}], "problem", "a Deny keeps"),
+        ([OURS, EVERYBODY], "problem", "a Deny keeps"),
+        ([OURS, {**EVERYBODY, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}], "can't tell", "other conditions"),
+        ([OURS, {**web_identity("system:serviceaccount:other:*"), "Effect": "Deny"}], "ok", "may be the role"),
+        ([BY_POD_IDENTITY], "can't tell", "pod identity"),
+        ([BY_POD_IDENTITY, EVERYBODY], "problem", "a Deny keeps"),
+        ([{"Effect": "Allow", "NotPrincipal": {"AWS": "*"}, "Action": "*"}], "can't tell", ""),
+        ([], "problem", "may not be the role"),
+    ],
+)
+def test_trust_policies(statements: list[dict[str, Any]], verdict: str, text: str) -> None:
+    found = judge(ROLE, {"Statement": statements}, CLUSTER, ARN, lambda: False)
+    assert (found.verdict, text in found.text) == (verdict, True), found
+    if verdict == "problem" and "Deny" not in text:
+        command = "aws emr-containers update-role-trust-policy --cluster-name eks-1 --namespace emr --role-name mxspark-job"
+        assert found.mend == command
+
+
+def test_without_the_cluster_s_provider_a_fitting_policy_can_t_be_told() -> None:
+    assert judge(ROLE, {"Statement": [OURS]}, CLUSTER, None, lambda: False).verdict == "can't tell"
+    assert judge(ROLE, {"Statement": [GITHUB]}, CLUSTER, None, lambda: False).verdict == "problem"
+
+
+@pytest.mark.parametrize(("is_associated", "verdict"), [(True, "ok"), (False, "can't tell"), (None, "can't tell")])
+def test_pod_identity_needs_associations_that_are_seen(is_associated: bool | None, verdict: str) -> None:
+    found = judge(ROLE, {"Statement": [BY_POD_IDENTITY]}, CLUSTER, ARN, lambda: is_associated)
+    assert found.verdict == verdict
+    assert "pod identity" in found.text
+
+
+@pytest.mark.parametrize(("role", "pods", "is_associated"), [(ROLE, PODS, True), (ROLE, PODS[:2], False), (f"{ROLE}-2", PODS, False)])
+def test_the_associations_are_those_of_all_pods_for_the_role(role: str, pods: tuple[str, ...], is_associated: bool) -> None:
+    aws, where = Aws(boto3.Session("test", "test", region_name=REGION)), {"clusterName": "eks-1"}
+    found = [{"serviceAccount": service_account(ROLE, f"spark-{pod}"), "associationId": pod} for pod in pods]
+    with Stubber(aws.client("eks")) as eks:
+        eks.add_response("list_pod_identity_associations", {"associations": found}, {**where, "namespace": "emr"})
+        for one in found:
+            answer = {"association": {**one, "roleArn": role}}
+            eks.add_response("describe_pod_identity_association", answer, {**where, "associationId": one["associationId"]})
+        assert emr_doctor._is_associated(aws, ROLE, CLUSTER) is is_associated
+
+
+def test_the_rights_that_are_tried_are_those_that_the_job_needs() -> None:
+    wanted = emr_doctor.wanted_rights(settings(emr__s3_logs="s3://logs/emr"), "aws")
+    told = set(wanted)
+    assert ("read the images", "s3:GetObject", "arn:aws:s3:::images/photos/x") in told
+    assert ("read the images", "s3:ListBucket", "arn:aws:s3:::images") in told
+    assert ("read the model", "s3:GetObject", "arn:aws:s3:::models/lite0/x") in told
+    assert ("write the predictions", "s3:AbortMultipartUpload", "arn:aws:s3:::results/predictions/x") in told
+    assert ("write the predictions", "s3:DeleteObject", "arn:aws:s3:::results/predictions/x") in told
+    assert ("read what a submission puts into S3", "s3:GetObject", "arn:aws:s3:::results/predictions/_submissions/x") in told
+    assert ("write logs to S3", "s3:PutObject", "arn:aws:s3:::logs/emr/x") in told
+
+
+def test_the_rights_that_a_manifest_and_a_text_object_need_are_tried() -> None:
+    flags = {"input__path": "s3://lists/keys.txt", "output__format": "text", "output__text_object": "s3://texts/table.txt"}
+    told = set(emr_doctor.wanted_rights(settings(**flags, input__base="s3://photos/2026"), "aws"))
+    assert ("read the manifest", "s3:GetObject", "arn:aws:s3:::lists/keys.txt") in told
+    assert ("read the images", "s3:GetObject", "arn:aws:s3:::photos/2026/x") in told
+    assert ("write the predictions", "s3:PutObject", "arn:aws:s3:::texts/table.txt") in told
+    assert ("read the images", "s3:GetObject", "arn:aws:s3:::lists/x") in set(emr_doctor.wanted_rights(settings(**flags), "aws"))

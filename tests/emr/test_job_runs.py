@@ -1,0 +1,403 @@
+"""States, retries, throttling and errors of AWS's, said by botocore's Stubber, which checks every answer by AWS's own model."""
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.stub import Stubber
+from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
+
+from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
+from mxspark.submit import emr, emr_cluster, emr_image, emr_log, emr_run
+from mxspark.submit.aws import Aws, NotAllowedError, NotThereError
+from mxspark.submit.emr_diagnosis import explain
+from mxspark.submit.emr_follower import Follower
+from mxspark.submit.emr_image import ImageFacts
+from mxspark.submit.emr_run import JobRun
+from mxspark.submit.ending import Ending
+
+RUN = "00000002v0ja9bocni5"
+CREATED = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+
+class Clock:
+    """Time that passes by sleeping only."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def aws() -> Aws:
+    return Aws(boto3.Session("test", "test", region_name=REGION))
+
+
+@pytest.fixture
+def stub(aws: Aws) -> Iterator[Stubber]:
+    with Stubber(aws.client("emr-containers")) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+def described(state: str, **more: Any) -> dict[str, Any]:
+    return {"jobRun": {"id": RUN, "name": "photos", "virtualClusterId": CLUSTER, "state": state, "createdAt": CREATED, **more}}
+
+
+def followed(aws: Aws, is_new: bool = False) -> tuple[Ending, Heard]:
+    heard, clock = Heard(), Clock()
+    run = JobRun({"id": RUN, "virtualClusterId": CLUSTER})
+    return Follower(aws, run, heard, is_new=is_new, sleep=clock.sleep, clock=clock).follow(), heard
+
+
+def test_each_state_is_told_once_with_the_time_that_it_took(aws: Aws, stub: Stubber) -> None:
+    for state in ("PENDING", "PENDING", "SUBMITTED", "RUNNING", "RUNNING"):
+        stub.add_response("describe_job_run", described(state), {"id": RUN, "virtualClusterId": CLUSTER})
+    stub.add_response("describe_job_run", described("COMPLETED", finishedAt=CREATED + timedelta(seconds=75)))
+
+    ending, heard = followed(aws)
+
+    assert ending.exit_code == 0
+    assert heard.notes == [
+        f"Job run {RUN}: PENDING", f"Job run {RUN}: SUBMITTED", f"Job run {RUN}: RUNNING", f"Job run {RUN}: COMPLETED after 1 min 15 s",
+        "EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken",
+    ]  # fmt: skip
+
+
+def test_a_driver_that_is_started_again_is_told(aws: Aws, stub: Stubber) -> None:
+    for count in (1, 2):
+        execution = {"retryPolicyExecution": {"currentAttemptCount": count}, "retryPolicyConfiguration": {"maxAttempts": 3}}
+        stub.add_response("describe_job_run", described("RUNNING", **execution))
+    stub.add_response("describe_job_run", described("FAILED", stateDetails="x", failureReason="USER_ERROR", **execution))
+
+    ending, heard = followed(aws)
+
+    assert "The driver is started again, attempt 2; it goes on with what is left" in heard.notes
+    assert ending.exit_code == 1
+    assert "at the last of 2 starts" in ending.cause
+
+
+def test_a_fault_that_passes_does_not_end_the_following(aws: Aws, stub: Stubber) -> None:
+    stub.add_response("describe_job_run", described("RUNNING"))
+    for code, status in (("ThrottlingException", 400), ("InternalServerException", 500), ("RequestThrottledException", 429)):
+        stub.add_client_error("describe_job_run", code, "slow down", status)
+    stub.add_response("describe_job_run", described("COMPLETED"))
+
+    ending, heard = followed(aws)
+
+    assert ending.exit_code == 0
+    assert sum("Asking again" in note for note in heard.notes) >= 1
+
+
+def test_aws_that_stays_away_ends_it_after_half_an_hour_and_rights_that_are_taken_away_at_once(aws: Aws, stub: Stubber) -> None:
+    for _ in range(300):
+        stub.add_client_error("describe_job_run", "ThrottlingException", "slow down", 400)
+    with pytest.raises(OutOfSightError, match="too many requests"):
+        followed(aws)
+    while stub._queue:
+        stub._queue.popleft()
+    for code, said in (("AccessDeniedException", "not allowed"), ("ExpiredTokenException", "have expired")):
+        stub.add_client_error("describe_job_run", code, "no", 403)
+        with pytest.raises(OutOfSightError, match=said):
+            followed(aws)
+
+
+def test_a_run_that_the_same_request_started_before_and_that_has_ended_is_told(aws: Aws, stub: Stubber) -> None:
+    stub.add_response("start_job_run", {"id": RUN})
+    stub.add_response("describe_job_run", described("FAILED", stateDetails="x", failureReason="USER_ERROR"))
+    run, heard = emr.start(aws, submission("output.submission=nightly")), Heard()
+
+    ending = Follower(aws, run, heard, is_new=True).follow()
+
+    assert any("nothing was started" in note and "output.submission" in note for note in heard.notes)
+    assert ending.exit_code == 1
+    assert "another output.submission" in ending.mend
+
+
+def test_a_run_that_ends_while_it_is_followed_is_no_old_one(aws: Aws, stub: Stubber) -> None:
+    for state in ("RUNNING", "COMPLETED"):
+        stub.add_response("describe_job_run", described(state))
+    _, heard = followed(aws, is_new=True)
+    assert not any("nothing was started" in note for note in heard.notes)
+
+
+def test_ctrl_c_while_it_waits_for_the_log_of_a_job_that_ended_ends_with_the_job_s_exit_code(aws: Aws, stub: Stubber) -> None:
+    kept = {"configurationOverrides": {"monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": "s3://logs/emr"}}}}
+    ended = described("FAILED", stateDetails="The driver failed with exit code 3", failureReason="USER_ERROR", **kept)
+    stub.add_response("describe_job_run", ended)
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with Stubber(aws.client("s3")) as s3:
+        for _ in range(2):
+            s3.add_response("list_objects_v2", {"Contents": []})
+        ending = Follower(aws, JobRun(ended["jobRun"]), Heard(), sleep=interrupted).follow()
+
+    assert ending.exit_code == 3
+    assert "it failed" in ending.cause
+
+
+def test_spark_s_pages_are_opened_by_commands_that_aws_knows(aws: Aws, stub: Stubber) -> None:
+    cluster = f"arn:aws:emr-containers:{REGION}:123456789012:/virtualclusters/{CLUSTER}"
+    kept = {"configurationOverrides": {"monitoringConfiguration": {"persistentAppUI": "ENABLED"}}}
+    for state in ("RUNNING", "COMPLETED"):
+        stub.add_response("describe_job_run", described(state, arn=f"{cluster}/jobruns/{RUN}", **kept))
+
+    _, heard = followed(aws)
+
+    told = next(note for note in heard.notes if note.startswith("Spark's pages"))
+    assert f"--target-resource-arn {cluster} --emr-containers-config JobRunId={RUN}" in told
+    model = botocore.session.Session().get_service_model("emr")
+    for line, operation in zip(told.splitlines()[1:], ("CreatePersistentAppUI", "GetPersistentAppUIPresignedURL"), strict=True):
+        flags = set(re.findall(r"--([a-z-]+)", line)) - {"region"}
+        shape = model.operation_model(operation).input_shape
+        assert f"aws emr {botocore.xform_name(operation, '-')} " in line
+        assert flags <= {botocore.xform_name(member, "-") for member in shape.members}
+        assert {botocore.xform_name(member, "-") for member in shape.required_members} <= flags
+
+
+def test_what_a_job_template_leaves_open_is_not_taken_for_a_place() -> None:
+    words = ["--input", "${Input}", "--output", "${Output}", "--set", "${Submission}", "--yes"]
+    run = JobRun({"id": RUN, "virtualClusterId": CLUSTER, "jobDriver": {"sparkSubmitJobDriver": {"entryPointArguments": words}}})
+    assert run.settings() is None
+
+
+def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
+    for _ in range(60):
+        stub.add_response("describe_job_run", described("SUBMITTED"))
+    stub.add_response("describe_job_run", described("CANCELLED", stateDetails="JobRun CANCELLED successfully."))
+
+    ending, heard = followed(aws)
+
+    assert any("Waiting since 3 min" in note for note in heard.notes)
+    assert (ending.exit_code, ending.cause) == (1, "it was cancelled (JobRun CANCELLED successfully.)")
+
+
+@pytest.mark.parametrize(
+    ("reason", "details", "mend"),
+    [
+        ("USER_ERROR", "Failed to pull image: ErrImagePull", "--image"),
+        ("USER_ERROR", "Back-off pulling image x: ImagePullBackOff", "--image"),
+        ("VALIDATION_ERROR", "not authorized to perform: sts:AssumeRoleWithWebIdentity", "update-role-trust-policy"),
+        ("USER_ERROR", "Access Denied (Service: Amazon S3; Status Code: 403)", "docs/emr.md has the policy"),
+        ("CLUSTER_UNAVAILABLE", "JobRun timed out before it started running due to lack of cluster resources.", "emr.start_seconds"),
+        ("USER_ERROR", "0/3 nodes are available: 3 Insufficient memory", "larger nodes"),
+        ("USER_ERROR", 'pods "x" is forbidden: exceeded quota: emr', "quota of the namespace"),
+        ("USER_ERROR", "Forbidden: exceeded quota: compute, requested: cpu=4", "quota of the namespace"),
+        ("USER_ERROR", "The quota of vCPUs is used up", "quota of the namespace"),
+        ("CLUSTER_UNAVAILABLE", 'jobs.batch is forbidden: User "emr-containers" cannot create resource', "iamidentitymapping"),
+        ("USER_ERROR", 'pods is forbidden: User "system:serviceaccount:a:b" cannot list', "A right is missing"),
+        ("USER_ERROR", "exec /usr/bin/entrypoint.sh: exec format error", "other processors"),
+        ("USER_ERROR", "NoSuchBucket: The specified bucket does not exist", "emr.s3_logs"),
+        (
+            "USER_ERROR",
+            "(InvalidIdentityToken) when calling the AssumeRoleWithWebIdentity operation: No OpenIDConnect provider found in your account",
+            "associate-iam-oidc-provider",
+        ),
+        ("VALIDATION_ERROR", "Role arn:aws:iam::1:role/x does not exist or is not assumable", "--execution-role"),
+        ("USER_ERROR", "java.io.IOException: No space left on device", "disk is full"),
+        ("USER_ERROR", "Not enough capacity: the container ended with exit code 137", "spark.driver_memory_overhead"),
+        ("USER_ERROR", "There is no capacity", "larger nodes"),
+        ("USER_ERROR", "Executor pod template validation failed.", "kubernetes.executor.template"),
+        ("USER_ERROR", "Driver pod failed with exit code 137", "spark.driver_memory_overhead"),
+        ("INTERNAL_ERROR", "", "support"),
+        ("USER_ERROR", "JobRun failed. Please refer logs", "log says why"),
+    ],
+)
+def test_what_aws_says_of_a_failure_has_a_mend(reason: str, details: str, mend: str) -> None:
+    found = explain(reason, details)
+    assert found.cause.startswith(reason)
+    assert mend in found.mend
+
+
+def test_the_log_is_read_where_aws_s_words_say_nothing() -> None:
+    refused = 'Exception in thread "main": Field container.command in Spark main container not allowed but specified.'
+    found = explain("USER_ERROR", "JobRun failed.", ["26/11/23 INFO x", refused, "more"])
+    assert "Field container.command" in found.cause
+    assert "docs/emr.md" in found.mend
+
+
+@pytest.mark.parametrize(
+    ("lines", "mend"),
+    [
+        (["26/11/23 04:00:01 INFO MemoryStore: MemoryStore started with capacity 413.9 MiB"], "The log says why."),
+        (["26/11/23 04:00:01 INFO S3: Access Denied, trying the other region", "26/11/23 04:00:02 WARN x"], "The log says why."),
+        (["26/11/23 04:00:01 WARN S3: Access Denied", "26/11/23 04:00:09 ERROR Executor: exit code 137"], "spark.executor_memory_overhead"),
+        (["26/11/23 04:00:01 ERROR Executor: exit code 137", "26/11/23 04:00:09 INFO S3: Access Denied"], "spark.executor_memory_overhead"),
+        (["26/11/23 04:00:01 ERROR S3: Access Denied (Status 403)", "no capacity"], "A right is missing"),
+    ],
+)
+def test_of_a_log_only_lines_about_trouble_count_the_last_first(lines: list[str], mend: str) -> None:
+    assert mend in explain("USER_ERROR", "JobRun failed.", lines).mend
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (["x", "org.apache.spark.SparkUserAppException: User application exited with 2", "at x"], 2),
+        (["\t container name: spark-kubernetes-driver", "\t container state: terminated", "\t exit code: 3"], 3),
+        (["\t container name: spark-kubernetes-executors", "\t exit code: 3"], None),
+        (["The driver's pod failed with exit code 1"], 1),
+        (["User application exited with 2", "26/11/23 ERROR x: The executor with id 4 exited with exit code 3"], 2),
+        (["26/11/23 ERROR x: The executor with id 4 exited with exit code 3(unknown)."], None),
+        (["26/11/23 WARN x: the driver lost executor 4: exit code 3"], None),
+        (["nothing"], None),
+    ],
+)
+def test_the_driver_s_exit_code_is_found_in_its_log(lines: list[str], code: int | None) -> None:
+    assert emr_log.exit_code(lines) == code
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "mend"),
+    [
+        ("ExpiredTokenException", 403, UsageError, "Log in again"),
+        ("UnrecognizedClientException", 403, UsageError, "right region"),
+        ("InvalidSignatureException", 403, UsageError, "Log in again"),
+        ("AccessDeniedException", 403, NotAllowedError, "docs/emr.md"),
+        ("ThrottlingException", 400, PassingError, "in a minute"),
+        ("InternalServerException", 500, PassingError, "later"),
+        ("ResourceNotFoundException", 404, UsageError, "region"),
+        ("ValidationException", 400, UsageError, "doctor emr"),
+        ("ServiceQuotaExceededException", 402, UsageError, "Wait for others to end"),
+    ],
+)
+def test_what_aws_refuses_to_start_is_told_with_the_mend(
+    aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch, code: str, status: int, kind: type[MxsparkError], mend: str
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    stub.add_client_error("start_job_run", code, "because", status)
+    if kind is PassingError:
+        for _ in range(5):
+            stub.add_client_error("start_job_run", code, "because", status)
+    with pytest.raises(kind) as refused:
+        emr.start(aws, submission())
+    assert "starting the job run" in refused.value.problem
+    assert mend in refused.value.mend
+    while stub._queue:  # the client's own tries
+        stub._queue.popleft()
+
+
+def test_a_role_that_is_not_there_is_told_in_one_line_with_its_own_mend(aws: Aws, stub: Stubber) -> None:
+    stub.add_client_error("start_job_run", "ValidationException", "Role arn:aws:iam::1:role/x does not exist\nor is not assumable.", 400)
+    with pytest.raises(UsageError) as refused:
+        emr.start(aws, submission())
+    assert "\n" not in refused.value.problem
+    assert "--execution-role" in refused.value.mend
+
+
+def test_a_start_that_is_tried_again_has_the_same_token(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    asked = submission()
+    answer = {"id": RUN, "name": "photos", "virtualClusterId": CLUSTER}
+    stub.add_response("start_job_run", answer, asked.request)
+    stub.add_response("start_job_run", answer, asked.request)
+    assert emr.start(aws, asked) == emr.start(aws, submission())
+
+
+def template_answer(data: dict[str, Any], name: str = "photos") -> dict[str, Any]:
+    return {"id": "0000000abc", "name": name, "jobTemplateData": data}
+
+
+def test_a_job_template_is_made_where_there_is_none_and_used(aws: Aws, stub: Stubber) -> None:
+    asked = submission(job_template="photos", emr__staging="s3://staging")
+    assert asked.template is not None
+    stub.add_response("list_job_templates", {"templates": []})
+    stub.add_response("create_job_template", {"id": "0000000abc", "name": "photos"}, asked.template)
+    stub.add_response("start_job_run", {"id": RUN}, {**asked.request, "jobTemplateId": "0000000abc"})
+    assert emr.start(aws, asked).id == RUN
+
+
+def test_a_job_template_that_is_there_is_used_and_one_that_says_something_else_is_refused(aws: Aws, stub: Stubber) -> None:
+    asked = submission(job_template="photos", emr__staging="s3://staging")
+    other = submission("spark.executors=7", job_template="photos", emr__staging="s3://staging")
+    assert asked.template is not None
+    stub.add_response("list_job_templates", {"templates": [template_answer(asked.template["jobTemplateData"])]})
+    stub.add_response("start_job_run", {"id": RUN}, {**asked.request, "jobTemplateId": "0000000abc"})
+    assert emr.start(aws, asked).id == RUN
+    stub.add_response("list_job_templates", {"templates": [template_answer(asked.template["jobTemplateData"])]})
+    with pytest.raises(UsageError, match="says something else") as refused:
+        emr.start(aws, other)
+    assert "spark.executor.instances=7" in refused.value.problem
+
+
+def test_two_clusters_of_one_name(aws: Aws, stub: Stubber) -> None:
+    clusters = [{"id": f"{number}b0qvauoy3ch1nqodkk4hkw2t", "name": "vision", "state": "RUNNING"} for number in (1, 2)]
+    stub.add_response("list_virtual_clusters", {"virtualClusters": clusters})
+    with pytest.raises(UsageError, match="2 virtual clusters are called vision"):
+        emr_cluster.find(aws, "vision")
+    ended = {**clusters[0], "state": "TERMINATED"}
+    stub.add_response("list_virtual_clusters", {"virtualClusters": [ended, clusters[1]]})
+    assert emr_cluster.find(aws, "vision").id == clusters[1]["id"]
+
+
+def test_a_job_run_that_is_not_there(aws: Aws, stub: Stubber) -> None:
+    stub.add_client_error("describe_job_run", "ResourceNotFoundException", "Job run doesn't exist.", 404)
+    with pytest.raises(NotThereError, match=f"has no job run {RUN}"):
+        emr_run.describe(aws, CLUSTER, RUN)
+
+
+@pytest.mark.parametrize(
+    ("flags", "facts", "problem"),
+    [
+        ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark", "emr-7.13.0"), "MXNet's CPU build"),
+        ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark-gpu", "emr-7.13.0"), None),
+        ({"emr.release": "emr-7.12.0-latest"}, ImageFacts("mxspark", "emr-7.13.0"), "made from emr-7.13.0"),
+        ({"emr.release": "emr-7.13.0-20260101"}, ImageFacts("mxspark", "emr-7.13.0"), None),
+        ({}, ImageFacts("mxspark", None), None),
+        ({}, None, None),
+    ],
+)
+def test_an_image_that_does_not_fit_the_job_is_refused(flags: dict[str, Any], facts: ImageFacts | None, problem: str | None) -> None:
+    given = settings(**{key.replace(".", "__"): value for key, value in flags.items()})
+    if problem is None:
+        emr_image.check(given, facts)
+    else:
+        with pytest.raises(UsageError, match=problem):
+            emr_image.check(given, facts)
+
+
+def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
+    digest = f"sha256:{'1' * 64}"
+    index = json.dumps({"manifests": [{"digest": digest}]})
+    manifest = '{"config": {"digest": "sha256:2"}}'
+    where = {"registryId": "123456789012", "repositoryName": "mxspark"}
+    with Stubber(aws.client("ecr")) as ecr:
+        ecr.add_response("batch_get_image", {"images": [{"imageManifest": index}]}, {**where, "imageIds": [{"imageTag": "emr"}]})
+        ecr.add_response("batch_get_image", {"images": [{"imageManifest": manifest}]}, {**where, "imageIds": [{"imageDigest": digest}]})
+        ecr.add_response("get_download_url_for_layer", {"downloadUrl": "https://there"})
+        config = b'{"config": {"Labels": {"org.opencontainers.image.title": "mxspark-gpu"}}}'
+        assert emr_image.read(aws, IMAGE, lambda url: config) == ImageFacts("mxspark-gpu", None)
+
+
+def test_a_log_that_is_still_written_to_is_read_as_far_as_it_goes() -> None:
+    whole = gzip.compress(b"one\ntwo\n") + gzip.compress(b"three\n")
+    assert emr_log.unpacked(whole) == b"one\ntwo\nthree\n"
+    assert emr_log.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
+    assert emr_log.unpacked(b"plain") == b"plain"
