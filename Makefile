@@ -1,7 +1,7 @@
 # The commands that a person types. `make` alone lists them.
 PYTHON_IN_VENV := .venv/bin/python
 
-.PHONY: help run digits test chaos lint format bench s3 lock zip clean
+.PHONY: help run run-docker digits test image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock zip clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -10,6 +10,9 @@ run:  ## classify the example photographs with a real ImageNet network
 	@tools/setup.sh run
 	@$(PYTHON_IN_VENV) examples/imagenet/build.py
 	@.venv/bin/mxspark run --input examples/imagenet/images --model examples/imagenet/bundle --output output/imagenet
+
+run-docker:  ## the same inside the image: for machines that MXNet has no package for (Apple silicon, Windows); needs Docker or Podman
+	@tools/run-docker.sh
 
 digits:  ## read the 1,797 handwritten digits, and report the accuracy
 	@tools/setup.sh run
@@ -23,17 +26,26 @@ test:  ## run the tests of every tier whose real parts this machine has
 	@$(PYTHON_IN_VENV) examples/digits/build.py
 	@$(PYTHON_IN_VENV) -m pytest tests
 
+image:  ## build the image mxspark (TARGET=emr: mxspark:emr, for EMR on EKS; BASE=, EMR_BASE=: other bases)
+	@tools/image.sh cpu $(or $(TARGET),kubernetes)
+
+image-gpu:  ## build the image mxspark:gpu (TARGET=emr: mxspark:gpu-emr)
+	@tools/image.sh gpu $(or $(TARGET),kubernetes)
+
 chaos:  ## kill and disturb one job ROUNDS times (SEED=N replays a schedule); its table must not show it
 	@tools/setup.sh dev
 	@$(PYTHON_IN_VENV) examples/digits/build.py
 	@$(PYTHON_IN_VENV) -m tests.faults.chaos --rounds $(or $(ROUNDS),100) $(if $(SEED),--seed $(SEED))
 
-lint:  ## check format, style, types and the rooms of outside libraries
+lint:  ## check format, style, types, the rooms of outside libraries, Dockerfiles and shell scripts
 	@tools/setup.sh dev
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/hadolint Dockerfile Dockerfile.gpu tests/image/emr-base/Dockerfile tests/kubernetes/node/Dockerfile examples/kind/s3.Dockerfile
+	@tools/checkov.sh Dockerfile Dockerfile.gpu
+	@.venv/bin/shellcheck .ci/run $$(find tools image tests -name '*.sh') tests/kubernetes/node/overlay/usr/local/bin/*
 
 format:  ## put the code into format
 	@tools/setup.sh dev
@@ -49,11 +61,30 @@ s3:  ## serve the example photographs from a real S3 server on this machine
 	@$(PYTHON_IN_VENV) examples/imagenet/build.py
 	@$(PYTHON_IN_VENV) examples/s3.py
 
+kind-up:  ## a Kubernetes cluster on this machine, with an S3 server and the image in it, by kind; needs Docker (IMAGE=: another name than mxspark)
+	@tools/kind.sh up
+	@tools/kind.sh s3
+	@export BASE && BASE=$$(tools/base.sh) && tools/image.sh cpu kubernetes
+	@tools/kind.sh load $(or $(IMAGE),mxspark)
+	@echo "The image $(or $(IMAGE),mxspark) is on the nodes. Next: make kind-run; at the end: make kind-down"
+
+kind-run:  ## the digits job on that cluster: the chart installed, followed to its end, and its table shown
+	@tools/setup.sh run
+	@$(PYTHON_IN_VENV) examples/digits/build.py
+	@IMAGE=$(or $(IMAGE),mxspark) $(PYTHON_IN_VENV) -m examples.kind.run
+
+kind-down:  ## remove that cluster
+	@tools/kind.sh down
+
 zip:  ## build/mxspark.zip, for spark-submit --py-files
 	@tools/setup.sh run
 	@mkdir -p build && rm -f build/mxspark.zip
 	@cd job && ../$(PYTHON_IN_VENV) -c "import shutil; shutil.make_archive('../build/mxspark', 'zip', '.', 'mxspark')"
 	@echo build/mxspark.zip
+
+chart:  ## write what is generated from the chart's values (tools/chart/values.py): its schema, values.yaml and README
+	@tools/setup.sh dev
+	@PYTHONPATH=job $(PYTHON_IN_VENV) -m tools.chart
 
 lock:  ## write the locks in requirements/ anew
 	@tools/lock.sh
