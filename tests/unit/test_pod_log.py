@@ -44,6 +44,25 @@ def test_lines_that_come_again_are_told_once() -> None:
     assert Connections((ONE, TWO), (ONE, TWO, THREE), (THREE,)).lines() == ["one", "two", "three"]
 
 
+# What a program writes to its two streams at once: the second line was stamped first.
+OUTPUT = "2026-11-23T07:00:02.000000009Z a line of its output"
+ERROR = "2026-11-23T07:00:02.000000008Z a line of its errors"
+
+
+def test_a_line_that_was_stamped_before_the_one_above_it_is_told() -> None:
+    assert Connections((THREE, OUTPUT, ERROR)).lines() == ["three", "a line of its output", "a line of its errors"]
+
+
+def test_it_is_told_once_too_and_after_a_new_connection() -> None:
+    expected = ["three", "a line of its output", "a line of its errors"]
+    assert Connections((THREE, OUTPUT, ERROR), (OUTPUT, ERROR)).lines() == expected
+    assert Connections((THREE, OUTPUT), (THREE, OUTPUT, ERROR)).lines() == expected
+
+
+def test_lines_with_the_same_words_are_all_told() -> None:
+    assert Connections((ONE, ONE), (ONE, ONE, THREE)).lines() == ["one", "one", "three"]
+
+
 def test_lines_are_in_order_whatever_the_node_s_time_zone_is() -> None:
     # Summer time ends between them.
     early, late = "2026-10-25T02:59:59.5+02:00 early", "2026-10-25T02:00:00.5+01:00 late"
