@@ -69,7 +69,7 @@ kind-up:  ## a Kubernetes cluster on this machine, with an S3 server and the ima
 	@echo "The image $(or $(IMAGE),mxspark) is on the nodes. Next: make kind-run; at the end: make kind-down"
 
 kind-run:  ## the digits job on that cluster: the chart installed, followed to its end, and its table shown
-	@tools/setup.sh run
+	@tools/setup.sh client
 	@$(PYTHON_IN_VENV) examples/digits/build.py
 	@IMAGE=$(or $(IMAGE),mxspark) $(PYTHON_IN_VENV) -m examples.kind.run
 

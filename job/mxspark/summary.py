@@ -26,8 +26,8 @@ class Performance:
     """How this run went; it did fewer images than the table has where it resumed another."""
 
     images: int
-    seconds: float  # from the first image to the last
-    startup_seconds: float  # before that
+    seconds: float  # from when workers were asked for to the last image
+    startup_seconds: float  # before that: for the model, the plan and Spark
     workers: int
     timings: Timings  # summed over workers
     retries: Counter[str]  # how often something was tried again, by cause

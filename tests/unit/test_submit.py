@@ -22,7 +22,7 @@ class Played(Cluster):
     """Objects in memory. `refuse` raises what the API server would answer when an object is made."""
 
     def __init__(self, refuse: Callable[[Manifest], None] = lambda _: None) -> None:
-        super().__init__("vision", "the played cluster", None)
+        super().__init__("vision", "the played cluster", None, "--namespace vision --kube-context played")
         self.refuse = refuse
         self.objects: dict[str, Manifest] = {}  # by kind
         self.started: list[str] = []
@@ -348,23 +348,56 @@ def test_a_suspended_job_is_told() -> None:
     assert heard.notes == ["Job digits is suspended: no pod is made before somebody lets it begin"]
 
 
+class Seen(Played):
+    """Its executors become `executors`, at once or when the result has been `heard`; with the next look at them the job is complete."""
+
+    def __init__(self, executors: list[Manifest], heard: Heard | None = None) -> None:
+        super().__init__()
+        self.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {}}
+        self.driver_pods = [pod("Running")]
+        self.executors = executors
+        self.heard = heard
+
+    def pods(self, selector: str) -> list[Manifest]:
+        if "component=executor" not in selector:
+            return self.driver_pods
+        if self.heard is not None and not self.heard.lines:
+            return [pod("Running")]
+        self.objects["Job"]["status"] = COMPLETE
+        return self.executors
+
+
 def test_quotas_that_have_no_room_for_another_executor_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "QUOTAS_SECONDS", 0.0)
-
-    class Ending(Played):
-        def pods(self, selector: str) -> list[Manifest]:
-            found = super().pods(selector)
-            if "component=executor" in selector:
-                self.objects["Job"]["status"] = COMPLETE  # after this look
-            return found
-
-    cluster, heard = Ending(), Heard()
-    cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {}}
-    cluster.driver_pods, cluster.executor_pods = [pod("Running")], [pod("Running")]
+    cluster, heard = Seen([pod("Running")]), Heard()
     cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "2"}, "used": {"pods": "2"}}}]
     follow(cluster, heard, settings=settings())
     assert "Executors: 1 of 2 run" in heard.notes
     assert "No more executors can be made: quota small has no room for one: pods: 2 of 2 are used" in heard.notes
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        (["Pending", "Pending"], ["Executors: 2 of 2 are coming up"]),
+        (["Pending", "Running"], ["Executors: 1 of 2 run"]),
+        (["Failed"], ["Executors: 0 of 2 run"]),
+        ([], []),
+    ],
+)
+def test_executors_that_only_need_time_are_not_told_as_missing(phases: list[str], told: list[str]) -> None:
+    heard = Heard()
+    follow(Seen([pod(phase) for phase in phases]), heard, settings=settings())
+    assert [note for note in heard.notes if note.startswith("Executors")] == told
+
+
+def test_executors_that_end_with_the_job_are_not_told_as_lost() -> None:
+    heard = Heard()
+    ending = Seen([pod("Succeeded")], heard)
+    ending.lines = ("Counting the parts", "9 images: 9 ok, 0 failed")
+    follow(ending, heard, settings=settings())
+    assert heard.lines == ["9 images: 9 ok, 0 failed"]
+    assert "Executors: 0 of 2 run" not in heard.notes
 
 
 # ---- looking ----

@@ -71,7 +71,7 @@ def submit_kubernetes(
     listener.note(f"Job {name} in namespace {cluster.namespace} of {cluster.context}")
     if detach:
         console.show(name)
-        listener.note(elsewhere.what_next(_where(name, cluster)))
+        listener.note(elsewhere.what_next(f"{name} {cluster.flags}"))
         return
     _follow(Follower(cluster, found, listener, logs=logs, start_seconds=start_timeout, settings=settings), cluster, found)
 
@@ -80,13 +80,9 @@ def _show_manifests(settings: Settings, name: str) -> None:
     console.show(document.to_yaml(*manifests.objects(settings, name, __version__)))
 
 
-def _where(name: str, cluster: Cluster) -> str:
-    return f"{name} --namespace {cluster.namespace}"
-
-
 def _follow(follower: Follower, cluster: Cluster, found: Found) -> None:
     cancel = None if found.helm else lambda: kubernetes.cancel(cluster, found)
-    elsewhere.follow(f"job {found.job}", _where(found.job, cluster), follower.follow, cancel)
+    elsewhere.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel)
 
 
 @app.command("follow", epilog=EXIT_CODES)

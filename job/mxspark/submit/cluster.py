@@ -4,6 +4,7 @@ With kubeconfig.py the only place that imports the package kubernetes, and only 
 """
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Cluster:
     namespace: str
     context: str  # in words, for messages
     _client: Any
+    flags: str = ""  # of a command line, that find this cluster and namespace again
 
     @classmethod
     def connect(cls, file: str | None = None, context: str | None = None, namespace: str | None = None) -> "Cluster":
@@ -49,7 +51,9 @@ class Cluster:
         """
         connection = kubeconfig.connect(file, context)
         client, told = connection.client, connection.told
-        cluster = cls(namespace or connection.namespace, told, client)
+        given = {"--namespace": namespace or connection.namespace, "--kube-context": context, "--kubeconfig": file}
+        flags = " ".join(f"{flag} {shlex.quote(value)}" for flag, value in given.items() if value)
+        cluster = cls(namespace or connection.namespace, told, client, flags)
         try:
             with cluster._errors("reaching the cluster"):
                 version = client.VersionApi().get_code(_request_timeout=(CONNECT_SECONDS, READ_SECONDS))

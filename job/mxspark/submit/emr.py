@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mxspark import plan, storage
+from mxspark import duration, plan, storage
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.storage import Access, open_store
 from mxspark.submit import emr_run
@@ -17,7 +17,7 @@ from mxspark.submit.emr_diagnosis import REASONS, explain, mend_of
 from mxspark.submit.emr_follower import LONGEST_POLL_SECONDS, read_progress
 from mxspark.submit.emr_log import DriverLog
 from mxspark.submit.emr_request import Submission
-from mxspark.submit.emr_run import JobRun, duration
+from mxspark.submit.emr_run import JobRun
 
 
 def put_objects(submission: Submission, access: Access) -> None:
@@ -82,7 +82,7 @@ class RunStatus:
     def rows(self) -> list[tuple[str, str]]:
         """For a person."""
         run = self.run
-        seconds = f", {duration(run.seconds)}" if run.seconds is not None else ""
+        seconds = f", {duration.in_words(run.seconds)}" if run.seconds is not None else ""
         attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
         found = [
             ("job run", f"{run.name} ({run.id}) on virtual cluster {run.told['virtualClusterId']}, made {run.told.get('createdAt', '')}"),

@@ -146,10 +146,3 @@ def cancel(aws: Aws, run: JobRun) -> None:
         if now.has_ended or now.state == "CANCEL_PENDING":
             raise UsageError(f"job run {run.id} is {now.state} already", "") from None
         raise error
-
-
-def duration(seconds: float) -> str:
-    """`75.2` as `1 min 15 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -188,9 +188,11 @@ class Follower:
             if lost and pod["status"].get("phase") == "Failed":
                 self._once(pod["metadata"]["name"], f"Executor {pod['metadata']['name']} was lost: {lost}")
         of_all = f" of {self._asked}" if self._asked else ""
-        if live:
+        if live and not self._in_results:  # Spark ends them then, which would look like a loss
             why = "".join(f"\n  {len(waiting)} wait: {trouble}" for trouble in sorted(troubles))
-            self._once("executors", f"Executors: {running}{of_all} run{why}")
+            begins = waiting and not running and not troubles
+            state = f"{len(waiting)}{of_all} are coming up" if begins else f"{running}{of_all} run"
+            self._once("executors", f"Executors: {state}{why}")
         if len(live) < self._asked:
             self._tell_quotas()
 

@@ -104,17 +104,24 @@ def _warn_without_gpus(settings: Settings, cluster: Cluster, listener: Listener)
 
 def find(cluster: Cluster, name: str) -> Found:
     """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, UsageError for what is no name."""
+    return _found(_read_job(cluster, name))
+
+
+def _read_job(cluster: Cluster, name: str) -> Manifest:
     if not re.fullmatch(SUBDOMAIN, name):
         raise UsageError(f"{name!r} is no name of a job", "Give the name that `mxspark submit` said, or the chart's release.")
     try:
-        job = cluster.job(name)
+        return cluster.job(name)
     except MissingObjectError:
         jobs = cluster.jobs(selector(name))
         if not jobs:
             raise
-        job = max(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
-    labels = job["metadata"].get("labels", {})
-    return Found(job["metadata"]["name"], labels.get(INSTANCE_LABEL, name), labels.get("app.kubernetes.io/managed-by") == "Helm")
+        return max(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+
+
+def _found(job: Manifest) -> Found:
+    name, labels = job["metadata"]["name"], job["metadata"].get("labels", {})
+    return Found(name, labels.get(INSTANCE_LABEL, name), labels.get("app.kubernetes.io/managed-by") == "Helm")
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,8 @@ class JobStatus:
 
 def read_status(cluster: Cluster, name: str) -> JobStatus:
     """Raises MissingObjectError where there is no such job."""
-    found = find(cluster, name)
-    job = cluster.job(found.job)
+    job = _read_job(cluster, name)
+    found = _found(job)
     drivers, executors = cluster.pods(found.drivers), cluster.pods(found.executors)
     end = diagnosis.job_end(job)
     lines = _last_lines(cluster, drivers)
@@ -200,7 +207,9 @@ def log(cluster: Cluster, name: str, follow: bool = False, tail: int | None = No
         trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
         if trouble or not follow:
             cause, mend = (
-                (trouble.cause, trouble.mend) if trouble else ("its pod is not there yet", f"See how it is: mxspark status {name}")
+                (trouble.cause, trouble.mend)
+                if trouble
+                else ("its pod is not there yet", f"See how it is: mxspark status {name} {cluster.flags}")
             )
             raise MxsparkError(f"the driver of job {name} has no log yet: {cause}", mend)
         time.sleep(follower.POLL_SECONDS)
@@ -213,15 +222,16 @@ def cancel(cluster: Cluster, found: Found) -> None:
     if found.helm:
         raise UsageError(
             f"job {found.job} belongs to a release of Helm's",
-            f"helm uninstall {found.instance} --namespace {cluster.namespace} removes it.",
+            f"helm uninstall {found.instance} {cluster.flags} removes it.",
         )
     cluster.delete_job(found.job)
 
 
 def confirm_and_cancel(cluster: Cluster, name: str, confirm: Callable[[str], bool]) -> bool:
     """Whether somebody agreed, and the job is gone."""
-    found = find(cluster, name)
-    state = "has ended" if diagnosis.job_end(cluster.job(found.job)) else "is not finished; what it has done stays in its output"
+    job = _read_job(cluster, name)
+    found = _found(job)
+    state = "has ended" if diagnosis.job_end(job) else "is not finished; what it has done stays in its output"
     if not confirm(f"Job {found.job} in namespace {cluster.namespace} {state}. Delete it and its pods?"):
         return False
     cancel(cluster, found)
