@@ -114,4 +114,4 @@ def job_ending(reason: str, drivers: Sequence[Manifest], container: str) -> Endi
     ended = f"the driver ended with exit code {code}{starts}" if code is not None else "the driver was lost"
     told = f"{ended}: {trouble.cause}" if trouble else f"{ended} ({reason})"
     mend = trouble.mend if trouble else "Its log says why. What it finished stays; the same command goes on with the rest."
-    return Ending(code if code in (1, 2, 3) else 1, told, mend)
+    return Ending.failed(code, told, mend)

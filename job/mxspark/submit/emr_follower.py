@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mxspark import plan, summary
+from mxspark import duration, plan, summary
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError
 from mxspark.output import SUCCESS
 from mxspark.settings import Settings
@@ -14,7 +14,7 @@ from mxspark.submit import emr_log, emr_run
 from mxspark.submit.aws import Aws, NotThereError
 from mxspark.submit.emr_diagnosis import explain
 from mxspark.submit.emr_log import DriverLog
-from mxspark.submit.emr_run import JobRun, duration
+from mxspark.submit.emr_run import JobRun
 from mxspark.submit.ending import Ending, Listener
 
 POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
@@ -108,7 +108,7 @@ class Follower:
     def _tell(self, waited: float) -> None:
         run = self._run
         details = f": {run.details}" if run.details and not run.has_ended else ""
-        after = f" after {duration(run.seconds)}" if run.has_ended and run.seconds is not None else ""
+        after = f" after {duration.in_words(run.seconds)}" if run.has_ended and run.seconds is not None else ""
         self._once("state", f"Job run {run.id}: {run.state}{after}{details}")
         if self._is_new and run.has_ended:
             self._once("new", SAME_AGAIN)
@@ -117,9 +117,8 @@ class Follower:
         if run.state in ("PENDING", "SUBMITTED") and waited > WAITING_SECONDS:
             self._once(
                 "waiting",
-                f"Waiting since {duration(waited)} for its pods: without room on the nodes, or where the image can't be pulled, EMR "
-                "gives up "
-                "after emr.start_seconds; `kubectl get events` in the virtual cluster's namespace says what they wait for",
+                f"Waiting since {duration.in_words(waited)} for its pods: without room on the nodes, or where the image can't be pulled, "
+                "EMR gives up after emr.start_seconds; `kubectl get events` in the virtual cluster's namespace says what they wait for",
             )
         if run.state == "RUNNING" or run.has_ended:
             if run.ui:
@@ -172,7 +171,7 @@ class Follower:
         lines = self._last_lines()
         code, own = emr_log.exit_code(lines), emr_log.own_error(lines)
         cause, mend = own or (f"EMR says that it ended well, but {self._settings.output.path} has no {SUCCESS}", "The log says why.")
-        return Ending(code if code in (1, 2, 3) else 1, cause, mend)
+        return Ending.failed(code, cause, mend)
 
     def _last_lines(self) -> list[str]:
         """The end of the driver's log, which EMR brings some time after the job's; else of the pod's that submitted it."""
@@ -199,6 +198,6 @@ def failure(run: JobRun, lines: Sequence[str]) -> Ending:
     own = emr_log.own_error(list(lines))
     attempts = f" at the last of {run.attempt} starts" if run.attempt > 1 else ""
     if own is not None:
-        return Ending(code if code in (1, 2, 3) else 1, f"the driver ended{attempts} with: {own[0]}", own[1] or AGAIN)
+        return Ending.failed(code, f"the driver ended{attempts} with: {own[0]}", own[1] or AGAIN)
     trouble = explain(run.reason, run.details, lines)
-    return Ending(code if code in (1, 2, 3) else 1, f"it failed{attempts}: {trouble.cause}", f"{trouble.mend} {AGAIN}")
+    return Ending.failed(code, f"it failed{attempts}: {trouble.cause}", f"{trouble.mend} {AGAIN}")

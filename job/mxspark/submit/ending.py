@@ -1,7 +1,11 @@
 """What a job that runs elsewhere tells, and how it ended, whoever runs it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
+
+from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
+
+OWN_CODES = {kind.exit_code for kind in (MxsparkError, UsageError, TooManyFailedError)}
 
 
 class Listener(Protocol):
@@ -21,3 +25,8 @@ class Ending:
     exit_code: int
     cause: str = ""
     mend: str = ""
+
+    @classmethod
+    def failed(cls, driver_code: int | None, cause: str, mend: str) -> Self:
+        """Of a job that failed: with its driver's exit code where that is known and one of mxspark's, else 1."""
+        return cls(driver_code if driver_code in OWN_CODES else MxsparkError.exit_code, cause, mend)
