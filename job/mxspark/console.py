@@ -25,7 +25,7 @@ from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.network import Inspection
 from mxspark.predictions import Prediction, Row, printable
 from mxspark.status import Status
-from mxspark.submit.kubernetes import JobStatus
+from mxspark.submit.kubernetes.job import JobStatus
 from mxspark.summary import Performance
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal

@@ -11,7 +11,7 @@ from tools.chart.values import settings_of_values
 from mxspark.document import read_yaml
 from mxspark.layers import effective, file_layer
 from mxspark.settings import Settings
-from mxspark.submit import manifests
+from mxspark.submit.kubernetes import manifests
 
 VALUES = Path(__file__).with_name("values")
 SAME = ["minimal", "gpu", "everything", "kind"]

@@ -13,7 +13,7 @@ from mxspark.errors import SECRET_NAME, UsageError, without_secrets
 from mxspark.layers import effective, file_layer
 from mxspark.pods import merged
 from mxspark.settings import Settings
-from mxspark.submit.manifests import refuse_what_pods_cannot_reach
+from mxspark.submit.kubernetes.manifests import refuse_what_pods_cannot_reach
 
 BASE: dict[str, Any] = {"job": JOB}
 TOLERATION = {"key": "batch", "operator": "Exists"}

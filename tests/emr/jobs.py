@@ -4,8 +4,8 @@ from typing import Any
 
 from mxspark import layers
 from mxspark.settings import Settings
-from mxspark.submit import emr_request
-from mxspark.submit.emr_request import Submission
+from mxspark.submit.emr import submissions
+from mxspark.submit.emr.submissions import Submission
 
 CLUSTER = "0b0qvauoy3ch1nqodkk4hkw2t"
 ACCOUNT = "123456789012"
@@ -30,8 +30,8 @@ def settings(*assignments: str, **flags: Any) -> Settings:
 
 def submission(*assignments: str, name: str = "photos", job_template: str | None = None, **flags: Any) -> Submission:
     """What is asked of AWS for it."""
-    completed = emr_request.completed(settings(*assignments, **flags), job_template or name, "submission-1")
-    return emr_request.build(completed, name, CLUSTER, job_template)
+    completed = submissions.completed(settings(*assignments, **flags), job_template or name, "submission-1")
+    return submissions.build(completed, name, CLUSTER, job_template)
 
 
 def arguments(found: Submission) -> list[str]:

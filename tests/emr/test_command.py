@@ -16,8 +16,8 @@ from tests.emr.jobs import CLUSTER, IMAGE, ROLE
 from tests.emr.model import complaints
 from tests.terminal import CTRL_C, Terminal
 
-from mxspark.submit import emr, emr_run
-from mxspark.submit.emr_run import JobRun
+from mxspark.submit.emr import job, job_runs
+from mxspark.submit.emr.job_runs import JobRun
 
 JOB = ("--input", "s3://images/photos", "--model", "s3://models/lite0", "--image", IMAGE, "--execution-role", ROLE)
 WAIT_SECONDS = 60
@@ -133,7 +133,7 @@ def test_a_submission_that_gives_an_old_run_back_says_so(
     submit: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch, virtual_cluster: VirtualCluster
 ) -> None:
     ended = JobRun({"id": "0" * 19, "virtualClusterId": virtual_cluster.id, "state": "FAILED"})
-    monkeypatch.setattr(emr_run, "describe", lambda *_: ended)
+    monkeypatch.setattr(job_runs, "describe", lambda *_: ended)
     assert "nothing was started" in submit("--detach", "--set", "output.submission=nightly").succeeded().errors
     assert "nothing was started" not in submit("--detach").succeeded().errors
 
@@ -144,7 +144,7 @@ def test_ctrl_c_while_it_is_started_says_where_to_look(
     def interrupted(*_: object) -> JobRun:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(emr, "start", interrupted)
+    monkeypatch.setattr(job, "start", interrupted)
     done = submit().ended_with(130)
     assert f"not known: aws emr-containers list-job-runs --virtual-cluster-id {virtual_cluster.id}" in done.errors
 

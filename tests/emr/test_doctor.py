@@ -11,9 +11,9 @@ from tests.command import Finished
 from tests.emr.conftest import Moto, VirtualCluster
 from tests.emr.jobs import ACCOUNT, IMAGE, REGION, settings
 
-from mxspark.submit import emr_cluster, emr_doctor
-from mxspark.submit.aws import Aws
-from mxspark.submit.emr_trust import PODS, judge, pattern, service_account
+from mxspark.submit.emr import checks, virtual_clusters
+from mxspark.submit.emr.aws import Aws
+from mxspark.submit.emr.trust import PODS, judge, pattern, service_account
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/mxspark-job"
 PROVIDER = "oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
@@ -123,7 +123,7 @@ def test_without_credentials_nothing_else_is_asked(doctor: Callable[..., tuple[i
 
 # --- The trust policy, whose names AWS's own command makes
 
-CLUSTER = emr_cluster.VirtualCluster("0b0qvauoy3ch1nqodkk4hkw2t", "vision", "RUNNING", "emr", "eks-1")
+CLUSTER = virtual_clusters.VirtualCluster("0b0qvauoy3ch1nqodkk4hkw2t", "vision", "RUNNING", "emr", "eks-1")
 SUBJECTS = [f"system:serviceaccount:emr:{service_account(ROLE, f'spark-{pod}')}" for pod in PODS]
 EVERYBODY = {"Effect": "Deny", "Principal": "*", "Action": "sts:*"}
 BY_POD_IDENTITY = {"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
@@ -211,11 +211,11 @@ def test_the_associations_are_those_of_all_pods_for_the_role(role: str, pods: tu
         for one in found:
             answer = {"association": {**one, "roleArn": role}}
             eks.add_response("describe_pod_identity_association", answer, {**where, "associationId": one["associationId"]})
-        assert emr_doctor._is_associated(aws, ROLE, CLUSTER) is is_associated
+        assert checks._is_associated(aws, ROLE, CLUSTER) is is_associated
 
 
 def test_the_rights_that_are_tried_are_those_that_the_job_needs() -> None:
-    wanted = emr_doctor.wanted_rights(settings(emr__s3_logs="s3://logs/emr"), "aws")
+    wanted = checks.wanted_rights(settings(emr__s3_logs="s3://logs/emr"), "aws")
     told = set(wanted)
     assert ("read the images", "s3:GetObject", "arn:aws:s3:::images/photos/x") in told
     assert ("read the images", "s3:ListBucket", "arn:aws:s3:::images") in told
@@ -228,8 +228,8 @@ def test_the_rights_that_are_tried_are_those_that_the_job_needs() -> None:
 
 def test_the_rights_that_a_manifest_and_a_text_object_need_are_tried() -> None:
     flags = {"input__path": "s3://lists/keys.txt", "output__format": "text", "output__text_object": "s3://texts/table.txt"}
-    told = set(emr_doctor.wanted_rights(settings(**flags, input__base="s3://photos/2026"), "aws"))
+    told = set(checks.wanted_rights(settings(**flags, input__base="s3://photos/2026"), "aws"))
     assert ("read the manifest", "s3:GetObject", "arn:aws:s3:::lists/keys.txt") in told
     assert ("read the images", "s3:GetObject", "arn:aws:s3:::photos/2026/x") in told
     assert ("write the predictions", "s3:PutObject", "arn:aws:s3:::texts/table.txt") in told
-    assert ("read the images", "s3:GetObject", "arn:aws:s3:::lists/x") in set(emr_doctor.wanted_rights(settings(**flags), "aws"))
+    assert ("read the images", "s3:GetObject", "arn:aws:s3:::lists/x") in set(checks.wanted_rights(settings(**flags), "aws"))

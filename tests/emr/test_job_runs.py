@@ -14,12 +14,12 @@ from botocore.stub import Stubber
 from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
 
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
-from mxspark.submit import emr, emr_cluster, emr_image, emr_log, emr_run
-from mxspark.submit.aws import Aws, NotAllowedError, NotThereError
-from mxspark.submit.emr_diagnosis import explain
-from mxspark.submit.emr_follower import Follower
-from mxspark.submit.emr_image import ImageFacts
-from mxspark.submit.emr_run import JobRun
+from mxspark.submit.emr import driver_log, images, job, job_runs, virtual_clusters
+from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
+from mxspark.submit.emr.diagnosis import explain
+from mxspark.submit.emr.follower import Follower
+from mxspark.submit.emr.images import ImageFacts
+from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.ending import Ending
 
 RUN = "00000002v0ja9bocni5"
@@ -130,7 +130,7 @@ def test_aws_that_stays_away_ends_it_after_half_an_hour_and_rights_that_are_take
 def test_a_run_that_the_same_request_started_before_and_that_has_ended_is_told(aws: Aws, stub: Stubber) -> None:
     stub.add_response("start_job_run", {"id": RUN})
     stub.add_response("describe_job_run", described("FAILED", stateDetails="x", failureReason="USER_ERROR"))
-    run, heard = emr.start(aws, submission("output.submission=nightly")), Heard()
+    run, heard = job.start(aws, submission("output.submission=nightly")), Heard()
 
     ending = Follower(aws, run, heard, is_new=True).follow()
 
@@ -271,7 +271,7 @@ def test_of_a_log_only_lines_about_trouble_count_the_last_first(lines: list[str]
     ],
 )
 def test_the_driver_s_exit_code_is_found_in_its_log(lines: list[str], code: int | None) -> None:
-    assert emr_log.exit_code(lines) == code
+    assert driver_log.exit_code(lines) == code
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_what_aws_refuses_to_start_is_told_with_the_mend(
         for _ in range(5):
             stub.add_client_error("start_job_run", code, "because", status)
     with pytest.raises(kind) as refused:
-        emr.start(aws, submission())
+        job.start(aws, submission())
     assert "starting the job run" in refused.value.problem
     assert mend in refused.value.mend
     while stub._queue:  # the client's own tries
@@ -307,7 +307,7 @@ def test_what_aws_refuses_to_start_is_told_with_the_mend(
 def test_a_role_that_is_not_there_is_told_in_one_line_with_its_own_mend(aws: Aws, stub: Stubber) -> None:
     stub.add_client_error("start_job_run", "ValidationException", "Role arn:aws:iam::1:role/x does not exist\nor is not assumable.", 400)
     with pytest.raises(UsageError) as refused:
-        emr.start(aws, submission())
+        job.start(aws, submission())
     assert "\n" not in refused.value.problem
     assert "--execution-role" in refused.value.mend
 
@@ -318,7 +318,7 @@ def test_a_start_that_is_tried_again_has_the_same_token(aws: Aws, stub: Stubber,
     answer = {"id": RUN, "name": "photos", "virtualClusterId": CLUSTER}
     stub.add_response("start_job_run", answer, asked.request)
     stub.add_response("start_job_run", answer, asked.request)
-    assert emr.start(aws, asked) == emr.start(aws, submission())
+    assert job.start(aws, asked) == job.start(aws, submission())
 
 
 def template_answer(data: dict[str, Any], name: str = "photos") -> dict[str, Any]:
@@ -331,7 +331,7 @@ def test_a_job_template_is_made_where_there_is_none_and_used(aws: Aws, stub: Stu
     stub.add_response("list_job_templates", {"templates": []})
     stub.add_response("create_job_template", {"id": "0000000abc", "name": "photos"}, asked.template)
     stub.add_response("start_job_run", {"id": RUN}, {**asked.request, "jobTemplateId": "0000000abc"})
-    assert emr.start(aws, asked).id == RUN
+    assert job.start(aws, asked).id == RUN
 
 
 def test_a_job_template_that_is_there_is_used_and_one_that_says_something_else_is_refused(aws: Aws, stub: Stubber) -> None:
@@ -340,10 +340,10 @@ def test_a_job_template_that_is_there_is_used_and_one_that_says_something_else_i
     assert asked.template is not None
     stub.add_response("list_job_templates", {"templates": [template_answer(asked.template["jobTemplateData"])]})
     stub.add_response("start_job_run", {"id": RUN}, {**asked.request, "jobTemplateId": "0000000abc"})
-    assert emr.start(aws, asked).id == RUN
+    assert job.start(aws, asked).id == RUN
     stub.add_response("list_job_templates", {"templates": [template_answer(asked.template["jobTemplateData"])]})
     with pytest.raises(UsageError, match="says something else") as refused:
-        emr.start(aws, other)
+        job.start(aws, other)
     assert "spark.executor.instances=7" in refused.value.problem
 
 
@@ -351,16 +351,16 @@ def test_two_clusters_of_one_name(aws: Aws, stub: Stubber) -> None:
     clusters = [{"id": f"{number}b0qvauoy3ch1nqodkk4hkw2t", "name": "vision", "state": "RUNNING"} for number in (1, 2)]
     stub.add_response("list_virtual_clusters", {"virtualClusters": clusters})
     with pytest.raises(UsageError, match="2 virtual clusters are called vision"):
-        emr_cluster.find(aws, "vision")
+        virtual_clusters.find(aws, "vision")
     ended = {**clusters[0], "state": "TERMINATED"}
     stub.add_response("list_virtual_clusters", {"virtualClusters": [ended, clusters[1]]})
-    assert emr_cluster.find(aws, "vision").id == clusters[1]["id"]
+    assert virtual_clusters.find(aws, "vision").id == clusters[1]["id"]
 
 
 def test_a_job_run_that_is_not_there(aws: Aws, stub: Stubber) -> None:
     stub.add_client_error("describe_job_run", "ResourceNotFoundException", "Job run doesn't exist.", 404)
     with pytest.raises(NotThereError, match=f"has no job run {RUN}"):
-        emr_run.describe(aws, CLUSTER, RUN)
+        job_runs.describe(aws, CLUSTER, RUN)
 
 
 @pytest.mark.parametrize(
@@ -377,10 +377,10 @@ def test_a_job_run_that_is_not_there(aws: Aws, stub: Stubber) -> None:
 def test_an_image_that_does_not_fit_the_job_is_refused(flags: dict[str, Any], facts: ImageFacts | None, problem: str | None) -> None:
     given = settings(**{key.replace(".", "__"): value for key, value in flags.items()})
     if problem is None:
-        emr_image.check(given, facts)
+        images.check(given, facts)
     else:
         with pytest.raises(UsageError, match=problem):
-            emr_image.check(given, facts)
+            images.check(given, facts)
 
 
 def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
@@ -393,11 +393,11 @@ def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
         ecr.add_response("batch_get_image", {"images": [{"imageManifest": manifest}]}, {**where, "imageIds": [{"imageDigest": digest}]})
         ecr.add_response("get_download_url_for_layer", {"downloadUrl": "https://there"})
         config = b'{"config": {"Labels": {"org.opencontainers.image.title": "mxspark-gpu"}}}'
-        assert emr_image.read(aws, IMAGE, lambda url: config) == ImageFacts("mxspark-gpu", None)
+        assert images.read(aws, IMAGE, lambda url: config) == ImageFacts("mxspark-gpu", None)
 
 
 def test_a_log_that_is_still_written_to_is_read_as_far_as_it_goes() -> None:
     whole = gzip.compress(b"one\ntwo\n") + gzip.compress(b"three\n")
-    assert emr_log.unpacked(whole) == b"one\ntwo\nthree\n"
-    assert emr_log.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
-    assert emr_log.unpacked(b"plain") == b"plain"
+    assert driver_log.unpacked(whole) == b"one\ntwo\nthree\n"
+    assert driver_log.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
+    assert driver_log.unpacked(b"plain") == b"plain"

@@ -16,8 +16,10 @@ from tests.emr.model import complaints
 from mxspark import document, layers
 from mxspark.emr_settings import EmrSettings
 from mxspark.errors import UsageError, without_secrets
-from mxspark.submit import emr_request, emr_run
-from mxspark.submit.emr_request import CONTAINERS, LONGEST_ARGUMENT, Submission
+from mxspark.submit.emr import job_runs, submissions
+from mxspark.submit.emr.arguments import LONGEST_ARGUMENT, job_settings
+from mxspark.submit.emr.pod_templates import CONTAINER_FIELDS, CONTAINERS, POD_FIELDS
+from mxspark.submit.emr.submissions import Submission
 
 ON_DEMAND, SPOT = ({"eks.amazonaws.com/capacityType": kind} for kind in ("ON_DEMAND", "SPOT"))
 TAINT = {"key": "dedicated", "operator": "Equal", "value": "vision", "effect": "NoSchedule"}
@@ -97,10 +99,10 @@ def test_every_request_is_right_by_aws_s_own_model_or_refused_in_words(chosen: d
     if "model.labels" in flags:
         flags |= {"model.path": None, "model.symbol": "s3://models/a.json", "model.params": "s3://models/a.params"}
     try:
-        name = emr_request.check_name(name)
+        name = submissions.check_name(name)
         given = layers.effective([layers.flag_layer(flags, [])]).settings
-        completed = emr_request.completed(given, job_template or name, "submission-1")
-        found = emr_request.build(completed, name, CLUSTER, job_template)
+        completed = submissions.completed(given, job_template or name, "submission-1")
+        found = submissions.build(completed, name, CLUSTER, job_template)
     except UsageError:
         event("refused")
         return
@@ -114,13 +116,13 @@ def test_every_request_is_right_by_aws_s_own_model_or_refused_in_words(chosen: d
     if found.template is not None:
         assert complaints(found.template, "CreateJobTemplate") == []
         return
-    meant = emr_request.job_settings(completed) | {}
+    meant = job_settings(completed) | {}
     meant["output"] = meant["output"] | {"submission": completed.output.submission}
     assert read_by_the_job(arguments(found), dict(found.objects)) == meant
     assert max(map(len, arguments(found))) <= LONGEST_ARGUMENT
     described = {"id": "0" * 19, "virtualClusterId": CLUSTER, **found.request}
     if not any(argument == "--settings" for argument in arguments(found)):
-        read = emr_run.JobRun(described).settings()
+        read = job_runs.JobRun(described).settings()
         assert read is not None
         assert read.output.path == completed.output.path
 
@@ -181,7 +183,7 @@ def test_a_request_as_a_person_who_knows_emr_expects_it() -> None:
 
 
 def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
-    assert list(emr_request.notes(settings(emr__s3_logs="s3://logs/emr"))) == []
+    assert list(submissions.notes(settings(emr__s3_logs="s3://logs/emr"))) == []
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
     ],
 )
 def test_what_emr_does_not_take_as_it_is_said_is_noted(assignments: list[str], told: str) -> None:
-    assert told in "\n".join(emr_request.notes(settings(*assignments)))
+    assert told in "\n".join(submissions.notes(settings(*assignments)))
 
 
 def test_the_pod_that_submits_goes_where_the_driver_s_template_says() -> None:
@@ -222,8 +224,8 @@ def test_the_deadline_is_the_driver_s_pod_s() -> None:
 
 
 def test_a_name_by_the_submission_makes_the_same_command_the_same_request() -> None:
-    assert emr_request.default_name("nightly 2026") == "mxspark-nightly-2026"
-    assert emr_request.check_name(emr_request.default_name("é" * 253))
+    assert submissions.default_name("nightly 2026") == "mxspark-nightly-2026"
+    assert submissions.check_name(submissions.default_name("é" * 253))
 
 
 def test_the_driver_is_on_demand_and_the_executors_on_spot_nodes() -> None:
@@ -253,8 +255,8 @@ def test_gpus_are_asked_for_and_their_nodes_taint_is_no_hindrance() -> None:
 def test_the_pod_templates_have_nothing_that_emr_refuses() -> None:
     for role, pod in templates(submission("kubernetes.credentials_from=bucket", "kubernetes.image_pull_secrets=[login]")).items():
         assert set(pod) == {"apiVersion", "kind", "metadata", "spec"}
-        assert set(pod["spec"]) <= emr_request.POD_FIELDS, role
-        assert set(pod["spec"]["containers"][0]) <= emr_request.CONTAINER_FIELDS, role
+        assert set(pod["spec"]) <= POD_FIELDS, role
+        assert set(pod["spec"]["containers"][0]) <= CONTAINER_FIELDS, role
         assert "volumes" not in pod["spec"]
         assert pod["spec"]["containers"][0]["env"][0]["name"] == "AWS_ACCESS_KEY_ID"
 
@@ -411,7 +413,7 @@ def test_a_job_template_with_its_pod_templates_in_one_output_is_refused() -> Non
 @pytest.mark.parametrize("name", ["", "mx spark", "é", "x" * 65])
 def test_a_name_that_aws_would_refuse_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="--name is"):
-        emr_request.check_name(name)
+        submissions.check_name(name)
 
 
 def test_the_release_is_that_of_the_images_base() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mxspark.submit import diagnosis
+from mxspark.submit.kubernetes import diagnosis
 
 
 def pod(phase: str = "Pending", *, state: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mxspark.errors import UsageError
-from mxspark.submit import kubeconfig
+from mxspark.submit.kubernetes import kubeconfig
 
 CLUSTER = {"name": "one", "cluster": {"server": "https://127.0.0.1:1"}}
 CONTEXTS = [

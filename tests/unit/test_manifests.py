@@ -7,7 +7,7 @@ import pytest
 from mxspark import document
 from mxspark.errors import UsageError
 from mxspark.settings import Settings
-from mxspark.submit import manifests
+from mxspark.submit.kubernetes import manifests
 from tests.unit.words import right_or_refused
 
 JOB: dict[str, Any] = {

@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from mxspark.errors import MxsparkError, PassingError
-from mxspark.submit import pod_log
+from mxspark.submit.kubernetes import pod_log
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mxspark.submit import quotas
+from mxspark.submit.kubernetes import quotas
 
 
 def quota(hard: dict[str, str], used: dict[str, str], **spec: Any) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import pytest
 from mxspark import document
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
 from mxspark.settings import Settings
-from mxspark.submit import follower, kubernetes, manifests
-from mxspark.submit.cluster import Cluster, ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.ending import Ending
-from mxspark.submit.follower import Follower, Found
+from mxspark.submit.kubernetes import follower, manifests
+from mxspark.submit.kubernetes import job as kubernetes
+from mxspark.submit.kubernetes.cluster import Cluster, ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.follower import Follower, Found
 
 Manifest = dict[str, Any]
 FOUND = Found("digits", "digits", helm=False)

@@ -18,9 +18,10 @@ from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import Settings
 from mxspark.storage import Access
-from mxspark.submit import emr, emr_cluster, emr_doctor, emr_follower, emr_image, emr_request, emr_run
-from mxspark.submit.aws import Aws, NotThereError
-from mxspark.submit.emr_run import JobRun
+from mxspark.submit.emr import checks, images, job, job_runs, submissions, virtual_clusters
+from mxspark.submit.emr.aws import Aws, NotThereError
+from mxspark.submit.emr.follower import SAME_AGAIN, Follower
+from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.ending import Ending
 
 
@@ -72,7 +73,7 @@ def _layers(given: Given, tags: list[str] | None) -> list[layers.Layer]:
 def _check_names(name: str | None, job_template: str | None) -> None:
     for flag, given in (("--name", name), ("--job-template", job_template)):
         if given is not None:
-            emr_request.check_name(given, flag)
+            submissions.check_name(given, flag)
 
 
 @takes_job(without=("master",), more=_FLAGS)
@@ -104,9 +105,9 @@ def submit_emr(
     _check_names(name, job_template)
     settings = layers.effective(_layers(given, tag)).settings
     submission, unique = settings.output.submission, f"{datetime.now(UTC):%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    name = name or emr_request.default_name(submission or unique)
-    notes = list(emr_request.notes(settings))
-    settings = emr_request.completed(settings, job_template or name, f"{name}-{secrets.token_hex(8)}")
+    name = name or submissions.default_name(submission or unique)
+    notes = list(submissions.notes(settings))
+    settings = submissions.completed(settings, job_template or name, f"{name}-{secrets.token_hex(8)}")
     listener = console.JobListener()
     for note in notes:
         listener.note(note)
@@ -118,23 +119,23 @@ def submit_emr(
         console.show(run.id)  # before anything else can go wrong
         _tell_started(aws, run)
         with suppress(MxsparkError):
-            if submission and emr_run.describe(aws, run.told["virtualClusterId"], run.id).has_ended:
-                listener.note(emr_follower.SAME_AGAIN)
+            if submission and job_runs.describe(aws, run.told["virtualClusterId"], run.id).has_ended:
+                listener.note(SAME_AGAIN)
         listener.note(elsewhere.what_next(_where(run)))
         return
-    _follow(aws, run, emr_follower.Follower(aws, run, listener, logs=logs, settings=settings, is_new=submission is not None))
+    _follow(aws, run, Follower(aws, run, listener, logs=logs, settings=settings, is_new=submission is not None))
 
 
 def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -> tuple[Aws, JobRun]:
     """The job run that was started, after all that can be looked at before."""
     aws = _connect(settings)
-    cluster = emr_cluster.usable(aws, settings.emr.virtual_cluster)
-    submission = emr_request.build(settings, name, cluster.id, job_template)
+    cluster = virtual_clusters.usable(aws, settings.emr.virtual_cluster)
+    submission = submissions.build(settings, name, cluster.id, job_template)
     _check_image(aws, settings)
     elsewhere.confirm_overwriting(settings.output, yes)
-    emr.put_objects(submission, Access(settings.storage))
+    job.put_objects(submission, Access(settings.storage))
     try:
-        return aws, emr.start(aws, submission)
+        return aws, job.start(aws, submission)
     except KeyboardInterrupt:
         look = f"aws emr-containers list-job-runs --virtual-cluster-id {cluster.id}"
         console.show_warning(f"whether the job run {name} was started is not known: {look}")
@@ -155,22 +156,22 @@ def _connect(settings: Settings) -> Aws:
 def _check_image(aws: Aws, settings: Settings) -> None:
     """What can't be looked at is no hindrance: `mxspark doctor emr` tells of it."""
     try:
-        facts = emr_image.read(aws, settings.kubernetes.image or "", emr_doctor.fetch)
+        facts = images.read(aws, settings.kubernetes.image or "", checks.fetch)
     except NotThereError as error:
         raise UsageError(error.problem, error.mend) from None
     except MxsparkError:
         return
-    emr_image.check(settings, facts)
+    images.check(settings, facts)
 
 
 def _show_request(settings: Settings, name: str, job_template: str | None, upload: bool) -> None:
     """Asks AWS for nothing but the id of a virtual cluster that was given by its name."""
     given = settings.emr.virtual_cluster
-    known = given if given is not None and emr_cluster.ID.fullmatch(given) else emr_cluster.usable(_connect(settings), given).id
-    submission = emr_request.build(settings, name, known, job_template)
+    known = given if given is not None and virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
+    submission = submissions.build(settings, name, known, job_template)
     listener = console.JobListener()
     if upload:
-        emr.put_objects(submission, Access(settings.storage))
+        job.put_objects(submission, Access(settings.storage))
     where = "\n  ".join(submission.objects)
     listener.note(f"The request names these objects, which {'are there now' if upload else '--upload would put there'}:\n  {where}")
     request = dict(submission.request)
@@ -185,13 +186,13 @@ def _where(run: JobRun) -> str:
     return f"{run.id} --virtual-cluster {run.told['virtualClusterId']}"
 
 
-def _follow(aws: Aws, run: JobRun, follower: emr_follower.Follower, is_new: bool = True) -> None:
+def _follow(aws: Aws, run: JobRun, follower: Follower, is_new: bool = True) -> None:
     def story() -> Ending:
         if is_new:
             _tell_started(aws, run)
         return follower.follow()
 
-    elsewhere.follow(f"job run {run.id}", _where(run), story, lambda: emr_run.cancel(aws, run))
+    elsewhere.follow(f"job run {run.id}", _where(run), story, lambda: job_runs.cancel(aws, run))
 
 
 # --- Job runs by their ids
@@ -200,7 +201,7 @@ def _follow(aws: Aws, run: JobRun, follower: emr_follower.Follower, is_new: bool
 def job_run(name: str, virtual_cluster: str | None, *kubernetes: str | None) -> tuple[Aws, JobRun] | None:
     """The job run that `name` is the id of; None where it is no such id, or Kubernetes was named by one of its flags."""
     known = virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER")
-    if not emr_run.ID.fullmatch(name) or (virtual_cluster is None and any(kubernetes)):
+    if not job_runs.ID.fullmatch(name) or (virtual_cluster is None and any(kubernetes)):
         if virtual_cluster is not None:
             raise UsageError(
                 f"{name} is no job run's id, which has 19 small letters and digits", "Give the id that `mxspark submit emr` said."
@@ -208,7 +209,7 @@ def job_run(name: str, virtual_cluster: str | None, *kubernetes: str | None) -> 
         return None
     try:
         aws = Aws.connect(os.environ.get("MXSPARK_EMR__REGION"))
-        return aws, emr_run.find(aws, known, name)
+        return aws, job_runs.find(aws, known, name)
     except (UsageError, NotThereError) as error:
         if virtual_cluster is not None:
             raise
@@ -217,16 +218,16 @@ def job_run(name: str, virtual_cluster: str | None, *kubernetes: str | None) -> 
 
 
 def show_status(aws: Aws, run: JobRun, as_json: bool) -> None:
-    found = emr.read_status(aws, run)
+    found = job.read_status(aws, run)
     console.show(json.dumps(found.to_json(), indent=1)) if as_json else console.show_sections(found.rows())
 
 
 def follow(aws: Aws, run: JobRun, logs: bool) -> None:
-    _follow(aws, run, emr_follower.Follower(aws, run, console.JobListener(), logs=logs), is_new=False)
+    _follow(aws, run, Follower(aws, run, console.JobListener(), logs=logs), is_new=False)
 
 
 def show_logs(aws: Aws, run: JobRun, follow: bool, tail: int | None) -> None:
-    for line in emr.log(aws, run, follow, tail):
+    for line in job.log(aws, run, follow, tail):
         console.show(line)
 
 
@@ -234,7 +235,7 @@ def cancel(aws: Aws, run: JobRun, yes: bool) -> None:
     if run.has_ended or run.state == "CANCEL_PENDING":
         raise UsageError(f"job run {run.id} is {run.state} already", "")
     if console.confirm(f"Job run {run.id} ({run.name}) is {run.state}; what it has done stays in its output. Cancel it?", yes):
-        emr_run.cancel(aws, run)
+        job_runs.cancel(aws, run)
         console.show(f"Job run {run.id} is being cancelled.")
 
 
@@ -255,5 +256,5 @@ def examine_emr(
     _check_names(name, job_template)
     found = _layers(given, tag)
     settings = layers.effective([needed(found), *found]).settings
-    findings = list(emr_doctor.examine(settings, lambda: _connect(settings)))
+    findings = list(checks.examine(settings, lambda: _connect(settings)))
     show_findings(findings, as_json)

@@ -16,8 +16,8 @@ from mxspark.errors import UsageError
 from mxspark.kubernetes_settings import LABEL
 from mxspark.settings import StorageSettings
 from mxspark.storage import Access
-from mxspark.submit import kubernetes
-from mxspark.submit.cluster import Cluster
+from mxspark.submit.kubernetes import job as kubernetes
+from mxspark.submit.kubernetes.cluster import Cluster
 
 # Anything with a slash is a place; a folder here is one too, and wins.
 JOB_NAME = re.compile(LABEL)

@@ -11,9 +11,10 @@ from mxspark.cli import elsewhere, emr
 from mxspark.cli.app import EXIT_CODES, app
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag, YesFlag, takes_job
 from mxspark.settings import Settings
-from mxspark.submit import kubernetes, manifests
-from mxspark.submit.cluster import Cluster
-from mxspark.submit.follower import Follower, Found
+from mxspark.submit.kubernetes import job as kubernetes
+from mxspark.submit.kubernetes import manifests
+from mxspark.submit.kubernetes.cluster import Cluster
+from mxspark.submit.kubernetes.follower import Follower, Found
 
 submit_app = typer.Typer(help="Start a job elsewhere, and follow it to its end.", rich_markup_mode=None)
 app.add_typer(submit_app, name="submit")

@@ -1,1 +1,1 @@
-"""Starting a job elsewhere: on Kubernetes."""
+"""Starting a job elsewhere, following it, explaining how it is, cancelling it."""

@@ -1,4 +1,4 @@
-"""What a job that runs elsewhere tells, and how it ended, whoever runs it."""
+"""What a job that runs elsewhere tells, what keeps it from running, and how it ended, whoever runs it."""
 
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -16,6 +16,17 @@ class Listener(Protocol):
 
     def log(self, line: str) -> None:
         """A line of the driver's log."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps a pod from running, and what to do about it."""
+
+    cause: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}\n  {self.mend}" if self.mend else self.cause
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from tests.emr.jobs import ROLE, classification
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Namespace
 
-from mxspark.submit.emr_request import CONTAINERS, DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, TAKEN_PLACES, Submission
+from mxspark.submit.emr.pod_templates import CONTAINERS, TAKEN_PLACES
+from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE
+from mxspark.submit.emr.submissions import Submission
 
 TOKEN_DIR = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 TOKEN = {"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 3600, "path": "token"}}

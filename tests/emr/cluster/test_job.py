@@ -12,7 +12,7 @@ from tests.emr.jobs import ROLE, arguments, submission
 from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace
 from tests.spark.conftest import TRUE_LABEL
 
-from mxspark.submit.emr_request import Submission
+from mxspark.submit.emr.submissions import Submission
 
 IMAGES = 300
 LIMIT_SECONDS = 600

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from mxspark.errors import UsageError
 from mxspark.pods import Manifest
 from mxspark.settings import Settings, memory_bytes
-from mxspark.submit.cluster import amount
+from mxspark.submit.kubernetes.cluster import amount
 
 Needs = Mapping[str, float]  # by the quota's names; memory in bytes
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.submit.aws import Aws, NotThereError
-from mxspark.submit.emr_diagnosis import STATE_MENDS
+from mxspark.submit.emr.aws import Aws, NotThereError
+from mxspark.submit.emr.diagnosis import STATE_MENDS
 
 ID = re.compile(r"[0-9a-z]{25}")
 

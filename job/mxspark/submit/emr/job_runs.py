@@ -12,10 +12,10 @@ from mxspark import document, layers, storage
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import Settings, StorageSettings
 from mxspark.storage import Access
-from mxspark.submit import emr_cluster
-from mxspark.submit.aws import Aws, NotThereError, RefusedError
-from mxspark.submit.emr_log import Places
-from mxspark.submit.emr_request import TEMPLATE_WORDS
+from mxspark.submit.emr import virtual_clusters
+from mxspark.submit.emr.arguments import TEMPLATE_WORDS
+from mxspark.submit.emr.aws import Aws, NotThereError, RefusedError
+from mxspark.submit.emr.driver_log import Places
 
 ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{19}")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -126,7 +126,7 @@ def describe(aws: Aws, virtual_cluster: str, job_run: str) -> JobRun:
 def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
     """The job run with this id; without a virtual cluster it is looked for in all that run."""
     if virtual_cluster is not None:
-        return describe(aws, emr_cluster.find(aws, virtual_cluster).id, job_run)
+        return describe(aws, virtual_clusters.find(aws, virtual_cluster).id, job_run)
     doing = "looking through the virtual clusters"
     for cluster in aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing, states=["RUNNING"]):
         with suppress(NotThereError):

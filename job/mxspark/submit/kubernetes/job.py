@@ -17,12 +17,11 @@ from mxspark.errors import MxsparkError, UsageError
 from mxspark.kubernetes_settings import MAX_NAME, SERVICE_NAME, SUBDOMAIN
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
-from mxspark.submit import diagnosis, follower, manifests, quotas
-from mxspark.submit.cluster import Cluster, ExistsError, ForbiddenError, MissingObjectError
-from mxspark.submit.diagnosis import Trouble
-from mxspark.submit.ending import Ending, Listener
-from mxspark.submit.follower import PROGRESS, Found, selector
-from mxspark.submit.manifests import DRIVER_CONTAINER
+from mxspark.submit.ending import Ending, Listener, Trouble
+from mxspark.submit.kubernetes import diagnosis, follower, manifests, quotas
+from mxspark.submit.kubernetes.cluster import Cluster, ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.follower import PROGRESS, Found, selector
+from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 SEARCHED_LINES = 200  # of a log, for the last word on how far it is

@@ -14,9 +14,9 @@ from typing import Any
 from mxspark import document
 from mxspark.errors import MxsparkError, PassingError, UsageError, one_line
 from mxspark.pods import Manifest
-from mxspark.submit import kubeconfig, pod_log
+from mxspark.submit.kubernetes import kubeconfig, pod_log
 
-OLDEST = (1, 27)  # whose Jobs name themselves on their pods (submit/manifests.py)
+OLDEST = (1, 27)  # whose Jobs name themselves on their pods (manifests.py)
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 QUIET_SECONDS = 300  # without a line of a log that is followed, after which it is asked for anew
 NOT_FOUND, CONFLICT, FORBIDDEN, UNAUTHORIZED, TOO_MANY, SERVER_ERROR = 404, 409, 403, 401, 429, 500

@@ -12,11 +12,10 @@ from mxspark import pods
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
-from mxspark.submit import diagnosis, quotas
-from mxspark.submit.cluster import Cluster, ForbiddenError, MissingObjectError
-from mxspark.submit.diagnosis import Trouble
-from mxspark.submit.ending import Ending, Listener
-from mxspark.submit.manifests import DRIVER_CONTAINER
+from mxspark.submit.ending import Ending, Listener, Trouble
+from mxspark.submit.kubernetes import diagnosis, quotas
+from mxspark.submit.kubernetes.cluster import Cluster, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 
 JOB_LABEL = "batch.kubernetes.io/job-name"
 POLL_SECONDS = 1.0

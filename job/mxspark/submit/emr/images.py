@@ -8,7 +8,7 @@ from typing import Any
 
 from mxspark.errors import UsageError
 from mxspark.settings import Settings
-from mxspark.submit.aws import Aws, NotThereError
+from mxspark.submit.emr.aws import Aws, NotThereError
 
 
 @dataclass(frozen=True)

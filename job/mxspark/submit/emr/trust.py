@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from mxspark.doctor import Finding
-from mxspark.submit.emr_cluster import VirtualCluster
+from mxspark.submit.emr.virtual_clusters import VirtualCluster
 
 SUBJECT = "trust policy"
 AUDIENCE = "sts.amazonaws.com"

@@ -10,11 +10,11 @@ from mxspark.errors import MxsparkError, OutOfSightError, PassingError
 from mxspark.output import SUCCESS
 from mxspark.settings import Settings
 from mxspark.storage import Access, open_store
-from mxspark.submit import emr_log, emr_run
-from mxspark.submit.aws import Aws, NotThereError
-from mxspark.submit.emr_diagnosis import explain
-from mxspark.submit.emr_log import DriverLog
-from mxspark.submit.emr_run import JobRun
+from mxspark.submit.emr import driver_log, job_runs
+from mxspark.submit.emr.aws import Aws, NotThereError
+from mxspark.submit.emr.diagnosis import explain
+from mxspark.submit.emr.driver_log import DriverLog
+from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.ending import Ending, Listener
 
 POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
@@ -86,7 +86,7 @@ class Follower:
         started = answered = self._clock()
         while True:
             try:
-                self._run = emr_run.describe(self._aws, self._run.told["virtualClusterId"], self._run.id)
+                self._run = job_runs.describe(self._aws, self._run.told["virtualClusterId"], self._run.id)
                 answered = self._clock()
             except NotThereError:
                 raise
@@ -169,7 +169,7 @@ class Follower:
         if done:
             return Ending(0)
         lines = self._last_lines()
-        code, own = emr_log.exit_code(lines), emr_log.own_error(lines)
+        code, own = driver_log.exit_code(lines), driver_log.own_error(lines)
         cause, mend = own or (f"EMR says that it ended well, but {self._settings.output.path} has no {SUCCESS}", "The log says why.")
         return Ending.failed(code, cause, mend)
 
@@ -194,8 +194,8 @@ class Follower:
 
 def failure(run: JobRun, lines: Sequence[str]) -> Ending:
     """How a failed job run ended: with the driver's own exit code where that is known, else 1."""
-    code = emr_log.exit_code([run.details, *lines])
-    own = emr_log.own_error(list(lines))
+    code = driver_log.exit_code([run.details, *lines])
+    own = driver_log.own_error(list(lines))
     attempts = f" at the last of {run.attempt} starts" if run.attempt > 1 else ""
     if own is not None:
         return Ending.failed(code, f"the driver ended{attempts} with: {own[0]}", own[1] or AGAIN)

@@ -9,12 +9,12 @@ from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.settings import Settings
 from mxspark.source import MANIFEST_SUFFIXES
 from mxspark.storage import Access, download, is_s3, join, parent, split_s3
-from mxspark.submit import emr_cluster, emr_image, emr_trust
-from mxspark.submit.aws import Aws, NotAllowedError, NotThereError
-from mxspark.submit.emr_cluster import VirtualCluster
-from mxspark.submit.emr_diagnosis import STATE_MENDS
-from mxspark.submit.emr_image import ImageFacts
-from mxspark.submit.emr_request import STAGING
+from mxspark.submit.emr import images, trust, virtual_clusters
+from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
+from mxspark.submit.emr.diagnosis import STATE_MENDS
+from mxspark.submit.emr.images import ImageFacts
+from mxspark.submit.emr.staging import STAGING
+from mxspark.submit.emr.virtual_clusters import VirtualCluster
 
 READ = ("s3:GetObject", "s3:ListBucket")
 WRITE = (*READ, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
@@ -48,7 +48,7 @@ def _told(subject: str, error: MxsparkError) -> Finding:
 def _cluster(aws: Aws, settings: Settings) -> tuple[VirtualCluster | None, Finding]:
     subject = "virtual cluster"
     try:
-        found = emr_cluster.find(aws, settings.emr.virtual_cluster)
+        found = virtual_clusters.find(aws, settings.emr.virtual_cluster)
     except MxsparkError as error:
         return None, _told(subject, error)
     text = f"{found} is {found.state}: namespace {found.namespace} of the EKS cluster {found.eks_cluster}"
@@ -60,7 +60,7 @@ def _cluster(aws: Aws, settings: Settings) -> tuple[VirtualCluster | None, Findi
 def _image(aws: Aws, settings: Settings) -> Iterator[Finding]:
     facts, finding = _read_image(aws, settings.kubernetes.image)
     yield finding
-    wrong = list(emr_image.troubles(settings, facts))
+    wrong = list(images.troubles(settings, facts))
     for text, mend in wrong:
         yield Finding("release and GPUs", "problem", text, mend)
     release = settings.emr.release
@@ -75,7 +75,7 @@ def _read_image(aws: Aws, image: str | None) -> tuple[ImageFacts | None, Finding
     if image is None:
         return None, Finding(subject, "problem", "none is given", "Name the image that `make image TARGET=emr` builds: --image NAME.")
     try:
-        facts = emr_image.read(aws, image, fetch)
+        facts = images.read(aws, image, fetch)
     except UsageError as error:
         return None, Finding(subject, "can't tell", error.problem, "The nodes must be able to pull it.")
     except MxsparkError as error:
@@ -100,7 +100,7 @@ def _role(aws: Aws, settings: Settings, cluster: VirtualCluster | None, account:
     role, finding = _find_role(aws, settings.emr.execution_role, account)
     yield finding
     if role is None:
-        for subject in (emr_trust.SUBJECT, RIGHTS):
+        for subject in (trust.SUBJECT, RIGHTS):
             yield Finding(subject, "can't tell", "the execution role could not be looked at")
         return
     yield _trust(aws, role["Arn"], role.get("AssumeRolePolicyDocument"), cluster)
@@ -129,8 +129,8 @@ def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] 
 
 def _trust(aws: Aws, arn: str, policy: Any, cluster: VirtualCluster | None) -> Finding:
     if cluster is None:
-        return Finding(emr_trust.SUBJECT, "can't tell", "without the virtual cluster its namespace isn't known")
-    return emr_trust.judge(arn, policy, cluster, _provider(aws, arn, cluster), lambda: _is_associated(aws, arn, cluster))
+        return Finding(trust.SUBJECT, "can't tell", "without the virtual cluster its namespace isn't known")
+    return trust.judge(arn, policy, cluster, _provider(aws, arn, cluster), lambda: _is_associated(aws, arn, cluster))
 
 
 def _provider(aws: Aws, arn: str, cluster: VirtualCluster) -> str | None:
@@ -146,7 +146,7 @@ def _provider(aws: Aws, arn: str, cluster: VirtualCluster) -> str | None:
 def _is_associated(aws: Aws, arn: str, cluster: VirtualCluster) -> bool | None:
     """Whether EKS's pod identity hands the role out to all of EMR's service accounts, None where that may not be looked at."""
     doing, where = "looking at EKS's pod identity", {"clusterName": cluster.eks_cluster}
-    wanted = {emr_trust.service_account(arn, f"spark-{pod}") for pod in emr_trust.PODS}
+    wanted = {trust.service_account(arn, f"spark-{pod}") for pod in trust.PODS}
     try:
         listed = aws.pages("eks", "list_pod_identity_associations", "associations", doing, namespace=cluster.namespace, **where)
         ours = [found["associationId"] for found in listed if found["serviceAccount"] in wanted]

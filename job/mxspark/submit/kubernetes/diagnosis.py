@@ -1,10 +1,9 @@
 """Why pods don't run, in Kubernetes' own words with a mend; asks nothing, only reads what was asked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mxspark.pods import Manifest
-from mxspark.submit.ending import Ending
+from mxspark.submit.ending import Ending, Trouble
 
 # What a container waits for, and what to do about it. Those that are not here pass by themselves.
 WAITING = {
@@ -19,17 +18,6 @@ WAITING = {
 UNSCHEDULABLE = "Ask for less, or give the cluster more nodes; kubernetes.*.node_selector and tolerations say which ones may be used."
 OUT_OF_MEMORY = "Give it more memory: spark.driver_memory_overhead, or for executors spark.executor_memory_overhead."
 EVICTED = "Give it more room: kubernetes.local_directory.size; or more memory."
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What keeps a pod from running, and what to do about it."""
-
-    cause: str
-    mend: str
-
-    def __str__(self) -> str:
-        return f"{self.cause}\n  {self.mend}" if self.mend else self.cause
 
 
 def of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Trouble | None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mxspark.storage import split_s3
-from mxspark.submit.aws import Aws
-from mxspark.submit.emr_request import CONTAINERS
+from mxspark.submit.emr.aws import Aws
+from mxspark.submit.emr.pod_templates import CONTAINERS
 
 STREAMS = ("stderr", "stdout")
 DRIVER_ENDED = re.compile(r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE)

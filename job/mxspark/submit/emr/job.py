@@ -10,14 +10,14 @@ from typing import Any
 from mxspark import duration, plan, storage
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.storage import Access, open_store
-from mxspark.submit import emr_run
-from mxspark.submit.aws import Aws, InvalidError, NotThereError
-from mxspark.submit.diagnosis import Trouble
-from mxspark.submit.emr_diagnosis import REASONS, explain, mend_of
-from mxspark.submit.emr_follower import LONGEST_POLL_SECONDS, read_progress
-from mxspark.submit.emr_log import DriverLog
-from mxspark.submit.emr_request import Submission
-from mxspark.submit.emr_run import JobRun
+from mxspark.submit.emr import job_runs
+from mxspark.submit.emr.aws import Aws, InvalidError, NotThereError
+from mxspark.submit.emr.diagnosis import REASONS, explain, mend_of
+from mxspark.submit.emr.driver_log import DriverLog
+from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, read_progress
+from mxspark.submit.emr.job_runs import JobRun
+from mxspark.submit.emr.submissions import Submission
+from mxspark.submit.ending import Trouble
 
 
 def put_objects(submission: Submission, access: Access) -> None:
@@ -143,5 +143,5 @@ def log(aws: Aws, run: JobRun, follow: bool, tail: int | None, sleep: Callable[[
     yield from lines[-tail:] if tail is not None else lines
     while follow and not run.has_ended:
         sleep(LONGEST_POLL_SECONDS)
-        run = emr_run.describe(aws, run.told["virtualClusterId"], run.id)
+        run = job_runs.describe(aws, run.told["virtualClusterId"], run.id)
         yield from found.new_lines()

@@ -1,0 +1,129 @@
+"""The pod templates of EMR's driver and executors, within what EMR lets through."""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mxspark import pods
+from mxspark.errors import UsageError
+from mxspark.kubernetes_settings import PodSettings
+from mxspark.pods import Manifest
+from mxspark.settings import Settings
+
+# EMR looks for Spark's containers by these names, and lets nobody change them.
+CONTAINERS = {"driver": "spark-kubernetes-driver", "executor": "spark-kubernetes-executors"}
+# The fields of pod templates that EMR lets through, and the names that it has taken (EMR on EKS Development Guide, "Using pod templates").
+POD_FIELDS = frozenset(
+    [
+        "activeDeadlineSeconds",
+        "affinity",
+        "containers",
+        "enableServiceLinks",
+        "ephemeralContainers",
+        "hostAliases",
+        "hostname",
+        "imagePullSecrets",
+        "initContainers",
+        "nodeName",
+        "nodeSelector",
+        "overhead",
+        "preemptionPolicy",
+        "priority",
+        "priorityClassName",
+        "readinessGates",
+        "runtimeClassName",
+        "schedulerName",
+        "subdomain",
+        "terminationGracePeriodSeconds",
+        "tolerations",
+        "topologySpreadConstraints",
+        "volumes",
+    ]
+)
+LISTS = frozenset(["containers", "imagePullSecrets", "initContainers", "tolerations", "topologySpreadConstraints", "volumes"])
+CONTAINER_FIELDS = frozenset(
+    [
+        "env",
+        "envFrom",
+        "name",
+        "lifecycle",
+        "livenessProbe",
+        "readinessProbe",
+        "resources",
+        "startupProbe",
+        "stdin",
+        "stdinOnce",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+        "tty",
+        "volumeDevices",
+        "volumeMounts",
+        "workingDir",
+    ]
+)
+TAKEN_VOLUMES = frozenset(
+    [
+        "emr-container-communicate",
+        "config-volume",
+        "emr-container-application-log-dir",
+        "emr-container-event-log-dir",
+        "temp-data-dir",
+        "mnt-dir",
+        "home-dir",
+        "emr-container-s3",
+    ]
+)
+TAKEN_PLACES = ("/var/log/fluentd", "/var/log/spark/user", "/var/log/spark/apps", "/mnt", "/tmp", "/home/hadoop")  # noqa: S108  # EMR's
+TAKEN_VARIABLES = frozenset(["SPARK_CONTAINER_ID", "K8S_SPARK_LOG_URL_STDERR", "K8S_SPARK_LOG_URL_STDOUT", "SIDECAR_SIGNAL_FILE"])
+
+
+def pod_template(settings: Settings, role: str) -> Manifest:
+    """The pod template of the driver or the executors: what EMR lets through. Security and mounts are EMR's own."""
+    spark, kubernetes = settings.spark, settings.kubernetes
+    chosen: PodSettings = getattr(kubernetes, role)
+    is_driver = role == "driver"
+    placement = pods.placement(
+        chosen, pods.DRIVER_GRACE if is_driver else pods.EXECUTOR_GRACE, () if is_driver else pods.gpu_tolerations(spark, kubernetes)
+    )
+    container: Manifest = {"name": CONTAINERS[role]}
+    if variables := pods.credentials(kubernetes):
+        container["env"] = variables
+    spec = {**{key: value for key, value in placement.items() if key in POD_FIELDS}, "containers": [container]}
+    if is_driver and kubernetes.deadline_seconds is not None:
+        spec["activeDeadlineSeconds"] = kubernetes.deadline_seconds
+    ours = {"apiVersion": "v1", "kind": "Pod", "metadata": pods.metadata(chosen, spark.app_name, role), "spec": spec}
+    found = pods.merged(ours, chosen.template)
+    if wrong := next(_refused(found), None):
+        raise UsageError(f"kubernetes.{role}.template: {wrong}", "Take it out: EMR on EKS would refuse the job.")
+    return found
+
+
+def _refused(pod: Manifest) -> Iterator[str]:
+    """What EMR's check of pod templates would say."""
+    spec = pod["spec"]
+    main = spec["containers"][0]
+    if (pod["apiVersion"], pod["kind"]) != ("v1", "Pod"):
+        yield f"it is a {pod['kind']} of {pod['apiVersion']}, and must be a Pod of v1"
+    yield from (f"metadata.{key} is Spark's own" for key in pod["metadata"] if key not in ("labels", "annotations"))
+    for key in LISTS & spec.keys():
+        if not isinstance(spec[key], (list, tuple)) or not all(isinstance(item, Mapping) for item in spec[key]):
+            yield f"spec.{key} must be a list of keys and values"
+    yield from (f"EMR lets nobody set spec.{key}" for key in spec if key not in POD_FIELDS)
+    yield from (f"EMR lets nobody set {key} of Spark's container" for key in main if key not in CONTAINER_FIELDS)
+    yield from (
+        f"the volume {volume.get('name')} is EMR's own" for volume in _dicts(spec, "volumes") if volume.get("name") in TAKEN_VOLUMES
+    )
+    for mount in _dicts(main, "volumeMounts"):
+        path = f"{posixpath.normpath('///' + str(mount.get('mountPath'))).rstrip('/')}/"  # two slashes would be kept, three are one
+        if any(path.startswith(f"{taken}/") or f"{taken}/".startswith(path) for taken in TAKEN_PLACES):
+            yield f"{mount.get('mountPath')} overlaps with what EMR mounts"
+    for container in (item for key in ("containers", "initContainers") for item in _dicts(spec, key)):
+        for variable in _dicts(container, "env"):
+            name = str(variable.get("name"))
+            if name in TAKEN_VARIABLES and container is main:
+                yield f"the variable {name} is EMR's own"
+
+
+def _dicts(owner: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    found = owner.get(key)
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, (list, tuple)) else []

@@ -1,0 +1,121 @@
+"""Spark's properties as EMR on EKS takes them: as parameters of spark-submit, and as classifications."""
+
+import re
+from collections.abc import Mapping
+
+from mxspark.emr_settings import LONGEST_VALUE, MOST_PROPERTIES
+from mxspark.errors import UsageError
+from mxspark.pods import Manifest
+from mxspark.settings import Settings
+from mxspark.spark import configuration
+from mxspark.submit.emr.pod_templates import pod_template
+from mxspark.submit.emr.request import Request
+
+LONGEST_PARAMETERS = 102_400  # characters
+DECOMMISSIONING = "/usr/bin/decom.sh"  # where AWS's image has the script of Spark's own images
+DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = "spark.kubernetes.driver.podTemplateFile", "spark.kubernetes.executor.podTemplateFile"
+# What EMR sets itself: a job run has the namespace of its virtual cluster, and service accounts made for its role.
+EMRS_OWN = {
+    "spark.master",
+    "spark.submit.deployMode",
+    "spark.kubernetes.namespace",
+    "spark.kubernetes.authenticate.driver.serviceAccountName",
+    "spark.kubernetes.authenticate.executor.serviceAccountName",
+    "spark.kubernetes.driver.podTemplateContainerName",
+    "spark.kubernetes.executor.podTemplateContainerName",
+    DRIVER_TEMPLATE,
+    EXECUTOR_TEMPLATE,
+}
+# What a person looks for first, and what Spark's guide writes on command lines; the other properties are defaults.
+SHOWN_FIRST = (
+    "spark.kubernetes.container.image",
+    "spark.driver.cores",
+    "spark.driver.memory",
+    "spark.driver.memoryOverhead",
+    "spark.executor.instances",
+    "spark.executor.cores",
+    "spark.executor.memory",
+    "spark.executor.memoryOverhead",
+)
+# A word that is the same whether a shell splits it or a program does. `$` would be a parameter in job templates.
+PLAIN_WORD = re.compile(r"[\w.:/@%+=,*\[\]-]+", re.ASCII)
+
+
+def spark_properties(settings: Settings) -> dict[str, str]:
+    """Those of every way of starting, but for what EMR sets itself, and with what Spark makes the driver's pod from."""
+    chosen = settings.kubernetes.driver
+    cores = str(settings.spark.driver_cores)
+    found = configuration(settings.spark, settings.kubernetes) | {
+        "spark.kubernetes.driver.request.cores": chosen.cpu_request or cores,
+        "spark.kubernetes.driver.limit.cores": chosen.cpu_limit or cores,
+        "spark.kubernetes.decommission.script": DECOMMISSIONING,
+        # As Spark has them by default, which suits its cluster mode; else the driver, which computes them too, would set its client mode's.
+        "spark.kubernetes.executor.disableConfigMap": "false",
+        "spark.kubernetes.driver.service.deleteOnTermination": "true",
+    }
+    found |= settings.spark.conf
+    return {key: value for key, value in found.items() if key not in EMRS_OWN}
+
+
+def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred."""
+    for key, value in properties.items():
+        if not value.strip() or not value.isprintable():
+            raise UsageError(f"spark.conf: {key} is {value!r}", "EMR takes neither empty values nor such of several lines: take it out.")
+    plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
+    first = [key for key in SHOWN_FIRST if key in plain]
+    rest = [key for key in properties if key not in first]
+    long = [key for key in rest if max(len(key), len(properties[key])) > LONGEST_VALUE]
+    movable = [key for key in reversed(rest) if key in plain and key not in long]
+    first += [key for key in long if key in plain] + movable[: max(0, len(rest) - len(long) - MOST_PROPERTIES)]
+    defaults = {key: properties[key] for key in rest if key not in first}
+    parameters = " ".join(f"--conf {key}={properties[key]}" for key in first)
+    if too_long := [key for key in defaults if max(len(key), len(defaults[key])) > LONGEST_VALUE]:
+        raise UsageError(
+            f"spark.conf: {too_long[0]} has {len(defaults[too_long[0]]):,} characters",
+            f"EMR takes {LONGEST_VALUE:,} at most where there are spaces or quotes among them: shorten it.",
+        )
+    if len(defaults) > MOST_PROPERTIES or len(parameters) > LONGEST_PARAMETERS:
+        raise UsageError(
+            f"spark.conf has too much: {len(properties)} properties, of which {len(parameters):,} characters are parameters",
+            f"EMR takes {LONGEST_PARAMETERS:,} characters of parameters and {MOST_PROPERTIES} other properties: take some out.",
+        )
+    return parameters, defaults
+
+
+def classifications(settings: Settings, defaults: dict[str, str]) -> list[Request]:
+    found = [{"classification": "spark-defaults", "properties": defaults}]
+    if submitter := _submitter(settings):
+        found.append({"classification": "emr-job-submitter", "properties": submitter})
+    if settings.emr.start_seconds is not None:
+        found.append({"classification": "emr-containers-defaults", "properties": {"job-start-timeout": str(settings.emr.start_seconds)}})
+    return found
+
+
+def _submitter(settings: Settings) -> dict[str, str]:
+    """The pod that submits goes where the driver's does: on a spot node it would be lost with it."""
+    spec = pod_template(settings, "driver")["spec"]
+    found = {f"jobsubmitter.node.selector.{key}": value for key, value in selectors(spec).items() if value.strip()}
+    for key, toleration in submitters_tolerations(spec).items():
+        place = f"jobsubmitter.node.toleration.{key}"
+        found |= {place: str(toleration["value"]), f"{place}.effect": str(toleration["effect"])}
+        if "tolerationSeconds" in toleration:
+            found[f"{place}.tolerationSeconds"] = str(toleration["tolerationSeconds"])
+    found |= settings.emr.submitter
+    for key, value in found.items():
+        if not value.strip() or max(len(key), len(value)) > LONGEST_VALUE:
+            raise UsageError(f"{key} is {value!r}", f"AWS takes 1 to {LONGEST_VALUE:,} characters: mend kubernetes.driver.")
+    return found
+
+
+def selectors(spec: Manifest) -> dict[str, str]:
+    return {str(key): str(value) for key, value in (spec.get("nodeSelector") or {}).items()}
+
+
+def submitters_tolerations(spec: Manifest) -> dict[str, Manifest]:
+    """By key, for which EMR has one property each. Its word for the operator Exists is an empty value, which the API takes from nobody."""
+    found: dict[str, Manifest] = {}
+    for toleration in spec.get("tolerations") or ():
+        if all(str(toleration.get(key) or "").strip() for key in ("key", "value", "effect")):
+            found.setdefault(str(toleration["key"]), toleration)
+    return found
