@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich import box
 from rich.console import Console
@@ -20,13 +20,15 @@ from rich.traceback import Traceback
 
 from mxspark import duration
 from mxspark.doctor import Finding
-from mxspark.driver import Result
 from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.network import Inspection
 from mxspark.predictions import Prediction, Row, printable
 from mxspark.status import Status
 from mxspark.submit.kubernetes.job import JobStatus
 from mxspark.summary import Performance
+
+if TYPE_CHECKING:
+    from mxspark.driver import Result  # which imports pyspark: a machine that only submits jobs does without
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
@@ -145,7 +147,7 @@ def show_job(job: JobStatus) -> None:
     show_sections([(name, printable(text)) for name, text in sections])
 
 
-def show_result(result: Result) -> None:
+def show_result(result: "Result") -> None:
     """The end of a run: how many, how fast, where the time went, the first predictions, and where all of them are."""
     summary, counts = result.summary, result.summary.counts
     failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != "ok")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mxspark import child, gpu, java, machine, spark
+from mxspark import child, gpu, java, machine
 from mxspark.context import Build
 from mxspark.errors import MxsparkError, UsageError, one_line
 from mxspark.gpu import Gpu
@@ -87,6 +87,10 @@ def _java() -> Finding:
 
 
 def _spark() -> Finding:
+    try:
+        from mxspark import spark
+    except ModuleNotFoundError as error:
+        return Finding("Spark", "problem", f"the package {error.name} is not installed", "pip install 'mxspark[cpu,spark]'.")
     python, home = spark.versions()
     oldest, first_after = SPARKS
     if not oldest <= tuple(map(int, python.split(".")[:2])) < first_after:

@@ -1,10 +1,9 @@
-"""The Spark application: its configuration, its start, its tasks, and its end.
+"""The Spark application: its start, its tasks, and its end.
 
 The only place that imports pyspark. Pixels never cross the border between Python and the JVM: a task gets a shard's number and
 gives back a small report.
 """
 
-import hashlib
 import logging
 import os
 import re
@@ -23,25 +22,18 @@ from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, Task
 from pyspark.java_gateway import launch_gateway
 
 from mxspark import document, java, pods
+from mxspark.class_archive import ClassArchive
 from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
-from mxspark.kubernetes_settings import KubernetesSettings
 from mxspark.lost_pods import JavasPods, LostPods
 from mxspark.pods import DriverPod
-from mxspark.settings import Settings, SparkSettings
+from mxspark.settings import Settings
+from mxspark.spark_configuration import TASK_FAILURES, configuration
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
-# How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
-# nodes that are lost.
-TASK_FAILURES = 8
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
 POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself; in the first run it writes its classes' archive then
-# What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one): besides
-# Spark's own words, presigned addresses and those with a password. Without a backslash, which files of properties take for themselves.
-REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/ ]*@"
-# The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
-JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
 
 
 def versions() -> tuple[str, str]:
@@ -58,88 +50,6 @@ def versions() -> tuple[str, str]:
     core = next(Path(home, "jars").glob("spark-core_*.jar"), None)
     java_part = numbers.match(core.stem.rpartition("spark-core_")[2].partition("-")[2]) if core else None
     return python_version, java_part[0] if java_part else ""
-
-
-def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None = None, pod: DriverPod | None = None) -> dict[str, str]:
-    """The Spark properties of a job, the same however it is started; `spark.conf` wins over all of them.
-
-    `pod` is that of the driver, where this process runs in one.
-    """
-    properties = {
-        "spark.master": settings.master,
-        "spark.app.name": settings.app_name,
-        "spark.driver.memory": settings.driver_memory,
-        "spark.task.cpus": str(settings.task_cpus),
-        "spark.task.maxFailures": str(TASK_FAILURES),
-        "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
-        "spark.python.worker.reuse": "true",
-        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it).
-        "spark.python.unix.domain.socket.enabled": "true",
-        "spark.redaction.regex": REDACTED,
-        "spark.ui.showConsoleProgress": "false",
-        "spark.dynamicAllocation.enabled": "false",
-    }
-    if settings.is_local:
-        properties |= {
-            "spark.master": _local_master(settings.master),
-            # The wild-card address would let other machines in, and a host name may not resolve on a laptop.
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.ui.enabled": "false",
-            "spark.driver.extraJavaOptions": JVM_OPTIONS,
-        }
-    else:
-        properties |= {
-            "spark.driver.memoryOverhead": settings.driver_memory_overhead,
-            "spark.driver.cores": str(settings.driver_cores),
-            "spark.driver.extraJavaOptions": JVM_OPTIONS,
-            "spark.executor.extraJavaOptions": JVM_OPTIONS,
-            "spark.executor.cores": str(settings.executor_cores),
-            "spark.executor.memory": settings.executor_memory,
-            "spark.executor.memoryOverhead": settings.executor_overhead,
-            # An executor whose node is taken away takes no new tasks, and those that it loses count as no failures.
-            "spark.decommission.enabled": "true",
-            # Of a worker that stands still, another node does the shard too; whoever writes last writes the same.
-            "spark.speculation": "true",
-            "spark.speculation.minTaskRuntime": "60s",
-            **_executors(settings),
-        }
-    if settings.is_kubernetes:
-        properties |= pods.properties(settings, kubernetes or KubernetesSettings(), pod)
-    if settings.master.startswith("local-cluster"):
-        executors, cores, memory = re.findall(r"\d+", settings.master)
-        properties |= {
-            "spark.executor.instances": executors,
-            "spark.executor.cores": cores,
-            "spark.executor.memory": f"{memory}m",
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.ui.enabled": "false",
-        }
-    return properties | settings.conf
-
-
-def _executors(settings: SparkSettings) -> dict[str, str]:
-    """How many there are."""
-    chosen = settings.dynamic_allocation
-    if not chosen.enabled:
-        return {"spark.executor.instances": str(settings.executors)}
-    # Not spark.executor.instances too: so many would be there at the start.
-    # Without an external shuffle service Spark asks for shuffle tracking; this job shuffles nothing.
-    return {
-        "spark.dynamicAllocation.enabled": "true",
-        "spark.dynamicAllocation.shuffleTracking.enabled": "true",
-        "spark.dynamicAllocation.minExecutors": str(chosen.min_executors),
-        "spark.dynamicAllocation.initialExecutors": str(chosen.min_executors),
-        "spark.dynamicAllocation.maxExecutors": str(chosen.max_executors or settings.executors),
-        "spark.dynamicAllocation.executorIdleTimeout": f"{chosen.idle_seconds}s",
-    }
-
-
-def _local_master(master: str) -> str:
-    """Spark's local[N] does not try a failed task again; local[N, F] does."""
-    match = re.fullmatch(r"local\[(\*|\d+)\]", master)
-    return f"local[{match[1] if match else 1}, {TASK_FAILURES}]" if match or master == "local" else master
 
 
 def is_submitted() -> bool:
@@ -362,33 +272,6 @@ def _silence_accumulators(context: SparkContext) -> None:
     server = getattr(context, "_accumulatorServer", None)
     if server is not None:
         server.handle_error = lambda *_: None
-
-
-class ClassArchive:
-    """Java's classes as they lie in memory (AppCDS), kept from the first run on: Spark starts a second sooner with it.
-
-    An archive fits one Java and one class path; where it doesn't fit, Java goes on without.
-    """
-
-    def __init__(self, folder: Path, fits: str) -> None:
-        self._file = folder / f"{hashlib.sha256(fits.encode()).hexdigest()[:16]}.jsa"
-        self._new = self._file.with_suffix(f".{os.getpid()}.new")
-
-    @property
-    def options(self) -> str:
-        """What Java is started with: the archive, or where there is none yet the wish for one."""
-        if self._file.exists():
-            return f"-XX:SharedArchiveFile={self._file} -Xshare:auto"
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return ""
-        return f"-XX:ArchiveClassesAtExit={self._new}" if " " not in str(self._new) else ""
-
-    def keep(self) -> None:
-        """To be called when Java has ended: takes over the archive that it wrote."""
-        with suppress(OSError):
-            self._new.replace(self._file)
 
 
 def _not_started(error: Exception, log: str) -> MxsparkError:

@@ -269,7 +269,7 @@ def test_what_emr_sets_itself_is_not_in_the_request() -> None:
 
 def test_the_driver_computes_no_property_that_the_request_has_not() -> None:
     """Else it would set those of its own way of starting: pod templates, mounts, limits."""
-    from mxspark.spark import configuration
+    from mxspark.spark_configuration import configuration
 
     found = submission("kubernetes.local_directory.storage_class=fast", "context=gpu", "spark.executor_gpus=1", "spark.executor_cores=2")
     read = layers.effective([layers.flag_layer({}, [f"{key}={value}" for key, value in _pairs(arguments(found))])]).settings

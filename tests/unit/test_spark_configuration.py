@@ -10,7 +10,8 @@ import pytest
 from mxspark import pods
 from mxspark.kubernetes_settings import KubernetesSettings
 from mxspark.settings import SparkSettings
-from mxspark.spark import configuration, not_py4js, versions
+from mxspark.spark import not_py4js, versions
+from mxspark.spark_configuration import configuration
 
 
 def properties(**settings: Any) -> dict[str, str]:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from mxspark import console, document, driver, layers
+from mxspark import console, document, layers
 from mxspark.cli.app import EXIT_CODES, app
 from mxspark.cli.flags import DebugFlag, Given, YesFlag, takes_job
+from mxspark.errors import UsageError
 from mxspark.settings import Settings
 from mxspark.storage import Access
 
@@ -48,6 +49,13 @@ def needed(given_layers: Sequence[layers.Layer]) -> layers.Layer:
 
 def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
     """Runs a job and shows how it went. Raises MxsparkError, TooManyFailedError where more images failed than allowed."""
+    try:
+        from mxspark import driver  # pyspark, which a machine that only submits jobs does without
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the package {error.name} is not installed, which a run on this machine needs",
+            "pip install 'mxspark[cpu,spark]'; or submit the job elsewhere: mxspark submit.",
+        ) from None
     with console.ConsoleProgress(yes) as progress:
         result = driver.run(chosen, access, progress, debug)
     console.show_result(result)

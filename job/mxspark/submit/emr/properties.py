@@ -7,7 +7,7 @@ from mxspark.emr_settings import LONGEST_VALUE, MOST_PROPERTIES
 from mxspark.errors import UsageError
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
-from mxspark.spark import configuration
+from mxspark.spark_configuration import configuration
 from mxspark.submit.emr.pod_templates import pod_template
 from mxspark.submit.emr.request import Request
 

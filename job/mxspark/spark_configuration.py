@@ -1,0 +1,100 @@
+"""The Spark properties of a job, the same however it is started."""
+
+import re
+
+from mxspark import pods
+from mxspark.errors import SECRET_NAME
+from mxspark.kubernetes_settings import KubernetesSettings
+from mxspark.pods import DriverPod
+from mxspark.settings import SparkSettings
+
+# How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
+# nodes that are lost.
+TASK_FAILURES = 8
+# What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one): besides
+# Spark's own words, presigned addresses and those with a password. Without a backslash, which files of properties take for themselves.
+REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/ ]*@"
+# The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
+JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
+
+
+def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None = None, pod: DriverPod | None = None) -> dict[str, str]:
+    """The Spark properties of a job, the same however it is started; `spark.conf` wins over all of them.
+
+    `pod` is that of the driver, where this process runs in one.
+    """
+    properties = {
+        "spark.master": settings.master,
+        "spark.app.name": settings.app_name,
+        "spark.driver.memory": settings.driver_memory,
+        "spark.task.cpus": str(settings.task_cpus),
+        "spark.task.maxFailures": str(TASK_FAILURES),
+        "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
+        "spark.python.worker.reuse": "true",
+        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it).
+        "spark.python.unix.domain.socket.enabled": "true",
+        "spark.redaction.regex": REDACTED,
+        "spark.ui.showConsoleProgress": "false",
+        "spark.dynamicAllocation.enabled": "false",
+    }
+    if settings.is_local:
+        properties |= {
+            "spark.master": _local_master(settings.master),
+            # The wild-card address would let other machines in, and a host name may not resolve on a laptop.
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
+            "spark.driver.extraJavaOptions": JVM_OPTIONS,
+        }
+    else:
+        properties |= {
+            "spark.driver.memoryOverhead": settings.driver_memory_overhead,
+            "spark.driver.cores": str(settings.driver_cores),
+            "spark.driver.extraJavaOptions": JVM_OPTIONS,
+            "spark.executor.extraJavaOptions": JVM_OPTIONS,
+            "spark.executor.cores": str(settings.executor_cores),
+            "spark.executor.memory": settings.executor_memory,
+            "spark.executor.memoryOverhead": settings.executor_overhead,
+            # An executor whose node is taken away takes no new tasks, and those that it loses count as no failures.
+            "spark.decommission.enabled": "true",
+            # Of a worker that stands still, another node does the shard too; whoever writes last writes the same.
+            "spark.speculation": "true",
+            "spark.speculation.minTaskRuntime": "60s",
+            **_executors(settings),
+        }
+    if settings.is_kubernetes:
+        properties |= pods.properties(settings, kubernetes or KubernetesSettings(), pod)
+    if settings.master.startswith("local-cluster"):
+        executors, cores, memory = re.findall(r"\d+", settings.master)
+        properties |= {
+            "spark.executor.instances": executors,
+            "spark.executor.cores": cores,
+            "spark.executor.memory": f"{memory}m",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
+        }
+    return properties | settings.conf
+
+
+def _executors(settings: SparkSettings) -> dict[str, str]:
+    """How many there are."""
+    chosen = settings.dynamic_allocation
+    if not chosen.enabled:
+        return {"spark.executor.instances": str(settings.executors)}
+    # Not spark.executor.instances too: so many would be there at the start.
+    # Without an external shuffle service Spark asks for shuffle tracking; this job shuffles nothing.
+    return {
+        "spark.dynamicAllocation.enabled": "true",
+        "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+        "spark.dynamicAllocation.minExecutors": str(chosen.min_executors),
+        "spark.dynamicAllocation.initialExecutors": str(chosen.min_executors),
+        "spark.dynamicAllocation.maxExecutors": str(chosen.max_executors or settings.executors),
+        "spark.dynamicAllocation.executorIdleTimeout": f"{chosen.idle_seconds}s",
+    }
+
+
+def _local_master(master: str) -> str:
+    """Spark's local[N] does not try a failed task again; local[N, F] does."""
+    match = re.fullmatch(r"local\[(\*|\d+)\]", master)
+    return f"local[{match[1] if match else 1}, {TASK_FAILURES}]" if match or master == "local" else master
