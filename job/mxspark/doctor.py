@@ -90,7 +90,9 @@ def _spark() -> Finding:
     try:
         from mxspark import spark
     except ModuleNotFoundError as error:
-        return Finding("Spark", "problem", f"the package {error.name} is not installed", "pip install 'mxspark[cpu,spark]'.")
+        return Finding(
+            "Spark", "problem", f"the package {error.name} is not installed", "In mxspark's repository: pip install '.[cpu,spark]'"
+        )
     python, home = spark.versions()
     oldest, first_after = SPARKS
     if not oldest <= tuple(map(int, python.split(".")[:2])) < first_after:

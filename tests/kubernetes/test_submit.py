@@ -12,6 +12,8 @@ from tests.spark.conftest import ALL_DIGITS, wait_until
 from tests.terminal import CTRL_C, Terminal
 
 PROGRESS = re.compile(r"[\d,]+/[\d,]+ images, \d+/\d+ shards, [\d.]+ images/s, .* left, 0 failed")
+# Writes to both of its streams at once, as a driver does when it shows a table and then an error.
+TALKATIVE = {"command": ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo out $i; echo err $i >&2; done"]}
 # Takes more memory than any driver is given.
 GREEDY = {"command": ["python", "-c", "b'.' * 2**32"]}
 UNSCHEDULABLE = {"kubernetes": {"driver": {"node_selector": {"no-node-has": "this"}}}}
@@ -55,6 +57,13 @@ def test_only_what_tells_how_far_it_is_comes_of_the_log(followed: Ran, with_logs
 def test_with_logs_it_is_the_whole_log(with_logs: Ran, jobs: Jobs) -> None:
     pod = jobs.pods(with_logs.name, "driver")[0]["metadata"]["name"]
     assert with_logs.finished.output == jobs.kubectl.logs(f"pod/{pod}")
+
+
+def test_no_line_of_a_log_is_lost_whichever_stream_it_was_written_to(jobs: Jobs) -> None:
+    name = unique("talkative")
+    settings = jobs.settings(name, kubernetes={"driver": {"template": {"spec": {"containers": [TALKATIVE]}}}})
+    told = jobs.submit(settings, "--name", name, "--logs").succeeded().output.splitlines()
+    assert sorted(told) == sorted(f"{stream} {number}" for stream in ("out", "err") for number in range(1, 3001))
 
 
 def test_what_ended_keeps_its_log_until_it_is_cancelled(followed: Ran, jobs: Jobs) -> None:

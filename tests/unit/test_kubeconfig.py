@@ -56,4 +56,4 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(UsageError) as refused:
         kubeconfig.connect(None, None)
-    assert "pip install 'mxspark[kubernetes]'" in refused.value.mend
+    assert "pip install '.[kubernetes]'" in refused.value.mend

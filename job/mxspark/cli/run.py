@@ -54,7 +54,7 @@ def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the package {error.name} is not installed, which a run on this machine needs",
-            "pip install 'mxspark[cpu,spark]'; or submit the job elsewhere: mxspark submit.",
+            "In mxspark's repository: pip install '.[cpu,spark]'; or submit the job elsewhere: mxspark submit.",
         ) from None
     with console.ConsoleProgress(yes) as progress:
         result = driver.run(chosen, access, progress, debug)

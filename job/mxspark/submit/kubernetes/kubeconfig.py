@@ -30,7 +30,9 @@ def connect(kubeconfig: str | None, context: str | None) -> Connection:
     try:
         from kubernetes import client, config
     except ImportError:
-        raise UsageError("the package kubernetes is not installed", "Install it: pip install 'mxspark[kubernetes]'.") from None
+        raise UsageError(
+            "the package kubernetes is not installed", "Install it, in mxspark's repository: pip install '.[kubernetes]'"
+        ) from None
     contexts, current = _read(kubeconfig)
     if contexts is None:
         if kubeconfig or context:
