@@ -1,5 +1,6 @@
 """The lines about tiers at the end of a run, and when a skipped tier fails it (tiers.py)."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def write(folder: Path, name: str, text: str) -> None:
 def run(tiers: pytest.Pytester, *arguments: str) -> tuple[int, list[str]]:
     """The exit code, and the lines about tiers."""
     result = tiers.runpytest_inprocess("--import-mode=importlib", "-p", "no:cacheprovider", *arguments)
-    return int(result.ret), [line for line in result.outlines if line.startswith(("tier ", "CI="))]
+    return int(result.ret), [re.sub(r" in [\d.]+ s$", "", line) for line in result.outlines if line.startswith(("tier ", "CI="))]
 
 
 def test_each_tier_has_a_line_and_those_that_can_not_be_had_say_why(tiers: pytest.Pytester) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from mxspark import duration
+
 ROOT = Path(__file__).resolve().parent
 
 
@@ -36,6 +38,9 @@ class Tiers:
         self._strict = os.environ.get("CI") == "true" if strict is None else strict
         self._skipped: dict[str, Missing] = {}
         self._outcomes: dict[str, dict[str, str]] = defaultdict(dict)  # tier to test to outcome
+        self._seconds: dict[str, float] = defaultdict(
+            float
+        )  # by tier; what tiers share, such as the cluster, counts for the first that needs it
         self._tier_of_test: dict[str, str] = {}
 
     @pytest.hookimpl(trylast=True)  # when -k and -m have chosen
@@ -64,7 +69,10 @@ class Tiers:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         tier = self._tier_of_test.get(report.nodeid)
-        if tier is not None and (report.when == "call" or report.outcome != "passed"):
+        if tier is None:
+            return
+        self._seconds[tier] += report.duration
+        if report.when == "call" or report.outcome != "passed":
             self._outcomes[tier][report.nodeid] = report.outcome
 
     @pytest.hookimpl(tryfirst=True)
@@ -81,6 +89,10 @@ class Tiers:
             else:
                 counts = Counter(self._outcomes[tier].values())
                 told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if counts[outcome])
-                terminalreporter.write_line(f"tier {tier}: run, {told}", green=not counts["failed"], red=bool(counts["failed"]))
+                terminalreporter.write_line(
+                    f"tier {tier}: run, {told} in {duration.in_words(self._seconds[tier])}",
+                    green=not counts["failed"],
+                    red=bool(counts["failed"]),
+                )
         if self._strict and self._skipped:
             terminalreporter.write_line("CI=true: a skipped tier fails the run", red=True)
