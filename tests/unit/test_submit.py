@@ -281,6 +281,13 @@ def test_the_exit_code_is_the_driver_s_where_it_is_one_of_mxspark_s(code: int, r
     assert found.mend
 
 
+def test_the_rule_by_which_a_job_is_not_started_again_is_not_told() -> None:
+    rule = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 3 matching FailJob rule at index 0"}
+    found = follow(played({"conditions": [rule]}, ended(3)), Heard())
+    assert found.cause == "the driver ended with exit code 3"
+    assert found.mend.startswith("Its log says why.")
+
+
 def test_a_job_whose_driver_s_pod_is_gone_failed() -> None:
     found = follow(played(FAILED), Heard())
     assert found.exit_code == 1

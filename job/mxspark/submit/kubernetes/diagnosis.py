@@ -100,6 +100,7 @@ def job_ending(reason: str, drivers: Sequence[Manifest], container: str) -> Endi
             1, "it took longer than kubernetes.deadline_seconds", "Give it more; what it finished stays, the same command goes on."
         )
     ended = f"the driver ended with exit code {code}{starts}" if code is not None else "the driver was lost"
-    told = f"{ended}: {trouble.cause}" if trouble else f"{ended} ({reason})"
+    # That rule is ours: it only says again with which code the driver ended.
+    why = f": {trouble.cause}" if trouble else "" if reason.startswith("PodFailurePolicy") else f" ({reason})"
     mend = trouble.mend if trouble else "Its log says why. What it finished stays; the same command goes on with the rest."
-    return Ending.failed(code, told, mend)
+    return Ending.failed(code, ended + why, mend)
