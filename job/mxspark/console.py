@@ -144,7 +144,7 @@ def show_job(job: JobStatus) -> None:
         *([("progress", job.progress)] if job.progress else []),
         *([("output", f"{job.output} (mxspark status {job.output} counts what is there)")] if job.output else []),
     ]
-    show_sections([(name, printable(text)) for name, text in sections])
+    show_sections([(name, "\n".join(map(printable, text.splitlines()))) for name, text in sections])
 
 
 def show_result(result: "Result") -> None:

@@ -117,10 +117,10 @@ def _gpus(spark: SparkSettings, kubernetes: KubernetesSettings) -> dict[str, str
 
 def _driver(kubernetes: KubernetesSettings, pod: DriverPod) -> dict[str, str]:
     """Where executors find the driver, whose pod owns theirs: when it goes, Kubernetes removes them."""
-    host = f"{kubernetes.driver_service}.{pod.namespace}.svc" if kubernetes.driver_service else pod.address
+    address = f"[{pod.address}]" if ":" in pod.address else pod.address  # as Spark wants those of IPv6
     return {
-        "spark.driver.host": host,
-        "spark.driver.bindAddress": pod.address,  # by which Spark 4.1 and later tell executors of it, too
+        "spark.driver.host": f"{kubernetes.driver_service}.{pod.namespace}.svc" if kubernetes.driver_service else address,
+        "spark.driver.bindAddress": address,  # by which Spark 4.1 and later tell executors of it, too
         "spark.driver.port": str(RPC_PORT),
         "spark.driver.blockManager.port": str(BLOCK_PORT),
         "spark.blockManager.port": str(BLOCK_PORT),

@@ -65,11 +65,24 @@ def test_an_evicted_pod_says_why() -> None:
 
 
 def test_a_volume_that_can_t_be_mounted_is_told_until_the_pod_runs() -> None:
-    events = [{"reason": "Scheduled"}, {"reason": "FailedMount", "message": 'configmap "x" not found'}]
+    events: list[dict[str, Any]] = [{"reason": "Scheduled"}, {"reason": "FailedMount", "message": 'configmap "x" not found', "count": 2}]
     found = diagnosis.of_pod(pod(), events)
     assert found is not None
     assert found.cause == 'FailedMount: configmap "x" not found'
     assert diagnosis.of_pod(pod("Running"), events) is None
+
+
+def test_a_mount_that_failed_once_only_needs_time() -> None:
+    events = [{"reason": "FailedMount", "message": "failed to sync configmap cache: timed out waiting for the condition", "count": 1}]
+    assert diagnosis.of_pod(pod(), events) is None
+
+
+def test_what_an_init_container_waits_for_is_told() -> None:
+    waiting = [{"name": "init", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]
+    coming_up = [{"name": "driver", "state": {"waiting": {"reason": "PodInitializing"}}}]
+    found = diagnosis.of_pod(pod(initContainerStatuses=waiting, containerStatuses=coming_up))
+    assert found is not None
+    assert found.cause == "ImagePullBackOff: no such image"
 
 
 @pytest.mark.parametrize(

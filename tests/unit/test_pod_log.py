@@ -1,12 +1,14 @@
 """A container's log through connections that end: each line once, whatever stands in it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import pytest
 
-from mxspark.errors import MxsparkError, PassingError
+from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.submit.kubernetes import pod_log
+from mxspark.submit.kubernetes.answers import ForbiddenError, MissingObjectError
 
 
 @pytest.fixture(autouse=True)
@@ -90,9 +92,32 @@ def test_a_fault_that_passes_loses_nothing() -> None:
     assert Connections(PassingError("HTTP 500"), (ONE,), PassingError("HTTP 500"), (ONE, TWO)).lines() == ["one", "two"]
 
 
-def test_another_fault_is_raised() -> None:
-    with pytest.raises(MxsparkError, match="not allowed"):
-        Connections(MxsparkError("not allowed")).lines()
+def test_a_kubelet_that_does_not_know_the_pod_for_a_moment_loses_nothing_and_repeats_nothing() -> None:
+    gone = MissingObjectError("reading the log of pod digits-1: there is none")
+    assert Connections((ONE,), gone, (ONE, TWO), UsageError("HTTP 400"), (ONE, TWO, THREE)).lines() == ["one", "two", "three"]
+
+
+def test_that_the_log_may_not_be_read_is_told_at_once() -> None:
+    with pytest.raises(ForbiddenError, match="not allowed"):
+        Connections(ForbiddenError("not allowed"), (ONE,)).lines()
+
+
+def test_a_log_that_stays_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_log, "PATIENCE_SECONDS", -1.0)
+    with pytest.raises(PassingError, match="HTTP 500"):
+        Connections((ONE,), PassingError("HTTP 500"), (ONE,)).lines()
+
+
+def test_where_the_pod_is_gone_with_its_log_the_error_is_told() -> None:
+    with pytest.raises(MissingObjectError):
+        Connections((ONE,), MissingObjectError("there is none")).lines()
+
+
+def test_on_a_machine_whose_clock_is_late_a_second_connection_asks_for_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = f"{datetime.now(UTC) + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S}.000000001Z one"
+    connections = Connections((ahead,), (ahead,))
+    connections.lines()
+    assert connections.asked[1] == pod_log.CLOCK_SECONDS
 
 
 def test_between_two_connections_it_can_be_stopped() -> None:

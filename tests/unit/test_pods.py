@@ -25,6 +25,14 @@ def test_executors_find_the_driver_by_its_service_or_by_its_pods_address() -> No
     assert "spark.driver.host" not in pods.properties(SPARK, KubernetesSettings(), None)
 
 
+def test_addresses_of_ipv6_are_written_as_spark_wants_them() -> None:
+    pod = DriverPod("digits-x7k", "fd00:10::5", "photos")
+    found = pods.properties(SPARK, KubernetesSettings(), pod)
+    assert (found["spark.driver.host"], found["spark.driver.bindAddress"]) == ("[fd00:10::5]", "[fd00:10::5]")
+    by_service = pods.properties(SPARK, KubernetesSettings(driver_service="digits-driver"), pod)
+    assert by_service["spark.driver.host"] == "digits-driver.photos.svc"
+
+
 def test_the_driver_s_pod_owns_the_executors() -> None:
     assert pods.properties(SPARK, KubernetesSettings(), POD)["spark.kubernetes.driver.pod.name"] == "digits-x7k"
 

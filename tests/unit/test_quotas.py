@@ -22,6 +22,10 @@ def test_pods_are_counted_by_either_name(name: str) -> None:
     assert quotas.lacking(quota({name: "2"}, {name: "1"}), {"pods": 2}) == [f"{name}: 1 of 2 are used"]
 
 
+def test_a_quota_that_is_new_lacks_nothing() -> None:
+    assert quotas.lacking({"metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}}, {"pods": 2}) == []
+
+
 def test_a_quota_that_may_be_about_other_pods_lacks_nothing() -> None:
     assert quotas.lacking(quota({"pods": "0"}, {}, scopes=["BestEffort"]), {"pods": 1}) == []
     assert quotas.lacking(quota({"pods": "0"}, {}, scopeSelector={"matchExpressions": []}), {"pods": 1}) == []

@@ -12,11 +12,12 @@ from mxspark.settings import Settings
 from mxspark.submit.ending import Ending
 from mxspark.submit.kubernetes import follower, manifests
 from mxspark.submit.kubernetes import job as kubernetes
-from mxspark.submit.kubernetes.cluster import Cluster, ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.answers import ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.follower import Follower, Found
 
 Manifest = dict[str, Any]
-FOUND = Found("digits", "digits", helm=False)
+FOUND = Found("digits", "digits")
 
 
 class Played(Cluster):
@@ -314,6 +315,7 @@ class Passing(Played):
     def __init__(self, failures: int) -> None:
         super().__init__()
         self.failures = failures
+        self.oddities: list[MxsparkError] = []
 
     def job(self, name: str) -> Manifest:
         self.failures -= 1
@@ -326,6 +328,29 @@ def test_a_cluster_that_does_not_answer_for_a_while_is_told_and_the_job_is_follo
     heard = Heard()
     assert follow(Passing(3), heard) == Ending(0)
     assert heard.notes == ["reading the Job digits failed: HTTP 503; the job is not touched by that. Asking again"]
+
+
+@pytest.mark.parametrize("error", [MissingObjectError("listing the pods: there is none"), ExistsError("one already"), MxsparkError("odd")])
+def test_an_odd_answer_does_not_end_it(error: MxsparkError) -> None:
+    class Odd(Passing):
+        def pods(self, selector: str) -> list[Manifest]:
+            if self.oddities:
+                raise self.oddities.pop()
+            return []
+
+    cluster, heard = Odd(0), Heard()
+    cluster.oddities = [error, error]
+    assert follow(cluster, heard) == Ending(0)
+    assert heard.notes == [f"{error.problem}; the job is not touched by that. Asking again"]
+
+
+def test_a_log_in_that_has_expired_leaves_the_job_out_of_sight() -> None:
+    class Expired(Played):
+        def job(self, name: str) -> Manifest:
+            raise UsageError("the cluster does not know the user of the kubeconfig", "Log in again.")
+
+    with pytest.raises(OutOfSightError, match="does not know the user"):
+        follow(Expired(), Heard())
 
 
 def test_a_job_that_can_t_be_seen_any_more_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -434,6 +459,12 @@ def test_of_a_driver_that_waits_the_status_says_why_and_there_is_no_log() -> Non
             list(kubernetes.log(cluster, "digits", follows))
 
 
+@pytest.mark.parametrize("follows", [False, True])
+def test_of_a_job_that_ended_and_whose_pods_are_gone_there_is_no_log(follows: bool) -> None:
+    with pytest.raises(MxsparkError, match="job digits has ended, and its driver's log is gone with its pod: BackoffLimitExceeded"):
+        list(kubernetes.log(played(FAILED), "digits", follow=follows))
+
+
 def test_the_log_of_a_driver_that_is_coming_up_is_waited_for() -> None:
     class ComingUp(Played):
         def pods(self, selector: str) -> list[Manifest]:
@@ -466,6 +497,46 @@ def test_a_job_s_state(job: Manifest, driver: Manifest, state: str, code: int | 
     assert found.to_json()["drivers"] == [f"digits-1: {driver['status']['phase']}, no node yet"]
 
 
-def test_a_job_of_helm_s_is_not_deleted_behind_its_back() -> None:
-    with pytest.raises(UsageError, match="belongs to a release of Helm's"):
-        kubernetes.cancel(Played(), Found("digits-1", "digits", helm=True))
+class Release(Played):
+    """The release `photos` of the chart, whose objects are called `other`; or with `helm=False` what its CronJob made."""
+
+    def __init__(self, helm: bool = True) -> None:
+        super().__init__()
+        annotations = {"meta.helm.sh/release-name": "photos"} if helm else {}
+        labels = {"app.kubernetes.io/instance": "other", "app.kubernetes.io/managed-by": "Helm"}
+        meta = {"name": "other-1", "labels": labels, "annotations": annotations, "creationTimestamp": "2024-01-01T00:00:00Z"}
+        self.made = {"metadata": meta, "spec": {}, "status": COMPLETE}
+        self.deleted: list[str] = []
+
+    def job(self, name: str) -> Manifest:
+        if name != "other-1":
+            raise MissingObjectError(f"reading the Job {name}: there is none")
+        return self.made
+
+    def jobs(self, selector: str) -> list[Manifest]:
+        return [self.made]
+
+    def delete_job(self, name: str) -> None:
+        self.deleted.append(name)
+
+
+@pytest.mark.parametrize("name", ["other-1", "other", "photos"])
+def test_a_release_s_job_is_found_by_its_names_and_not_deleted_behind_helm_s_back(name: str) -> None:
+    cluster = Release()
+    assert kubernetes.find(cluster, name) == Found("other-1", "other", "photos")
+    with pytest.raises(UsageError, match="belongs to a release of Helm's") as refused:
+        kubernetes.confirm_and_cancel(cluster, name, lambda _: pytest.fail("there is nothing to ask"))
+    assert refused.value.mend == "helm uninstall photos --namespace vision --kube-context played removes it."
+    assert cluster.deleted == []
+
+
+def test_one_run_of_a_schedule_can_be_cancelled() -> None:
+    cluster = Release(helm=False)
+    assert kubernetes.confirm_and_cancel(cluster, "other-1", lambda _: True)
+    assert cluster.deleted == ["other-1"]
+
+
+def test_a_job_that_is_not_there_may_be_a_schedule_s() -> None:
+    with pytest.raises(MissingObjectError, match="namespace vision has no job nightly") as missing:
+        kubernetes.find(Release(), "nightly")
+    assert "schedule" in missing.value.mend

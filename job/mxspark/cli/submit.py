@@ -82,7 +82,7 @@ def _show_manifests(settings: Settings, name: str) -> None:
 
 
 def _follow(follower: Follower, cluster: Cluster, found: Found) -> None:
-    cancel = None if found.helm else lambda: kubernetes.cancel(cluster, found)
+    cancel = None if found.release else lambda: kubernetes.cancel(cluster, found)
     elsewhere.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel)
 
 

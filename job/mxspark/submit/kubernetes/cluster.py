@@ -6,32 +6,19 @@ With kubeconfig.py the only place that imports the package kubernetes, and only 
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from mxspark import document
 from mxspark.errors import MxsparkError, PassingError, UsageError, one_line
 from mxspark.pods import Manifest
-from mxspark.submit.kubernetes import kubeconfig, pod_log
+from mxspark.submit.kubernetes import answers, kubeconfig, pod_log
+from mxspark.submit.kubernetes.answers import FORBIDDEN, NOT_FOUND, ForbiddenError, MissingObjectError
 
 OLDEST = (1, 27)  # whose Jobs name themselves on their pods (manifests.py)
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 QUIET_SECONDS = 300  # without a line of a log that is followed, after which it is asked for anew
-NOT_FOUND, CONFLICT, FORBIDDEN, UNAUTHORIZED, TOO_MANY, SERVER_ERROR = 404, 409, 403, 401, 429, 500
-
-
-class MissingObjectError(MxsparkError):
-    """What was asked for isn't there."""
-
-
-class ExistsError(MxsparkError):
-    """An object of this name is there already."""
-
-
-class ForbiddenError(MxsparkError):
-    """The user has not the right."""
 
 
 @dataclass(frozen=True)
@@ -224,13 +211,18 @@ class Cluster:
             raise
         except self._client.ApiException as error:
             if error.status not in quiet:
-                raise _translated(error, doing, self) from None
+                raise answers.meaning(error.status, error.body, error.reason, doing, self.context, self.namespace) from None
         except OSError as error:
             raise PassingError(f"{self.context}: {doing} failed: {one_line(error)}", "Check the network.") from None
+        except ValueError as error:  # no JSON, or not what was asked for
+            problem = f"{self.context}: {doing} failed: it gave an answer that is none of Kubernetes': {one_line(error)}"
+            raise PassingError(problem, "Check the cluster, and what lies between it and this machine.") from None
         except Exception as error:
             if not type(error).__module__.startswith("urllib3"):
                 raise
-            raise PassingError(f"{self.context} can't be reached: {_cause(error)}", "Check the cluster, and --kube-context.") from None
+            raise PassingError(
+                f"{self.context} can't be reached: {answers.cause(error)}", "Check the cluster, and --kube-context."
+            ) from None
 
 
 def amount(quantity: str) -> float:
@@ -238,39 +230,3 @@ def amount(quantity: str) -> float:
     from kubernetes.utils.quantity import parse_quantity
 
     return float(parse_quantity(quantity))  # type: ignore[no-untyped-call]
-
-
-def _translated(error: Any, doing: str, cluster: Cluster) -> MxsparkError:
-    message = _message(error)
-    if error.status == UNAUTHORIZED:
-        return UsageError(f"{cluster.context} does not know the user of the kubeconfig", "Log in again; check --kube-context.")
-    if error.status == FORBIDDEN and "exceeded quota" in message:
-        return UsageError(f"{doing}: {message}", "Ask for less, or have the namespace's quota raised.")
-    if error.status == FORBIDDEN and "violates PodSecurity" in message:
-        return UsageError(f"{doing}: {message}", "Take out of kubernetes.*.template what the namespace forbids.")
-    if error.status == FORBIDDEN:
-        return ForbiddenError(
-            f"{doing} in namespace {cluster.namespace} is not allowed: {message}", "docs/kubernetes.md says which rights are needed."
-        )
-    if error.status == NOT_FOUND:
-        return MissingObjectError(f"{doing}: there is none in namespace {cluster.namespace}", "Check the name and --namespace.")
-    if error.status == CONFLICT:
-        return ExistsError(f"{doing}: there is one already in namespace {cluster.namespace}", "Take another name.")
-    if error.status in (400, 422):
-        return UsageError(f"{doing}: Kubernetes refuses it: {message}", "Mend the setting that this comes from.")
-    kind = PassingError if error.status == TOO_MANY or error.status >= SERVER_ERROR else MxsparkError
-    return kind(f"{doing} failed: HTTP {error.status} {message}", "Try again later.")
-
-
-def _message(error: Any) -> str:
-    """Kubernetes' own words in an answer."""
-    body: Mapping[str, Any] = {}
-    with suppress(UsageError):
-        body = document.read_yaml(error.body or "", "answer")
-    return str(body.get("message") or error.reason or "")
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost of urllib3's exceptions, which are wrapped in one another."""
-    reason = getattr(error, "reason", None)
-    return _cause(reason) if isinstance(reason, BaseException) else re.sub(r"^<.*?>: |HTTPS?Connection\(.*?\): ", "", one_line(error))

@@ -15,6 +15,8 @@ WAITING = {
     "CreateContainerError": "See `kubectl describe pod`.",
     "RunContainerError": "See `kubectl describe pod`.",
 }
+# What fails while a pod is prepared; the kubelet tries again, and often the second time does it.
+PREPARING = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 UNSCHEDULABLE = "Ask for less, or give the cluster more nodes; kubernetes.*.node_selector and tolerations say which ones may be used."
 OUT_OF_MEMORY = "Give it more memory: spark.driver_memory_overhead, or for executors spark.executor_memory_overhead."
 EVICTED = "Give it more room: kubernetes.local_directory.size; or more memory."
@@ -25,14 +27,14 @@ def of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Trouble | None:
     status = pod.get("status", {})
     if status.get("reason") == "Evicted":
         return Trouble(f"evicted: {status.get('message', '')}", EVICTED)
-    for container in status.get("containerStatuses") or ():
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         found = _of_container(container)
         if found is not None:
             return found
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return Trouble(f"{condition.get('reason', '')}: {condition.get('message', '')}", UNSCHEDULABLE)
-    failed = [event for event in events if event.get("reason") in ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")]
+    failed = [event for event in events if event.get("reason") in PREPARING and int(event.get("count") or 1) > 1]
     if failed and status.get("phase") == "Pending":
         return Trouble(f"{failed[-1]['reason']}: {failed[-1].get('message', '')}", "See `kubectl describe pod`.")
     return None

@@ -9,12 +9,13 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 from mxspark import pods
-from mxspark.errors import MxsparkError, OutOfSightError, PassingError
+from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
 from mxspark.submit.ending import Ending, Listener, Trouble
 from mxspark.submit.kubernetes import diagnosis, quotas
-from mxspark.submit.kubernetes.cluster import Cluster, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.answers import ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 
 JOB_LABEL = "batch.kubernetes.io/job-name"
@@ -30,13 +31,20 @@ PROGRESS = re.compile(
 RESULTS = re.compile(r"Counting the parts$")  # what comes after it is the result
 
 
+class JobGoneError(MxsparkError):
+    """There is no job to follow any more."""
+
+
 @dataclass(frozen=True)
 class Found:
-    """A job that is there: its Job's name, and the name that its pods have in common (the chart's release; else the same)."""
+    """A job that is there: its Job's name, the name that its pods have in common, and the release of Helm's that it is an object of.
+
+    A Job that a CronJob of a release's made is its own: Helm doesn't know of it.
+    """
 
     job: str
     instance: str
-    helm: bool
+    release: str | None = None
 
     @property
     def drivers(self) -> str:
@@ -89,7 +97,7 @@ class Follower:
     def follow(self) -> Ending:
         """Returns when the job has ended.
 
-        Raises MxsparkError where it is gone, or its driver does not start in time; OutOfSightError where the cluster can't be asked.
+        Raises JobGoneError where it is gone, or its driver does not start in time; OutOfSightError where the cluster can't be asked.
         """
         answered = time.monotonic()
         try:
@@ -101,9 +109,11 @@ class Follower:
                     answered = time.monotonic()
                     if self._told.pop("cluster", None):
                         self._listener.note("The cluster answers again")
-                except ForbiddenError as error:
+                except JobGoneError:
+                    raise
+                except (ForbiddenError, UsageError) as error:  # as of a log-in that has expired
                     raise OutOfSightError(error.problem, error.mend) from None
-                except PassingError as error:
+                except MxsparkError as error:
                     if time.monotonic() - answered > PATIENCE_SECONDS:
                         raise OutOfSightError(error.problem, error.mend) from None
                     self._once("cluster", f"{error.problem}; the job is not touched by that. Asking again")
@@ -135,14 +145,14 @@ class Follower:
     def _gone(self) -> Ending:
         if self._drivers and self._drivers[-1]["status"].get("phase") == "Succeeded":
             return self._end(True, "")
-        raise MxsparkError(
+        raise JobGoneError(
             f"job {self._name} is gone: somebody deleted it, or it had ended and was kept no longer",
             "What it finished stays: mxspark status OUTPUT counts it. Submit it again to go on.",
         )
 
     def _give_up(self, cause: Trouble) -> None:
         self._cluster.delete_job(self._name)
-        raise MxsparkError(
+        raise JobGoneError(
             f"the driver did not start within {self._start_seconds:g} s, and job {self._name} was deleted: {cause.cause}", cause.mend
         )
 
@@ -182,6 +192,9 @@ class Follower:
         running = sum(pod["status"].get("phase") == "Running" for pod in live)
         waiting = [pod for pod in live if pod["status"].get("phase") == "Pending"]
         troubles = {str(trouble) for pod in waiting if (trouble := diagnosis.of_pod(pod))}
+        if waiting and not troubles:  # they are alike: what is told of one holds for all
+            trouble = diagnosis.of_pod(waiting[0], self._cluster.events(waiting[0]["metadata"]["name"]))
+            troubles = {str(trouble)} if trouble else set()
         for pod in found:
             lost = diagnosis.of_pod(pod)
             if lost and pod["status"].get("phase") == "Failed":
@@ -252,11 +265,8 @@ class _Log:
                 self._lines.put(line)
         except MissingObjectError:
             pass  # its pod is gone, which is told elsewhere
-        except ForbiddenError as error:
-            self._troubles.put(error.problem)
         except MxsparkError as error:
             self._troubles.put(error.problem)
-            return  # the next look begins anew
         self._read.add(pod)
 
     def lines(self) -> list[str]:

@@ -13,17 +13,21 @@ from threading import Event
 from typing import Any
 
 from mxspark import __version__, document
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.kubernetes_settings import MAX_NAME, SERVICE_NAME, SUBDOMAIN
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
 from mxspark.submit.ending import Ending, Listener, Trouble
 from mxspark.submit.kubernetes import diagnosis, follower, manifests, quotas
-from mxspark.submit.kubernetes.cluster import Cluster, ExistsError, ForbiddenError, MissingObjectError
-from mxspark.submit.kubernetes.follower import PROGRESS, Found, selector
+from mxspark.submit.kubernetes.answers import ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.cluster import Cluster
+from mxspark.submit.kubernetes.follower import PROGRESS, Found
 from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
+OURS = "app.kubernetes.io/name=mxspark"
+RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object of a release
+RESULT = re.compile(r"[\d,]+ images: [\d,]+ ok")
 SEARCHED_LINES = 200  # of a log, for the last word on how far it is
 OWN_ACCOUNT = (
     "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set kubernetes.service_account=NAME."
@@ -44,7 +48,7 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
     """Makes the Job and what it needs. Raises UsageError where the cluster would not take it; nothing is left behind then."""
     job, *others = manifests.objects(settings, name, __version__)
     quotas.check(settings, cluster.quotas(), cluster.namespace)
-    with suppress(ForbiddenError):  # whoever submits needs no right to make pods
+    with suppress(ForbiddenError, PassingError):  # whoever submits needs no right to make pods
         cluster.check(manifests.executor_pod(settings, name))
     if settings.spark.executor_gpus:
         _warn_without_gpus(settings, cluster, listener)
@@ -59,7 +63,7 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
         with suppress(MxsparkError):
             cluster.delete_job(name)
         raise
-    return Found(name, name, helm=False)
+    return Found(name, name)
 
 
 def _create_job(cluster: Cluster, job: Manifest) -> Manifest:
@@ -112,15 +116,19 @@ def _read_job(cluster: Cluster, name: str) -> Manifest:
     try:
         return cluster.job(name)
     except MissingObjectError:
-        jobs = cluster.jobs(selector(name))
+        jobs = [job for job in cluster.jobs(OURS) if name in (_found(job).instance, _found(job).release)]
         if not jobs:
-            raise
+            raise MissingObjectError(
+                f"namespace {cluster.namespace} has no job {name}",
+                "Check the name and --namespace; of a schedule perhaps no run has begun yet.",
+            ) from None
         return max(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
 
 
 def _found(job: Manifest) -> Found:
-    name, labels = job["metadata"]["name"], job["metadata"].get("labels", {})
-    return Found(name, labels.get(INSTANCE_LABEL, name), labels.get("app.kubernetes.io/managed-by") == "Helm")
+    meta = job["metadata"]
+    instance = meta.get("labels", {}).get(INSTANCE_LABEL, meta["name"])
+    return Found(meta["name"], instance, meta.get("annotations", {}).get(RELEASE_ANNOTATION))
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,7 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
         job["metadata"]["creationTimestamp"],
         tuple(map(_in_words, drivers)),
         tuple(map(_in_words, executors)),
-        next((line for line in reversed(lines) if PROGRESS.match(line)), ""),
+        next((line for line in reversed(lines) if PROGRESS.match(line) or RESULT.match(line)), ""),
         _output(cluster, job),
         trouble,
         ended.exit_code if ended else None,
@@ -199,37 +207,49 @@ def _output(cluster: Cluster, job: Manifest) -> str:
 def log(cluster: Cluster, name: str, follow: bool = False, tail: int | None = None) -> Iterator[str]:
     """The lines of the log of a job's newest driver. Raises MxsparkError where there is none yet; with `follow` only if that won't pass."""
     found = find(cluster, name)
-    while True:
-        drivers = cluster.pods(found.drivers)
-        if drivers and diagnosis.has_begun(drivers[-1], DRIVER_CONTAINER):
-            break
-        trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
-        if trouble or not follow:
-            cause, mend = (
-                (trouble.cause, trouble.mend)
-                if trouble
-                else ("its pod is not there yet", f"See how it is: mxspark status {name} {cluster.flags}")
-            )
-            raise MxsparkError(f"the driver of job {name} has no log yet: {cause}", mend)
+    while (pod := _with_log(cluster, found, name, waits=follow)) is None:
         time.sleep(follower.POLL_SECONDS)
-    pod = drivers[-1]["metadata"]["name"]
     yield from cluster.follow_log(pod, DRIVER_CONTAINER, Event(), tail) if follow else cluster.log(pod, DRIVER_CONTAINER, tail)
+
+
+def _with_log(cluster: Cluster, found: Found, name: str, waits: bool) -> str | None:
+    """The newest driver's pod, None where it has no log yet and that may pass. Raises MxsparkError where it won't, or nobody waits."""
+    drivers = cluster.pods(found.drivers)
+    if drivers and diagnosis.has_begun(drivers[-1], DRIVER_CONTAINER):
+        return str(drivers[-1]["metadata"]["name"])
+    trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
+    if trouble:
+        raise MxsparkError(f"the driver of job {name} has no log yet: {trouble.cause}", trouble.mend)
+    if end := diagnosis.job_end(cluster.job(found.job)):
+        problem = f"job {name} has ended, and its driver's log is gone with its pod: {end[1]}"
+        raise MxsparkError(problem, "What it finished is in its output.")
+    if not waits:
+        mend = f"See how it is: mxspark status {name} {cluster.flags}"
+        raise MxsparkError(f"the driver of job {name} has no log yet: its pod is not there yet", mend)
+    return None
 
 
 def cancel(cluster: Cluster, found: Found) -> None:
     """Deletes the job, its pods and all that was made for it. Raises UsageError for the chart's: Helm would not know of it."""
-    if found.helm:
-        raise UsageError(
-            f"job {found.job} belongs to a release of Helm's",
-            f"helm uninstall {found.instance} {cluster.flags} removes it.",
-        )
+    _refuse_helms(cluster, found)
     cluster.delete_job(found.job)
+
+
+def _refuse_helms(cluster: Cluster, found: Found) -> None:
+    if found.release is not None:
+        raise UsageError(f"job {found.job} belongs to a release of Helm's", f"{uninstall(cluster, found)} removes it.")
+
+
+def uninstall(cluster: Cluster, found: Found) -> str:
+    """The command that removes a release with its job."""
+    return f"helm uninstall {found.release} {cluster.flags}"
 
 
 def confirm_and_cancel(cluster: Cluster, name: str, confirm: Callable[[str], bool]) -> bool:
     """Whether somebody agreed, and the job is gone."""
     job = _read_job(cluster, name)
     found = _found(job)
+    _refuse_helms(cluster, found)
     state = "has ended" if diagnosis.job_end(job) else "is not finished; what it has done stays in its output"
     if not confirm(f"Job {found.job} in namespace {cluster.namespace} {state}. Delete it and its pods?"):
         return False

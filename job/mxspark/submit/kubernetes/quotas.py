@@ -34,7 +34,8 @@ def lacking(quota: Manifest, need: Needs) -> list[str]:
     """What a quota leaves too little of, in words; nothing of a quota that may not be about these pods."""
     if quota.get("spec", {}).get("scopes") or quota.get("spec", {}).get("scopeSelector"):
         return []
-    used, hard = quota["status"].get("used", {}), quota["status"].get("hard", {})
+    status = quota.get("status", {})  # nothing while it is new
+    used, hard = status.get("used", {}), status.get("hard", {})
     found = []
     for resource, asked in need.items():
         for key in (resource, *_OTHER_NAMES.get(resource, ())):
