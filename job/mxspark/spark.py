@@ -27,7 +27,7 @@ from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, wi
 from mxspark.lost_pods import JavasPods, LostPods
 from mxspark.pods import DriverPod
 from mxspark.settings import Settings
-from mxspark.spark_configuration import TASK_FAILURES, configuration
+from mxspark.spark_configuration import TASK_FAILURES, configuration, stands
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
@@ -83,7 +83,7 @@ class Application:
         chosen = settings.spark
         self._is_local = chosen.is_local
         for key, value in configuration(chosen, settings.kubernetes, DriverPod.from_environment(os.environ)).items():
-            if key == "spark.master" or not (is_submitted() and conf.contains(key)):  # the master only gets its retries
+            if key == "spark.master" or not (is_submitted() and stands(key, conf.contains)):  # the master only gets its retries
                 conf.set(key, value)
         self._scratch = tempfile.TemporaryDirectory(prefix="mxspark-", ignore_cleanup_errors=True)  # Java that is killed leaves it
         if self._is_local and not (is_submitted() or conf.contains("spark.local.dir")):

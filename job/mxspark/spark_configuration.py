@@ -1,6 +1,7 @@
 """The Spark properties of a job, the same however it is started."""
 
 import re
+from collections.abc import Callable
 
 from mxspark import pods
 from mxspark.errors import SECRET_NAME
@@ -75,6 +76,14 @@ def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None
             "spark.ui.enabled": "false",
         }
     return properties | settings.conf
+
+
+def stands(key: str, contains: Callable[[str], bool]) -> bool:
+    """Whether those who submitted a job have set a property, by all that it `contains`: then it is left as it is.
+
+    Java's options may be defaults, as on EMR. Spark would add others to them, and Java doesn't start with two collectors.
+    """
+    return contains(key) or contains(key.replace(".extraJavaOptions", ".defaultJavaOptions"))
 
 
 def _executors(settings: SparkSettings) -> dict[str, str]:

@@ -10,12 +10,15 @@ from hypothesis import event, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tests.command import REPOSITORY
+from tests.emr import emrs_own
 from tests.emr.jobs import CLUSTER, FLAGS, IMAGE, ROLE, all_properties, arguments, classification, settings, submission
 from tests.emr.model import complaints
 
 from mxspark import document, layers
 from mxspark.emr_settings import EmrSettings
 from mxspark.errors import UsageError, without_secrets
+from mxspark.settings import SparkSettings
+from mxspark.spark_configuration import configuration, stands
 from mxspark.submit.emr import job_runs, submissions
 from mxspark.submit.emr.arguments import LONGEST_ARGUMENT, job_settings
 from mxspark.submit.emr.pod_templates import CONTAINER_FIELDS, CONTAINERS, POD_FIELDS
@@ -238,7 +241,9 @@ def test_the_driver_is_on_demand_and_the_executors_on_spot_nodes() -> None:
     assert found["executor"]["spec"]["terminationGracePeriodSeconds"] == 120
     # Fixed names: EMR on EKS Development Guide, "Using pod templates".
     assert found["driver"]["spec"]["containers"][0]["name"] == "spark-kubernetes-driver"
-    assert found["executor"]["spec"]["containers"][0]["name"] == "spark-kubernetes-executors"
+    assert found["executor"]["spec"]["containers"][0]["name"] == "spark-kubernetes-executor"
+    for role, pod in found.items():
+        assert pod["spec"]["containers"][0]["name"] == emrs_own.DEFAULTS[f"spark.kubernetes.{role}.podTemplateContainerName"]
 
 
 def test_gpus_are_asked_for_and_their_nodes_taint_is_no_hindrance() -> None:
@@ -269,14 +274,27 @@ def test_what_emr_sets_itself_is_not_in_the_request() -> None:
 
 def test_the_driver_computes_no_property_that_the_request_has_not() -> None:
     """Else it would set those of its own way of starting: pod templates, mounts, limits."""
-    from mxspark.spark_configuration import configuration
-
     found = submission("kubernetes.local_directory.storage_class=fast", "context=gpu", "spark.executor_gpus=1", "spark.executor_cores=2")
     read = layers.effective([layers.flag_layer({}, [f"{key}={value}" for key, value in _pairs(arguments(found))])]).settings
     in_the_pod = read.spark.model_copy(update={"master": "k8s://https://kubernetes.default.svc"})
 
     computed = configuration(in_the_pod, read.kubernetes)
-    assert computed.keys() - all_properties(found).keys() == {"spark.master"}
+    assert {key for key in computed if not stands(key, all_properties(found).__contains__)} == {"spark.master"}
+
+
+@pytest.mark.parametrize(
+    ("conf", "collector"), [({}, "SerialGC"), ({"extraJavaOptions": "-Dx=y"}, "SerialGC"), ({"extraJavaOptions": "-XX:+UseZGC"}, "ZGC")]
+)
+def test_java_has_one_collector_with_emr_s_defaults_a_user_s_options_and_what_the_driver_adds(conf: dict[str, str], collector: str) -> None:
+    role = "executor"
+    properties = emrs_own.DEFAULTS | all_properties(submission(*(f"spark.conf.spark.{role}.{key}={value}" for key, value in conf.items())))
+    added = configuration(SparkSettings(master="k8s://https://kubernetes.default.svc"))
+    properties |= {key: value for key, value in added.items() if not stands(key, properties.__contains__)}
+
+    options = [properties.get(f"spark.{role}.{key}", "") for key in ("defaultJavaOptions", "extraJavaOptions")]
+    assert re.findall(r"-XX:\+Use(\w+GC)", " ".join(options)) == [collector]
+    assert options[1] == conf.get("extraJavaOptions", "")
+    assert options[0].endswith(" -XX:OnOutOfMemoryError='kill -9 %p'")
 
 
 def _pairs(words: list[str]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 import yaml
+from tests.emr import emrs_own
 from tests.emr.jobs import ROLE, classification
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Namespace
@@ -71,7 +72,7 @@ def with_emrs_own(template: dict[str, Any], endpoint_url: str) -> dict[str, Any]
 def objects(submission: Submission, namespace: Namespace, image: str, endpoint_url: str, attempt: int) -> list[dict[str, Any]]:
     """The pod `runner-N`, which makes the pod `driver-N` out of the request and waits for its end; N is which start of the driver it is."""
     asked = submission.request["jobDriver"]["sparkSubmitJobDriver"]
-    defaults = dict(classification(submission, "spark-defaults"))
+    defaults = emrs_own.DEFAULTS | classification(submission, "spark-defaults")
     files = {}
     for role, key in zip(CONTAINERS, (DRIVER_TEMPLATE, EXECUTOR_TEMPLATE), strict=True):
         content = yaml.safe_load(submission.objects[defaults[key]])
@@ -82,10 +83,8 @@ def objects(submission: Submission, namespace: Namespace, image: str, endpoint_u
         "spark.kubernetes.authenticate.driver.serviceAccountName": namespace.service_account,
         "spark.kubernetes.authenticate.executor.serviceAccountName": namespace.service_account,
         "spark.kubernetes.driver.pod.name": f"driver-{attempt}",
-        "spark.kubernetes.driver.podTemplateContainerName": CONTAINERS["driver"],
-        "spark.kubernetes.executor.podTemplateContainerName": CONTAINERS["executor"],
     }
-    files["spark-defaults.conf"] = "".join(f"{key} {value}\n" for key, value in defaults.items())
+    files["spark-defaults.conf"] = emrs_own.properties_file(defaults)
     command = ["/usr/lib/spark/bin/spark-submit", "--master", "k8s://https://kubernetes.default.svc", "--deploy-mode", "cluster"]
     command += ["--properties-file", "/job/spark-defaults.conf", *shlex.split(asked["sparkSubmitParameters"])]
     pod = manifests.pod(

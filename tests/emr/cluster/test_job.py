@@ -58,7 +58,7 @@ def test_the_job_runs_from_the_request_as_emr_would_start_it_and_a_second_start_
     for pod in executors.values():
         assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "executor"
         assert pod["spec"]["terminationGracePeriodSeconds"] == 120
-        assert pod["spec"]["containers"][0]["name"] == "spark-kubernetes-executors"
+        assert pod["spec"]["containers"][0]["name"] == "spark-kubernetes-executor"
         assert {mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]} >= {"/tmp", "/home/hadoop", "/mnt"}
     assert len(executors) == 2
     made = summary(s3, here)

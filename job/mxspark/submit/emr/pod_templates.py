@@ -10,8 +10,8 @@ from mxspark.kubernetes_settings import PodSettings
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
 
-# EMR looks for Spark's containers by these names, and lets nobody change them.
-CONTAINERS = {"driver": "spark-kubernetes-driver", "executor": "spark-kubernetes-executors"}
+# EMR looks for Spark's containers by these names, its spark.kubernetes.*.podTemplateContainerName, and lets nobody change them.
+CONTAINERS = {"driver": "spark-kubernetes-driver", "executor": "spark-kubernetes-executor"}
 # The fields of pod templates that EMR lets through, and the names that it has taken (EMR on EKS Development Guide, "Using pod templates").
 POD_FIELDS = frozenset(
     [

@@ -7,13 +7,16 @@ from mxspark.emr_settings import LONGEST_VALUE, MOST_PROPERTIES
 from mxspark.errors import UsageError
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
-from mxspark.spark_configuration import configuration
-from mxspark.submit.emr.pod_templates import pod_template
+from mxspark.spark_configuration import JVM_OPTIONS, configuration
+from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
 from mxspark.submit.emr.request import Request
 
 LONGEST_PARAMETERS = 102_400  # characters
 DECOMMISSIONING = "/usr/bin/decom.sh"  # where AWS's image has the script of Spark's own images
 DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = "spark.kubernetes.driver.podTemplateFile", "spark.kubernetes.executor.podTemplateFile"
+# EMR's own, and the last word of its default Java options: a JVM without memory is better gone.
+ON_OUT_OF_MEMORY = "-XX:OnOutOfMemoryError='kill -9 %p'"
+COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 # What EMR sets itself: a job run has the namespace of its virtual cluster, and service accounts made for its role.
 EMRS_OWN = {
     "spark.master",
@@ -43,7 +46,7 @@ PLAIN_WORD = re.compile(r"[\w.:/@%+=,*\[\]-]+", re.ASCII)
 
 def spark_properties(settings: Settings) -> dict[str, str]:
     """Those of every way of starting, but for what EMR sets itself, and with what Spark makes the driver's pod from."""
-    chosen = settings.kubernetes.driver
+    chosen, conf = settings.kubernetes.driver, settings.spark.conf
     cores = str(settings.spark.driver_cores)
     found = configuration(settings.spark, settings.kubernetes) | {
         "spark.kubernetes.driver.request.cores": chosen.cpu_request or cores,
@@ -52,9 +55,17 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         # As Spark has them by default, which suits its cluster mode; else the driver, which computes them too, would set its client mode's.
         "spark.kubernetes.executor.disableConfigMap": "false",
         "spark.kubernetes.driver.service.deleteOnTermination": "true",
+        **{f"spark.{role}.defaultJavaOptions": _java_options(conf, role) for role in CONTAINERS},
     }
-    found |= settings.spark.conf
-    return {key: value for key, value in found.items() if key not in EMRS_OWN}
+    ours = {f"spark.{role}.extraJavaOptions" for role in CONTAINERS}
+    return {key: value for key, value in (found | conf).items() if key not in EMRS_OWN and (key not in ours or key in conf)}
+
+
+def _java_options(conf: Mapping[str, str], role: str) -> str:
+    """In place of EMR's defaults, which choose another collector: Spark joins defaults and a user's own, and Java takes one collector."""
+    is_chosen = COLLECTOR.search(conf.get(f"spark.{role}.extraJavaOptions", "")) is not None
+    options = [option for option in JVM_OPTIONS.split() if not (is_chosen and COLLECTOR.fullmatch(option))]
+    return " ".join([*options, ON_OUT_OF_MEMORY])
 
 
 def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
