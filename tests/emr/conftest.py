@@ -94,6 +94,12 @@ class Moto:
         pod = name or f"spark-000000{uuid4().hex}/spark-{run.id}-driver"
         self.put(f"{folder}/{run.virtual_cluster_id}/jobs/{run.id}/containers/{pod}/{stream}.gz", compress(text.encode()))
 
+    def put_logs(self, folder: str, run: Any, log: dict[str, str], name: str = "") -> None:
+        """All streams of a pod, by default the driver's."""
+        pod = name or f"spark-000000{uuid4().hex}/spark-{run.id}-driver"
+        for stream, text in log.items():
+            self.put_log(folder, run, text, pod, stream)
+
     def make_plan(self, output: str, images: int, shard_size: int, submission: str | None = None) -> None:
         """What a driver writes when it has listed its input."""
         store = open_store(output, self.access)

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from tests.command import Command, Finished, environment_without_aws
+from tests.emr import logs
 from tests.emr.conftest import Moto, VirtualCluster
 from tests.emr.jobs import CLUSTER, IMAGE, ROLE
 from tests.emr.model import complaints
 from tests.terminal import CTRL_C, Terminal
 
-from mxspark.submit.emr import job, job_runs
+from mxspark.submit.emr import driver_log, follower, job, job_runs
 from mxspark.submit.emr.job_runs import JobRun
 
 JOB = ("--input", "s3://images/photos", "--model", "s3://models/lite0", "--image", IMAGE, "--execution-role", ROLE)
@@ -177,29 +178,69 @@ def detached(submit: Callable[..., Finished], moto: Moto, virtual_cluster: Virtu
     ("log", "details", "code", "told"),
     [
         (
-            "26/11/23 WARN x\nError: model: s3://models/lite0: there is no such object\nCheck model.\n"
-            "org.apache.spark.SparkUserAppException: User application exited with 2\n",
+            logs.WRONG_MODEL,
             "JobRun failed. Please refer logs uploaded to S3/CloudWatch based on your monitoring configuration.",
             2,
-            ["Error: job run ", "s3://models/lite0: there is no such object", "Check model."],
+            ["Error: job run ", "s3://models/lite0: no model here", "\nName the folder of a bundle"],
         ),
-        ("Error: 30 of 100 images failed\n\nUser application exited with 3\n", "JobRun failed.", 3, ["30 of 100 images failed"]),
-        ("java.lang.Error\n", "Pod failed: OOMKilled", 1, ["USER_ERROR: Pod failed: OOMKilled", "spark.driver_memory_overhead"]),
+        (
+            logs.TOO_MANY_FAILED,
+            "JobRun failed.",
+            3,
+            ["3 of 4 images failed", "\nFor example bad1.png", "\nMend them and add --retry-failed"],
+        ),
+        (
+            {"stderr": "java.lang.Error\n"},
+            "Pod failed: OOMKilled",
+            1,
+            ["USER_ERROR: Pod failed: OOMKilled", "spark.driver_memory_overhead"],
+        ),
     ],
+    ids=["wrong model", "too many failed", "out of memory"],
 )
 def test_a_failed_job_run_ends_with_the_driver_s_exit_code_and_the_end_of_its_log(
     submit: Callable[..., Finished], here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster,
-    log: str, details: str, code: int, told: list[str],
+    log: dict[str, str], details: str, code: int, told: list[str],
 ) -> None:  # fmt: skip
     run = detached(submit, moto, virtual_cluster)
-    moto.put_log("s3://logs/emr", run, log)
+    moto.put_logs("s3://logs/emr", run, log)
     moto.set_state(run, "FAILED", details, "USER_ERROR")
 
     done = here("follow", run.id, "--virtual-cluster", virtual_cluster.name, environment=moto.environment).ended_with(code)
 
-    assert done.output.splitlines() == log.splitlines()[-20:]
+    assert done.output.splitlines() == log["stderr"].splitlines() + log.get("stdout", "").splitlines()[-20:]
     assert all(words in done.errors for words in told)
+    assert driver_log.exit_code([done.errors.splitlines()[-1]]) is None  # that line is no mend
     assert "Traceback" not in done.errors
+
+
+def test_where_the_driver_could_not_say_its_exit_code_the_pod_that_submitted_it_does(
+    submit: Callable[..., Finished], here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(follower, "LOG_SECONDS", 0.0)
+    run = detached(submit, moto, virtual_cluster)
+    moto.put_logs("s3://logs/emr", run, logs.TERMINATED)
+    moto.put_logs("s3://logs/emr", run, logs.SUBMITTER, f"{run.id}-abcde")
+    moto.set_state(run, "FAILED", "JobRun failed.", "USER_ERROR")
+
+    done = here("follow", run.id, environment=moto.environment).ended_with(3)
+    assert "Predicting 1,797 images" in done.output
+    assert "container name" not in done.output
+
+
+def test_logs_that_may_not_be_read_in_s3_are_read_in_cloudwatch(
+    submit: Callable[..., Finished], here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
+) -> None:
+    group = f"/emr/{virtual_cluster.name}"
+    moto.client("logs").create_log_group(logGroupName=group)
+    id_ = submit("--detach", "--log-group", group, "--s3-logs", "s3://nowhere-at-all/emr").succeeded().output.strip()
+    stream = f"{virtual_cluster.id}/jobs/{id_}/containers/spark-1/spark-{id_}-driver/stdout"
+    moto.client("logs").create_log_stream(logGroupName=group, logStreamName=stream)
+    events = [{"timestamp": int(time.time() * 1000), "message": "one"}]
+    moto.client("logs").put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
+    assert here("logs", id_, environment=moto.environment).succeeded().output == "one\n"
 
 
 def test_the_newest_of_several_drivers_counts(
@@ -237,11 +278,11 @@ def test_a_job_run_that_emr_calls_complete_without_a_table_is_no_success(
     submit: Callable[..., Finished], here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
 ) -> None:
     run = detached(submit, moto, virtual_cluster)
-    moto.put_log("s3://logs/emr", run, "Error: the input has no images\nCheck input.path.\nUser application exited with 2\n")
+    moto.put_logs("s3://logs/emr", run, logs.WRONG_MODEL)
     moto.set_state(run, "COMPLETED")
 
     done = here("follow", run.id, environment=moto.environment).ended_with(2)
-    assert "the input has no images\nCheck input.path." in done.errors
+    assert "no model here: it has no model.yaml and no file ending in symbol.json\nName the folder" in done.errors
 
 
 def test_status_says_how_a_job_run_is(

@@ -11,10 +11,11 @@ import boto3
 import botocore.session
 import pytest
 from botocore.stub import Stubber
+from tests.emr import logs
 from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
 
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
-from mxspark.submit.emr import driver_log, images, job, job_runs, virtual_clusters
+from mxspark.submit.emr import driver_log, follower, images, job, job_runs, log_places, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import explain
 from mxspark.submit.emr.follower import Follower
@@ -23,6 +24,7 @@ from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.ending import Ending
 
 RUN = "00000002v0ja9bocni5"
+KEPT = {"s3MonitoringConfiguration": {"logUri": "s3://logs/emr"}}
 CREATED = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 
 
@@ -69,10 +71,14 @@ def described(state: str, **more: Any) -> dict[str, Any]:
     return {"jobRun": {"id": RUN, "name": "photos", "virtualClusterId": CLUSTER, "state": state, "createdAt": CREATED, **more}}
 
 
-def followed(aws: Aws, is_new: bool = False) -> tuple[Ending, Heard]:
-    heard, clock = Heard(), Clock()
-    run = JobRun({"id": RUN, "virtualClusterId": CLUSTER})
-    return Follower(aws, run, heard, is_new=is_new, sleep=clock.sleep, clock=clock).follow(), heard
+def followed(
+    aws: Aws, clock: Clock | None = None, *, is_new: bool = False, may_be_old: bool = False, is_kept: bool = False
+) -> tuple[Ending, Heard]:
+    heard, clock = Heard(), clock or Clock()
+    overrides = {"configurationOverrides": {"monitoringConfiguration": KEPT}} if is_kept else {}
+    run = JobRun({"id": RUN, "virtualClusterId": CLUSTER, **overrides})
+    found = Follower(aws, run, heard, is_new=is_new, may_be_old=may_be_old, sleep=clock.sleep, clock=clock).follow()
+    return found, heard
 
 
 def test_each_state_is_told_once_with_the_time_that_it_took(aws: Aws, stub: Stubber) -> None:
@@ -132,7 +138,7 @@ def test_a_run_that_the_same_request_started_before_and_that_has_ended_is_told(a
     stub.add_response("describe_job_run", described("FAILED", stateDetails="x", failureReason="USER_ERROR"))
     run, heard = job.start(aws, submission("output.submission=nightly")), Heard()
 
-    ending = Follower(aws, run, heard, is_new=True).follow()
+    ending = Follower(aws, run, heard, is_new=True, may_be_old=True).follow()
 
     assert any("nothing was started" in note and "output.submission" in note for note in heard.notes)
     assert ending.exit_code == 1
@@ -142,8 +148,60 @@ def test_a_run_that_the_same_request_started_before_and_that_has_ended_is_told(a
 def test_a_run_that_ends_while_it_is_followed_is_no_old_one(aws: Aws, stub: Stubber) -> None:
     for state in ("RUNNING", "COMPLETED"):
         stub.add_response("describe_job_run", described(state))
-    _, heard = followed(aws, is_new=True)
+    _, heard = followed(aws, is_new=True, may_be_old=True)
     assert not any("nothing was started" in note for note in heard.notes)
+
+
+def test_a_run_that_aws_does_not_know_yet_is_asked_about_again_for_a_minute(aws: Aws, stub: Stubber) -> None:
+    unknown = ("describe_job_run", "ResourceNotFoundException", f"Job run {RUN} doesn't exist.", 404)
+    for _ in range(3):
+        stub.add_client_error(*unknown)
+    stub.add_response("describe_job_run", described("COMPLETED"))
+    assert followed(aws, is_new=True)[0].exit_code == 0
+
+    for _ in range(60):
+        stub.add_client_error(*unknown)
+    clock = Clock()
+    with pytest.raises(OutOfSightError, match="has no job run"):
+        followed(aws, clock, is_new=True)
+    assert follower.POLL_SECONDS < clock.now < 90
+    with pytest.raises(NotThereError):
+        followed(aws)
+    while stub._queue:
+        stub._queue.popleft()
+
+
+@pytest.mark.parametrize(
+    ("states", "reason", "seconds"), [(["RUNNING"], "USER_ERROR", 90), ([], "USER_ERROR", 20), ([], "VALIDATION_ERROR", 0)]
+)
+def test_a_log_is_waited_for_where_there_was_a_driver(aws: Aws, stub: Stubber, states: list[str], reason: str, seconds: int) -> None:
+    for state in states:
+        stub.add_response("describe_job_run", described(state))
+    kept = {"configurationOverrides": {"monitoringConfiguration": KEPT}}
+    stub.add_response("describe_job_run", described("FAILED", stateDetails="x", failureReason=reason, **kept))
+    clock = Clock()
+    with Stubber(aws.client("s3")) as s3:
+        for _ in range(40):
+            s3.add_response("list_objects_v2", {"Contents": []})
+        ending, _ = followed(aws, clock, is_new=True, is_kept=True)
+
+    assert ending.exit_code == 1
+    assert seconds <= clock.now < seconds + 10
+
+
+def test_a_log_is_followed_although_aws_does_not_answer_for_a_while(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    for _ in range(12):
+        stub.add_client_error("describe_job_run", "InternalServerException", "boom", 500)
+    stub.add_response("describe_job_run", described("COMPLETED"))
+    clock, run = Clock(), JobRun(described("RUNNING", configurationOverrides={"monitoringConfiguration": KEPT})["jobRun"])
+    with Stubber(aws.client("s3")) as s3:
+        s3.add_response("list_objects_v2", {"Contents": []})
+        for _ in range(6):
+            s3.add_client_error("list_objects_v2", "InternalError", "boom", 500)
+        for _ in range(9):
+            s3.add_response("list_objects_v2", {"Contents": []})
+        assert list(job.log(aws, run, True, None, clock.sleep, clock)) == []
 
 
 def test_ctrl_c_while_it_waits_for_the_log_of_a_job_that_ended_ends_with_the_job_s_exit_code(aws: Aws, stub: Stubber) -> None:
@@ -260,9 +318,13 @@ def test_of_a_log_only_lines_about_trouble_count_the_last_first(lines: list[str]
 @pytest.mark.parametrize(
     ("lines", "code"),
     [
+        ([*logs.WRONG_MODEL["stderr"].splitlines(), *logs.WRONG_MODEL["stdout"].splitlines()], 2),
+        ([*logs.TOO_MANY_FAILED["stdout"].splitlines(), "The driver's pod failed with exit code 1"], 3),
+        (logs.TERMINATED["stdout"].splitlines(), None),
+        (logs.SUBMITTER["stderr"].splitlines(), 3),
         (["x", "org.apache.spark.SparkUserAppException: User application exited with 2", "at x"], 2),
         (["\t container name: spark-kubernetes-driver", "\t container state: terminated", "\t exit code: 3"], 3),
-        (["\t container name: spark-kubernetes-executors", "\t exit code: 3"], None),
+        (["\t container name: spark-kubernetes-executor", "\t exit code: 3"], None),
         (["The driver's pod failed with exit code 1"], 1),
         (["User application exited with 2", "26/11/23 ERROR x: The executor with id 4 exited with exit code 3"], 2),
         (["26/11/23 ERROR x: The executor with id 4 exited with exit code 3(unknown)."], None),
@@ -398,6 +460,6 @@ def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
 
 def test_a_log_that_is_still_written_to_is_read_as_far_as_it_goes() -> None:
     whole = gzip.compress(b"one\ntwo\n") + gzip.compress(b"three\n")
-    assert driver_log.unpacked(whole) == b"one\ntwo\nthree\n"
-    assert driver_log.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
-    assert driver_log.unpacked(b"plain") == b"plain"
+    assert log_places.unpacked(whole) == b"one\ntwo\nthree\n"
+    assert log_places.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
+    assert log_places.unpacked(b"plain") == b"plain"

@@ -5,11 +5,14 @@ The only place that imports typer.
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mxspark import article, console
 from mxspark.cli import look, model, submit  # their commands
 from mxspark.cli.app import Terminated, app, exit_with
 from mxspark.cli.run import run_job
+from mxspark.submit.ending import ENDED
 
 __all__ = ["Terminated", "look", "main", "main_submitted", "model", "submit"]
 
@@ -22,9 +25,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 def main_submitted(arguments: list[str]) -> None:
     """The command line of infer_main.py: the article's, or that of `mxspark run`."""
-    if article.is_article(arguments):
-        exit_with(lambda: _run_article(arguments), "--debug" in arguments)
-    main(["run", *arguments])
+    with _telling_the_exit_code():
+        if article.is_article(arguments):
+            exit_with(lambda: _run_article(arguments), "--debug" in arguments)
+        main(["run", *arguments])
+
+
+@contextmanager
+def _telling_the_exit_code() -> Iterator[None]:
+    """As the last line, where it isn't 0: whoever follows a driver elsewhere has only its log."""
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code:
+            print(ENDED.format(ended.code), file=sys.stderr, flush=True)
+        raise
 
 
 def _run_article(arguments: list[str]) -> None:

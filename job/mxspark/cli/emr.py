@@ -123,7 +123,7 @@ def submit_emr(
                 listener.note(SAME_AGAIN)
         listener.note(elsewhere.what_next(_where(run)))
         return
-    _follow(aws, run, Follower(aws, run, listener, logs=logs, settings=settings, is_new=submission is not None))
+    _follow(aws, run, Follower(aws, run, listener, logs=logs, settings=settings, is_new=True, may_be_old=submission is not None))
 
 
 def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -> tuple[Aws, JobRun]:

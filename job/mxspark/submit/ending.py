@@ -5,6 +5,8 @@ from typing import Protocol, Self
 
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
 
+# The last line of a job that spark-submit started and that failed: in Spark's client mode nothing else in its log tells the exit code.
+ENDED = "mxspark ended with exit code {}"
 OWN_CODES = {kind.exit_code for kind in (MxsparkError, UsageError, TooManyFailedError)}
 
 

@@ -76,6 +76,7 @@ REASONS = {
     "CLUSTER_UNAVAILABLE": "The EKS cluster can't be reached by EMR, or has no room: `mxspark doctor emr` looks.",
     "INTERNAL_ERROR": "An error of AWS's own: run the same command again; where it comes again, AWS's support wants the job run's id.",
 }
+NO_DRIVER = ("VALIDATION_ERROR", "CLUSTER_UNAVAILABLE")  # reasons of runs that EMR could not begin
 LEVEL = re.compile(r"\b(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b")
 
 

@@ -6,22 +6,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mxspark import duration, plan, summary
-from mxspark.errors import MxsparkError, OutOfSightError, PassingError
+from mxspark.errors import MxsparkError
 from mxspark.output import SUCCESS
 from mxspark.settings import Settings
 from mxspark.storage import Access, open_store
-from mxspark.submit.emr import driver_log, job_runs
-from mxspark.submit.emr.aws import Aws, NotThereError
-from mxspark.submit.emr.diagnosis import explain
+from mxspark.submit.emr import driver_log
+from mxspark.submit.emr.aws import Aws
+from mxspark.submit.emr.diagnosis import NO_DRIVER, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.job_runs import JobRun
+from mxspark.submit.emr.watch import Watch
 from mxspark.submit.ending import Ending, Listener
 
 POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
 PROGRESS_SECONDS = 15.0
 WAITING_SECONDS = 180.0  # after which a person may wonder why nothing runs
 LOG_SECONDS = 90.0  # EMR brings the end of a log to S3 within a minute
-PATIENCE_SECONDS = 1800.0  # with AWS that doesn't answer, while a job runs there
+MISSED_SECONDS = 20.0  # where no driver was seen, which may have run between two looks
 LAST_LINES = 20
 AGAIN = "What it finished stays; the same command goes on with the rest (with another output.submission, where it names one)."
 SAME_AGAIN = (
@@ -65,15 +66,21 @@ class Follower:
         logs: bool = False,
         settings: Settings | None = None,
         is_new: bool = False,
+        may_be_old: bool = False,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`settings` are the job's where they are known, else they are read from the job run; `is_new` where it was started just now."""
+        """`settings` are the job's where they are known, else they are read from the job run; `is_new` where it was started just now.
+
+        `may_be_old` where the same request may have started it long before.
+        """
         self._aws = aws
         self._run = run
         self._listener = listener
         self._logs = logs
         self._is_new = is_new
+        self._may_be_old = may_be_old
+        self._ran = False  # as far as was seen
         self._sleep = sleep
         self._clock = clock
         self._log = DriverLog(aws, run.places)
@@ -83,21 +90,16 @@ class Follower:
 
     def follow(self) -> Ending:
         """Returns when the job run has ended. Raises OutOfSightError where AWS can't be asked any more, NotThereError."""
-        started = answered = self._clock()
+        started = self._clock()
+        watch = Watch(self._aws, self._run, self._clock, lambda trouble: self._once("aws", trouble), is_new=self._is_new)
         while True:
-            try:
-                self._run = job_runs.describe(self._aws, self._run.told["virtualClusterId"], self._run.id)
-                answered = self._clock()
-            except NotThereError:
-                raise
-            except MxsparkError as error:
-                if not isinstance(error, PassingError) or self._clock() - answered > PATIENCE_SECONDS:
-                    raise OutOfSightError(error.problem, error.mend) from None
-                self._once("aws", f"{error.problem}; the job is not touched by that. Asking again")
+            found = watch.ask()
+            self._run = found or self._run
+            self._ran = self._ran or self._run.state == "RUNNING"
             self._tell(self._clock() - started)
             if self._run.has_ended:
                 return self._end()
-            self._is_new = False
+            self._may_be_old = self._may_be_old and found is None
             self._sleep(min(LONGEST_POLL_SECONDS, POLL_SECONDS + (self._clock() - started) / 60))
 
     def _once(self, about: str, text: str) -> None:
@@ -110,7 +112,7 @@ class Follower:
         details = f": {run.details}" if run.details and not run.has_ended else ""
         after = f" after {duration.in_words(run.seconds)}" if run.has_ended and run.seconds is not None else ""
         self._once("state", f"Job run {run.id}: {run.state}{after}{details}")
-        if self._is_new and run.has_ended:
+        if self._may_be_old and run.has_ended:
             self._once("new", SAME_AGAIN)
         if run.attempt > 1:
             self._once("attempt", f"The driver is started again, attempt {run.attempt}; it goes on with what is left")
@@ -150,11 +152,12 @@ class Follower:
             return self._completed()
         if run.state == "CANCELLED":
             return Ending(1, f"it was cancelled{f' ({run.details})' if run.details else ''}", AGAIN)
-        lines = self._last_lines()
+        streams = self._last_streams()
         if not self._logs:
-            for line in lines[-LAST_LINES:]:
+            for line in (line for lines in streams.values() for line in lines[-LAST_LINES:]):
                 self._listener.log(line)
-        return failure(run, lines)
+        lines = [line for lines in streams.values() for line in lines]
+        return failure(run, lines, self._exit_code(lines))
 
     def _completed(self) -> Ending:
         """EMR's word is not taken for the driver's exit code: a run that ended well has left its mark."""
@@ -168,33 +171,48 @@ class Follower:
             return Ending(0)
         if done:
             return Ending(0)
-        lines = self._last_lines()
-        code, own = driver_log.exit_code(lines), driver_log.own_error(lines)
+        lines = [line for lines in self._last_streams().values() for line in lines]
+        code, own = self._exit_code(lines), driver_log.own_error(lines)
         cause, mend = own or (f"EMR says that it ended well, but {self._settings.output.path} has no {SUCCESS}", "The log says why.")
         return Ending.failed(code, cause, mend)
 
-    def _last_lines(self) -> list[str]:
-        """The end of the driver's log, which EMR brings some time after the job's; else of the pod's that submitted it."""
-        lines: list[str] = []
-        if not self._log.is_kept:
-            return lines
+    def _last_streams(self) -> dict[str, list[str]]:
+        """The driver's log, whose end EMR brings some time after the job's; else that of the pod that submitted it."""
+        found: dict[str, list[str]] = {}
         started = self._clock()
         try:
             with suppress(KeyboardInterrupt):  # the job has ended; only the wait for its log is given up
-                while not lines and self._clock() - started <= LOG_SECONDS:
-                    lines = self._log.lines("stderr")
-                    if not lines:
-                        self._once("log", "Waiting for the log, which EMR brings some time later")
-                        self._sleep(POLL_SECONDS * 2)
-            return lines or self._log.lines("stderr", of_submitter=True)
+                while not self._is_whole(found := self._log.streams()) and self._clock() - started < self._log_seconds():
+                    self._once("log", "Waiting for the log, which EMR brings some time later")
+                    self._sleep(POLL_SECONDS * 2)
+            return found or self._log.streams(of_submitter=True)
         except MxsparkError as error:
             self._once("log", f"The log can't be read: {error.problem}")
-            return lines
+            return found
+
+    def _is_whole(self, streams: dict[str, list[str]]) -> bool:
+        """Whether there is nothing to wait for: the exit code is known, or what else was wrong."""
+        lines = [line for lines in streams.values() for line in lines]
+        is_known = driver_log.exit_code([self._run.details, *lines]) is not None or mend_of(self._run.details) is not None
+        return not self._log.is_kept or (bool(lines) and is_known)
+
+    def _log_seconds(self) -> float:
+        """How long a log is worth waiting for: EMR says RUNNING once there is a driver."""
+        if self._ran or not (self._is_new or self._run.reason in NO_DRIVER):
+            return LOG_SECONDS
+        return 0 if self._run.reason in NO_DRIVER else MISSED_SECONDS
+
+    def _exit_code(self, lines: list[str]) -> int | None:
+        """The driver's, by its log, else by what the pod that submitted it says of its container."""
+        code = driver_log.exit_code([self._run.details, *lines])
+        if code is None:
+            with suppress(MxsparkError):
+                code = driver_log.exit_code([line for lines in self._log.streams(of_submitter=True).values() for line in lines])
+        return code
 
 
-def failure(run: JobRun, lines: Sequence[str]) -> Ending:
+def failure(run: JobRun, lines: Sequence[str], code: int | None) -> Ending:
     """How a failed job run ended: with the driver's own exit code where that is known, else 1."""
-    code = driver_log.exit_code([run.details, *lines])
     own = driver_log.own_error(list(lines))
     attempts = f" at the last of {run.attempt} starts" if run.attempt > 1 else ""
     if own is not None:

@@ -10,13 +10,13 @@ from typing import Any
 from mxspark import duration, plan, storage
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.storage import Access, open_store
-from mxspark.submit.emr import job_runs
 from mxspark.submit.emr.aws import Aws, InvalidError, NotThereError
 from mxspark.submit.emr.diagnosis import REASONS, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, read_progress
 from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.emr.submissions import Submission
+from mxspark.submit.emr.watch import Watch
 from mxspark.submit.ending import Trouble
 
 
@@ -129,7 +129,14 @@ def read_status(aws: Aws, run: JobRun) -> RunStatus:
     return RunStatus(run, settings.output.path if settings else "", progress, trouble)
 
 
-def log(aws: Aws, run: JobRun, follow: bool, tail: int | None, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
+def log(
+    aws: Aws,
+    run: JobRun,
+    follow: bool,
+    tail: int | None,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[str]:
     """The driver's log; with `follow` until the job run ends. Raises MxsparkError where there is none."""
     found = DriverLog(aws, run.places)
     if not found.is_kept:
@@ -141,7 +148,9 @@ def log(aws: Aws, run: JobRun, follow: bool, tail: int | None, sleep: Callable[[
     if not lines and not follow:
         raise MxsparkError(f"job run {run.id} has no driver's log yet", f"EMR brings it some minutes later; it is {run.state}.")
     yield from lines[-tail:] if tail is not None else lines
+    watch = Watch(aws, run, clock, lambda _: None)
     while follow and not run.has_ended:
         sleep(LONGEST_POLL_SECONDS)
-        run = job_runs.describe(aws, run.told["virtualClusterId"], run.id)
-        yield from found.new_lines()
+        run = watch.ask() or run
+        with suppress(PassingError):
+            yield from found.new_lines()

@@ -15,7 +15,7 @@ from mxspark.storage import Access
 from mxspark.submit.emr import virtual_clusters
 from mxspark.submit.emr.arguments import TEMPLATE_WORDS
 from mxspark.submit.emr.aws import Aws, NotThereError, RefusedError
-from mxspark.submit.emr.driver_log import Places
+from mxspark.submit.emr.log_places import Places
 
 ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{19}")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
