@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.command import Command, Finished, environment_without_aws
 from tests.emr import logs
 from tests.emr.conftest import Moto, VirtualCluster
-from tests.emr.jobs import CLUSTER, IMAGE, ROLE
+from tests.emr.jobs import CLUSTER, IMAGE, REGION, ROLE
 from tests.emr.model import complaints
 from tests.terminal import CTRL_C, Terminal
 
@@ -146,8 +147,37 @@ def test_ctrl_c_while_it_is_started_says_where_to_look(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(job, "start", interrupted)
-    done = submit().ended_with(130)
-    assert f"not known: aws emr-containers list-job-runs --virtual-cluster-id {virtual_cluster.id}" in done.errors
+    done = submit("--name", "photos").ended_with(130)
+    look = f"aws emr-containers list-job-runs --virtual-cluster-id {virtual_cluster.id} --region {REGION}"
+    assert f"not known: {look} --query \"jobRuns[?name=='photos']\"" in done.errors
+
+
+def test_the_commands_that_are_told_work_in_the_job_run_s_region(
+    submit: Callable[..., Finished], here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
+) -> None:
+    elsewhere: dict[str, str | None] = {"AWS_REGION": "us-west-2"}
+    done = submit("--detach", "--region", REGION, environment=elsewhere).succeeded()
+    told = re.findall(r"mxspark (status|follow|cancel) (.*)", done.errors)
+    assert [command for command, _ in told] == ["status", "follow", "cancel"]
+    for command, where in (("status", told[0][1]), ("cancel", f"{told[2][1]} --yes"), ("follow", told[1][1])):
+        shown = here(command, *where.split(), environment=moto.environment | elsewhere)
+        assert "no virtual cluster" not in shown.errors
+        assert shown.code == (1 if command == "follow" else 0)  # it was cancelled
+    assert "keeps no log" in here("logs", *told[0][1].split(), environment=moto.environment | elsewhere).errors
+
+
+def test_a_cluster_may_be_named_as_if_it_were_an_id(moto: Moto, submit: Callable[..., Finished]) -> None:
+    name = f"{uuid4().hex[:20]}abcde"
+    provider = {"type": "EKS", "id": "vision", "info": {"eksInfo": {"namespace": name}}}
+    cluster = moto.client("emr-containers").create_virtual_cluster(name=name, containerProvider=provider)["id"]
+    done = submit("--detach", virtual_cluster=name).succeeded()
+    assert [run.id for run in moto.job_runs(cluster)] == [done.output.strip()]
+
+
+def test_what_is_needed_first_is_asked_for_first(submit: Callable[..., Finished]) -> None:
+    for more in ((), ("--dry-run",)):
+        done = submit(*more, virtual_cluster=None, environment={"AWS_REGION": None}).ended_with(2)
+        assert "no virtual cluster is given" in done.errors
 
 
 def test_the_same_submission_is_the_same_request(submit: Callable[..., Finished]) -> None:
@@ -343,18 +373,20 @@ def test_ctrl_c_asks_whether_to_leave_the_job_run_or_to_cancel_it(
     assert run.state == state
 
 
-def test_ctrl_c_where_nobody_can_be_asked_leaves_the_job_running(
-    mxspark: Command, moto: Moto, virtual_cluster: VirtualCluster, output: str
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_where_nobody_can_be_asked_leaves_the_job_running(
+    mxspark: Command, moto: Moto, virtual_cluster: VirtualCluster, output: str, number: signal.Signals, code: int
 ) -> None:
     flags = (*JOB, "--output", output, "--virtual-cluster", virtual_cluster.id)
     with mxspark.start("mxspark", "submit", "emr", *flags, environment=moto.environment) as running:
         run = wait_for(lambda: moto.job_runs(virtual_cluster.id))[0]
         running.wait_for(f"Job run {run.id}: ")
-        running.process.send_signal(signal.SIGINT)
-        done = running.wait().ended_with(130)
+        running.process.send_signal(number)
+        done = running.wait().ended_with(code)
 
     assert f"job run {run.id} goes on" in done.errors
-    assert f"mxspark cancel {run.id}" in done.errors
+    assert f"mxspark cancel {run.id} --virtual-cluster {virtual_cluster.id} --region {REGION}" in done.errors
+    assert "the same command" not in done.errors
     assert run.state == "RUNNING"
 
 

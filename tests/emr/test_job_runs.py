@@ -426,6 +426,39 @@ def test_a_job_run_that_is_not_there(aws: Aws, stub: Stubber) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "said"), [("ValidationException", "AWS refuses it: because"), ("ServiceQuotaExceededException", "because")]
+)
+def test_a_job_run_that_may_be_there_is_not_said_to_be_missing(aws: Aws, stub: Stubber, code: str, said: str) -> None:
+    stub.add_client_error("describe_job_run", code, "because", 400)
+    with pytest.raises(UsageError, match=said) as refused:
+        job_runs.describe(aws, CLUSTER, RUN)
+    assert "has no job run" not in refused.value.problem
+
+
+def test_a_job_run_is_looked_for_past_clusters_that_may_not_be_asked_and_in_arrested_ones(aws: Aws, stub: Stubber) -> None:
+    clusters = [{"id": f"{number}b0qvauoy3ch1nqodkk4hkw2t", "name": f"vision-{number}", "state": "RUNNING"} for number in (1, 2)]
+    for answer in (described("RUNNING"), None):
+        stub.add_response("list_virtual_clusters", {"virtualClusters": clusters}, {"states": ["RUNNING", "ARRESTED"]})
+        stub.add_client_error("describe_job_run", "AccessDeniedException", "no", 403)
+        if answer is not None:
+            stub.add_response("describe_job_run", answer)
+            assert job_runs.find(aws, None, RUN).id == RUN
+        else:
+            stub.add_client_error("describe_job_run", "ResourceNotFoundException", "no", 404)
+            with pytest.raises(NotThereError, match=r"those that may not be asked: vision-1 \(1b0q"):
+                job_runs.find(aws, None, RUN)
+
+
+def test_a_start_that_may_have_come_through_says_which_name_to_look_for(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    stub.add_client_error("start_job_run", "InternalServerException", "boom", 500)
+    with pytest.raises(PassingError) as failed:
+        job.start(aws, submission(name="photos-7"))
+    assert f"list-job-runs --virtual-cluster-id {CLUSTER} --region {REGION} " in failed.value.mend
+    assert "[?name=='photos-7']" in failed.value.mend
+
+
+@pytest.mark.parametrize(
     ("flags", "facts", "problem"),
     [
         ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark", "emr-7.13.0"), "MXNet's CPU build"),

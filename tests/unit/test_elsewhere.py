@@ -1,10 +1,11 @@
-"""Following a job that runs elsewhere: what is said when it can't be asked about any more."""
+"""Following a job that runs elsewhere: what is said when it isn't followed to its end."""
 
 from typing import NoReturn
 
 import pytest
 
 from mxspark.cli import elsewhere
+from mxspark.cli.app import Left, Terminated
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 
 
@@ -28,3 +29,18 @@ def test_a_job_that_is_gone_does_not_go_on() -> None:
     with pytest.raises(MxsparkError, match="job photos is gone") as told:
         elsewhere.follow("job photos", "photos", follower, None)
     assert "goes on" not in str(told.value)
+
+
+@pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_follower_that_is_ended_says_that_the_job_goes_on(
+    kind: type[BaseException], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def follower() -> NoReturn:
+        raise kind
+
+    with pytest.raises(Left) as left:
+        elsewhere.follow("job photos", "photos --namespace a", follower, None)
+    assert left.value.code == code
+    told = capsys.readouterr().err
+    assert "job photos goes on." in told
+    assert "mxspark cancel photos --namespace a" in told

@@ -50,7 +50,11 @@ class Terminated(BaseException):
 
 
 class Left(BaseException):
-    """Ctrl-C came while a job elsewhere was followed: what becomes of it has been told."""
+    """Ctrl-C or SIGTERM came while a job elsewhere was followed: what becomes of it has been told."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
@@ -67,8 +71,8 @@ def exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
     except Terminated:
         console.show_warning("terminated; what was finished stays, the same command goes on with the rest")
         code = TERMINATED
-    except Left:
-        sys.exit(INTERRUPTED)
+    except Left as left:
+        sys.exit(left.code)
     except Exception as error:  # noqa: BLE001  # a person gets a message, not a stack trace
         if hasattr(error, "format_message"):  # click's own, for wrong arguments
             code = _report(UsageError(error.format_message(), "`mxspark --help` and `mxspark COMMAND --help` list what there is."), debug)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import typer
 
 from mxspark import console
-from mxspark.cli.app import Left, hear_signals
+from mxspark.cli.app import INTERRUPTED, TERMINATED, Left, Terminated, hear_signals
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 from mxspark.settings import OutputSettings
 from mxspark.submit.ending import Ending
@@ -36,7 +36,10 @@ def follow(what: str, where: str, follower: Callable[[], Ending], cancel: Callab
             console.show_warning(f"{what} is being cancelled; what it finished stays")
         else:
             console.show_warning(f"{what} goes on.\n{what_next(where)}")
-        raise Left from None
+        raise Left(INTERRUPTED) from None
+    except Terminated:  # nobody can be asked
+        console.show_warning(f"{what} goes on.\n{what_next(where)}")
+        raise Left(TERMINATED) from None
     except (OutOfSightError, UsageError) as error:  # of credentials or the network: what was submitted is no wrong usage any more
         problem = f"{what} goes on, but can't be followed any more: {error.problem}"
         raise MxsparkError(problem, f"{error.mend}\n{what_next(where)}".strip()) from None
@@ -51,5 +54,5 @@ def _shall_be_cancelled(what: str) -> bool:
     hear_signals()
     try:
         return console.ask_to_cancel(what)
-    except (KeyboardInterrupt, EOFError):
+    except (KeyboardInterrupt, EOFError, Terminated):
         return False

@@ -12,7 +12,7 @@ import typer
 
 from mxspark import console, layers
 from mxspark.cli import elsewhere
-from mxspark.cli.app import Left, doctor_app, show_findings
+from mxspark.cli.app import INTERRUPTED, TERMINATED, Left, Terminated, doctor_app, show_findings
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, takes_job
 from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
@@ -56,6 +56,10 @@ TemplateFlag = Annotated[
 JobRunClusterFlag = Annotated[
     str | None,
     typer.Option("--virtual-cluster", metavar="ID|NAME", help="Virtual cluster of the job run, where the name is a job run's id."),
+]
+JobRunRegionFlag = Annotated[
+    str | None,
+    typer.Option("--region", metavar="REGION", help="Region of the job run. Default: AWS_REGION, or the profile's."),
 ]
 
 
@@ -121,13 +125,14 @@ def submit_emr(
         with suppress(MxsparkError):
             if submission and job_runs.describe(aws, run.told["virtualClusterId"], run.id).has_ended:
                 listener.note(SAME_AGAIN)
-        listener.note(elsewhere.what_next(_where(run)))
+        listener.note(elsewhere.what_next(_where(aws, run)))
         return
     _follow(aws, run, Follower(aws, run, listener, logs=logs, settings=settings, is_new=True, may_be_old=submission is not None))
 
 
 def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -> tuple[Aws, JobRun]:
     """The job run that was started, after all that can be looked at before."""
+    virtual_clusters.needed(settings.emr.virtual_cluster)
     aws = _connect(settings)
     cluster = virtual_clusters.usable(aws, settings.emr.virtual_cluster)
     submission = submissions.build(settings, name, cluster.id, job_template)
@@ -136,10 +141,10 @@ def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -
     job.put_objects(submission, Access(settings.storage))
     try:
         return aws, job.start(aws, submission)
-    except KeyboardInterrupt:
-        look = f"aws emr-containers list-job-runs --virtual-cluster-id {cluster.id}"
+    except (KeyboardInterrupt, Terminated) as signal:
+        look = job_runs.list_command(cluster.id, name, aws.region)
         console.show_warning(f"whether the job run {name} was started is not known: {look}")
-        raise Left from None
+        raise Left(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED) from None
 
 
 def _tell_started(aws: Aws, run: JobRun) -> None:
@@ -166,8 +171,8 @@ def _check_image(aws: Aws, settings: Settings) -> None:
 
 def _show_request(settings: Settings, name: str, job_template: str | None, upload: bool) -> None:
     """Asks AWS for nothing but the id of a virtual cluster that was given by its name."""
-    given = settings.emr.virtual_cluster
-    known = given if given is not None and virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
+    given = virtual_clusters.needed(settings.emr.virtual_cluster)
+    known = given if virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
     submission = submissions.build(settings, name, known, job_template)
     listener = console.JobListener()
     if upload:
@@ -182,8 +187,8 @@ def _show_request(settings: Settings, name: str, job_template: str | None, uploa
     console.show(json.dumps(request, indent=2, ensure_ascii=False))
 
 
-def _where(run: JobRun) -> str:
-    return f"{run.id} --virtual-cluster {run.told['virtualClusterId']}"
+def _where(aws: Aws, run: JobRun) -> str:
+    return f"{run.id} --virtual-cluster {run.told['virtualClusterId']} --region {aws.region}"
 
 
 def _follow(aws: Aws, run: JobRun, follower: Follower, is_new: bool = True) -> None:
@@ -192,26 +197,26 @@ def _follow(aws: Aws, run: JobRun, follower: Follower, is_new: bool = True) -> N
             _tell_started(aws, run)
         return follower.follow()
 
-    elsewhere.follow(f"job run {run.id}", _where(run), story, lambda: job_runs.cancel(aws, run))
+    elsewhere.follow(f"job run {run.id}", _where(aws, run), story, lambda: job_runs.cancel(aws, run))
 
 
 # --- Job runs by their ids
 
 
-def job_run(name: str, virtual_cluster: str | None, *kubernetes: str | None) -> tuple[Aws, JobRun] | None:
+def job_run(name: str, virtual_cluster: str | None, region: str | None, *kubernetes: str | None) -> tuple[Aws, JobRun] | None:
     """The job run that `name` is the id of; None where it is no such id, or Kubernetes was named by one of its flags."""
-    known = virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER")
-    if not job_runs.ID.fullmatch(name) or (virtual_cluster is None and any(kubernetes)):
-        if virtual_cluster is not None:
+    known, is_emrs = virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER"), bool(virtual_cluster or region)
+    if not job_runs.ID.fullmatch(name) or (not is_emrs and any(kubernetes)):
+        if is_emrs:
             raise UsageError(
                 f"{name} is no job run's id, which has 19 small letters and digits", "Give the id that `mxspark submit emr` said."
             )
         return None
     try:
-        aws = Aws.connect(os.environ.get("MXSPARK_EMR__REGION"))
+        aws = Aws.connect(region or os.environ.get("MXSPARK_EMR__REGION"))
         return aws, job_runs.find(aws, known, name)
     except (UsageError, NotThereError) as error:
-        if virtual_cluster is not None:
+        if is_emrs:
             raise
         hint = "A job on Kubernetes with such a name is found with --namespace."
         raise type(error)(f"{name} looks like a job run's id, but {error.problem}", f"{error.mend} {hint}") from None

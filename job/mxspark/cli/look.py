@@ -36,6 +36,7 @@ def show_status(
     kube_context: KubeContextFlag = None,
     kubeconfig: KubeconfigFlag = None,
     virtual_cluster: emr.JobRunClusterFlag = None,
+    region: emr.JobRunRegionFlag = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     _debug: DebugFlag = False,
 ) -> None:
@@ -43,7 +44,7 @@ def show_status(
 
     Of a submitted job it says how its pods are.
     """
-    run = None if Path(output).exists() else emr.job_run(output, virtual_cluster, namespace, kube_context, kubeconfig)
+    run = None if Path(output).exists() else emr.job_run(output, virtual_cluster, region, namespace, kube_context, kubeconfig)
     if run:
         emr.show_status(*run, as_json)
         return

@@ -94,10 +94,11 @@ def follow(
     kube_context: KubeContextFlag = None,
     kubeconfig: KubeconfigFlag = None,
     virtual_cluster: emr.JobRunClusterFlag = None,
+    region: emr.JobRunRegionFlag = None,
     _debug: DebugFlag = False,
 ) -> None:
     """Follow a submitted job, or the chart's, to its end; the exit code is the job's."""
-    if run := emr.job_run(name, virtual_cluster, namespace, kube_context, kubeconfig):
+    if run := emr.job_run(name, virtual_cluster, region, namespace, kube_context, kubeconfig):
         emr.follow(*run, logs)
         return
     cluster = Cluster.connect(kubeconfig, kube_context, namespace)
@@ -114,10 +115,11 @@ def show_logs(
     kube_context: KubeContextFlag = None,
     kubeconfig: KubeconfigFlag = None,
     virtual_cluster: emr.JobRunClusterFlag = None,
+    region: emr.JobRunRegionFlag = None,
     _debug: DebugFlag = False,
 ) -> None:
     """Show the log of a submitted job's driver."""
-    if run := emr.job_run(name, virtual_cluster, namespace, kube_context, kubeconfig):
+    if run := emr.job_run(name, virtual_cluster, region, namespace, kube_context, kubeconfig):
         emr.show_logs(*run, follow, tail)
         return
     for line in kubernetes.log(Cluster.connect(kubeconfig, kube_context, namespace), name, follow, tail):
@@ -131,11 +133,12 @@ def cancel(
     kube_context: KubeContextFlag = None,
     kubeconfig: KubeconfigFlag = None,
     virtual_cluster: emr.JobRunClusterFlag = None,
+    region: emr.JobRunRegionFlag = None,
     yes: YesFlag = False,
     _debug: DebugFlag = False,
 ) -> None:
     """End a submitted job, and delete its pods and all that was made for it; what it has finished stays in its output."""
-    if run := emr.job_run(name, virtual_cluster, namespace, kube_context, kubeconfig):
+    if run := emr.job_run(name, virtual_cluster, region, namespace, kube_context, kubeconfig):
         emr.cancel(*run, yes)
         return
     cluster = Cluster.connect(kubeconfig, kube_context, namespace)

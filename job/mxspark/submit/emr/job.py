@@ -10,6 +10,7 @@ from typing import Any
 from mxspark import duration, plan, storage
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.storage import Access, open_store
+from mxspark.submit.emr import job_runs
 from mxspark.submit.emr.aws import Aws, InvalidError, NotThereError
 from mxspark.submit.emr.diagnosis import REASONS, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
@@ -39,8 +40,8 @@ def start(aws: Aws, submission: Submission) -> JobRun:
     except InvalidError as error:
         raise UsageError(error.problem, mend_of(error.problem) or REASONS["VALIDATION_ERROR"]) from None
     except PassingError as error:
-        look = f"aws emr-containers list-job-runs --virtual-cluster-id {request['virtualClusterId']}"
-        raise PassingError(error.problem, f"Look whether it was started: {look}. {error.mend}") from None
+        look = job_runs.list_command(request["virtualClusterId"], request["name"], aws.region)
+        raise PassingError(error.problem, f"Look whether it was started, by its name: {look}. {error.mend}") from None
     asked = request if submission.template is None else {**submission.template["jobTemplateData"], **request}
     return JobRun({**asked, "id": answer["id"]})
 

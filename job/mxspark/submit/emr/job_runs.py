@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,7 +13,7 @@ from mxspark.settings import Settings, StorageSettings
 from mxspark.storage import Access
 from mxspark.submit.emr import virtual_clusters
 from mxspark.submit.emr.arguments import TEMPLATE_WORDS
-from mxspark.submit.emr.aws import Aws, NotThereError, RefusedError
+from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError, RefusedError
 from mxspark.submit.emr.log_places import Places
 
 ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{19}")
@@ -111,12 +110,18 @@ class JobRun:
             return None
 
 
+def list_command(cluster: str, name: str, region: str) -> str:
+    """What a person looks with for a job run whose id isn't known."""
+    where = f"--virtual-cluster-id {cluster} --region {region}"
+    return f"aws emr-containers list-job-runs {where} --query \"jobRuns[?name=='{name}']\""
+
+
 def describe(aws: Aws, virtual_cluster: str, job_run: str) -> JobRun:
     """Raises NotThereError where there is no such job run."""
     doing = f"looking for job run {job_run}"
     try:
         answer = aws.call("emr-containers", "describe_job_run", doing, id=job_run, virtualClusterId=virtual_cluster)
-    except (NotThereError, RefusedError):
+    except NotThereError:
         raise NotThereError(
             f"virtual cluster {virtual_cluster} has no job run {job_run}", "Check the id, --virtual-cluster and --region."
         ) from None
@@ -124,15 +129,22 @@ def describe(aws: Aws, virtual_cluster: str, job_run: str) -> JobRun:
 
 
 def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
-    """The job run with this id; without a virtual cluster it is looked for in all that run."""
+    """The job run with this id; without a virtual cluster it is looked for in all that run, or did and can't be reached by EMR now."""
     if virtual_cluster is not None:
         return describe(aws, virtual_clusters.find(aws, virtual_cluster).id, job_run)
     doing = "looking through the virtual clusters"
-    for cluster in aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing, states=["RUNNING"]):
-        with suppress(NotThereError):
+    unseen = []
+    for cluster in aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing, states=["RUNNING", "ARRESTED"]):
+        try:
             return describe(aws, cluster["id"], job_run)
+        except NotAllowedError:
+            unseen.append(f"{cluster['name']} ({cluster['id']})")
+        except NotThereError:
+            pass
+    but = f"; those that may not be asked: {', '.join(unseen)}" if unseen else ""
     raise NotThereError(
-        f"no virtual cluster that runs in region {aws.region} has a job run {job_run}", "Check the id; name the cluster: --virtual-cluster."
+        f"no virtual cluster that runs in region {aws.region} has a job run {job_run}{but}",
+        "Check the id and --region; name the cluster: --virtual-cluster.",
     )
 
 

@@ -27,20 +27,23 @@ class VirtualCluster:
         return f"{self.name} ({self.id})"
 
 
-def find(aws: Aws, given: str | None) -> VirtualCluster:
-    """The virtual cluster with this id or name, whatever its state. Raises UsageError."""
+def needed(given: str | None) -> str:
+    """The id or name itself. Raises UsageError where there is none."""
     if given is None:
         raise UsageError(
             "no virtual cluster is given: emr.virtual_cluster is not set",
             "Name it by its id or name: --virtual-cluster; `aws emr-containers list-virtual-clusters` has them.",
         )
+    return given
+
+
+def find(aws: Aws, given: str | None) -> VirtualCluster:
+    """The virtual cluster with this id or name, whatever its state. Raises UsageError."""
+    given = needed(given)
     doing = f"looking for virtual cluster {given}"
     if ID.fullmatch(given):
-        try:
-            answer = aws.call("emr-containers", "describe_virtual_cluster", doing, id=given)
-        except NotThereError:
-            raise _no_cluster(aws, given) from None
-        return _virtual_cluster(answer["virtualCluster"])
+        with suppress(NotThereError):  # a name may look like an id
+            return _virtual_cluster(aws.call("emr-containers", "describe_virtual_cluster", doing, id=given)["virtualCluster"])
     clusters = aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing)
     named = [_virtual_cluster(found) for found in clusters if given in (found.get("name"), found.get("id"))]
     running = [found for found in named if found.state == "RUNNING"]
