@@ -22,7 +22,7 @@ class EmrSettings(Document):
     virtual_cluster: str | None = Field(None, pattern=NAME, description="The virtual cluster's id or name.")
     region: str | None = Field(
         None,
-        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]+$",
+        pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]+$",  # eusc-de-east-1 too
         description="Region of the virtual cluster, e.g. eu-central-1. Default: AWS_REGION, or the profile's.",
     )
     execution_role: str | None = Field(
@@ -52,10 +52,10 @@ class EmrSettings(Document):
     )
     staging: str | None = Field(
         None,
-        pattern=r"^s3://[A-Za-z0-9._-]+(/[!-~]*)?$",
+        pattern=r"^s3://[A-Za-z0-9._-]+(/[!$&-;=@-Z_a-z~]*)?$",  # what an address may have
         max_length=500,
-        description="Where a submission puts pod templates and long settings: s3://bucket/prefix; the execution role reads them. "
-        "Default: _submissions in the output.",
+        description='Where a submission puts pod templates and long settings: s3://bucket/prefix, none of "#%<>?[\\]^`{|} in it; the '
+        "execution role reads them. Default: _submissions in the output.",
     )
     submitter: dict[str, str] = Field(
         {},

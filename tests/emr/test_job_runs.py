@@ -284,6 +284,21 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
         ("USER_ERROR", "There is no capacity", "larger nodes"),
         ("USER_ERROR", "Executor pod template validation failed.", "kubernetes.executor.template"),
         ("USER_ERROR", "Driver pod failed with exit code 137", "spark.driver_memory_overhead"),
+        # As AWS's guide has them, "Common errors when running jobs" and "Troubleshooting jobs that use PersistentVolumeClaims".
+        ("CLUSTER_UNAVAILABLE", "Cluster my-eks does not have sufficient resources.", "larger nodes"),
+        ("CLUSTER_UNAVAILABLE", "cluster timeout", "emr.start_seconds"),
+        ("CLUSTER_UNAVAILABLE", "Cluster my-eks does not have sufficient permissions.", "access entries"),
+        ("CLUSTER_UNAVAILABLE", "Cluster my-eks does not exist.", "aws eks describe-cluster"),
+        ("CLUSTER_UNAVAILABLE", "Cluster my-eks is currently not reachable.", "aws eks describe-cluster"),
+        ("VALIDATION_ERROR", "Classification emr-job-submitter not supported.", "emr.submitter"),
+        ("VALIDATION_ERROR", "Virtual cluster state TERMINATED is not valid to create resource JobRun.", "--virtual-cluster"),
+        (
+            "USER_ERROR",
+            'persistentvolumeclaims is forbidden: User "system:serviceaccount:emr:emr-containers-sa-x" cannot create resource',
+            "kubernetes.local_directory.storage_class",
+        ),
+        ("USER_ERROR", 'User "x" cannot patch resource "persistentvolumeclaims" in API group "" in the namespace', "docs/emr.md"),
+        ("USER_ERROR", 'persistentvolumeclaims "x" is forbidden: exceeded quota: emr', "quota of the namespace"),
         ("INTERNAL_ERROR", "", "support"),
         ("USER_ERROR", "JobRun failed. Please refer logs", "log says why"),
     ],
@@ -364,6 +379,16 @@ def test_what_aws_refuses_to_start_is_told_with_the_mend(
     assert mend in refused.value.mend
     while stub._queue:  # the client's own tries
         stub._queue.popleft()
+
+
+def test_who_may_not_start_the_job_run_is_told_which_right_and_whose(aws: Aws, stub: Stubber) -> None:
+    said = "User: arn:aws:iam::1:user/x is not authorized to perform: emr-containers:StartJobRun on resource: y with an explicit deny"
+    stub.add_client_error("start_job_run", "AccessDeniedException", said, 403)
+    with pytest.raises(NotAllowedError) as refused:
+        job.start(aws, submission())
+    assert refused.value.mend.startswith("You lack a right, not the execution role: emr-containers:StartJobRun")
+    assert "emr-containers:ExecutionRoleArn" in refused.value.mend
+    assert "your own account" in refused.value.mend
 
 
 def test_a_role_that_is_not_there_is_told_in_one_line_with_its_own_mend(aws: Aws, stub: Stubber) -> None:

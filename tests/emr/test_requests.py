@@ -2,6 +2,7 @@
 
 import json
 import re
+import string
 from typing import Any
 
 import pytest
@@ -60,6 +61,8 @@ place = st.builds(
 )
 mostly = st.integers(0, 15).flatmap(lambda number: text if number == 15 else words)
 mapping = st.dictionaries(mostly, mostly, max_size=3)
+# What an address takes as it is, of ASCII (java.net.URI's javadoc).
+ADDRESS = set(string.ascii_letters + string.digits + "_-!.~'()*,;:$&+=/@")
 toleration = st.fixed_dictionaries(
     {}, optional={"key": words, "operator": st.just("Exists"), "value": words | st.just(""), "effect": words}
 )
@@ -75,7 +78,8 @@ given_settings = st.fixed_dictionaries(
         "emr.start_seconds": st.integers(60, 86_400),
         "emr.persistent_ui": st.booleans(),
         "emr.tags": mapping,
-        "emr.submitter": st.dictionaries(words.map("jobsubmitter.{}".format), mostly, max_size=2),
+        "emr.submitter": st.dictionaries(words.map("jobsubmitter.{}".format), mostly, max_size=2)
+        | st.integers(95, 105).map(lambda number: {f"jobsubmitter.label.{i}": "value" for i in range(number)}),
         "spark.conf": st.dictionaries(words.map("spark.x.{}".format), mostly, max_size=4)
         | st.integers(90, 400).map(lambda number: {f"spark.x.{i}": "value" for i in range(number)}),
         "spark.dynamic_allocation": st.just({"enabled": True}),
@@ -87,6 +91,7 @@ given_settings = st.fixed_dictionaries(
         "input.suffixes": st.lists(text, max_size=3),
         "input.true_label": st.just(r"_(\d)\.png$") | st.just("('x' \"y)"),
         "output.overwrite": st.booleans(),
+        "output.submission": text,
         "model.labels": place,
         "top_k": st.integers(1, 50),
     },
@@ -113,6 +118,8 @@ def test_every_request_is_right_by_aws_s_own_model_or_refused_in_words(chosen: d
     request = found.request | ({"jobTemplateId": "0000000abcdef"} if found.template else {})
     assert complaints(request) == []
     assert json.loads(json.dumps(request)) == request
+    for place in found.objects:
+        assert {char for char in place if char.isascii()} <= ADDRESS
     words = arguments(found) if found.template is None else []
     for sent in (*words, *(content.decode() for content in found.objects.values())):
         assert without_secrets(sent) == sent
@@ -196,6 +203,7 @@ def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
         (["spark.master=local[4]", "kubernetes.restarts=5"], "Not used: spark.master, kubernetes.restarts. EMR has"),
         (["kubernetes.namespace=mine", "kubernetes.service_account=mine"], "Not used: kubernetes.namespace, kubernetes.service_account."),
         (["kubernetes.keep_seconds=60", "kubernetes.driver_service=a"], "Not used: kubernetes.driver_service, kubernetes.keep_seconds."),
+        (["kubernetes.local_directory.storage_class=gp3"], "Executors claim volumes"),
         (["kubernetes.deadline_seconds=60"], "limits each start of the driver"),
         (["kubernetes.driver.tolerations=[{key: a, operator: Exists}]"], "the driver's toleration of a:"),
         (
@@ -404,7 +412,34 @@ BAD_INPUT = [
     ({}, ["emr.tags={'aws:x': y}"], "the tag 'aws:x'", ""),
     ({}, ["emr.submitter={spark.x: y}"], "jobsubmitter.", ""),
     ({"context": "gpu"}, [], "spark.executor_gpus is 0", ""),
+    *[
+        ({"output.path": f"s3://results/a{char}b"}, [], "Spark finds no pod templates", "--set emr.staging=")
+        for char in (*' %{|"<^[#?', "//")
+    ],
+    ({"output.path": "s3://results/a/../b"}, [], "Spark finds no pod templates where '/..' is", "emr.staging"),
+    ({"emr.staging": "s3://staging/a%20b"}, [], "emr.staging is 's3://staging/a%20b'", ""),
+    ({"emr.staging": "s3://staging/a//b"}, [], "emr.staging is 's3://staging/a//b'", "Take that out"),
+    ({"output.submission": "a\nb"}, [], r"output.submission is 'a\nb'", "one line"),
+    ({"output.submission": "null"}, [], "output.submission is 'null'", "Take a name"),
+    ({}, [f"emr.submitter={json.dumps({f'jobsubmitter.label.{i}': 'v' for i in range(101)})}"], "has 101 properties", "100 at most"),
+    ({}, ["kubernetes.driver.template={spec: {nodeSelector: [a]}}"], "spec.nodeSelector must be keys and values", "Take it out"),
+    ({}, ["kubernetes.driver.template={spec: {containers: [{env: x}]}}"], "env of Spark's container must be a list", "Take it out"),
+    ({}, ["spark.conf.spark.kubernetes.container.image=x"], "spark.conf has spark.kubernetes.container.image", "--image NAME"),
+    ({}, ["spark.conf.spark.kubernetes.driver.container.image=x"], "spark.kubernetes.driver.container.image", "kubernetes.image"),
+    ({}, ["spark.conf.spark.kubernetes.driver.pod.name=x"], "which EMR sets itself", "Take it out"),
+    ({}, ["spark.conf.spark.kubernetes.authenticate.serviceAccountName=x"], "which EMR sets itself", "Take it out"),
+    ({}, ["spark.conf.spark.kubernetes.authenticate.submission.caCertFile=x"], "which EMR sets itself", "Take it out"),
 ]
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "us-iso-east-1", "us-isob-east-1", "eusc-de-east-1"])
+def test_regions(region: str) -> None:
+    assert settings(emr__region=region).emr.region == region
+
+
+def test_a_place_beside_an_output_of_any_name_has_the_pod_templates() -> None:
+    found = submission(output__path="s3://results/a b", emr__staging="s3://staging/$x~(1)")
+    assert all_properties(found)["spark.kubernetes.driver.podTemplateFile"].startswith("s3://staging/$x~(1)/")
 
 
 @pytest.mark.parametrize(("flags", "assignments", "problem", "mend"), BAD_INPUT)

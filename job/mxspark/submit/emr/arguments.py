@@ -45,6 +45,11 @@ def submission_argument(settings: Settings) -> str:
     return f"output.submission={settings.output.submission}"
 
 
+def is_submission(text: str) -> bool:
+    """Whether it comes back as it is: `null` would be none."""
+    return is_argument(text) and text != "null"
+
+
 def job_settings(settings: Settings) -> dict[str, Any]:
     """The settings that the driver needs besides Spark's properties, which it finds in its Spark, as a settings file has them."""
     local = settings.kubernetes.local_directory  # which Spark's properties are named by

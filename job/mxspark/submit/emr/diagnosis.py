@@ -17,8 +17,29 @@ NO_ROOM_MEND = (
     "No node had room for it in time: give the cluster more or larger nodes, ask for less, check kubernetes.*.node_selector and "
     "tolerations; emr.start_seconds lets it wait longer."
 )
+IDENTITY_MAPPING_MEND = (
+    "EMR may not use the virtual cluster's namespace: eksctl create iamidentitymapping --cluster CLUSTER --namespace NAMESPACE "
+    "--service-name emr-containers; or by EKS access entries (docs/emr.md)."
+)
+CLUSTER_MEND = (
+    "EMR can't reach the EKS cluster: is it still there and ACTIVE (aws eks describe-cluster), or is the virtual cluster one of before?"
+)
 # The first that fits counts: what is told together with a missing right, or with a role, stands before those.
 TROUBLES: tuple[tuple[str, str], ...] = (
+    # Those of EMR itself, as its guide lists them ("Common errors when running jobs").
+    (
+        r"emr-containers:StartJobRun",
+        "You lack a right, not the execution role: emr-containers:StartJobRun on the virtual cluster, for this role where a condition on "
+        "emr-containers:ExecutionRoleArn names roles. The role must be of your own account.",
+    ),
+    (r"\bCluster \S+ does not have sufficient permissions", IDENTITY_MAPPING_MEND),
+    (r"\bCluster \S+ (does not|doesn.t) exist|\bCluster \S+ is (currently )?not reachable", CLUSTER_MEND),
+    (r"\bCluster \S+ does not have sufficient resources|\b[Cc]luster timeout\b", NO_ROOM_MEND),
+    (
+        r"\b[Cc]lassification \S+ (is )?not supported",
+        "This release doesn't know a classification that the request has: emr.submitter and emr.start_seconds make some; or take a newer "
+        "release: --release.",
+    ),
     (
         r"exec format error",
         "The image is for other processors than the nodes': build it for theirs (docs/images.md), or choose nodes: "
@@ -31,7 +52,8 @@ TROUBLES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"InvalidIdentityToken|No OpenIDConnect provider",
-        "The role's account has no OIDC provider of this EKS cluster: eksctl utils associate-iam-oidc-provider --cluster EKS --approve.",
+        "The role's account has no OIDC provider of this EKS cluster: "
+        "eksctl utils associate-iam-oidc-provider --cluster CLUSTER --approve.",
     ),
     (
         r"[Rr]ole .*(does not exist|doesn.t exist|not assumable|cannot be found)",
@@ -43,13 +65,17 @@ TROUBLES: tuple[tuple[str, str], ...] = (
         "The execution role doesn't let this job be it. Its trust policy must name the cluster's OIDC provider and this namespace: "
         "aws emr-containers update-role-trust-policy; `mxspark doctor emr` looks at it.",
     ),
+    (
+        r"persistentvolumeclaims.* is forbidden(?!: exceeded quota)|cannot \w+ resource \"persistentvolumeclaims\"",
+        "The Role emr-containers of the namespace has no right on persistentvolumeclaims, which kubernetes.local_directory.storage_class "
+        "needs: docs/emr.md says what to add.",
+    ),
     (r"exceeded quota|ResourceQuota|ServiceQuotaExceeded", QUOTA_MEND),
     (r"NoSuchBucket|bucket does not exist", "A bucket isn't there: check input.path, output.path, emr.staging and emr.s3_logs."),
     (r"[Pp]od template|not allowed but specified|reserved mount paths", POD_TEMPLATE_MEND),
     (
         r"jobs\.batch|emr-containers\b.* cannot (create|get|list|watch|patch|update|delete)",
-        "EMR may not use the virtual cluster's namespace: eksctl create iamidentitymapping --cluster EKS --namespace NAMESPACE "
-        "--service-name emr-containers.",
+        IDENTITY_MAPPING_MEND,
     ),
     (
         r"[Aa]ccess ?[Dd]enied|not authorized|[Ff]orbidden|AuthorizationException",
@@ -66,7 +92,10 @@ TROUBLES: tuple[tuple[str, str], ...] = (
     ),
     (r"lack of cluster resources|Insufficient|[Uu]nschedulable|timed out before|FailedScheduling", NO_ROOM_MEND),
     (r"[Rr]elease ?[Ll]abel|[Rr]elease .*(exist|valid|support)", "Check --release: docs/emr.md says where AWS lists the releases."),
-    (r"[Vv]irtual ?[Cc]luster.*(TERMINAT|ARRESTED|not.*RUNNING)", "Name a virtual cluster that runs: --virtual-cluster."),
+    (
+        r"[Vv]irtual ?[Cc]luster.*(TERMINAT|ARRESTED|not.*RUNNING|state \S+ is not valid)",
+        "Name a virtual cluster that runs: --virtual-cluster.",
+    ),
 )
 # Words that mean something where AWS says them of a job run, and nothing in a log, where Spark has a capacity for everything.
 DETAILS_ONLY = ((r"quota", QUOTA_MEND), (r"capacity", NO_ROOM_MEND))

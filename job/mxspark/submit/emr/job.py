@@ -11,7 +11,7 @@ from mxspark import duration, plan, storage
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import job_runs
-from mxspark.submit.emr.aws import Aws, InvalidError, NotThereError
+from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import REASONS, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, read_progress
@@ -37,6 +37,8 @@ def start(aws: Aws, submission: Submission) -> JobRun:
         answer = aws.call("emr-containers", "start_job_run", "starting the job run", **request)
     except NotThereError as error:
         raise UsageError(error.problem, mend_of(error.problem) or error.mend) from None
+    except NotAllowedError as error:
+        raise NotAllowedError(error.problem, f"{mend_of(error.problem) or ''} {error.mend}".strip()) from None
     except InvalidError as error:
         raise UsageError(error.problem, mend_of(error.problem) or REASONS["VALIDATION_ERROR"]) from None
     except PassingError as error:

@@ -41,6 +41,8 @@ POD_FIELDS = frozenset(
     ]
 )
 LISTS = frozenset(["containers", "imagePullSecrets", "initContainers", "tolerations", "topologySpreadConstraints", "volumes"])
+CONTAINER_LISTS = frozenset(["env", "envFrom", "volumeDevices", "volumeMounts"])
+MAPPINGS = frozenset(["affinity", "nodeSelector", "overhead"])
 CONTAINER_FIELDS = frozenset(
     [
         "env",
@@ -105,9 +107,11 @@ def _refused(pod: Manifest) -> Iterator[str]:
     if (pod["apiVersion"], pod["kind"]) != ("v1", "Pod"):
         yield f"it is a {pod['kind']} of {pod['apiVersion']}, and must be a Pod of v1"
     yield from (f"metadata.{key} is Spark's own" for key in pod["metadata"] if key not in ("labels", "annotations"))
-    for key in LISTS & spec.keys():
-        if not isinstance(spec[key], (list, tuple)) or not all(isinstance(item, Mapping) for item in spec[key]):
-            yield f"spec.{key} must be a list of keys and values"
+    yield from (f"spec.{key} must be a list of keys and values" for key in LISTS & spec.keys() if not _is_list(spec[key]))
+    yield from (f"spec.{key} must be keys and values" for key in MAPPINGS & spec.keys() if not isinstance(spec[key] or {}, Mapping))
+    yield from (
+        f"{key} of Spark's container must be a list of keys and values" for key in CONTAINER_LISTS & main.keys() if not _is_list(main[key])
+    )
     yield from (f"EMR lets nobody set spec.{key}" for key in spec if key not in POD_FIELDS)
     yield from (f"EMR lets nobody set {key} of Spark's container" for key in main if key not in CONTAINER_FIELDS)
     yield from (
@@ -122,6 +126,10 @@ def _refused(pod: Manifest) -> Iterator[str]:
             name = str(variable.get("name"))
             if name in TAKEN_VARIABLES and container is main:
                 yield f"the variable {name} is EMR's own"
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value)
 
 
 def _dicts(owner: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

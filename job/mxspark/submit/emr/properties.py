@@ -22,13 +22,13 @@ EMRS_OWN = {
     "spark.master",
     "spark.submit.deployMode",
     "spark.kubernetes.namespace",
-    "spark.kubernetes.authenticate.driver.serviceAccountName",
-    "spark.kubernetes.authenticate.executor.serviceAccountName",
+    "spark.kubernetes.driver.pod.name",
     "spark.kubernetes.driver.podTemplateContainerName",
     "spark.kubernetes.executor.podTemplateContainerName",
     DRIVER_TEMPLATE,
     EXECUTOR_TEMPLATE,
 }
+EMRS_CREDENTIALS = "spark.kubernetes.authenticate."  # what such names begin with
 # What a person looks for first, and what Spark's guide writes on command lines; the other properties are defaults.
 SHOWN_FIRST = (
     "spark.kubernetes.container.image",
@@ -42,6 +42,11 @@ SHOWN_FIRST = (
 )
 # A word that is the same whether a shell splits it or a program does. `$` would be a parameter in job templates.
 PLAIN_WORD = re.compile(r"[\w.:/@%+=,*\[\]-]+", re.ASCII)
+
+
+def is_emrs_own(key: str) -> bool:
+    """Whether EMR sets a property itself."""
+    return key in EMRS_OWN or key.startswith(EMRS_CREDENTIALS)
 
 
 def spark_properties(settings: Settings) -> dict[str, str]:
@@ -58,7 +63,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         **{f"spark.{role}.defaultJavaOptions": _java_options(conf, role) for role in CONTAINERS},
     }
     ours = {f"spark.{role}.extraJavaOptions" for role in CONTAINERS}
-    return {key: value for key, value in (found | conf).items() if key not in EMRS_OWN and (key not in ours or key in conf)}
+    return {key: value for key, value in (found | conf).items() if not is_emrs_own(key) and (key not in ours or key in conf)}
 
 
 def _java_options(conf: Mapping[str, str], role: str) -> str:
@@ -113,6 +118,11 @@ def _submitter(settings: Settings) -> dict[str, str]:
         if "tolerationSeconds" in toleration:
             found[f"{place}.tolerationSeconds"] = str(toleration["tolerationSeconds"])
     found |= settings.emr.submitter
+    if len(found) > MOST_PROPERTIES:
+        raise UsageError(
+            f"the pod that submits the job has {len(found)} properties, by emr.submitter and the driver's node selectors and tolerations",
+            f"AWS takes {MOST_PROPERTIES} at most: take some out.",
+        )
     for key, value in found.items():
         if not value.strip() or max(len(key), len(value)) > LONGEST_VALUE:
             raise UsageError(f"{key} is {value!r}", f"AWS takes 1 to {LONGEST_VALUE:,} characters: mend kubernetes.driver.")

@@ -12,15 +12,15 @@ from mxspark.emr_settings import LONGEST_VALUE, NAME
 from mxspark.errors import UsageError
 from mxspark.settings import Settings
 from mxspark.storage import is_s3
-from mxspark.submit.emr import arguments, job_templates, properties
+from mxspark.submit.emr import arguments, job_templates, properties, staging
 from mxspark.submit.emr.arguments import is_argument
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
-from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EMRS_OWN, EXECUTOR_TEMPLATE, selectors, submitters_tolerations
+from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, is_emrs_own, selectors, submitters_tolerations
 from mxspark.submit.emr.request import Request, token
-from mxspark.submit.emr.staging import staged
 from mxspark.submit.kubernetes.manifests import MASTER, refuse_what_pods_cannot_reach
 
 ENTRY_POINT = "local:///opt/mxspark/infer_main.py"
+OF_IMAGES = {f"spark.kubernetes.{role}container.image" for role in ("", "driver.", "executor.")}
 # Other ways of starting have them; EMR has the virtual cluster's namespace, accounts that it makes for the role, and its own retries.
 NOT_USED = (
     "spark.master",
@@ -70,7 +70,12 @@ def completed(settings: Settings, name: str, submission: str) -> Settings:
         raise UsageError(
             "output.path is longer than a Spark property may be at AWS, or has what can't be printed", "Give emr.staging another place."
         )
-    if taken := sorted(EMRS_OWN & settings.spark.conf.keys()):
+    staging.check(settings)
+    if settings.output.submission and not arguments.is_submission(settings.output.submission):
+        raise UsageError(f"output.submission is {settings.output.submission!r}", "Take a name on one line, of what can be printed.")
+    if images := sorted(OF_IMAGES & settings.spark.conf.keys()):
+        raise UsageError(f"spark.conf has {', '.join(images)}", "Name the image, one for all pods, by kubernetes.image: --image NAME.")
+    if taken := sorted(key for key in settings.spark.conf if is_emrs_own(key)):
         raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself", "Take it out.")
     changes = {"spark": {"master": MASTER, "app_name": name}, "output": {"submission": settings.output.submission or submission}}
     found = settings.model_dump()
@@ -85,7 +90,7 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
     The same settings give the same request, with the same token: AWS starts no second job run for it.
     """
     templates = {f"{role}.yaml": document.to_yaml(pod_template(settings, role)).encode() for role in CONTAINERS}
-    objects = {staged(settings, file, content): content for file, content in templates.items()}
+    objects = {staging.staged(settings, file, content): content for file, content in templates.items()}
     driver_template, executor_template = objects
     files = {DRIVER_TEMPLATE: driver_template, EXECUTOR_TEMPLATE: executor_template}
     words, settings_object = arguments.arguments(settings, is_template=job_template is not None)
@@ -134,6 +139,11 @@ def notes(settings: Settings) -> Iterator[str]:
         yield f"Not used: {', '.join(unused)}. EMR has the virtual cluster's namespace, accounts made for the role, and emr.retries."
     if settings.kubernetes.deadline_seconds is not None:
         yield "kubernetes.deadline_seconds limits each start of the driver, not all of them together: EMR has no limit on a job run."
+    if settings.kubernetes.local_directory.storage_class is not None:
+        yield (
+            "Executors claim volumes (kubernetes.local_directory.storage_class), which the Role emr-containers of the namespace does not "
+            "allow as EMR makes it: docs/emr.md says what to add."
+        )
     spec = pod_template(settings, "driver")["spec"]
     said = submitters_tolerations(spec).values()
     unsaid = [toleration for toleration in spec.get("tolerations") or () if not any(toleration is one for one in said)]
