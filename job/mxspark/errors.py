@@ -17,8 +17,9 @@ _SIGNED = re.compile(
     re.IGNORECASE,
 )
 
-# Spark's own words for properties whose values are nobody's business, one more spelling, and Azure's.
-SECRET_NAME = re.compile(r"secret|password|token|access[._]?key|account[._]?key", re.IGNORECASE)
+# Spark's own words for properties whose values are nobody's business, Azure's, and those that variables end with; in a text `name=value`
+# too. /etc/credentials is a file, and credentials.provider a class.
+SECRET_NAME = re.compile(r"secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials?)($|=)", re.IGNORECASE)
 
 
 def without_secrets(text: str) -> str:

@@ -37,6 +37,15 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
         ),
         ({"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": ["--password=hush"]}]}}}}}, CONTAINERS + ".args"),
         ({"emr": {"tags": {"password": "hush"}}}, "emr.tags.password"),
+        *[
+            ({"kubernetes": variable(name, value="hush")}, f"kubernetes.driver.template.spec.containers.env.{name}")
+            for name in ("DBPASS", "DB_PASS", "PASS", "MYSQL_PASSWD", "API_KEY", "OPENAI-API-KEY", "HF_CREDENTIALS", "GIT_CREDENTIAL")
+        ],
+        *[
+            ({"spark": {"conf": {key: "hush"}}}, f"spark.conf.{key}")
+            for key in ("spark.executorEnv.DBPASS", "spark.executorEnv.API_KEY", "spark.kubernetes.driverEnv.CREDENTIALS")
+        ],
+        ({"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": ["--db-pass=hush"]}]}}}}}, CONTAINERS + ".args"),
         ({"kubernetes": variable("PROXY", value="http://me:hush@proxy:3128")}, "kubernetes.driver.template.spec.containers.env.PROXY"),
     ],
 )
@@ -54,6 +63,9 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
         {"kubernetes": variable("AWS_SECRET_ACCESS_KEY", valueFrom={"secretKeyRef": {"name": "keys", "key": "secret"}})},
         {"kubernetes": {"driver": {"annotations": {"see": "https://wiki/page?id=1"}}}},
         {"spark": {"conf": {"spark.kubernetes.executor.secretKeyRef.PASSWORD": "keys:password"}}},
+        {"spark": {"conf": {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.example.Provider", "spark.x.passive": "compass-rose"}}},
+        {"spark": {"conf": {"spark.executorEnv.AWS_SHARED_CREDENTIALS_FILE": "/etc/aws/credentials"}}},
+        {"kubernetes": variable("BYPASS_CACHE", value="1")},
     ],
 )
 def test_names_of_secrets_and_free_texts_are_none(changes: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@
 {{- range $key, $value := .Values.sparkConf -}}
 {{- /* mxspark's own words for secrets (errors.py), and Azure's. The name may be within the value: -Dfs.s3a.secret.key=... */ -}}
 {{- $isName := regexMatch "^spark\\.kubernetes\\.(driver|executor)\\.(secretKeyRef|secrets)\\." $key -}}
-{{- if and (not $isName) (regexMatch "(?i)secret|password|token|access[._]?key|account[._]?key" (printf "%s=%v" $key $value)) -}}
+{{- if and (not $isName) (regexMatch "(?i)secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials?)($|=)" (printf "%s=%v" $key $value)) -}}
 {{- fail (printf "sparkConf.%s would stand in a ConfigMap for all to read: put it into a secret, see s3.secretName" $key) -}}
 {{- end -}}
 {{- end -}}

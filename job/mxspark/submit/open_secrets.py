@@ -15,7 +15,7 @@ MEND = (
 # Spark's own way to give pods a secret: it says which one, not what is in it.
 NAMES_OF_SECRETS = re.compile(r"spark\.kubernetes\.(driver|executor)\.(secretKeyRef|secrets)\.")
 # As programs take it on their command lines; $(NAME) is a variable that Kubernetes fills in.
-GIVEN = re.compile(rf"(?:{SECRET_NAME.pattern})=(?!\$\()\S", re.IGNORECASE)
+GIVEN = re.compile(rf"(?:{SECRET_NAME.pattern}|pass|credentials?)=(?!\$\()\S", re.IGNORECASE)
 IMAGE = ("kubernetes", "image")  # name:tag@digest looks like user:password@host
 FREE_TEXTS = {"labels", "annotations"}
 
