@@ -31,6 +31,17 @@ def test_a_job_that_is_gone_does_not_go_on() -> None:
     assert "goes on" not in str(told.value)
 
 
+def test_a_job_that_is_ended_otherwise_is_told_how(capsys: pytest.CaptureFixture[str]) -> None:
+    def follower() -> NoReturn:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Left):
+        elsewhere.follow("job photos", "photos", follower, None, "helm uninstall photos")
+    told = capsys.readouterr().err
+    assert "End it:    helm uninstall photos\n" in told
+    assert "mxspark cancel" not in told
+
+
 @pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
 def test_a_follower_that_is_ended_says_that_the_job_goes_on(
     kind: type[BaseException], code: int, capsys: pytest.CaptureFixture[str]

@@ -20,14 +20,14 @@ __all__ = ["Terminated", "look", "main", "main_submitted", "model", "submit"]
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every error becomes a message and an exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    exit_with(lambda: app(args=given, standalone_mode=False), "--debug" in given)
+    exit_with(lambda: app(args=given, standalone_mode=False), "--debug" in given, runs=given[:1] == ["run"])
 
 
 def main_submitted(arguments: list[str]) -> None:
     """The command line of infer_main.py: the article's, or that of `mxspark run`."""
     with _telling_the_exit_code():
         if article.is_article(arguments):
-            exit_with(lambda: _run_article(arguments), "--debug" in arguments)
+            exit_with(lambda: _run_article(arguments), "--debug" in arguments, runs=True)
         main(["run", *arguments])
 
 

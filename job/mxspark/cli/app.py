@@ -57,7 +57,9 @@ class Left(BaseException):
         self.code = code
 
 
-def exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
+def exit_with(command: Callable[[], Any], debug: bool, runs: bool = False) -> NoReturn:
+    """Ends the process with a command's exit code; every error becomes a message. `runs` says that it runs a job in this process."""
+    kept = "; what was finished stays, the same command goes on with the rest" if runs else ""
     for number in HANDLERS:
         if signal.getsignal(number) is signal.SIG_IGN:  # as nohup leaves it
             IGNORED.add(number)
@@ -69,7 +71,7 @@ def exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Terminated:
-        console.show_warning("terminated; what was finished stays, the same command goes on with the rest")
+        console.show_warning(f"terminated{kept}")
         code = TERMINATED
     except Left as left:
         sys.exit(left.code)
@@ -79,7 +81,7 @@ def exit_with(command: Callable[[], Any], debug: bool) -> NoReturn:
         else:
             code = _report(mistake(error), debug)
     if code == INTERRUPTED:  # typer makes a KeyboardInterrupt into this code
-        console.show_warning("interrupted; what was finished stays, the same command goes on with the rest")
+        console.show_warning(f"interrupted{kept}")
     sys.exit(code if isinstance(code, int) else 0)
 
 

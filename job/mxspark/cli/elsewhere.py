@@ -18,15 +18,16 @@ def confirm_overwriting(output: OutputSettings, yes: bool) -> None:
         raise UsageError("nothing was deleted, nothing was submitted", "")
 
 
-def what_next(where: str) -> str:
-    """The commands for a job; `where` is its name with the flags that find it."""
-    return f"How it is: mxspark status {where}\nFollow it: mxspark follow {where}\nEnd it:    mxspark cancel {where}"
+def what_next(where: str, end: str | None = None) -> str:
+    """The commands for a job; `where` is its name with the flags that find it, `end` what ends it where `mxspark cancel` doesn't."""
+    return f"How it is: mxspark status {where}\nFollow it: mxspark follow {where}\nEnd it:    {end or f'mxspark cancel {where}'}"
 
 
-def follow(what: str, where: str, follower: Callable[[], Ending], cancel: Callable[[], None] | None) -> None:
+def follow(what: str, where: str, follower: Callable[[], Ending], cancel: Callable[[], None] | None, end: str | None = None) -> None:
     """Follows a job to its end, and ends with its exit code; after Ctrl-C asks whether to leave it running or to cancel it.
 
-    `cancel` is None for a job that is not to be cancelled from here. Raises MxsparkError where the job goes on unseen.
+    `cancel` is None for a job that is not to be cancelled from here, but by the command `end`. Raises MxsparkError where the job goes on
+    unseen.
     """
     try:
         ending = follower()
@@ -35,14 +36,14 @@ def follow(what: str, where: str, follower: Callable[[], Ending], cancel: Callab
             cancel()
             console.show_warning(f"{what} is being cancelled; what it finished stays")
         else:
-            console.show_warning(f"{what} goes on.\n{what_next(where)}")
+            console.show_warning(f"{what} goes on.\n{what_next(where, end)}")
         raise Left(INTERRUPTED) from None
     except Terminated:  # nobody can be asked
-        console.show_warning(f"{what} goes on.\n{what_next(where)}")
+        console.show_warning(f"{what} goes on.\n{what_next(where, end)}")
         raise Left(TERMINATED) from None
     except (OutOfSightError, UsageError) as error:  # of credentials or the network: what was submitted is no wrong usage any more
         problem = f"{what} goes on, but can't be followed any more: {error.problem}"
-        raise MxsparkError(problem, f"{error.mend}\n{what_next(where)}".strip()) from None
+        raise MxsparkError(problem, f"{error.mend}\n{what_next(where, end)}".strip()) from None
     if ending.exit_code:
         kind = UsageError if ending.exit_code == UsageError.exit_code else MxsparkError
         console.show_error(kind(f"{what}: {ending.cause}", ending.mend))

@@ -82,8 +82,10 @@ def _show_manifests(settings: Settings, name: str) -> None:
 
 
 def _follow(follower: Follower, cluster: Cluster, found: Found) -> None:
-    cancel = None if found.release else lambda: kubernetes.cancel(cluster, found)
-    elsewhere.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel)
+    is_helms = found.release is not None
+    cancel = None if is_helms else lambda: kubernetes.cancel(cluster, found)
+    end = kubernetes.uninstall(cluster, found) if is_helms else None
+    elsewhere.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel, end)
 
 
 @app.command("follow", epilog=EXIT_CODES)
