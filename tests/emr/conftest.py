@@ -51,6 +51,7 @@ class Moto:
 
     endpoint_url: str
     denied: set[str] = field(default_factory=set)  # actions that no role may do
+    missing: str = ""  # what the conditions of those ask for
     describes: int | None = None  # how often it describes job runs, before that is not allowed any more
     image_labels: dict[str, str] = field(default_factory=lambda: dict(LABELS))
 
@@ -129,9 +130,11 @@ def moto(server: str, monkeypatch: pytest.MonkeyPatch) -> Moto:
 
     def simulate(self: Any) -> str:
         actions = [value for key, (value, *_) in sorted(self.querystring.items()) if key.startswith("ActionNames.member.")]
+        missing = f"<member>{found.missing}</member>" if found.missing else ""
         results = "".join(
             f"<member><EvalActionName>{action}</EvalActionName>"
-            f"<EvalDecision>{'implicitDeny' if action in found.denied else 'allowed'}</EvalDecision></member>"
+            f"<EvalDecision>{'implicitDeny' if action in found.denied else 'allowed'}</EvalDecision>"
+            f"<MissingContextValues>{missing if action in found.denied else ''}</MissingContextValues></member>"
             for action in actions
         )
         return (

@@ -11,7 +11,7 @@ from tests.command import Finished
 from tests.emr.conftest import Moto, VirtualCluster
 from tests.emr.jobs import ACCOUNT, IMAGE, REGION, settings
 
-from mxspark.submit.emr import checks, virtual_clusters
+from mxspark.submit.emr import checks, rights, virtual_clusters
 from mxspark.submit.emr.aws import Aws
 from mxspark.submit.emr.trust import PODS, judge, pattern, service_account
 
@@ -37,6 +37,8 @@ def well(moto: Moto, virtual_cluster: VirtualCluster) -> list[str]:
     policy = {"Version": "2012-10-17", "Statement": [web_identity(pattern(ROLE, virtual_cluster.namespace), provider=issuer)]}
     if "mxspark-job" not in [role["RoleName"] for role in iam.list_roles()["Roles"]]:
         iam.create_role(RoleName="mxspark-job", AssumeRolePolicyDocument="{}")
+    if not any(issuer in provider["Arn"] for provider in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]):
+        iam.create_open_id_connect_provider(Url=f"https://{issuer}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40])
     iam.update_assume_role_policy(RoleName="mxspark-job", PolicyDocument=json.dumps(policy))
     logs.create_log_group(logGroupName=f"/emr/{virtual_cluster.name}")
     places = ["--input", "s3://images/photos", "--output", "s3://results/table", "--model", "s3://models/lite0"]
@@ -64,8 +66,8 @@ def test_where_all_is_well_each_line_says_so(
 
     assert code == 0
     assert {subject: finding["verdict"] for subject, finding in found.items()} == dict.fromkeys(
-        ["credentials", "virtual cluster", "image", "release and GPUs", "execution role", "trust policy", "role's rights", "logs in S3",
-         "logs in CloudWatch"], "ok"
+        ["request", "credentials", "virtual cluster", "EKS cluster", "image", "release and GPUs", "execution role", "trust policy",
+         "OIDC provider", "role's rights", "input", "model", "output", "logs in S3", "logs in CloudWatch"], "ok"
     )  # fmt: skip
     assert f"namespace {virtual_cluster.namespace} of the EKS cluster vision" in found["virtual cluster"]["text"]
     assert "the CPU build" in found["image"]["text"]
@@ -79,6 +81,14 @@ PROBLEMS = [
     (["--execution-role", ROLE.replace("-job", "-none")], "execution role", "mxspark-none", "--execution-role"),
     (["--execution-role", ROLE.replace("role/", "role/team/")], "execution role", "not arn:aws:iam::123456789012:role/team/", "path"),
     (["--s3-logs", "s3://nowhere-at-all/x"], "logs in S3", "there is no bucket nowhere-at-all", "--s3-logs"),
+    (["--input", "s3://nowhere-at-all/x"], "input", "there is no bucket nowhere-at-all", "--input"),
+    (["--model", "s3://nowhere-at-all/x"], "model", "there is no bucket nowhere-at-all", "--model"),
+    (["--output", "s3://nowhere-at-all/x"], "output", "there is no bucket nowhere-at-all", "--output"),
+    (["--output", "out"], "request", "output.path is 'out', a folder of this machine", "s3://"),
+    (["--set", "kubernetes.driver.template={spec: {hostNetwork: true}}"], "request", "EMR lets nobody set spec.hostNetwork", "Take it"),
+    (["--set", "spark.conf.spark.executorEnv.DB_PASSWORD=x"], "request", "would lie open", "secret"),
+    (["--context", "gpu"], "request", "spark.executor_gpus is 0", ""),
+    (["--job-template", "photos"], "request", "for many outputs", "emr.staging"),
     (["--log-group", "/emr/none"], "logs in CloudWatch", "there is no log group /emr/none", "aws logs create-log-group"),
 ]
 
@@ -102,23 +112,100 @@ def test_rights_that_the_role_lacks_are_named(doctor: Callable[..., tuple[int, d
     assert found["role's rights"]["text"] == "it may not write the predictions: s3:DeleteObject on arn:aws:s3:::results/table/x"
 
 
+def test_a_right_that_depends_on_what_is_not_known_can_t_be_told(
+    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], moto: Moto
+) -> None:
+    moto.denied.add("s3:DeleteObject")
+    moto.missing = "aws:SourceVpce"
+    code, found = doctor(*well)
+    assert code == 0
+    assert found["role's rights"]["verdict"] == "can't tell"
+    assert "s3:DeleteObject on arn:aws:s3:::results/table/x, by a condition on aws:SourceVpce" in found["role's rights"]["text"]
+
+
+def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/mxspark"
+    asked = [right for right in rights.wanted(settings(), "aws", "arn") if right.action == "s3:ListBucket"]
+    assert {right.prefix for right in asked} == {"photos/", "lite0/", "predictions/"}
+    with Stubber(aws.client("iam")) as iam:
+        entry = {"ContextKeyName": "s3:prefix", "ContextKeyValues": ["photos/"], "ContextKeyType": "string"}
+        expected = {"PolicySourceArn": arn, "ActionNames": ["s3:ListBucket"], "ResourceArns": ["arn:aws:s3:::images"]}
+        iam.add_response("simulate_principal_policy", {"EvaluationResults": []}, {**expected, "ContextEntries": [entry]})
+        assert rights._simulated(aws, arn, asked[0]) == []
+
+
+def test_without_an_oidc_provider_in_iam_a_trust_policy_that_names_it_is_not_enough(
+    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], moto: Moto
+) -> None:
+    iam = moto.client("iam")
+    for provider in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=provider["Arn"])
+    code, found = doctor(*well)
+    assert code == 1
+    assert found["trust policy"]["verdict"] == "ok"
+    assert found["OIDC provider"]["verdict"] == "problem"
+    assert found["OIDC provider"]["mend"] == "eksctl utils associate-iam-oidc-provider --cluster vision --approve"
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_associated", "verdict"),
+    [
+        (["sts.amazonaws.com"], None, "ok"),
+        (["another"], None, "problem"),
+        ("NoSuchEntity", True, "ok"),
+        ("NoSuchEntity", False, "problem"),
+        ("NoSuchEntity", None, "problem"),
+        ("AccessDenied", None, "can't tell"),
+    ],
+)
+def test_oidc_providers(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, answer: list[str] | str, is_associated: bool | None, verdict: str
+) -> None:
+    monkeypatch.setattr(checks, "_is_associated", lambda *_: is_associated)
+    with Stubber(aws.client("iam")) as iam:
+        if isinstance(answer, str):
+            iam.add_client_error("get_open_id_connect_provider", answer, "because", 403 if answer == "AccessDenied" else 404)
+        else:
+            iam.add_response("get_open_id_connect_provider", {"ClientIDList": answer}, {"OpenIDConnectProviderArn": ARN})
+        assert checks._provider(aws, ROLE, CLUSTER, ARN).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "text"),
+    [("ResourceNotFoundException", "problem", "there is no EKS cluster eks-1"), ("AccessDeniedException", "can't tell", "not allowed")],
+)
+def test_an_eks_cluster_that_is_gone_is_a_problem(aws: Aws, code: str, verdict: str, text: str) -> None:
+    with Stubber(aws.client("eks")) as eks:
+        eks.add_client_error("describe_cluster", code, "because", 404 if verdict == "problem" else 403)
+        issuer, found = checks._eks_cluster(aws, CLUSTER)
+    assert (issuer, found.verdict) == (None, verdict)
+    assert text in found.text
+
+
 def test_what_cannot_be_looked_at_is_no_problem(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]) -> None:
     code, found = doctor(*well, "--image", "registry.example.com/mxspark:emr", "--execution-role", "arn:aws:iam::999999999999:role/x")
     assert code == 0
-    unknown = {"image", "release and GPUs", "execution role", "trust policy", "role's rights"}
+    unknown = {"image", "release and GPUs", "execution role", "trust policy", "OIDC provider", "role's rights"}
     assert {subject for subject, finding in found.items() if finding["verdict"] == "can't tell"} == unknown
 
 
 def test_it_takes_the_flags_of_a_submission(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]) -> None:
-    flags = ("--retries", "1", "--log-prefix", "vision", "--tag", "team=vision", "--name", "photos", "--job-template", "photos")
+    flags = ("--retries", "1", "--log-prefix", "vision", "--tag", "team=vision", "--name", "photos", "--job-template", "photos",
+             "--set", "emr.staging=s3://results/staging")  # fmt: skip
     assert doctor(*well, *flags)[0] == 0
 
 
 def test_without_credentials_nothing_else_is_asked(doctor: Callable[..., tuple[int, dict[str, Any]]]) -> None:
     code, found = doctor(environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
     assert code == 1
-    assert list(found) == ["credentials"]
+    assert list(found) == ["request", "credentials"]
+    assert found["request"]["text"] == "not given: input.path, output.path, model.path"
     assert "aws sso login" in found["credentials"]["mend"]
+
+
+@pytest.fixture
+def aws() -> Aws:
+    return Aws(boto3.Session("test", "test", region_name=REGION))
 
 
 # --- The trust policy, whose names AWS's own command makes
@@ -203,8 +290,8 @@ def test_pod_identity_needs_associations_that_are_seen(is_associated: bool | Non
 
 
 @pytest.mark.parametrize(("role", "pods", "is_associated"), [(ROLE, PODS, True), (ROLE, PODS[:2], False), (f"{ROLE}-2", PODS, False)])
-def test_the_associations_are_those_of_all_pods_for_the_role(role: str, pods: tuple[str, ...], is_associated: bool) -> None:
-    aws, where = Aws(boto3.Session("test", "test", region_name=REGION)), {"clusterName": "eks-1"}
+def test_the_associations_are_those_of_all_pods_for_the_role(aws: Aws, role: str, pods: tuple[str, ...], is_associated: bool) -> None:
+    where = {"clusterName": "eks-1"}
     found = [{"serviceAccount": service_account(ROLE, f"spark-{pod}"), "associationId": pod} for pod in pods]
     with Stubber(aws.client("eks")) as eks:
         eks.add_response("list_pod_identity_associations", {"associations": found}, {**where, "namespace": "emr"})
@@ -214,9 +301,15 @@ def test_the_associations_are_those_of_all_pods_for_the_role(role: str, pods: tu
         assert checks._is_associated(aws, ROLE, CLUSTER) is is_associated
 
 
+def tried(**flags: str) -> set[tuple[str, str, str]]:
+    """The rights that are tried: in words, action and ARN."""
+    found = rights.wanted(settings(**flags), "aws", f"arn:aws:logs:{REGION}:{ACCOUNT}")
+    return {(right.words, right.action, right.resource) for right in found}
+
+
 def test_the_rights_that_are_tried_are_those_that_the_job_needs() -> None:
-    wanted = checks.wanted_rights(settings(emr__s3_logs="s3://logs/emr"), "aws")
-    told = set(wanted)
+    told = tried(emr__s3_logs="s3://logs/emr", emr__log_group="/emr")
+    assert ("write logs to CloudWatch", "logs:PutLogEvents", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/emr:*") in told
     assert ("read the images", "s3:GetObject", "arn:aws:s3:::images/photos/x") in told
     assert ("read the images", "s3:ListBucket", "arn:aws:s3:::images") in told
     assert ("read the model", "s3:GetObject", "arn:aws:s3:::models/lite0/x") in told
@@ -228,8 +321,8 @@ def test_the_rights_that_are_tried_are_those_that_the_job_needs() -> None:
 
 def test_the_rights_that_a_manifest_and_a_text_object_need_are_tried() -> None:
     flags = {"input__path": "s3://lists/keys.txt", "output__format": "text", "output__text_object": "s3://texts/table.txt"}
-    told = set(checks.wanted_rights(settings(**flags, input__base="s3://photos/2026"), "aws"))
+    told = tried(**flags, input__base="s3://photos/2026")
     assert ("read the manifest", "s3:GetObject", "arn:aws:s3:::lists/keys.txt") in told
     assert ("read the images", "s3:GetObject", "arn:aws:s3:::photos/2026/x") in told
     assert ("write the predictions", "s3:PutObject", "arn:aws:s3:::texts/table.txt") in told
-    assert ("read the images", "s3:GetObject", "arn:aws:s3:::lists/x") in set(checks.wanted_rights(settings(**flags), "aws"))
+    assert ("read the images", "s3:GetObject", "arn:aws:s3:::lists/x") in tried(**flags)

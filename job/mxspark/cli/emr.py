@@ -260,6 +260,9 @@ def examine_emr(
     """
     _check_names(name, job_template)
     found = _layers(given, tag)
-    settings = layers.effective([needed(found), *found]).settings
-    findings = list(checks.examine(settings, lambda: _connect(settings)))
+    lacking = needed(found)
+    settings = layers.effective([lacking, *found]).settings
+    name = name or submissions.default_name(settings.output.submission or "DATE")
+    named = [".".join(path) for path in lacking.values]
+    findings = list(checks.examine(settings, lambda: _connect(settings), name, job_template, named))
     show_findings(findings, as_json)

@@ -1,29 +1,31 @@
 """Whether AWS has what a job run needs, looked at before money is spent: a finding for each thing, with the mend."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.settings import Settings
-from mxspark.source import MANIFEST_SUFFIXES
-from mxspark.storage import Access, download, is_s3, join, parent, split_s3
-from mxspark.submit.emr import images, trust, virtual_clusters
+from mxspark.storage import Access, download, is_s3, split_s3
+from mxspark.submit.emr import images, rights, submissions, trust, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import STATE_MENDS
 from mxspark.submit.emr.images import ImageFacts
-from mxspark.submit.emr.staging import STAGING
 from mxspark.submit.emr.virtual_clusters import VirtualCluster
 
-READ = ("s3:GetObject", "s3:ListBucket")
-WRITE = (*READ, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
-RIGHTS = "role's rights"
-LOGS = ("logs:DescribeLogGroups", "logs:DescribeLogStreams", "logs:CreateLogStream", "logs:PutLogEvents")
+PROVIDER = "OIDC provider"
+ANY_CLUSTER = "0" * 25  # stands for the virtual cluster's id
 
 
-def examine(settings: Settings, connect: Callable[[], Aws]) -> Iterator[Finding]:
-    """Looks at credentials, virtual cluster, role, image and log places; changes nothing. Each finding as it is there."""
+def examine(
+    settings: Settings, connect: Callable[[], Aws], name: str, job_template: str | None = None, lacking: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Looks at the request, credentials, clusters, role, image and places; changes nothing. Each finding as it is there.
+
+    `name` and `job_template` are what a submission gets; `lacking` are the settings that a job needs and that weren't given.
+    """
+    yield _request(settings, name, job_template, lacking)
     try:
         aws = connect()
         caller = aws.call("sts", "get_caller_identity", "asking who this is")
@@ -33,9 +35,27 @@ def examine(settings: Settings, connect: Callable[[], Aws]) -> Iterator[Finding]
     yield Finding("credentials", "ok", f"{caller['Arn']}, region {aws.region}")
     cluster, finding = _cluster(aws, settings)
     yield finding
+    issuer = None
+    if cluster is not None:
+        issuer, finding = _eks_cluster(aws, cluster)
+        yield finding
     yield from _image(aws, settings)
-    yield from _role(aws, settings, cluster, str(caller["Account"]))
+    yield from _role(aws, settings, cluster, issuer, str(caller["Account"]))
+    yield from _buckets(aws, settings)
     yield from _logs(aws, settings)
+
+
+def _request(settings: Settings, name: str, job_template: str | None, lacking: Sequence[str]) -> Finding:
+    """Whether a submission would be refused before AWS is asked for anything."""
+    subject = "request"
+    if lacking:
+        return Finding(subject, "can't tell", f"not given: {', '.join(lacking)}", "Give what the job itself needs, too.")
+    try:
+        completed = submissions.completed(settings, job_template or name, name)
+        submissions.build(completed, name, ANY_CLUSTER, job_template)
+    except UsageError as error:
+        return Finding(subject, "problem", error.problem, error.mend)
+    return Finding(subject, "ok", "AWS's rules let it through, as far as they are published")
 
 
 def _told(subject: str, error: MxsparkError) -> Finding:
@@ -55,6 +75,21 @@ def _cluster(aws: Aws, settings: Settings) -> tuple[VirtualCluster | None, Findi
     if found.state != "RUNNING":
         return found, Finding(subject, "problem", text, STATE_MENDS.get(found.state, ""))
     return found, Finding(subject, "ok", text)
+
+
+def _eks_cluster(aws: Aws, cluster: VirtualCluster) -> tuple[str | None, Finding]:
+    """With its OIDC issuer, where that may be seen."""
+    subject, name = "EKS cluster", cluster.eks_cluster
+    try:
+        found = aws.call("eks", "describe_cluster", f"looking at the EKS cluster {name}", name=name)["cluster"]
+    except NotThereError:
+        text = f"there is no EKS cluster {name} in region {aws.region}: the virtual cluster {cluster} is what is left of it"
+        return None, Finding(subject, "problem", text, "Make a virtual cluster on one that is there (docs/emr.md).")
+    except MxsparkError as error:
+        return None, _told(subject, error)
+    issuer = found.get("identity", {}).get("oidc", {}).get("issuer", "").removeprefix("https://")
+    is_there = found.get("status") in ("ACTIVE", "UPDATING")
+    return issuer or None, Finding(subject, "ok" if is_there else "problem", f"{name} is {found.get('status')}")
 
 
 def _image(aws: Aws, settings: Settings) -> Iterator[Finding]:
@@ -96,15 +131,18 @@ def fetch(url: str) -> bytes:
 # --- The execution role
 
 
-def _role(aws: Aws, settings: Settings, cluster: VirtualCluster | None, account: str) -> Iterator[Finding]:
+def _role(aws: Aws, settings: Settings, cluster: VirtualCluster | None, issuer: str | None, account: str) -> Iterator[Finding]:
     role, finding = _find_role(aws, settings.emr.execution_role, account)
     yield finding
     if role is None:
-        for subject in (trust.SUBJECT, RIGHTS):
+        for subject in (trust.SUBJECT, PROVIDER, rights.SUBJECT):
             yield Finding(subject, "can't tell", "the execution role could not be looked at")
         return
-    yield _trust(aws, role["Arn"], role.get("AssumeRolePolicyDocument"), cluster)
-    yield from _rights(aws, settings, role["Arn"])
+    arn = role["Arn"]
+    provider = f"{arn.rpartition(':role/')[0]}:oidc-provider/{issuer}" if issuer else None
+    yield _trust(aws, arn, role.get("AssumeRolePolicyDocument"), cluster, provider)
+    yield _provider(aws, arn, cluster, provider)
+    yield from rights.examine(aws, settings, arn)
 
 
 def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] | None, Finding]:
@@ -127,20 +165,28 @@ def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] 
     return role, Finding(subject, "ok", arn)
 
 
-def _trust(aws: Aws, arn: str, policy: Any, cluster: VirtualCluster | None) -> Finding:
+def _trust(aws: Aws, arn: str, policy: Any, cluster: VirtualCluster | None, provider: str | None) -> Finding:
     if cluster is None:
         return Finding(trust.SUBJECT, "can't tell", "without the virtual cluster its namespace isn't known")
-    return trust.judge(arn, policy, cluster, _provider(aws, arn, cluster), lambda: _is_associated(aws, arn, cluster))
+    return trust.judge(arn, policy, cluster, provider, lambda: _is_associated(aws, arn, cluster))
 
 
-def _provider(aws: Aws, arn: str, cluster: VirtualCluster) -> str | None:
-    """The ARN that the EKS cluster's OIDC provider has in the role's account, None where the cluster may not be looked at."""
+def _provider(aws: Aws, arn: str, cluster: VirtualCluster | None, provider: str | None) -> Finding:
+    """Whether IAM knows the EKS cluster, by which it takes the web identities of pods. The trust policy may name one that isn't there."""
+    if cluster is None or provider is None:
+        return Finding(PROVIDER, "can't tell", "the EKS cluster could not be looked at")
+    mend = f"eksctl utils associate-iam-oidc-provider --cluster {cluster.eks_cluster} --approve"
     try:
-        found = aws.call("eks", "describe_cluster", f"looking at the EKS cluster {cluster.eks_cluster}", name=cluster.eks_cluster)
-    except MxsparkError:
-        return None
-    issuer = found["cluster"].get("identity", {}).get("oidc", {}).get("issuer", "")
-    return f"{arn.rpartition(':role/')[0]}:oidc-provider/{issuer.removeprefix('https://')}" if issuer else None
+        found = aws.call("iam", "get_open_id_connect_provider", f"looking for {provider}", OpenIDConnectProviderArn=provider)
+    except NotThereError:
+        if _is_associated(aws, arn, cluster):
+            return Finding(PROVIDER, "ok", "there is none, and EKS's pod identity needs none")
+        return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster's can be a role", mend)
+    except MxsparkError as error:
+        return _told(PROVIDER, error)
+    if trust.AUDIENCE not in found.get("ClientIDList", ()):
+        return Finding(PROVIDER, "problem", f"{provider} isn't for {trust.AUDIENCE}, to which EMR's pods show themselves", mend)
+    return Finding(PROVIDER, "ok", provider)
 
 
 def _is_associated(aws: Aws, arn: str, cluster: VirtualCluster) -> bool | None:
@@ -156,66 +202,29 @@ def _is_associated(aws: Aws, arn: str, cluster: VirtualCluster) -> bool | None:
     return {found["association"]["serviceAccount"] for found in described if found["association"]["roleArn"] == arn} == wanted
 
 
-def wanted_rights(settings: Settings, partition: str) -> list[tuple[str, str, str]]:
-    """What the role does: (in words, action, ARN)."""
-    source, output = settings.input, settings.output
-    is_manifest = source.path.lower().endswith(MANIFEST_SUFFIXES)
-    folder = source.base or parent(source.path) if is_manifest else source.path
-    model = [getattr(settings.model, part) for part in ("path", "symbol", "params", "labels")]
-    staging = settings.emr.staging or (join(output.path, STAGING) if is_s3(output.path) else None)
-    places: list[tuple[str, tuple[str, ...], str | None]] = [
-        *([("read the manifest", READ[:1], source.path)] if is_manifest else []),
-        ("read the images", READ[:1] if is_manifest else READ, folder and join(folder, "x")),
-        ("read the model", READ, model[0] and join(model[0], "x")),
-        *[("read the model", READ[:1], place) for place in model[1:]],
-        ("write the predictions", WRITE, join(output.path, "x")),
-        ("write the predictions", WRITE, output.text_object),
-        ("read what a submission puts into S3", READ[:1], staging and join(staging, "x")),
-        ("write logs to S3", (*READ, "s3:PutObject"), settings.emr.s3_logs and join(settings.emr.s3_logs, "x")),
-    ]
-    found = []
-    for words, actions, place in places:
-        if place is not None and is_s3(place):
-            bucket, key = split_s3(place)
-            objects = f"arn:{partition}:s3:::{bucket}"
-            found += [(words, action, objects if action == "s3:ListBucket" else f"{objects}/{key}") for action in actions]
-    return found
+# --- Buckets and logs
 
 
-def _rights(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
-    subject = RIGHTS
-    partition, account = arn.split(":")[1], arn.split(":")[4]
-    wanted = wanted_rights(settings, partition)
-    if settings.emr.log_group is not None:
-        group = f"arn:{partition}:logs:{aws.region}:{account}:log-group:{settings.emr.log_group}:*"
-        wanted += [("write logs to CloudWatch", action, "*" if action == LOGS[0] else group) for action in LOGS]
-    denied: dict[str, list[str]] = {}
-    for words, action, resource in wanted:
-        try:
-            answer = aws.call(
-                "iam",
-                "simulate_principal_policy",
-                "trying the role's rights",
-                PolicySourceArn=arn,
-                ActionNames=[action],
-                ResourceArns=[resource],
-            )
-        except MxsparkError as error:
-            text = error.problem if isinstance(error, (NotAllowedError, PassingError)) else f"they can't be tried: {error.problem}"
-            yield Finding(subject, "can't tell", text, "Let somebody look who may iam:SimulatePrincipalPolicy.")
-            return
-        for result in answer.get("EvaluationResults", ()):
-            if result.get("EvalDecision") != "allowed":
-                denied.setdefault(words, []).append(f"{action} on {resource}")
-    for words, lacking in denied.items():
-        yield Finding(subject, "problem", f"it may not {words}: {'; '.join(dict.fromkeys(lacking))}", "docs/emr.md has the policy.")
-    if not denied:
-        tried = ", ".join(dict.fromkeys(words for words, _, _ in wanted))
-        text = f"it may {tried} (by its own policies; those of buckets, of keys and of the organisation aren't seen)"
-        yield Finding(subject, "ok" if wanted else "can't tell", text if wanted else "no places are given", "")
+def _buckets(aws: Aws, settings: Settings) -> Iterator[Finding]:
+    model = settings.model
+    places = {
+        "input": (settings.input.path, settings.input.base),
+        "model": (model.path, model.symbol, model.params, model.labels),
+        "output": (settings.output.path, settings.output.text_object),
+    }
+    for what, given in places.items():
+        for bucket in dict.fromkeys(split_s3(place)[0] for place in given if place is not None and is_s3(place)):
+            yield _bucket(aws, what, bucket, f"--{what}")
 
 
-# --- Logs
+def _bucket(aws: Aws, subject: str, bucket: str, flag: str) -> Finding:
+    try:
+        aws.call("s3", "head_bucket", f"looking at the bucket {bucket}", Bucket=bucket)
+    except NotThereError:
+        return Finding(subject, "problem", f"there is no bucket {bucket}", f"Make it, or mend {flag}.")
+    except MxsparkError as error:
+        return _told(subject, error)
+    return Finding(subject, "ok", f"the bucket {bucket} is there")
 
 
 def _logs(aws: Aws, settings: Settings) -> Iterator[Finding]:
@@ -223,14 +232,7 @@ def _logs(aws: Aws, settings: Settings) -> Iterator[Finding]:
     if chosen.s3_logs is None and chosen.log_group is None:
         yield Finding("logs", "problem", "they go with the pods", "Keep them: --s3-logs s3://bucket/prefix, or --log-group NAME.")
     if chosen.s3_logs is not None:
-        bucket, _ = split_s3(chosen.s3_logs)
-        try:
-            aws.call("s3", "head_bucket", f"looking at the bucket {bucket}", Bucket=bucket)
-            yield Finding("logs in S3", "ok", f"{chosen.s3_logs}: the bucket is there")
-        except NotThereError:
-            yield Finding("logs in S3", "problem", f"there is no bucket {bucket}", "Make it, or mend --s3-logs.")
-        except MxsparkError as error:
-            yield _told("logs in S3", error)
+        yield _bucket(aws, "logs in S3", split_s3(chosen.s3_logs)[0], "--s3-logs")
     if chosen.log_group is not None:
         yield _log_group(aws, chosen.log_group)
 
