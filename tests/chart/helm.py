@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.command import REPOSITORY, Finished
+from tools.chart.values import settings_of_values
 
 from mxspark.document import read_yaml
 from mxspark.layers import effective, file_layer
@@ -127,6 +128,18 @@ def together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
         mine = result.get(key)
         result[key] = together(mine, value) if isinstance(mine, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def as_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings that these values are."""
+    tree: dict[str, Any] = together(values["job"], {"spark": {"master": "k8s://x"}})
+    for path, setting in settings_of_values():
+        value: Any = values
+        for key in path:
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        if value != {}:
+            tree = together(tree, nested(setting, value))
+    return tree
 
 
 def without_blank_lines(text: str) -> str:

@@ -5,11 +5,11 @@ from types import NoneType
 from typing import Any, get_args
 
 import pytest
-from tests.chart.helm import CHART, JOB, Helm, driver, nested, of_kind, settings, settings_text, together
+from tests.chart.helm import JOB, Helm, as_settings, driver, nested, of_kind, settings, settings_text, together
 from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
 from mxspark.document import Document, read_yaml
-from mxspark.errors import SECRET_NAME, UsageError, without_secrets
+from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
 from mxspark.pods import merged
 from mxspark.settings import Settings
@@ -237,18 +237,6 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
         assert f"missing property '{name.rsplit('.', 1)[-1]}'" in refusal, name
 
 
-def as_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings that these values are."""
-    tree: dict[str, Any] = together(values["job"], {"spark": {"master": "k8s://x"}})
-    for path, setting in settings_of_values():
-        value: Any = values
-        for key in path:
-            value = value.get(key, {}) if isinstance(value, dict) else {}
-        if value != {}:
-            tree = together(tree, nested(setting, value))
-    return tree
-
-
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -395,52 +383,6 @@ def test_not_every_pod_of_the_namespace_gets_the_driver_s_rights(helm: Helm) -> 
     refusal = helm.refusal(BASE | {"serviceAccount": {"create": False}})
     assert "serviceAccount.name is missing, and serviceAccount.create is false" in refusal
     helm.render(BASE | {"serviceAccount": {"create": False}, "rbac": {"create": False}})
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("spark.hadoop.fs.s3a.access.key", "canary"),
-        ("spark.hadoop.fs.s3a.secret.key", "canary"),
-        ("spark.hadoop.fs.s3a.secret.key.file", "canary"),
-        ("spark.ssl.keyStorePassword", "canary"),
-        ("spark.driver.extraJavaOptions", "-Dfs.secret.key=canary"),
-        ("spark.executorEnv.URL", "https://user:canary@example.com"),
-        ("spark.hadoop.fs.azure.account.key.images.blob.core.windows.net", "canary"),
-    ],
-)
-def test_keys_are_no_values(helm: Helm, key: str, value: str) -> None:
-    refusal = helm.refusal(BASE | {"sparkConf": {key: value}})
-    assert f"sparkConf.{key} " in refusal
-    assert "would stand in a ConfigMap for all to read" in refusal
-    assert "canary" not in refusal
-
-
-def test_the_name_of_a_secret_is_none(helm: Helm) -> None:
-    given = {"spark.kubernetes.executor.secretKeyRef.PASSWORD": "keys:password"}
-    assert settings(helm.render(BASE | {"sparkConf": given})).spark.conf == given
-
-
-def test_keys_are_known_by_the_names_that_mxspark_knows() -> None:
-    assert SECRET_NAME.pattern in (CHART / "templates" / "_checks.tpl").read_text()
-
-
-@pytest.mark.parametrize(
-    ("value", "address"),
-    [
-        ("s3.endpoint", "http://user:canary@s3.storage:8333"),
-        ("job.model.path", "https://models.example.com/bundle?X-Amz-Signature=canary"),
-        ("job.model.path", "https://models.example.com/bundle?sv=1&sig=canary"),
-        ("job.input.path", "s3://images/digits?X-Amz-Credential=canary"),
-        ("job.output.path", "s3://key:canary@tables/digits"),
-        ("monitoring.eventLog", "s3a://key:canary@logs/spark"),
-    ],
-)
-def test_addresses_that_hold_secrets_are_no_values(helm: Helm, value: str, address: str) -> None:
-    assert without_secrets(address) != address
-    refusal = helm.refusal(together(BASE, nested(tuple(value.split(".")), address)))
-    assert f"{value} holds a password or a signature" in refusal
-    assert "canary" not in refusal
 
 
 def test_a_name_that_is_too_long_is_refused_not_cut(helm: Helm) -> None:

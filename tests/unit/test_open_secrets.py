@@ -46,6 +46,7 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
             for key in ("spark.executorEnv.DBPASS", "spark.executorEnv.API_KEY", "spark.kubernetes.driverEnv.CREDENTIALS")
         ],
         ({"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": ["--db-pass=hush"]}]}}}}}, CONTAINERS + ".args"),
+        ({"kubernetes": {"driver": {"annotations": {"see": "https://me:hush@wiki/"}}}}, "kubernetes.driver.annotations.see"),
         ({"kubernetes": variable("PROXY", value="http://me:hush@proxy:3128")}, "kubernetes.driver.template.spec.containers.env.PROXY"),
     ],
 )
@@ -59,6 +60,7 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
         {},
         {"storage": {"endpoint_url": "http://host:8333"}},
         {"kubernetes": {"image": f"registry:5000/mxspark:0.1.0@sha256:{'0' * 64}"}},
+        {"kubernetes": {"executor": {"template": {"spec": {"containers": [{"image": f"tool:1@sha256:{'0' * 64}"}]}}}}},
         {"kubernetes": {"image_pull_secrets": ["registry"], "credentials_from": "bucket-keys"}},
         {"kubernetes": variable("AWS_SECRET_ACCESS_KEY", valueFrom={"secretKeyRef": {"name": "keys", "key": "secret"}})},
         {"kubernetes": {"driver": {"annotations": {"see": "https://wiki/page?id=1"}}}},

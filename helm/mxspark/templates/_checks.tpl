@@ -20,7 +20,7 @@
 {{- fail "job.output.overwrite starts afresh, job.output.retry_failed goes on: give one of them" -}}
 {{- end -}}
 {{- include "mxspark.checkPlaces" . -}}
-{{- include "mxspark.checkSecrets" (list "" (pick .Values "job" "s3" "monitoring" "sparkConf")) -}}
+{{- include "mxspark.checkSecrets" . -}}
 {{- if and (eq .Values.context "gpu") (not $gpus) (not (hasKey .Values.sparkConf "spark.executor.resource.gpu.amount")) -}}
 {{- fail "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1" -}}
 {{- end -}}
@@ -58,13 +58,6 @@
 {{- fail (printf "dynamicAllocation.minExecutors is %d, more than the %d that it may be at most" (int64 .minExecutors) $most) -}}
 {{- end -}}
 {{- end -}}
-{{- range $key, $value := .Values.sparkConf -}}
-{{- /* mxspark's own words for secrets (errors.py), and Azure's. The name may be within the value: -Dfs.s3a.secret.key=... */ -}}
-{{- $isName := regexMatch "^spark\\.kubernetes\\.(driver|executor)\\.(secretKeyRef|secrets)\\." $key -}}
-{{- if and (not $isName) (regexMatch "(?i)secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials?)($|=)" (printf "%s=%v" $key $value)) -}}
-{{- fail (printf "sparkConf.%s would stand in a ConfigMap for all to read: put it into a secret, see s3.secretName" $key) -}}
-{{- end -}}
-{{- end -}}
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name is missing, and serviceAccount.create is false: the Role would be for the account default, and every pod of the namespace could make and delete pods. Name an account, or set rbac.create to false" -}}
 {{- end -}}
@@ -92,18 +85,5 @@
 {{- $format := dig "output" "format" "parquet" $job -}}
 {{- if and (dig "output" "text_object" "" $job) (ne $format "text") -}}
 {{- fail (printf "job.output.text_object goes with job.output.format text, but that is %s" $format) -}}
-{{- end -}}
-{{- end -}}
-
-{{/* Looks for addresses with a user or a query (presigned ones are as good as a key) in what will stand in the ConfigMap: (list prefix value). */}}
-{{- define "mxspark.checkSecrets" -}}
-{{- $prefix := index . 0 -}}
-{{- $value := index . 1 -}}
-{{- if kindIs "map" $value -}}
-{{- range $key, $inner := $value -}}
-{{- include "mxspark.checkSecrets" (list (printf "%s.%s" $prefix $key) $inner) -}}
-{{- end -}}
-{{- else if and (kindIs "string" $value) (regexMatch `(?i)://[^/\s'"]*@|https?://[^\s'"<>?]*\?|(signature|credential|security-token)=` $value) -}}
-{{- fail (printf "%s holds a password or a signature, which would stand in a ConfigMap for all to read: give the address without; keys come from s3.secretName or the service account" (trimPrefix "." $prefix)) -}}
 {{- end -}}
 {{- end -}}

@@ -16,8 +16,9 @@ MEND = (
 NAMES_OF_SECRETS = re.compile(r"spark\.kubernetes\.(driver|executor)\.(secretKeyRef|secrets)\.")
 # As programs take it on their command lines; $(NAME) is a variable that Kubernetes fills in.
 GIVEN = re.compile(rf"(?:{SECRET_NAME.pattern}|pass|credentials?)=(?!\$\()\S", re.IGNORECASE)
-IMAGE = ("kubernetes", "image")  # name:tag@digest looks like user:password@host
+IMAGE = "image"  # name:tag@digest looks like user:password@host
 FREE_TEXTS = {"labels", "annotations"}
+WITH_PASSWORD = re.compile(r"""://[^/\s'"@]*:[^/\s'"]*@""")
 
 
 def find(settings: Settings) -> list[str]:
@@ -34,8 +35,10 @@ def _of_spark(conf: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_open(path: tuple[str, ...], text: str) -> bool:
-    if FREE_TEXTS & set(path) or path == IMAGE:
+    if path[-1] == IMAGE:
         return False
+    if FREE_TEXTS & set(path):  # only an address that has a password is surely none for all to read
+        return WITH_PASSWORD.search(text) is not None
     is_named = path[-2:-1] == ("env",) or path[0] == "emr"
     is_given = path[0] == "kubernetes" and GIVEN.search(text) is not None
     return without_secrets(text) != text or is_given or (is_named and SECRET_NAME.search(path[-1]) is not None)
