@@ -1,5 +1,7 @@
 """The values: each reaches the manifests, and wrong ones are refused by name before anything is made."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from types import NoneType
 from typing import Any, get_args
@@ -193,6 +195,51 @@ def test_large_numbers_stay_numbers(each_helm: Helm) -> None:
     assert (found.input.max_bytes, found.input.limit) == (100_000_000, 12_345_678)
     assert found.spark.conf == {"spark.a": "100000000", "spark.b": "0.25"}
     assert of_kind(rendered, "Job")["spec"]["activeDeadlineSeconds"] == 10_000_000
+
+
+def test_large_numbers_of_the_job_and_its_pods_stay_numbers(each_helm: Helm) -> None:
+    million = 1_000_000
+    limits = {"successfulJobsHistoryLimit": million, "failedJobsHistoryLimit": million}
+    values = BASE | {"driver": {"terminationGracePeriodSeconds": million}, "tests": {"timeoutSeconds": million}}
+    rendered = each_helm.render(values | {"schedule": "@daily", "cronJob": limits})
+    assert limits.items() <= of_kind(rendered, "CronJob")["spec"].items()
+    assert all(type(value) is int for value in of_kind(rendered, "CronJob")["spec"].values() if value == million)
+    assert type(driver(rendered)["spec"]["terminationGracePeriodSeconds"]) is int
+    assert all(type(each["spec"]["activeDeadlineSeconds"]) is int for each in rendered if each["kind"] == "Pod")
+
+
+@pytest.mark.parametrize("schedule", [{}, {"schedule": "@daily"}], ids=str)
+@pytest.mark.parametrize("release", ["true", "null"])
+def test_names_that_look_like_something_else_stay_names(
+    each_helm: Helm, kubeconform: list[str], release: str, schedule: dict[str, Any]
+) -> None:
+    """As YAML reads 2024, true, null, 007 and 1e3."""
+    values = BASE | {
+        "s3": {"secretName": "123456"},
+        "imagePullSecrets": ["123", "0x1f"],
+        "image": {"repository": "123", "tag": "45"},  # YAML 1.1 takes 123:45 for a number, to the base of 60
+        "serviceAccount": {"name": "007"},
+        "driver": {"priorityClassName": "true", "labels": {"a": "1", "b": "null"}, "annotations": {"a": "1e3"}},
+        "executor": {"priorityClassName": "1e3", "serviceAccountName": "2.5", "nodeSelector": {"spot": "yes"}},
+        "localDirectory": {"size": "1000000", "storageClass": "1"},
+        "networkPolicy": {"enabled": True},
+        "monitoring": {"uiService": True, "prometheus": {"podMonitor": {"enabled": True}}},
+        "commonLabels": {"year": "2024", "is-test": "false"},
+        **schedule,
+    }
+    rendered = each_helm.render(values, "--namespace=2024", release=release)
+    for each in rendered:
+        assert each["metadata"]["namespace"] == "2024"
+        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+    found = settings(rendered)
+    assert found.spark.app_name == release
+    assert found.kubernetes.namespace == "2024"
+    assert found.kubernetes.image == driver(rendered)["spec"]["containers"][0]["image"] == "123:45"
+    assert found.kubernetes.service_account == driver(rendered)["spec"]["serviceAccountName"] == "007"
+    assert found.kubernetes.executor.priority_class == "1e3"
+    # It minds whether a field is text or a number.
+    checked = subprocess.run(kubeconform, input="\n---\n".join(map(json.dumps, rendered)), capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_settings_say_nothing_of_what_nobody_asked_for(helm: Helm) -> None:

@@ -23,7 +23,7 @@ that are too long are refused, for two that are cut could be the same.
 {{/* What belongs to this release, by the labels that Spark's executors have too: what selectors ask for. */}}
 {{- define "mxspark.selector" -}}
 app.kubernetes.io/name: mxspark
-app.kubernetes.io/instance: {{ include "mxspark.name" . }}
+app.kubernetes.io/instance: {{ include "mxspark.name" . | quote }}
 {{- end -}}
 
 {{/*

@@ -20,11 +20,11 @@ capabilities:
 {{- define "mxspark.credentials" -}}
 {{- with .Values.s3.secretName }}
 - name: AWS_ACCESS_KEY_ID
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_ACCESS_KEY_ID}}
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_ACCESS_KEY_ID}}
 - name: AWS_SECRET_ACCESS_KEY
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_SECRET_ACCESS_KEY}}
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_SECRET_ACCESS_KEY}}
 - name: AWS_SESSION_TOKEN
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_SESSION_TOKEN, optional: true}}
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: AWS_SESSION_TOKEN, optional: true}}
 {{- end }}
 {{- end -}}
 
@@ -47,14 +47,14 @@ capabilities:
     name: {{ include "mxspark.name" . }}-settings
 - name: local
   emptyDir:
-    sizeLimit: {{ .Values.localDirectory.size }}
+    sizeLimit: {{ .Values.localDirectory.size | quote }}
 {{- end -}}
 
 {{- define "mxspark.pullSecrets" -}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -74,7 +74,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -100,7 +100,7 @@ metadata:
     {{- include "mxspark.podLabels" (list . "driver" $driver.labels) | nindent 4 }}
   annotations:
     {{- /* Other settings are another pod, and so another Job. */}}
-    checksum/settings: {{ include "mxspark.settings" . | sha256sum }}
+    checksum/settings: {{ include "mxspark.settings" . | sha256sum | quote }}
     {{- if .Values.monitoring.prometheus.annotations }}
     prometheus.io/scrape: "true"
     prometheus.io/port: "4040"
@@ -111,17 +111,17 @@ metadata:
     {{- end }}
 spec:
   restartPolicy: Never
-  serviceAccountName: {{ include "mxspark.serviceAccount" . }}
+  serviceAccountName: {{ include "mxspark.serviceAccount" . | quote }}
   # The only pod that asks for something of Kubernetes: it starts the executors.
   automountServiceAccountToken: true
-  terminationGracePeriodSeconds: {{ $driver.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ int64 $driver.terminationGracePeriodSeconds }}
   {{- include "mxspark.pullSecrets" . | nindent 2 }}
   {{- include "mxspark.placement" $driver | nindent 2 }}
   securityContext:
     {{- include "mxspark.podSecurity" . | nindent 4 }}
   containers:
     - name: driver
-      image: {{ include "mxspark.image" . }}
+      image: {{ include "mxspark.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args: [run, --settings, /etc/mxspark/settings.yaml, --yes]
       env:
@@ -195,6 +195,6 @@ their own: Kubernetes writes the Job's name on its pods.
 {{ include "mxspark.selector" . }}
 app.kubernetes.io/component: driver
 {{- if not .Values.schedule }}
-batch.kubernetes.io/job-name: {{ include "mxspark.jobName" . }}
+batch.kubernetes.io/job-name: {{ include "mxspark.jobName" . | quote }}
 {{- end }}
 {{- end -}}
