@@ -222,10 +222,12 @@ class ObjectStore(Values):
 
     to: Mappings = Field(
         ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}),
-        description="Peers, as in a NetworkPolicy; AWS STS among them where it gives out credentials (IRSA).",
+        description="Peers, as in a NetworkPolicy; AWS STS among them where it gives out credentials (IRSA). [] for none.",
     )
     ports: tuple[Port, ...] = Field(
-        (), description="TCP ports. Default: the port of s3.endpoint, else 443; without s3.secretName 443 too, for AWS STS."
+        (),
+        description="TCP ports; of a server in the cluster those of its pods, which may be others than its Service's. Default: the port of "
+        "s3.endpoint, else 443; without s3.secretName 443 too, for AWS STS.",
     )
 
 
@@ -244,7 +246,7 @@ class ApiServer(Values):
 
     to: Mappings = Field(
         ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}),
-        description="Peers, as in a NetworkPolicy; the addresses of `kubectl get endpoints kubernetes` are the narrowest.",
+        description="Peers, as in a NetworkPolicy; the addresses of `kubectl get endpoints kubernetes` are the narrowest. [] for none.",
     )
     ports: tuple[Port, ...] = Field((443, 6443), min_length=1, description="TCP ports: the service's, and that behind it.")
 
@@ -254,13 +256,13 @@ class Dns(Values):
 
     to: Mappings = Field(
         ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},),
-        description="Peers, as in a NetworkPolicy; a node-local name server needs its address as an ipBlock.",
+        description="Peers, as in a NetworkPolicy; a node-local name server needs its address as an ipBlock. [] for none.",
     )
     ports: tuple[Port, ...] = Field((53,), min_length=1, description="Ports, UDP and TCP.")
 
 
 class NetworkPolicy(Values):
-    """What may connect to the pods, and to what they may: nothing but what is needed."""
+    """What may connect to the pods, and to what they may: nothing but what is needed. Where `to` is [], that rule is left out."""
 
     enabled: bool = Field(False, description="Make the policies. A network plugin that knows none of them ignores them.")
     dns: Dns = Field(Dns(), description="The cluster's name server.")
