@@ -1,13 +1,14 @@
 """The values: each reaches the manifests, and wrong ones are refused by name before anything is made."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from types import NoneType
 from typing import Any, get_args
 
 import pytest
-from tests.chart.helm import JOB, Helm, as_settings, driver, nested, of_kind, settings, settings_text, together
+from tests.chart.helm import CHART, JOB, Helm, as_settings, driver, nested, of_kind, settings, settings_text, together
 from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
 from mxspark.document import Document, read_yaml
@@ -15,7 +16,7 @@ from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
 from mxspark.pods import merged
 from mxspark.settings import Settings
-from mxspark.submit.kubernetes.manifests import refuse_what_pods_cannot_reach
+from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, refuse_what_pods_cannot_reach
 
 BASE: dict[str, Any] = {"job": JOB}
 TOLERATION = {"key": "batch", "operator": "Exists"}
@@ -430,6 +431,18 @@ def test_not_every_pod_of_the_namespace_gets_the_driver_s_rights(helm: Helm) -> 
     refusal = helm.refusal(BASE | {"serviceAccount": {"create": False}})
     assert "serviceAccount.name is missing, and serviceAccount.create is false" in refusal
     helm.render(BASE | {"serviceAccount": {"create": False}, "rbac": {"create": False}})
+
+
+@pytest.mark.parametrize("key", sorted(OWN_PROPERTIES))
+def test_properties_that_the_chart_sets_itself_are_refused(helm: Helm, key: str) -> None:
+    assert f"sparkConf.{key} is set by the chart itself: take it out" in helm.refusal(BASE | {"sparkConf": {key: "local[2]"}})
+
+
+def test_no_other_property_is_refused_than_a_submission_refuses() -> None:
+    checks = (CHART / "templates" / "_checks.tpl").read_text()
+    own = re.search(r'define "mxspark.ownProperties" -}}\s*(.*?)\s*{{- end', checks)
+    assert own is not None
+    assert set(own[1].split()) == OWN_PROPERTIES
 
 
 def test_a_name_that_is_too_long_is_refused_not_cut(helm: Helm) -> None:

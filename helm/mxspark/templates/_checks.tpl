@@ -21,6 +21,11 @@
 {{- end -}}
 {{- include "mxspark.checkPlaces" . -}}
 {{- include "mxspark.checkSecrets" . -}}
+{{- range splitList " " (include "mxspark.ownProperties" .) -}}
+{{- if hasKey $.Values.sparkConf . -}}
+{{- fail (printf "sparkConf.%s is set by the chart itself: take it out" .) -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq .Values.context "gpu") (not $gpus) (not (hasKey .Values.sparkConf "spark.executor.resource.gpu.amount")) -}}
 {{- fail "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1" -}}
 {{- end -}}
@@ -61,6 +66,11 @@
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name is missing, and serviceAccount.create is false: the Role would be for the account default, and every pod of the namespace could make and delete pods. Name an account, or set rbac.create to false" -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Spark's properties that every way of submitting sets itself (manifests.py): others would make another job of it. */}}
+{{- define "mxspark.ownProperties" -}}
+spark.master spark.app.name spark.kubernetes.namespace
 {{- end -}}
 
 {{/* Where images, model and predictions are: reached from every pod. */}}
