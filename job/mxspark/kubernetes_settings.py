@@ -15,6 +15,8 @@ ServiceName = Annotated[str, Field(pattern=SERVICE_NAME)]
 Label = Annotated[str, Field(pattern=LABEL)]
 ObjectName = Annotated[str, Field(pattern=SUBDOMAIN, max_length=253)]
 Quantity = Annotated[str, Field(pattern=QUANTITY)]
+Vendor = Annotated[str, Field(pattern=SUBDOMAIN)]
+PathInImage = Annotated[str, Field(pattern="^/")]
 Seconds = Annotated[int, Field(ge=0, strict=True)]
 
 
@@ -73,9 +75,9 @@ class KubernetesSettings(Document):
     driver_service: ServiceName | None = Field(
         None, description="Headless service by which executors find the driver. Default: the submission's own; else the pod's address."
     )
-    gpu_vendor: str = Field("nvidia.com", pattern=SUBDOMAIN, description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
-    gpu_discovery: str = Field(
-        "/opt/gpu-discovery.sh", pattern="^/", description="The script in the image that tells Spark which GPUs a pod has."
+    gpu_vendor: Vendor = Field("nvidia.com", description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
+    gpu_discovery: PathInImage = Field(
+        "/opt/gpu-discovery.sh", description="The script in the image that tells Spark which GPUs a pod has."
     )
     local_directory: LocalDirectorySettings = Field(LocalDirectorySettings(), description="The pods' folder for temporary files.")
     driver: PodSettings = Field(PodSettings(), description="The driver's pod.")

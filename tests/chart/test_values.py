@@ -11,7 +11,7 @@ import pytest
 from tests.chart.helm import CHART, JOB, Helm, as_settings, driver, nested, of_kind, settings, settings_text, together
 from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
-from mxspark.document import Document, read_yaml
+from mxspark.document import Document, json_schema, read_yaml
 from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
 from mxspark.pods import merged
@@ -275,6 +275,100 @@ def test_both_versions_of_helm_name_what_is_wrong(each_helm: Helm) -> None:
     refusal = each_helm.refusal(wrong)
     for words in ("/executor/memory", "'^[1-9][0-9]*[kmgt]b?$'", "/executor/count", "'cuont'", "/context", "'gpu'"):
         assert words in refusal
+
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+WRONG = "a: b"  # what no pattern takes
+
+
+def described(value: str) -> dict[str, Any]:
+    """What the schema says of a value."""
+    found: dict[str, Any] = SCHEMA
+    for key in value.split("."):
+        found = found["properties"][key]
+        found = SCHEMA["$defs"][found["$ref"].rsplit("/", 1)[-1]] if "$ref" in found else found
+    return found
+
+
+def patterns(part: Any) -> set[str]:
+    """All patterns of texts in a part of a schema."""
+    if isinstance(part, list):
+        return set().union(*map(patterns, part))
+    if not isinstance(part, dict):
+        return set()
+    return {part["pattern"]} if "pattern" in part else set().union(*map(patterns, part.values()))
+
+
+def without_form(about: dict[str, Any]) -> Any:
+    """A value that has none of the forms that the schema asks for; None where it asks for none."""
+    if "patternProperties" in about:
+        return {WRONG: "x"}
+    if patterns(about):
+        return [WRONG] if about.get("type") == "array" else WRONG
+    return None
+
+
+def test_a_text_that_is_not_of_its_form_is_refused_by_name(each_helm: Helm) -> None:
+    wrong = {name: without_form(described(name)) for name, _ in leaves() if name != "job"}
+    wrong = {name: value for name, value in wrong.items() if value is not None}
+    assert len(wrong) > 30
+    values = BASE
+    for name, value in wrong.items():
+        values = together(values, nested(tuple(name.split(".")), value))
+    refusal = each_helm.refusal(values)
+    for name in wrong:
+        assert f"at '/{name.replace('.', '/')}" in refusal, name
+
+
+@pytest.mark.parametrize(("value", "setting"), [*settings_of_values()], ids=lambda path: ".".join(path))
+def test_a_value_has_the_form_of_its_setting(value: tuple[str, ...], setting: tuple[str, ...]) -> None:
+    owner = Settings.section_at(*setting[:-1])
+    assert owner is not None
+    wanted = patterns(json_schema(owner)["properties"][setting[-1]])
+    is_cpus = value[-1] in ("cpuRequest", "cpuLimit")  # a quantity, but neither memory nor a disk's size
+    assert wanted <= patterns(described(".".join(value))) or is_cpus
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("image.repository", "x y"),
+        ("image.repository", "user:canary@registry/x"),
+        ("image.repository", "mxspark:0.1.0"),
+        ("image.tag", "a: b"),
+        ("image.tag", "-1"),
+        ("image.digest", "sha256:12"),
+        ("gpu.vendor", "NVIDIA"),
+        ("gpu.vendor", ""),
+        ("gpu.discoveryScript", "x.sh"),
+        *(
+            (f"{labels}.team", value)
+            for labels in ("commonLabels", "driver.labels", "executor.nodeSelector")
+            for value in ("a b", 64 * "a")
+        ),
+        ("commonLabels.bad key", "x"),
+        ("commonLabels.Example/team", "x"),
+        ("driver.annotations.bad key", "x"),
+    ],
+)
+def test_a_name_that_no_registry_or_cluster_takes_is_refused(helm: Helm, name: str, wrong: str) -> None:
+    refusal = helm.refusal(together(BASE, nested(tuple(name.split(".")), wrong)))
+    assert f"at '/{name.split('.')[0]}" in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("image.repository", "localhost:5000/team/mx-spark__cpu"),
+        ("image.repository", "123456789012.dkr.ecr.eu-central-1.amazonaws.com/mxspark"),
+        ("image.repository", "[fd00::1]:5000/mxspark"),
+        ("image.tag", "0.1.0-cpu_1"),
+        ("commonLabels", {"example.com/team": "", "Team": "a-b.C_1", "long": 63 * "a"}),
+        ("driver.annotations", {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x y", "Example.com/X": "any text: at all"}),
+    ],
+)
+def test_a_name_that_they_take_is_taken(helm: Helm, name: str, right: Any) -> None:
+    helm.render(together(BASE, nested(tuple(name.split(".")), right)))
 
 
 def test_a_default_can_not_be_taken_away(helm: Helm) -> None:

@@ -86,7 +86,9 @@ def _tidy(tree: Any, *, names: bool = False) -> Any:
     if not isinstance(tree, dict):
         return tree
     noise = () if names else ("title", "default", "x-setting")
-    return {key: _tidy(value, names=key in ("properties", "$defs") and not names) for key, value in tree.items() if key not in noise}
+    tidy = {key: _tidy(value, names=key in ("properties", "$defs") and not names) for key, value in tree.items() if key not in noise}
+    # Keys that are not of the form of a label's are refused, too.
+    return tidy | ({"additionalProperties": False} if "patternProperties" in tidy and not names else {})
 
 
 def _referenced(tree: Mapping[str, Any]) -> set[str]:

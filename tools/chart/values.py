@@ -1,7 +1,7 @@
 """The values of the chart helm/mxspark, with defaults, limits and descriptions.
 
-What is a setting of mxspark too says so by `setting`: its description and its limits are those of the setting. values.schema.json,
-values.yaml and the chart's README are generated from this (documents.py).
+What is a setting of mxspark too says so by `setting`: its description is that of the setting, and so are its limits, which come with the
+type. values.schema.json, values.yaml and the chart's README are generated from this (documents.py).
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from mxspark.document import Document, Field
-from mxspark.kubernetes_settings import MAX_NAME, Label, ObjectName, Quantity, Seconds
+from mxspark.kubernetes_settings import MAX_NAME, SUBDOMAIN, Label, ObjectName, PathInImage, Quantity, Seconds, Vendor
 from mxspark.pods import DRIVER_GRACE, EXECUTOR_GRACE
 from mxspark.settings import Count, Memory, Settings
 
@@ -38,7 +38,17 @@ COMPUTED: tuple[tuple[str, ...], ...] = (
 # As Kubernetes writes CPUs, or as people write them.
 Cpus = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")] | Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Strings = dict[str, str]
+# Keys and values of labels and annotations, as Kubernetes checks them.
+_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[str, Field(pattern=rf"^({SUBDOMAIN[1:-1]}/)?{_NAME}$")]
+AnnotationKey = Annotated[str, Field(pattern=rf"^([-A-Za-z0-9.]+/)?{_NAME}$")]
+Labels = dict[LabelKey, Annotated[str, Field(pattern=rf"^({_NAME})?$")]]
+Annotations = dict[AnnotationKey, str]
+# Image names, as registries check them: host:port/path/name, and the tag behind them.
+_HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(:[0-9]+)?"
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+Repository = Annotated[str, Field(pattern=rf"^({_HOST}/)?{_PART}(/{_PART})*$")]
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}$")]
 Mapping = dict[str, Any]
 Mappings = tuple[dict[str, Any], ...]
 
@@ -87,8 +97,8 @@ class Values(Document, alias_generator=camel, validate_by_name=True, validate_by
 class Image(Values):
     """The image of the driver and the executors."""
 
-    repository: str = Field("mxspark", min_length=1, description="Its name, with the registry's, e.g. registry.example.com/team/mxspark.")
-    tag: str | None = Field(None, description="Its tag. Default: the chart's appVersion.")
+    repository: Repository = Field("mxspark", description="Its name, with the registry's, e.g. registry.example.com/team/mxspark.")
+    tag: Tag | None = Field(None, description="Its tag. Default: the chart's appVersion.")
     digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")] | None = Field(
         None, description="Its digest, sha256:..., which wins over the tag: the image can't change between two runs."
     )
@@ -105,12 +115,12 @@ class Executor(Values):
     task_cpus: Count = setting("spark", "task_cpus")
     cpu_request: Cpus | None = setting("kubernetes", "executor", "cpu_request")
     cpu_limit: Cpus | None = setting("kubernetes", "executor", "cpu_limit")
-    node_selector: Strings = setting("kubernetes", "executor", "node_selector")
+    node_selector: Labels = setting("kubernetes", "executor", "node_selector")
     tolerations: Mappings = setting("kubernetes", "executor", "tolerations")
     affinity: Mapping = setting("kubernetes", "executor", "affinity")
     priority_class_name: ObjectName | None = setting("kubernetes", "executor", "priority_class")
-    labels: Strings = setting("kubernetes", "executor", "labels")
-    annotations: Strings = setting("kubernetes", "executor", "annotations")
+    labels: Labels = setting("kubernetes", "executor", "labels")
+    annotations: Annotations = setting("kubernetes", "executor", "annotations")
     pod_template: Mapping = setting("kubernetes", "executor", "template", schema=POD_TEMPLATE)
     termination_grace_period_seconds: Seconds = setting(
         "kubernetes",
@@ -130,12 +140,12 @@ class Driver(Values):
     memory_overhead: Memory = setting("spark", "driver_memory_overhead")
     cpu_request: Cpus | None = setting("kubernetes", "driver", "cpu_request")
     cpu_limit: Cpus | None = setting("kubernetes", "driver", "cpu_limit")
-    node_selector: Strings = setting("kubernetes", "driver", "node_selector")
+    node_selector: Labels = setting("kubernetes", "driver", "node_selector")
     tolerations: Mappings = setting("kubernetes", "driver", "tolerations")
     affinity: Mapping = setting("kubernetes", "driver", "affinity")
     priority_class_name: ObjectName | None = setting("kubernetes", "driver", "priority_class")
-    labels: Strings = setting("kubernetes", "driver", "labels")
-    annotations: Strings = setting(
+    labels: Labels = setting("kubernetes", "driver", "labels")
+    annotations: Annotations = setting(
         "kubernetes", "driver", "annotations", more="A changed one starts the job again, as any other change of its pod does."
     )
     pod_template: Mapping = setting("kubernetes", "driver", "template", schema=POD_TEMPLATE)
@@ -152,8 +162,8 @@ class Gpu(Values):
     """GPUs of the executors; goes with `context: gpu` or `auto`."""
 
     per_executor: Annotated[int, Field(ge=0, le=64, strict=True)] = setting("spark", "executor_gpus")
-    vendor: str = setting("kubernetes", "gpu_vendor")
-    discovery_script: str = setting("kubernetes", "gpu_discovery")
+    vendor: Vendor = setting("kubernetes", "gpu_vendor")
+    discovery_script: PathInImage = setting("kubernetes", "gpu_discovery")
 
 
 class S3(Values):
@@ -175,7 +185,7 @@ class ServiceAccount(Values):
     name: ObjectName | None = Field(
         None, description="Its name. Default: the release's. One that isn't made has to be named; without rbac.create it is else `default`."
     )
-    annotations: Strings = Field(
+    annotations: Annotations = Field(
         {},
         description="Its annotations, for a cloud's identity: eks.amazonaws.com/role-arn (IRSA), iam.gke.io/gcp-service-account "
         "(workload identity).",
@@ -278,7 +288,7 @@ class PodMonitor(Values):
 
     enabled: bool = Field(False, description="Make it.")
     interval: str = Field("30s", pattern="^([0-9]+(ms|s|m|h))+$", description="How often the metrics are read.")
-    labels: Strings = Field({}, description="Its labels, by which a Prometheus chooses it.")
+    labels: Labels = Field({}, description="Its labels, by which a Prometheus chooses it.")
 
 
 class Prometheus(Values):
@@ -361,7 +371,7 @@ class ChartValues(Values):
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="What may connect to what.")
     monitoring: Monitoring = Field(Monitoring(), description="Spark's pages, history and metrics.")
     tests: Tests = Field(Tests(), description="The pods of `helm test`.")
-    common_labels: Strings = Field({}, description="Labels of all objects and pods.")
+    common_labels: Labels = Field({}, description="Labels of all objects and pods.")
     name_override: Label | None = Field(None, description="Added to the release's name in the names of all objects.")
     fullname_override: Annotated[str, Field(pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=MAX_NAME)] | None = Field(
         None, description=f"Name of all objects instead of the release's, at most {MAX_NAME} characters."
