@@ -22,7 +22,15 @@ def test_a_job_is_followed_by_its_name(helm: Helm) -> None:
 def test_a_scheduled_job_can_be_run_now_again_and_again(helm: Helm) -> None:
     told = notes(helm, {"job": JOB, "schedule": "@daily"})
     assert f"create job --from=cronjob/{RELEASE} {RELEASE}-$(date +%s)\n" in told
-    assert f"mxspark follow {RELEASE} --namespace {NAMESPACE}\n" in told
+    assert f"Once a run has begun, follow the newest, or only the log of one that `get jobs` names:\n  mxspark follow {RELEASE} " in told
+
+
+def test_what_helm_leaves_of_failed_tests_can_be_removed(helm: Helm) -> None:
+    told = notes(helm, {"job": JOB, "fullnameOverride": "other"})
+    selector = next(line for line in told.splitlines() if "delete pods" in line).split()[-1]
+    labels = of_kind(helm.render({"job": JOB, "fullnameOverride": "other"}), "Pod", "other-test-bucket")["metadata"]["labels"]
+    assert dict(label.split("=") for label in selector.split(",")).items() <= labels.items()
+    assert "delete pods" not in notes(helm, {"job": JOB, "tests": {"enabled": False}})
 
 
 def test_no_log_is_asked_for_by_labels(helm: Helm) -> None:
