@@ -146,8 +146,9 @@ def environment_without_aws(home: Path) -> dict[str, str]:
 
 
 def isolation(home: Path) -> dict[str, str]:
-    """Variables that keep boto3 and the model cache within `home`."""
+    """Variables that keep boto3, the model cache and what is asked of a cluster within `home`."""
     return {
+        "KUBECONFIG": str(home / "no-kubeconfig"),
         "AWS_CONFIG_FILE": str(home / "no-aws-config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(home / "no-aws-credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -51,6 +51,7 @@ def mxspark(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
 
     def command(*arguments: str, main: Callable[[list[str]], None] = cli.main) -> Ended:
         with pytest.raises(SystemExit) as ended:

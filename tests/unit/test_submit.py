@@ -502,7 +502,7 @@ class Release(Played):
 
     def __init__(self, helm: bool = True) -> None:
         super().__init__()
-        annotations = {"meta.helm.sh/release-name": "photos"} if helm else {}
+        annotations = {"mxspark/release": "photos"} | ({"meta.helm.sh/release-name": "photos"} if helm else {})
         labels = {"app.kubernetes.io/instance": "other", "app.kubernetes.io/managed-by": "Helm"}
         meta = {"name": "other-1", "labels": labels, "annotations": annotations, "creationTimestamp": "2024-01-01T00:00:00Z"}
         self.made = {"metadata": meta, "spec": {}, "status": COMPLETE}
@@ -532,7 +532,7 @@ def test_a_release_s_job_is_found_by_its_names_and_not_deleted_behind_helm_s_bac
 
 def test_one_run_of_a_schedule_can_be_cancelled() -> None:
     cluster = Release(helm=False)
-    assert kubernetes.confirm_and_cancel(cluster, "other-1", lambda _: True)
+    assert kubernetes.confirm_and_cancel(cluster, "photos", lambda _: True)
     assert cluster.deleted == ["other-1"]
 
 

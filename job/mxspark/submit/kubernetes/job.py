@@ -6,7 +6,7 @@ and no Java is needed where it is submitted.
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
@@ -27,6 +27,7 @@ from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 OURS = "app.kubernetes.io/name=mxspark"
 RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object of a release
+CHARTS_ANNOTATION = "mxspark/release"  # the chart's, on what its CronJobs make as well
 RESULT = re.compile(r"[\d,]+ images: [\d,]+ ok")
 SEARCHED_LINES = 200  # of a log, for the last word on how far it is
 OWN_ACCOUNT = (
@@ -116,7 +117,7 @@ def _read_job(cluster: Cluster, name: str) -> Manifest:
     try:
         return cluster.job(name)
     except MissingObjectError:
-        jobs = [job for job in cluster.jobs(OURS) if name in (_found(job).instance, _found(job).release)]
+        jobs = [job for job in cluster.jobs(OURS) if name in (_found(job).instance, _annotations(job).get(CHARTS_ANNOTATION))]
         if not jobs:
             raise MissingObjectError(
                 f"namespace {cluster.namespace} has no job {name}",
@@ -126,9 +127,13 @@ def _read_job(cluster: Cluster, name: str) -> Manifest:
 
 
 def _found(job: Manifest) -> Found:
-    meta = job["metadata"]
-    instance = meta.get("labels", {}).get(INSTANCE_LABEL, meta["name"])
-    return Found(meta["name"], instance, meta.get("annotations", {}).get(RELEASE_ANNOTATION))
+    name, labels = job["metadata"]["name"], job["metadata"].get("labels", {})
+    return Found(name, labels.get(INSTANCE_LABEL, name), _annotations(job).get(RELEASE_ANNOTATION))
+
+
+def _annotations(job: Manifest) -> Mapping[str, str]:
+    found: Mapping[str, str] = job["metadata"].get("annotations", {})
+    return found
 
 
 @dataclass(frozen=True)
