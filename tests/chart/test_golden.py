@@ -59,7 +59,7 @@ def test_every_pod_is_restricted(helm: Helm, example: Path) -> None:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
-        assert all({"configMap", "emptyDir"} & set(volume) for volume in spec["volumes"])
+        assert all({"configMap", "downwardAPI", "emptyDir"} & set(volume) for volume in spec["volumes"])
         for container in spec["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,

@@ -582,6 +582,22 @@ def test_what_changes_neither_is_the_same_job(each_helm: Helm, change: dict[str,
     assert job_name(each_helm, BASE | change, "--is-upgrade") == job_name(each_helm, BASE)
 
 
+def test_a_run_of_a_schedule_keeps_the_settings_with_which_it_began(each_helm: Helm) -> None:
+    """An upgrade changes the ConfigMap, not the pods of a Job that runs."""
+    rendered = each_helm.render(BASE | {"schedule": "@daily", "job": JOB | {"input": JOB["input"] | {"true_label": r'_("\d)\.png$'}}})
+    pod = driver(rendered)
+    assert read_yaml(pod["metadata"]["annotations"]["mxspark/settings"], "settings") == read_yaml(settings_text(rendered), "settings")
+    volume = next(each for each in pod["spec"]["volumes"] if each["name"] == "settings")
+    assert volume == {
+        "name": "settings",
+        "downwardAPI": {"items": [{"path": "settings.yaml", "fieldRef": {"fieldPath": "metadata.annotations['mxspark/settings']"}}]},
+    }
+    # Elsewhere another Job takes the place of the one that runs, and the ConfigMap is enough.
+    once = driver(each_helm.render(BASE))
+    assert "mxspark/settings" not in once["metadata"]["annotations"]
+    assert {"name": "settings", "configMap": {"name": "digits-settings"}} in once["spec"]["volumes"]
+
+
 def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:
     """As mxspark itself does it (pods.merged)."""
     template = {

@@ -41,10 +41,13 @@ capabilities:
   subPath: work
 {{- end -}}
 
-{{- define "mxspark.volumes" -}}
+{{- define "mxspark.settingsVolume" -}}
 - name: settings
   configMap:
     name: {{ include "mxspark.name" . }}-settings
+{{- end -}}
+
+{{- define "mxspark.localVolume" -}}
 - name: local
   emptyDir:
     sizeLimit: {{ .Values.localDirectory.size | quote }}
@@ -99,8 +102,12 @@ metadata:
   labels:
     {{- include "mxspark.podLabels" (list . "driver" $driver.labels) | nindent 4 }}
   annotations:
+    {{- if .Values.schedule }}
+    mxspark/settings: {{ include "mxspark.settings" . | quote }}
+    {{- else }}
     {{- /* Other settings are another pod, and so another Job. */}}
     checksum/settings: {{ include "mxspark.settings" . | sha256sum | quote }}
+    {{- end }}
     {{- if .Values.monitoring.prometheus.annotations }}
     prometheus.io/scrape: "true"
     prometheus.io/port: "4040"
@@ -146,7 +153,17 @@ spec:
       volumeMounts:
         {{- include "mxspark.mounts" . | nindent 8 }}
   volumes:
-    {{- include "mxspark.volumes" . | nindent 4 }}
+    {{- if .Values.schedule }}
+    # Settings of the run's own: an upgrade changes the ConfigMap, but a driver that is started again goes on as its run began.
+    - name: settings
+      downwardAPI:
+        items:
+          - path: settings.yaml
+            fieldRef: {fieldPath: "metadata.annotations['mxspark/settings']"}
+    {{- else }}
+    {{- include "mxspark.settingsVolume" . | nindent 4 }}
+    {{- end }}
+    {{- include "mxspark.localVolume" . | nindent 4 }}
 {{- end -}}
 
 {{/* The Job's spec, for the Job itself or the CronJob. */}}
