@@ -8,13 +8,13 @@ from types import NoneType
 from typing import Any, get_args
 
 import pytest
-from tests.chart.helm import CHART, JOB, Helm, as_settings, driver, nested, of_kind, settings, settings_text, together
+from tests.chart.helm import CHART, JOB, Helm, as_settings, driver, nested, of_kind, pods, settings, settings_text, together
 from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
 from mxspark.document import Document, json_schema, read_yaml
 from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
-from mxspark.pods import merged
+from mxspark.pods import executor_template, merged
 from mxspark.settings import Settings
 from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, refuse_what_pods_cannot_reach
 
@@ -79,6 +79,7 @@ SAMPLES: dict[str, Any] = {
     "spot.tolerations": [TOLERATION],
     "localDirectory.size": "9Gi",
     "localDirectory.storageClass": "fast",
+    "openshift": True,
     "restarts": 0,
     "deadlineSeconds": 3600,
     "ttlSeconds": 0,
@@ -580,6 +581,39 @@ def test_what_changes_the_pod_or_the_settings_is_another_job(helm: Helm, change:
 )
 def test_what_changes_neither_is_the_same_job(each_helm: Helm, change: dict[str, Any]) -> None:
     assert job_name(each_helm, BASE | change, "--is-upgrade") == job_name(each_helm, BASE)
+
+
+def users(spec: dict[str, Any]) -> dict[str, Any]:
+    """Whom a pod runs as, as far as it says so."""
+    keys = ("runAsUser", "runAsGroup", "fsGroup")
+    return {key: value for key in keys if (value := spec["securityContext"].get(key)) is not None}
+
+
+def all_specs(rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the driver, the pods of `helm test`, and an executor as mxspark makes it."""
+    found = settings(rendered)
+    return [*(pod["spec"] for pod in pods(rendered)), executor_template(found.spark, found.kubernetes)["spec"]]
+
+
+def test_openshift_gives_all_pods_their_user(each_helm: Helm) -> None:
+    ordinary, openshift = all_specs(each_helm.render(BASE)), all_specs(each_helm.render(BASE | {"openshift": True}))
+    assert len(openshift) == 5
+    assert all(users(spec) == {"runAsUser": 185, "runAsGroup": 185, "fsGroup": 185} for spec in ordinary)
+    assert all(users(spec) == {} for spec in openshift)
+    assert all(spec["securityContext"]["runAsNonRoot"] is True for spec in openshift)
+
+
+def test_a_group_of_the_user_s_own_holds_on_openshift_too(helm: Helm) -> None:
+    template = {"podTemplate": {"spec": {"securityContext": {"fsGroup": 7}}}}
+    specs = all_specs(helm.render(BASE | {"openshift": True, "driver": template, "executor": template}))
+    assert all(users(spec) == {"fsGroup": 7} for spec in specs)
+
+
+def test_the_user_can_be_taken_away_by_a_template(helm: Helm) -> None:
+    """As docs/kubernetes.md says of ways without the chart."""
+    template = {"podTemplate": {"spec": {"securityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}}}
+    specs = all_specs(helm.render(BASE | {"driver": template, "executor": template}))
+    assert all(users(spec) == {} for spec in specs)
 
 
 def test_a_run_of_a_schedule_keeps_the_settings_with_which_it_began(each_helm: Helm) -> None:

@@ -356,6 +356,10 @@ class ChartValues(Values):
     dynamic_allocation: DynamicAllocation = Field(DynamicAllocation(), description="Executors that come and go.")
     spot: Spot = Field(Spot(), description="Spot nodes.")
     local_directory: LocalDirectory = Field(LocalDirectory(), description="The pods' folder for temporary files.")
+    openshift: bool = Field(
+        False,
+        description="Leave the pods' user and groups to OpenShift, whose restricted-v2 gives each namespace its own. Else both are 185.",
+    )
     restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = setting("kubernetes", "restarts")
     deadline_seconds: Annotated[int, Field(ge=1, strict=True)] | None = setting("kubernetes", "deadline_seconds")
     ttl_seconds: Seconds | None = setting(

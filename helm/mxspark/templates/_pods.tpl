@@ -2,10 +2,12 @@
 
 {{- define "mxspark.podSecurity" -}}
 runAsNonRoot: true
+{{- if not .Values.openshift }}
 # Spark's user, as in the image
 runAsUser: 185
 runAsGroup: 185
 fsGroup: 185
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}

@@ -44,7 +44,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- include "mxspark.put" (list $pod "annotations" $executor.annotations) -}}
 {{- include "mxspark.put" (list $pod "cpu_request" (include "mxspark.string" ($executor.cpuRequest | default ""))) -}}
 {{- include "mxspark.put" (list $pod "cpu_limit" (include "mxspark.string" ($executor.cpuLimit | default ""))) -}}
-{{- include "mxspark.put" (list $pod "template" $executor.podTemplate) -}}
+{{- include "mxspark.put" (list $pod "template" (include "mxspark.executorTemplate" . | fromYaml)) -}}
 
 {{- $local := dict "size" $values.localDirectory.size -}}
 {{- include "mxspark.put" (list $local "storage_class" $values.localDirectory.storageClass) -}}
@@ -94,4 +94,12 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- define "mxspark.executorTolerations" -}}
 {{- $spot := ternary .Values.spot.tolerations list .Values.spot.enabled -}}
 {{- toYaml (concat .Values.executor.tolerations $spot) -}}
+{{- end -}}
+
+{{/* The user's template. mxspark gives executors the user 185, which `null` takes away again. */}}
+{{- define "mxspark.executorTemplate" -}}
+{{- $none := dict "runAsUser" nil "runAsGroup" nil "fsGroup" nil -}}
+{{- $template := ternary (dict "spec" (dict "securityContext" $none)) dict .Values.openshift -}}
+{{- include "mxspark.merge" (list $template .Values.executor.podTemplate) -}}
+{{- toYaml $template -}}
 {{- end -}}
