@@ -536,6 +536,13 @@ def test_one_run_of_a_schedule_can_be_cancelled() -> None:
     assert cluster.deleted == ["other-1"]
 
 
+def test_where_a_schedule_s_run_writes_is_told_by_its_own_pod() -> None:
+    cluster = Release(helm=False)
+    template = {"metadata": {"annotations": {"mxspark/settings": "output: {path: s3://tables/nightly}"}}, "spec": {}}
+    cluster.made["spec"] = {"template": template}
+    assert kubernetes.read_status(cluster, "other-1").output == "s3://tables/nightly"
+
+
 def test_a_job_that_is_not_there_may_be_a_schedule_s() -> None:
     with pytest.raises(MissingObjectError, match="namespace vision has no job nightly") as missing:
         kubernetes.find(Release(), "nightly")

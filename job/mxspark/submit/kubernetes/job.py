@@ -28,6 +28,7 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 OURS = "app.kubernetes.io/name=mxspark"
 RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object of a release
 CHARTS_ANNOTATION = "mxspark/release"  # the chart's, on what its CronJobs make as well
+SETTINGS_ANNOTATION = "mxspark/settings"
 RESULT = re.compile(r"[\d,]+ images: [\d,]+ ok")
 SEARCHED_LINES = 200  # of a log, for the last word on how far it is
 OWN_ACCOUNT = (
@@ -199,14 +200,20 @@ def _in_words(pod: Manifest) -> str:
 
 def _output(cluster: Cluster, job: Manifest) -> str:
     """Where the table goes, from the settings that the job was given."""
-    volumes = job["spec"]["template"]["spec"].get("volumes", [])
-    name = next((volume["configMap"]["name"] for volume in volumes if volume["name"] == "settings" and "configMap" in volume), None)
-    if name is None:
-        return ""
     with suppress(MxsparkError):
-        text = cluster.config_map(name)["data"][manifests.SETTINGS_FILE]
-        return str(document.read_yaml(text, name).get("output", {}).get("path", ""))
+        return str(document.read_yaml(_settings(cluster, job), "settings").get("output", {}).get("path", ""))
     return ""
+
+
+def _settings(cluster: Cluster, job: Manifest) -> str:
+    """The settings' text: in the pod itself, where the chart has a schedule, else in a ConfigMap."""
+    pod = job["spec"]["template"]
+    own = pod.get("metadata", {}).get("annotations", {}).get(SETTINGS_ANNOTATION)
+    if own is not None:
+        return str(own)
+    volumes = pod["spec"].get("volumes", [])
+    names = [volume["configMap"]["name"] for volume in volumes if volume["name"] == "settings" and "configMap" in volume]
+    return str(cluster.config_map(names[0])["data"][manifests.SETTINGS_FILE]) if names else ""
 
 
 def log(cluster: Cluster, name: str, follow: bool = False, tail: int | None = None) -> Iterator[str]:
