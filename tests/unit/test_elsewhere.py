@@ -1,11 +1,15 @@
 """Following a job that runs elsewhere: what is said when it isn't followed to its end."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import NoReturn
 
 import pytest
 
 from mxspark.cli import elsewhere
-from mxspark.cli.app import Left, Terminated
+from mxspark.cli.app import HANDLERS, HEARD, Left, Terminated, hear_signals, sleep
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 
 
@@ -55,3 +59,28 @@ def test_a_follower_that_is_ended_says_that_the_job_goes_on(
     told = capsys.readouterr().err
     assert "job photos goes on." in told
     assert "mxspark cancel photos --namespace a" in told
+
+
+@pytest.fixture
+def _signals_are_heard() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in HANDLERS}
+    hear_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    HEARD.clear()
+
+
+@pytest.mark.usefixtures("_signals_are_heard")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_that_a_library_swallows_is_heard_all_the_same(number: signal.Signals, code: int) -> None:
+    def follower() -> NoReturn:
+        with suppress(BaseException):
+            os.kill(os.getpid(), number)
+        for _ in range(2):
+            sleep(0.01)
+        raise AssertionError("it went on")
+
+    with pytest.raises(Left) as left:
+        elsewhere.follow("job photos", "photos", follower, None)
+    assert left.value.code == code

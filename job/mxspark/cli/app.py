@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -94,16 +95,29 @@ def _report(error: MxsparkError, debug: bool) -> int:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     _ignore_signals()
+    HEARD.append(KeyboardInterrupt)
     raise KeyboardInterrupt
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     _ignore_signals()
+    HEARD.append(Terminated)
     raise Terminated
+
+
+def sleep(seconds: float) -> None:
+    """`time.sleep` for who follows a job.
+
+    Raises what a signal raised before, where a library took that for an error of its own, as obstore does while it asks for credentials.
+    """
+    if HEARD:
+        raise HEARD.pop()
+    time.sleep(seconds)
 
 
 def hear_signals() -> None:
     """From now on; also after one that made them be ignored."""
+    HEARD.clear()
     for number in HANDLERS.keys() - IGNORED:
         signal.signal(number, HANDLERS[number])
 
@@ -116,6 +130,7 @@ def _ignore_signals() -> None:
 
 HANDLERS = {signal.SIGINT: _interrupt, signal.SIGTERM: _terminate, signal.SIGHUP: _terminate}  # SIGHUP: the terminal was closed
 IGNORED: set[signal.Signals] = set()  # by whoever started this process
+HEARD: list[type[BaseException]] = []  # what signals have raised
 
 
 @app.callback(invoke_without_command=True)

@@ -12,7 +12,7 @@ import typer
 
 from mxspark import console, layers
 from mxspark.cli import elsewhere
-from mxspark.cli.app import INTERRUPTED, TERMINATED, Left, Terminated, doctor_app, show_findings
+from mxspark.cli.app import INTERRUPTED, TERMINATED, Left, Terminated, doctor_app, show_findings, sleep
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, takes_job
 from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
@@ -127,7 +127,9 @@ def submit_emr(
                 listener.note(SAME_AGAIN)
         listener.note(elsewhere.what_next(_where(aws, run)))
         return
-    _follow(aws, run, Follower(aws, run, listener, logs=logs, settings=settings, is_new=True, may_be_old=submission is not None))
+    _follow(
+        aws, run, Follower(aws, run, listener, logs=logs, settings=settings, is_new=True, may_be_old=submission is not None, sleep=sleep)
+    )
 
 
 def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -> tuple[Aws, JobRun]:
@@ -228,11 +230,11 @@ def show_status(aws: Aws, run: JobRun, as_json: bool) -> None:
 
 
 def follow(aws: Aws, run: JobRun, logs: bool) -> None:
-    _follow(aws, run, Follower(aws, run, console.JobListener(), logs=logs), is_new=False)
+    _follow(aws, run, Follower(aws, run, console.JobListener(), logs=logs, sleep=sleep), is_new=False)
 
 
 def show_logs(aws: Aws, run: JobRun, follow: bool, tail: int | None) -> None:
-    for line in job.log(aws, run, follow, tail):
+    for line in job.log(aws, run, follow, tail, sleep):
         console.show(line)
 
 
