@@ -400,6 +400,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
     ((), NO_CREDENTIALS, "own", "no AWS credentials found", "aws sso login"),
     ((), {"AWS_PROFILE": "nobody", **NO_CREDENTIALS}, "own", "nobody", "list-profiles"),
     ((), {"AWS_REGION": None}, "own", "no AWS region is given", "--region"),
+    ((), {"AWS_REGION": ""}, "own", "no AWS region is given", "--region"),
     (("--region", "us-west-2"), {}, "own", "in region us-west-2", "--region"),
     (("--region", "Frankfurt"), {}, "own", "emr.region is 'Frankfurt'", "eu-central-1"),
     ((), {}, CLUSTER, f"there is no virtual cluster {CLUSTER} in region eu-central-1", "Those that run there: "),

@@ -189,6 +189,17 @@ def test_a_log_is_waited_for_where_there_was_a_driver(aws: Aws, stub: Stubber, s
     assert seconds <= clock.now < seconds + 10
 
 
+def test_the_log_of_a_run_that_ended_long_ago_is_not_waited_for(aws: Aws, stub: Stubber) -> None:
+    ended = {"stateDetails": "x", "failureReason": "USER_ERROR", "finishedAt": CREATED - timedelta(days=9)}
+    stub.add_response("describe_job_run", described("FAILED", **ended, configurationOverrides={"monitoringConfiguration": KEPT}))
+    clock = Clock()
+    with Stubber(aws.client("s3")) as s3:
+        for _ in range(3):
+            s3.add_response("list_objects_v2", {"Contents": []})
+        followed(aws, clock, is_kept=True)
+    assert clock.now == 0
+
+
 def test_a_log_is_followed_although_aws_does_not_answer_for_a_while(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     for _ in range(12):
@@ -268,6 +279,7 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
         ("USER_ERROR", "0/3 nodes are available: 3 Insufficient memory", "larger nodes"),
         ("USER_ERROR", 'pods "x" is forbidden: exceeded quota: emr', "quota of the namespace"),
         ("USER_ERROR", "Forbidden: exceeded quota: compute, requested: cpu=4", "quota of the namespace"),
+        ("VALIDATION_ERROR", "Maximum number of active job runs reached", "quota of the namespace or of AWS"),
         ("USER_ERROR", "The quota of vCPUs is used up", "quota of the namespace"),
         ("CLUSTER_UNAVAILABLE", 'jobs.batch is forbidden: User "emr-containers" cannot create resource', "iamidentitymapping"),
         ("USER_ERROR", 'pods is forbidden: User "system:serviceaccount:a:b" cannot list', "A right is missing"),
@@ -299,6 +311,8 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
         ),
         ("USER_ERROR", 'User "x" cannot patch resource "persistentvolumeclaims" in API group "" in the namespace', "docs/emr.md"),
         ("USER_ERROR", 'persistentvolumeclaims "x" is forbidden: exceeded quota: emr', "quota of the namespace"),
+        ("USER_ERROR", "Error occurred during initialization of VM Multiple garbage collectors selected", "extraJavaOptions"),
+        ("CLUSTER_UNAVAILABLE", 'JobRun failed: namespaces "vision" not found', "another virtual cluster"),
         ("INTERNAL_ERROR", "", "support"),
         ("USER_ERROR", "JobRun failed. Please refer logs", "log says why"),
     ],

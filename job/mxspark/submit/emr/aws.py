@@ -70,8 +70,8 @@ class Aws:
         hush()
         with _errors("looking for credentials", region):
             # As AWS's other programs and EKS have it; botocore itself knows only the older name of the variable.
-            session = boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
-            if session.region_name is None:
+            session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
+            if not session.region_name:
                 raise UsageError("no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION.")
             if session.get_credentials() is None:
                 raise UsageError(

@@ -41,6 +41,11 @@ TROUBLES: tuple[tuple[str, str], ...] = (
         "release: --release.",
     ),
     (
+        r"Multiple garbage collectors",
+        "Java takes one collector, and Spark joins extraJavaOptions and defaultJavaOptions: choose it in one of them in spark.conf.",
+    ),
+    (r"namespaces? \S+ not found", "The virtual cluster's namespace isn't there any more: make another virtual cluster (docs/emr.md)."),
+    (
         r"exec format error",
         "The image is for other processors than the nodes': build it for theirs (docs/images.md), or choose nodes: "
         "kubernetes.*.node_selector with kubernetes.io/arch.",
@@ -70,7 +75,7 @@ TROUBLES: tuple[tuple[str, str], ...] = (
         "The Role emr-containers of the namespace has no right on persistentvolumeclaims, which kubernetes.local_directory.storage_class "
         "needs: docs/emr.md says what to add.",
     ),
-    (r"exceeded quota|ResourceQuota|ServiceQuotaExceeded", QUOTA_MEND),
+    (r"exceeded quota|ResourceQuota|ServiceQuotaExceeded|Maximum number of", QUOTA_MEND),
     (r"NoSuchBucket|bucket does not exist", "A bucket isn't there: check input.path, output.path, emr.staging and emr.s3_logs."),
     (r"[Pp]od template|not allowed but specified|reserved mount paths", POD_TEMPLATE_MEND),
     (

@@ -199,7 +199,7 @@ class Follower:
     def _log_seconds(self) -> float:
         """How long a log is worth waiting for: EMR says RUNNING once there is a driver."""
         if self._ran or not (self._is_new or self._run.reason in NO_DRIVER):
-            return LOG_SECONDS
+            return LOG_SECONDS - self._run.seconds_since_end
         return 0 if self._run.reason in NO_DRIVER else MISSED_SECONDS
 
     def _exit_code(self, lines: list[str]) -> int | None:

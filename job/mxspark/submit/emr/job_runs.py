@@ -80,6 +80,12 @@ class JobRun:
         end = self.told.get("finishedAt") or datetime.now(UTC)
         return max(0.0, (end - created).total_seconds())
 
+    @property
+    def seconds_since_end(self) -> float:
+        """None are past where it goes on, or AWS doesn't say."""
+        finished = self.told.get("finishedAt")
+        return max(0.0, (datetime.now(UTC) - finished).total_seconds()) if isinstance(finished, datetime) else 0.0
+
     @cached_property
     def arguments(self) -> list[str]:
         """infer_main.py's."""
