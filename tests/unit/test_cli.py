@@ -540,3 +540,26 @@ def test_submitted_it_knows_the_articles_flags_and_warns_of_secrets_without_show
     assert "--secret_key" in ended.errors
     assert "hush-hush" not in ended.output + ended.errors
     refused(mxspark(*article[2:], main=cli.main_submitted), "--bucket")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (result(), 0),
+        (MxsparkError("broken"), 1),
+        (result(TooManyFailedError("1 of 4 images failed")), 3),
+        (KeyboardInterrupt(), 130),
+        (cli.Terminated(), 143),
+        (ValueError("nobody foresaw it"), 1),
+    ],
+)
+def test_submitted_its_last_line_is_the_exit_code_where_that_is_not_0(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch, outcome: driver.Result | BaseException, code: int
+) -> None:
+    ends_with(monkeypatch, outcome)
+
+    ended = mxspark(*JOB, main=cli.main_submitted)
+
+    assert ended.code == code
+    assert ended.errors.splitlines()[-1:] == ([f"mxspark ended with exit code {code}"] if code else [])
+    assert "mxspark ended with" not in mxspark("run", *JOB).errors
