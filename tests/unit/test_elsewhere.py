@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NoReturn
@@ -62,7 +63,8 @@ def test_a_follower_that_is_ended_says_that_the_job_goes_on(
 
 
 @pytest.fixture
-def _signals_are_heard() -> Iterator[None]:
+def _signals_are_heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sys.modules["mxspark.cli.app"], "IGNORED", set())  # a shell's background jobs ignore Ctrl-C
     before = {number: signal.getsignal(number) for number in HANDLERS}
     hear_signals()
     yield
