@@ -320,7 +320,7 @@ def test_a_name_that_is_taken_is_told_and_its_job_stays(jobs: Jobs) -> None:
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
 def test_a_job_that_there_is_not_is_named(jobs: Jobs, command: str) -> None:
     flags = ("--yes",) if command == "cancel" else ()
-    refused(jobs(command, "nobodys-job", *flags), 1, "nobodys-job", f"none in namespace {jobs.namespace}", "--namespace")
+    refused(jobs(command, "nobodys-job", *flags), 1, f"namespace {jobs.namespace} has no job nobodys-job", "--namespace")
 
 
 # ---- dry run ----
