@@ -21,6 +21,7 @@ PROGRAMS = Path(sys.executable).parent
 # Every process that a run starts inherits this variable: it is how they are found, orphans too.
 MARK = "MARK_OF_TEST_RUN"
 LIMIT_SECONDS = 120
+KILLED_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class Running:
                 assert data, f"it ended without saying {words!r}:\n{said}"
                 self._heard.extend(data)
 
+    def left(self) -> list[psutil.Process]:
+        """What is still alive of all that it started, when it has ended: the kernel may need a moment for those that were killed."""
+        _, alive = psutil.wait_procs(self.processes(), KILLED_SECONDS)
+        return list(alive)
+
     def wait(self, seconds: float = LIMIT_SECONDS) -> Finished:
         output, errors = self.process.communicate(timeout=seconds)
         return Finished(self.process.returncode, output, self._heard.decode() + errors, time.monotonic() - self.started, self.mark)
@@ -112,7 +118,7 @@ class Command:
             text=True,
             cwd=REPOSITORY,
             start_new_session=True,  # a process group of its own, as a shell gives it
-            preexec_fn=hear_ctrl_c,
+            preexec_fn=hear_signals,
         )
         try:
             yield Running(process, mark)
@@ -122,9 +128,10 @@ class Command:
             process.communicate()
 
 
-def hear_ctrl_c() -> None:
-    """In a new process, before its program begins: shells have what runs in their background ignore Ctrl-C, tests too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def hear_signals() -> None:
+    """In a new process, before its program begins: shells have what runs in their background ignore Ctrl-C, and nohup SIGHUP, tests too."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def processes_of(mark: str) -> list[psutil.Process]:

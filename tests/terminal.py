@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from tests.command import PROGRAMS, REPOSITORY, hear_ctrl_c
+from tests.command import PROGRAMS, REPOSITORY, hear_signals
 
 LIMIT_SECONDS = 120
 CTRL_C = "\x03"
@@ -27,7 +27,7 @@ class Terminal:
     def __enter__(self) -> Self:
         self._process, self._terminal = pty.fork()
         if self._process == 0:
-            hear_ctrl_c()
+            hear_signals()
             os.chdir(REPOSITORY)
             os.execve(self._command[0], self._command, self._environment)
         return self

@@ -75,7 +75,7 @@ def after_ctrl_c(job: Job) -> Stopped:
         parts = job.parts
         running.press_ctrl_c()
         finished = running.wait()
-        return Stopped(finished, started, running.processes(), parts, job.parts)
+        return Stopped(finished, started, running.left(), parts, job.parts)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def after_termination(job: Job, after_ctrl_c: Stopped) -> Stopped:
         parts = job.parts
         running.process.send_signal(signal.SIGTERM)
         finished = running.wait()
-        return Stopped(finished, started, running.processes(), parts, job.parts)
+        return Stopped(finished, started, running.left(), parts, job.parts)
 
 
 @pytest.fixture(scope="module")

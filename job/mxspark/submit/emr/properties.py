@@ -8,6 +8,7 @@ from mxspark.errors import UsageError
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
 from mxspark.spark_configuration import JVM_OPTIONS, configuration
+from mxspark.submit.emr.arguments import is_argument
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
 from mxspark.submit.emr.request import Request
 
@@ -76,8 +77,8 @@ def _java_options(conf: Mapping[str, str], role: str) -> str:
 def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred."""
     for key, value in properties.items():
-        if not value.strip() or not value.isprintable():
-            raise UsageError(f"spark.conf: {key} is {value!r}", "EMR takes neither empty values nor such of several lines: take it out.")
+        if not (is_argument(key) and is_argument(value)):
+            raise UsageError(f"spark.conf: {key!r} is {value!r}", "EMR takes neither empty values nor such of several lines: take it out.")
     plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
     first = [key for key in SHOWN_FIRST if key in plain]
     rest = [key for key in properties if key not in first]
@@ -124,8 +125,8 @@ def _submitter(settings: Settings) -> dict[str, str]:
             f"AWS takes {MOST_PROPERTIES} at most: take some out.",
         )
     for key, value in found.items():
-        if not value.strip() or max(len(key), len(value)) > LONGEST_VALUE:
-            raise UsageError(f"{key} is {value!r}", f"AWS takes 1 to {LONGEST_VALUE:,} characters: mend kubernetes.driver.")
+        if not (is_argument(key) and is_argument(value)) or max(len(key), len(value)) > LONGEST_VALUE:
+            raise UsageError(f"{key!r} is {value!r}", f"AWS takes one line of 1 to {LONGEST_VALUE:,} characters: mend kubernetes.driver.")
     return found
 
 
