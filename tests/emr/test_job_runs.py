@@ -13,6 +13,7 @@ import pytest
 from botocore.stub import Stubber
 from tests.emr import logs
 from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
+from tests.heard import Heard
 
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
 from mxspark.submit.emr import driver_log, follower, images, job, job_runs, log_places, virtual_clusters
@@ -26,20 +27,6 @@ from mxspark.submit.ending import Ending
 RUN = "00000002v0ja9bocni5"
 KEPT = {"s3MonitoringConfiguration": {"logUri": "s3://logs/emr"}}
 CREATED = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
-
-
-class Heard:
-    """A listener that remembers."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def log(self, line: str) -> None:
-        self.lines.append(line)
 
 
 class Clock:

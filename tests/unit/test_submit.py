@@ -15,6 +15,7 @@ from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes.answers import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.follower import Follower, Found
+from tests.heard import Heard
 
 Manifest = dict[str, Any]
 FOUND = Found("digits", "digits")
@@ -77,20 +78,6 @@ class Played(Cluster):
 
     def check(self, manifest: Manifest) -> None:
         self.refuse(manifest)
-
-
-class Heard:
-    """A listener that remembers."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def log(self, line: str) -> None:
-        self.lines.append(line)
 
 
 def settings(**changes: Any) -> Settings:
