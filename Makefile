@@ -57,7 +57,7 @@ bench:  ## measure speed and memory (some minutes)
 	@$(PYTHON_IN_VENV) -m bench
 
 s3:  ## serve the example photographs from a real S3 server on this machine
-	@tools/setup.sh dev
+	@tools/setup.sh s3
 	@$(PYTHON_IN_VENV) examples/imagenet/build.py
 	@$(PYTHON_IN_VENV) examples/s3.py
 

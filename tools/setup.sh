@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes .venv with all that mxspark needs, pinned and hashed; does nothing when it is there already.
-# Usage: tools/setup.sh client|run|dev   client: what submitting a job elsewhere needs, on any machine; run: what `make run` needs: MXNet, Spark
-#                                        and Java as well; dev: the tests' and linters' packages too
+# Usage: tools/setup.sh client|run|s3|dev   client: what submitting a job elsewhere needs, on any machine; run: what `make run` needs: MXNet, Spark
+#                                           and Java as well; s3: an S3 server too; dev: the tests' and linters' packages too
 set -euo pipefail
 cd "$(dirname "$0")/.."
-set_of_packages=${1:?client, run or dev}
+set_of_packages=${1:?client, run, s3 or dev}
 
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
 
@@ -87,12 +87,16 @@ install build requirements/build.txt
 case $set_of_packages in
 client) installed run || installed dev || install client requirements/client.txt ;;
 run) installed dev || install run requirements/run.txt ;;
+s3)
+    installed dev || install run requirements/run.txt
+    installed dev || install s3 requirements/seaweedfs.txt
+    ;;
 dev)
     install dev requirements/dev.txt
     install_spark35
     tools/toxiproxy.sh || true  # it says what is missing; the tests that need it then say that they don't run
     ;;
-*) fail "client, run or dev, not '$set_of_packages'" ;;
+*) fail "client, run, s3 or dev, not '$set_of_packages'" ;;
 esac
 if [ "$set_of_packages" != client ]; then
     if ! has_java; then

@@ -57,6 +57,7 @@ class Tools:
         return self.mxspark(
             *("submit", "kubernetes", f"--image={self.image}", "--input=s3://images/digits/", "--output=s3://results/submitted"),
             *("--model=s3://models/digits", "--endpoint-url=http://s3.s3:8333", "--set=kubernetes.credentials_from=s3"),
+            r"--set=input.true_label=_(\d)\.png$",
         )
 
 

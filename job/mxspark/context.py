@@ -47,6 +47,10 @@ def load_mxnet() -> Any:
     """The module mxnet. Raises UsageError where it can't be imported, gpu.NoDriverError where its GPU build has no driver."""
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind prints a line
     gpu.count_as_nvidia_smi()
+    if np.__version__.partition(".")[0] != "1":
+        raise UsageError(
+            f"numpy {np.__version__} is installed, and MXNet 1.9.1 works with numpy 1 only", "pip install 'numpy<2' 'pandas<3'."
+        )
     # MXNet 1.9.1 uses np.bool, which numpy 1.24 dropped.
     if "bool" not in vars(np):
         np.bool = bool  # type: ignore[attr-defined]

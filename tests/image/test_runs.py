@@ -36,7 +36,7 @@ def test_make_run_docker_writes_what_make_run_writes_as_the_person_who_typed_it(
     ran = make("tools/run-docker.sh", IMAGE=cpu_image.name, OUTPUT=str(tmp_path / "output"))
 
     assert "14 images: 14 ok, 0 failed" in ran
-    table = tmp_path / "output" / "imagenet"
+    table = tmp_path / "output" / "imagenet-docker"
     assert best_labels(table)["coffee.png"] == "n07920052 espresso"
     assert {path.stat().st_uid for path in table.rglob("*")} == {os.getuid()}
 

@@ -38,6 +38,12 @@ def test_without_a_current_context_one_can_be_named(tmp_path: Path) -> None:
         kubeconfig.connect(file, None)
 
 
+def test_a_kubeconfig_without_contexts_knows_no_cluster(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no context: it knows no cluster") as refused:
+        kubeconfig.connect(written(tmp_path, contexts=[]), None)
+    assert "--kubeconfig" in refused.value.mend
+
+
 def test_a_current_context_that_is_gone_is_no_reason_to_take_another_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path, **{"current-context": "gone"})
     with pytest.raises(UsageError, match="has no context 'gone'; it has: laptop, company"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mxspark import gpu
 from mxspark.bundle import Bundle, BundleSource
 from mxspark.child import CrashError, ask_build, ask_context
-from mxspark.context import Context, build, choose
+from mxspark.context import Context, build, choose, load_mxnet
 from mxspark.errors import UsageError
 from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
 from mxspark.network import Network, inspect
@@ -553,3 +553,10 @@ def test_a_process_that_takes_too_long_or_crashes_is_told_apart(tmp_path: Path, 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CrashError, match="killed by signal 6"):
         ask_build(60)
+
+
+def test_a_numpy_that_mxnet_does_not_work_with_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "__version__", "2.4.6")
+    with pytest.raises(UsageError, match=r"numpy 2\.4\.6 is installed, and MXNet 1\.9\.1 works with numpy 1 only") as refused:
+        load_mxnet()
+    assert "numpy<2" in refused.value.mend

@@ -411,6 +411,18 @@ def test_executors_that_only_need_time_are_not_told_as_missing(phases: list[str]
     assert [note for note in heard.notes if note.startswith("Executors")] == told
 
 
+def test_what_is_left_of_a_cancelled_job_of_the_same_name_is_not_told() -> None:
+    heard = Heard()
+    old = pod("Running")
+    old["metadata"]["ownerReferences"] = [{"name": "the-old-driver"}]
+    ours = pod("Running")
+    ours["metadata"]["ownerReferences"] = [{"name": "digits-1"}]
+    follow(Seen([old, ours]), heard, settings=settings())
+    assert "Executors: 1 of 2 run" in heard.notes
+    assert Found("digits", "digits", uid="u-1").drivers == "batch.kubernetes.io/controller-uid=u-1"
+    assert kubernetes.submit(settings(), Played(), "digits", Heard()).uid == "uid-of-Job"
+
+
 def test_executors_that_end_with_the_job_are_not_told_as_lost() -> None:
     heard = Heard()
     ending = Seen([pod("Succeeded")], heard)

@@ -174,7 +174,10 @@ def _check_image(aws: Aws, settings: Settings) -> None:
 def _show_request(settings: Settings, name: str, job_template: str | None, upload: bool) -> None:
     """Asks AWS for nothing but the id of a virtual cluster that was given by its name."""
     given = virtual_clusters.needed(settings.emr.virtual_cluster)
-    known = given if virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
+    try:
+        known = given if virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
+    except MxsparkError as error:
+        raise type(error)(error.problem, f"{error.mend} With the virtual cluster's id instead of its name AWS isn't asked.") from None
     submission = submissions.build(settings, name, known, job_template)
     listener = console.JobListener()
     if upload:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mxspark.errors import UsageError
 from mxspark.pods import Manifest
 from mxspark.submit.ending import Ending, Trouble
 
@@ -104,5 +105,6 @@ def job_ending(reason: str, drivers: Sequence[Manifest], container: str) -> Endi
     ended = f"the driver ended with exit code {code}{starts}" if code is not None else "the driver was lost"
     # That rule is ours: it only says again with which code the driver ended.
     why = f": {trouble.cause}" if trouble else "" if reason.startswith("PodFailurePolicy") else f" ({reason})"
-    mend = trouble.mend if trouble else "Its log says why. What it finished stays; the same command goes on with the rest."
+    why_not = "Its log says why; mend that first." if code == UsageError.exit_code else "Its log says why."
+    mend = trouble.mend if trouble else f"{why_not} What it finished stays; the same command goes on with the rest."
     return Ending.failed(code, ended + why, mend)

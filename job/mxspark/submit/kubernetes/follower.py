@@ -18,7 +18,7 @@ from mxspark.submit.kubernetes.answers import ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 
-JOB_LABEL = "batch.kubernetes.io/job-name"
+JOB_LABEL, JOB_UID_LABEL = "batch.kubernetes.io/job-name", "batch.kubernetes.io/controller-uid"
 POLL_SECONDS = 1.0
 POLL_EXECUTORS = 100  # for each of which more it looks so much less often: their list is long
 PATIENCE_SECONDS = 600.0  # with a cluster that doesn't answer, while a job runs there
@@ -45,11 +45,12 @@ class Found:
     job: str
     instance: str
     release: str | None = None
+    uid: str = ""  # of the Job: one that was cancelled may have had the same name, and its pods take a while to end
 
     @property
     def drivers(self) -> str:
         """Selects the driver's pods, the newest of which counts."""
-        return f"{JOB_LABEL}={self.job}"
+        return f"{JOB_UID_LABEL}={self.uid}" if self.uid else f"{JOB_LABEL}={self.job}"
 
     @property
     def executors(self) -> str:
@@ -186,7 +187,7 @@ class Follower:
         return trouble
 
     def _tell_executors(self) -> None:
-        found = self._cluster.pods(self._found.executors)
+        found = [pod for pod in self._cluster.pods(self._found.executors) if self._is_ours(pod)]
         live = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
         self._executors = len(live)
         running = sum(pod["status"].get("phase") == "Running" for pod in live)
@@ -207,6 +208,11 @@ class Follower:
             self._once("executors", f"Executors: {state}{why}")
         if len(live) < self._asked:
             self._tell_quotas()
+
+    def _is_ours(self, executor: Manifest) -> bool:
+        """Whether one of the drivers owns it, or it says nothing of owners."""
+        owners = {owner["name"] for owner in executor["metadata"].get("ownerReferences") or ()}
+        return not owners or not owners.isdisjoint(driver["metadata"]["name"] for driver in self._drivers)
 
     def _tell_quotas(self) -> None:
         """A pod that a quota refuses leaves no event: only Spark's log has it."""

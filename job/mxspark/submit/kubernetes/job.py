@@ -55,7 +55,8 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
     if settings.spark.executor_gpus:
         _warn_without_gpus(settings, cluster, listener)
     job["spec"]["suspend"] = True  # until all that its pod needs is there
-    owner = _owner(_create_job(cluster, job))
+    made = _create_job(cluster, job)
+    owner = _owner(made)
     try:
         for manifest in others:
             manifest["metadata"]["ownerReferences"] = [owner]
@@ -65,7 +66,7 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
         with suppress(MxsparkError):
             cluster.delete_job(name)
         raise
-    return Found(name, name)
+    return Found(name, name, uid=made["metadata"]["uid"])
 
 
 def _create_job(cluster: Cluster, job: Manifest) -> Manifest:
@@ -129,7 +130,7 @@ def _read_job(cluster: Cluster, name: str) -> Manifest:
 
 def _found(job: Manifest) -> Found:
     name, labels = job["metadata"]["name"], job["metadata"].get("labels", {})
-    return Found(name, labels.get(INSTANCE_LABEL, name), _annotations(job).get(RELEASE_ANNOTATION))
+    return Found(name, labels.get(INSTANCE_LABEL, name), _annotations(job).get(RELEASE_ANNOTATION), job["metadata"].get("uid", ""))
 
 
 def _annotations(job: Manifest) -> Mapping[str, str]:

@@ -41,7 +41,11 @@ def connect(kubeconfig: str | None, context: str | None) -> Connection:
     name = context or current or ""
     if name not in contexts:
         what = f"no context {name!r}" if name else "no current context"
-        raise UsageError(f"the kubeconfig has {what}; it has: {', '.join(contexts) or 'none'}", "Give one of them: --kube-context.")
+        if not contexts:
+            raise UsageError(
+                "the kubeconfig has no context: it knows no cluster", "Name another: --kubeconfig FILE, or the variable KUBECONFIG."
+            )
+        raise UsageError(f"the kubeconfig has {what}; it has: {', '.join(contexts)}", "Give one of them: --kube-context.")
     try:
         with _errors_raised():
             config.load_kube_config(kubeconfig, name)  # type: ignore[no-untyped-call]
