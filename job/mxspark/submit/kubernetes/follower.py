@@ -16,9 +16,9 @@ from mxspark.submit.ending import Ending, Listener, Trouble
 from mxspark.submit.kubernetes import diagnosis, quotas
 from mxspark.submit.kubernetes.answers import ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
-from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
+from mxspark.submit.kubernetes.manifests import CONTROLLER_LABEL, DRIVER_CONTAINER
 
-JOB_LABEL, JOB_UID_LABEL = "batch.kubernetes.io/job-name", "batch.kubernetes.io/controller-uid"
+JOB_LABEL = "batch.kubernetes.io/job-name"
 POLL_SECONDS = 1.0
 POLL_EXECUTORS = 100  # for each of which more it looks so much less often: their list is long
 PATIENCE_SECONDS = 600.0  # with a cluster that doesn't answer, while a job runs there
@@ -50,7 +50,7 @@ class Found:
     @property
     def drivers(self) -> str:
         """Selects the driver's pods, the newest of which counts."""
-        return f"{JOB_UID_LABEL}={self.uid}" if self.uid else f"{JOB_LABEL}={self.job}"
+        return f"{CONTROLLER_LABEL}={self.uid}" if self.uid else f"{JOB_LABEL}={self.job}"
 
     @property
     def executors(self) -> str:
