@@ -78,7 +78,7 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred."""
     for key, value in properties.items():
         if not (is_argument(key) and is_argument(value)):
-            raise UsageError(f"spark.conf: {key!r} is {value!r}", "EMR takes neither empty values nor such of several lines: take it out.")
+            raise UsageError(f"spark.conf: {key} is {value!r}", "EMR takes neither empty values nor such of several lines: take it out.")
     plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
     first = [key for key in SHOWN_FIRST if key in plain]
     rest = [key for key in properties if key not in first]
