@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -11,7 +12,7 @@ from typing import Any
 @dataclass(frozen=True)
 class Answer:
     """What one request gets. `claimed` is the length told where it isn't that of the body: the connection ends after the body, and after
-    `seconds`. With `drop` it ends without an answer."""
+    `seconds`. With `drop` it ends without an answer, with `cut` after so many bytes of the answer, its head included."""
 
     status: int = 200
     body: bytes = b""
@@ -19,6 +20,7 @@ class Answer:
     claimed: int | None = None
     seconds: float = 0.0
     drop: bool = False
+    cut: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _handler(answer_to: Callable[[Request], Answer], requests: list[Request]) ->
             if answer.drop:
                 self.close_connection = True
                 return
+            if answer.cut is not None:
+                self.wfile = BytesIO()
             size = len(answer.body) if answer.claimed is None else answer.claimed
             is_part = "range" in headers and answer.status == 200 and size > 0
             self.send_response(206 if is_part else answer.status)
@@ -89,6 +93,10 @@ def _handler(answer_to: Callable[[Request], Answer], requests: list[Request]) ->
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
+            if isinstance(self.wfile, BytesIO):
+                self.connection.sendall(self.wfile.getvalue()[: answer.cut])
+                self.close_connection = True
+                return
             self.wfile.flush()
             stopped.wait(answer.seconds)  # not time.sleep, which tests may take the waiting out of
             self.close_connection = answer.claimed is not None

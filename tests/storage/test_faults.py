@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -182,6 +183,37 @@ def test_what_comes_cut_short_is_counted_as_that() -> None:
         with scripted(Answer(200, answer.body[:-1], answer.headers, claimed=len(answer.body)), answer) as server:
             store = store_at(server.url)
             assert retries_of(lambda ask=ask, store=store: ask(store)) == {"truncated": 1}  # type: ignore[misc]
+
+
+# Every request of every store, and the answers that it needs.
+REQUESTS: dict[str, tuple[Callable[[S3Store], object], Answer]] = {
+    **WAYS,
+    "looking for one": (lambda store: store.has("photos/1.png"), listing("photos/1.png")),
+    "downloading": (lambda store: downloaded(store), an_object(b"pixels")),
+    "uploading": (lambda store: store.upload("photos/1.png", Path(__file__)), Answer(headers={"ETag": '"1"'})),
+    "reading a lock": (lambda store: store.read_tagged("_lock.json"), an_object(b"pixels")),
+    "reading from the web": (lambda store: fetch(f"{store.access.settings.endpoint_url}/net.json"), an_object(b"pixels")),
+}
+LONGEST, EVERY = 420, 3  # bytes of an answer, and between the places where it is cut
+
+
+def downloaded(store: S3Store) -> bytes:
+    target = io.BytesIO()
+    store.download("photos/1.png", target)
+    return target.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:tzname")  # of half a date
+@pytest.mark.parametrize("way", REQUESTS)
+def test_an_answer_that_is_cut_anywhere_is_asked_for_again(way: str) -> None:
+    """Within the head too: what a library raises while it reads half an answer is a fault of the network like another."""
+    ask, answer = REQUESTS[way]
+    with scripted(answer) as server:
+        wanted = ask(store_at(server.url))
+    with scripted(*(each for cut in range(0, LONGEST, EVERY) for each in (replace(answer, cut=cut), answer))) as server:
+        store = store_at(server.url)
+        for number in range(0, LONGEST, EVERY):
+            assert ask(store) == wanted, f"cut after about {number} bytes"
 
 
 def test_nothing_listening_is_counted_as_that(unused_port: int) -> None:

@@ -22,7 +22,7 @@ from mxspark.settings import StorageSettings
 from mxspark.storage.retry import Patience
 from mxspark.storage.store import MissingError, StorageError, TransientError, ca_bundle, check_size, hush
 
-__all__ = ["Answer", "HTTPError", "Pool", "download", "get", "gist", "pool", "transient_cause"]
+__all__ = ["Answer", "HTTPError", "Pool", "download", "get", "gist", "pool", "transient_cause", "unreadable"]
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 CONNECTIONS = 16  # kept open to a host
@@ -60,7 +60,7 @@ def get(connections: Pool, name: str, url: str, seconds: float, limit: int | Non
     """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes."""
     end = time.monotonic() + seconds
     with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
-        if not {"Content-Length", "Transfer-Encoding"} & set(response.headers):  # S3 always says how long it is
+        if not _says_length(response):  # S3 always does
             raise TransientError(f"{name}: the answer broke off", cause="truncated")
         limit = limit if response.status == 200 else LONGEST_ERROR
         check_size(int(response.headers.get("Content-Length", 0)), limit)
@@ -94,8 +94,13 @@ def _download(connections: Pool, url: str, target: BinaryIO) -> None:
         if response.status != 200:
             kind: Callable[..., StorageError] = MissingError if response.status in (404, 410) else StorageError
             raise kind(f"{name}: the server answered {response.status} {response.reason}", "Check the address.")
-        for chunk in response.stream(CHUNK):
-            target.write(chunk)
+        written = sum(target.write(chunk) for chunk in response.stream(CHUNK))
+        if not written and not _says_length(response):  # cut within its head, it looks whole and empty
+            raise TransientError(f"{name}: the answer broke off", cause="truncated")
+
+
+def _says_length(response: urllib3.BaseHTTPResponse) -> bool:
+    return bool({"Content-Length", "Transfer-Encoding"} & set(response.headers))
 
 
 @contextmanager
@@ -111,6 +116,15 @@ def _errors(name: str, url: str) -> Iterator[None]:
         if cause is not None:
             raise TransientError(f"{name}: {place}{said}", mend, cause=cause) from error
         raise StorageError(f"{name}: {place}{said}", mend) from error
+    except StorageError:
+        raise
+    except Exception as error:
+        raise unreadable(name, error) from error
+
+
+def unreadable(name: str, error: Exception) -> TransientError:
+    """The error for whatever a library raises while it reads a broken answer about `name`."""
+    return TransientError(f"{name}: can't read the server's answer: {gist(one_line(error)) or type(error).__name__}", cause="truncated")
 
 
 def transient_cause(error: BaseException) -> str | None:

@@ -11,6 +11,7 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import is_valid_endpoint_url
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as ObstoreS3
 
@@ -63,6 +64,8 @@ class Clients:
 
     def _make_client(self, attempts: int) -> Any:
         settings = self.access.settings
+        if self._endpoint is not None:
+            _address(self.name, self._endpoint)
         with boto_errors(self.name):
             return self.session.client(
                 "s3",
@@ -138,10 +141,12 @@ class Clients:
 
 
 def _address(name: str, endpoint: str) -> SplitResult:
-    """The endpoint in its parts. obstore would panic at a port that is none."""
+    """The endpoint in its parts. obstore would panic at a port that is none; boto3 takes no host that no machine can have."""
     try:
         address = urlsplit(endpoint)
         _ = address.port
+        if not is_valid_endpoint_url(endpoint):
+            raise ValueError("not http://host or https://host")
     except ValueError as error:
         raise StorageError(f"{name}: the endpoint {endpoint} is no address: {error}", "Write http://host:port.") from None
     return address

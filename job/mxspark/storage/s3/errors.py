@@ -25,14 +25,27 @@ def code_of(error: ClientError) -> str:
 
 
 @contextmanager
+def boto_requests(name: str) -> Iterator[None]:
+    """What comes of requests about `name` by boto3, or with an address that it signed, as a StorageError.
+
+    boto3 takes half an answer for a whole one, and fails anywhere while it reads it: whatever it raises then is a fault of the network.
+    """
+    try:
+        with boto_errors(name):
+            yield
+    except StorageError:
+        raise
+    except Exception as error:
+        raise web.unreadable(name, error) from error
+
+
+@contextmanager
 def boto_errors(name: str) -> Iterator[None]:
-    """What boto3, or a request with an address that it signed, says of `name`, as a StorageError."""
+    """What boto3 says of `name` where it asks no server, as a StorageError."""
     try:
         yield
     except ClientError as error:
         _raise_client_error(name, error)
-    except KeyError as error:
-        raise TransientError(f"{name}: the answer broke off: it has no {error}", cause="truncated") from error
     except S3UploadFailedError as error:
         if isinstance(error.__context__, ClientError):
             _raise_client_error(name, error.__context__)
@@ -78,6 +91,8 @@ def obstore_errors(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise MissingError(f"{name}: there is no such object") from None
+    except ValueError as error:  # an answer that it can't parse
+        raise web.unreadable(name, error) from error
     except ObstoreError as error:
         text = str(error)
         status = re.search(r"status code: (\d{3})", text)
@@ -91,8 +106,10 @@ def obstore_errors(name: str) -> Iterator[None]:
 def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     mend = "Check --endpoint-url and the network."
     kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
-    if kind is None or "ertificate" in text:
+    if "ertificate" in text:
         raise StorageError(f"{name}: {web.gist(text)}", mend) from error
+    if kind is None:
+        raise web.unreadable(name, error) from error
     if kind[1] == "Timeout":
         raise TransientError(f"{name}: no answer in time", mend, cause="timeout") from error
     if "kind: Body" in text:

@@ -23,7 +23,7 @@ from mxspark.storage.causes import raise_s3
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.clients import Clients
-from mxspark.storage.s3.errors import boto_errors, code_of, obstore_errors, raise_said
+from mxspark.storage.s3.errors import boto_requests, code_of, obstore_errors, raise_said
 from mxspark.storage.store import Access, Hold, MissingError, StorageError, TransientError, check_size, join
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class S3Store:
         parameters = {"Bucket": self.bucket, "Prefix": prefix, "EncodingType": "url"}
         if token:
             parameters["ContinuationToken"] = token
-        with boto_errors(self.name):
+        with boto_requests(self.name):
             url = self._clients.client.generate_presigned_url("list_objects_v2", Params=parameters)
         response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE)
         try:
@@ -111,7 +111,7 @@ class S3Store:
     def _get_signed(self, key: str, limit: int | None = None) -> bytes:
         """Objects that obstore can't name."""
         name = join(self.name, key)
-        with boto_errors(name):
+        with boto_requests(name):
             url = self._clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
         response = web.get(self._clients.pages, name, _with_dots(url), self.access.settings.read_timeout, limit)
         if response.status != 200:
@@ -160,14 +160,14 @@ class S3Store:
 
     def write(self, key: str, data: bytes) -> None:
         def put() -> None:
-            with boto_errors(join(self.name, key)):
+            with boto_requests(join(self.name, key)):
                 self._clients.client.put_object(Bucket=self.bucket, Key=self.root + key, Body=data)
 
         self._tried(put)
 
     def upload(self, key: str, source: Path) -> None:
         def put() -> None:
-            with boto_errors(join(self.name, key)):
+            with boto_requests(join(self.name, key)):
                 self._clients.transfers.upload_file(
                     str(source), self.bucket, self.root + key, Config=TransferConfig(multipart_threshold=ONE_PUT)
                 )
@@ -176,7 +176,7 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         def remove() -> None:
-            with boto_errors(join(self.name, key)):
+            with boto_requests(join(self.name, key)):
                 self._clients.client.delete_object(Bucket=self.bucket, Key=self.root + key)
 
         self._tried(remove)
@@ -184,7 +184,7 @@ class S3Store:
     def check_writable(self) -> None:
         def probe() -> None:
             # An upload that is never completed is never visible.
-            with boto_errors(self.name):
+            with boto_requests(self.name):
                 place = {"Bucket": self.bucket, "Key": self.root + "_writable"}
                 upload = self._clients.client.create_multipart_upload(**place)["UploadId"]
                 self._clients.client.abort_multipart_upload(**place, UploadId=upload)
@@ -192,7 +192,7 @@ class S3Store:
         self._tried(probe)
 
     def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
-        with boto_errors(self.name):
+        with boto_requests(self.name):
             pages = self._clients.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.root + prefix)
             uploads = [upload for page in pages for upload in page.get("Uploads", ()) if ours(upload["Key"][len(self.root) :])]
             for upload in uploads:
@@ -209,7 +209,7 @@ class S3Store:
             found = self._get_tagged(key)
             if (found[1] if found else None) != tag:
                 return None
-            with boto_errors(join(self.name, key)):
+            with boto_requests(join(self.name, key)):
                 try:
                     return str(self._clients.client.put_object(**place, Body=data, **condition)["ETag"])
                 except ClientError as error:
@@ -228,9 +228,12 @@ class S3Store:
 
     def _get_tagged(self, key: str) -> tuple[bytes, str] | None:
         try:
-            with boto_errors(join(self.name, key)):
+            with boto_requests(join(self.name, key)):
                 response = self._clients.client.get_object(Bucket=self.bucket, Key=self.root + key)
-                return response["Body"].read(response["ContentLength"]), str(response["ETag"])
+                data = response["Body"].read()
+                if len(data) != response["ContentLength"]:
+                    raise TransientError(f"{join(self.name, key)}: the answer broke off", cause="truncated")
+                return data, str(response["ETag"])
         except MissingError:
             return None
 
