@@ -3,7 +3,6 @@ The settings file that the driver is started with: the value `job`, and the valu
 Spark's configuration comes from it in mxspark itself, as it does for every other way of starting.
 */}}
 {{- define "mxspark.settings" -}}
-{{- include "mxspark.check" . -}}
 {{- $values := .Values -}}
 {{- $executor := $values.executor -}}
 {{- $settings := deepCopy $values.job -}}
