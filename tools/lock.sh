@@ -17,6 +17,7 @@ compile run.txt pyproject.toml --extra cpu --extra spark --extra kubernetes "${p
 compile client.txt pyproject.toml --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
 compile java.txt requirements/java.in
 compile build.txt requirements/build.in --constraints requirements/dev.txt
+compile uv.txt requirements/uv.in
 compile checkov.txt requirements/checkov.in
 compile spark35.txt requirements/spark35.in
 # The images' own: Spark apart from the rest, for EMR on EKS brings its own, and so that each is a layer.
