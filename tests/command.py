@@ -20,8 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(sys.executable).parent
 # Every process that a run starts inherits this variable: it is how they are found, orphans too.
 MARK = "MARK_OF_TEST_RUN"
-LIMIT_SECONDS = 120
-KILLED_SECONDS = 2
+LIMIT_SECONDS = 300  # much beyond what anything takes, on a busy machine too
+KILLED_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,18 @@ class Command:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
 
-    def __call__(self, *arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> Finished:
+    def __call__(
+        self, *arguments: str | Path, environment: Mapping[str, str | None] | None = None, seconds: float = LIMIT_SECONDS
+    ) -> Finished:
         """`mxspark` with these arguments, to its end. A variable of `environment` that is None is taken away."""
-        return self.run("mxspark", *arguments, environment=environment)
+        return self.run("mxspark", *arguments, environment=environment, seconds=seconds)
 
-    def run(self, program: str, *arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> Finished:
+    def run(
+        self, program: str, *arguments: str | Path, environment: Mapping[str, str | None] | None = None, seconds: float = LIMIT_SECONDS
+    ) -> Finished:
         """Another program of the virtual environment, to its end."""
         with self.start(program, *arguments, environment=environment) as running:
-            return running.wait()
+            return running.wait(seconds)
 
     @contextmanager
     def start(self, program: str, *arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> Iterator[Running]:

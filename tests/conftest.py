@@ -2,25 +2,34 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import obstore
 import pytest
+from botocore.loaders import JSONFileLoader
 from examples import s3
 from examples.s3 import Server
 from obstore.store import S3Store
 
-from tests.command import PROGRAMS, REPOSITORY, Command, environment_without_aws, isolation
+from mxspark import cli
+from mxspark.cli.app import HANDLERS
+from tests.command import PROGRAMS, REPOSITORY, Command, Finished, environment_without_aws, isolation
+from tests.shared import shared
 from tests.tiers import Missing, Tiers
 
 # What is made once a run, whichever tier asks for it first: a conftest's own fixtures are another's when that one takes them over.
-pytest_plugins = ("tests.chart.helm", "tests.image.images", "tests.kubernetes.cluster")
+pytest_plugins = ("tests.chart.helm", "tests.image.images", "tests.kubernetes.cluster", "tests.parallel", "tests.times")
 
 DIGITS = REPOSITORY / "examples" / "digits"
 IMAGENET = REPOSITORY / "examples" / "imagenet"
 BUCKET = "tests"
+
+Here = Callable[..., Finished]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,7 +53,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real S3 server with the one bucket `tests`; every test takes a prefix of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(s3, "STOP_SECONDS", 1)  # its data is thrown away: no need to wait until all of it is on disk
-        with s3.serve(tmp_path_factory.mktemp("s3"), [BUCKET]) as server:
+        with shared(tmp_path_factory, "s3", lambda: s3.serve(tmp_path_factory.mktemp("s3"), [BUCKET])) as server:
             yield server
 
 
@@ -62,6 +71,36 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     for name, value in isolation(tmp_path).items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _service_models_are_read_once() -> Iterator[None]:
+    """botocore reads its description of a service anew for each session, of which tests have hundreds."""
+    read = JSONFileLoader.load_file
+    once = cache(lambda path: read(JSONFileLoader(), path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda self, path: once(path))
+        yield
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Here]:
+    """`mxspark` with these arguments in this process, as `Command` runs it in one of its own: it saves the seconds of a start."""
+    handlers = {number: signal.getsignal(number) for number in HANDLERS}
+
+    def run(*arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> Finished:
+        capfd.readouterr()
+        with monkeypatch.context() as changed:
+            for name, value in (environment or {}).items():
+                changed.setenv(name, value) if value is not None else changed.delenv(name, raising=False)
+            with pytest.raises(SystemExit) as ended:
+                cli.main(list(map(str, arguments)))
+        told = capfd.readouterr()
+        return Finished(int(str(ended.value.code)), told.out, told.err, 0, "")
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def put(server: Server, objects: Mapping[str, bytes]) -> None:
@@ -100,3 +139,11 @@ def imagenet_images() -> Path:
 def imagenet_bundle() -> Path:
     """EfficientNet-Lite0 with ImageNet's 1,000 classes."""
     return IMAGENET / "bundle"
+
+
+@pytest.fixture(scope="session")
+def unused_port() -> Iterator[int]:
+    """A port of this machine that refuses connections: bound, so that no other takes it, but nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

@@ -12,7 +12,7 @@ from typing import Self
 
 from tests.command import PROGRAMS, REPOSITORY, hear_signals
 
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 300
 CTRL_C = "\x03"
 
 

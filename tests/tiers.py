@@ -16,6 +16,7 @@ import pytest
 from mxspark import duration
 
 ROOT = Path(__file__).resolve().parent
+TIER, LACKS = "tier", "tier lacks"  # properties of a test
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,19 @@ class Missing:
 
 
 class Tiers:
-    """A pytest plugin that skips the tiers that can't be had and tells of all of them."""
+    """A pytest plugin that skips the tiers that can't be had and tells of all of them.
+
+    What it knows of a test goes with its reports, as properties: with pytest-xdist other processes run the tests than the one that tells.
+    """
 
     def __init__(self, plugins: pytest.PytestPluginManager, root: Path = ROOT, *, strict: bool | None = None) -> None:
         self._plugins = plugins
         self._root = root
         self._strict = os.environ.get("CI") == "true" if strict is None else strict
-        self._skipped: dict[str, Missing] = {}
+        self._skipped: dict[str, str] = {}
         self._outcomes: dict[str, dict[str, str]] = defaultdict(dict)  # tier to test to outcome
-        self._seconds: dict[str, float] = defaultdict(
-            float
-        )  # by tier; what tiers share, such as the cluster, counts for the first that needs it
-        self._tier_of_test: dict[str, str] = {}
+        # By tier; what tiers share, such as the cluster, counts for the first that needs it.
+        self._seconds: dict[str, float] = defaultdict(float)
 
     @pytest.hookimpl(trylast=True)  # when -k and -m have chosen
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -50,10 +52,10 @@ class Tiers:
             name, check = self._tier(item.path)
             if name is None:
                 continue
-            self._tier_of_test[item.nodeid] = name
+            item.user_properties.append((TIER, name))
             lacks = missing(check) if check else None
             if lacks is not None:
-                self._skipped[name] = lacks
+                item.user_properties.append((LACKS, str(lacks)))
                 item.add_marker(pytest.mark.skip(reason=str(lacks)))
 
     def _tier(self, path: Path) -> tuple[str | None, "Callable[[], Missing | None] | None"]:
@@ -68,8 +70,12 @@ class Tiers:
         return folders[-1].relative_to(self._root).as_posix(), None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        tier = self._tier_of_test.get(report.nodeid)
-        if tier is None:
+        properties = dict(report.user_properties)
+        tier = properties.get(TIER)
+        if not isinstance(tier, str):
+            return
+        if LACKS in properties:
+            self._skipped[tier] = str(properties[LACKS])
             return
         self._seconds[tier] += report.duration
         if report.when == "call" or report.outcome != "passed":

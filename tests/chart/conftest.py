@@ -1,11 +1,12 @@
 """The programs besides Helm (helm.py) that look at the chart, built once on a machine by tools/go-tools.sh."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.chart import schemas
-from tests.chart.helm import program
+from tests.shared import once
 from tests.tiers import Missing
 
 
@@ -16,17 +17,21 @@ def missing() -> Missing | None:
 
 
 @pytest.fixture(scope="session")
-def kubeconform(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def kubeconform(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that checks the manifests in its standard input against the API's own description."""
-    folder = tmp_path_factory.mktemp("schemas")
-    schemas.write(schemas.swagger(), folder)
-    location = folder / "{{.ResourceKind}}{{.KindSuffix}}.json"
+
+    def write() -> Path:
+        folder = tmp_path_factory.mktemp("schemas")
+        schemas.write(schemas.swagger(), folder)
+        return folder
+
+    location = once(tmp_path_factory, "schemas", write) / "{{.ResourceKind}}{{.KindSuffix}}.json"
     # The Prometheus operator's own; its description is not Kubernetes'.
     return [program("kubeconform"), "-strict", "-summary", "-skip", "PodMonitor", "-schema-location", str(location), "-"]
 
 
 @pytest.fixture(scope="session")
-def helm_unittest() -> str:
+def helm_unittest(program: Callable[[str], str]) -> str:
     return program("helm-unittest")
 
 

@@ -5,8 +5,7 @@ What moto lacks and a submission asks for is added here: the rights of roles, th
 
 import json
 import logging
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,11 +21,9 @@ from moto.ecr.responses import ECRResponse
 from moto.emrcontainers.responses import EMRContainersResponse
 from moto.iam.responses import IamResponse
 from moto.server import ThreadedMotoServer
-from tests.command import Finished
 from tests.emr.jobs import ACCOUNT, REGION
 
-from mxspark import cli, plan
-from mxspark.cli.app import HANDLERS
+from mxspark import plan
 from mxspark.plan import KeySpool
 from mxspark.settings import StorageSettings
 from mxspark.storage import Access, Credentials, open_store
@@ -190,25 +187,6 @@ def virtual_cluster(moto: Moto) -> VirtualCluster:
 def output() -> str:
     """A place of the test's own."""
     return f"s3://results/{uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Finished]]:
-    """`mxspark` with these arguments in this process, as `Command` runs it in one of its own: it saves the seconds of a start."""
-    handlers = {number: signal.getsignal(number) for number in HANDLERS}
-
-    def run(*arguments: str, environment: dict[str, str | None]) -> Finished:
-        with monkeypatch.context() as changed:
-            for name, value in environment.items():
-                changed.setenv(name, value) if value is not None else changed.delenv(name, raising=False)
-            with pytest.raises(SystemExit) as ended:
-                cli.main(list(arguments))
-        told = capfd.readouterr()
-        return Finished(int(str(ended.value.code)), told.out, told.err, 0, "")
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from tests.command import Finished
 
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Container:
     def logs(self) -> str:
         return _run(self.docker, "logs", self.name).text
 
-    def wait_for(self, words: str, seconds: float = 120) -> None:
+    def wait_for(self, words: str, seconds: float = 300) -> None:
         """Until the container has printed these words; fails the test where it ends before or never does."""
         limit = time.monotonic() + seconds
         while words not in self.logs():

@@ -9,6 +9,7 @@ import pytest
 
 from tests.command import REPOSITORY
 from tests.image.container import Image
+from tests.shared import once
 
 NAME = "mxspark-tests"  # not mxspark: that is the person's own
 BASE = f"{NAME}-base"
@@ -48,38 +49,40 @@ def built(tag: str, *command: str, **bases: str) -> Image:
 
 
 @pytest.fixture(scope="session")
-def base() -> str:
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the images are built on: BASE, the Dockerfile's own where it can be pulled, else Debian from its packages."""
-    return make(REPOSITORY / "tools" / "base.sh", MADE_BASE=BASE).splitlines()[-1]
+    return once(tmp_path_factory, "base", lambda: make(REPOSITORY / "tools" / "base.sh", MADE_BASE=BASE).splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
-def emr_base(base: str) -> str:
+def emr_base(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """AWS's image, or rather its stand-in."""
-    dockerfile = "tests/image/emr-base/Dockerfile"
-    make(docker(), "build", "--file", dockerfile, "--build-arg", f"BASE={base}", "--tag", EMR_BASE, ".", DOCKER_BUILDKIT="1")
+    command = ("build", "--file", "tests/image/emr-base/Dockerfile", "--build-arg", f"BASE={base}", "--tag", EMR_BASE, ".")
+    once(tmp_path_factory, "emr-base", lambda: make(docker(), *command, DOCKER_BUILDKIT="1"))
     return EMR_BASE
 
 
 @pytest.fixture(scope="session")
-def cpu_image(base: str) -> Image:
+def cpu_image(base: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """`make image`."""
-    return built("latest", "make", "image", BASE=base)
+    return once(tmp_path_factory, "cpu-image", lambda: built("latest", "make", "image", BASE=base))
 
 
 @pytest.fixture(scope="session")
-def emr_image(base: str, emr_base: str) -> Image:
+def emr_image(base: str, emr_base: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """`make image TARGET=emr`."""
-    return built("emr", "make", "image", "TARGET=emr", BASE=base, EMR_BASE=emr_base)
+    return once(tmp_path_factory, "emr-image", lambda: built("emr", "make", "image", "TARGET=emr", BASE=base, EMR_BASE=emr_base))
 
 
 @pytest.fixture(scope="session")
-def gpu_image(base: str) -> Image:
+def gpu_image(base: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """`make image-gpu`."""
-    return built("gpu", "make", "image-gpu", BASE=base)
+    return once(tmp_path_factory, "gpu-image", lambda: built("gpu", "make", "image-gpu", BASE=base))
 
 
 @pytest.fixture(scope="session")
-def gpu_emr_image(base: str, emr_base: str) -> Image:
+def gpu_emr_image(base: str, emr_base: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """`make image-gpu TARGET=emr`."""
-    return built("gpu-emr", "make", "image-gpu", "TARGET=emr", BASE=base, EMR_BASE=emr_base)
+    return once(
+        tmp_path_factory, "gpu-emr-image", lambda: built("gpu-emr", "make", "image-gpu", "TARGET=emr", BASE=base, EMR_BASE=emr_base)
+    )

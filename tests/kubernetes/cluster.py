@@ -5,6 +5,7 @@ cluster to use instead (its current context); it is left running then.
 """
 
 import base64
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from tests.image import images
 from tests.image.container import Image
 from tests.kubernetes import manifests
 from tests.kubernetes.kubectl import Kubectl
+from tests.shared import once, run_folder, shared
 
 GIVEN = "MXSPARK_TESTS_KUBECONFIG"
 CLUSTER = "mxspark-tests"
@@ -29,10 +31,18 @@ KIND = REPOSITORY / "tools" / "kind.sh"
 GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the cluster comes last: as long as it runs, it takes a fifth of a small machine."""
-    items.sort(key=lambda item: "cluster" in getattr(item, "fixturenames", ()))
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: takes nodes away, so that no other test may use the cluster meanwhile")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if "cluster" not in getattr(item, "fixturenames", ()):
+        return (yield)
+    factory: pytest.TempPathFactory = getattr(item.config, "_tmp_path_factory")  # noqa: B009  # the fixture's own
+    with open(run_folder(factory) / "cluster.alone", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        return (yield)
 
 
 @dataclass(frozen=True)
@@ -91,11 +101,17 @@ class Namespace:
 @pytest.fixture(scope="session")
 def cluster(base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two nodes; the job's image is not on them yet."""
+    with shared(tmp_path_factory, "cluster", lambda: running_cluster(base, tmp_path_factory.mktemp("cluster"))) as found:
+        yield found
+
+
+@contextmanager
+def running_cluster(base: str, folder: Path) -> Iterator[Cluster]:
     program = images.make(GO_TOOLS, "kubectl").splitlines()[-1]
     if os.environ.get(GIVEN):
         yield given_cluster(Kubectl(program, Path(os.environ[GIVEN]).resolve()))
         return
-    made = Cluster(CLUSTER, Kubectl(program, tmp_path_factory.mktemp("cluster") / "kubeconfig"))
+    made = Cluster(CLUSTER, Kubectl(program, folder / "kubeconfig"))
     made.kind("down")  # one that a run before has left
     try:
         made.kind("up", BASE=base)
@@ -113,15 +129,21 @@ def given_cluster(kubectl: Kubectl) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def cluster_image(cluster: Cluster, cpu_image: Image) -> str:
+def cluster_image(cluster: Cluster, cpu_image: Image, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of the CPU image on the nodes."""
-    return cluster.load(cpu_image)
+    return once(tmp_path_factory, "cluster-image", lambda: cluster.load(cpu_image))
 
 
 @pytest.fixture(scope="session")
-def s3(cluster: Cluster, base: str) -> Iterator[ClusterS3]:
+def s3(cluster: Cluster, base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterS3]:
     """The S3 server of `make kind-up`, with the bucket `tests` too."""
     kubectl = cluster.kubectl.within("s3")
+    with shared(tmp_path_factory, "cluster-s3", lambda: running_s3(cluster, kubectl, base)) as server:
+        yield ClusterS3(server)
+
+
+@contextmanager
+def running_s3(cluster: Cluster, kubectl: Kubectl, base: str) -> Iterator[Server]:
     # One that is there stays as it is, also where another version would be made now: its data would go with its pod.
     if kubectl.run("rollout", "status", "deployment/s3", "--timeout=1s").code != 0:
         cluster.kind("s3", BASE=base)
@@ -132,7 +154,7 @@ def s3(cluster: Cluster, base: str) -> Iterator[ClusterS3]:
         buckets = [bucket["Name"] for bucket in server.client().list_buckets()["Buckets"]]
         if BUCKET not in buckets:
             server.client().create_bucket(Bucket=BUCKET)
-        yield ClusterS3(server)
+        yield server
 
 
 @contextmanager

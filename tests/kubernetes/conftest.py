@@ -1,19 +1,23 @@
 """Jobs on the cluster (cluster.py)."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import psutil
 import pytest
-from tests.command import REPOSITORY, Command
-from tests.conftest import BUCKET, put
+from examples.s3 import Server
+from tests.command import LIMIT_SECONDS, REPOSITORY, Command, Finished
+from tests.conftest import BUCKET, Here, put
 from tests.image import conftest as image
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace, namespaces
-from tests.kubernetes.jobs import Jobs, Ran, Watched, unique, watching
+from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Watched, unique, watching
+from tests.shared import once, shared
 from tests.tiers import Missing
 
 MEMORY_BYTES = 7e9  # the two nodes 1.5 GB, and Spark's driver and executors on them
@@ -36,22 +40,34 @@ def missing() -> Missing | None:
 
 
 @pytest.fixture(scope="session")
-def bucket(s3: ClusterS3, digits_images: Path, digits_bundle: Path) -> Iterator[str]:
+def bucket(s3: ClusterS3, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A prefix of the bucket that holds the digits, their network, and images that are none."""
+    with shared(tmp_path_factory, "bucket", lambda: filled(s3.server, digits_images, digits_bundle)) as prefix:
+        yield prefix
+
+
+@contextmanager
+def filled(server: Server, images: Path, bundle: Path) -> Iterator[str]:
     prefix = f"jobs-{uuid4().hex[:8]}"
-    objects = {f"digits/{path.name}": path.read_bytes() for path in digits_images.iterdir()}
-    objects |= {f"model/{path.name}": path.read_bytes() for path in digits_bundle.iterdir()}
+    objects = {f"digits/{path.name}": path.read_bytes() for path in images.iterdir()}
+    objects |= {f"model/{path.name}": path.read_bytes() for path in bundle.iterdir()}
     objects |= {f"broken/{number}.png": b"no image" for number in range(20)}
-    put(s3.server, {f"{prefix}/{key}": data for key, data in objects.items()})
+    put(server, {f"{prefix}/{key}": data for key, data in objects.items()})
     yield prefix
-    client = s3.server.client()
+    client = server.client()
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
         client.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": entry["Key"]} for entry in page["Contents"]], "Quiet": True})
 
 
 @pytest.fixture(scope="session")
-def jobs_namespace(cluster: Cluster) -> Iterator[Namespace]:
+def jobs_namespace(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
     """The namespace of the session's jobs."""
+    with shared(tmp_path_factory, "jobs-namespace", lambda: one_namespace(cluster)) as found:
+        yield found
+
+
+@contextmanager
+def one_namespace(cluster: Cluster) -> Iterator[Namespace]:
     with namespaces(cluster) as make:
         yield make()
 
@@ -63,26 +79,50 @@ def jobs(jobs_namespace: Namespace, mxspark: Command, cluster_image: str, s3: Cl
     return Jobs(jobs_namespace.kubectl, mxspark, cluster_image, s3, bucket)
 
 
+class InThisProcess(Command):
+    """The command without the seconds of a start, for what is over at once."""
+
+    def __init__(self, here: Here) -> None:
+        super().__init__({})
+        self._here = here
+
+    def __call__(
+        self, *arguments: str | Path, environment: Mapping[str, str | None] | None = None, seconds: float = LIMIT_SECONDS
+    ) -> Finished:
+        return self._here(*arguments, environment=environment or {})
+
+
+@pytest.fixture
+def at_once(jobs: Jobs, here: Here, no_aws: None) -> Jobs:
+    """The same jobs, whose commands run in this process."""
+    return replace(jobs, mxspark=InThisProcess(here))
+
+
 @pytest.fixture(scope="session")
-def watched(jobs_namespace: Namespace) -> Iterator[Watched]:
+def watched(jobs_namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """What becomes of the jobs' pods, from the first on."""
-    with watching(jobs_namespace.kubectl) as found:
+    with shared(tmp_path_factory, "watched", lambda: watching(jobs_namespace.kubectl)) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def two_runs(jobs: Jobs, watched: Watched) -> tuple[Ran, Ran]:
-    """All digits twice, side by side in one namespace: on two executors, and on three with the driver's whole log."""
-    two, three = unique("two"), unique("three")
-    of_two = jobs.settings(two, spark={"executors": 2, "executor_memory_overhead": "640m"})
-    of_three = jobs.settings(
-        three,
-        spark={"executors": 3, "executor_memory": "600m", "executor_memory_overhead": "700m"},
-        kubernetes={"executor": {"cpu_request": "150m", "cpu_limit": "1500m"}},
-    )
-    with ThreadPoolExecutor() as threads:
-        running = threads.submit(jobs.submit, of_two, "--name", two), threads.submit(jobs.submit, of_three, "--name", three, "--logs")
-    return Ran(two, running[0].result()), Ran(three, running[1].result())
+def two_runs(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
+    """All digits on two executors, and some on three with the driver's whole log, side by side in one namespace."""
+
+    def run() -> tuple[Ran, Ran]:
+        two, three = unique("two"), unique("three")
+        of_two = jobs.settings(two, spark={"executors": 2, "executor_memory_overhead": "640m"})
+        of_three = jobs.settings(
+            three,
+            input={"limit": SOME_DIGITS},
+            spark={"executors": 3, "executor_memory": "600m", "executor_memory_overhead": "700m"},
+            kubernetes={"executor": {"cpu_request": "150m", "cpu_limit": "1500m"}},
+        )
+        with ThreadPoolExecutor() as threads:
+            running = threads.submit(jobs.submit, of_two, "--name", two), threads.submit(jobs.submit, of_three, "--name", three, "--logs")
+        return Ran(two, running[0].result()), Ran(three, running[1].result())
+
+    return once(tmp_path_factory, "two-runs", run)
 
 
 @pytest.fixture(scope="session")

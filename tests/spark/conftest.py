@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from tests.command import Command, Finished
 from tests.conftest import DIGITS, IMAGENET
+from tests.shared import once
 from tests.tiers import Missing
 
 from mxspark.errors import UsageError
@@ -65,9 +66,13 @@ def read_table(place: str, **options: object) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def digits_run(mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All digits, predicted with the defaults. Not to be changed: copy its folder with `copied`."""
-    output = tmp_path_factory.mktemp("digits") / "table"
-    finished = mxspark("run", *digits_arguments(digits_images, digits_bundle), "--output", output)
-    return Run(finished.succeeded(), output)
+
+    def run() -> Run:
+        output = tmp_path_factory.mktemp("digits") / "table"
+        finished = mxspark("run", *digits_arguments(digits_images, digits_bundle), "--output", output)
+        return Run(finished.succeeded(), output)
+
+    return once(tmp_path_factory, "digits-run", run)
 
 
 def digits_arguments(images: Path, bundle: Path) -> tuple[str | Path, ...]:
@@ -81,7 +86,7 @@ def copied(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(digits_run.output, tmp_path_factory.mktemp("copied") / "table"))
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
     """Returns when the condition holds; fails the test when it doesn't in time."""
     deadline = time.monotonic() + seconds
     while not condition():

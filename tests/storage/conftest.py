@@ -1,6 +1,5 @@
 """Stores over real and fake servers: SeaweedFS for what S3 does, moto for keys that SeaweedFS can't hold, a scripted one for faults."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,11 +81,3 @@ def moto_client(url: str) -> Any:
     """A boto3 client of the fake."""
     keys = {"aws_access_key_id": NOBODY.access_key, "aws_secret_access_key": NOBODY.secret_key}
     return boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
-
-
-@pytest.fixture(scope="session")
-def unused_port() -> Iterator[int]:
-    """A port of this machine that refuses connections: bound, so that no other takes it, but nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]

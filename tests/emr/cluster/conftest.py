@@ -4,12 +4,13 @@ import pytest
 from tests.image.container import Image
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.conftest import missing as missing
+from tests.shared import once
 
 
 @pytest.fixture(scope="session")
-def emr_image_on_nodes(cluster: Cluster, emr_image: Image) -> str:
+def emr_image_on_nodes(cluster: Cluster, emr_image: Image, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image's name there."""
-    return cluster.load(emr_image)
+    return once(tmp_path_factory, "emr-image-on-nodes", lambda: cluster.load(emr_image))
 
 
 @pytest.fixture(autouse=True)

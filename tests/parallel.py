@@ -1,0 +1,33 @@
+"""How the tests are shared out among pytest-xdist's processes (`-n 4 --dist loadgroup`), and in which order.
+
+The tests of a module that has fixtures of its own run in one process, so that these are made once; what a whole run shares is made by
+tests/shared.py. What takes long comes first and what is short last, so that all processes end together. A plugin (tests/conftest.py).
+"""
+
+import pytest
+
+from tests.tiers import ROOT
+
+# What takes nodes away comes first of all (_rank); meanwhile no other test may use the cluster, but all that need none can run.
+ORDER = ("image", "faults", "kubernetes", "emr/cluster", "spark", "spark/spark35", "gpu", "examples", "emr", "chart", "storage", "unit")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    together = {item.path for item in items if _shares_fixtures(item)}
+    for item in items:
+        if item.path in together:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=_rank)
+
+
+def _shares_fixtures(item: pytest.Item) -> bool:
+    """Whether the test uses fixtures that are made once for a module."""
+    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009  # pytest has no other way to ask
+    return any(fixture.scope in ("module", "class", "package") for found in definitions.values() for fixture in found)
+
+
+def _rank(item: pytest.Item) -> tuple[bool, int]:
+    is_alone = item.get_closest_marker("alone") is not None
+    folder = item.path.parent.relative_to(ROOT).as_posix() if ROOT in item.path.parents else ""
+    return not is_alone, ORDER.index(folder) if folder in ORDER else len(ORDER)
