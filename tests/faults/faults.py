@@ -12,7 +12,7 @@ from tests.faults.s3_restarts import RestartableS3
 from tests.faults.toxiproxy import Proxy, Toxic
 from tests.faults.user import StubbornUser
 
-TARGET_SECONDS = 120  # for a process that can be killed to be there: Spark may just be starting
+TARGET_SECONDS = 300  # for a process that can be killed to be there: Spark may just be starting
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Job:
     def command(self) -> Flags:
         """What `mxspark` is called with."""
         places = ("--input", self.images, "--model", self.bundle, "--output", self.output)
-        return "run", *places, "--format", "jsonl", "--master", "local[2]", "--set", f"plan.shard_size={self.shard_size}", *self.more
+        return "run", *places, "--format", "jsonl", "--master", "local[1]", "--set", f"plan.shard_size={self.shard_size}", *self.more
 
     @property
     def parts(self) -> list[str]:

@@ -46,6 +46,18 @@ class FaultyFront:
         self._lock = Lock()
         self._random = Random(0)
         self._now: tuple[Refusal, float] | None = None
+        self._fatal: str | None = None
+        self._is_gone = False
+
+    def go_at(self, path: str) -> None:
+        """When an object is read whose path ends so, and from then on, no request is answered."""
+        self._fatal = path
+
+    def is_gone(self, method: str, path: str) -> bool:
+        """Whether this request is not answered."""
+        is_fatal = self._fatal is not None and method == "GET" and path.partition("?")[0].endswith(self._fatal)
+        self._is_gone = self._is_gone or is_fatal
+        return self._is_gone
 
     def refuse(self, refusal: Refusal, share: float = 1.0) -> None:
         """From now on this share of the requests is refused."""
@@ -112,6 +124,9 @@ def _handler(front: FaultyFront) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            if front.is_gone(self.command, self.path):
+                self.close_connection = True
+                return
             refusal = front.verdict()
             if refusal is not None:
                 headers = {"Content-Type": "application/xml", "Content-Length": str(len(refusal.body))}

@@ -42,8 +42,8 @@ def _toxic(random: Random, kind: str, stream: str = "downstream", **attributes: 
 
 
 KINDS: dict[str, _Kind] = {
-    "worker": _Kind(lambda random: KillWorker(round(random.random(), 3)), 4),
-    "executor": _Kind(lambda random: KillExecutor(round(random.random(), 3)), 3, ("cluster",)),
+    "worker": _Kind(lambda random: KillWorker(round(random.random(), 3)), 2),
+    "executor": _Kind(lambda random: KillExecutor(round(random.random(), 3)), 2, ("cluster",)),
     "s3": _Kind(lambda random: RestartS3(random.choice(["KILL", "TERM"]))),
     "outage": _Kind(lambda _: Outage()),
     "latency": _Kind(lambda random: _toxic(random, "latency", latency=random.randint(200, 1500), jitter=200)),

@@ -5,16 +5,24 @@ Run again what failed:  CHAOS_SEED=… .venv/bin/python -m pytest tests/faults/t
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.command import Command
 from tests.faults import chaos, schedule
 
-ROUNDS = 30
+ROUNDS = 16
+KINDS = {"KillWorker", "KillExecutor", "KillDriver", "RestartS3", "BadNetwork", "Outage", "Refuse"}
+
+
+def has_all(rounds: Sequence[schedule.Round]) -> bool:
+    """Whether faults of all kinds strike, and on both masters."""
+    return {type(each.fault).__name__ for each in rounds} == KINDS and {each.master for each in rounds} == {"local", "cluster"}
 
 
 def test_a_job_that_is_disturbed_again_and_again_ends_with_the_table_of_an_undisturbed_one(mxspark: Command, tmp_path: Path) -> None:
-    seed = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
+    first = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
+    seed = next(seed for seed in range(first, first + 100) if has_all(schedule.draw(seed, ROUNDS)))
     print(f"CHAOS_SEED={seed}")
     assert chaos.run(mxspark, tmp_path, schedule.draw(seed, ROUNDS)) == []
 
@@ -22,11 +30,4 @@ def test_a_job_that_is_disturbed_again_and_again_ends_with_the_table_of_an_undis
 def test_the_same_seed_gives_the_same_schedule() -> None:
     assert schedule.draw(7, 100) == schedule.draw(7, 100)
     assert schedule.draw(7, 100) != schedule.draw(8, 100)
-
-
-def test_every_schedule_has_all_kinds_of_faults_on_both_masters() -> None:
-    for seed in range(200):
-        rounds = schedule.draw(seed, ROUNDS)
-        kinds = {type(each.fault).__name__ for each in rounds}
-        assert kinds == {"KillWorker", "KillExecutor", "KillDriver", "RestartS3", "BadNetwork", "Outage", "Refuse"}
-        assert {each.master for each in rounds} == {"local", "cluster"}
+    assert has_all(schedule.draw(7, 100))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ STATUSES = {"ok", "empty", "not_an_image", "too_many_pixels", "too_many_frames",
 SLOW = 5.0  # seconds of a processor, of which no file takes half a one
 MOST_MEMORY = 128 * 2**20  # Pillow lets a PNG's texts have 64 MiB
 BOMB_MEMORY = 16 * 2**20  # what nothing needs that isn't unpacked
-NAMES = {specimen.name: specimen for specimen in corpus()}
+
+
+@cache
+def specimens() -> dict[str, Specimen]:
+    """All files by their names; not made before a test asks, for every process of a run reads this module."""
+    return {specimen.name: specimen for specimen in corpus()}
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +49,9 @@ def listed(failures: Iterable[str]) -> str:
 
 
 def test_the_corpus_is_many_small_files_of_every_format() -> None:
-    assert len(corpus()) == len(NAMES) >= 500
+    assert len(corpus()) == len(specimens()) >= 500
     assert sum(len(specimen.data) for specimen in corpus()) < 40_000_000
-    assert {name.rsplit(".", 1)[1] for name in NAMES} == {*FORMATS.values(), "tif"}
+    assert {name.rsplit(".", 1)[1] for name in specimens()} == {*FORMATS.values(), "tif"}
 
 
 def test_the_corpus_is_the_same_in_every_process(outcomes: dict[str, Outcome]) -> None:
@@ -93,10 +99,10 @@ def test_memory_that_a_decoder_takes_would_be_noticed() -> None:
 
 
 def test_every_file_becomes_what_it_may_become(outcomes: dict[str, Outcome]) -> None:
-    assert list(outcomes) == list(NAMES)
+    assert list(outcomes) == list(specimens())
     wrong = (
         f"{name}: {outcomes[name].status} ({outcomes[name].problem}), expected {' or '.join(sorted(specimen.statuses))}"
-        for name, specimen in NAMES.items()
+        for name, specimen in specimens().items()
         if outcomes[name].status not in specimen.statuses
     )
     assert listed(wrong) == ""
@@ -119,9 +125,9 @@ def test_no_file_takes_long(outcomes: dict[str, Outcome]) -> None:
 
 
 def test_no_file_takes_much_memory_and_one_that_is_refused_takes_hardly_any(outcomes: dict[str, Outcome]) -> None:
-    limits = {name: BOMB_MEMORY if specimen.bomb else MOST_MEMORY for name, specimen in NAMES.items()}
+    limits = {name: BOMB_MEMORY if specimen.bomb else MOST_MEMORY for name, specimen in specimens().items()}
     wrong = (f"{name}: {found.memory / 2**20:.0f} MiB" for name, found in outcomes.items() if found.memory > limits[name])
-    assert sum(specimen.bomb for specimen in NAMES.values()) >= 40
+    assert sum(specimen.bomb for specimen in specimens().values()) >= 40
     assert listed(wrong) == ""
 
 
@@ -137,7 +143,7 @@ def rows(mxspark: Command, digits_bundle: Path, tmp_path_factory: pytest.TempPat
     finished = mxspark("run", "--input", folder, "--model", digits_bundle, "--output", output, "--format", "jsonl", *limits)
     assert "Traceback" not in finished.succeeded().text
     assert (output / "_SUCCESS").exists()
-    assert summary(output)["rows"] == len(NAMES)
+    assert summary(output)["rows"] == len(specimens())
     return [json.loads(line) for part in sorted(output.glob("part-*.jsonl")) for line in part.read_text().splitlines()]
 
 
@@ -149,11 +155,11 @@ def write(folder: Path, specimens: Iterable[Specimen]) -> None:
 
 
 def test_every_file_has_exactly_one_row(rows: list[dict[str, Any]]) -> None:
-    assert [row["key"] for row in rows] == sorted(NAMES, key=str.encode)
+    assert [row["key"] for row in rows] == sorted(specimens(), key=str.encode)
 
 
 def test_every_row_says_what_its_file_may_become(rows: list[dict[str, Any]]) -> None:
-    wrong = (f"{row['key']}: {row['status']} ({row['error']})" for row in rows if row["status"] not in NAMES[row["key"]].statuses)
+    wrong = (f"{row['key']}: {row['status']} ({row['error']})" for row in rows if row["status"] not in specimens()[row["key"]].statuses)
     assert listed(wrong) == ""
     assert {row["status"] for row in rows} <= STATUSES
 

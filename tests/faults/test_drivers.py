@@ -16,7 +16,7 @@ from tests.faults.runs import Job, rows_of, some_digits
 from tests.spark.conftest import wait_until
 
 DIGITS, SHARD = 300, 10
-GONE_SECONDS = 15
+GONE_SECONDS = 60
 # So that there is always somebody in the middle of writing: Python runs this at the start of every process that finds it.
 SLOW_DISK = """
 import os, time

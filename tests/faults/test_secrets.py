@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -30,10 +29,11 @@ import psutil
 import pyarrow.parquet
 import pyspark
 import pytest
-from examples.s3 import Server
+from examples.s3 import Server, free_port
 from moto.server import ThreadedMotoServer
 from tests.command import REPOSITORY, Command, Finished, isolation
 from tests.conftest import BUCKET, put
+from tests.faults.s3_faults import before
 from tests.spark.test_article import model  # noqa: F401  # a fixture
 from tests.storage.scripted import Answer, scripted
 from tests.unit.web import Web, serving
@@ -170,14 +170,6 @@ def page_of(ui: str, page: str) -> bytes:
         return shown
 
 
-def free_port() -> int:
-    """A port for Spark's pages."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 @dataclass(frozen=True)
 class Place:
     """A folder of one run: what it logs, its event log, its temporary files, and a Spark of its own to write into."""
@@ -289,7 +281,7 @@ def settings_file(web: Web, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     (place.folder / "job.yaml").write_text(
         f"model:\n  symbol: {presigned(f'{web.url}/digits-symbol.json', 'signature of the symbol')}\n"
         f"  params: {with_password(f'{web.url}/digits-0000.params', 'password of the params')}\n"
-        "spark:\n  master: local[2]\n  conf:\n" + "".join(f"    {name}: '{value}'\n" for name, value in properties.items())
+        "spark:\n  master: local[1]\n  conf:\n" + "".join(f"    {name}: '{value}'\n" for name, value in properties.items())
     )
     environment = {
         "MXSPARK_MODEL__LABELS": presigned(f"{web.url}/labels.txt", "signature of the labels"),
@@ -379,36 +371,31 @@ def test_nothing_of_a_submitted_run_has_a_secret_but_the_command_itself(
 def broken(
     mxspark: Command, images: dict[str, bytes], digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Watched, Place]:
-    """A run whose server, reached with a session's token and a password, is gone when the tasks begin."""
+    """A run whose server, reached with a session's token and a password, is gone when the first task reads its shard's keys."""
     place = Place(tmp_path_factory.mktemp("broken"))
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    environment = {
-        "AWS_ENDPOINT_URL": with_password(url, "password of the endpoint"),
-        "AWS_ACCESS_KEY_ID": "canaryAccessKeyOfTheSession",
-        "AWS_SECRET_ACCESS_KEY": CANARIES["key in the environment"],
-        "AWS_SESSION_TOKEN": CANARIES["session token"],
-        "AWS_REGION": "us-east-1",
-    }
     client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any")
     client.create_bucket(Bucket=BUCKET)
     for key in images:
         client.put_object(Bucket=BUCKET, Key=key, Body=images[key])
 
-    def stop_when_planned() -> None:
-        while "Contents" not in client.list_objects_v2(Bucket=BUCKET, Prefix="table/_plan/plan.json"):
-            time.sleep(0.05)
-        server.stop()
-
     job: list[str | Path] = ["--input", f"s3://{BUCKET}/secrets", "--model", digits_bundle, "--output", f"s3://{BUCKET}/table", "--debug"]
     job += ["--master", "local[1]", "--set", "plan.shard_size=20", "--set", "storage.retries=1"]
     properties = [word for name, value in place.spark.items() for word in ("--set", f"spark.conf.{name}={value}")]
-    with ThreadPoolExecutor(1) as thread:
-        stopping = thread.submit(stop_when_planned)
+    with before(url) as front:
+        front.go_at("/table/_plan/000000.jsonl.gz")
+        environment = {
+            "AWS_ENDPOINT_URL": with_password(front.url, "password of the endpoint"),
+            "AWS_ACCESS_KEY_ID": "canaryAccessKeyOfTheSession",
+            "AWS_SECRET_ACCESS_KEY": CANARIES["key in the environment"],
+            "AWS_SESSION_TOKEN": CANARIES["session token"],
+            "AWS_REGION": "us-east-1",
+        }
         watched = watch(mxspark, "mxspark", "run", *job, *properties, ui_port=place.ui_port, environment=environment | place.environment)
-        stopping.result(timeout=1)
+    server.stop()
     return watched, place
 
 

@@ -15,26 +15,31 @@ from tests.conftest import BUCKET, put
 from tests.faults.s3_faults import SLOW_DOWN
 from tests.faults.toxiproxy import Toxic
 from tests.faults.way import WAY_FAULTS, Way, passing
+from tests.shared import once
 
 from mxspark.settings import StorageSettings
 from mxspark.storage import Access, Credentials, DeniedError, StorageError, Store, open_store
 
 FAULT_SECONDS = 1.0
-# What takes longer hangs: a fault that stays takes three tries of half a second and the waits between them.
-LIMIT_SECONDS = 20.0
+# What takes longer hangs: a fault that stays takes two tries, each of half a second and more, and the waits between them.
+LIMIT_SECONDS = 60.0
 # Longer than a part of a listing that is asked for at a time.
 LISTED = 1100
 ODD = "odd\u2003data"
 DATA = bytes(range(256)) * 200
 
 
-@pytest.fixture(scope="module")
-def filled(s3_server: Server) -> str:
+@pytest.fixture(scope="session")  # so that these tests, which wait, run side by side
+def filled(s3_server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A place with objects: `data`, one that only boto3 can name, and many to be listed."""
     prefix = f"faults/{uuid4().hex[:8]}"
-    put(s3_server, {f"{prefix}/many/{number:04d}": b"" for number in range(LISTED)} | {f"{prefix}/data": DATA})
-    s3_server.client().put_object(Bucket=BUCKET, Key=f"{prefix}/{ODD}", Body=DATA)
-    return f"s3://{BUCKET}/{prefix}"
+
+    def fill() -> str:
+        put(s3_server, {f"{prefix}/many/{number:04d}": b"" for number in range(LISTED)} | {f"{prefix}/data": DATA})
+        s3_server.client().put_object(Bucket=BUCKET, Key=f"{prefix}/{ODD}", Body=DATA)
+        return f"s3://{BUCKET}/{prefix}"
+
+    return once(tmp_path_factory, "storage-faults", fill)
 
 
 def store_at(url: str, server: Server, place: str, **settings: Any) -> Store:
@@ -121,7 +126,7 @@ def test_a_fault_that_passes_is_survived(fault: str, way: Way, s3_server: Server
 
 @pytest.mark.parametrize("fault", WAY_FAULTS)
 def test_a_fault_that_stays_is_told_and_nothing_hangs(fault: str, way: Way, s3_server: Server, filled: str, tmp_path: Path) -> None:
-    store = store_at(way.url, s3_server, filled, retries=2)
+    store = store_at(way.url, s3_server, filled, retries=1)
     with WAY_FAULTS[fault](way):
         found = outcomes(actions(store, tmp_path))
     assert isinstance(found["reading"], StorageError)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from examples.s3 import free_port
 from tests.command import REPOSITORY
 
 BUILT = REPOSITORY / ".cache" / "bin"  # where tools/toxiproxy.sh puts it
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 def program() -> Path | None:
@@ -116,7 +116,7 @@ class Toxiproxy:
     @contextmanager
     def proxy(self, upstream_url: str, *always: Toxic) -> Iterator[Proxy]:
         """A port that leads to the server at `upstream_url`."""
-        made = Proxy(f"http://127.0.0.1:{_free_port()}", self._api, uuid4().hex, upstream_url.removeprefix("http://"), always)
+        made = Proxy(f"http://127.0.0.1:{free_port()}", self._api, uuid4().hex, upstream_url.removeprefix("http://"), always)
         made.heal()
         try:
             yield made
@@ -129,7 +129,7 @@ def serve() -> Iterator[Toxiproxy]:
     """Toxiproxy on a free port of the loopback address, ended at the end."""
     found = program()
     assert found is not None, "toxiproxy-server is missing: tools/toxiproxy.sh builds it"
-    port = _free_port()
+    port = free_port()
     command = [str(found), "-host", "127.0.0.1", "-port", str(port)]
     # A session of its own: Ctrl-C in the terminal reaches this process, which then ends the proxy.
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -139,13 +139,6 @@ def serve() -> Iterator[Toxiproxy]:
     finally:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", api: str) -> None:
@@ -164,6 +157,6 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", api: str) -> None:
 def _call(method: str, url: str, content: Mapping[str, Any] | None = None) -> Any:
     data = json.dumps(content).encode() if content is not None else None
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy this machine uses, not for loopback
-    with opener.open(urllib.request.Request(url, data, method=method), timeout=10) as response:
+    with opener.open(urllib.request.Request(url, data, method=method), timeout=60) as response:
         text = response.read()
     return json.loads(text) if text else None

@@ -1,6 +1,7 @@
 """Jobs on the cluster as a person has them: a settings file, `mxspark submit kubernetes`, a table in the bucket."""
 
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,10 @@ from tests.spark.conftest import TRUE_LABEL, read_table, wait_until
 SLOW_MODEL = "/opt/mxspark/examples/imagenet/bundle"
 # All that a submission makes, besides what its driver makes.
 KINDS = "jobs,pods,configmaps,services,serviceaccounts,roles,rolebindings"
-RUN_SECONDS = 300
+RUN_SECONDS = 600
+SOME_DIGITS = 200  # of jobs that need no more to show what they show
+# What is told of a job that runs.
+PROGRESS = re.compile(r"[\d,]+/[\d,]+ images, \d+/\d+ shards, [\d.]+ images/s, .* left, 0 failed")
 
 Settings = dict[str, Any]
 
@@ -74,8 +78,9 @@ class Jobs:
 
     def submit(self, settings: Settings, *flags: str, **environment: str) -> Finished:
         """`mxspark submit kubernetes`, to its end."""
-        with self.started(settings, *flags, **environment) as running:
-            return running.wait(RUN_SECONDS)
+        with settings_file(settings) as file:
+            command = ("submit", "kubernetes", "--settings", str(file), *flags)
+            return self.mxspark(*command, environment={**self.environment, **environment}, seconds=RUN_SECONDS)
 
     @contextmanager
     def started(self, settings: Settings, *flags: str, **environment: str) -> Iterator[Running]:

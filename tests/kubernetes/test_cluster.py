@@ -14,6 +14,7 @@ from tests.command import REPOSITORY, Finished
 from tests.image import images
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import KIND, Cluster, ClusterS3, Namespace
+from tests.kubernetes.test_gpus import RESOURCE
 
 SERVER = "import http.server; http.server.test(http.server.SimpleHTTPRequestHandler, port=8080)"
 LIST_BUCKETS = "import boto3; print(*(bucket['Name'] for bucket in boto3.client('s3').list_buckets()['Buckets']))"
@@ -25,7 +26,7 @@ def test_two_nodes_are_ready_and_take_pods(cluster: Cluster) -> None:
     for node in nodes:
         conditions = {condition["type"]: condition["status"] for condition in node["status"]["conditions"]}
         assert conditions["Ready"] == "True"
-        assert "taints" not in node["spec"]
+        assert [taint["key"] for taint in node["spec"].get("taints", []) if taint["key"] != RESOURCE] == []
 
 
 def test_a_pod_reaches_another_on_the_other_node_by_its_service_s_name(namespace: Namespace, cluster: Cluster, cluster_image: str) -> None:

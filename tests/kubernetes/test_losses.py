@@ -3,22 +3,24 @@
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.command import Command
-from tests.faults.runs import Job, Rows, some_digits
+from tests.faults.runs import Job, Rows, rows_of, some_digits
 from tests.image import images
 from tests.kubernetes import long_job
 from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace
-from tests.kubernetes.long_job import EXECUTORS, SHARD_SIZE, LongJob, Place, name_of, node_of
+from tests.kubernetes.jobs import PROGRESS
+from tests.kubernetes.long_job import END_SECONDS, EXECUTORS, SHARD_SIZE, LongJob, Place, name_of, node_of
 
-from mxspark.pods import EXECUTOR_GRACE
+Drained = Callable[[], AbstractContextManager[None]]
 
 IMAGES = 160  # 20 s of work
-RUN_AGAIN_SECONDS = 180  # a node that falls silent is given up after 60 to 70 s, and its pods removed 20 s later
-MORE_IMAGES = 320  # where the job must last until others run in place of those that were lost
+RUN_AGAIN_SECONDS = 300  # a node that falls silent is given up after 60 to 70 s, and its pods removed 20 s later
+MORE_IMAGES = 640  # where the job must last until others run in place of those that were lost, four times
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +57,18 @@ def worker(cluster: Cluster) -> str:
 
 
 @pytest.fixture
-def drained(cluster: Cluster, worker: str) -> Iterator[Callable[[], None]]:
-    """Drains the worker, and takes it into service again at the end."""
+def drained(cluster: Cluster, worker: str) -> Drained:
+    """The worker is drained while the context lasts."""
 
-    def drain() -> None:
-        cluster.kubectl("drain", worker, "--ignore-daemonsets", "--delete-emptydir-data", "--force", seconds=180)
+    @contextmanager
+    def drain() -> Iterator[None]:
+        try:
+            cluster.kubectl("drain", worker, "--ignore-daemonsets", "--delete-emptydir-data", "--force", seconds=180)
+            yield
+        finally:
+            cluster.kubectl("uncordon", worker)
 
-    yield drain
-    cluster.kubectl("uncordon", worker)
+    return drain
 
 
 @pytest.fixture
@@ -87,11 +93,6 @@ def is_ready(cluster: Cluster, node: str) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def on(node: str) -> dict[str, Any]:
-    """Settings of pods that must be on a node."""
-    return {"node_selector": {"kubernetes.io/hostname": node}}
-
-
 def rather_on(node: str) -> dict[str, Any]:
     """Settings of pods that are on a node as long as it takes any."""
     wish = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
@@ -99,93 +100,75 @@ def rather_on(node: str) -> dict[str, Any]:
 
 
 def wait_for_executors(job: LongJob, lost: list[str], node: str = "") -> None:
-    """Until none of those that were lost is left, and as many others run as are asked for."""
+    """Until none of those that were lost is left, and as many others work for the driver as are asked for."""
 
     def are_there() -> bool:
         job.running_still()
-        names = {name_of(pod): node_of(pod) for pod in job.pods("executor") if pod["status"]["phase"] == "Running"}
-        return len(names) == EXECUTORS and not names.keys() & set(lost) and node in ("", *names.values())
+        running = [pod for pod in job.pods("executor") if pod["status"]["phase"] == "Running" and name_of(pod) not in lost]
+        addresses = {pod["status"]["podIP"] for pod in running if node in ("", node_of(pod))}
+        return len(addresses) == EXECUTORS and addresses <= job.registered()
 
     job.kubectl.wait_until(are_there, f"others run in place of {lost}", RUN_AGAIN_SECONDS)
 
 
-def test_executors_that_are_deleted_are_replaced(place: Place, all_expected: Rows) -> None:
-    with place.submitted("executors", input={"limit": MORE_IMAGES}) as job:
+@pytest.mark.alone
+def test_executors_and_nodes_that_are_lost_cost_no_more_than_what_they_had_begun(
+    place: Place, all_expected: Rows, cluster: Cluster, worker: str, drained: Drained, stopped: Callable[[], None]
+) -> None:
+    stays = cluster.nodes[0]
+    settings = {"driver": rather_on(worker), "executor": rather_on(worker), "restarts": 0}
+    with place.submitted("losses", input={"limit": MORE_IMAGES}, kubernetes=settings) as job:
+        # The node is drained: the driver is started on the other one, which is no failure.
         job.wait_for_parts(2)
+        assert [node_of(pod) for pod in (*job.pods("driver"), *job.pods("executor"))] == 3 * [worker]
+        with drained():
+            wait_for_executors(job, [], stays)
+            job.wait_for_parts(1)
+        assert job.kubectl.json("get", "job/losses")["status"].get("failed", 0) == 0
+        assert [node_of(pod) for pod in job.pods("driver")] == [stays]
+        begun = job.fetched_twice()
+        assert begun <= EXECUTORS * SHARD_SIZE
+
+        # An executor is deleted: it ends its shard first, and another takes its place.
         graceful, forced = map(name_of, job.pods("executor"))
         job.kubectl("delete", f"pod/{graceful}", "--wait=false")
         job.kubectl.wait(f"pod/{graceful}", "delete")
         wait_for_executors(job, [graceful])
-        assert job.fetched_twice() == 0, "it has ended its shard"
+        assert job.fetched_twice() == begun, "it has ended its shard"
         assert job.failed_tasks() == 0
 
+        # The other one is gone at once.
         job.kubectl("delete", f"pod/{forced}", "--force", "--grace-period=0")
         wait_for_executors(job, [graceful, forced])
-        job.ended_well(all_expected, twice=SHARD_SIZE)
 
-
-def test_a_driver_that_is_deleted_or_killed_is_started_again_and_goes_on(place: Place, expected: Rows) -> None:
-    lock = {"lock_seconds": 5}  # by default the one after a driver that was killed waits 30 s
-    with place.submitted("driver", output=lock) as job:
-        job.wait_for_parts(2)
-        for flags in ((), ("--force", "--grace-period=0")):
-            driver, executors = job.pod("driver"), job.pods("executor")
-            job.kubectl("delete", f"pod/{driver}", "--wait=false", *flags)
-            job.kubectl.wait(f"pod/{driver}", "delete")
-            for pod in executors:
-                job.kubectl.wait(f"pod/{name_of(pod)}", "delete")
-            job.wait_for_parts(2)
-        finished = job.ended_well(expected, twice=2 * EXECUTORS * SHARD_SIZE)
-
-    assert len(re.findall(r"^Going on with the run of .* images are kept", finished.output, re.MULTILINE)) == 2
-
-
-def test_executors_of_a_node_that_is_drained_end_their_shards_and_others_are_started_elsewhere(
-    place: Place, expected: Rows, cluster: Cluster, worker: str, drained: Callable[[], None]
-) -> None:
-    stays = cluster.nodes[0]
-    with place.submitted("drained", kubernetes={"driver": on(stays), "executor": rather_on(worker)}) as job:
-        job.wait_for_parts(2)
-        executors = job.pods("executor")
-        assert {node_of(pod) for pod in executors} == {worker}
-        drained()
-        wait_for_executors(job, list(map(name_of, executors)), stays)
-        assert job.failed_tasks() == 0
-        job.ended_well(expected, twice=0)
-
-
-def test_a_driver_of_a_node_that_is_drained_is_started_elsewhere_and_that_is_no_failure(
-    place: Place, expected: Rows, worker: str, drained: Callable[[], None]
-) -> None:
-    with place.submitted("driver", kubernetes={"restarts": 0, "driver": rather_on(worker)}) as job:
-        job.wait_for_parts(2)
-        assert node_of(job.pods("driver")[0]) == worker
-        drained()
-        finished = job.ended_well(expected, twice=EXECUTORS * SHARD_SIZE)
-        assert job.kubectl.json("get", "job/driver")["status"].get("failed", 0) == 0
-
-    assert "Going on with the run of " in finished.output
-
-
-def test_a_node_that_is_lost_costs_the_shards_that_it_had_begun(
-    place: Place, expected: Rows, cluster: Cluster, worker: str, stopped: Callable[[], None]
-) -> None:
-    stays = cluster.nodes[0]
-    with place.submitted("lost", kubernetes={"driver": on(stays), "executor": rather_on(worker)}) as job:
-        job.wait_for_parts(2)
+        # Both run on the node that may go, which is switched off.
         executors = job.pods("executor")
         assert {node_of(pod) for pod in executors} == {worker}
         stopped()
         wait_for_executors(job, list(map(name_of, executors)), stays)
-        job.ended_well(expected, twice=EXECUTORS * SHARD_SIZE)
+        finished = job.ended_well(all_expected, twice=(2 * EXECUTORS + 1) * SHARD_SIZE)
+
+    assert len(re.findall(r"^Going on with the run of .* images are kept", finished.output, re.MULTILINE)) == 1
 
 
-def test_a_job_that_is_cancelled_is_gone_before_its_executors_grace_is_over(place: Place) -> None:
-    with place.submitted("cancelled") as job:
-        job.wait_for_parts(2)
-        parts = job.parts()
-        place.mxspark("cancel", job.name, "--yes", "--namespace", job.kubectl.namespace, environment=place.environment).succeeded()
-        job.kubectl.wait_until(lambda: not job.objects(), "nothing is left of it", EXECUTOR_GRACE)
-        finished = job.running.wait().ended_with(1)
-        assert "job cancelled is gone: somebody deleted it" in finished.errors
-        assert job.parts().keys() >= parts.keys()
+def test_a_driver_that_is_deleted_or_killed_is_started_again_and_goes_on_although_it_overwrites(place: Place, expected: Rows) -> None:
+    # By default the one after a driver that was killed waits 30 s.
+    with place.submitted("driver", "--yes", output={"lock_seconds": 5, "overwrite": True}) as job:
+        for flags in ((), ("--force", "--grace-period=0")):
+            job.wait_for_parts(2)
+            kept = job.parts()
+            driver, executors = job.pod("driver"), job.pods("executor")
+            job.kubectl("delete", f"pod/{driver}", "--wait=false", *flags)
+            for name in (driver, *map(name_of, executors)):
+                job.kubectl.wait(f"pod/{name}", "delete")
+            assert kept.items() <= job.parts().items(), "what was done before is kept"
+        finished = job.ended_well(expected, twice=2 * EXECUTORS * SHARD_SIZE)
+
+    assert len(re.findall(r"^Going on with the run of .* images are kept", finished.output, re.MULTILINE)) == 2
+    assert PROGRESS.search(finished.output), "how far it is, with images, shards and images a second"
+
+    # Another submission starts afresh.
+    with place.submitted("afresh", "--yes", input={"limit": SHARD_SIZE}, output={"overwrite": True}) as job:
+        finished = job.running.wait(END_SECONDS).succeeded()
+        assert "Going on" not in finished.text
+        assert len(rows_of(job.parts().values())) == SHARD_SIZE

@@ -1,12 +1,8 @@
 """What a person is told whose job can't be submitted, or whose pods can't start: the thing, the cause, the mend."""
 
-import json
 import re
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +13,6 @@ from tests.kubernetes.cluster import Namespace
 from tests.kubernetes.jobs import KINDS, Jobs, Ran, Settings, unique
 from tests.kubernetes.kubectl import Kubectl, Manifest
 from tests.kubernetes.users import as_user, kubeconfig
-from tests.spark.conftest import wait_until
 
 OURS = "app.kubernetes.io/managed-by=mxspark"
 
@@ -33,119 +28,27 @@ def refused(finished: Finished, code: int, *told: str) -> None:
 
 
 @pytest.fixture
-def elsewhere(jobs: Jobs, namespace: Namespace) -> Jobs:
+def elsewhere(at_once: Jobs, namespace: Namespace) -> Jobs:
     """Jobs in a namespace of the test's own."""
-    namespace.kubectl.apply(manifests.bucket_keys(jobs.s3.server))
-    return Jobs(namespace.kubectl, jobs.mxspark, jobs.image, jobs.s3, jobs.prefix)
+    namespace.kubectl.apply(manifests.bucket_keys(at_once.s3.server))
+    return replace(at_once, kubectl=namespace.kubectl)
 
 
 def nothing_is_made(jobs: Jobs) -> bool:
     return not jobs.kubectl.items(KINDS, "-l", OURS)
 
 
-# ---- before a cluster is asked ----
+# ---- what the cluster knows ----
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"spark": {"executor_memory_overhead": "200m"}}, ("spark.executor_memory_overhead is 200m", "384m at least")),
-        ({"spark": {"executor_memory": "300m"}}, ("spark.executor_memory is 300m", "465m at least")),
-        ({"spark": {"driver_memory": "300m"}}, ("spark.driver_memory is 300m", "465m at least")),
-        ({"spark": {"excutors": 3}}, ("spark.excutors", "spark.executors")),
-        ({"input": {"path": "photos"}}, ("input.path is 'photos'", "pods don't have", "s3://bucket/prefix")),
-        ({"output": {"path": "/tmp/table"}}, ("output.path is '/tmp/table'", "gone with it", "s3://bucket/prefix")),
-        (
-            {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}}},
-            ("would lie open", "spark.hadoop.fs.s3a.secret.key", "kubernetes.credentials_from"),
-        ),
-        ({"kubernetes": {"image": None}}, ("kubernetes.image", "--image")),
-        ({"context": "gpu"}, ("spark.executor_gpus is 0", "Set spark.executor_gpus to 1")),
-    ],
-)
-def test_settings_that_can_t_work_are_refused(jobs: Jobs, changes: Settings, told: tuple[str, ...]) -> None:
-    refused(jobs.submit(jobs.settings("refused", **changes)), 2, *told)
-
-
-def test_a_secret_that_is_refused_is_not_shown(jobs: Jobs) -> None:
-    settings = jobs.settings("refused", spark={"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}})
-    for flags in ((), ("--dry-run",), ("--debug",)):
-        assert "hush-hush" not in jobs.submit(settings, *flags).ended_with(2).text
-
-
-@pytest.mark.parametrize("name", ["Digits", "digits_1", "-digits", "d" * 46])
-def test_a_name_that_pods_can_t_have_is_refused(jobs: Jobs, name: str) -> None:
-    refused(jobs.submit(jobs.settings("refused"), f"--name={name}"), 2, f"--name is '{name}'", "small letters, digits and -", "45")
-
-
-# ---- the way to the cluster ----
-
-
-def test_a_context_that_there_is_not_is_named_with_those_that_there_are(jobs: Jobs) -> None:
-    context = jobs.kubectl("config", "current-context").strip()
-    finished = jobs.submit(jobs.settings("refused"), "--kube-context", "production")
-    refused(finished, 2, "no context 'production'", context, "--kube-context")
-
-
-def test_a_namespace_that_there_is_not_is_named(jobs: Jobs) -> None:
-    finished = jobs.submit(jobs.settings("refused"), "--namespace", "nobodys")
+def test_a_namespace_that_there_is_not_is_named(at_once: Jobs) -> None:
+    finished = at_once.submit(at_once.settings("refused"), "--namespace", "nobodys")
     refused(finished, 2, "has no namespace nobodys", "--namespace", "kubectl create namespace")
 
 
-def test_without_a_kubeconfig_it_says_how_to_name_one(jobs: Jobs, tmp_path: Path) -> None:
-    nothing = {"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
-    refused(jobs.submit(jobs.settings("refused"), **nothing), 2, "no cluster is known", "--kubeconfig", "KUBECONFIG")
-    named = jobs.submit(jobs.settings("refused"), "--kubeconfig", str(tmp_path / "none"))
-    refused(named, 2, "the kubeconfig can't be read", "--kubeconfig")
-
-
-def test_a_kubeconfig_that_is_none_is_told(jobs: Jobs, tmp_path: Path) -> None:
-    file = tmp_path / "kubeconfig"
-    for text in ("", "- a list\n", "{", "clusters: 3\n"):
-        file.write_text(text)
-        refused(jobs.submit(jobs.settings("refused"), "--kubeconfig", str(file)), 2, "kubeconfig", "--kubeconfig")
-
-
-def test_a_cluster_that_does_not_answer_is_told(jobs: Jobs, tmp_path: Path) -> None:
-    file = kubeconfig(jobs.kubectl, tmp_path, server="https://127.0.0.1:9")
-    finished = jobs.submit(jobs.settings("refused"), "--kubeconfig", file)
-    refused(finished, 2, "can't be reached", "refused", "--kube-context")
-    assert finished.seconds < 30
-
-
-def test_a_user_whom_the_cluster_does_not_know_is_told(jobs: Jobs, tmp_path: Path) -> None:
-    file = kubeconfig(jobs.kubectl, tmp_path, user={"token": "no-token"})
-    refused(jobs.submit(jobs.settings("refused"), "--kubeconfig", file), 2, "does not know the user", "Log in again")
-
-
-def test_an_old_cluster_is_refused(jobs: Jobs, tmp_path: Path) -> None:
-    with old_cluster() as server:
-        finished = jobs.submit(jobs.settings("refused"), "--kubeconfig", kubeconfig(jobs.kubectl, tmp_path, server=server))
-    refused(finished, 2, "runs Kubernetes 1.26", "1.27 or newer", "spark-submit")
-
-
-@contextmanager
-def old_cluster() -> Iterator[str]:
-    """What an API server of Kubernetes 1.26 says of itself: there is none to be had here."""
-    keys = ("gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform")
-    version = {"major": "1", "minor": "26+", **dict.fromkeys(keys, "v1.26.15-eks")}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # http.server's name
-            body = json.dumps(version).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def test_a_user_whom_the_cluster_does_not_know_is_told(at_once: Jobs, tmp_path: Path) -> None:
+    file = kubeconfig(at_once.kubectl, tmp_path, user={"token": "no-token"})
+    refused(at_once.submit(at_once.settings("refused"), "--kubeconfig", file), 2, "does not know the user", "Log in again")
 
 
 # ---- rights ----
@@ -188,13 +91,13 @@ def test_a_user_who_may_make_no_roles_is_told_to_name_a_service_account_and_leav
     assert elsewhere.kubectl.items("serviceaccounts", f"--field-selector=metadata.name={manifests.SERVICE_ACCOUNT}")
 
 
-def test_a_driver_without_rights_says_which_one_is_missing(jobs: Jobs) -> None:
+def test_a_driver_without_rights_says_which_one_is_missing(at_once: Jobs) -> None:
     name = unique("no-rights")
-    settings = jobs.settings(name, input={"limit": 16}, kubernetes={"service_account": "default"})
-    told = jobs.submit(settings, "--name", name).ended_with(1).text
-    assert f'User "system:serviceaccount:{jobs.namespace}:default" cannot get resource "pods"' in told
+    settings = at_once.settings(name, input={"limit": 16}, kubernetes={"service_account": "default"})
+    told = at_once.submit(settings, "--name", name).ended_with(1).text
+    assert f'User "system:serviceaccount:{at_once.namespace}:default" cannot get resource "pods"' in told
     assert "docs/kubernetes.md has the Role" in told
-    jobs("cancel", name, "--yes").succeeded()
+    at_once("cancel", name, "--yes").succeeded()
 
 
 # ---- quotas ----
@@ -290,37 +193,23 @@ def test_a_driver_that_does_not_start_says_why_and_is_given_up(jobs: Jobs, waiti
     jobs.wait_until_gone(ran.name)
 
 
-def test_where_no_node_has_a_gpu_it_warns_and_says_what_executors_wait_for(jobs: Jobs) -> None:
-    name = unique("gpus")
-    settings = jobs.settings(name, input={"limit": 16}, context="gpu", spark={"executor_gpus": 1})
-    with jobs.started(settings, "--name", name) as running:
-        wait_until(lambda: bool(jobs.pods(name, "executor")), "its executor is asked for", 120)
-        limits = jobs.pods(name, "executor")[0]["spec"]["containers"][0]["resources"]["limits"]
-        assert limits["nvidia.com/gpu"] == "1"
-        jobs.kubectl.wait_until(lambda: "Insufficient nvidia.com/gpu" in jobs.kubectl("get", "events"), "the scheduler says why")
-        jobs("cancel", name, "--yes").succeeded()
-        finished = running.wait().ended_with(1)
-    assert "Warning: no node of the cluster has 1 nvidia.com/gpu: executors will wait" in finished.errors
-    assert re.search(r"Executors: 0 of 1 run\n +1 wait: Unschedulable: .* 2 Insufficient nvidia.com/gpu", finished.errors)
-
-
 # ---- names ----
 
 
-def test_a_name_that_is_taken_is_told_and_its_job_stays(jobs: Jobs) -> None:
+def test_a_name_that_is_taken_is_told_and_its_job_stays(at_once: Jobs) -> None:
     name = unique("taken")
-    waiting = jobs.settings(name, kubernetes={"driver": {"node_selector": {"disk": "none"}}})
-    jobs.submit(waiting, "--name", name, "--detach").succeeded()
-    made = jobs.objects(name)
-    refused(jobs.submit(waiting, "--name", name), 1, f"the Job {name}: there is one already", "another name")
-    assert jobs.objects(name) == made
-    jobs("cancel", name, "--yes").succeeded()
+    waiting = at_once.settings(name, kubernetes={"driver": {"node_selector": {"disk": "none"}}})
+    at_once.submit(waiting, "--name", name, "--detach").succeeded()
+    made = at_once.objects(name)
+    refused(at_once.submit(waiting, "--name", name), 1, f"the Job {name}: there is one already", "another name")
+    assert at_once.objects(name) == made
+    at_once("cancel", name, "--yes").succeeded()
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
-def test_a_job_that_there_is_not_is_named(jobs: Jobs, command: str) -> None:
+def test_a_job_that_there_is_not_is_named(at_once: Jobs, command: str) -> None:
     flags = ("--yes",) if command == "cancel" else ()
-    refused(jobs(command, "nobodys-job", *flags), 1, f"namespace {jobs.namespace} has no job nobodys-job", "--namespace")
+    refused(at_once(command, "nobodys-job", *flags), 1, f"namespace {at_once.namespace} has no job nobodys-job", "--namespace")
 
 
 # ---- dry run ----
@@ -334,8 +223,3 @@ def test_a_dry_run_prints_manifests_that_the_api_server_accepts_and_makes_nothin
     assert [line.partition("/")[0].removesuffix(".authorization.k8s.io") for line in accepted] == kinds
     assert all(line.endswith("created (server dry run)") for line in accepted), "with a warning for a pod that isn't restricted, if any"
     assert nothing_is_made(elsewhere)
-
-
-def test_a_dry_run_needs_no_cluster_where_the_namespace_is_named(jobs: Jobs, tmp_path: Path) -> None:
-    finished = jobs.submit(jobs.settings("dry"), "--dry-run", KUBECONFIG=str(tmp_path / "none"), HOME=str(tmp_path))
-    assert "kind: Job" in finished.succeeded().output

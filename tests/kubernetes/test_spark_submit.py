@@ -13,7 +13,7 @@ import yaml
 from tests.command import REPOSITORY, Command, Finished, environment_without_aws
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Cluster, ClusterS3, namespaces
-from tests.kubernetes.jobs import RUN_SECONDS, Jobs, Watched, accuracy, watching
+from tests.kubernetes.jobs import RUN_SECONDS, SOME_DIGITS, Jobs, Watched, accuracy, watching
 from tests.kubernetes.manifests import BUCKET_KEYS
 from tests.kubernetes.users import as_user
 from tests.spark.conftest import ALL_DIGITS, TRUE_LABEL
@@ -131,18 +131,18 @@ def documented(
             yield found
 
 
-@pytest.mark.parametrize("mode", ["cluster", "client"])
-def test_it_ends_well_with_two_executors_that_are_restricted_and_have_no_token(documented: Documented, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "images"), [("cluster", ALL_DIGITS), ("client", SOME_DIGITS)])
+def test_it_ends_well_with_two_executors_that_are_restricted_and_have_no_token(documented: Documented, mode: str, images: int) -> None:
     submit = documented.in_cluster_mode if mode == "cluster" else documented.in_client_mode
-    submit(f"digits-{mode}").succeeded()
+    submit(f"digits-{mode}", f"--limit={images}").succeeded()
     code, log = documented.afterwards(f"digits-{mode}")
     assert code == "0"
-    assert "Accuracy: 0.9978 (top 1)" in log
+    assert f"{images:,} images: {images:,} ok, 0 failed" in log
     assert "Exception" not in log, "Spark has all rights that it needs"
     table = documented.jobs.table(f"digits-{mode}")
-    assert len(table) == ALL_DIGITS
+    assert len(table) == images
     assert table["key"].is_unique
-    assert accuracy(table) == pytest.approx(0.9978, abs=1e-4)
+    assert accuracy(table) > 0.99
 
     executors = documented.executors(f"digits-{mode}")
     assert len(executors) == 2

@@ -11,7 +11,25 @@ from tests.command import REPOSITORY, Finished
 
 GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
 RUNC = REPOSITORY / "tools" / "runc-without-sys-resource.py"
-SHELL = ("bash", "awk", "basename", "cat", "cksum", "cut", "dirname", "env", "find", "mkdir", "mktemp", "mv", "rm", "sed", "sort", "xargs")
+SHELL = (
+    "bash",
+    "awk",
+    "basename",
+    "cat",
+    "cksum",
+    "cut",
+    "dirname",
+    "env",
+    "find",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "nice",
+    "rm",
+    "sed",
+    "sort",
+    "xargs",
+)
 OLD_GO = """#!/bin/sh
 case "$*" in
 "env GOVERSION") echo go1.19.8 ;;

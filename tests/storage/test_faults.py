@@ -151,7 +151,7 @@ WAYS: dict[str, tuple[Callable[[S3Store], object], Answer]] = {
     "writing": (lambda store: store.write("photos/1.png", b"pixels"), Answer(headers={"ETag": '"1"'})),
     "deleting": (lambda store: store.delete("photos/1.png"), Answer(204)),
 }
-SILENT = Answer(claimed=6, seconds=0.6)
+SILENT = Answer(claimed=6, seconds=1.5)
 FAULTS = {
     "throttled": error(503, "SlowDown"),
     "server_error": error(500, "InternalError"),
@@ -171,7 +171,7 @@ def retries_of(function: Callable[[], object]) -> Counter[str]:
 @pytest.mark.parametrize("cause", [cause for cause in FAULTS if cause != "truncated"])
 def test_a_fault_is_counted_by_its_cause_whatever_is_asked(cause: str) -> None:
     with scripted(*(answer for _, right in WAYS.values() for answer in (FAULTS[cause], right))) as server:
-        store = S3Store("bucket", "", access_to(server.url, read_timeout=0.3 if cause == "timeout" else 60))
+        store = S3Store("bucket", "", access_to(server.url, read_timeout=1 if cause == "timeout" else 60))
         for ask, _ in WAYS.values():
             assert retries_of(lambda ask=ask: ask(store)) == {cause: 1}  # type: ignore[misc]
     assert len(server.requests) == 2 * len(WAYS)

@@ -70,7 +70,7 @@ def process(program: str) -> Ended:
         [sys.executable, "-c", f"{PRELUDE}\n{program}\nprint('went on')"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         env={"PYTHONPATH": ":".join(filter(None, sys.path))},
         check=False,
     )
@@ -93,7 +93,7 @@ def test_a_process_that_makes_no_progress_ends_and_says_where_it_stood(ended: Ma
     assert "went on" not in hung.output
     assert "Timeout" in hung.errors
     assert "where_it_stands" in hung.errors
-    assert hung.seconds < 15
+    assert hung.seconds < 50
 
 
 @pytest.mark.parametrize("why", LIVES)
