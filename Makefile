@@ -1,7 +1,11 @@
 # The commands that a person types. `make` alone lists them.
 PYTHON_IN_VENV := .venv/bin/python
+# Tests run side by side: many of them wait. Two processes for each core, and what tests share is made once (tests/parallel.py).
+PROCESSES = $(shell $(PYTHON_IN_VENV) -c "import os; print(2 * len(os.sched_getaffinity(0)))")
+PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+DOCKER_TIERS := tests/image tests/kubernetes tests/emr/cluster
 
-.PHONY: help run run-docker digits test image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock zip clean
+.PHONY: help run run-docker digits check test test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock zip clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,11 +24,19 @@ digits:  ## read the 1,797 handwritten digits, and report the accuracy
 	@.venv/bin/mxspark run --input examples/digits/images --model examples/digits/bundle --output output/digits \
 		--set 'input.true_label=_(\d)\.png$$'
 
-test:  ## run the tests of every tier whose real parts this machine has
+check: lint  ## before each commit (3 minutes on two cores): lint, types, unit tests, the chart rendered, EMR requests
+	@$(PYTEST) tests/unit tests/chart tests/emr --ignore tests/emr/cluster
+
+test: test-set-up  ## all tests that need no Docker (8 minutes; 11 the first time): real Spark, a real S3 server, kills, bad networks
+	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
+
+test-all: test-set-up  ## these, and the images and a Kubernetes cluster, which need Docker (25 minutes; 45 the first time)
+	@$(PYTEST) tests
+
+test-set-up:
 	@tools/setup.sh dev
 	@$(PYTHON_IN_VENV) examples/imagenet/build.py
 	@$(PYTHON_IN_VENV) examples/digits/build.py
-	@$(PYTHON_IN_VENV) -m pytest tests
 
 image:  ## build the image mxspark (TARGET=emr: mxspark:emr, for EMR on EKS; BASE=, EMR_BASE=: other bases)
 	@tools/image.sh cpu $(or $(TARGET),kubernetes)

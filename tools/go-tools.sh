@@ -38,7 +38,7 @@ build() { # MODULE PACKAGE PROGRAM [-X definitions]: PROGRAM is the file to writ
     mkdir -p "$(dirname "$3")"
     # A folder of its own until it is whole: a build that is interrupted leaves nothing that looks finished.
     building=$(mktemp -d "$(dirname "$3")/building.XXXXXX")
-    (cd "$1" && CGO_ENABLED=0 GOFLAGS='' GOWORK=off GOTOOLCHAIN=local "$go" build -trimpath -buildvcs=false -ldflags "-s -w ${4-}" -o "$building/program" "$2" 2>&1 | sed '/^go: downloading /d' >&2) ||
+    (cd "$1" && CGO_ENABLED=0 GOFLAGS='' GOWORK=off GOTOOLCHAIN=local nice "$go" build -trimpath -buildvcs=false -ldflags "-s -w ${4-}" -o "$building/program" "$2" 2>&1 | sed '/^go: downloading /d' >&2) ||
         { rm -rf "$building"; fail "building ${3##*/} failed, see above."; }
     mv "$building/program" "$3"
     rm -r "$building"
