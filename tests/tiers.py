@@ -70,6 +70,9 @@ class Tiers:
         return folders[-1].relative_to(self._root).as_posix(), None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and (terminal := self._plugins.getplugin("terminalreporter")) is not None:
+            terminal.ensure_newline()  # a long run need not end before one sees what is wrong
+            terminal.write_line(f"FAILED {report.nodeid}", red=True)
         properties = dict(report.user_properties)
         tier = properties.get(TIER)
         if not isinstance(tier, str):

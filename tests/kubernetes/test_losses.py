@@ -149,6 +149,7 @@ def test_executors_and_nodes_that_are_lost_cost_no_more_than_what_they_had_begun
         finished = job.ended_well(all_expected, twice=(2 * EXECUTORS + 1) * SHARD_SIZE)
 
     assert len(re.findall(r"^Going on with the run of .* images are kept", finished.output, re.MULTILINE)) == 1
+    assert PROGRESS.search(finished.output), "how far it is, with images, shards and images a second"
 
 
 def test_a_driver_that_is_deleted_or_killed_is_started_again_and_goes_on_although_it_overwrites(place: Place, expected: Rows) -> None:
@@ -165,7 +166,6 @@ def test_a_driver_that_is_deleted_or_killed_is_started_again_and_goes_on_althoug
         finished = job.ended_well(expected, twice=2 * EXECUTORS * SHARD_SIZE)
 
     assert len(re.findall(r"^Going on with the run of .* images are kept", finished.output, re.MULTILINE)) == 2
-    assert PROGRESS.search(finished.output), "how far it is, with images, shards and images a second"
 
     # Another submission starts afresh.
     with place.submitted("afresh", "--yes", input={"limit": SHARD_SIZE}, output={"overwrite": True}) as job:
