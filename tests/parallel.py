@@ -16,7 +16,7 @@ ORDER = ("image", "faults", "kubernetes", "emr/cluster", "spark", "spark/spark35
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     together = {item.path for item in items if _shares_fixtures(item)}
     for item in items:
-        if item.path in together:
+        if item.path in together and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=_rank)
 

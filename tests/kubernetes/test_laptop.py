@@ -6,6 +6,8 @@ import pytest
 from tests.image.images import make
 from tests.kubernetes.cluster import Cluster, ClusterS3
 
+pytestmark = pytest.mark.xdist_group("test_gpus")  # not beside it: these jobs ask for as much as a person's, of both nodes
+
 
 @pytest.fixture(scope="module")
 def environment(cluster: Cluster, cluster_image: str, s3: ClusterS3) -> dict[str, str]:
