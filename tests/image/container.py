@@ -72,6 +72,14 @@ class Container:
         told: dict[str, Any] = json.loads(_run(self.docker, "inspect", "--format", "{{json .State}}", self.name).succeeded().output)
         return told
 
+    def end(self, seconds: float = 300) -> dict[str, Any]:
+        """Its state when it has ended; fails the test where it goes on."""
+        limit = time.monotonic() + seconds
+        while (state := self.state())["Running"]:
+            assert time.monotonic() < limit, f"still running after {seconds} s:\n{self.logs()}"
+            time.sleep(0.2)
+        return state
+
     def run(self, *arguments: str, options: tuple[str, ...] = ()) -> Finished:
         """`docker exec`."""
         return _run(self.docker, "exec", *options, self.name, *arguments)

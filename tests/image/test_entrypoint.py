@@ -111,8 +111,7 @@ def test_decommissioning_signals_the_executor_and_waits_for_its_end(cpu_image: I
         told = container.run("/opt/decom.sh")
 
         assert "decommissioning the executor" in told.text
-    assert container.state()["Running"] is False
-    assert container.state()["ExitCode"] == 128 + signal.SIGPWR
+    assert container.end()["ExitCode"] == 128 + signal.SIGPWR
 
 
 def test_decommissioning_without_an_executor_says_so(cpu_image: Image) -> None:
