@@ -88,7 +88,7 @@ def _limit(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # at the hard limit it would be SIGKILL, which says nothing
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(2 * seconds)  # for a process that waits rather than computes
+    signal.alarm(10 * seconds)  # for a process that waits rather than computes, on a machine that is busy with others
 
 
 def _pages(of: int) -> int:
