@@ -1,8 +1,8 @@
 # The commands that a person types. `make` alone lists them.
 PYTHON_IN_VENV := .venv/bin/python
-# Tests run side by side: many of them wait, those with Docker most (tests/parallel.py).
-CORES := $(shell getconf _NPROCESSORS_ONLN)
-PYTEST = $(PYTHON_IN_VENV) -m pytest --dist loadgroup --no-loadscope-reorder --numprocesses
+# Tests run side by side, one more than there are cores: many of them wait (tests/parallel.py).
+PROCESSES := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 DOCKER_TIERS := tests/image tests/kubernetes tests/emr/cluster
 
 .PHONY: help run run-docker digits check test test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock zip clean
@@ -25,13 +25,13 @@ digits:  ## read the 1,797 handwritten digits, and report the accuracy
 		--set 'input.true_label=_(\d)\.png$$'
 
 check: lint  ## before each commit (3 minutes on two cores): lint, types, unit tests, the chart rendered, EMR requests
-	@$(PYTEST) $$(($(CORES) + 1)) tests/unit tests/chart tests/emr --ignore tests/emr/cluster
+	@$(PYTEST) tests/unit tests/chart tests/emr --ignore tests/emr/cluster
 
 test: test-set-up  ## all tests that need no Docker (8 minutes; 11 the first time): real Spark, a real S3 server, kills, bad networks
-	@$(PYTEST) $$(($(CORES) + 1)) tests $(DOCKER_TIERS:%=--ignore %)
+	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
 
 test-all: test-set-up  ## these, and the images and a Kubernetes cluster, which need Docker (25 minutes; 45 the first time)
-	@$(PYTEST) $$((2 * $(CORES) + 1)) tests
+	@$(PYTEST) tests
 
 test-set-up:
 	@tools/setup.sh dev
