@@ -141,11 +141,11 @@ def test_a_quota_that_lets_no_driver_start_is_told_in_kubernetes_own_words(elsew
     # With a scope: whether it is about the driver, only Kubernetes knows.
     set_quota(elsewhere.kubectl, "none", {"pods": "0"}, scopes=["Terminating"])
     settings = elsewhere.settings(name, kubernetes={"driver": {"template": {"spec": {"activeDeadlineSeconds": 3600}}}})
-    finished = elsewhere.submit(settings, "--name", name, "--start-timeout", "5")
+    finished = elsewhere.submit(settings, "--name", name, "--start-timeout", "20")
     assert re.search(
         r"The driver's pod can't be made: .*exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0", finished.errors
     )
-    refused(finished, 1, "the driver did not start within 5 s", "exceeded quota: none", "quota raised")
+    refused(finished, 1, "the driver did not start within 20 s", "exceeded quota: none", "quota raised")
     elsewhere.wait_until_gone(name)
 
 
@@ -168,7 +168,7 @@ WAITING: dict[str, tuple[Settings, str, str]] = {
     "no-node": ({"driver": {"node_selector": {"disk": "none"}}}, "Unschedulable: 0/2 nodes are available", "node_selector"),
     "no-account": ({"service_account": "nobody"}, 'serviceaccount "nobody" not found', "kubernetes.service_account"),
 }
-GIVE_UP_SECONDS = 15
+GIVE_UP_SECONDS = 40
 
 
 @pytest.fixture(scope="module")
