@@ -31,7 +31,8 @@ test: test-set-up  ## all tests that need no Docker (8 minutes; 11 the first tim
 	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
 
 test-all: test-set-up  ## these, and the images and a Kubernetes cluster, which need Docker (25 minutes; 45 the first time)
-	@$(PYTEST) tests
+	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
+	@$(PYTEST) --numprocesses 2 $(DOCKER_TIERS)
 
 test-set-up:
 	@tools/setup.sh dev

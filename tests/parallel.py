@@ -8,7 +8,7 @@ import pytest
 
 from tests.tiers import ROOT
 
-# What takes nodes away comes first of all (_rank); meanwhile no other test may use the cluster, but all that need none can run.
+# What needs the cluster for itself comes first of all (_rank); all that need none can run beside it.
 ORDER = ("image", "faults", "kubernetes", "emr/cluster", "spark", "spark/spark35", "gpu", "examples", "emr", "chart", "storage", "unit")
 
 

@@ -32,7 +32,7 @@ GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "alone: takes nodes away, so that no other test may use the cluster meanwhile")
+    config.addinivalue_line("markers", "alone: takes nodes or their CPUs away, so that no other test may use the cluster meanwhile")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ from tests.conftest import BUCKET, Here, put
 from tests.image import conftest as image
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace, namespaces
-from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Watched, unique, watching
+from tests.kubernetes.jobs import Jobs, Ran, Watched, unique, watching
 from tests.shared import once, shared
 from tests.tiers import Missing
 
@@ -107,14 +107,13 @@ def watched(jobs_namespace: Namespace, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def two_runs(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
-    """All digits on two executors, and some on three with the driver's whole log, side by side in one namespace."""
+    """All digits twice, side by side in one namespace: on two executors, and on three with the driver's whole log."""
 
     def run() -> tuple[Ran, Ran]:
         two, three = unique("two"), unique("three")
         of_two = jobs.settings(two, spark={"executors": 2, "executor_memory_overhead": "640m"})
         of_three = jobs.settings(
             three,
-            input={"limit": SOME_DIGITS},
             spark={"executors": 3, "executor_memory": "600m", "executor_memory_overhead": "700m"},
             kubernetes={"executor": {"cpu_request": "150m", "cpu_limit": "1500m"}},
         )

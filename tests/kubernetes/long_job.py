@@ -170,7 +170,8 @@ def prepared(
 
 def slow_s3(image: str, node: str) -> tuple[Manifest, Manifest]:
     """The pod before the S3 server, and its service."""
-    pod = manifests.pod("slow-s3", image, "python", "-c", SLOW_S3.read_text(), "s3.s3", str(PORT), str(HOLD_SECONDS), nodeName=node)
+    command = ("python", "-c", SLOW_S3.read_text(), "s3.s3", str(PORT), str(HOLD_SECONDS))
+    pod = manifests.pod("slow-s3", image, *command, nodeSelector={"kubernetes.io/hostname": node})
     pod["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": PORT}, "periodSeconds": 1}
     return pod, manifests.service("slow-s3", PORT, PORT)
 

@@ -6,7 +6,7 @@ import pytest
 from tests.image.images import make
 from tests.kubernetes.cluster import Cluster, ClusterS3
 
-pytestmark = pytest.mark.xdist_group("test_gpus")  # not beside it: these jobs ask for as much as a person's, of both nodes
+pytestmark = pytest.mark.alone  # jobs that ask for as many CPUs as a person's leave none for others
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.command import Running, environment_without_aws
-from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Settings, Watched, accuracy, settings_file, unique
+from tests.kubernetes.jobs import Jobs, Ran, Settings, Watched, accuracy, settings_file, unique
 from tests.spark.conftest import ALL_DIGITS, wait_until
 from tests.terminal import CTRL_C, Terminal
 
@@ -24,13 +24,13 @@ UNSCHEDULABLE = {"kubernetes": {"driver": {"node_selector": {"no-node-has": "thi
 
 
 def test_two_jobs_side_by_side_end_well_with_every_image_once(two_runs: tuple[Ran, Ran], jobs: Jobs) -> None:
-    for ran, images in zip(two_runs, (ALL_DIGITS, SOME_DIGITS), strict=True):
+    for ran in two_runs:
         ran.finished.succeeded()
         table = jobs.table(ran.name)
-        assert len(table) == images
+        assert len(table) == ALL_DIGITS
         assert table["key"].is_unique
         assert set(table["status"]) == {"ok"}
-    assert accuracy(jobs.table(two_runs[0].name)) == pytest.approx(0.9978, abs=1e-4)
+        assert accuracy(table) == pytest.approx(0.9978, abs=1e-4)
 
 
 def test_a_person_sees_the_pods_come_up_and_how_far_the_job_is(followed: Ran) -> None:
@@ -45,7 +45,7 @@ def test_the_result_ends_the_output(followed: Ran, jobs: Jobs) -> None:
     *_, last = followed.finished.output.splitlines()
     assert last == f"Predictions: {jobs.place(followed.name)}"
     assert "1,797 images: 1,797 ok, 0 failed" in followed.finished.output
-    assert re.search(r"[\d.]+ images/s: 1,797 images in [\d.]+ s on 2 workers", followed.finished.output)
+    assert re.search(r"[\d.]+ images/s: 1,797 images in .+ on 2 workers", followed.finished.output)
     assert "Accuracy: 0.9978 (top 1)" in followed.finished.output
 
 
