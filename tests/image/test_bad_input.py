@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.image.conftest import EXAMPLE
 from tests.image.container import Image
 from tests.image.test_runs import PHOTOGRAPHS
@@ -26,9 +24,9 @@ def test_a_read_only_folder(cpu_image: Image, output: Path) -> None:
     assert "Read-only file system" in ended.errors
 
 
-@pytest.mark.parametrize("memory", ["200m", "300m"])
-def test_too_little_memory(cpu_image: Image, memory: str) -> None:
-    options = ("--memory", memory, "--memory-swap", memory)
+def test_too_little_memory(cpu_image: Image) -> None:
+    """Too little for MXNet to be loaded. With some more the kernel may kill any process, and the run may even come through."""
+    options = ("--memory", "200m", "--memory-swap", "200m")
     ended = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/tmp/table", options=options).ended_with(1)
     assert "memory" in ended.errors
     assert "damaged" not in ended.errors
