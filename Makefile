@@ -30,7 +30,7 @@ check: lint  ## before each commit (about 4 minutes on two cores): lint, types, 
 test: test-set-up  ## all tests that need no Docker (about 11 minutes): real Spark, a real S3 server, kills, bad networks
 	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
 
-test-all: test-set-up  ## these, and the images and a Kubernetes cluster, which need Docker (about 45 minutes)
+test-all: test-set-up  ## these, and the images and a Kubernetes cluster, which need Docker (about 40 minutes)
 	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
 	@$(PYTEST) --numprocesses 2 $(DOCKER_TIERS)
 
