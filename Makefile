@@ -24,7 +24,7 @@ digits:  ## read the 1,797 handwritten digits, and report the accuracy
 	@.venv/bin/mxspark run --input examples/digits/images --model examples/digits/bundle --output output/digits \
 		--set 'input.true_label=_(\d)\.png$$'
 
-check: lint  ## before each commit (about 4 minutes on two cores): lint, types, unit tests, the chart rendered, EMR requests
+check: lint  ## before each commit (under 3 minutes on two cores): lint, types, unit tests, the chart rendered, EMR requests
 	@$(PYTEST) tests/unit tests/chart tests/emr --ignore tests/emr/cluster
 
 test: test-set-up  ## all tests that need no Docker (about 11 minutes): real Spark, a real S3 server, kills, bad networks
