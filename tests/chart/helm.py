@@ -53,10 +53,6 @@ class Helm:
         )
         return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started, "")
 
-    @property
-    def is_version_3(self) -> bool:
-        return self.run("version", "--short").succeeded().output.startswith("v3.")
-
     def try_to_render(self, values: Mapping[str, Any] | Path, *arguments: str, release: str = RELEASE) -> Finished:
         """`helm template` with these values."""
         given = values.read_text() if isinstance(values, Path) else json.dumps(values)

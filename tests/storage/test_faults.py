@@ -107,6 +107,17 @@ def test_a_file_is_fetched_from_a_web_server() -> None:
     assert "authorization" not in server.requests[0].headers
 
 
+def test_a_disk_that_is_full_is_no_fault_of_the_server_s() -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with scripted(an_object(b"{nodes}")) as server, pytest.raises(OSError, match="No space left") as caught:
+        download(f"{server.url}/net.json", Access(access_to(server.url).settings), Full())
+    assert not isinstance(caught.value, StorageError)
+    assert len(server.requests) == 1
+
+
 def test_a_web_server_that_moved_the_file_is_followed() -> None:
     with scripted(an_object(b"{nodes}")) as new, scripted(Answer(302, b"", {"Location": f"{new.url}/new.json"})) as old:
         assert fetch(f"{old.url}/old.json") == b"{nodes}"

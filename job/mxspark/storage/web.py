@@ -116,7 +116,7 @@ def _errors(name: str, url: str) -> Iterator[None]:
         if cause is not None:
             raise TransientError(f"{name}: {place}{said}", mend, cause=cause) from error
         raise StorageError(f"{name}: {place}{said}", mend) from error
-    except StorageError:
+    except (StorageError, OSError):  # a disk of this machine's that is full; the network's are HTTPErrors
         raise
     except Exception as error:
         raise unreadable(name, error) from error

@@ -33,7 +33,7 @@ def boto_requests(name: str) -> Iterator[None]:
     try:
         with boto_errors(name):
             yield
-    except StorageError:
+    except (StorageError, OSError):  # a file of this machine's; the network's are boto3's own
         raise
     except Exception as error:
         raise web.unreadable(name, error) from error
