@@ -17,15 +17,18 @@ from tests.spark.conftest import wait_until
 
 DIGITS, SHARD = 300, 10
 GONE_SECONDS = 60
-# So that there is always somebody in the middle of writing: Python runs this at the start of every process that finds it.
-SLOW_DISK = """
-import os, time
+# Python runs this at the start of every process that finds it: who writes a part when there are `enough` waits in the middle of it.
+HOLD_WRITERS = """
+import os, pathlib, time
 
-def slow(file, sync=os.fsync):
-    time.sleep(0.3)
+def hold(file, sync=os.fsync):
+    part = pathlib.Path(os.readlink(f"/proc/self/fd/{{file if isinstance(file, int) else file.fileno()}}"))
+    if part.name.startswith(".part-") and len(list(part.parent.glob("part-*"))) >= {enough}:
+        pathlib.Path(__file__).with_name(f"held-{{os.getpid()}}").touch()
+        time.sleep(3600)
     sync(file)
 
-os.fsync = slow
+os.fsync = hold
 """
 
 
@@ -45,39 +48,29 @@ def job(digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempP
     return Job(some_digits(digits_images, folder / "images", DIGITS), digits_bundle, folder / "table", SHARD)
 
 
-def killed(mxspark: Command, job: Job, name: str, more: int, environment: dict[str, str]) -> Killed:
+def killed(mxspark: Command, job: Job, name: str, more: int, folder: Path) -> Killed:
     """The job, of which the process `name` is killed when there are `more` parts than before and another is being written."""
-    enough = len(job.parts) + more
+    (folder / "sitecustomize.py").write_text(HOLD_WRITERS.format(enough=len(job.parts) + more))
+    environment = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
     with mxspark.start("mxspark", *job.command, environment=environment) as running:
-        wait_until(lambda: (len(job.parts) >= enough and unfinished(job) != []) or running.process.poll() is not None, "parts")
+        wait_until(lambda: names(folder, "held-*") != [] or running.process.poll() is not None, "a held writer")
         assert running.process.poll() is None, running.wait()
         next(process for process in running.processes() if process.name() == name).kill()
         since = time.monotonic()
         finished = running.wait()
         while running.processes() and time.monotonic() < since + GONE_SECONDS:
             time.sleep(0.05)
-        return Killed(finished, running.processes(), job.contents, unfinished(job))
-
-
-def unfinished(job: Job) -> list[str]:
-    return names(job.output, ".part-*")
+        return Killed(finished, running.processes(), job.contents, names(job.output, ".part-*"))
 
 
 @pytest.fixture(scope="module")
-def slow_disk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("slow")
-    (folder / "sitecustomize.py").write_text(SLOW_DISK)
-    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+def without_driver(mxspark: Command, job: Job, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    return killed(mxspark, job, "mxspark", 2, tmp_path_factory.mktemp("held"))
 
 
 @pytest.fixture(scope="module")
-def without_driver(mxspark: Command, job: Job, slow_disk: dict[str, str]) -> Killed:
-    return killed(mxspark, job, "mxspark", 2, slow_disk)
-
-
-@pytest.fixture(scope="module")
-def without_java(mxspark: Command, job: Job, without_driver: Killed, slow_disk: dict[str, str]) -> Killed:
-    return killed(mxspark, job, "java", 2, slow_disk)
+def without_java(mxspark: Command, job: Job, without_driver: Killed, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    return killed(mxspark, job, "java", 2, tmp_path_factory.mktemp("held"))
 
 
 @pytest.fixture(scope="module")
