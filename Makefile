@@ -5,7 +5,7 @@ PROCESSES := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 DOCKER_TIERS := tests/image tests/kubernetes tests/emr/cluster
 
-.PHONY: help run run-docker digits check test test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock zip clean
+.PHONY: help run run-docker digits check test test-docker test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock zip clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,9 +30,12 @@ check: lint  ## before each commit (under 3 minutes on two cores): lint, types, 
 test: test-set-up  ## all tests that need no Docker (about 11 minutes): real Spark, a real S3 server, kills, bad networks
 	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
 
-test-all: test-set-up  ## these, and the images and a Kubernetes cluster, which need Docker (about 40 minutes)
-	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
+# Two processes: a node of the cluster has as many CPUs as the machine, which larger jobs would give away.
+test-docker: test-set-up  ## the tests that need Docker (about 28 minutes): the images, and a Kubernetes cluster
 	@$(PYTEST) --numprocesses 2 $(DOCKER_TIERS)
+
+test-all:  ## both, side by side (about 32 minutes)
+	@$(MAKE) --no-print-directory --jobs 2 PROCESSES=2 test test-docker
 
 test-set-up:
 	@tools/setup.sh dev

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.command import Command
 from tests.faults import chaos, schedule
 
-ROUNDS = 16
+ROUNDS = 12
 KINDS = {"KillWorker", "KillExecutor", "KillDriver", "RestartS3", "BadNetwork", "Outage", "Refuse"}
 
 
