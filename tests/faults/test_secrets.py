@@ -185,6 +185,7 @@ class Place:
             "spark.ui.port": str(self.ui_port),
             "spark.eventLog.enabled": "true",
             "spark.eventLog.compress": "false",
+            "spark.eventLog.buffer.kb": "1",  # of a run that fails Java is killed, with what it hasn't written
             "spark.eventLog.dir": self.made("events").as_uri(),
             "spark.local.dir": str(self.made("local")),
             "spark.logConf": "true",
@@ -403,8 +404,9 @@ def test_what_goes_wrong_in_a_task_is_told_everywhere_without_secrets(broken: tu
     watched, place = broken
     watched.finished.ended_with(1)
     assert f"s3://{BUCKET}/table/_plan/000000.jsonl.gz: " in watched.finished.errors
+    # In Java's log, which is written before Spark tries the task again; whether the event log has it too when Java is killed is chance.
+    assert "TaskError" in watched.finished.errors
     told = place.written()
-    assert any("TaskError" in text.decode(errors="replace") for name, text in told.items() if "/events/" in name)
     printed = {"output": watched.finished.output.encode(), "errors": watched.finished.errors.encode()}
     assert search.of(printed | told | watched.pages | {line: line.encode() for line in watched.arguments}) == []
 
