@@ -92,6 +92,7 @@ def _started(weed: str, folder: Path, buckets: Sequence[str], port: int | None) 
     command += [f"-master.port={ports[0]}", f"-volume.port={ports[1]}", f"-filer.port={ports[2]}", f"-admin.port={ports[3]}"]
     command += [f"-s3.port={s3_port}", f"-s3.domainName={server.domain}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false"]
     command += ["-admin.ui=false", "-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"]
+    command += ["-volume.max=100"]  # else it goes by the free disk space again and again, and refuses to write on a disk that fills up
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C in the terminal reaches this process, which then stops the server.
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
