@@ -1,7 +1,8 @@
 """What is planned is what is predicted: once, whatever comes later, until somebody says that all is to start afresh, and means it.
 
-One story: a run on a list that names images twice; one image comes later and another is replaced; the same command again; then
---overwrite where nobody can be asked, where somebody says no, and where somebody says yes.
+One story: a run on a list that names images twice, with --overwrite though its folder isn't there yet; one image comes later and
+another is replaced; the same command again; then --overwrite where nobody can be asked, where somebody says no, and where somebody
+says yes.
 """
 
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def job(images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def first(mxspark: Command, job: Job) -> Step:
-    return step(mxspark(*job.command).succeeded(), job)
+    return step(mxspark(*job.command, "--overwrite").succeeded(), job)  # nobody is asked: there is nothing yet
 
 
 @pytest.fixture(scope="module")
