@@ -31,8 +31,9 @@ test: test-set-up  ## all tests that need no Docker (about 11 minutes): real Spa
 	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
 
 # Two processes: a node of the cluster has as many CPUs as the machine, which larger jobs would give away.
+test-docker: PROCESSES = 2
 test-docker: test-set-up  ## the tests that need Docker (about 28 minutes): the images, and a Kubernetes cluster
-	@$(PYTEST) --numprocesses 2 $(DOCKER_TIERS)
+	@$(PYTEST) $(DOCKER_TIERS)
 
 test-all:  ## both, side by side (about 32 minutes)
 	@$(MAKE) --no-print-directory --jobs 2 PROCESSES=2 test test-docker
