@@ -24,7 +24,7 @@ from mxspark.progress import Progress
 from mxspark.settings import Settings, SparkSettings, resolved, visible
 from mxspark.source import Source
 from mxspark.spark import Application, as_submitted
-from mxspark.storage import Access, FolderStore, Hold, MissingError, StorageError, Store, open_store, retries_so_far, usage_errors
+from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
 from mxspark.summary import Performance, Summary
 from mxspark.worker import Job, ShardReport
 
@@ -151,11 +151,7 @@ class _Run:
     def _confirm_overwriting(self) -> None:
         if not self._settings.output.overwrite:
             return
-        try:
-            parts = len(summary.finished_shards(self._store, self._settings.output.format))
-        except MissingError:
-            return  # a folder that isn't there yet
-        there = output.describe(self._store, parts)
+        there = output.describe(self._store, self._settings.output.format)
         if there is not None and not self._progress.confirm(f"--overwrite deletes what is in {self._store.name}: {there}. Go on?"):
             raise UsageError("nothing was deleted, nothing was run", "")
 

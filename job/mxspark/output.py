@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from mxspark import plan, predictions
+from mxspark import plan, predictions, summary
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
@@ -66,13 +66,15 @@ def _names(store: Store) -> Iterator[str]:
         yield from store.keys()
 
 
-def describe(store: Store, parts: int) -> str | None:
+def describe(store: Store, output_format: str) -> str | None:
     """What an earlier run left here, in words; None where there is nothing of the kind."""
+    existing = None
     with suppress(MxsparkError):  # one that is damaged, or of another version
         existing = plan.load(store)
-        if existing is not None:
-            return f"the run of {existing.created}, {parts:,} of {existing.shards:,} parts of {existing.keys:,} images"
-    return next((name for name in _names(store) if OURS.fullmatch(name)), None)
+    if existing is None:
+        return next((name for name in _names(store) if OURS.fullmatch(name)), None)
+    parts = len(summary.finished_shards(store, output_format))
+    return f"the run of {existing.created}, {parts:,} of {existing.shards:,} parts of {existing.keys:,} images"
 
 
 def is_ours(name: str) -> bool:

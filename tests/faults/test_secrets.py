@@ -185,7 +185,6 @@ class Place:
             "spark.ui.port": str(self.ui_port),
             "spark.eventLog.enabled": "true",
             "spark.eventLog.compress": "false",
-            "spark.eventLog.buffer.kb": "1",  # of a run that fails Java is killed, with what it hasn't written
             "spark.eventLog.dir": self.made("events").as_uri(),
             "spark.local.dir": str(self.made("local")),
             "spark.logConf": "true",
