@@ -146,19 +146,21 @@ def test_an_image_that_kills_its_decoder_is_told_and_the_next_one_is_decoded(jou
 
 
 def test_an_image_that_hangs_its_decoder_is_waited_for_once_and_no_longer_than_the_limit(journal: Path) -> None:
-    with Sandbox(replace(TASK, seconds=1)) as sandbox:
+    seconds = 5  # enough for a good image on a busy machine
+    with Sandbox(replace(TASK, seconds=seconds)) as sandbox:
         sandbox.decode(GOOD)
         start = time.monotonic()
-        assert refusal(sandbox.decode, HANG) == (CRASHED, "decoding took more than 1 s")
-        assert 1 <= time.monotonic() - start < 10
+        assert refusal(sandbox.decode, HANG) == (CRASHED, "decoding took more than 5 s")
+        assert seconds <= time.monotonic() - start < 60
         assert np.array_equal(sandbox.decode(GOOD), plain(GOOD))
     assert journal.read_bytes().split().count(HANG) == 1
 
 
 def test_time_between_images_does_not_count() -> None:
-    with Sandbox(replace(TASK, seconds=0.3)) as sandbox:
+    seconds = 5  # enough for a good image on a busy machine
+    with Sandbox(replace(TASK, seconds=seconds)) as sandbox:
         sandbox.decode(GOOD)
-        time.sleep(0.5)
+        time.sleep(seconds + 0.5)
         sandbox.decode(GOOD)
 
 

@@ -37,19 +37,19 @@ where_it_stands(lambda: time.sleep(60))
 """,
     "in a regular expression that goes on for ever": "where_it_stands(lambda: re.match('(a|a)*b', 40 * 'a'))",
 }
-# A second of grace for a machine that is busy with other things.
+# Some seconds, for a machine that is busy with other things.
 LIVES = {
-    "it says that it is alive": "with Watchdog(1) as watchdog: busy(3, watchdog)",
+    "it says that it is alive": "with Watchdog(5) as watchdog: busy(9, watchdog)",
     "another thread says so": """
-with Watchdog(1) as watchdog:
-    thread = threading.Thread(target=busy, args=(3, watchdog)); thread.start(); thread.join()
+with Watchdog(5) as watchdog:
+    thread = threading.Thread(target=busy, args=(9, watchdog)); thread.start(); thread.join()
 """,
-    "it was done in time": "with Watchdog(1): pass\ntime.sleep(3)",
+    "it was done in time": "with Watchdog(5): pass\ntime.sleep(9)",
     "it failed in time": """
 try:
-    with Watchdog(1): raise KeyError
+    with Watchdog(5): raise KeyError
 except KeyError:
-    time.sleep(3)
+    time.sleep(9)
 """,
 }
 
