@@ -4,9 +4,7 @@ Files that are not local live in a cache under the name of their sha256; a diges
 worker insists on later, so a file that is swapped in mid-run is an error, not another model's predictions.
 """
 
-import csv
 import hashlib
-import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,7 +15,7 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
-from mxspark import machine, storage
+from mxspark import labels, machine, storage
 from mxspark.document import dump_yaml, parse, read_yaml
 from mxspark.errors import UsageError
 from mxspark.model_spec import FileSpec, ModelSpec
@@ -68,6 +66,13 @@ def default_cache_dir() -> Path:
 
 def find(model: ModelSettings, access: Access) -> BundleSource:
     """Where the files are of the model that the settings name. Raises UsageError where it isn't a model."""
+    found = _find(model, access)
+    if model.output_kind is None:
+        return found
+    return replace(found, spec=found.spec.model_copy(update={"output": found.spec.output.model_copy(update={"kind": model.output_kind})}))
+
+
+def _find(model: ModelSettings, access: Access) -> BundleSource:
     if model.path is None:
         locations = {role: place for role in ROLES if (place := getattr(model, role))}
         return BundleSource(ModelSpec(), locations, model.sha256, model.fetch_seconds)
@@ -95,15 +100,15 @@ def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> Bund
         names = [name for name in storage.open_store(folder, access).keys() if "/" not in name]
     except MissingError:
         names = []
-    endings = {"symbol": ("symbol.json",), "params": (".params",), "labels": ("synset.txt", "labels.txt", "labels.csv")}
-    found = {role: [name for name in names if name.endswith(ending)] for role, ending in endings.items()}
+    endings = {"symbol": ("symbol.json",), "params": (".params",), "labels": labels.ENDINGS}
+    found = {role: [name for name in names if name.lower().endswith(ending)] for role, ending in endings.items()}
+    mend = "Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, model.labels."
     for role in ("symbol", "params"):
         if len(found[role]) != 1:
             what = f"{len(found[role])} files" if found[role] else "no file"
-            raise UsageError(
-                f"{folder}: no model here: it has no {SPEC_FILE} and {what} ending in {endings[role][0]}",
-                "Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, model.labels.",
-            )
+            raise UsageError(f"{folder}: no model here: it has no {SPEC_FILE} and {what} ending in {endings[role][0]}", mend)
+    if len(found["labels"]) > 1:
+        raise UsageError(f"{folder}: has several files of labels: {', '.join(sorted(found['labels'])[:8])}", mend)
     return BundleSource(ModelSpec(), {role: storage.join(folder, files[0]) for role, files in found.items() if len(files) == 1}, sha256)
 
 
@@ -124,8 +129,8 @@ def fetch(source: BundleSource, cache_dir: Path, access: Access) -> Bundle:
     paths, digests = {}, {}
     for role, location in source.locations.items():
         paths[role], digests[role] = _fetch_file(role, location, source, cache_dir, access)
-    labels = _read_labels(paths["labels"], source.locations["labels"]) if "labels" in paths else ()
-    return Bundle(source.spec, paths, labels, replace(source, sha256=digests))
+    names = _read_labels(paths["labels"], source.locations["labels"]) if "labels" in paths else ()
+    return Bundle(source.spec, paths, names, replace(source, sha256=digests))
 
 
 def _fetch_file(role: str, location: str, source: BundleSource, cache_dir: Path, access: Access) -> tuple[Path, str]:
@@ -200,43 +205,7 @@ def _read_labels(path: Path, location: str) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{location}: the labels are not UTF-8 text", "Save the file as UTF-8.") from None
-    labels = _csv_labels(text, location) if location.partition("?")[0].endswith(".csv") else _lines(text)
-    if not labels:
-        mend = "Give one name a line, or leave the labels file away: predictions then have indices only."
-        raise UsageError(f"{location}: holds no labels", mend)
-    return tuple(labels)
-
-
-def _lines(text: str) -> list[str]:
-    lines = [line.rstrip(" \t\r") for line in text.split("\n")]  # splitlines would end a line at other characters too
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
-def _csv_labels(text: str, location: str) -> list[str]:
-    """The column `label`, ordered by the column `index` where there is one."""
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise UsageError(f"{location}: not CSV: {error}", "Mend the file, or give one name a line in a .txt.") from None
-    columns = reader.fieldnames or ()
-    if "label" not in columns:
-        raise UsageError(f"{location}: has no column `label`, only {', '.join(columns) or 'nothing'}", "Name the column of names `label`.")
-    for number, row in enumerate(rows, start=1):
-        if row["label"] is None:
-            raise UsageError(f"{location}: row {number} has no label", "Mend the row.")
-    if "index" in columns:
-        rows.sort(key=lambda row: _index(row["index"]))
-        if [_index(row["index"]) for row in rows] != list(range(len(rows))):
-            raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.")
-    return [row["label"] for row in rows]
-
-
-def _index(text: str | None) -> int:
-    """The number in a CSV's field, -1 where it is none."""
-    return int(text) if text is not None and text.strip().isascii() and text.strip().isdigit() else -1
+    return labels.read(text, location)
 
 
 def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) -> ModelSpec:

@@ -1,19 +1,22 @@
 """MXNet asked in a process of its own: the driver never imports it, and a params file that crashes it is an error like another."""
 
+import base64
 import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mxspark import gpu
 from mxspark.bundle import Bundle
-from mxspark.context import Build, Context, build, choose
+from mxspark.context import Build, Context, build
 from mxspark.errors import MxsparkError, UsageError, how_it_ended
-from mxspark.network import inspect
+from mxspark.network import Inspection, inspect
+
+CHECK_SECONDS = 300  # limit on the check of a model: loading its graph and parameters, and two forward passes
 
 
 class CrashError(Exception):
@@ -25,20 +28,40 @@ def ask_build(seconds: float) -> Build:
     return Build(**_ask(None, seconds))
 
 
-def ask_context(bundle: Bundle, context: Context, seconds: float) -> tuple[str, str]:
-    """Has a process of its own check that the bundle's files fit each other.
+@dataclass(frozen=True)
+class ModelCheck:
+    """What a process of its own found a model to be."""
 
-    Returns the name of the context that the network would run on here, and where auto takes the CPU, why. Raises MxsparkError,
-    TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't be loaded for want of a driver.
+    inspection: Inspection
+    context: str  # that its forward passes ran on; empty where there were none
+    why: str  # where context auto took the CPU
+
+
+def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelCheck:
+    """`network.inspect` in a process of its own: the files fit each other, and a forward pass works, where there is a context for it.
+
+    Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't be loaded for
+    want of a driver.
     """
-    answer = _ask((bundle, context), seconds)
-    return answer["context"], answer["why"]
+    answer: ModelCheck = pickle.loads(base64.b64decode(_ask((bundle, context), seconds)["check"]))  # noqa: S301  # of a process started here
+    return answer
 
 
-def _ask(request: tuple[Bundle, Context] | None, seconds: float) -> dict[str, Any]:
+def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_SECONDS) -> ModelCheck:
+    """`ask_model`; that it takes too long or crashes is a UsageError too."""
+    try:
+        return ask_model(bundle, context, seconds)
+    except TimeoutError:
+        problem = f"the model could not be loaded and tried on two images within {seconds:g} s"
+        raise UsageError(problem, "Check its files, and whether this machine has the memory for it.") from None
+    except CrashError as error:
+        raise UsageError(f"the model's files crash MXNet ({error})", "They are damaged or not of MXNet 1.x; fetch them again.") from None
+
+
+def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[str, Any]:
     # The package may have come by --py-files: the child must find it where this process did.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "mxspark.child"]
+    command = [sys.executable, "-c", "from mxspark.child import main; main()"]
     try:
         process = subprocess.run(command, input=pickle.dumps(request), capture_output=True, timeout=seconds, env=environment, check=False)
     except subprocess.TimeoutExpired:
@@ -54,7 +77,7 @@ def _ask(request: tuple[Bundle, Context] | None, seconds: float) -> dict[str, An
     return answer
 
 
-def _main() -> None:
+def main() -> None:
     """Answers `_ask`: the pickled request on standard input, JSON on standard output."""
     request = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
     try:
@@ -63,11 +86,7 @@ def _main() -> None:
         print(json.dumps({"problem": error.problem, "mend": error.mend, "no_driver": isinstance(error, gpu.NoDriverError)}))
 
 
-def _answer(bundle: Bundle, context: Context) -> dict[str, Any]:
-    inspect(bundle)
-    chosen = choose(context)
-    return {"context": str(chosen.context), "why": chosen.why}
-
-
-if __name__ == "__main__":
-    _main()
+def _answer(bundle: Bundle, context: Context | None) -> dict[str, Any]:
+    inspection, chosen = inspect(bundle, context)
+    check = ModelCheck(inspection, str(chosen.context) if chosen else "", chosen.why if chosen else "")
+    return {"check": base64.b64encode(pickle.dumps(check)).decode()}

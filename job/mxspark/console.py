@@ -274,7 +274,7 @@ def model_sections(found: Inspection) -> list[tuple[str, str]]:
             "output",
             f"{found.output_name}: {found.classes} classes" + (f" (of {len(found.outputs)} outputs)" if len(found.outputs) > 1 else ""),
         ),
-        ("softmax", found.softmax),
+        ("kind", f"{found.meaning.kind}: {found.meaning.why}" + (f"; a {found.meaning.adds} is added" if found.meaning.adds else "")),
         ("operators", ", ".join(f"{name} {number}" for name, number in found.operators.items())),
         ("parameters", f"{found.parameters:,}" + (f"; not used by the graph: {', '.join(found.unused[:5])}" if found.unused else "")),
     ]

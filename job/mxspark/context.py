@@ -146,7 +146,11 @@ def _count_gpus(mx: Any) -> int:
 
 
 def said(error: BaseException) -> str:
-    """The last line of MXNet's message that isn't its stack trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(("[bt]", "Stack trace"))]
-    text = (lines[-1] if lines else type(error).__name__).rpartition("Check failed: ")[2]
-    return text[-200:]
+    """MXNet's own words without its stack trace, the place in its code and the condition that it checked: the last line of the message."""
+    noise = ("[bt]", "Stack trace", "Traceback", 'File "')
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(noise)]
+    text = (lines[-1] if lines else type(error).__name__).removeprefix("MXNetError: ")
+    operator = re.match(r"Error in operator ([^\s:]+): ", text)
+    text = text.rpartition("Check failed: ")[2]
+    text = re.sub(r"^(Error in operator [^\s:]+: )?\[[\d:]+\] \S+:\d+: ", "", text)
+    return f"{f'operator {operator[1]}: ' if operator and operator[1] not in text else ''}{text}"[-300:]

@@ -1,6 +1,7 @@
 """A whole run: check, plan, predict, sum up. What stops it is raised as MxsparkError with the exit code that it means."""
 
 import hashlib
+import json
 import time
 import uuid
 from collections import Counter
@@ -28,7 +29,6 @@ from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open
 from mxspark.summary import Performance, Summary
 from mxspark.worker import Job, ShardReport
 
-CHECK_SECONDS = 300  # limit on the check of the model, which only loads its graph and parameters
 NO_EXECUTORS_SECONDS = 60  # between two words about a cluster that gives none
 SHOWN_ROWS = 10
 EXAMPLES = 3  # of failed images, where too many are
@@ -64,6 +64,7 @@ class Context:
 
     name: str
     chosen: str = ""
+    notes: tuple[str, ...] = ()  # what the check of the model found that somebody should know
 
     def __str__(self) -> str:
         return f"{self.name} ({self.chosen})" if self.chosen else self.name
@@ -114,6 +115,8 @@ class _Run:
                         spool.fill(keys or ())
                 self._progress.step("Starting Spark")
                 context = check.result()
+                for note in context.notes:
+                    self._progress.note(note)
                 spark = starting.result()
                 if work is None:
                     frozen = self._freeze(spool, spark.workers, model)
@@ -345,33 +348,32 @@ def check_once(model: Bundle, settings: Settings) -> Context:
     """`check_model`, or what it found before: a model that fitted does so again, and MXNet takes seconds to load."""
     mark = cache_dir(settings) / "checked" / hashlib.sha256(f"{__version__} {model.digest}".encode()).hexdigest()
     if settings.context == "cpu" and mark.exists():
-        return Context(mark.read_text())
+        with suppress(ValueError, TypeError, KeyError):
+            name, notes = json.loads(mark.read_text())
+            return Context(name, notes=tuple(notes))
     context = check_model(model, settings)
     if settings.context == "cpu":
         with suppress(StorageError):  # only a convenience
-            FolderStore(mark.parent).write(mark.name, context.name.encode())
+            FolderStore(mark.parent).write(mark.name, json.dumps([context.name, context.notes]).encode())
     return context
 
 
 def check_model(model: Bundle, settings: Settings) -> Context:
-    """Checks, in a process of its own, that the model's files fit each other; returns the context that the network will run on.
+    """Checks, in a process of its own, that the model's files fit each other and that the network computes; returns its context.
 
-    Raises UsageError. The driver itself never imports MXNet (context.py says why), and a file that crashes MXNet is told like any other.
+    Raises UsageError, MxsparkError. The driver itself never imports MXNet (context.py says why), and a file that crashes MXNet is told like
+    any other.
     """
     local = settings.spark.is_local
     chosen = "each executor takes a GPU if it has one that MXNet can use" if settings.context == "auto" else ""
     try:
-        # Elsewhere the executors have the GPUs, and each finds out for itself.
-        name, why = child.ask_context(model, settings.context if local else "cpu", CHECK_SECONDS)
-    except TimeoutError:
-        raise UsageError(f"loading the model took more than {CHECK_SECONDS} s", "Check its files.") from None
+        # Elsewhere the executors have the GPUs, and each finds out for itself: what only a GPU computes can't be tried here.
+        check = child.check_model(model, settings.context if local or settings.context == "cpu" else None)
     except gpu.NoDriverError:
         if local or settings.context == "cpu":
             raise
         # As in a driver's pod of the GPU image: the GPUs, and what belongs to them, are the executors', who check the files as well.
         return Context(settings.context, f"{chosen}{'; ' if chosen else ''}the executors check the model, for MXNet can't be loaded here")
-    except child.CrashError as error:
-        raise UsageError(f"the model's files crash MXNet ({error})", "They are damaged or not of MXNet 1.x; fetch them again.") from None
     if local:
-        return Context(name, f"context auto chose it{f': {why}' if why else ''}" if settings.context == "auto" else "")
-    return Context(settings.context, chosen)
+        chosen = f"context auto chose it{f': {check.why}' if check.why else ''}" if settings.context == "auto" else ""
+    return Context(check.context if local else settings.context, chosen, check.inspection.notes)

@@ -4,7 +4,9 @@ from typing import Annotated, Literal, Self
 
 from mxspark.document import Document, Field, model_validator
 
-Triple = tuple[float, float, float]
+Kind = Literal["softmax", "logits", "sigmoid"]
+# A number for each channel of the input: three colours, or one grey.
+PerChannel = tuple[float, float, float] | tuple[float]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=1, le=16384)]
 
@@ -23,12 +25,19 @@ class ModelInput(Document):
     height: Side = Field(224, description="Height of the images that the network takes [pixels].")
     width: Side = Field(224, description="Width of the images that the network takes [pixels].")
     layout: Literal["NCHW", "NHWC"] = Field("NCHW", description="Order of the axes: images, channels, height, width.")
+    channels: Literal[1, 3] | None = Field(
+        None, description="Channels of the images that the network takes: 3, or 1 for grey. Default: what the parameters fit, 3 if both do."
+    )
+    constants: dict[str, float] = Field(
+        {}, description="Values of further inputs, the same for every image, by the names of their variables: {stage_num0: 0}."
+    )
 
     def shape(self, batch_size: int) -> tuple[int, int, int, int]:
-        """The shape of a batch: (N, 3, H, W), or (N, H, W, 3)."""
+        """The shape of a batch: (N, C, H, W), or (N, H, W, C), with 3 channels where nothing else is said."""
+        channels = self.channels or 3
         if self.layout == "NCHW":
-            return batch_size, 3, self.height, self.width
-        return batch_size, self.height, self.width, 3
+            return batch_size, channels, self.height, self.width
+        return batch_size, self.height, self.width, channels
 
 
 class Preprocessing(Document):
@@ -44,8 +53,12 @@ class Preprocessing(Document):
     )
     channels: Literal["RGB", "BGR"] = Field("RGB", description="Order of the colours.")
     scale: float = Field(1.0, gt=0, description="Factor of the pixels, which are 0 to 255.")
-    mean: Triple = Field((0.0, 0.0, 0.0), description="Subtracted after scaling, in the order of `channels`.")
-    std: Triple = Field((1.0, 1.0, 1.0), description="Divided by after that, in the order of `channels`.")
+    mean: PerChannel = Field(
+        (0.0, 0.0, 0.0), description="Subtracted after scaling, in the order of `channels`: three numbers, or one for all channels."
+    )
+    std: PerChannel = Field(
+        (1.0, 1.0, 1.0), description="Divided by after that, in the order of `channels`: three numbers, or one for all channels."
+    )
     exif_orientation: bool = Field(False, description="Turn a photograph as its EXIF orientation says before resizing.")
     background: tuple[Byte, Byte, Byte] = Field((255, 255, 255), description="What transparent pixels stand on [RGB, 0 to 255].")
 
@@ -62,11 +75,23 @@ class ModelOutput(Document):
     """The network's output."""
 
     name: str | None = Field(None, description="Which output to take, where the graph has several (model inspect lists them).")
-    softmax: Literal["auto", "add", "none"] = Field(
-        "auto",
-        description="add: the outputs are logits, a softmax is added; none: they are probabilities; "
-        "auto: added where the graph ends without.",
+    kind: Kind | None = Field(
+        None,
+        description="What the numbers are. softmax: probabilities of classes that exclude each other; logits: a softmax makes them that; "
+        "sigmoid: independent probabilities (of one unit: of the positive class). Default: what the graph proves.",
     )
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="For sigmoid: a row names only classes that are at least so probable [0 to 1]."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _softmax_was_its_name(cls, data: object) -> object:
+        """Bundles that were packed before 0.2 say output.softmax: auto, add or none."""
+        kinds = {"auto": None, "add": "logits", "none": "softmax"}
+        if isinstance(data, dict) and data.get("softmax") in kinds and "kind" not in data:
+            return {**{key: value for key, value in data.items() if key != "softmax"}, "kind": kinds[data["softmax"]]}
+        return data
 
 
 class ModelSpec(Document):
@@ -91,3 +116,15 @@ class ModelSpec(Document):
                 f"preprocess.shorter_side is {shorter}, smaller than the network's {self.input.height} x {self.input.width} input"
             )
         return self
+
+    @model_validator(mode="after")
+    def _numbers_fit_channels(self) -> Self:
+        check_channels(self.preprocess, self.input.channels)
+        return self
+
+
+def check_channels(steps: Preprocessing, channels: int | None) -> None:
+    """Raises ValueError where mean and std can't be those of so many channels."""
+    for name, numbers in (("mean", steps.mean), ("std", steps.std)):
+        if channels == 1 and len(set(numbers)) > 1:
+            raise ValueError(f"preprocess.{name} is {list(numbers)}, but the network takes one channel: give one number")

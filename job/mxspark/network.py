@@ -1,24 +1,29 @@
 """A bundle as a bound mx.mod.Module on mx.cpu() or mx.gpu(i): what it is, whether its files fit each other, and forward passes."""
 
-import json
+import re
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mxspark import checkpoint, meaning
 from mxspark.bundle import Bundle
-from mxspark.context import Context, choose, load_mxnet, said
-from mxspark.errors import UsageError
+from mxspark.checkpoint import Checkpoint
+from mxspark.context import Choice, Context, choose, load_mxnet, said
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.graph import Graph, Shape
+from mxspark.meaning import Meaning, MeaningError
+from mxspark.model_spec import ModelInput, ModelSpec, check_channels
 
 Floats = NDArray[np.float32]
 
-_SOFTMAX = ("softmax", "SoftmaxOutput", "SoftmaxActivation", "Softmax")
-# Nodes that pass probabilities on as they are, so that the softmax may stand before them.
-_PASS_THROUGH = ("Flatten", "flatten", "Reshape", "reshape", "identity", "_copy", "BlockGrad", "Cast", "cast", "squeeze")
 _Batch = namedtuple("_Batch", ["data"])
+# By how much a probability may depend on the other images of its batch: more than rounding, less than a prediction.
+_BATCH_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -26,15 +31,30 @@ class Inspection:
     """What a network is."""
 
     input_name: str
-    input_shape: tuple[int, ...]  # with 1 as the batch size
+    input: ModelInput  # with the channels that were found
     output_name: str
     classes: int
     outputs: tuple[str, ...]
-    softmax: str  # in words: whether the graph has one or it is added
-    adds_softmax: bool
+    meaning: Meaning
     operators: Mapping[str, int]  # operator to how often it occurs
     parameters: int  # numbers in all parameters
     unused: tuple[str, ...]  # parameters that the graph doesn't use
+    half: int  # parameters that are float16 in the file, and computed as float32
+
+    @property
+    def input_shape(self) -> Shape:
+        """With 1 as the batch size."""
+        return self.input.shape(1)
+
+    def pinned(self, spec: ModelSpec) -> ModelSpec:
+        """`spec`, saying what was found here too."""
+        output = spec.output.model_copy(update={"kind": self.meaning.kind})
+        return spec.model_copy(update={"input": self.input, "output": output})
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What somebody should know who uses it."""
+        return (f"{self.half} of the parameters are float16 in the file, and cast to float32.",) if self.half else ()
 
 
 class Network:
@@ -43,35 +63,112 @@ class Network:
     def __init__(self, bundle: Bundle, batch_size: int, context: Context, device: int = 0) -> None:
         """Loads and binds; raises UsageError where the files don't fit each other or there is no such device."""
         mx = load_mxnet()
-        self._mx = mx
-        graph = _Graph(mx, bundle)
-        self.inspection = graph.inspection
+        model = _Model(mx, bundle)
+        self.inspection = model.inspection
         self.choice = choose(context, device)
-        self.context = self.choice.context
-        self._shape = bundle.spec.input.shape(batch_size)
-        self._module = mx.mod.Module(
-            graph.symbol, data_names=[graph.inspection.input_name], label_names=None, context=self.context, logger=_QUIET
-        )
-        self._module.bind(data_shapes=[(graph.inspection.input_name, self._shape)], for_training=False)
-        # Labels of a SoftmaxOutput are arguments without parameters; everything else was checked by _Graph.
-        self._module.set_params(graph.arguments, graph.states, allow_missing=True, allow_extra=True)
+        self._module = _Module(mx, model, batch_size, self.choice)
 
     @property
     def batch_size(self) -> int:
-        return self._shape[0]
+        return self._module.batch_size
 
     @property
     def classes(self) -> int:
         return self.inspection.classes
 
     def predict(self, images: Floats) -> Floats:
-        """Probabilities (n, classes) of `images` (n, …) with n ≤ batch size; a shorter batch is padded and the padding dropped."""
+        """Probabilities (n, classes) of `images` (n, …) with n ≤ batch size; a shorter batch is padded and the padding dropped.
+
+        Raises MxsparkError where MXNet can't compute them.
+        """
+        return self._module.predict(images)
+
+
+def inspect(bundle: Bundle, context: Context | None = "cpu") -> tuple[Inspection, Choice | None]:
+    """What the network is, and what it ran on: forward passes of one and of two images, none where there is no `context`.
+
+    Raises UsageError where the files don't fit each other, the labels included, or the network doesn't compute what it should.
+    """
+    mx = load_mxnet()
+    model = _Model(mx, bundle)
+    if context is None:
+        return model.inspection, None
+    choice = choose(context)
+    _try(mx, model, bundle, choice)
+    return model.inspection, choice
+
+
+def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
+    """Raises UsageError where a forward pass fails, gives no probabilities, or another image in the batch changes them."""
+    steps, shape = bundle.spec.preprocess, model.inspection.input.shape(2)
+    noise = np.random.default_rng(0).uniform(0, 255, shape)
+    images = ((noise * steps.scale - np.mean(steps.mean)) / np.mean(steps.std)).astype(np.float32)
+    alone = _Module(mx, model, 1, choice).predict(images[:1])[0]
+    both = _Module(mx, model, 2, choice).predict(images)
+    symbol = bundle.source.locations["symbol"]
+    if not np.isfinite(both).all():
+        return  # noise may be too much for it; of images, a row will tell
+    if trouble := next(filter(None, (meaning.trouble(row, model.inspection.meaning.sums_to_one) for row in both)), ""):
+        raise UsageError(f"{symbol}: output.kind is {model.inspection.meaning.kind}, but of noise {trouble}", "Correct output.kind.")
+    if np.isfinite(alone).all() and np.abs(alone - both[0]).max() > _BATCH_TOLERANCE:
+        raise UsageError(
+            f"{symbol}: gives other numbers for the same image when another one is in the batch, or each time",
+            "Give a network of which each output depends on its image alone, without dropout in prediction.",
+        )
+
+
+class _Module:
+    """A network bound for batches of one size."""
+
+    def __init__(self, mx: Any, model: "_Model", batch_size: int, choice: Choice) -> None:
+        self._mx = mx
+        self._graph = model.checkpoint.graph
+        self._name = model.names["symbol"]
+        self._context = choice.context
+        name = model.inspection.input_name
+        self._shape = model.inspection.input.shape(batch_size)
+        self._module = mx.mod.Module(model.symbol, data_names=[name], label_names=None, context=self._context, logger=_QUIET)
+        with self._errors():
+            self._module.bind(data_shapes=[(name, self._shape)], for_training=False)
+            # The labels of training are arguments without parameters; everything else was checked when it was loaded.
+            arguments, states = dict(model.checkpoint.arguments), dict(model.checkpoint.states)
+            self._module.set_params(arguments, states, allow_missing=True, allow_extra=True)
+
+    @property
+    def batch_size(self) -> int:
+        return self._shape[0]
+
+    def predict(self, images: Floats) -> Floats:
         count = len(images)
         if count < self.batch_size:
             images = np.concatenate([images, np.zeros((self.batch_size - count, *self._shape[1:]), np.float32)])
-        self._module.forward(_Batch([self._mx.nd.array(images, ctx=self.context, dtype=np.float32)]), is_train=False)
-        probabilities: Floats = self._module.get_outputs()[0].asnumpy()
+        with self._errors():
+            self._module.forward(_Batch([self._mx.nd.array(images, ctx=self._context, dtype=np.float32)]), is_train=False)
+            probabilities: Floats = self._module.get_outputs()[0].asnumpy().astype(np.float32, copy=False)
         return probabilities.reshape(self.batch_size, -1)[:count]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """MXNet's errors in its own words. What another machine or a fresh start may mend is no UsageError."""
+        try:
+            yield
+        except (self._mx.MXNetError, RuntimeError) as error:  # bind raises the second
+            words, hint = said(error), self._hint(str(error))
+            kind = UsageError if hint else MxsparkError
+            raise kind(
+                f"{self._name}: can't be computed on {self._context}: {words}", hint or "Try the same network in MXNet itself."
+            ) from None
+
+    def _hint(self, words: str) -> str:
+        if re.search("out of memory|cudaMalloc|Memory allocation failed|bad_alloc", words):
+            return "Give it fewer images at a time (batch_size), or more memory."
+        if self._context.device_type != "cpu":
+            return ""
+        if re.search("float16|fp16", words, re.IGNORECASE):
+            return "On a CPU MXNet computes float32: export the network without its casts to float16, or use a GPU (--context gpu)."
+        if self._graph.has_attribute("layout", "NHWC"):
+            return "On a CPU MXNet's convolutions take the layout NCHW: export the network in it, or use a GPU (--context gpu)."
+        return "" if "std::" in words else "MXNet has no such operator for the CPU; change the network, or use a GPU (--context gpu)."
 
 
 class _Quiet:
@@ -85,172 +182,98 @@ class _Quiet:
 _QUIET = _Quiet()
 
 
-def inspect(bundle: Bundle) -> Inspection:
-    """What the network is; raises UsageError where the files don't fit each other, the labels included."""
-    return _Graph(load_mxnet(), bundle).inspection
-
-
-class _Graph:
-    """The symbol and parameters of a bundle, checked against each other, with a softmax at the end."""
+class _Model:
+    """A checkpoint whose shapes and labels fit, with a symbol that ends in probabilities."""
 
     def __init__(self, mx: Any, bundle: Bundle) -> None:
         self._mx = mx
-        self._names = bundle.source.locations
-        symbol = self._load_symbol(bundle)
-        self.arguments, self.states = self._load_params(bundle)
-        outputs = tuple(symbol.list_outputs())
-        symbol = self._choose_output(symbol, outputs, bundle.spec.output.name)
-        input_name = self._input_name(symbol, bundle.spec.input.name)
-        shape = bundle.spec.input.shape(1)
-        output_shape = self._check_shapes(symbol, input_name, shape)
-        self._check_batches(symbol, input_name, bundle.spec.input.shape(2))
-        last = _last_operator(symbol)
-        softmax = bundle.spec.output.softmax
-        adds = softmax == "add" or (softmax == "auto" and last not in _SOFTMAX)
-        self.symbol = mx.sym.softmax(mx.sym.flatten(symbol), axis=-1, name="mxspark_softmax") if adds else symbol
-        known = set(symbol.list_arguments()) | set(symbol.list_auxiliary_states())
+        self.names = bundle.source.locations
+        self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
+        model_input, shape = self._fitting_input(bundle)
+        self._check_batches(model_input)
+        found = self._meaning(bundle, model_input, shape)
+        symbol = self.checkpoint.symbol
+        self.symbol = getattr(mx.sym, found.adds)(mx.sym.flatten(symbol), name=f"mxspark_{found.adds}") if found.adds else symbol
         self.inspection = Inspection(
-            input_name=input_name,
-            input_shape=shape,
+            input_name=self.checkpoint.input_name,
+            input=model_input,
             output_name=symbol.list_outputs()[0],
-            classes=int(np.prod(output_shape[1:])),
-            outputs=outputs,
-            softmax=_softmax_in_words(adds, softmax, last),
-            adds_softmax=adds,
-            operators=_operators(symbol),
-            parameters=sum(int(np.prod(v.shape)) for v in (*self.arguments.values(), *self.states.values())),
-            unused=tuple(name for name in (*self.arguments, *self.states) if name not in known),
+            classes=shape[1],
+            outputs=self.checkpoint.outputs,
+            meaning=found,
+            operators=self.checkpoint.graph.operators,
+            parameters=sum(int(np.prod(v.shape)) for v in (*self.checkpoint.arguments.values(), *self.checkpoint.states.values())),
+            unused=self.checkpoint.unused,
+            half=self.checkpoint.half,
         )
-        self._check_labels(bundle)
 
-    def _load_symbol(self, bundle: Bundle) -> Any:
+    def _fitting_input(self, bundle: Bundle) -> tuple[ModelInput, Shape]:
+        """The input with the channels that the parameters fit, and the output's shape for one image."""
+        stated = bundle.spec.input
+        errors = []
+        for channels in (stated.channels,) if stated.channels else (3, 1):
+            model_input = stated.model_copy(update={"channels": channels})
+            try:
+                shape = self._output_shape(model_input)
+                check_channels(bundle.spec.preprocess, channels)
+                return model_input, shape
+            except UsageError as error:
+                errors.append(error)
+            except ValueError as error:
+                errors.append(UsageError(str(error), "Correct model.yaml."))
+        # Where three channels don't fit and one does but for something else, that is what has to be mended.
+        raise errors[-1] if len(errors) > 1 and "preprocess" in errors[-1].problem else errors[0]
+
+    def _output_shape(self, model_input: ModelInput) -> Shape:
+        symbol, name, shape = self.checkpoint.symbol, self.checkpoint.input_name, model_input.shape(1)
         try:
-            text = bundle.paths["symbol"].read_text()
-            json.loads(text)  # MXNet itself reads a cut file up to where it makes sense
-            return self._mx.sym.load_json(text)
-        except (self._mx.MXNetError, ValueError, RecursionError) as error:
-            raise UsageError(
-                f"{self._names['symbol']}: not an MXNet symbol: {said(error)}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
-            ) from None
-
-    def _load_params(self, bundle: Bundle) -> tuple[dict[str, Any], dict[str, Any]]:
-        try:
-            saved = self._mx.nd.load(str(bundle.paths["params"]))
-        except (self._mx.MXNetError, UnicodeDecodeError, MemoryError) as error:
-            raise UsageError(
-                f"{self._names['params']}: not MXNet parameters, or not whole: {said(error)}", "Give the model's ….params, whole."
-            ) from None
-        if not isinstance(saved, dict):
-            raise UsageError(f"{self._names['params']}: holds arrays without names", "Save the parameters with their names.")
-        arguments = {name.removeprefix("arg:"): array for name, array in saved.items() if not name.startswith("aux:")}
-        states = {name.removeprefix("aux:"): array for name, array in saved.items() if name.startswith("aux:")}
-        return arguments, states
-
-    def _choose_output(self, symbol: Any, outputs: tuple[str, ...], name: str | None) -> Any:
-        if name is None:
-            if len(outputs) > 1:
-                raise UsageError(
-                    f"{self._names['symbol']}: has {len(outputs)} outputs: {', '.join(outputs[:8])}", "Name one: output.name in model.yaml."
-                )
-            return symbol
-        internals = symbol.get_internals()
-        wanted = name if name in internals.list_outputs() else f"{name}_output"
-        if wanted not in internals.list_outputs():
-            raise UsageError(
-                f"{self._names['symbol']}: has no output {name!r}, only {', '.join(outputs[:8])}", "Correct output.name in model.yaml."
-            )
-        return internals[wanted]
-
-    def _input_name(self, symbol: Any, name: str | None) -> str:
-        free = [n for n in symbol.list_arguments() if n not in self.arguments and not n.endswith("_label")]
-        if name is not None:
-            if name not in symbol.list_arguments():
-                raise UsageError(
-                    f"{self._names['symbol']}: has no input {name!r}; those without parameters are {', '.join(free) or 'none'}",
-                    "Correct input.name in model.yaml.",
-                )
-            free = [name, *(n for n in free if n != name)]
-        if not free:
-            raise UsageError(
-                f"{self._names['symbol']}: has no input: every variable has parameters", "Give the params of this very network."
-            )
-        chosen = name or ("data" if "data" in free else free[0])
-        self._check_missing(symbol, [n for n in free if n != chosen])
-        return str(chosen)
-
-    def _check_missing(self, symbol: Any, missing: list[str]) -> None:
-        missing = [*missing, *(n for n in symbol.list_auxiliary_states() if n not in self.states)]
-        if missing:
-            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-            raise UsageError(
-                f"symbol and params don't fit each other: {self._names['params']} lacks {len(missing)} of the parameters "
-                f"that {self._names['symbol']} needs: {shown}",
-                "Give the two files of one model.",
-            )
-
-    def _check_shapes(self, symbol: Any, input_name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        try:
-            arguments, outputs, states = symbol.infer_shape(**{input_name: shape})
+            arguments, outputs, states = symbol.infer_shape(**{name: shape})
             if outputs is None:
                 raise self._mx.MXNetError("the shapes of its other inputs can't be told from that")
         except self._mx.MXNetError as error:
             raise UsageError(
-                f"{self._names['symbol']}: does not take an input {input_name} of shape {shape}: {said(error)}",
-                "Correct input.height, input.width and input.layout in model.yaml.",
+                f"{self.names['symbol']}: does not take an input {name} of shape {shape}: {said(error)}",
+                "Correct input.height, input.width, input.channels and input.layout in model.yaml.",
             ) from None
-        expected = dict(zip(symbol.list_arguments(), arguments, strict=True)) | dict(
-            zip(symbol.list_auxiliary_states(), states, strict=True)
-        )
-        for name, array in {**self.arguments, **self.states}.items():
-            if name in expected and name != input_name and tuple(array.shape) != tuple(expected[name]):
+        variables, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
+        expected = dict(zip([*variables, *auxiliary], [*arguments, *states], strict=True))
+        for parameter, array in {**self.checkpoint.arguments, **self.checkpoint.states}.items():
+            if tuple(array.shape) != tuple(expected[parameter]):
                 raise UsageError(
-                    f"symbol and params don't fit each other: {name} has shape {tuple(array.shape)} in {self._names['params']}, "
-                    f"but {self._names['symbol']} needs {tuple(expected[name])}",
-                    "Give the two files of one model, and the input's size that it was made for.",
+                    f"symbol and params don't fit each other: {parameter} has shape {tuple(array.shape)} in {self.names['params']}, "
+                    f"but {self.names['symbol']} needs {tuple(expected[parameter])} for an input of shape {shape}",
+                    "Give the size that the network was made for (input.height, input.width, input.channels), and files of one model.",
                 )
         return tuple(outputs[0])
 
-    def _check_batches(self, symbol: Any, input_name: str, shape: tuple[int, ...]) -> None:
+    def _check_batches(self, model_input: ModelInput) -> None:
+        shape = model_input.shape(2)
         try:
-            found = tuple(symbol.infer_shape(**{input_name: shape})[1][0])
+            found = tuple(self.checkpoint.symbol.infer_shape(**{self.checkpoint.input_name: shape})[1][0])
             problem = f"its output then has the shape {found}"
         except self._mx.MXNetError as error:
             found, problem = (), said(error)
         if len(found) < 2 or found[0] != shape[0]:
             raise UsageError(
-                f"{self._names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
+                f"{self.names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
                 "Give a network that takes batches of any size.",
             )
 
-    def _check_labels(self, bundle: Bundle) -> None:
-        classes = self.inspection.classes
-        if bundle.labels and len(bundle.labels) != classes:
+    def _meaning(self, bundle: Bundle, model_input: ModelInput, shape: Shape) -> Meaning:
+        internals = self.checkpoint.symbol.get_internals()
+        _, shapes, _ = internals.infer_shape(**{self.checkpoint.input_name: model_input.shape(2)})
+        ending = self._graph.ending(dict(zip(internals.list_outputs(), map(tuple, shapes), strict=True)))
+        try:
+            found = meaning.find(bundle.spec.output, shape, ending, len(bundle.labels))
+        except MeaningError as error:
+            raise UsageError(f"{self.names['symbol']}: {error.problem}", error.mend) from None
+        if bundle.labels and len(bundle.labels) != shape[1]:
             raise UsageError(
-                f"{self._names['labels']}: has {len(bundle.labels)} labels, but the network has {classes} classes",
+                f"{self.names['labels']}: has {len(bundle.labels)} labels, but the network has {shape[1]} classes",
                 "Give the labels of this very network, one for each class.",
             )
+        return found
 
-
-def _nodes(symbol: Any) -> list[dict[str, Any]]:
-    nodes: list[dict[str, Any]] = json.loads(symbol.tojson())["nodes"]
-    return nodes
-
-
-def _operators(symbol: Any) -> dict[str, int]:
-    names = [node["op"] for node in _nodes(symbol) if node["op"] != "null"]
-    return {name: names.count(name) for name in sorted(set(names), key=lambda name: (-names.count(name), name))}
-
-
-def _last_operator(symbol: Any) -> str:
-    """The operator that makes the output's numbers, seen through reshapes."""
-    graph = json.loads(symbol.tojson())
-    node = graph["nodes"][graph["heads"][0][0]]
-    while node["op"] in _PASS_THROUGH and node["inputs"]:
-        node = graph["nodes"][node["inputs"][0][0]]
-    return str(node["op"])
-
-
-def _softmax_in_words(adds: bool, setting: str, last: str) -> str:
-    if adds:
-        return f"added (the graph ends in {last}: logits)"
-    return f"none added: the graph ends in {last}" + (" (output.softmax: none)" if setting == "none" else "")
+    @property
+    def _graph(self) -> Graph:
+        return self.checkpoint.graph

@@ -16,6 +16,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mxspark import meaning
+from mxspark.errors import MxsparkError
 from mxspark.predictions import OK, Row, printable, top_k
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
@@ -30,7 +32,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Stages:
-    """What is done to each image: key to bytes, bytes to array (3, H, W), arrays (n, 3, H, W) to probabilities (n, classes)."""
+    """What is done to each image: key to bytes, bytes to array (C, H, W), arrays (n, C, H, W) to probabilities (n, classes)."""
 
     fetch: Callable[[str], bytes]  # called from many threads; raises StorageError
     decode: Callable[[bytes], Floats]  # called from `decode_threads` threads; raises BadImageError
@@ -38,6 +40,8 @@ class Stages:
     batch_size: int
     top_k: int
     labels: Sequence[str]
+    sums_to_one: bool = True  # whether the classes exclude each other
+    threshold: float = 0.0  # of a row's probabilities
 
 
 @dataclass
@@ -135,4 +139,9 @@ def _forward(batch: Sequence[_Loaded], stages: Stages) -> Iterator[Row]:
 def _row(key: str, probabilities: Floats, stages: Stages) -> Row:
     if not np.isfinite(probabilities).all():
         return Row(key, "not_finite", "the network's output is not a number")
-    return Row(key, OK, None, top_k(probabilities, stages.top_k, stages.labels))
+    if trouble := meaning.trouble(probabilities, stages.sums_to_one):
+        raise MxsparkError(
+            f"{printable(key)}: the network's output is not probabilities: {trouble}",
+            "Correct output.kind in model.yaml (`mxspark model inspect` says what was found), and run again with --overwrite.",
+        )
+    return Row(key, OK, None, top_k(probabilities, stages.top_k, stages.labels, stages.threshold))

@@ -78,13 +78,17 @@ class Counts:
         )
 
 
-def top_k(probabilities: NDArray[np.float32], k: int, labels: Sequence[str]) -> tuple[Prediction, ...]:
-    """The k most probable classes of one image, probabilities (classes,), most probable first; fewer where there are fewer."""
+def top_k(probabilities: NDArray[np.float32], k: int, labels: Sequence[str], threshold: float = 0.0) -> tuple[Prediction, ...]:
+    """The k most probable classes of one image, probabilities (classes,), most probable first; fewer where fewer reach `threshold`.
+
+    What rounding took beyond 0 or 1 is 0 or 1.
+    """
+    probabilities = np.clip(probabilities, 0, 1)
     k = min(k, len(probabilities))
     candidates = np.flatnonzero(probabilities >= np.partition(probabilities, -k)[-k])
     # Ties in the order of the classes, so that a rerun gives the same row.
     best = candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
-    return tuple(Prediction(int(i), labels[i] if labels else None, float(probabilities[i])) for i in best)
+    return tuple(Prediction(int(i), labels[i] if labels else None, float(p)) for i in best if (p := probabilities[i]) >= threshold)
 
 
 def count(rows: Iterable[Row], true_label: str | None) -> Counts:
@@ -96,11 +100,11 @@ def count(rows: Iterable[Row], true_label: str | None) -> Counts:
     for row in rows:
         keys.append(row.key)
         by_status[row.status] += 1
-        match = pattern.search(row.key) if pattern and row.predictions else None
-        if match and row.predictions:
+        match = pattern.search(row.key) if pattern and row.predictions is not None else None
+        if match and row.predictions is not None:
             hits = [match[1] in (prediction.label, str(prediction.index)) for prediction in row.predictions]
             labelled += 1
-            correct += hits[0]
+            correct += any(hits[:1])
             correct_top_k += any(hits)
     return Counts(by_status, labelled, correct, correct_top_k, min(keys, default=None), max(keys, default=None))
 

@@ -42,7 +42,7 @@ class ImageLimits:
 
 
 def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps: Preprocessing) -> Pixels:
-    """The image in `data` as float32 of shape (3, H, W), or (H, W, 3) where the layout is NHWC.
+    """The image in `data` as float32 of shape (C, H, W), or (H, W, C) where the layout is NHWC; C is 3, or 1 for grey (ITU-R 601 luma).
 
     Raises BadImageError for what is empty, no image of the formats allowed, too large, truncated or broken; MemoryError where memory
     runs out, which says as much about the process as about the image.
@@ -175,13 +175,16 @@ def _resized(image: Image.Image, height: int, width: int, steps: Preprocessing) 
 
 
 def _to_array(image: Image.Image, model_input: ModelInput, steps: Preprocessing) -> Pixels:
-    pixels = np.asarray(image)
-    if steps.channels == "BGR":
-        pixels = pixels[:, :, ::-1]
+    if model_input.channels == 1:
+        pixels = np.asarray(image.convert("L"))[:, :, np.newaxis]
+    else:
+        pixels = np.asarray(image)[:, :, :: -1 if steps.channels == "BGR" else 1]
     # (pixel * scale - mean) / std as one multiplication and one subtraction, channel by channel: along the last axis, which has but
     # three values, it would take ten times as long.
-    factor = (steps.scale / np.asarray(steps.std)).astype(np.float32)
-    offset = (np.asarray(steps.mean) / np.asarray(steps.std)).astype(np.float32)
+    channels = model_input.channels or 3
+    mean, std = np.resize(steps.mean, channels), np.resize(steps.std, channels)  # a single number is that of all channels
+    factor = (steps.scale / std).astype(np.float32)
+    offset = (mean / std).astype(np.float32)
     array: Pixels = np.multiply(pixels.transpose(2, 0, 1), factor[:, np.newaxis, np.newaxis], order="C", dtype=np.float32)
     array -= offset[:, np.newaxis, np.newaxis]
     return array if model_input.layout == "NCHW" else np.ascontiguousarray(array.transpose(1, 2, 0))

@@ -10,6 +10,7 @@ from mxspark.document import AfterValidator, Document, Field, field_validator, m
 from mxspark.emr_settings import EmrSettings
 from mxspark.errors import SECRET_NAME, without_secrets
 from mxspark.kubernetes_settings import KubernetesSettings
+from mxspark.model_spec import Kind
 
 Format = Literal["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]  # Pillow's names; the MPO of many cameras is opened as JPEG
 FORMATS: tuple[Format, ...] = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -136,7 +137,12 @@ class ModelSettings(Document):
     )
     symbol: Place | None = Field(None, description="Without a bundle: the symbol file (.json); local, s3://, https:// or http://.")
     params: Place | None = Field(None, description="Without a bundle: the params file.")
-    labels: Place | None = Field(None, description="Without a bundle: the labels file, one name a line (synset.txt), or .csv.")
+    labels: Place | None = Field(None, description="Without a bundle: the labels file, one name a line (synset.txt), .csv or .json.")
+    output_kind: Kind | None = Field(
+        None,
+        description="What the network's output is: softmax (probabilities of classes), logits, or sigmoid (independent probabilities); "
+        "instead of the model.yaml's output.kind. Default: what that says, else what the graph proves.",
+    )
     sha256: dict[str, str] = Field(
         {}, description="Digests that the files must have, by role: {symbol: ..., params: ..., labels: ...} [sha256, hex]."
     )

@@ -186,15 +186,18 @@ def _set_up(job: Job, device: int) -> _Worker:
     network = Network(model, job.batch_size, settings.context, device)
     limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
     memory = memory_bytes(settings.input.max_decode_memory)
-    task = DecodeTask(limits, model.spec.input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
+    model_input = network.inspection.input  # with the channels that the network takes
+    task = DecodeTask(limits, model_input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
     probe = Source(settings.input, job.access.hasty)
     guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.path, probe.check)
     stages = Stages(
         fetch=guard.fetch,
-        decode=lambda data: preprocess.load_array(data, limits, model.spec.input, model.spec.preprocess),
+        decode=lambda data: preprocess.load_array(data, limits, model_input, model.spec.preprocess),
         predict=network.predict,
         batch_size=job.batch_size,
         top_k=settings.top_k,
         labels=model.labels,
+        sums_to_one=network.inspection.meaning.sums_to_one,
+        threshold=model.spec.output.threshold or 0.0,
     )
     return _Worker(stages, task, guard, open_store(settings.output.path, job.access), str(network.choice))

@@ -385,7 +385,7 @@ def test_the_digest_of_a_bundle_changes_with_whatever_could_change_a_prediction(
         found("labels", {**FILES, "synset.txt": b"cat\nbird\n"}),
         found("pixels", spec=SPEC + "preprocess: {scale: 0.5}\n"),
         found("size", spec=SPEC + "input: {height: 32}\n"),
-        found("output", spec=SPEC + "output: {softmax: none}\n"),
+        found("output", spec=SPEC + "output: {kind: logits}\n"),
     }
 
     assert len(same) == 1
@@ -397,7 +397,7 @@ def test_the_digest_of_a_bundle_changes_with_whatever_could_change_a_prediction(
 
 def test_a_packed_bundle_holds_the_files_and_their_digests(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "model")
-    spec = ModelSpec(name="mine", preprocess=Preprocessing(channels="BGR"), output=ModelOutput(softmax="none"))
+    spec = ModelSpec(name="mine", preprocess=Preprocessing(channels="BGR"), output=ModelOutput(kind="logits"))
     source = BundleSource(spec, {"symbol": str(folder / "net-symbol.json"), "params": str(folder / "net-0000.params")}, {})
 
     bundle.pack(source, tmp_path / "cache", ACCESS, tmp_path / "packed")

@@ -7,10 +7,14 @@ import pytest
 
 from mxspark import child, driver
 from mxspark.bundle import Bundle, BundleSource
+from mxspark.child import ModelCheck
 from mxspark.errors import UsageError
-from mxspark.model_spec import ModelSpec
+from mxspark.meaning import Meaning
+from mxspark.model_spec import ModelInput, ModelSpec
+from mxspark.network import Inspection
 from mxspark.settings import Settings
 
+INSPECTION = Inspection("data", ModelInput(), "out", 2, ("out",), Meaning("softmax", "it says so"), {"softmax": 1}, 0, (), half=1)
 MODEL = Bundle(ModelSpec(), {}, (), BundleSource(ModelSpec(), {}, {}))
 
 
@@ -20,17 +24,17 @@ def settings(context: str, master: str = "local[2]") -> Settings:
     )
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, answer: tuple[str, str] | Exception) -> list[str]:
+def answering(monkeypatch: pytest.MonkeyPatch, answer: tuple[str, str] | Exception) -> list[str | None]:
     """MXNet that answers so; the contexts that it is asked for."""
-    asked: list[str] = []
+    asked: list[str | None] = []
 
-    def ask_context(bundle: Bundle, context: str, seconds: float) -> tuple[str, str]:
+    def ask_model(bundle: Bundle, context: str | None, seconds: float) -> ModelCheck:
         asked.append(context)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return ModelCheck(INSPECTION, *answer)
 
-    monkeypatch.setattr(child, "ask_context", ask_context)
+    monkeypatch.setattr(child, "ask_model", ask_model)
     return asked
 
 
@@ -59,13 +63,13 @@ def test_on_a_cluster_the_executors_find_out_for_themselves(monkeypatch: pytest.
     asked = answering(monkeypatch, ("cpu(0)", ""))
 
     assert str(driver.check_model(MODEL, settings(context, "spark://host:7077"))) == said
-    assert asked == ["cpu"], "the driver needs no GPU"
+    assert asked == ["cpu" if context == "cpu" else None], "the driver needs no GPU"
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (TimeoutError(), "took more than 300 s"),
+        (TimeoutError(), "within 300 s"),
         (child.CrashError("killed by signal 11: no message"), "the model's files crash MXNet (killed by signal 11: no message)"),
         (UsageError("context gpu: no", "Or use --context cpu."), "context gpu: no"),
     ],
@@ -84,5 +88,8 @@ def test_a_model_that_was_found_right_is_not_checked_again_for_the_cpu(monkeypat
     asked = answering(monkeypatch, ("cpu(0)", ""))
     chosen: Any = settings("cpu").model_copy(update={"cache_dir": str(tmp_path)})
 
-    assert [str(driver.check_once(MODEL, chosen)) for _ in range(2)] == ["cpu(0)"] * 2
+    found = [driver.check_once(MODEL, chosen) for _ in range(2)]
+
+    assert [str(context) for context in found] == ["cpu(0)"] * 2
+    assert [context.notes for context in found] == [INSPECTION.notes] * 2, "what somebody should know is told again"
     assert asked == ["cpu"]

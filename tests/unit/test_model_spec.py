@@ -26,7 +26,7 @@ preprocess:
   std: [0.229, 0.224, 0.225]
   exif_orientation: true
   background: [0, 0, 0]
-output: {name: softmax_output, softmax: none}
+output: {name: sigmoid_output, kind: sigmoid, threshold: 0.5}
 """.replace("DIGEST", 64 * "a")
 
 
@@ -47,7 +47,7 @@ def test_all_that_a_model_says_is_taken() -> None:
     assert (spec.input.height, spec.input.width, spec.input.layout) == (224, 192, "NHWC")
     assert spec.preprocess.mean == (0.485, 0.456, 0.406)
     assert spec.preprocess.channels == "BGR"
-    assert spec.output.softmax == "none"
+    assert (spec.output.kind, spec.output.threshold) == ("sigmoid", 0.5)
     assert spec_of(dump_yaml(spec)) == spec
 
 
@@ -85,7 +85,11 @@ def test_the_layout_says_where_the_colours_are(layout: Any, shape: tuple[int, ..
         ("preprocess: {resize: shorter_and_crop}", ("preprocess.shorter_side",)),
         ("preprocess: {resize: shorter_and_crop, shorter_side: 223}", ("preprocess.shorter_side", "223", "224 x 224")),
         ("input: {width: 300}\npreprocess: {resize: shorter_and_crop, shorter_side: 256}", ("preprocess.shorter_side", "224 x 300")),
-        ("output: {softmax: maybe}", ("output.softmax", "'maybe'")),
+        ("output: {kind: maybe}", ("output.kind", "'maybe'")),
+        ("output: {threshold: 2}", ("output.threshold", "2")),
+        ("output: {softmax: maybe}", ("output.softmax",)),
+        ("input: {channels: 2}", ("input.channels", "2")),
+        ("input: {channels: 1}\npreprocess: {mean: [1, 2, 3]}", ("preprocess.mean", "one channel")),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(text: str, named: tuple[str, ...]) -> None:
@@ -94,6 +98,11 @@ def test_what_cannot_be_meant_is_refused_by_name(text: str, named: tuple[str, ..
     assert "model.yaml" in refused
     for part in named:
         assert part in refused
+
+
+@pytest.mark.parametrize(("old", "kind"), [("auto", None), ("add", "logits"), ("none", "softmax")])
+def test_a_bundle_that_was_packed_earlier_says_the_same(old: str, kind: str | None) -> None:
+    assert spec_of(f"output: {{softmax: {old}}}").output.kind == kind
 
 
 def test_a_crop_of_the_whole_shorter_side_is_fine() -> None:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from mxspark import gpu
 from mxspark.bundle import Bundle, BundleSource
-from mxspark.child import CrashError, ask_build, ask_context
+from mxspark.child import CrashError, ask_build, ask_model
 from mxspark.context import Context, build, choose, load_mxnet
 from mxspark.errors import UsageError
 from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
-from mxspark.network import Network, inspect
+from mxspark.network import Inspection, Network
+from mxspark.network import inspect as inspected
 
 if "bool" not in vars(np):
     vars(np)["bool"] = bool  # MXNet 1.9.1 asks for numpy's old name
@@ -42,6 +43,7 @@ def logits_of(data: Any, name: str = "fc") -> Any:
 
 
 LOGITS = logits_of(mx.sym.var("data"))
+NAMES = [f"class {index}" for index in range(CLASSES)]
 
 
 def images(number: int, seed: int = 0) -> Floats:
@@ -62,7 +64,7 @@ def made(
     symbol: Any = LOGITS,
     parameters: Any = DENSE,
     spec: ModelSpec = SPEC,
-    labels: Sequence[str] = (),
+    labels: Sequence[str] = NAMES,
 ) -> Bundle:
     """A bundle of a symbol (or the bytes of its file) and parameters (or the bytes of theirs)."""
     paths = {"symbol": folder / "net-symbol.json", "params": folder / "net-0000.params"}
@@ -75,6 +77,14 @@ def made(
         mx.nd.save(str(paths["params"]), [mx.nd.array(value) for value in parameters])
     locations = {role: path.name for role, path in paths.items()} | ({"labels": "synset.txt"} if labels else {})
     return Bundle(spec, paths, tuple(labels), BundleSource(spec, locations, {}))
+
+
+def inspect(bundle: Bundle) -> Inspection:
+    return inspected(bundle)[0]
+
+
+def saying(**output: Any) -> ModelSpec:
+    return SPEC.model_copy(update={"output": ModelOutput(**output)})
 
 
 def refusal(bundle: Bundle) -> str:
@@ -95,8 +105,8 @@ def test_a_softmax_is_added_to_logits(tmp_path: Path) -> None:
     pixels = images(BATCH)
 
     np.testing.assert_allclose(network.predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
-    assert network.inspection.adds_softmax
-    assert "added" in network.inspection.softmax
+    assert network.inspection.meaning.adds == "softmax"
+    assert network.inspection.meaning.why == "the graph ends in FullyConnected, and has a label for each unit"
 
 
 @pytest.mark.parametrize(
@@ -106,28 +116,32 @@ def test_a_softmax_is_added_to_logits(tmp_path: Path) -> None:
         lambda logits: mx.sym.SoftmaxOutput(logits, name="softmax"),
         lambda logits: mx.sym.SoftmaxActivation(logits),
         lambda logits: mx.sym.flatten(mx.sym.reshape(mx.sym.softmax(logits), shape=(0, -1, 1, 1))),
+        lambda logits: mx.sym.SoftmaxOutput(logits, mx.sym.var("truth"), name="softmax"),
+        lambda logits: mx.sym.clip(mx.sym.softmax(logits), 0, 1),
+        lambda logits: mx.sym.cast(mx.sym.cast(mx.sym.softmax(logits), dtype="float64"), dtype="float32"),
+        lambda logits: mx.sym.squeeze(mx.sym.transpose(mx.sym.expand_dims(mx.sym.softmax(logits), axis=1), axes=(0, 2, 1)), axis=2),
+        lambda logits: mx.sym.softmax(mx.sym.reshape(logits, shape=(0, -1, 1, 1)), axis=1),
+        lambda logits: mx.sym.BlockGrad(mx.sym.Dropout(mx.sym.softmax(logits))),
     ],
-    ids=["softmax", "SoftmaxOutput with its label", "SoftmaxActivation", "reshaped softmax"],
+    ids=[
+        "softmax",
+        "SoftmaxOutput with its label",
+        "SoftmaxActivation",
+        "reshaped softmax",
+        "SoftmaxOutput with a label of another name",
+        "clipped softmax",
+        "cast softmax",
+        "transposed softmax",
+        "softmax of maps of one pixel",
+        "softmax with what only training needs",
+    ],
 )
 def test_probabilities_stay_as_they_are(tmp_path: Path, end: Any) -> None:
     network = Network(made(tmp_path, end(LOGITS)), BATCH, "cpu")
     pixels = images(BATCH)
 
     np.testing.assert_allclose(network.predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
-    assert not network.inspection.adds_softmax
-
-
-def test_model_yaml_can_say_whether_a_softmax_is_missing(tmp_path: Path) -> None:
-    pixels = images(BATCH)
-    without = Network(made(tmp_path, spec=SPEC.model_copy(update={"output": ModelOutput(softmax="none")})), BATCH, "cpu")
-    with_ = Network(
-        made(tmp_path, mx.sym.identity(mx.sym.softmax(LOGITS)), spec=SPEC.model_copy(update={"output": ModelOutput(softmax="add")})),
-        BATCH,
-        "cpu",
-    )
-
-    np.testing.assert_allclose(without.predict(pixels), dense(pixels), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(with_.predict(pixels), softmax(softmax(dense(pixels))), rtol=1e-4, atol=1e-6)
+    assert (network.inspection.meaning.kind, network.inspection.meaning.adds) == ("softmax", None)
 
 
 @pytest.mark.parametrize("fix_gamma", [True, False])
@@ -242,7 +256,7 @@ def test_a_network_with_a_second_input_is_told_which_one_has_no_numbers(tmp_path
 
     refused = refusal(made(tmp_path, symbol, spec=ModelSpec(input=ModelInput(name="picture", height=HEIGHT, width=WIDTH))))
 
-    assert refused.splitlines()[0].endswith("needs: data")
+    assert refused.splitlines()[0] == "net-symbol.json: has further inputs, of which net-0000.params holds no values: data"
 
 
 TWO = mx.sym.Group([mx.sym.softmax(LOGITS, name="probability"), mx.sym.identity(LOGITS, name="raw")])
@@ -531,12 +545,13 @@ def test_a_library_that_mxnet_lacks_is_told_with_where_it_comes_from(
 
 
 def test_a_model_is_checked_in_a_process_of_its_own(tmp_path: Path) -> None:
-    name, why = ask_context(made(tmp_path), "auto", 60)
-    assert name == "cpu(0)"
-    assert "the CPU one" in why
+    check = ask_model(made(tmp_path), "auto", 60)
+    assert check.context == "cpu(0)"
+    assert "the CPU one" in check.why
+    assert check.inspection == inspect(made(tmp_path))
 
     with pytest.raises(UsageError, match="1 labels") as refused:
-        ask_context(made(tmp_path, labels=["one"]), "cpu", 60)
+        ask_model(made(tmp_path, labels=["one"]), "cpu", 60)
     assert refused.value.mend
 
 

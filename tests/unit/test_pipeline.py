@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mxspark import pipeline
+from mxspark.errors import MxsparkError
 from mxspark.pipeline import Stages, Timings
 from mxspark.predictions import Row
 from mxspark.preprocess import BadImageError
@@ -115,12 +116,44 @@ def test_full_batches_are_filled_so_that_only_the_last_is_short() -> None:
 
 def test_rows_carry_as_many_predictions_as_are_asked_for_with_their_labels() -> None:
     def predict(images: Floats) -> Floats:
-        return predicted(images) + np.linspace(0.1, 0, CLASSES, dtype=np.float32)
+        return np.asarray(0.9 * predicted(images) + 0.1 * (np.arange(CLASSES) == 0), np.float32)
 
     row = run(["3 ok"], stages(predict=predict, top_k=2, labels=[f"class {index}" for index in range(CLASSES)]))[0]
 
     assert row.predictions is not None
     assert [prediction.label for prediction in row.predictions] == ["class 3", "class 0"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sums_to_one", "words"),
+    [
+        ([1, 0.5, 0], True, "sum to 1.5"),
+        ([0.2, 0.2, 0.2], True, "sum to 0.6"),
+        ([1.2, -0.2, 0], True, "from -0.2 to 1.2"),
+        ([-3, 0.5, 8], False, "from -3 to 8"),
+    ],
+)
+def test_numbers_that_are_no_probabilities_stop_the_run(values: list[float], sums_to_one: bool, words: str) -> None:
+    with pytest.raises(MxsparkError, match=r"^3 ok: the network's output is not probabilities: ") as stopped:
+        run(["3 ok"], stages(predict=lambda images: np.array([values] * len(images), np.float32), sums_to_one=sums_to_one))
+
+    assert words in stopped.value.problem
+    assert "output.kind" in stopped.value.mend
+
+
+def test_independent_probabilities_need_not_sum_to_one_and_may_have_a_threshold() -> None:
+    def predict(images: Floats) -> Floats:
+        return np.array([[0.9, 0.2, 0.7, 1.0005]] * len(images), np.float32)
+
+    def named(threshold: float) -> list[tuple[int, float]]:
+        (row,) = run(["3 ok"], stages(predict=predict, top_k=3, sums_to_one=False, threshold=threshold))
+        return [(prediction.index, round(prediction.probability, 4)) for prediction in row.predictions or ()]
+
+    assert named(0) == [(3, 1.0), (0, 0.9), (2, 0.7)]
+    assert named(0.8) == [(3, 1.0), (0, 0.9)]
+    assert (
+        run(["3 ok"], stages(predict=lambda images: np.array([[0.1]], np.float32), sums_to_one=False, threshold=0.5))[0].predictions == ()
+    )
 
 
 def test_a_row_says_what_was_wrong_without_repeating_its_key() -> None:

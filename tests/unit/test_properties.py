@@ -22,7 +22,7 @@ from mxspark.bundle import Bundle, BundleSource
 from mxspark.document import dump_yaml, read_yaml
 from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
 from mxspark.layers import effective, environment_layer, file_layer, flag_layer
-from mxspark.model_spec import ModelInput, ModelSpec
+from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
 from mxspark.network import Network
 from mxspark.pipeline import Stages, Timings
 from mxspark.plan import KeySpool, Plan
@@ -204,7 +204,7 @@ def network(batch_size: int) -> Network:
         flat = mx.sym.flatten(mx.sym.var("data"))
         paths["symbol"].write_text(mx.sym.FullyConnected(flat, num_hidden=CLASSES, no_bias=True, name="same").tojson())
         mx.nd.save(str(paths["params"]), {"arg:same_weight": mx.nd.eye(CLASSES)})
-        spec = ModelSpec(input=ModelInput(height=2, width=2))
+        spec = ModelSpec(input=ModelInput(height=2, width=2), output=ModelOutput(kind="logits"))
         source = BundleSource(spec, {role: path.name for role, path in paths.items()}, {})
         return Network(Bundle(spec, paths, (), source), batch_size, "cpu")
 

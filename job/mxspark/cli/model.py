@@ -1,14 +1,14 @@
 """`mxspark model`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mxspark import bundle, console, document, network, storage
+from mxspark import bundle, child, console, document, storage
 from mxspark.cli.app import EXIT_CODES, model_app
 from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag
-from mxspark.context import choose
 from mxspark.errors import without_secrets
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import ModelSettings, StorageSettings
@@ -24,20 +24,23 @@ def inspect_model(
     context: ContextFlag = None,
     _debug: DebugFlag = False,
 ) -> None:
-    """Say what a model is: inputs, outputs, operators, parameters, preprocessing, digests; and whether its files fit each other."""
+    """Say what a model is: input, output and what its numbers mean, operators, parameters, preprocessing, digests.
+
+    Whether its files fit each other is checked, and by two forward passes that it computes.
+    """
     access = Access(StorageSettings(endpoint_url=endpoint_url))
     found = _fetch(ModelSettings(path=model), access)
     spec, source = found.spec, found.source
     sections = [("model", spec.name), *[(name, text) for name in ("licence", "source") if (text := getattr(spec, name))]]
-    sections += console.model_sections(network.inspect(found))
+    check = child.check_model(found, context.value if context is not None else "cpu")
+    sections += console.model_sections(check.inspection)
     sections.append(
         ("labels", f"{len(found.labels)}: {', '.join(found.labels[:3])}, …" if found.labels else "none: predictions have indices only")
     )
     sections.append(("preprocessing", ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())))
     sections += [(role, f"{without_secrets(location)}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
     if context is not None:
-        chosen = choose(context.value)
-        sections.append(("context", f"{chosen.context}: {chosen.why}" if chosen.why else str(chosen.context)))
+        sections.append(("context", f"{check.context}: {check.why}" if check.why else check.context))
     console.show_sections(sections)
 
 
@@ -70,7 +73,8 @@ def pack_model(
             document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec)), source.locations, source.sha256
         )
     with storage.usage_errors("the model", "Check the name."):
-        network.inspect(bundle.fetch(source, bundle.default_cache_dir(), access))
+        check = child.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
+        source = replace(source, spec=check.inspection.pinned(source.spec))
         packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
     console.show(f"Packed {packed.name} into {output}")
 

@@ -1,0 +1,206 @@
+"""A model's symbol and parameters, loaded and matched by name: which variable is the input, which have values, which only training needs.
+
+MXNet itself is handed in (context.load_mxnet), so that this room need not import it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mxspark.bundle import Bundle
+from mxspark.context import said
+from mxspark.errors import UsageError
+from mxspark.graph import Graph
+from mxspark.model_spec import ModelSpec
+
+_FLOAT16 = "2"  # MXNet's number of the type, in the attribute __dtype__
+# How the names of variables end that layers make for their parameters.
+_PARAMETER = re.compile(r"(weight|bias|gamma|beta|mean|var|alpha|parameters|state)\d*$")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A graph with the values of its variables."""
+
+    symbol: Any
+    graph: Graph
+    outputs: tuple[str, ...]  # of the file's graph, of which `symbol` has but one
+    input_name: str
+    arguments: Mapping[str, Any]  # name to array, of what the graph uses
+    states: Mapping[str, Any]  # auxiliary ones, such as a batch normalization's mean
+    unused: tuple[str, ...]  # parameters that the graph doesn't use
+    half: int  # parameters that are float16 in the file
+
+
+def load(mx: Any, bundle: Bundle) -> Checkpoint:
+    """Reads both files. Raises UsageError where one isn't what it should be, or a variable has no value."""
+    return _Loader(mx, bundle).load()
+
+
+class _Loader:
+    def __init__(self, mx: Any, bundle: Bundle) -> None:
+        self._mx = mx
+        self._paths = bundle.paths
+        self._names = bundle.source.locations
+        self._spec: ModelSpec = bundle.spec
+
+    def load(self) -> Checkpoint:
+        symbol = self._symbol()
+        outputs = tuple(symbol.list_outputs())
+        symbol = self._chosen_output(symbol, outputs)
+        graph = Graph.read(symbol.tojson())
+        saved = self._saved()
+        variables, states = symbol.list_arguments(), symbol.list_auxiliary_states()
+        # The file may tell both kinds apart (arg:, aux:) or not, as Gluon's collect_params().save: the graph does.
+        bare = {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in saved.items()}
+        input_name = self._input_name(variables, bare, graph)
+        given = {name: array for name, array in bare.items() if name in variables and name != input_name and name not in graph.truths}
+        given |= self._constants(symbol, input_name, bare)
+        missing = [n for n in variables if n not in given and n != input_name and n not in graph.truths]
+        self._check_missing([*missing, *(n for n in states if n not in bare)], bare, {*variables, *states})
+        return Checkpoint(
+            symbol=symbol,
+            graph=graph,
+            outputs=outputs,
+            input_name=input_name,
+            arguments=given,
+            states={name: bare[name] for name in states},
+            unused=tuple(name for name in bare if name not in given and name not in states),
+            half=sum(array.dtype == np.float16 for array in bare.values()),
+        )
+
+    def _symbol(self) -> Any:
+        try:
+            text = self._paths["symbol"].read_text()
+            json.loads(text)  # MXNet itself reads a cut file up to where it makes sense
+            symbol = self._mx.sym.load_json(text)
+            if not symbol.list_outputs():
+                raise ValueError("it has no output")
+            return self._mx.sym.load_json(_in_single_precision(symbol.tojson()))
+        except (self._mx.MXNetError, ValueError, RecursionError, TypeError, KeyError) as error:
+            raise UsageError(
+                f"{self._names['symbol']}: not an MXNet symbol: {said(error)}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
+            ) from None
+
+    def _saved(self) -> dict[str, Any]:
+        path, name = str(self._paths["params"]), self._names["params"]
+        try:
+            saved = self._loaded(path)
+        except (self._mx.MXNetError, UnicodeDecodeError, MemoryError) as error:
+            raise UsageError(f"{name}: not MXNet parameters, or not whole: {said(error)}", "Give the model's ….params, whole.") from None
+        if not isinstance(saved, dict):
+            raise UsageError(f"{name}: holds arrays without names", "Save the parameters with their names.")
+        return saved
+
+    def _loaded(self, path: str) -> Any:
+        try:
+            return self._mx.nd.load(path)
+        except self._mx.MXNetError as error:
+            if "saved in np shape semantics" not in str(error):
+                raise
+        with self._mx.util.np_shape(True):  # as Gluon saves where npx.set_np was called
+            return self._mx.nd.load(path)
+
+    def _chosen_output(self, symbol: Any, outputs: tuple[str, ...]) -> Any:
+        name = self._spec.output.name
+        if name is None:
+            if len(outputs) > 1:
+                raise UsageError(
+                    f"{self._names['symbol']}: has {len(outputs)} outputs: {', '.join(outputs[:8])}", "Name one: output.name in model.yaml."
+                )
+            return symbol
+        internals = symbol.get_internals()
+        wanted = name if name in internals.list_outputs() else f"{name}_output"
+        if wanted not in internals.list_outputs():
+            raise UsageError(
+                f"{self._names['symbol']}: has no output {name!r}, only {', '.join(outputs[:8])}", "Correct output.name in model.yaml."
+            )
+        return internals[wanted]
+
+    def _input_name(self, variables: list[str], saved: Mapping[str, Any], graph: Graph) -> str:
+        constants = self._spec.input.constants
+        free = [n for n in variables if n not in saved and n not in graph.truths and n not in constants]
+        name = self._spec.input.name
+        if name is not None:
+            if name not in variables:
+                raise UsageError(
+                    f"{self._names['symbol']}: has no input {name!r}; those without parameters are {', '.join(free) or 'none'}",
+                    "Correct input.name in model.yaml.",
+                )
+            return name
+        if "data" in variables:  # of which some files hold an array too, left over from training
+            return "data"
+        if not free:
+            raise UsageError(f"{self._names['symbol']}: has no input: every variable has parameters", "Name it in model.yaml: input.name.")
+        return next((n for n in free if not _PARAMETER.search(n)), free[0])
+
+    def _constants(self, symbol: Any, input_name: str, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """Arrays for input.constants, of the shapes that the graph asks for, or of one number where it asks for none."""
+        constants = self._spec.input.constants
+        variables = symbol.list_arguments()
+        for name in constants:
+            if name not in variables or name == input_name or name in saved:
+                what = "no variable of the graph" if name not in variables else "the image input" if name == input_name else "a parameter"
+                raise UsageError(f"{self._names['symbol']}: input.constants names {name!r}, which is {what}", "Correct input.constants.")
+        if not constants:
+            return {}
+        shapes: list[tuple[int, ...]] = []
+        try:
+            known = {name: array.shape for name, array in saved.items() if name in variables and name != input_name}
+            shapes = symbol.infer_shape_partial(**known, **{input_name: self._spec.input.shape(1)})[0] or []
+        except self._mx.MXNetError:  # the check of shapes tells it
+            shapes = []
+        found = dict(zip(variables, shapes, strict=False))
+        return {
+            name: self._mx.nd.full(shape if (shape := found.get(name)) and all(shape) else (1,), value) for name, value in constants.items()
+        }
+
+    def _check_missing(self, missing: list[str], saved: Mapping[str, Any], known: set[str]) -> None:
+        """Raises UsageError for variables without values, naming the true cause."""
+        if not missing:
+            return
+        graph, params = self._names["symbol"], self._names["params"]
+        shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
+        inputs = [name for name in missing if not _PARAMETER.search(name)]
+        if not any(name in known for name in saved):
+            raise self._strangers(saved, missing)
+        if inputs:
+            raise UsageError(
+                f"{graph}: has further inputs, of which {params} holds no values: {', '.join(inputs[:_SHOWN])}",
+                f"If they are the same for every image, give their values in model.yaml: input.constants: {{{inputs[0]}: 0}}. "
+                "If one of them takes the images, name it: input.name.",
+            )
+        raise UsageError(
+            f"{params}: lacks {len(missing)} of the parameters that {graph} needs: {shown}",
+            "Give the params that were saved with this symbol, whole.",
+        )
+
+    def _strangers(self, saved: Mapping[str, Any], missing: list[str]) -> UsageError:
+        """The error of parameters of which the graph knows none."""
+        graph, params = self._names["symbol"], self._names["params"]
+        if saved and all("." in name for name in saved):
+            return UsageError(
+                f"{params}: was written by Gluon's save_parameters(), which names parameters by their layers ({next(iter(saved))}) and not "
+                f"as the graph in {graph} does ({missing[0]})",
+                "Write both files with net.export(), after net.hybridize() and one forward pass.",
+            )
+        return UsageError(
+            f"symbol and params don't fit each other: {graph} uses none of the {len(saved):,} parameters in {params}; it needs "
+            f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}",
+            "Give the two files of one model.",
+        )
+
+
+def _in_single_precision(text: str) -> str:
+    """A symbol's JSON with variables of float32 where they are declared as float16: the parameters are cast when they are set."""
+    graph = json.loads(text)
+    for node in graph["nodes"]:
+        attributes = node.get("attrs", {})
+        if node["op"] == "null" and attributes.get("__dtype__") == _FLOAT16:
+            attributes["__dtype__"] = "0"
+    return json.dumps(graph)

@@ -1,0 +1,201 @@
+"""What a network's graph says, read from its JSON alone: operators, the variables that only training needs, and what its output means.
+
+Knows no MXNet: it takes the JSON that a loaded symbol writes, in which operators have one name each, and the shapes that MXNet infers.
+"""
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Shape = tuple[int, ...]
+# What an operator makes of its input, as far as it says what the numbers mean. `log_softmax` are logits too: their softmax is the
+# probabilities.
+Family = Literal["softmax", "log_softmax", "sigmoid", "linear"]
+
+# Layers that end a graph for training. Their second input is the truth, of which prediction has none.
+LOSSES = ("SoftmaxOutput", "LogisticRegressionOutput", "LinearRegressionOutput", "MAERegressionOutput", "SVMOutput")
+_FAMILIES: Mapping[str, Family] = {
+    "softmax": "softmax",
+    "SoftmaxOutput": "softmax",
+    "SoftmaxActivation": "softmax",
+    "log_softmax": "log_softmax",
+    "sigmoid": "sigmoid",
+    "LogisticRegressionOutput": "sigmoid",
+    "FullyConnected": "linear",
+    "Convolution": "linear",
+    "dot": "linear",
+    "_linalg_gemm2": "linear",
+}
+# Operators that leave the numbers, and their order in memory, as they are; dropout does so outside of training.
+_PASS_THROUGH = (
+    "_copy",
+    "BlockGrad",
+    "Dropout",
+    "Flatten",
+    "Reshape",
+    "_np_reshape",
+    "_npx_reshape",
+    "squeeze",
+    "_np_squeeze",
+    "expand_dims",
+)
+_CASTS = ("Cast", "amp_cast")
+_TRANSPOSES = ("transpose", "_np_transpose", "SwapAxis")
+_SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
+# Clipping from this far below 1 and above 0 changes probabilities no more than rounding does.
+_CLIPPED = 1e-3
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator, or with the operator `null` a variable."""
+
+    op: str
+    name: str
+    attributes: Mapping[str, str]
+    inputs: tuple[tuple[int, int], ...]  # (node, which of its outputs)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a graph ends: its last operators, the last one first, and what they prove of the output's numbers."""
+
+    operators: tuple[str, ...]
+    family: Family | None
+
+    def __str__(self) -> str:
+        return " of ".join(self.operators) or "its input"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes of a symbol with one output, each after its inputs."""
+
+    nodes: tuple[Node, ...]
+    head: int
+
+    @classmethod
+    def read(cls, text: str) -> "Graph":
+        """The graph in the JSON that MXNet's symbol writes (`tojson`)."""
+        data = json.loads(text)
+        return cls(tuple(_node(node) for node in data["nodes"]), data["heads"][0][0])
+
+    @property
+    def operators(self) -> Mapping[str, int]:
+        """Operator to how often it occurs, the most frequent first."""
+        counts = Counter(node.op for node in self.nodes if node.op != "null")
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    @property
+    def truths(self) -> frozenset[str]:
+        """The variables that only the second input of a loss layer needs, whatever their names: a training set's labels."""
+        needed, pending = set(), [self.head]
+        while pending:
+            if (number := pending.pop()) not in needed:
+                needed.add(number)
+                node = self.nodes[number]
+                pending += [source for source, _ in (node.inputs[:1] if node.op in LOSSES else node.inputs)]
+        return frozenset(node.name for number, node in enumerate(self.nodes) if node.op == "null" and number not in needed)
+
+    def has_attribute(self, name: str, value: str) -> bool:
+        """Whether any operator has it."""
+        return any(node.attributes.get(name) == value for node in self.nodes)
+
+    def ending(self, shapes: Mapping[str, Shape]) -> Ending:
+        """What the output's numbers are, seen through operators that pass them on; `shapes` are those of all outputs, by name."""
+        last = self.nodes[self.head]
+        classes = _classes(shapes.get(f"{last.name}_output", ()))
+        chain = list(self._chain(shapes))
+        operators = [node.op for node in chain]
+        family = _family(chain[-1], shapes.get(f"{chain[-1].name}_output", ()), classes) if chain else None
+        if family is None or (family == "linear" and "clip" in operators):
+            before = chain[-1].inputs[:1] if chain else ()
+            return Ending((*operators, *(op for source, _ in before if (op := self.nodes[source].op) != "null")), None)
+        return Ending(tuple(operators), family)
+
+    def _chain(self, shapes: Mapping[str, Shape]) -> Iterator[Node]:
+        """The last operator, and what is before it as long as each passes its numbers on."""
+        number: int | None = self.head
+        while number is not None and self.nodes[number].op != "null":
+            node = self.nodes[number]
+            yield node
+            number = self._passed_on(node, shapes)
+
+    def _passed_on(self, node: Node, shapes: Mapping[str, Shape]) -> int | None:
+        """The node of which `node` passes the numbers on, None where it makes numbers of its own."""
+        before = node.inputs[0][0] if node.inputs else None
+        if node.op in _SUMS:  # with a parameter: the bias of a layer before it
+            summands = [source for source, _ in node.inputs if self.nodes[source].op != "null"]
+            return summands[0] if len(summands) == 1 and len(node.inputs) == 2 else None
+        if node.op in _PASS_THROUGH or (node.op in _CASTS and "float" in node.attributes.get("dtype", "")):
+            return before
+        if node.op == "clip" and _clips_little(node):
+            return before
+        if node.op in _TRANSPOSES and before is not None and _keeps_order(node, shapes.get(f"{self.nodes[before].name}_output", ())):
+            return before
+        return None
+
+
+def _node(data: Mapping[str, Any]) -> Node:
+    return Node(data["op"], data["name"], data.get("attrs") or {}, tuple((source, output) for source, output, *_ in data["inputs"]))
+
+
+def _classes(shape: Shape) -> int | None:
+    """C of (N, C) or (N, C, 1, 1), None for any other shape."""
+    return shape[1] if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)) else None
+
+
+def _family(node: Node, shape: Shape, classes: int | None) -> Family | None:
+    """What an operator proves of its output, which has `shape`. A softmax over another axis than the classes' proves nothing."""
+    if node.op == "Activation":
+        return "sigmoid" if node.attributes.get("act_type") == "sigmoid" else None
+    family = _FAMILIES.get(node.op)
+    if family in ("softmax", "log_softmax") and (classes is None or not _is_over_classes(node, shape, classes)):
+        return None
+    return family
+
+
+def _is_over_classes(node: Node, shape: Shape, classes: int) -> bool:
+    if _is_true(node, "use_length"):
+        return False
+    if node.op == "softmax" or node.op == "log_softmax":
+        axis = int(node.attributes.get("axis", -1))
+    elif node.op == "SoftmaxActivation":
+        axis = 1  # mode channel; mode instance is over all of an image, which has to be the classes alone
+    else:
+        axis = -1 if _is_true(node, "preserve_shape") else 1
+    if not -len(shape) <= axis < len(shape):
+        return False
+    return shape[axis] == classes and _elements(shape[1:]) == classes
+
+
+def _is_true(node: Node, name: str) -> bool:
+    return node.attributes.get(name, "False") in ("True", "1", "true")
+
+
+def _elements(shape: Sequence[int]) -> int:
+    product = 1
+    for length in shape:
+        product *= length
+    return product
+
+
+def _clips_little(node: Node) -> bool:
+    return float(node.attributes["a_min"]) <= _CLIPPED and float(node.attributes["a_max"]) >= 1 - _CLIPPED
+
+
+def _keeps_order(node: Node, shape: Shape) -> bool:
+    """Whether a transpose of an array of this shape moves axes of length 1 only."""
+    axes = list(range(len(shape)))
+    if node.op == "SwapAxis":
+        first, second = int(node.attributes.get("dim1", 0)), int(node.attributes.get("dim2", 0))
+        if not axes or max(first, second) >= len(axes):
+            return False
+        axes[first], axes[second] = axes[second], axes[first]
+    else:
+        axes = list(ast.literal_eval(node.attributes.get("axes", "()"))) or axes[::-1]
+    long = [axis for axis in axes if axis < len(shape) and shape[axis] > 1]
+    return bool(shape) and long == sorted(long)

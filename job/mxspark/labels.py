@@ -1,0 +1,99 @@
+"""The names of a network's classes, by index, from the forms in which people keep them: lines, CSV, JSON."""
+
+import ast
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mxspark.errors import UsageError
+
+# Files of labels in a folder without model.yaml, by how their names end.
+_NAMES = ("synset", "labels", "label", "classes", "class_names", "classnames", "categories", "names", "class_index", "id2label")
+ENDINGS = (*(f"{name}.{suffix}" for name in _NAMES for suffix in ("txt", "csv", "json")), ".names")
+# What begins so is no list of names, one a line, whatever the file is called.
+_JSON = re.compile(r"""\s*[\[{]\s*(["'\d\[{\]}]|$)""")
+_FORMS = "Give one name a line (synset.txt), CSV with a column `label`, or JSON: a list, or {index: name}."
+
+
+def read(text: str, location: str) -> tuple[str, ...]:
+    """The labels in a file's text; `location` says what it is called. Raises UsageError."""
+    name = location.partition("?")[0]
+    if name.endswith(".csv"):
+        labels = _from_csv(text, location)
+    elif name.endswith(".json") or _JSON.match(text):
+        labels = _from_json(text, location)
+    else:
+        labels = _lines(text)
+    if not labels:
+        mend = "Give one name a line, or leave the labels file away: predictions then have indices only."
+        raise UsageError(f"{location}: holds no labels", mend)
+    return tuple(labels)
+
+
+def _lines(text: str) -> list[str]:
+    lines = [line.rstrip(" \t\r") for line in text.split("\n")]  # splitlines would end a line at other characters too
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _from_json(text: str, location: str) -> list[str]:
+    """A list of names, {index: name}, or {name: index}; a name may be a list, as in imagenet_class_index.json: [wnid, name]."""
+    try:
+        data = _parsed(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        raise UsageError(f"{location}: begins as JSON does, but is none, or not whole", f"Mend the file. {_FORMS}") from None
+    if isinstance(data, Mapping):
+        data = _in_order(data, location)
+    if not isinstance(data, list) or not all(isinstance(item, str) or _is_names(item) for item in data):
+        raise UsageError(f"{location}: this JSON is neither a list of names nor {{index: name}}", _FORMS)
+    return [item if isinstance(item, str) else " ".join(item) for item in data]
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return ast.literal_eval(text.strip())  # a Python dictionary, as many lists of ImageNet's classes are
+
+
+def _is_names(item: object) -> bool:
+    return isinstance(item, list | tuple) and bool(item) and all(isinstance(part, str) for part in item)
+
+
+def _in_order(data: Mapping[Any, Any], location: str) -> list[Any]:
+    """The names of {index: name} or {name: index} by index."""
+    pairs = [(_index(str(key)), name) for key, name in data.items()]
+    if all(type(value) is int for value in data.values()):
+        pairs = [(index, name) for name, index in data.items()]
+    if sorted(index for index, _ in pairs) != list(range(len(pairs))):
+        raise UsageError(f"{location}: its indices are not 0, 1, 2, … without gaps", f"Mend the numbers. {_FORMS}")
+    return [name for _, name in sorted(pairs, key=lambda pair: pair[0])]
+
+
+def _from_csv(text: str, location: str) -> list[str]:
+    """The column `label`, ordered by the column `index` where there is one."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise UsageError(f"{location}: not CSV: {error}", "Mend the file, or give one name a line in a .txt.") from None
+    columns = reader.fieldnames or ()
+    if "label" not in columns:
+        raise UsageError(f"{location}: has no column `label`, only {', '.join(columns) or 'nothing'}", "Name the column of names `label`.")
+    for number, row in enumerate(rows, start=1):
+        if row["label"] is None:
+            raise UsageError(f"{location}: row {number} has no label", "Mend the row.")
+    if "index" in columns:
+        rows.sort(key=lambda row: _index(row["index"]))
+        if [_index(row["index"]) for row in rows] != list(range(len(rows))):
+            raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.")
+    return [row["label"] for row in rows]
+
+
+def _index(text: str | None) -> int:
+    """The number in a text, -1 where it is none."""
+    return int(text) if text is not None and text.strip().isascii() and text.strip().isdigit() else -1

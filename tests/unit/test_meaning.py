@@ -1,0 +1,333 @@
+"""What a network's output means: proved by the graph, said by model.yaml, or refused; and models as people have them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mxspark.context import load_mxnet
+from mxspark.document import read_yaml
+from mxspark.errors import UsageError
+from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec, Preprocessing
+from mxspark.network import Network
+from tests.unit.test_network import (
+    BATCH,
+    BIAS,
+    CLASSES,
+    DENSE,
+    HEIGHT,
+    LOGITS,
+    SPEC,
+    WEIGHT,
+    WIDTH,
+    dense,
+    images,
+    inspect,
+    logits_of,
+    made,
+    refusal,
+    saying,
+    softmax,
+)
+
+mx: Any = load_mxnet()
+ONE = {"arg:fc_weight": WEIGHT[:1], "arg:fc_bias": BIAS[:1]}
+ONE_UNIT = mx.sym.FullyConnected(mx.sym.flatten(mx.sym.var("data")), num_hidden=1, name="fc")
+
+
+def sigmoid(values: Any) -> Any:
+    return 1 / (1 + np.exp(-values))
+
+
+# ---- proved by the graph ----
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda logits: mx.sym.sigmoid(logits),
+        lambda logits: mx.sym.Activation(logits, act_type="sigmoid"),
+        lambda logits: mx.sym.LogisticRegressionOutput(logits, name="out"),
+        lambda logits: mx.sym.LogisticRegressionOutput(logits, mx.sym.var("truth"), name="out"),
+        lambda logits: mx.sym.reshape(mx.sym.clip(mx.sym.sigmoid(logits), 1e-7, 1 - 1e-7), shape=(0, -1, 1, 1)),
+    ],
+)
+def test_independent_probabilities_stay_as_they_are(tmp_path: Path, end: Any) -> None:
+    pixels = images(BATCH)
+    network = Network(made(tmp_path, end(LOGITS), labels=()), BATCH, "cpu")
+    one = Network(made(tmp_path, end(ONE_UNIT), ONE, labels=["cat"]), BATCH, "cpu")
+
+    np.testing.assert_allclose(network.predict(pixels), sigmoid(dense(pixels)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(one.predict(pixels), sigmoid(dense(pixels)[:, :1]), rtol=1e-4, atol=1e-6)
+    assert (network.inspection.meaning.kind, one.inspection.meaning.kind) == ("sigmoid", "sigmoid")
+
+
+@pytest.mark.parametrize("end", [lambda x: x, lambda x: mx.sym.log_softmax(x), lambda x: mx.sym.identity(x)])
+def test_logits_and_logarithms_of_probabilities_get_a_softmax(tmp_path: Path, end: Any) -> None:
+    pixels = images(BATCH)
+    network = Network(made(tmp_path, end(LOGITS)), BATCH, "cpu")
+
+    np.testing.assert_allclose(network.predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+    assert network.inspection.meaning.kind == "logits"
+
+
+def test_a_bias_that_is_added_by_itself_belongs_to_the_last_layer(tmp_path: Path) -> None:
+    layer = mx.sym.FullyConnected(mx.sym.flatten(mx.sym.var("data")), num_hidden=CLASSES, no_bias=True, name="fc")
+    symbol = mx.sym.broadcast_add(layer, mx.sym.var("fc_bias", shape=(1, CLASSES)))
+    pixels = images(BATCH)
+
+    found = Network(made(tmp_path, symbol, {**DENSE, "arg:fc_bias": BIAS[None]}), BATCH, "cpu").predict(pixels)
+
+    np.testing.assert_allclose(found, softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+
+
+EXPONENTS = mx.sym.exp(LOGITS)
+UNKNOWN = {
+    "a regression": mx.sym.LinearRegressionOutput(LOGITS, name="out"),
+    "a normalised vector": mx.sym.L2Normalization(LOGITS),
+    "exp/sum": mx.sym.broadcast_div(EXPONENTS, mx.sym.sum(EXPONENTS, axis=1, keepdims=True)),
+    "clipped logits": mx.sym.clip(LOGITS, 0, 1),
+    "a softmax cut at both ends": mx.sym.clip(mx.sym.softmax(LOGITS), 0.1, 0.9),
+    "a softmax over the images": mx.sym.softmax(LOGITS, axis=0),
+    "a softmax over an axis of one": mx.sym.softmax(mx.sym.reshape(LOGITS, shape=(0, -1, 1, 1)), axis=-1),
+    "rectified numbers": mx.sym.relu(LOGITS),
+    "two networks summed": LOGITS + mx.sym.FullyConnected(mx.sym.flatten(mx.sym.var("data")), num_hidden=CLASSES, name="fc"),
+    "whole numbers": mx.sym.cast(mx.sym.cast(mx.sym.softmax(LOGITS), dtype="int32"), dtype="float32"),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_the_graph_does_not_prove_is_asked_for(tmp_path: Path, what: str) -> None:
+    refused = refusal(made(tmp_path, UNKNOWN[what]))
+
+    assert all(part in refused for part in ("net-symbol.json", f"(N, {CLASSES}", "output.kind", "softmax", "logits", "sigmoid"))
+
+
+def test_a_linear_layer_without_labels_may_be_anything(tmp_path: Path) -> None:
+    assert "no labels" in refusal(made(tmp_path, labels=()))
+    assert inspect(made(tmp_path, labels=(), spec=saying(kind="logits"))).meaning.adds == "softmax"
+
+
+@pytest.mark.parametrize("kind", [None, "softmax", "logits", "sigmoid"])
+@pytest.mark.parametrize("shape", [(0, 1, CLASSES), (0, CLASSES, 1, 1, 1), (0, 1, 1, CLASSES)])
+def test_an_output_of_another_shape_is_no_classifiers(tmp_path: Path, shape: tuple[int, ...], kind: Any) -> None:
+    refused = refusal(made(tmp_path, mx.sym.reshape(LOGITS, shape=shape), spec=saying(kind=kind)))
+
+    assert f"(N, {', '.join(map(str, shape[1:]))})" in refused
+    assert "output.name" in refused
+
+
+# ---- said by model.yaml ----
+
+
+def test_model_yaml_says_what_the_graph_does_not_prove(tmp_path: Path) -> None:
+    pixels = images(BATCH)
+    stated = {
+        "softmax": (UNKNOWN["exp/sum"], softmax(dense(pixels))),
+        "logits": (mx.sym.relu(LOGITS), softmax(np.maximum(dense(pixels), 0))),
+        "sigmoid": (LOGITS, sigmoid(dense(pixels))),
+    }
+    for kind, (symbol, expected) in stated.items():
+        network = Network(made(tmp_path, symbol, spec=saying(kind=kind), labels=()), BATCH, "cpu")
+        np.testing.assert_allclose(network.predict(pixels), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "end", "words"),
+    [
+        ("logits", mx.sym.softmax(LOGITS), "the graph ends in softmax"),
+        ("sigmoid", mx.sym.softmax(LOGITS), "the graph ends in softmax"),
+        ("logits", mx.sym.sigmoid(LOGITS), "the graph ends in sigmoid"),
+        ("softmax", mx.sym.sigmoid(LOGITS), "the graph ends in sigmoid"),
+        ("softmax", LOGITS, "the graph ends in FullyConnected"),
+        ("sigmoid", mx.sym.log_softmax(LOGITS), "the graph ends in log_softmax"),
+        ("softmax", mx.sym.relu(LOGITS), "sum to"),
+        ("sigmoid", mx.sym.relu(LOGITS), "probabilities are 0 to 1"),
+    ],
+)
+def test_what_is_said_must_not_contradict_what_the_graph_does(tmp_path: Path, kind: Any, end: Any, words: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        inspect(made(tmp_path, end, spec=saying(kind=kind)))
+    assert words in refused.value.problem or "probabilities are 0 to 1" in refused.value.problem
+    assert "output.kind" in str(refused.value)
+
+
+def test_a_softmax_over_one_class_would_be_1_for_every_image(tmp_path: Path) -> None:
+    for symbol, kind in ((ONE_UNIT, "logits"), (mx.sym.softmax(ONE_UNIT), None)):
+        refused = refusal(made(tmp_path, symbol, ONE, labels=["cat"], spec=saying(kind=kind)))
+        assert "1.0 for every image" in refused
+        assert "sigmoid" in refused
+
+
+def test_a_threshold_is_for_independent_probabilities(tmp_path: Path) -> None:
+    assert "output.threshold" in refusal(made(tmp_path, spec=saying(threshold=0.5)))
+    assert inspect(made(tmp_path, mx.sym.sigmoid(LOGITS), spec=saying(threshold=0.5))).meaning.kind == "sigmoid"
+
+
+def test_what_was_found_is_what_a_bundle_says_from_then_on(tmp_path: Path) -> None:
+    found = inspect(made(tmp_path))
+
+    assert (found.pinned(SPEC).output.kind, found.pinned(SPEC).input.channels) == ("logits", 3)
+    assert inspect(made(tmp_path, spec=found.pinned(SPEC), labels=())).meaning.kind == "logits"
+
+
+# ---- networks that can't run ----
+
+
+def test_a_float16_graph_is_refused_in_mxnets_words(tmp_path: Path) -> None:
+    symbol = mx.sym.softmax(mx.sym.cast(logits_of(mx.sym.cast(mx.sym.var("data"), dtype="float16")), dtype="float32"))
+    half = {name: value.astype(np.float16) for name, value in DENSE.items()}
+
+    with pytest.raises(UsageError) as refused:
+        inspect(made(tmp_path, symbol, half))
+
+    assert "net-symbol.json: can't be computed on cpu(0): float16 fully connected layer is" in refused.value.problem
+    assert "Traceback" not in refused.value.problem
+    assert "float32" in refused.value.mend
+
+
+def test_a_convolution_with_the_colours_last_is_refused_in_mxnets_words(tmp_path: Path) -> None:
+    symbol = mx.sym.Convolution(mx.sym.var("data"), kernel=(HEIGHT, WIDTH), num_filter=CLASSES, layout="NHWC", no_bias=True, name="conv")
+    symbol = mx.sym.softmax(mx.sym.flatten(symbol))
+    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, layout="NHWC"))
+    weight = {"arg:conv_weight": np.zeros((CLASSES, HEIGHT, WIDTH, 3), np.float32)}
+
+    with pytest.raises(UsageError) as refused:
+        inspect(made(tmp_path, symbol, weight, spec=spec))
+
+    assert "can't be computed on cpu(0)" in refused.value.problem
+    assert "NCHW" in refused.value.mend
+
+
+def test_an_image_whose_numbers_depend_on_others_in_the_batch_is_noticed(tmp_path: Path) -> None:
+    centred = mx.sym.broadcast_sub(LOGITS, mx.sym.mean(LOGITS, axis=0, keepdims=True))
+
+    with pytest.raises(UsageError, match="another one is in the batch"):
+        inspect(made(tmp_path, mx.sym.softmax(centred)))
+
+
+# ---- parameters and inputs as people have them ----
+
+
+def test_parameters_need_not_say_which_kind_they_are(tmp_path: Path) -> None:
+    symbol = logits_of(mx.sym.BatchNorm(mx.sym.var("data"), name="bn", fix_gamma=False))
+    states = {"bn_gamma": np.ones(3), "bn_beta": np.zeros(3), "bn_moving_mean": np.full(3, 7.0), "bn_moving_var": np.ones(3)}
+    bare = {name.removeprefix("arg:"): value for name, value in DENSE.items()} | {n: v.astype(np.float32) for n, v in states.items()}
+    pixels = images(BATCH)
+
+    found = Network(made(tmp_path, symbol, bare), BATCH, "cpu").predict(pixels)
+
+    np.testing.assert_allclose(found, softmax(dense((pixels - 7) / np.sqrt(1 + 1e-3))), rtol=1e-3, atol=1e-5)
+
+
+def test_arrays_of_the_input_and_of_the_labels_among_the_parameters_are_left_out(tmp_path: Path) -> None:
+    symbol = mx.sym.SoftmaxOutput(LOGITS, name="softmax")
+    more = {"arg:data": np.zeros((9, 9), np.float32), "arg:softmax_label": np.zeros(7, np.float32)}
+    pixels = images(BATCH)
+
+    network = Network(made(tmp_path, symbol, {**DENSE, **more}), BATCH, "cpu")
+
+    np.testing.assert_allclose(network.predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+    assert set(network.inspection.unused) == {"data", "softmax_label"}
+
+
+def test_parameters_of_save_parameters_are_told_apart_from_those_of_another_network(tmp_path: Path) -> None:
+    refused = refusal(made(tmp_path, parameters={"0.weight": WEIGHT, "0.bias": BIAS}))
+    assert "save_parameters()" in refused
+    assert "export()" in refused
+
+    assert "Give the two files of one model" in refusal(made(tmp_path, parameters={"arg:conv_weight": WEIGHT}))
+    assert "Give the two files of one model" not in refusal(made(tmp_path, parameters={"arg:fc_weight": WEIGHT}))
+
+
+@pytest.mark.parametrize("numpy_semantics", [False, True])
+@pytest.mark.parametrize("half", [False, True])
+def test_what_gluon_exports_is_what_gluon_computes(tmp_path: Path, numpy_semantics: bool, half: bool) -> None:
+    pixels = images(2)
+    with mx.util.np_shape(numpy_semantics), mx.util.np_array(numpy_semantics):
+        block = mx.gluon.nn.HybridSequential()
+        block.add(mx.gluon.nn.Conv2D(4, 1), mx.gluon.nn.BatchNorm(), mx.gluon.nn.GlobalAvgPool2D(), mx.gluon.nn.Dense(CLASSES))
+        block.initialize(mx.init.Normal(0.02), force_reinit=True)
+        block.hybridize()
+        expected = block(mx.np.array(pixels) if numpy_semantics else mx.nd.array(pixels)).asnumpy()
+        block.export(str(tmp_path / "net"))
+    if half:  # as net.cast("float16") leaves them, which a CPU could not run first
+        symbol = json.loads((tmp_path / "net-symbol.json").read_text())
+        for node in symbol["nodes"]:
+            if "__dtype__" in node.get("attrs", {}):
+                node["attrs"]["__dtype__"] = "2"
+        (tmp_path / "net-symbol.json").write_text(json.dumps(symbol))
+        with mx.util.np_shape(numpy_semantics):
+            saved = mx.nd.load(str(tmp_path / "net-0000.params"))
+            mx.nd.save(str(tmp_path / "net-0000.params"), {name: array.astype("float16") for name, array in saved.items()})
+    content = (tmp_path / "net-symbol.json").read_bytes(), (tmp_path / "net-0000.params").read_bytes()
+
+    network = Network(made(tmp_path, *content), BATCH, "cpu")
+
+    np.testing.assert_allclose(network.predict(pixels), softmax(expected.astype(np.float64)), atol=0.02 if half else 1e-5)
+    assert bool(network.inspection.notes) == half
+
+
+@pytest.mark.parametrize("stated", [None, 1])
+def test_an_input_of_one_channel_is_found(tmp_path: Path, stated: Any) -> None:
+    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, channels=stated), preprocess=Preprocessing(mean=(127.5,)))
+    weight = WEIGHT[:, : HEIGHT * WIDTH]
+    pixels = images(BATCH)[:, :1]
+
+    network = Network(made(tmp_path, parameters={**DENSE, "arg:fc_weight": weight}, spec=spec), BATCH, "cpu")
+
+    assert network.inspection.input.channels == 1
+    expected = softmax(pixels.reshape(BATCH, -1).astype(np.float64) @ weight.T.astype(np.float64) + BIAS)
+    np.testing.assert_allclose(network.predict(pixels), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_three_means_do_not_fit_one_channel(tmp_path: Path) -> None:
+    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH), preprocess=Preprocessing(mean=(1, 2, 3)))
+
+    assert "preprocess.mean" in refusal(made(tmp_path, parameters={**DENSE, "arg:fc_weight": WEIGHT[:, : HEIGHT * WIDTH]}, spec=spec))
+
+
+def test_a_channel_that_is_stated_is_not_looked_for(tmp_path: Path) -> None:
+    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, channels=1))
+
+    assert f"(1, 1, {HEIGHT}, {WIDTH})" in refusal(made(tmp_path, spec=spec))
+
+
+def test_a_further_input_may_have_the_same_value_for_every_image(tmp_path: Path) -> None:
+    symbol = mx.sym.broadcast_mul(LOGITS, mx.sym.var("stage_num0", shape=(1,)))
+    pixels = images(BATCH)
+
+    def with_constants(**constants: float) -> ModelSpec:
+        return ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, constants=constants), output=ModelOutput(kind="logits"))
+
+    found = Network(made(tmp_path, symbol, spec=with_constants(stage_num0=2.0)), BATCH, "cpu").predict(pixels)
+
+    np.testing.assert_allclose(found, softmax(2 * dense(pixels)), rtol=1e-4, atol=1e-6)
+    assert "input.constants: {stage_num0: 0}" in refusal(made(tmp_path, symbol, spec=with_constants()))
+    assert "'stage'" in refusal(made(tmp_path, symbol, spec=with_constants(stage_num0=2.0, stage=1.0)))
+    assert "a parameter" in refusal(made(tmp_path, symbol, spec=with_constants(stage_num0=2.0, fc_weight=1.0)))
+
+
+def test_a_symbol_of_an_old_mxnet_loads(tmp_path: Path) -> None:
+    symbol = json.loads(mx.sym.SoftmaxOutput(LOGITS, name="prob").tojson())
+    for node in symbol["nodes"]:
+        node["param"] = node.pop("attrs", {}) if node["op"] != "null" else {}
+        node.pop("attrs", None)
+        node["inputs"] = [source[:2] for source in node["inputs"]]
+        node["backward_source_id"] = -1
+    old = {name: symbol[name] for name in ("nodes", "arg_nodes")} | {"heads": [symbol["heads"][0][:2]]}
+    pixels = images(BATCH)
+
+    found = Network(made(tmp_path, json.dumps(old).encode()), BATCH, "cpu").predict(pixels)
+
+    np.testing.assert_allclose(found, softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+
+
+def test_the_forms_of_a_model_yaml_are_read() -> None:
+    spec = ModelSpec.model_validate(
+        read_yaml("input: {channels: 1, constants: {stage_num0: 0}}\npreprocess: {mean: [127.5], std: [64]}\noutput: {kind: sigmoid}", "x")
+    )
+
+    assert (spec.input.constants, spec.preprocess.mean, spec.preprocess.std) == ({"stage_num0": 0.0}, (127.5,), (64.0,))
