@@ -78,10 +78,11 @@ def _proved(shape: Shape, ending: Ending, labels: int) -> Meaning:
 def _stated(kind: Kind, ending: Ending) -> Meaning:
     said = f"output.kind is {kind}"
     if kind == "sigmoid" and ending.family == "linear":
-        return Meaning(kind, f"{said}; the graph ends in {ending}", "sigmoid")
+        return Meaning(kind, f"{said}, and the graph ends in {ending}", "sigmoid")
     if ending.family is not None and _PROVED.get(ending.family, "logits") != kind:
         raise MeaningError(f"{said}, but the graph ends in {ending}, which are {_AS_WORDS[ending.family]}", _WRONG)
-    return Meaning(kind, said, "softmax" if kind == "logits" else None)
+    why = f"{said}, and the graph ends in {ending}" if ending.family else said
+    return Meaning(kind, why, "softmax" if kind == "logits" else None)
 
 
 _AS_WORDS: dict[Family, str] = {
