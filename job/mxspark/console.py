@@ -272,10 +272,12 @@ def model_sections(found: Inspection) -> list[tuple[str, str]]:
         ("input", f"{found.input_name}, shape {found.input_shape} with 1 as the batch size"),
         (
             "output",
-            f"{found.output_name}: {found.classes} classes" + (f" (of {len(found.outputs)} outputs)" if len(found.outputs) > 1 else ""),
+            f"{found.output_name}: {found.classes:,} class{'es' if found.classes > 1 else ''}"
+            + (f" (of {len(found.outputs)} outputs)" if len(found.outputs) > 1 else ""),
         ),
         ("kind", f"{found.meaning.kind}: {found.meaning.why}" + (f"; a {found.meaning.adds} is added" if found.meaning.adds else "")),
         ("operators", ", ".join(f"{name} {number}" for name, number in found.operators.items())),
+        *(("note", note) for note in found.notes),
         ("parameters", f"{found.parameters:,}" + (f"; not used by the graph: {', '.join(found.unused[:5])}" if found.unused else "")),
     ]
 

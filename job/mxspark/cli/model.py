@@ -34,9 +34,8 @@ def inspect_model(
     sections = [("model", spec.name), *[(name, text) for name in ("licence", "source") if (text := getattr(spec, name))]]
     check = child.check_model(found, context.value if context is not None else "cpu")
     sections += console.model_sections(check.inspection)
-    sections.append(
-        ("labels", f"{len(found.labels)}: {', '.join(found.labels[:3])}, …" if found.labels else "none: predictions have indices only")
-    )
+    shown = ", ".join(found.labels[:3]) + (", …" if len(found.labels) > 3 else "")
+    sections.append(("labels", f"{len(found.labels)}: {shown}" if found.labels else "none: predictions have indices only"))
     sections.append(("preprocessing", ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())))
     sections += [(role, f"{without_secrets(location)}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
     if context is not None:
