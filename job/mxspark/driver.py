@@ -86,7 +86,7 @@ class _Run:
         machine.check()
         self._progress.step("Checking the model and the output")
         model = self._fetch_model()
-        if model.source.spec == ModelSpec():
+        if (model.source.spec.input, model.source.spec.preprocess) == (ModelSpec().input, ModelSpec().preprocess):
             self._progress.note("No model.yaml says what pixels the model wants; taking the article's: 224 x 224, raw 0 to 255, RGB.")
         # What can't work is told before anything is written, and before another run is disturbed.
         keys: Iterator[str] | None = None

@@ -168,7 +168,7 @@ class _Module:
             return "On a CPU MXNet computes float32: export the network without its casts to float16, or use a GPU (--context gpu)."
         if self._graph.has_attribute("layout", "NHWC"):
             return "On a CPU MXNet's convolutions take the layout NCHW: export the network in it, or use a GPU (--context gpu)."
-        return "" if "std::" in words else "MXNet has no such operator for the CPU; change the network, or use a GPU (--context gpu)."
+        return "" if "std::" in words else "Try it in MXNet itself; some of its operators run on GPUs only (--context gpu)."
 
 
 class _Quiet:
