@@ -164,7 +164,8 @@ def _download(role: str, location: str, expected: str | None, unfinished: Path, 
             try:
                 storage.download(location, access, file)
             except StorageError as error:
-                raise type(error)(f"the model's {role} file: {error.problem}", error.mend or "Check the model's location.") from error
+                problem = f"the model's {role} file: {error.problem}"
+                raise type(error)(problem, error.mend or "Check the model's location.", cause=error.cause) from error
             digest = _verified(role, location, _digest(file), expected)
         return unfinished.replace(unfinished.with_name(digest)), digest
     finally:

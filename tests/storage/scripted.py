@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from threading import Event, Lock, Thread
@@ -116,13 +117,14 @@ def listing(*keys: str, bucket: str = "bucket") -> Answer:
     return Answer(body=f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), headers={"Content-Type": "application/xml"})
 
 
-def an_object(data: bytes, claimed: int | None = None) -> Answer:
-    """The answer to GetObject."""
+def an_object(data: bytes, claimed: int | None = None, **more: str) -> Answer:
+    """The answer to GetObject; `more` headers with `_` for `-`."""
     headers = {"ETag": '"0123456789abcdef"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "Content-Type": "image/png"}
+    headers |= {name.replace("_", "-"): value for name, value in more.items()}
     return Answer(body=data, headers=headers, claimed=claimed)
 
 
-def error(status: int, code: str) -> Answer:
-    """An S3 server's error."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>told by the test</Message></Error>'
+def error(status: int, code: str, message: str = "told by the test", more: str = "") -> Answer:
+    """An S3 server's error; `more` is XML beside its code and message."""
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message>{more}</Error>'
     return Answer(status, body.encode(), {"Content-Type": "application/xml"})

@@ -9,16 +9,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.settings import StorageSettings
 
 HASTY_RETRIES = 5  # eight seconds at most
 
 
 class StorageError(MxsparkError):
-    """An object couldn't be read, written or listed; `status` is what a row says of it."""
+    """An object couldn't be read, written or listed; `status` is what a row says of it.
+
+    `place` is what a person calls it and `reason` what is wrong with it, for a row, whose key says where. `cause` is one of CAUSES where
+    the fault was tried again and stayed, which may pass all the same; else it is empty.
+    """
 
     status = "fetch_error"
+
+    def __init__(self, reason: str, mend: str = "", *, place: str = "", cause: str = "") -> None:
+        super().__init__(f"{place}: {reason}" if place else reason, mend)
+        self.reason = without_secrets(reason)
+        self.place = place
+        self.cause = cause
 
 
 class MissingError(StorageError):
@@ -51,9 +61,8 @@ class TransientError(StorageError):
     """A fault that may pass: `cause` is one of CAUSES, `final` the kind of error that it is when it stays."""
 
     # `cause` has a default for pickle alone, which fills it in afterwards.
-    def __init__(self, problem: str, mend: str = "", *, cause: str = "", final: type[StorageError] = StorageError) -> None:
-        super().__init__(problem, mend)
-        self.cause = cause
+    def __init__(self, reason: str, mend: str = "", *, place: str = "", cause: str = "", final: type[StorageError] = StorageError) -> None:
+        super().__init__(reason, mend, place=place, cause=cause)
         self.final = final
 
 
