@@ -31,6 +31,9 @@ from mxspark.worker import Job, ShardReport
 CHECK_SECONDS = 300  # limit on the check of the model, which only loads its graph and parameters
 NO_EXECUTORS_SECONDS = 60  # between two words about a cluster that gives none
 SHOWN_ROWS = 10
+# Settings of the input that no ok row depends on: what counts as right, and limits, which only say what fails. So --retry-failed with other
+# limits can't mix results.
+NO_IDENTITY = {"true_label", "max_bytes", "max_pixels", "max_frames", "formats", "max_decode_seconds", "max_decode_memory"}
 EXAMPLES = 3  # of failed images, where too many are
 
 
@@ -141,7 +144,12 @@ class _Run:
     def _earlier_plan(self, model: Bundle, store: Store) -> Plan | None:
         """The plan of the run that this one goes on with, None where it starts afresh."""
         existing = output.check(store, self._settings.output)
-        if existing is not None and (changes := plan.differences(existing.identity, self._identity(model))):
+        if existing is None:
+            return None
+        known = {
+            name: part for name, part in existing.identity.get("input", {}).items() if name not in NO_IDENTITY
+        }  # earlier versions had them
+        if changes := plan.differences({**existing.identity, "input": known}, self._identity(model)):
             raise UsageError(
                 f"{self._store.name} holds the results of another job. What differs (there -> now):\n  " + "\n  ".join(changes),
                 "Choose another output, or start afresh with --overwrite.",
@@ -157,12 +165,10 @@ class _Run:
 
     def _identity(self, model: Bundle) -> dict[str, Any]:
         """What a row depends on: runs that differ in it must not be mixed in one table."""
-        # No prediction depends on what counts as right, nor on how long a decoder in a sandbox may take.
         chosen = self._settings.input
-        others = {"true_label", "max_decode_seconds", "max_decode_memory"}
         places = {"path": resolved(chosen.path), "base": chosen.base and resolved(chosen.base)}
         return {
-            "input": chosen.model_dump(mode="json", exclude=others) | places,
+            "input": chosen.model_dump(mode="json", exclude=NO_IDENTITY) | places,
             "format": self._settings.output.format,
             "model": model.digest,
             "precision": self._settings.precision,
