@@ -63,7 +63,8 @@ def failed(mxspark: Command, job: Job) -> Table:
 
 @pytest.fixture(scope="module")
 def killed(mxspark: Command, job: Job, failed: Table, broken: dict[str, str]) -> Table:
-    """The images are mended into copies of the digits before them, the large one is allowed; the run that tries them again is killed when some parts are new."""
+    """The images are mended into copies of the digits before them, the large one is allowed; the run that tries them again is killed when
+    some parts are new."""
     for name, whole in list(broken.items())[1:]:
         (job.images / name).write_bytes((job.images / whole).read_bytes())
     with mxspark.start("mxspark", *job.command, "--retry-failed") as running:
