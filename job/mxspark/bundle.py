@@ -94,6 +94,8 @@ def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> Bund
     try:
         names = [name for name in storage.open_store(folder, access).keys() if "/" not in name]
     except MissingError:
+        if storage.is_s3(folder):  # it is the bucket that isn't there
+            raise
         names = []
     endings = {"symbol": ("symbol.json",), "params": (".params",), "labels": ("synset.txt", "labels.txt", "labels.csv")}
     found = {role: [name for name in names if name.endswith(ending)] for role, ending in endings.items()}

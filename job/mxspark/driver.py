@@ -1,6 +1,7 @@
 """A whole run: check, plan, predict, sum up. What stops it is raised as MxsparkError with the exit code that it means."""
 
 import hashlib
+import os
 import time
 import uuid
 from collections import Counter
@@ -77,12 +78,14 @@ class _Run:
 
     def __init__(self, settings: Settings, access: Access, progress: Progress, debug: bool) -> None:
         self._settings = settings
-        self._access = access
+        self._access = access.of_driver(os.environ)
+        self._first_contact = access.of_first_contact(os.environ)
+        self._workers_access = access
         self._progress = progress
         self._debug = debug
         self._started = time.monotonic()
         self._retries = retries_so_far()
-        self._store: Store = open_store(settings.output.path, access)
+        self._store: Store = open_store(settings.output.path, self._access)
 
     def run(self) -> Result:
         machine.check()
@@ -92,7 +95,7 @@ class _Run:
             self._progress.note("No model.yaml says what pixels the model wants; taking the article's: 224 x 224, raw 0 to 255, RGB.")
         # What can't work is told before anything is written, and before another run is disturbed.
         keys: Iterator[str] | None = None
-        if self._earlier_plan(model, open_store(self._settings.output.path, self._access.hasty)) is None:
+        if self._earlier_plan(model, open_store(self._settings.output.path, self._first_contact)) is None:
             keys = self._listed()
             self._confirm_overwriting()
         with output.hold(self._store, self._settings.output) as hold:
@@ -131,14 +134,13 @@ class _Run:
         chosen = self._settings.input
         self._progress.step(f"Listing {chosen.path}")
         with usage_errors("input.path", "Check input.path."):
-            if Source(chosen, self._access).is_prefix:
-                next(Source(chosen, self._access.hasty).keys())
+            Source(chosen, self._first_contact).reach()
             keys = Source(chosen, self._access).keys()
             return chain([next(keys)], keys)
 
     def _fetch_model(self) -> Bundle:
         with usage_errors("model", "Check model."):
-            source = bundle.find(self._settings.model, self._access.hasty)
+            source = bundle.find(self._settings.model, self._first_contact)
             return bundle.fetch(source, cache_dir(self._settings), self._access)
 
     def _earlier_plan(self, model: Bundle, store: Store) -> Plan | None:
@@ -229,7 +231,7 @@ class _Run:
         # A shard smaller than a batch would be padded to it; all are of the same size but the last.
         batch_size = min(settings.batch_size, frozen.shard_size)
         cache = str(cache_dir(settings))
-        job = Job(uuid.uuid4().hex, settings, model.source, self._access, batch_size, cache, frozen.id, frozen.samples)
+        job = Job(uuid.uuid4().hex, settings, model.source, self._workers_access, batch_size, cache, frozen.id, frozen.samples)
         kept = frozen.keys - work.images
         self._progress.planned(frozen.keys, kept, frozen.shards)
         shards_done = frozen.shards - len(work.shards)

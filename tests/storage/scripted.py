@@ -43,18 +43,18 @@ class Scripted:
 
 
 @contextmanager
-def scripted(*answers: Answer) -> Iterator[Scripted]:
+def scripted(*answers: Answer, port: int = 0) -> Iterator[Scripted]:
     """A server that gives one answer after the other, and the last one again and again."""
     remaining = iter(answers[:-1])
-    with answering(lambda _: next(remaining, answers[-1])) as server:
+    with answering(lambda _: next(remaining, answers[-1]), port) as server:
         yield server
 
 
 @contextmanager
-def answering(answer_to: Callable[[Request], Answer]) -> Iterator[Scripted]:
-    """A server that answers each request, one at a time, as the function says."""
+def answering(answer_to: Callable[[Request], Answer], port: int = 0) -> Iterator[Scripted]:
+    """A server that answers each request, one at a time, as the function says; on any port, or on this one."""
     requests: list[Request] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answer_to, requests))
+    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(answer_to, requests))
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

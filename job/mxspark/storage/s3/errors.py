@@ -17,6 +17,8 @@ from mxspark.storage import web
 from mxspark.storage.causes import raise_s3, raise_said
 from mxspark.storage.store import DeniedError, StorageError, TransientError
 
+AGENTS = ("container-role", "iam-role")  # who give credentials to pods and instances, and may come up after them
+
 
 class RedirectedError(StorageError):
     """The server sent obstore elsewhere, which doesn't tell where to."""
@@ -78,6 +80,8 @@ def _transient_cause(error: Exception) -> str | None:
         return None
     if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError)):
         return "connection"
+    if isinstance(error, exceptions.CredentialRetrievalError) and error.kwargs.get("provider") in AGENTS:
+        return "connection"
     return web.transient_cause(error) if isinstance(error, web.HTTPError) else None
 
 
@@ -112,4 +116,6 @@ def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     if "kind: Body" in text:
         raise TransientError("the transfer broke off", mend, place=name, cause="truncated") from error
     innermost = "".join(f": {words}" for words in re.findall(r'(?:message|error): "([^"]+)"', text)[-1:])
-    raise TransientError(f"the connection failed{innermost}", mend, place=name, cause="connection") from error
+    address = re.search(r"performing \w+ (\S+)", text)
+    host = f" to {urlsplit(address[1]).netloc.rpartition('@')[2]}" if address else ""
+    raise TransientError(f"the connection{host} failed{innermost}", mend, place=name, cause="connection") from error
