@@ -236,11 +236,12 @@ class _Run:
         self._progress.planned(frozen.keys, kept, frozen.shards)
         shards_done = frozen.shards - len(work.shards)
         counts, timings, retries, first = Counts(), Timings(), Counter[str](), time.monotonic()
+        began: float | None = None  # when the first worker had its network
         failed: list[int] = []  # shards with examples
         contexts: set[str] = set()  # that the workers were heard to use
 
         def on_report(report: ShardReport) -> None:
-            nonlocal counts, shards_done
+            nonlocal counts, shards_done, began
             hold.check()
             retries.update(report.retries)
             if report.stopped_by is not None:
@@ -251,6 +252,8 @@ class _Run:
                 contexts.add(report.context)
                 self._progress.note(f"Running on {report.context}")
             timings.add(report.timings)
+            start = max(first, time.monotonic() - report.timings.work)
+            began = start if began is None else min(began, start)
             if report.counts.failed and len(failed) < EXAMPLES:
                 failed.append(report.shard)
             self._progress.done(kept + counts.rows, counts.failed, shards_done)
@@ -260,7 +263,10 @@ class _Run:
         startup = first - self._started
         spark.run(job, work.shards, on_report, _NoExecutors(spark, settings.spark, self._progress).tell)
         retries.update(retries_so_far() - self._retries)
-        return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, retries, context.name)
+        workers_startup = first if began is None else began
+        return Performance(
+            counts.rows, time.monotonic() - first, startup, workers_startup - first, spark.workers, timings, retries, context.name
+        )
 
     def _stop_if_hopeless(self, frozen: Plan, counts: Counts, failed: list[int]) -> None:
         settings = self._settings

@@ -52,6 +52,11 @@ class Timings:
     starved: float = 0.0  # the network waiting for images: small where the overlap works
     write: float = 0.0
 
+    @property
+    def work(self) -> float:
+        """How long the shard took by the clock, but for loading the network [seconds]."""
+        return self.forward + self.starved + self.write
+
     def add(self, other: "Timings") -> None:
         for name, seconds in vars(other).items():
             setattr(self, name, getattr(self, name) + seconds)
