@@ -1,6 +1,7 @@
 """The command line of the article that this system comes from, as settings: its jobs run here as they stand."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -60,7 +61,7 @@ def parse(arguments: Sequence[str], environ: dict[str, str]) -> ArticleJob:
 
 def _is_finished(job: ArticleJob) -> bool:
     with usage_errors("output.path", "Check --output_s3_bucket."):
-        return open_store(job.effective.settings.output.path, job.access).has(SUCCESS)
+        return open_store(job.effective.settings.output.path, job.access.of_driver(os.environ)).has(SUCCESS)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -99,6 +99,8 @@ def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> Bund
     try:
         names = [name for name in storage.open_store(folder, access).keys() if "/" not in name]
     except MissingError:
+        if storage.is_s3(folder):  # it is the bucket that isn't there
+            raise
         names = []
     endings = {"symbol": ("symbol.json",), "params": (".params",), "labels": labels.ENDINGS}
     found = {role: [name for name in names if name.lower().endswith(ending)] for role, ending in endings.items()}
@@ -169,7 +171,8 @@ def _download(role: str, location: str, expected: str | None, unfinished: Path, 
             try:
                 storage.download(location, access, file)
             except StorageError as error:
-                raise type(error)(f"the model's {role} file: {error.problem}", error.mend or "Check the model's location.") from error
+                problem = f"the model's {role} file: {error.problem}"
+                raise type(error)(problem, error.mend or "Check the model's location.", cause=error.cause) from error
             digest = _verified(role, location, _digest(file), expected)
         return unfinished.replace(unfinished.with_name(digest)), digest
     finally:

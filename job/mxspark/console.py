@@ -22,7 +22,9 @@ from mxspark import duration
 from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.network import Inspection
+from mxspark.plan import Plan
 from mxspark.predictions import Prediction, Row, printable
+from mxspark.progress import Rate
 from mxspark.status import Status
 from mxspark.submit.kubernetes.job import JobStatus
 from mxspark.summary import Performance
@@ -57,7 +59,7 @@ class ConsoleProgress:
         )
         self._task = self._bar.add_task("Starting", total=None, detail="")
         self._keys = self._shards = 0
-        self._first: tuple[float, int] | None = None  # when the first images were done, and how many
+        self._rate = Rate()
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -76,19 +78,18 @@ class ConsoleProgress:
 
     def planned(self, keys: int, done: int, shards: int) -> None:
         self._keys, self._shards = keys, shards
-        self._bar.update(self._task, description="Predicting", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
+        self._bar.update(self._task, description="Starting workers", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
         resumed = f", of which an earlier run did {done:,}" if done else ""
         self._plain(f"Predicting {keys:,} images in {shards:,} shards{resumed}")
+        self._plain("Starting workers")
 
     def done(self, images: int, failed: int, shards: int) -> None:
         now = time.monotonic()
-        if self._first is None:  # what came before was starting up: it would make the rate too low and the rest too long
-            self._first = now, images
-        since, images_then = self._first
-        rate = (images - images_then) / max(now - since, 1e-3)
+        self._rate.add(now, images)
+        rate = self._rate.per_second
         speed = f"{rate:.1f} images/s, {duration.in_words((self._keys - images) / rate)} left, " if rate else ""
         detail = f"{images:,}/{self._keys:,} images, {shards:,}/{self._shards:,} shards, {speed}{failed:,} failed"
-        self._bar.update(self._task, completed=images, detail=detail)
+        self._bar.update(self._task, description="Predicting", completed=images, detail=detail)
         if now - self._last_line > PLAIN_SECONDS:
             self._plain(detail)
 
@@ -155,8 +156,9 @@ def show_result(result: "Result") -> None:
     _out.print(f"{counts.rows:,} images: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
     if run := summary.performance:
         _out.print(
-            f"{run.rate:.1f} images/s: {run.images:,} images in {duration.in_words(run.seconds)} on {run.workers} workers, "
-            f"their start included; before that {duration.in_words(run.startup_seconds)} for the plan and Spark"
+            f"{run.rate:.1f} images/s: {run.images:,} images in {duration.in_words(run.steady_seconds)} on {run.workers} workers; "
+            f"before that {duration.in_words(run.startup_seconds)} for the plan and Spark, and "
+            f"{duration.in_words(run.workers_startup_seconds)} until the workers had started"
         )
         _out.print(f"Where the time went, per worker: {_shares(run)}")
         if run.retries:
@@ -206,12 +208,15 @@ def _short(prediction: Prediction) -> str:
 
 def show_status(status: Status) -> None:
     """How far a run is, and from which settings."""
-    frozen, counts = status.plan, status.counts
+    state = status.state + (f" ({_holder(status.holder)})" if status.holder is not None else "")
+    planned = [("done", "nothing is planned yet")] if status.plan is None else _planned(status, status.plan)
+    show_sections([("output", status.place), ("state", state), *planned])
+
+
+def _planned(status: Status, frozen: Plan) -> list[tuple[str, str]]:
+    counts, settings = status.counts, frozen.settings
     failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != "ok")
-    settings = frozen.settings
-    sections = [
-        ("output", status.place),
-        ("state", status.state + (f" ({_holder(status.holder)})" if status.holder is not None else "")),
+    return [
         ("done", f"{counts.rows:,} of {frozen.keys:,} images, {status.parts:,} of {frozen.shards:,} shards"),
         ("ok", f"{counts.ok:,}"),
         ("failed", f"{counts.failed:,}" + (f" ({failed})" if failed else "")),
@@ -224,7 +229,6 @@ def show_status(status: Status) -> None:
             f"format {settings['output']['format']}, precision {settings['precision']}, top_k {settings['top_k']}; --json has all",
         ),
     ]
-    show_sections(sections)
 
 
 def _holder(holder: Mapping[str, Any]) -> str:

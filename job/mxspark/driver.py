@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 import uuid
 from collections import Counter
@@ -31,6 +32,9 @@ from mxspark.worker import Job, ShardReport
 
 NO_EXECUTORS_SECONDS = 60  # between two words about a cluster that gives none
 SHOWN_ROWS = 10
+# Settings of the input that no ok row depends on: what counts as right, and limits, which only say what fails. So --retry-failed with other
+# limits can't mix results.
+NO_IDENTITY = {"true_label", "max_bytes", "max_pixels", "max_frames", "formats", "max_decode_seconds", "max_decode_memory"}
 EXAMPLES = 3  # of failed images, where too many are
 
 
@@ -75,12 +79,14 @@ class _Run:
 
     def __init__(self, settings: Settings, access: Access, progress: Progress, debug: bool) -> None:
         self._settings = settings
-        self._access = access
+        self._access = access.of_driver(os.environ)
+        self._first_contact = access.of_first_contact(os.environ)
+        self._workers_access = access
         self._progress = progress
         self._debug = debug
         self._started = time.monotonic()
         self._retries = retries_so_far()
-        self._store: Store = open_store(settings.output.path, access)
+        self._store: Store = open_store(settings.output.path, self._access)
 
     def run(self) -> Result:
         machine.check()
@@ -90,7 +96,7 @@ class _Run:
             self._progress.note("No model.yaml says what pixels the model wants; taking the article's: 224 x 224, raw 0 to 255, RGB.")
         # What can't work is told before anything is written, and before another run is disturbed.
         keys: Iterator[str] | None = None
-        if self._earlier_plan(model, open_store(self._settings.output.path, self._access.hasty)) is None:
+        if self._earlier_plan(model, open_store(self._settings.output.path, self._first_contact)) is None:
             keys = self._listed()
             self._confirm_overwriting()
         with output.hold(self._store, self._settings.output) as hold:
@@ -131,20 +137,24 @@ class _Run:
         chosen = self._settings.input
         self._progress.step(f"Listing {chosen.path}")
         with usage_errors("input.path", "Check input.path."):
-            if Source(chosen, self._access).is_prefix:
-                next(Source(chosen, self._access.hasty).keys())
+            Source(chosen, self._first_contact).reach()
             keys = Source(chosen, self._access).keys()
             return chain([next(keys)], keys)
 
     def _fetch_model(self) -> Bundle:
         with usage_errors("model", "Check model."):
-            source = bundle.find(self._settings.model, self._access.hasty)
+            source = bundle.find(self._settings.model, self._first_contact)
             return bundle.fetch(source, cache_dir(self._settings), self._access)
 
     def _earlier_plan(self, model: Bundle, store: Store) -> Plan | None:
         """The plan of the run that this one goes on with, None where it starts afresh."""
         existing = output.check(store, self._settings.output)
-        if existing is not None and (changes := plan.differences(existing.identity, self._identity(model))):
+        if existing is None:
+            return None
+        known = {
+            name: part for name, part in existing.identity.get("input", {}).items() if name not in NO_IDENTITY
+        }  # earlier versions had them
+        if changes := plan.differences({**existing.identity, "input": known}, self._identity(model)):
             raise UsageError(
                 f"{self._store.name} holds the results of another job. What differs (there -> now):\n  " + "\n  ".join(changes),
                 "Choose another output, or start afresh with --overwrite.",
@@ -160,12 +170,10 @@ class _Run:
 
     def _identity(self, model: Bundle) -> dict[str, Any]:
         """What a row depends on: runs that differ in it must not be mixed in one table."""
-        # No prediction depends on what counts as right, nor on how long a decoder in a sandbox may take.
         chosen = self._settings.input
-        others = {"true_label", "max_decode_seconds", "max_decode_memory"}
         places = {"path": resolved(chosen.path), "base": chosen.base and resolved(chosen.base)}
         return {
-            "input": chosen.model_dump(mode="json", exclude=others) | places,
+            "input": chosen.model_dump(mode="json", exclude=NO_IDENTITY) | places,
             "format": self._settings.output.format,
             "model": model.digest,
             "precision": self._settings.precision,
@@ -226,16 +234,17 @@ class _Run:
         # A shard smaller than a batch would be padded to it; all are of the same size but the last.
         batch_size = min(settings.batch_size, frozen.shard_size)
         cache = str(cache_dir(settings))
-        job = Job(uuid.uuid4().hex, settings, model.source, self._access, batch_size, cache, frozen.id, frozen.samples)
+        job = Job(uuid.uuid4().hex, settings, model.source, self._workers_access, batch_size, cache, frozen.id, frozen.samples)
         kept = frozen.keys - work.images
         self._progress.planned(frozen.keys, kept, frozen.shards)
         shards_done = frozen.shards - len(work.shards)
         counts, timings, retries, first = Counts(), Timings(), Counter[str](), time.monotonic()
+        began: float | None = None  # when the first worker had its network
         failed: list[int] = []  # shards with examples
         contexts: set[str] = set()  # that the workers were heard to use
 
         def on_report(report: ShardReport) -> None:
-            nonlocal counts, shards_done
+            nonlocal counts, shards_done, began
             hold.check()
             retries.update(report.retries)
             if report.stopped_by is not None:
@@ -246,6 +255,8 @@ class _Run:
                 contexts.add(report.context)
                 self._progress.note(f"Running on {report.context}")
             timings.add(report.timings)
+            start = max(first, time.monotonic() - report.timings.work)
+            began = start if began is None else min(began, start)
             if report.counts.failed and len(failed) < EXAMPLES:
                 failed.append(report.shard)
             self._progress.done(kept + counts.rows, counts.failed, shards_done)
@@ -255,7 +266,10 @@ class _Run:
         startup = first - self._started
         spark.run(job, work.shards, on_report, _NoExecutors(spark, settings.spark, self._progress).tell)
         retries.update(retries_so_far() - self._retries)
-        return Performance(counts.rows, time.monotonic() - first, startup, spark.workers, timings, retries, context.name)
+        workers_startup = first if began is None else began
+        return Performance(
+            counts.rows, time.monotonic() - first, startup, workers_startup - first, spark.workers, timings, retries, context.name
+        )
 
     def _stop_if_hopeless(self, frozen: Plan, counts: Counts, failed: list[int]) -> None:
         settings = self._settings

@@ -17,6 +17,8 @@ _SIGNED = re.compile(
     re.IGNORECASE,
 )
 
+_PATH = re.compile(r"""(?<![^\s'"(=\[<])/[\w.~-]+(?:/[^\s'",:;)\]>]*)?""")
+
 # Spark's own words for properties whose values are nobody's business, Azure's, and those that variables end with; in a text `name=value`
 # too. /etc/credentials is a file, and credentials.provider a class.
 SECRET_NAME = re.compile(r"secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials?)($|=)", re.IGNORECASE)
@@ -25,6 +27,11 @@ SECRET_NAME = re.compile(r"secret|passw(or)?d|token|(access|account|api)[._-]?ke
 def without_secrets(text: str) -> str:
     """`text` with its addresses lacking users, passwords and queries, and without the signatures of requests."""
     return _SIGNED.sub(r"\1\2…", _QUERY.sub(r"\1", _USER.sub("", text)))
+
+
+def without_paths(text: str) -> str:
+    """`text` with the last name alone of each path from the root on: who reads a table has no use for where another machine keeps files."""
+    return _PATH.sub(lambda match: match[0].rstrip("/").rpartition("/")[2], text)
 
 
 class MxsparkError(Exception):

@@ -98,6 +98,8 @@ def hold(store: Store, settings: OutputSettings) -> AbstractContextManager[Hold]
         "host": socket.gethostname(),
         "process": os.getpid(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "overwrite": settings.overwrite,
+        "submission": settings.submission,
     }
     return store.hold(LOCK, owner, settings.lock_seconds)
 

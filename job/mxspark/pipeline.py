@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark import meaning
-from mxspark.errors import MxsparkError
+from mxspark.errors import MxsparkError, without_paths
 from mxspark.predictions import OK, Row, printable, top_k
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
 from mxspark.storage import StorageError
 
-LONGEST_REASON = 300  # characters
+LONGEST_REASON = 600  # characters: a server's words have half of it
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
@@ -54,6 +54,11 @@ class Timings:
     forward: float = 0.0  # the network computing
     starved: float = 0.0  # the network waiting for images: small where the overlap works
     write: float = 0.0
+
+    @property
+    def work(self) -> float:
+        """How long the shard took by the clock, but for loading the network [seconds]."""
+        return self.forward + self.starved + self.write
 
     def add(self, other: "Timings") -> None:
         for name, seconds in vars(other).items():
@@ -111,7 +116,13 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
     try:
         data = stages.fetch(key)
     except StorageError as error:
-        return _Loaded(key, None, Row(key, error.status, _reason(error, key)), time.perf_counter() - start, 0.0)
+        return _Loaded(
+            key,
+            None,
+            Row(key, error.status, _told(f"{error.reason}. {error.mend}" if error.mend else error.reason)),
+            time.perf_counter() - start,
+            0.0,
+        )
     fetched = time.perf_counter()
     with decoding:
         # Thread time: waiting for the interpreter's lock is not decoding.
@@ -119,14 +130,13 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
         try:
             array, failure = stages.decode(data), None
         except BadImageError as error:
-            array, failure = None, Row(key, error.status, error.problem)
+            array, failure = None, Row(key, error.status, _told(error.problem))
         return _Loaded(key, array, failure, fetched - start, time.thread_time() - start_decoding)
 
 
-def _reason(error: StorageError, key: str) -> str:
-    """The problem without the place it starts with, which the row's key says already."""
-    place, colon, cause = error.problem.partition(f"{key}: ")
-    return printable(cause if colon else place)[:LONGEST_REASON]
+def _told(reason: str) -> str:
+    """What was wrong, as a row has it: on one line, bounded, and without this machine's paths."""
+    return printable(without_paths(reason))[:LONGEST_REASON]
 
 
 def _forward(batch: Sequence[_Loaded], stages: Stages) -> Iterator[Row]:

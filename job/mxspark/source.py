@@ -34,10 +34,15 @@ class Source:
         self._base, self._prefix = self._place()
         self._store = lru_cache(maxsize=64)(self._open)  # one client for each bucket that a manifest names
 
-    @property
-    def is_prefix(self) -> bool:
-        """Whether a bucket is listed, of which the first page costs little."""
-        return not self._is_manifest and storage.is_s3(self._settings.path)
+    def reach(self) -> None:
+        """Raises UsageError or StorageError where a bucket can't be read, by what costs little: a page of a list, the end of a manifest."""
+        if not storage.is_s3(self._settings.path):
+            return
+        if self._is_manifest:
+            name = self._settings.path.rsplit("/", 1)[-1]
+            self._open(storage.parent(self._settings.path)).read_tail(name, 1)
+        else:
+            next(self.keys())
 
     def _place(self) -> tuple[str, str]:
         """(location that keys are relative to, prefix of the keys listed)."""

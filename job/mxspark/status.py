@@ -16,10 +16,10 @@ from mxspark.storage import Access, Store, open_store, usage_errors
 
 @dataclass(frozen=True)
 class Status:
-    """A run: its plan, what its parts hold by now, who works on it, and whether it ended well."""
+    """A run: its plan, None while it is starting, what its parts hold by now, who works on it, and whether it ended well."""
 
     place: str
-    plan: Plan
+    plan: Plan | None
     parts: int
     counts: Counts
     holder: Mapping[str, Any] | None  # of the lock; on s3:// it may be dead since a short while
@@ -29,6 +29,8 @@ class Status:
     @property
     def state(self) -> str:
         """In one word or two."""
+        if self.plan is None:
+            return "starting"
         if self.broken:
             return "damaged"
         if self.succeeded:
@@ -39,23 +41,24 @@ class Status:
 
     @property
     def left(self) -> int:
-        """Images that have no row yet."""
-        return self.plan.keys - self.counts.rows
+        """Images that have no row yet, of those that are planned."""
+        return self.plan.keys - self.counts.rows if self.plan else 0
 
     def to_json(self) -> str:
-        counts = self.counts
-        content = {
-            "output": self.place,
-            "state": self.state,
-            "images": {"planned": self.plan.keys, "ok": counts.ok, "failed": counts.failed, "left": self.left},
-            "by_status": dict(sorted(counts.by_status.items())),
-            "shards": {"planned": self.plan.shards, "done": self.parts, "left": self.plan.shards - self.parts},
-            "broken": list(self.broken),
-            "plan": {"id": self.plan.id, "created": self.plan.created, "listed": self.plan.listed, "shard_size": self.plan.shard_size},
-            "running": dict(self.holder) if self.holder is not None else None,
-            "settings": self.plan.settings,
-        }
+        running = dict(self.holder) if self.holder is not None else None
+        content = {"output": self.place, "state": self.state, **(self._planned(self.plan) if self.plan else {}), "running": running}
         return json.dumps(content, indent=1)
+
+    def _planned(self, frozen: Plan) -> dict[str, Any]:
+        counts = self.counts
+        return {
+            "images": {"planned": frozen.keys, "ok": counts.ok, "failed": counts.failed, "left": self.left},
+            "by_status": dict(sorted(counts.by_status.items())),
+            "shards": {"planned": frozen.shards, "done": self.parts, "left": frozen.shards - self.parts},
+            "broken": list(self.broken),
+            "plan": {"id": frozen.id, "created": frozen.created, "listed": frozen.listed, "shard_size": frozen.shard_size},
+            "settings": frozen.settings,
+        }
 
 
 def read(location: str, access: Access) -> Status:
@@ -63,12 +66,22 @@ def read(location: str, access: Access) -> Status:
     store = open_store(location, access)
     with usage_errors("OUTPUT", "Check the place."):
         frozen = plan.load(store)
+        holder = store.holder(LOCK)
+        if holder is not None and (frozen is None or _will_delete(holder, frozen)):
+            return Status(store.name, None, 0, Counts(), holder, succeeded=False)
         if frozen is None:
             raise UsageError(f"{location}: no run has planned anything here", "Name the output of a run.")
-        return _read(store, frozen)
+        return _read(store, frozen, holder)
 
 
-def _read(store: Store, frozen: Plan) -> Status:
+def _will_delete(holder: Mapping[str, Any], frozen: Plan) -> bool:
+    """Whether the run that is starting overwrites this plan, which is another's."""
+    submission = frozen.settings.get("output", {}).get("submission")
+    goes_on = submission is not None and submission == holder.get("submission")
+    return bool(holder.get("overwrite")) and frozen.created < str(holder.get("since", "")) and not goes_on
+
+
+def _read(store: Store, frozen: Plan, holder: Mapping[str, Any] | None) -> Status:
     try:
         output_format, true_label = frozen.settings["output"]["format"], frozen.settings["input"]["true_label"]
     except (KeyError, TypeError):
@@ -85,4 +98,4 @@ def _read(store: Store, frozen: Plan) -> Status:
 
     with ThreadPoolExecutor(summary.READERS) as pool:
         counts = sum(pool.map(counted, done), Counts())
-    return Status(store.name, frozen, len(done), counts, store.holder(LOCK), store.has(SUCCESS), tuple(broken))
+    return Status(store.name, frozen, len(done), counts, holder, store.has(SUCCESS), tuple(broken))

@@ -28,6 +28,7 @@ class Performance:
     images: int
     seconds: float  # from when workers were asked for to the last image
     startup_seconds: float  # before that: for the model, the plan and Spark
+    workers_startup_seconds: float  # of `seconds`, until a worker had its network and began
     workers: int
     timings: Timings  # summed over workers
     retries: Counter[str]  # how often something was tried again, by cause
@@ -35,14 +36,20 @@ class Performance:
 
     @property
     def rate(self) -> float:
-        """Images a second."""
-        return self.images / self.seconds if self.seconds else 0.0
+        """Images a second, once the workers had started."""
+        return self.images / self.steady_seconds if self.steady_seconds > 0 else 0.0
+
+    @property
+    def steady_seconds(self) -> float:
+        """From when the workers had started to the last image."""
+        return self.seconds - self.workers_startup_seconds
 
     def to_json(self) -> dict[str, Any]:
         return {
             "images": self.images,
             "seconds": round(self.seconds, 3),
             "startup_seconds": round(self.startup_seconds, 3),
+            "workers_startup_seconds": round(self.workers_startup_seconds, 3),
             "images_per_second": round(self.rate, 3),
             "workers": self.workers,
             "context": self.context,

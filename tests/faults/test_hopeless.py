@@ -121,7 +121,7 @@ def test_a_folder_that_may_not_be_read_among_others_is_rows(mxspark: Command, di
     assert "200 images: 140 ok, 60 failed (60 denied)" in finished.output
     rows = Job(tmp_path, tmp_path, tmp_path / "table").rows
     assert {key: (row["status"], row["error"]) for key, row in rows.items() if key in CLOSED} == dict.fromkeys(
-        CLOSED, ("denied", "access denied")
+        CLOSED, ("denied", "access denied (AccessDenied: told by the test). Give these credentials the right to do this.")
     )
     assert {rows[key]["status"] for key in OPEN} == {"ok"}
 

@@ -1,7 +1,7 @@
 """--retry-failed predicts again what failed, and that alone; killed in the middle of it, it loses nothing.
 
-One story in three steps: a run of which too much fails; the images mended and the failed rows tried again, until the run is killed; the
-same command once more.
+One story in three steps: a run of which too much fails; the images mended, a limit raised and the failed rows tried again, until the run is
+killed; the same command once more.
 """
 
 import json
@@ -16,6 +16,7 @@ from tests.spark.conftest import wait_until
 DIGITS, SHARD = 400, 8
 EVERY = 2 * SHARD  # one image in every second shard is broken
 FAILED = DIGITS // EVERY
+SMALL = 4096  # bytes that every digit has fewer than
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,23 @@ def job(digits_images: Path, digits_bundle: Path, broken: dict[str, str], tmp_pa
     images = some_digits(digits_images, folder / "images", DIGITS)
     for name in broken:
         (images / name).write_text("Dear Sir or Madam,\n")
+    large, whole = next(iter(broken.items()))
+    (images / large).write_bytes((images / whole).read_bytes() + bytes(SMALL))
     return Job(images, digits_bundle, folder / "table", SHARD)
 
 
 @pytest.fixture(scope="module")
 def failed(mxspark: Command, job: Job) -> Table:
-    """After a run on the broken images."""
-    mxspark(*job.command).ended_with(3)
+    """After a run on the broken images, of which one is whole, but larger than the limit of this run alone."""
+    mxspark(*job.command, "--set", f"input.max_bytes={SMALL}").ended_with(3)
     return table(job)
 
 
 @pytest.fixture(scope="module")
 def killed(mxspark: Command, job: Job, failed: Table, broken: dict[str, str]) -> Table:
-    """The images are mended into copies of the digits before them; the run that tries them again is killed when some parts are new."""
-    for name, whole in broken.items():
+    """The images are mended into copies of the digits before them, the large one is allowed; the run that tries them again is killed when
+    some parts are new."""
+    for name, whole in list(broken.items())[1:]:
         (job.images / name).write_bytes((job.images / whole).read_bytes())
     with mxspark.start("mxspark", *job.command, "--retry-failed") as running:
         wait_until(lambda: len(failed.failed - table(job).failed) >= 3 or running.process.poll() is not None, "parts that are mended")
@@ -88,7 +92,9 @@ def rows(mended: Table) -> Rows:
 
 def test_the_failed_rows_are_where_the_broken_images_are(failed: Table, broken: dict[str, str]) -> None:
     rows = rows_of(failed.contents.values())
-    assert {key for key, row in rows.items() if row["status"] != "ok"} == set(broken)
+    assert {key: row["status"] for key, row in rows.items() if row["status"] != "ok"} == dict.fromkeys(broken, "not_an_image") | {
+        next(iter(broken)): "too_large"
+    }
     assert len(failed.failed) == FAILED
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from tests.command import Command, names, summary
 from tests.spark.conftest import ALL_DIGITS, Run
 
@@ -47,7 +48,9 @@ def test_the_summary_tells_the_accuracy_that_the_table_has(digits_run: Run) -> N
     assert (told["rows"], told["ok"], told["failed"]) == (ALL_DIGITS, ALL_DIGITS, 0)
     assert told["by_status"] == {"ok": ALL_DIGITS}
     assert told["this_run"]["images"] == ALL_DIGITS
-    assert told["this_run"]["images_per_second"] > 0
+    run = told["this_run"]
+    assert 0 < run["workers_startup_seconds"] < run["seconds"]
+    assert run["images_per_second"] == pytest.approx(ALL_DIGITS / (run["seconds"] - run["workers_startup_seconds"]), rel=0.01)
     assert told["settings"]["model"]["path"]
 
 
@@ -92,6 +95,6 @@ def test_a_person_is_told_how_it_went(digits_run: Run) -> None:
 
 
 def test_where_there_is_no_terminal_progress_is_plain_lines(digits_run: Run) -> None:
-    assert re.search(r"^Predicting 1,797 images in \d+ shards$", digits_run.finished.errors, re.MULTILINE)
+    assert re.search(r"^Predicting 1,797 images in \d+ shards\nStarting workers$", digits_run.finished.errors, re.MULTILINE)
     assert "\x1b" not in digits_run.finished.text
     assert "WARN" not in digits_run.finished.errors, "Spark's log is for --debug"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from threading import Event, Lock, Thread
@@ -42,18 +43,18 @@ class Scripted:
 
 
 @contextmanager
-def scripted(*answers: Answer) -> Iterator[Scripted]:
+def scripted(*answers: Answer, port: int = 0) -> Iterator[Scripted]:
     """A server that gives one answer after the other, and the last one again and again."""
     remaining = iter(answers[:-1])
-    with answering(lambda _: next(remaining, answers[-1])) as server:
+    with answering(lambda _: next(remaining, answers[-1]), port) as server:
         yield server
 
 
 @contextmanager
-def answering(answer_to: Callable[[Request], Answer]) -> Iterator[Scripted]:
-    """A server that answers each request, one at a time, as the function says."""
+def answering(answer_to: Callable[[Request], Answer], port: int = 0) -> Iterator[Scripted]:
+    """A server that answers each request, one at a time, as the function says; on any port, or on this one."""
     requests: list[Request] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answer_to, requests))
+    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(answer_to, requests))
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -116,13 +117,14 @@ def listing(*keys: str, bucket: str = "bucket") -> Answer:
     return Answer(body=f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), headers={"Content-Type": "application/xml"})
 
 
-def an_object(data: bytes, claimed: int | None = None) -> Answer:
-    """The answer to GetObject."""
+def an_object(data: bytes, claimed: int | None = None, **more: str) -> Answer:
+    """The answer to GetObject; `more` headers with `_` for `-`."""
     headers = {"ETag": '"0123456789abcdef"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "Content-Type": "image/png"}
+    headers |= {name.replace("_", "-"): value for name, value in more.items()}
     return Answer(body=data, headers=headers, claimed=claimed)
 
 
-def error(status: int, code: str) -> Answer:
-    """An S3 server's error."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>told by the test</Message></Error>'
+def error(status: int, code: str, message: str = "told by the test", more: str = "") -> Answer:
+    """An S3 server's error; `more` is XML beside its code and message."""
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message>{more}</Error>'
     return Answer(status, body.encode(), {"Content-Type": "application/xml"})

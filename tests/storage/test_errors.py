@@ -12,7 +12,7 @@ from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, error, scripted
 
 from mxspark.errors import UsageError
-from mxspark.storage import Access, Credentials, DeniedError, MissingError, S3Store, StorageError, open_store
+from mxspark.storage import Access, Credentials, DeniedError, MissingError, S3Store, StorageError, download, open_store
 
 WAYS = {
     "listing": lambda store: list(store.keys("photos/")),
@@ -94,7 +94,8 @@ def test_a_bucket_that_is_not_there_is_missing(no_bucket: S3Store, way: Way) -> 
 
 def test_of_a_bucket_that_is_not_there_the_name_is_to_be_checked(no_bucket: S3Store) -> None:
     text = told(no_bucket, WAYS["listing"], MissingError)
-    assert text == "s3://no-such-bucket: there is no such bucket\nCheck the bucket's name, and --endpoint-url if it isn't on AWS."
+    problem = "s3://no-such-bucket: there is no such bucket (NoSuchBucket: The specified bucket does not exist)"
+    assert text == f"{problem}\nCheck the bucket's name, and --endpoint-url if it isn't on AWS."
 
 
 @every_way
@@ -128,6 +129,121 @@ def test_a_web_page_is_not_an_empty_listing() -> None:
     page = Answer(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})
     with scripted(page) as server:
         told(S3Store("bucket", "", access_to(server.url)), WAYS["listing"], StorageError)
+
+
+# What the server says is kept, by whichever client it was heard.
+
+HEARD = {name: WAYS[name] for name in ("listing", "reading", "reading an awkward key", "downloading", "writing")}
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/abc"
+NOT_AUTHORISED = "User: arn:aws:sts::111122223333:assumed-role/job/x is not authorized to perform: {} because no policy allows it"
+CUSTOMERS = "The object was stored using a form of Server Side Encryption. The correct parameters must be provided."
+HEADER = "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-central-1'"
+QUERY = "Error parsing the X-Amz-Credential parameter; the region 'us-east-1' is wrong; expecting 'eu-south-2'"
+ENDPOINT = "<Endpoint>b.s3-eu-west-1.amazonaws.com</Endpoint>"
+CONSTRAINT = "The ap-southeast-3 location constraint is incompatible for the region specific endpoint this request was sent to."
+EXPLICIT = "x is not authorized to perform: s3:GetObject with an explicit deny in a resource-based policy"
+NO_GET = NOT_AUTHORISED.format("s3:GetObject on resource: arn:aws:s3:::bucket/photos/1.png")
+# What a server answers, the kind of error that it is, and what is told.
+REASONS: dict[str, tuple[Answer, type[StorageError], tuple[str, ...]]] = {
+    "archived": (
+        error(403, "InvalidObjectState", "The operation is not valid for the object's storage class"),
+        StorageError,
+        ("the object is archived (InvalidObjectState: The operation is not valid", "Restore it from Glacier"),
+    ),
+    "no right to the key": (
+        error(403, "AccessDenied", NOT_AUTHORISED.format(f"kms:Decrypt on resource: {KEY}")),
+        DeniedError,
+        (KEY, "AccessDenied: User: arn:aws:sts::111122223333:assumed-role/job/x", "Grant these credentials kms:Decrypt on the key"),
+    ),
+    "no right": (
+        error(403, "AccessDenied", NO_GET),
+        DeniedError,
+        ("access denied (AccessDenied: User", "arn:aws:s3:::bucket/photos/1.png", "Grant these credentials s3:GetObject."),
+    ),
+    "a policy against it": (error(403, "AccessDenied", EXPLICIT), DeniedError, ("A policy denies s3:GetObject explicitly",)),
+    "access that is disabled": (error(403, "AllAccessDisabled"), DeniedError, ("AllAccessDisabled: told by the test", "bucket's owner")),
+    "a key that is disabled": (
+        error(400, "KMS.DisabledException", f"{KEY} is disabled."),
+        StorageError,
+        (f"(KMS.DisabledException: {KEY} is disabled.)", "Enable the key"),
+    ),
+    "a key to be deleted": (error(400, "KMS.KMSInvalidStateException"), StorageError, ("told by the test", "cancel its deletion")),
+    "a key with other trouble": (error(400, "KMS.InvalidKeyUsageException"), StorageError, ("told by the test", "Look at the key")),
+    "a key of the customer's": (
+        error(400, "InvalidRequest", CUSTOMERS),
+        StorageError,
+        ("(SSE-C)", "InvalidRequest: The object was stored using", "SSE-S3 or SSE-KMS"),
+    ),
+    "a wrong region, in the header": (
+        error(400, "AuthorizationHeaderMalformed", HEADER),
+        StorageError,
+        ("the bucket is in another region (AuthorizationHeaderMalformed: ", "Set storage.region to eu-central-1."),
+    ),
+    "a wrong region, in the query": (
+        error(400, "AuthorizationQueryParametersError", QUERY),
+        StorageError,
+        ("Set storage.region to eu-south-2.",),
+    ),
+    "a wrong region, by its endpoint": (
+        error(301, "PermanentRedirect", more=ENDPOINT),
+        StorageError,
+        ("PermanentRedirect: told by the test", "Set storage.region to eu-west-1."),
+    ),
+    "a wrong region, by its constraint": (
+        error(400, "IllegalLocationConstraintException", CONSTRAINT),
+        StorageError,
+        ("Set storage.region to ap-southeast-3.",),
+    ),
+    "a region that is not named": (error(301, "PermanentRedirect"), StorageError, ("Set storage.region.",)),
+    "a clock that is wrong": (error(403, "RequestTimeTooSkewed"), DeniedError, ("clock", "RequestTimeTooSkewed: told by the test")),
+    "credentials that have expired": (error(400, "ExpiredToken"), DeniedError, ("have expired (ExpiredToken: told", "Renew them")),
+    "no bucket": (error(404, "NoSuchBucket"), MissingError, ("there is no such bucket (NoSuchBucket: told by the test)",)),
+    "a code unheard of": (error(403, "BrandNew"), DeniedError, ("access denied (BrandNew: told by the test)",)),
+    "a page": (Answer(403, b"<html>" + b"no " * 100_000), DeniedError, ("access denied (HTTP 403",)),
+    "half an error": (Answer(403, b"<Error><Code>AccessDenied</Code><Message>Acc"), DeniedError, ("access denied (AccessDenied)",)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("reason", REASONS)
+def test_the_server_s_reason_is_kept_with_a_hint_that_fits(reason: str) -> None:
+    answer, kind, words = REASONS[reason]
+    for name, way in HEARD.items():
+        if (reason, name) in (("a page", "listing"), ("a page", "writing"), ("half an error", "writing")):
+            continue  # no answer of S3's; boto3 has words of its own for them
+        if name == "writing" and "PermanentRedirect" in str(answer.body):
+            continue  # boto3 follows by itself
+        with scripted(answer) as server:
+            text = told(S3Store("bucket", "", access_to(server.url, retries=0)), way, kind)
+        assert all(part in text for part in words), f"{name}: {text}"
+        assert len(text) < 700
+        assert len(text.splitlines()) == 2
+
+
+SECRETS = {
+    "AKIAIOSFODNN7EXAMPLE": "The key AKIAIOSFODNN7EXAMPLE isn't known",
+    "hushhush": "Access key id: hushhush isn't known",
+    "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYhush": "It was made with wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYhush and that's wrong",
+    "FwoGZXIvYXdzEBYaDhush": 'token="FwoGZXIvYXdzEBYaDhush"',
+    "fe5f80f77d5fa3beca038a248ff027": "X-Amz-Signature=fe5f80f77d5fa3beca038a248ff027",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.hush": "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.hush",
+}
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_server_s_reason_tells_no_secret(secret: str) -> None:
+    with scripted(error(403, "AccessDenied", f"{SECRETS[secret]}, it said.\n{'Very sorry. ' * 1000}")) as server:
+        for way in HEARD.values():
+            text = told(S3Store("bucket", "", access_to(server.url, retries=0)), way, DeniedError)
+            assert secret not in text
+            assert "Very sorry" in text
+            assert len(text) < 600
+
+
+def test_the_reason_of_a_bucket_that_a_web_address_leads_to_is_kept() -> None:
+    with scripted(error(403, "AccessDenied", "Request has expired")) as server, pytest.raises(StorageError) as caught:
+        download(f"{server.url}/net.json?X-Amz-Signature=hush", access_to(server.url), io.BytesIO())
+    assert caught.value.problem == f"{server.url}/net.json: the server answered 403 Forbidden (AccessDenied: Request has expired)"
 
 
 def test_credentials_are_not_in_what_is_printed_of_a_store(access: Access, s3_store: S3Store) -> None:

@@ -1,9 +1,12 @@
 """Faults that pass are survived; those that stay are told."""
 
 import errno
+import gzip
 import io
 import os
 import subprocess
+import tracemalloc
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,10 +15,10 @@ from typing import IO, Any
 
 import pytest
 from tests.storage.conftest import access_to
-from tests.storage.scripted import Answer, an_object, error, listing, scripted
+from tests.storage.scripted import Answer, Scripted, an_object, error, listing, scripted
 
 from mxspark.settings import StorageSettings
-from mxspark.storage import Access, FolderStore, MissingError, S3Store, StorageError, download, retries_so_far
+from mxspark.storage import Access, FolderStore, MissingError, S3Store, StorageError, TooLargeError, download, retries_so_far
 from mxspark.storage import folder as folder_room
 
 BUSY = error(503, "SlowDown")
@@ -150,6 +153,72 @@ def test_a_web_server_that_is_not_there_is_told_without_the_address_query(unused
         fetch(f"http://127.0.0.1:{unused_port}/net.json?token=secret-token", retries=0)
     assert f"http://127.0.0.1:{unused_port}/net.json" in str(caught.value)
     assert "secret-token" not in str(caught.value)
+
+
+# Objects that are packed.
+
+READS: dict[str, Callable[[Scripted, int | None], bytes]] = {
+    "reading": lambda server, limit: store_at(server.url).read("photos/1.png", limit),
+    "reading an awkward key": lambda server, limit: store_at(server.url).read("photos//1.png", limit),
+    "downloading": lambda server, _: downloaded(store_at(server.url)),
+    "from the web": lambda server, _: fetch(f"{server.url}/net.params"),
+}
+LIMITED = [READS["reading"], READS["reading an awkward key"]]
+PIXELS = bytes(range(256)) * 10_000
+PACKED = {
+    "gzip": ("gzip", gzip.compress(PIXELS)),
+    "in two": ("GZip", gzip.compress(PIXELS[:99]) + gzip.compress(PIXELS[99:])),
+    "padded": ("x-gzip", gzip.compress(PIXELS) + bytes(512)),
+    "twice": ("gzip, gzip", gzip.compress(gzip.compress(PIXELS))),
+    "deflate": ("deflate", zlib.compress(PIXELS)),
+    "chunks of a careless client's": ("aws-chunked,gzip", gzip.compress(PIXELS)),
+    "not packed at all": ("gzip", PIXELS),
+    "something else": ("utf-8", PIXELS),
+    "nothing": ("", PIXELS),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("packed", PACKED)
+def test_objects_are_unpacked_as_their_content_encoding_says(read: Callable[[Scripted, int | None], bytes], packed: str) -> None:
+    encoding, data = PACKED[packed]
+    with scripted(an_object(data, Content_Encoding=encoding)) as server:
+        assert read(server, None) == PIXELS
+
+
+@pytest.mark.parametrize("read", LIMITED)
+def test_an_object_that_unpacks_to_more_than_allowed_is_too_large_and_takes_no_memory(
+    read: Callable[[Scripted, int | None], bytes],
+) -> None:
+    packer = zlib.compressobj(1, wbits=31)
+    bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(256)) + packer.flush()  # a quarter of a GiB in 1 MB
+    tracemalloc.start()
+    try:
+        with scripted(an_object(bomb, Content_Encoding="gzip")) as server, pytest.raises(TooLargeError, match="10,000,000 allowed"):
+            read(server, 10_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize(
+    ("encoding", "data", "words"),
+    [
+        ("gzip", gzip.compress(PIXELS)[:-20], "ends too soon"),
+        ("gzip", gzip.compress(PIXELS)[:-8] + bytes(8), "is broken"),
+        ("gzip", gzip.compress(PIXELS) + b"and so on", "is broken"),
+        ("br", PIXELS, "br can't be decoded"),
+    ],
+    ids=["cut", "damaged", "with more", "unknown"],
+)
+def test_what_can_not_be_unpacked_is_told_and_not_asked_for_again(
+    read: Callable[[Scripted, int | None], bytes], encoding: str, data: bytes, words: str
+) -> None:
+    with scripted(an_object(data, Content_Encoding=encoding)) as server:
+        with pytest.raises(StorageError, match=f"Content-Encoding {words}"):
+            read(server, None)
+        assert len(server.requests) == 1
 
 
 # What is tried again is counted by its cause.

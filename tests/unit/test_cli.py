@@ -268,7 +268,7 @@ def test_debug_shows_where_it_came_from(mxspark: Command) -> None:
 
 def result(too_many: TooManyFailedError | None = None, rows: tuple[Row, ...] = ()) -> driver.Result:
     made = Plan(2, "id", "2026-01-01T00:00:00+00:00", 4, 4, 2, 2, (), {}, {})
-    performance = Performance(4, 2.0, 1.0, 2, Timings(forward=3.0), Counter(throttled=7), "cpu(0)")
+    performance = Performance(4, 3.0, 1.0, 1.0, 2, Timings(forward=3.0), Counter(throttled=7), "cpu(0)")
     return driver.Result(Summary(made, Counts(Counter(ok=3, missing=1)), performance, {}), rows, "s3://bucket/[table]/:cat:", too_many)
 
 
@@ -314,7 +314,17 @@ def test_a_run_ends_with_counts_rate_the_first_predictions_and_where_they_are(mx
 
     text = mxspark("run", *JOB).output
 
-    for part in ("4 images: 3 ok, 1 failed (1 missing)", "2.0 images/s", "a.png", "tabby", "0.78", "b.png", "missing", "7 throttled"):
+    for part in (
+        "4 images: 3 ok, 1 failed (1 missing)",
+        "2.0 images/s: 4 images in 2.0 s on 2 workers",
+        "before that 1.0 s for the plan and Spark, and 1.0 s until the workers",
+        "a.png",
+        "tabby",
+        "0.78",
+        "b.png",
+        "missing",
+        "7 throttled",
+    ):
         assert part in text
 
 
@@ -395,6 +405,16 @@ def test_the_status_of_a_run_is_told_in_words(mxspark: Command) -> None:
     text = " ".join(ended.output.split())
     for part in ("running (process 4711 on pod-7 since noon)", "6 of 10 images, 3 of 5 shards", "left 4 images", "s3://bucket/photos"):
         assert part in text
+
+
+def test_the_status_of_a_run_that_is_starting_is_told(mxspark: Command) -> None:
+    with FolderStore(Path("table")).hold(LOCK, {"host": "pod-7", "process": 4711, "since": "noon"}, 1):
+        ended = mxspark("status", "table")
+
+    assert (ended.code, ended.errors) == (0, "")
+    text = " ".join(ended.output.split())
+    assert "starting (process 4711 on pod-7 since noon)" in text
+    assert "nothing is planned yet" in text
 
 
 def test_the_status_of_a_run_names_what_failed(mxspark: Command) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from mxspark.pipeline import Stages, Timings
 from mxspark.predictions import Row
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
-from mxspark.storage import MissingError, StorageError
+from mxspark.storage import FolderStore, MissingError, StorageError
 
 Floats = NDArray[np.float32]
 CLASSES = 7
@@ -29,7 +30,7 @@ PATIENCE = 20.0  # seconds until a test that waits for something that never happ
 def fetched(key: str) -> bytes:
     """What is behind a key: its own number; keys that say so are missing or broken."""
     if "missing" in key:
-        raise MissingError(f"s3://bucket/{key}: there is no such object")
+        raise MissingError("there is no such object", place=f"s3://bucket/{key}")
     return key.encode()
 
 
@@ -163,11 +164,42 @@ def test_a_row_says_what_was_wrong_without_repeating_its_key() -> None:
     assert (broken.status, broken.error) == ("truncated", "image file is truncated")
 
 
-def test_any_storage_error_is_a_row_even_one_that_does_not_name_the_key() -> None:
+def test_any_storage_error_is_a_row_even_one_that_does_not_name_the_key_with_its_hint() -> None:
     def fetch(key: str) -> bytes:
         raise StorageError("the network is down", "Wait.")
 
-    assert run(["1 ok"], stages(fetch=fetch)) == [Row("1 ok", "fetch_error", "the network is down")]
+    assert run(["1 ok"], stages(fetch=fetch)) == [Row("1 ok", "fetch_error", "the network is down. Wait.")]
+
+
+@pytest.mark.parametrize(
+    ("said", "row"),
+    [
+        ("can't read /home/me/photos/x.png", "can't read x.png"),
+        ("invalid path: '/etc/ssl/my bundle.pem'", "invalid path: 'my bundle.pem'"),
+        ("config=/root/.aws/config, line 3", "config=config, line 3"),
+        ("denied on arn:aws:s3:::bucket/photos/x.png by https://host/a/b and/or 1/2", None),
+    ],
+)
+def test_a_row_never_holds_a_path_of_the_machine_that_wrote_it(said: str, row: str | None) -> None:
+    def fetch(key: str) -> bytes:
+        raise StorageError(said)
+
+    def decode(data: bytes) -> Floats:
+        raise BadImageError("decode_error", said)
+
+    assert [found.error for found in run(["1 ok"], stages(fetch=fetch)) + run(["1 ok"], stages(decode=decode))] == 2 * [row or said]
+
+
+def test_what_a_folder_says_of_an_image_names_no_path(tmp_path: Path) -> None:
+    """Whatever the key looks like: paths are written in more ways than one."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    keys = ["gone.png", "a//b.png", "./c.png", "folder", "file/d.png", "nul\0.png", "x" * 300, "../gone.png"]
+
+    rows = run(keys, stages(fetch=FolderStore(tmp_path).read))
+
+    assert {row.status for row in rows} <= {"missing", "fetch_error"}
+    assert [row.error for row in rows if row.error is None or str(tmp_path) in row.error or "/" in row.error] == []
 
 
 def test_an_output_that_is_not_a_number_is_a_failed_row() -> None:

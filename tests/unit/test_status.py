@@ -3,11 +3,12 @@
 import json
 import re
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from mxspark import output, status
+from mxspark import output, plan, status
 from mxspark.errors import UsageError
 from mxspark.settings import OutputSettings
 from mxspark.storage import Access, FolderStore
@@ -56,6 +57,42 @@ def test_a_run_whose_output_is_held_is_running(tmp_path: Path, parts: int) -> No
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", found.holder["since"])
 
     assert read(store).state != "running"
+
+
+def test_a_run_that_has_no_plan_yet_is_starting(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    with output.hold(store, OutputSettings(path=store.name)):
+        found = read(store)
+        told = json.loads(found.to_json())
+
+    assert (found.state, found.left) == ("starting", 0)
+    assert (told["state"], "images" in told) == ("starting", False)
+    assert told["running"]["process"] > 0
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "submission", "state"),
+    [(True, None, "starting"), (True, "another", "starting"), (True, "mine", "running"), (False, None, "running")],
+)
+def test_a_run_that_is_about_to_delete_another_is_starting(tmp_path: Path, overwrite: bool, submission: str | None, state: str) -> None:
+    """Not one whose driver was started again: that goes on with what it began."""
+    store = run_in(tmp_path, 3)
+    earlier = json.loads(store.read(plan.PLAN))
+    earlier["settings"]["output"]["submission"] = "mine"
+    store.write(plan.PLAN, json.dumps(earlier | {"created": "2024-01-01T00:00:00+00:00"}).encode())
+
+    with output.hold(store, OutputSettings(path=store.name, overwrite=overwrite, submission=submission)):
+        assert read(store).state == state
+        clear_and_plan(store)
+        assert read(store).state == "running"
+
+
+def clear_and_plan(store: FolderStore) -> None:
+    output.clear(store)
+    with closing(plan.KeySpool()) as spool:
+        spool.fill(["1.png"])
+        settings = {"output": {"format": "parquet"}, "input": {"true_label": None}}
+        plan.write(store, spool, 2, {}, settings)
 
 
 def test_a_run_that_was_killed_is_not_running_though_its_lock_lies_there(tmp_path: Path) -> None:

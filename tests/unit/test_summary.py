@@ -94,13 +94,23 @@ def summary(folder: Path, counts: Counts = COUNTS, performance: Performance | No
 
 def test_the_summary_says_how_many_how_fast_and_where_the_time_went(tmp_path: Path) -> None:
     retries = Counter(timeout=2, throttled=1)
-    run = Performance(4, seconds=2.0, startup_seconds=1.5, workers=2, timings=Timings(forward=3.0), retries=retries, context="cpu(0)")
+    run = Performance(
+        4,
+        seconds=3.0,
+        startup_seconds=1.5,
+        workers_startup_seconds=1.0,
+        workers=2,
+        timings=Timings(forward=3.0),
+        retries=retries,
+        context="cpu(0)",
+    )
 
     written = json.loads(summary(tmp_path, performance=run).to_json())
 
     assert (written["rows"], written["ok"], written["failed"]) == (4, 3, 1)
     assert written["by_status"] == {"missing": 1, "ok": 3}
-    assert written["this_run"]["images_per_second"] == 2.0
+    assert written["this_run"]["images_per_second"] == 2.0, "once the workers had started"
+    assert [written["this_run"][f"{name}seconds"] for name in ("", "startup_", "workers_startup_")] == [3.0, 1.5, 1.0]
     assert written["this_run"]["worker_seconds"]["forward"] == 3.0
     assert written["this_run"]["retries"] == {"throttled": 1, "timeout": 2}
     assert (written["plan"]["keys"], written["plan"]["shards"]) == (4, 2)
@@ -121,7 +131,7 @@ def test_a_run_with_nothing_left_to_do_has_no_performance(tmp_path: Path) -> Non
 
 
 def test_a_run_too_short_to_be_measured_has_no_rate() -> None:
-    assert Performance(0, 0.0, 0.0, 1, Timings(), Counter(), "cpu(0)").rate == 0.0
+    assert Performance(0, 0.0, 0.0, 0.0, 1, Timings(), Counter(), "cpu(0)").rate == 0.0
 
 
 def test_the_failed_fraction_is_of_all_rows(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class Given:
         """
         found = []
         if self.settings_file is not None:
-            access = Access(StorageSettings(endpoint_url=self.values.get("storage.endpoint_url")))
+            access = Access(StorageSettings(endpoint_url=self.values.get("storage.endpoint_url"))).of_driver(os.environ)
             try:
                 with storage.usage_errors("--settings", "Name a YAML file."):
                     text = storage.read_object(self.settings_file, access, limit=2**20).decode()

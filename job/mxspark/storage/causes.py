@@ -1,63 +1,171 @@
-"""What S3 servers and networks say, as errors: those that stay with a mend, those that may pass with their cause."""
+"""What S3 servers say is wrong, as errors that stay with a hint, or that may pass with their cause: one table of their codes."""
 
+import re
+from dataclasses import dataclass
+from html import unescape
 from typing import NoReturn
 
 from mxspark.storage.store import DeniedError, MissingError, StorageError, TransientError
 
-# Codes that stand for something lasting: the kind of error, the cause in words, the mend.
-_LASTING: dict[str, tuple[type[StorageError], str, str]] = {
-    "NoSuchBucket": (MissingError, "there is no such bucket", "Check the bucket's name, and --endpoint-url if it isn't on AWS."),
-    "NoSuchKey": (MissingError, "there is no such object", "Check the key."),
-    "404": (MissingError, "there is no such object or bucket", "Check the name, and --endpoint-url if it isn't on AWS."),
-    "AccessDenied": (DeniedError, "access denied", "Give these credentials the right to do this."),
-    "403": (DeniedError, "access denied", "Give these credentials the right to do this."),
-    "InvalidAccessKeyId": (DeniedError, "the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url."),
-    "SignatureDoesNotMatch": (DeniedError, "the secret key doesn't fit the access key", "Check AWS_SECRET_ACCESS_KEY."),
-    "InvalidToken": (DeniedError, "the session token is not one of this server's", "Check AWS_SESSION_TOKEN."),
-    "RequestTimeTooSkewed": (DeniedError, "this machine's clock differs too much from the server's", "Set the clock."),
-    "PermanentRedirect": (StorageError, "the bucket is in another region", "Set storage.region."),
-}
-# Codes and HTTP statuses of what may pass, by cause.
-_TRANSIENT = {
-    "SlowDown": "throttled",
-    "SlowDownRead": "throttled",
-    "SlowDownWrite": "throttled",
-    "ServiceUnavailable": "throttled",
-    "Throttling": "throttled",
-    "ThrottlingException": "throttled",
-    "RequestLimitExceeded": "throttled",
-    "TooManyRequests": "throttled",
-    "TooManyRequestsException": "throttled",
-    "429": "throttled",
-    "503": "throttled",
-    "InternalError": "server_error",
-    "OperationAborted": "server_error",
-    "ConditionalRequestConflict": "server_error",
-    "409": "server_error",
-    "500": "server_error",
-    "502": "server_error",
-    "504": "server_error",
-    "RequestTimeout": "timeout",
-    "RequestTimeoutException": "timeout",
-    "408": "timeout",
-    "IncompleteBody": "truncated",
-    "BadDigest": "truncated",
-    "PreconditionFailed": "replaced",
-    "412": "replaced",
-}
-_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
+LONGEST_CODE, LONGEST_MESSAGE = 100, 300  # of a server's words, as they are shown [characters]
 
 
-def raise_s3(name: str, code: str, message: str, status: int | None = None) -> NoReturn:
-    """Raises what the code (or else the HTTP status) of a server's answer about `name` means."""
-    if code in _EXPIRED:
-        mend = "Renew them and run the same command again."
-        raise TransientError(f"{name}: the credentials have expired", mend, cause="expired_credentials", final=DeniedError)
-    known = code in _LASTING or code in _TRANSIENT
-    said = f"{code}: {message}".rstrip(": ")
-    if not known and status is not None:
-        code = str(status)
-    if cause := _TRANSIENT.get(code):
-        raise TransientError(f"{name}: {said}", cause=cause)
-    kind, words, mend = _LASTING.get(code, (StorageError, said, ""))
-    raise kind(f"{name}: {words}", mend)
+@dataclass(frozen=True)
+class Meaning:
+    """What a code stands for: the cause in words, what to do, the kind of error that it is if it stays, and `passes`, one of CAUSES, where
+    it may pass. The hint's `{region}` and `{action}` are what the server named."""
+
+    words: str = ""
+    hint: str = ""
+    kind: type[StorageError] = StorageError
+    passes: str | None = None
+
+
+_DENIED = Meaning("access denied", "Give these credentials the right to do this.", DeniedError)
+_ELSEWHERE = Meaning("the bucket is in another region", "Set storage.region{region}.")
+_EXPIRED = Meaning("the credentials have expired", "Renew them and run the same command again.", DeniedError, passes="expired_credentials")
+_KMS = "the object's KMS key can't be used"
+_THROTTLED, _SERVER, _TIMEOUT, _TRUNCATED, _REPLACED = (
+    Meaning(passes=cause) for cause in ("throttled", "server_error", "timeout", "truncated", "replaced")
+)
+_NAME_HINT = "and --endpoint-url if it isn't on AWS."
+
+# By code, or where the code says nothing by HTTP status.
+_CODES: dict[str, Meaning] = {
+    "NoSuchBucket": Meaning("there is no such bucket", f"Check the bucket's name, {_NAME_HINT}", MissingError),
+    "NoSuchKey": Meaning("there is no such object", "Check the key.", MissingError),
+    "404": Meaning("there is no such object or bucket", f"Check the name, {_NAME_HINT}", MissingError),
+    "AccessDenied": _DENIED,
+    "401": _DENIED,
+    "403": _DENIED,
+    "AllAccessDisabled": Meaning("access denied", "Ask the bucket's owner: all access to it has been disabled.", DeniedError),
+    "AccountProblem": Meaning("the AWS account has a problem", "Ask AWS's support about the account.", DeniedError),
+    "NotSignedUp": Meaning("the AWS account isn't signed up for S3", "Sign up, or use other credentials.", DeniedError),
+    "InvalidAccessKeyId": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url.", DeniedError),
+    "SignatureDoesNotMatch": Meaning("the secret key doesn't fit the access key", "Check AWS_SECRET_ACCESS_KEY.", DeniedError),
+    "InvalidToken": Meaning("the session token is not one of this server's", "Check AWS_SESSION_TOKEN.", DeniedError),
+    "RequestTimeTooSkewed": Meaning("this machine's clock differs too much from the server's", "Set the clock.", DeniedError),
+    "InvalidObjectState": Meaning("the object is archived", "Restore it from Glacier (aws s3api restore-object); then --retry-failed."),
+    "PermanentRedirect": _ELSEWHERE,
+    "IllegalLocationConstraintException": _ELSEWHERE,
+    "IncorrectEndpoint": _ELSEWHERE,
+    "301": _ELSEWHERE,
+    "AuthorizationHeaderMalformed": Meaning("the server can't read the signature", "Check the access key and storage.region{region}."),
+    "InvalidBucketName": Meaning("this can't be the name of a bucket", "Check the bucket's name."),
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "RequestExpired": _EXPIRED,
+    "SlowDown": _THROTTLED,
+    "SlowDownRead": _THROTTLED,
+    "SlowDownWrite": _THROTTLED,
+    "ServiceUnavailable": _THROTTLED,
+    "Throttling": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
+    "RequestLimitExceeded": _THROTTLED,
+    "TooManyRequests": _THROTTLED,
+    "TooManyRequestsException": _THROTTLED,
+    "429": _THROTTLED,
+    "503": _THROTTLED,
+    "InternalError": _SERVER,
+    "TemporaryRedirect": _SERVER,
+    "OperationAborted": _SERVER,
+    "ConditionalRequestConflict": _SERVER,
+    "409": _SERVER,
+    "500": _SERVER,
+    "502": _SERVER,
+    "504": _SERVER,
+    "RequestTimeout": _TIMEOUT,
+    "RequestTimeoutException": _TIMEOUT,
+    "408": _TIMEOUT,
+    "IncompleteBody": _TRUNCATED,
+    "BadDigest": _TRUNCATED,
+    "PreconditionFailed": _REPLACED,
+    "412": _REPLACED,
+}
+# Some codes stand for many things, which only `CODE: message` tells apart; the first that fits counts.
+_REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
+    (
+        re.compile(r"not authorized to perform:? (?P<action>kms:\w+)"),
+        Meaning("access denied to the object's KMS key", "Grant these credentials {action} on the key.", DeniedError),
+    ),
+    (
+        re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+).*explicit deny"),
+        Meaning("access denied", "A policy denies {action} explicitly: change that policy, or use other credentials.", DeniedError),
+    ),
+    (
+        re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)"),
+        Meaning("access denied", "Grant these credentials {action}.", DeniedError),
+    ),
+    (
+        re.compile(r"^Invalid(Request|Argument): .*(Server[ -]Side Encryption|SSE-?C|encryption key)", re.IGNORECASE),
+        Meaning("the object is encrypted with a key of the customer's (SSE-C)", "Copy it to one encrypted with SSE-S3 or SSE-KMS."),
+    ),
+    (re.compile(r"^Authorization\w+: .*region '[^']*' is wrong"), _ELSEWHERE),
+    (re.compile(r"^KMS\.\w*(Disabled|InvalidState)"), Meaning(_KMS, "Enable the key in KMS, or cancel its deletion; then --retry-failed.")),
+    (re.compile(r"^KMS\.\w*NotFound"), Meaning(_KMS, "The key that encrypted the object is gone: upload the object again.")),
+    (re.compile(r"^KMS\.\w*AccessDenied"), Meaning(_KMS, "Grant these credentials kms:Decrypt on the key.", DeniedError)),
+    (re.compile(r"^KMS\.\w*Throttl"), _THROTTLED),
+    (re.compile(r"^KMS\.\w*(Internal|Timeout|Unavailable)"), _SERVER),
+    (re.compile(r"^KMS\."), Meaning(_KMS, "Look at the key in KMS.")),
+)
+# Where a server names the bucket's region.
+_REGION = re.compile(
+    r"expecting '([\w-]+)'|<Region>([\w-]+)|\bs3[.-]([a-z]{2,}-[a-z]+-\d)[\w.]*\.amazonaws|The ([a-z]{2,}-[\w-]+) location constraint"
+)
+# What no hint needs and may be a secret: key ids, keys and tokens by their names or by their form.
+_SECRETS = re.compile(
+    r"""(?P<name>(?i:(?:access[ _-]?key(?:[ _-]?id)?|secret(?:[ _-]?(?:access[ _-]?)?key)?|token|signature|authorization|password)"""
+    r"""['"]?\s*[:=]\s*['"]?(?:bearer |basic )?))[^\s'",;)]{4,}"""
+    r"""|\b(?:AKIA|ASIA)[A-Z0-9]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"""
+    r"""|(?<![\w/+=:.-])(?=\S*\d)(?=\S*[a-z])(?=\S*[A-Z])[\w/+=-]{40,}"""
+)
+
+
+def raise_said(place: str, text: str, status: int) -> NoReturn:
+    """Raises what a server's answer about `place` means; `text` holds its XML, if it sent any."""
+    code, message = words_in(text) or (str(status), "")
+    raise_s3(place, code, message, status, text)
+
+
+def words_in(text: str) -> tuple[str, str] | None:
+    """The code and the message of S3's XML in `text`; None of pages and other answers."""
+    said = re.search(rf"<Code>([^<]{{1,{LONGEST_CODE}}})</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
+    return (shown(said[1]), shown(unescape(said[2] or ""))) if said else None
+
+
+def raise_s3(place: str, code: str, message: str, status: int | None = None, more: str = "") -> NoReturn:
+    """Raises what the code (or else the HTTP status) of a server's answer about `place` means, with the server's words.
+
+    `more` is what else the answer holds, where the bucket's region may be named.
+    """
+    code, message = shown(code), shown(message)
+    told = f"HTTP {code}" if code.isdigit() else code
+    said = f"{told}: {message}" if message else told
+    meaning, named = _meaning(code, said, status)
+    region = next((name for name in _first(_REGION, f"{message} {more}") if name), None)
+    hint = meaning.hint.format(action=named, region=f" to {region}" if region else "")
+    problem = f"{meaning.words} ({said})" if meaning.words else said
+    if meaning.passes:
+        raise TransientError(problem, hint, place=place, cause=meaning.passes, final=meaning.kind)
+    raise meaning.kind(problem, hint, place=place)
+
+
+def _meaning(code: str, said: str, status: int | None) -> tuple[Meaning, str]:
+    """What the answer means, and the action that it names."""
+    for pattern, refined in _REFINED:
+        if match := pattern.search(said):
+            return refined, match.groupdict().get("action") or ""
+    return _CODES.get(code) or _CODES.get(str(status), Meaning()), ""
+
+
+def _first(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
+    match = pattern.search(text)
+    return match.groups() if match else ()
+
+
+def shown(text: str) -> str:
+    """A server's words on one line, bounded, without secrets."""
+    line = "".join(character for character in " ".join(text[: 10 * LONGEST_MESSAGE].split()) if character.isprintable())
+    open_words = _SECRETS.sub(lambda match: f"{match['name'] or ''}…", line)  # before it is cut: half a key would not be known for one
+    return open_words if len(open_words) <= LONGEST_MESSAGE else open_words[: LONGEST_MESSAGE - 1] + "…"

@@ -162,7 +162,7 @@ class FolderStore:
     def _regular(self, key: str) -> Path:
         path = self.root / key
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise StorageError(f"{path}: not a regular file")
+            raise StorageError("not a regular file", place=str(path))
         return path
 
     @contextmanager
@@ -266,14 +266,14 @@ def _file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
-        raise MissingError(f"{path}: no such file") from None
+        raise MissingError("no such file", place=str(path)) from None
     except PermissionError:
-        raise DeniedError(f"{path}: permission denied") from None
+        raise DeniedError("permission denied", place=str(path)) from None
     except OSError as error:
-        problem = f"{path}: {error.strerror or one_line(error)}"
+        reason = error.strerror or one_line(error)
         if cause := TRANSIENT.get(error.errno or 0):
             mend = "Make room." if cause == "no_space" else ""
-            raise TransientError(problem, mend, cause=cause) from error
-        raise StorageError(problem) from error
+            raise TransientError(reason, mend, place=str(path), cause=cause) from error
+        raise StorageError(reason, place=str(path)) from error
     except ValueError:  # a NUL, or what the file system's encoding can't hold
-        raise MissingError(f"{str(path)!r}: can't be a file's name") from None
+        raise MissingError("can't be a file's name", place=repr(str(path))) from None

@@ -53,7 +53,8 @@ class Patience:
 
 def given_up(error: TransientError, tries: int) -> StorageError:
     """The lasting error that a transient one has turned out to be."""
-    return error.final(f"{error.problem} (tried {tries} times)" if tries > 1 else error.problem, error.mend)
+    reason = f"{error.reason} (tried {tries} times)" if tries > 1 else error.reason
+    return error.final(reason, error.mend, place=error.place, cause=error.cause)
 
 
 def _count(state: RetryCallState) -> None:

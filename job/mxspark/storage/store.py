@@ -3,22 +3,33 @@
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, PassingError, UsageError, without_secrets
 from mxspark.settings import StorageSettings
 
 HASTY_RETRIES = 5  # eight seconds at most
 
 
 class StorageError(MxsparkError):
-    """An object couldn't be read, written or listed; `status` is what a row says of it."""
+    """An object couldn't be read, written or listed; `status` is what a row says of it.
+
+    `place` is what a person calls it and `reason` what is wrong with it, for a row, whose key says where. `cause` is one of CAUSES where
+    the fault was tried again and stayed, which may pass all the same; else it is empty.
+    """
 
     status = "fetch_error"
+
+    def __init__(self, reason: str, mend: str = "", *, place: str = "", cause: str = "") -> None:
+        super().__init__(f"{place}: {reason}" if place else reason, mend)
+        self.reason = without_secrets(reason)
+        self.place = place
+        self.cause = cause
 
 
 class MissingError(StorageError):
@@ -51,9 +62,8 @@ class TransientError(StorageError):
     """A fault that may pass: `cause` is one of CAUSES, `final` the kind of error that it is when it stays."""
 
     # `cause` has a default for pickle alone, which fills it in afterwards.
-    def __init__(self, problem: str, mend: str = "", *, cause: str = "", final: type[StorageError] = StorageError) -> None:
-        super().__init__(problem, mend)
-        self.cause = cause
+    def __init__(self, reason: str, mend: str = "", *, place: str = "", cause: str = "", final: type[StorageError] = StorageError) -> None:
+        super().__init__(reason, mend, place=place, cause=cause)
         self.final = final
 
 
@@ -79,8 +89,23 @@ class Access:
     @property
     def hasty(self) -> "Access":
         """The same with less patience: for the first contact, where what doesn't answer is more likely misspelt than ailing."""
-        settings = self.settings.model_copy(update={"retries": min(self.settings.retries, HASTY_RETRIES)})
-        return replace(self, settings=settings)
+        return self._trying(min(self.settings.retries, HASTY_RETRIES))
+
+    def of_driver(self, environ: Mapping[str, str]) -> "Access":
+        """The same, in a pod with all the patience of `retry_seconds`: a driver may be there before names, policies and sidecars are."""
+        return self._trying(sys.maxsize) if _is_pod(environ) else self
+
+    def of_first_contact(self, environ: Mapping[str, str]) -> "Access":
+        """`hasty` where somebody may wait for a message, `of_driver` in a pod."""
+        return self.of_driver(environ) if _is_pod(environ) else self.hasty
+
+    def _trying(self, retries: int) -> "Access":
+        return replace(self, settings=self.settings.model_copy(update={"retries": retries}))
+
+
+def _is_pod(environ: Mapping[str, str]) -> bool:
+    """Whether this process runs in Kubernetes, by what every pod is given, or by what our drivers are."""
+    return "KUBERNETES_SERVICE_HOST" in environ or "POD_NAME" in environ
 
 
 class Store(Protocol):
@@ -191,11 +216,15 @@ def ca_bundle() -> str | None:
 
 @contextmanager
 def usage_errors(what: str, mend: str) -> Iterator[None]:
-    """What storage refuses before anything was written is the fault of `what` named the place: a UsageError, with `mend` if it has none."""
+    """What storage refuses before anything was written is the fault of `what` named the place: a UsageError, with `mend` if it has none.
+
+    What may pass is nobody's fault: a PassingError, after which the same command, or Kubernetes, tries again.
+    """
     try:
         yield
     except StorageError as error:
-        raise UsageError(f"{what}: {error.problem}", error.mend or mend) from error
+        kind = PassingError if error.cause else UsageError
+        raise kind(f"{what}: {error.problem}", error.mend or mend) from error
 
 
 def check_size(size: int, limit: int | None) -> None:

@@ -19,6 +19,8 @@ from urllib3.exceptions import HTTPError
 
 from mxspark.errors import one_line, without_secrets
 from mxspark.settings import StorageSettings
+from mxspark.storage.causes import words_in
+from mxspark.storage.encoding import unpacked
 from mxspark.storage.retry import Patience
 from mxspark.storage.store import MissingError, StorageError, TransientError, ca_bundle, check_size, hush
 
@@ -61,16 +63,18 @@ def get(connections: Pool, name: str, url: str, seconds: float, limit: int | Non
     end = time.monotonic() + seconds
     with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
         if not _says_length(response):  # S3 always does
-            raise TransientError(f"{name}: the answer broke off", cause="truncated")
+            raise TransientError("the answer broke off", place=name, cause="truncated")
         limit = limit if response.status == 200 else LONGEST_ERROR
         check_size(int(response.headers.get("Content-Length", 0)), limit)
-        data = bytearray()
-        while chunk := response.read1(CHUNK):
-            data += chunk
-            check_size(len(data), limit)
-            if time.monotonic() > end:
-                raise TransientError(f"{name}: not all there after {seconds:g} s", "Raise storage.read_timeout.", cause="timeout")
-        return Answer(response.status, response.reason or "", bytes(data))
+
+        def pieces() -> Iterator[bytes]:
+            while piece := response.read1(CHUNK, decode_content=False):
+                yield piece
+                if time.monotonic() > end:
+                    raise TransientError(f"not all there after {seconds:g} s", "Raise storage.read_timeout.", place=name, cause="timeout")
+
+        data = b"".join(unpacked(name, pieces(), response.headers.get("Content-Encoding"), limit))
+        return Answer(response.status, response.reason or "", data)
 
 
 def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
@@ -88,15 +92,24 @@ def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
 def _download(connections: Pool, url: str, target: BinaryIO) -> None:
     name = without_secrets(url)
     with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
+        said = _said(response)
         if response.status in (429, 500, 502, 503, 504):
             cause = "throttled" if response.status in (429, 503) else "server_error"
-            raise TransientError(f"{name}: the server answered {response.status} {response.reason}", "Check the address.", cause=cause)
+            raise TransientError(said, "Check the address.", place=name, cause=cause)
         if response.status != 200:
             kind: Callable[..., StorageError] = MissingError if response.status in (404, 410) else StorageError
-            raise kind(f"{name}: the server answered {response.status} {response.reason}", "Check the address.")
-        written = sum(target.write(chunk) for chunk in response.stream(CHUNK))
+            raise kind(said, "Check the address.", place=name)
+        pieces = response.stream(CHUNK, decode_content=False)
+        written = sum(map(target.write, unpacked(name, pieces, response.headers.get("Content-Encoding"))))
         if not written and not _says_length(response):  # cut within its head, it looks whole and empty
-            raise TransientError(f"{name}: the answer broke off", cause="truncated")
+            raise TransientError("the answer broke off", place=name, cause="truncated")
+
+
+def _said(response: urllib3.BaseHTTPResponse) -> str:
+    """What a server that didn't give the file says; those of buckets say why."""
+    said = f"the server answered {response.status} {response.reason}"
+    words = None if response.status == 200 else words_in(response.read(LONGEST_ERROR, decode_content=False).decode(errors="replace"))
+    return f"{said} ({': '.join(filter(None, words))})" if words else said
 
 
 def _says_length(response: urllib3.BaseHTTPResponse) -> bool:
@@ -109,13 +122,13 @@ def _errors(name: str, url: str) -> Iterator[None]:
         yield
     except HTTPError as error:
         reason = getattr(error, "reason", None) or error
-        place = "" if url.startswith(name) else f"{urlsplit(url).netloc.rpartition('@')[2]}: "
+        host = "" if url.startswith(name) else f"{urlsplit(url).netloc.rpartition('@')[2]}: "
         cause, said, mend = transient_cause(error), gist(one_line(reason)), "Check the address and the network."
         if cause == "truncated":
             said = "broke off" + "".join(re.findall(r" ?\(\d+ bytes read, \d+ more expected\)", said)[:1]).replace("(", " (")
         if cause is not None:
-            raise TransientError(f"{name}: {place}{said}", mend, cause=cause) from error
-        raise StorageError(f"{name}: {place}{said}", mend) from error
+            raise TransientError(f"{host}{said}", mend, place=name, cause=cause) from error
+        raise StorageError(f"{host}{said}", mend, place=name) from error
     except (StorageError, OSError):  # a disk of this machine's that is full; the network's are HTTPErrors
         raise
     except Exception as error:
@@ -124,7 +137,8 @@ def _errors(name: str, url: str) -> Iterator[None]:
 
 def unreadable(name: str, error: Exception) -> TransientError:
     """The error for whatever a library raises while it reads a broken answer about `name`."""
-    return TransientError(f"{name}: can't read the server's answer: {gist(one_line(error)) or type(error).__name__}", cause="truncated")
+    words = gist(one_line(error)) or type(error).__name__
+    return TransientError(f"can't read the server's answer: {words}", place=name, cause="truncated")
 
 
 def transient_cause(error: BaseException) -> str | None:

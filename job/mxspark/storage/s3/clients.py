@@ -46,9 +46,10 @@ class Clients:
             )
             if not self.access.settings.anonymous and session.get_credentials() is None:
                 raise DeniedError(
-                    f"{self.name}: no AWS credentials found",
+                    "no AWS credentials found",
                     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the pod or instance a role; "
                     "for a public bucket --set storage.anonymous=true.",
+                    place=self.name,
                 )
             return session
 
@@ -148,5 +149,5 @@ def _address(name: str, endpoint: str) -> SplitResult:
         if not is_valid_endpoint_url(endpoint):
             raise ValueError("not http://host or https://host")
     except ValueError as error:
-        raise StorageError(f"{name}: the endpoint {endpoint} is no address: {error}", "Write http://host:port.") from None
+        raise StorageError(f"the endpoint {endpoint} is no address: {error}", "Write http://host:port.", place=name) from None
     return address

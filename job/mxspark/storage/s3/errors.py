@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html import unescape
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -15,8 +14,14 @@ from obstore.exceptions import BaseError as ObstoreError
 
 from mxspark.errors import one_line
 from mxspark.storage import web
-from mxspark.storage.causes import raise_s3
-from mxspark.storage.store import DeniedError, MissingError, StorageError, TransientError
+from mxspark.storage.causes import raise_s3, raise_said
+from mxspark.storage.store import DeniedError, StorageError, TransientError
+
+AGENTS = ("container-role", "iam-role")  # who give credentials to pods and instances, and may come up after them
+
+
+class RedirectedError(StorageError):
+    """The server sent obstore elsewhere, which doesn't tell where to."""
 
 
 def code_of(error: ClientError) -> str:
@@ -49,20 +54,21 @@ def boto_errors(name: str) -> Iterator[None]:
     except S3UploadFailedError as error:
         if isinstance(error.__context__, ClientError):
             _raise_client_error(name, error.__context__)
-        raise StorageError(f"{name}: {web.gist(one_line(error))}") from error
+        raise StorageError(web.gist(one_line(error)), place=name) from error
     except (BotoCoreError, web.HTTPError) as error:
-        problem = f"{name}: {web.gist(one_line(error))}"
+        reason = web.gist(one_line(error))
         if isinstance(error, exceptions.EndpointConnectionError):
-            problem = f"{name}: can't connect to {urlsplit(str(error.kwargs.get('endpoint_url'))).netloc.rpartition('@')[2]}"
+            reason = f"can't connect to {urlsplit(str(error.kwargs.get('endpoint_url'))).netloc.rpartition('@')[2]}"
         mend = "Check --endpoint-url, the network, and the AWS configuration."
         if cause := _transient_cause(error):
-            raise TransientError(problem, mend, cause=cause) from error
-        raise StorageError(problem, mend) from error
+            raise TransientError(reason, mend, place=name, cause=cause) from error
+        raise StorageError(reason, mend, place=name) from error
 
 
 def _raise_client_error(name: str, error: ClientError) -> NoReturn:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    raise_s3(name, code_of(error), error.response.get("Error", {}).get("Message", ""), status)
+    answer, said = error.response.get("ResponseMetadata", {}), error.response.get("Error", {})
+    region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region") or said.get("Region", "")
+    raise_s3(name, code_of(error), said.get("Message", ""), answer.get("HTTPStatusCode"), f"<Region>{region} {said.get('Endpoint', '')}")
 
 
 def _transient_cause(error: Exception) -> str | None:
@@ -74,14 +80,9 @@ def _transient_cause(error: Exception) -> str | None:
         return None
     if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError)):
         return "connection"
+    if isinstance(error, exceptions.CredentialRetrievalError) and error.kwargs.get("provider") in AGENTS:
+        return "connection"
     return web.transient_cause(error) if isinstance(error, web.HTTPError) else None
-
-
-def raise_said(name: str, text: str, status: int) -> NoReturn:
-    """Raises what a server's answer about `name` means; `text` holds its XML, if it sent any."""
-    said = re.search(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
-    code, message = (said[1], unescape(said[2] or "")) if said else (str(status), "")
-    raise_s3(name, code, message, status)
 
 
 @contextmanager
@@ -89,17 +90,17 @@ def obstore_errors(name: str) -> Iterator[None]:
     """What obstore says of `name`, as a StorageError."""
     try:
         yield
-    except FileNotFoundError:
-        raise MissingError(f"{name}: there is no such object") from None
     except ValueError as error:  # an answer that it can't parse
         raise web.unreadable(name, error) from error
-    except ObstoreError as error:
+    except (FileNotFoundError, ObstoreError) as error:
         text = str(error)
+        if "redirect without LOCATION" in text:
+            raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
         status = re.search(r"status code: (\d{3})", text)
         if status:
             raise_said(name, text, int(status[1]))
         if isinstance(error, (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)):
-            raise DeniedError(f"{name}: access denied", "Give these credentials the right to read it.") from None
+            raise DeniedError("access denied", "Give these credentials the right to read it.", place=name) from None
         _raise_network_error(name, text, error)
 
 
@@ -107,12 +108,14 @@ def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     mend = "Check --endpoint-url and the network."
     kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
     if "ertificate" in text:
-        raise StorageError(f"{name}: {web.gist(text)}", mend) from error
+        raise StorageError(web.gist(text), mend, place=name) from error
     if kind is None:
         raise web.unreadable(name, error) from error
     if kind[1] == "Timeout":
-        raise TransientError(f"{name}: no answer in time", mend, cause="timeout") from error
+        raise TransientError("no answer in time", mend, place=name, cause="timeout") from error
     if "kind: Body" in text:
-        raise TransientError(f"{name}: the transfer broke off", mend, cause="truncated") from error
+        raise TransientError("the transfer broke off", mend, place=name, cause="truncated") from error
     innermost = "".join(f": {words}" for words in re.findall(r'(?:message|error): "([^"]+)"', text)[-1:])
-    raise TransientError(f"{name}: the connection failed{innermost}", mend, cause="connection") from error
+    address = re.search(r"performing \w+ (\S+)", text)
+    host = f" to {urlsplit(address[1]).netloc.rpartition('@')[2]}" if address else ""
+    raise TransientError(f"the connection{host} failed{innermost}", mend, place=name, cause="connection") from error

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote_plus
@@ -19,11 +20,12 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from mxspark.storage import web
-from mxspark.storage.causes import raise_s3
+from mxspark.storage.causes import raise_s3, raise_said
+from mxspark.storage.encoding import unpacked
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.clients import Clients
-from mxspark.storage.s3.errors import boto_requests, code_of, obstore_errors, raise_said
+from mxspark.storage.s3.errors import RedirectedError, boto_requests, code_of, obstore_errors
 from mxspark.storage.store import Access, Hold, MissingError, StorageError, TransientError, check_size, join
 
 T = TypeVar("T")
@@ -31,6 +33,16 @@ T = TypeVar("T")
 ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
 LONGEST_PAGE = 64 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB at most [bytes]
 PIECE = 8 * 2**20  # large files come in pieces [bytes]
+
+
+@dataclass(frozen=True)
+class _Got:
+    """Bytes of an object, and what is known of it: its size in whole, its tag, and its Content-Encoding."""
+
+    data: bytes
+    size: int
+    e_tag: str | None
+    encoding: str | None
 
 
 @dataclass(frozen=True)
@@ -69,14 +81,16 @@ class S3Store:
         except ElementTree.ParseError:
             if response.status >= 500:
                 raise_s3(self.name, str(response.status), response.reason)
+            if response.status != 200 and b"<Code>" in response.data:  # half of an answer
+                raise_said(self.name, response.data.decode(errors="replace"), response.status)
             if response.status == 200 and (not response.data or b"<ListBucketResult" in response.data):
-                raise TransientError(f"{self.name}: the list of objects broke off", cause="truncated") from None
+                raise TransientError("the list of objects broke off", place=self.name, cause="truncated") from None
             cause = f"the server answered {response.status} {response.reason}, and not as S3 does"
-            raise StorageError(f"{self.name}: {cause}", "Check --endpoint-url.") from None
+            raise StorageError(cause, "Check --endpoint-url.", place=self.name) from None
         if response.status == 200 and not page.tag.endswith("ListBucketResult"):
-            raise StorageError(f"{self.name}: the server answered with a page, and not as S3 does", "Check --endpoint-url.")
+            raise StorageError("the server answered with a page, and not as S3 does", "Check --endpoint-url.", place=self.name)
         if response.status != 200:
-            raise_s3(self.name, page.findtext("Code") or str(response.status), page.findtext("Message") or "", response.status)
+            raise_said(self.name, response.data.decode(errors="replace"), response.status)
         return page
 
     def _tried(self, function: Callable[[], T]) -> T:
@@ -94,19 +108,27 @@ class S3Store:
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         if _obstore_can_name(self.root + key):
-            return self._tried(lambda: self._get(key, limit)[0])
+            return self._tried(lambda: self._get_whole(key, limit))
         return self._tried(lambda: self._get_signed(key, limit))
 
-    def _get(self, key: str, limit: int | None = None, **options: Any) -> tuple[bytes, Any]:
-        """The object's bytes, or those of a range, and what obstore says of the object."""
-        with obstore_errors(join(self.name, key)):
-            result = obstore.get(self._clients.obstore, self.root + key, options=options or None)  # type: ignore[arg-type]
-            check_size(result.meta["size"], limit)
-            start, end = result.range
-            data = bytes(result.bytes())
+    def _get_whole(self, key: str, limit: int | None) -> bytes:
+        got = self._get(key, limit)
+        return b"".join(unpacked(join(self.name, key), [got.data], got.encoding, limit)) if got.encoding else got.data
+
+    def _get(self, key: str, limit: int | None = None, **options: Any) -> "_Got":
+        """The object, or a range of it, as it is stored."""
+        try:
+            with obstore_errors(join(self.name, key)):
+                result = obstore.get(self._clients.obstore, self.root + key, options=options or None)  # type: ignore[arg-type]
+                check_size(result.meta["size"], limit)
+                start, end = result.range
+                data = bytes(result.bytes())
+        except RedirectedError:
+            self._get_signed(key, limit)  # raises with the words that obstore lost, which name the region
+            raise
         if len(data) != end - start:
-            raise TransientError(f"{join(self.name, key)}: {len(data):,} of {end - start:,} bytes came", cause="truncated")
-        return data, result.meta
+            raise TransientError(f"{len(data):,} of {end - start:,} bytes came", place=join(self.name, key), cause="truncated")
+        return _Got(data, result.meta["size"], result.meta["e_tag"], result.attributes.get("Content-Encoding"))
 
     def _get_signed(self, key: str, limit: int | None = None) -> bytes:
         """Objects that obstore can't name."""
@@ -124,39 +146,43 @@ class S3Store:
     def read_tail(self, key: str, size: int) -> bytes:
         if not _obstore_can_name(self.root + key):
             return self.read(key)[-size:]
-        return self._tried(lambda: self._get_range(key, {"suffix": size})[0])
+        return self._tried(lambda: self._get_range(key, {"suffix": size}).data)
 
-    def _get_range(self, key: str, wanted: Any) -> tuple[bytes, Any]:
+    def _get_range(self, key: str, wanted: Any) -> "_Got":
         try:
             return self._get(key, range=wanted)
         except StorageError as error:
             if "InvalidRange" not in error.problem:
                 raise
-            return b"", {"size": 0, "e_tag": None}  # of an empty object there is no range
+            return _Got(b"", 0, None, None)  # of an empty object there is no range
 
     def download(self, key: str, target: BinaryIO) -> None:
         def whole() -> None:
             target.seek(0)
             target.truncate()
-            for piece in self._pieces(key):
-                target.write(piece)
+            pieces = self._pieces(key)
+            first = next(pieces)
+            stored = chain([first.data], (piece.data for piece in pieces))
+            for data in unpacked(join(self.name, key), stored, first.encoding):
+                target.write(data)
 
         self._patience(whole)
 
-    def _pieces(self, key: str) -> Iterator[bytes]:
-        """The object's bytes piece by piece, each in the time of a request. Raises TransientError where it is replaced meanwhile."""
+    def _pieces(self, key: str) -> Iterator["_Got"]:
+        """The object piece by piece, each in the time of a request. Raises TransientError where it is replaced meanwhile."""
         if not _obstore_can_name(self.root + key):
-            yield self.read(key)
+            data = self.read(key)
+            yield _Got(data, len(data), None, None)
             return
-        first: Any = None
+        first: _Got | None = None
         offset = 0
-        while first is None or offset < first["size"]:
-            data, meta = self._tried(lambda: self._get_range(key, (offset, offset + PIECE)))  # noqa: B023  # called at once
-            first = first or meta
-            if meta["e_tag"] != first["e_tag"]:
-                raise TransientError(f"{join(self.name, key)}: was replaced while it was read", cause="replaced")
-            yield data
-            offset += len(data)
+        while first is None or offset < first.size:
+            piece = self._tried(lambda: self._get_range(key, (offset, offset + PIECE)))  # noqa: B023  # called at once
+            first = first or piece
+            if piece.e_tag != first.e_tag:
+                raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
+            yield piece
+            offset += len(piece.data)
 
     def write(self, key: str, data: bytes) -> None:
         def put() -> None:
@@ -232,7 +258,7 @@ class S3Store:
                 response = self._clients.client.get_object(Bucket=self.bucket, Key=self.root + key)
                 data = response["Body"].read()
                 if len(data) != response["ContentLength"]:
-                    raise TransientError(f"{join(self.name, key)}: the answer broke off", cause="truncated")
+                    raise TransientError("the answer broke off", place=join(self.name, key), cause="truncated")
                 return data, str(response["ETag"])
         except MissingError:
             return None

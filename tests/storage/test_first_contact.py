@@ -1,0 +1,115 @@
+"""A driver whose storage isn't there yet: in a pod it waits, on a laptop it tells soon; it ends with exit code 1, never with 2."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.storage.conftest import access_to
+from tests.storage.scripted import Scripted, error, scripted
+
+from mxspark import driver
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.progress import Silent
+from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings
+from mxspark.storage.retry import LONGEST_WAIT
+
+RETRY_SECONDS = 90.0
+PLACES = {
+    "input": "s3://bucket/photos/",
+    "manifest": "s3://bucket/list.txt",
+    "output": "s3://bucket/table",
+    "model": "s3://bucket/net",
+    "model on the web": "http://127.0.0.1:{port}/net-symbol.json",
+}
+
+
+class Waits:
+    """Time that passes by waiting alone; after `late` seconds the server comes up."""
+
+    def __init__(self, stack: ExitStack, port: socket.socket, late: float) -> None:
+        self.seconds = 0.0
+        self.server: Scripted | None = None
+        self._stack = stack
+        self._port = port
+        self._late = late
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        if self.seconds >= self._late and self.server is None:
+            number = self._port.getsockname()[1]
+            self._port.close()
+            self.server = self._stack.enter_context(scripted(error(404, "NoSuchBucket"), port=number))
+
+
+def run(place: str, port: socket.socket, folder: Path, monkeypatch: pytest.MonkeyPatch, late: float) -> tuple[MxsparkError, Waits]:
+    """How a run ends of which this place is on the server."""
+    (folder / "images").mkdir()
+    (folder / "images" / "1.png").touch()
+    for name in ("net-symbol.json", "net.params"):
+        (folder / name).write_text("{}")
+    number = port.getsockname()[1]
+    location = PLACES[place].format(port=number)
+    files = ModelSettings(symbol=str(folder / "net-symbol.json"), params=str(folder / "net.params"))
+    settings = Settings(
+        input=InputSettings(path=location if place in ("input", "manifest") else str(folder / "images")),
+        output=OutputSettings(path=location if place == "output" else str(folder / "table")),
+        model=ModelSettings(path=location) if place == "model" else files.model_copy(update={"symbol": location} if "web" in place else {}),
+    )
+    with ExitStack() as stack:
+        waits = Waits(stack, port, late)
+        monkeypatch.setattr("time.sleep", waits.sleep)
+        monkeypatch.setattr("time.monotonic", lambda: waits.seconds)
+        with pytest.raises(MxsparkError) as caught:
+            driver.run(settings, access_to(f"http://127.0.0.1:{number}", retries=8, retry_seconds=RETRY_SECONDS), Silent())
+    assert not (folder / "table").exists()
+    return caught.value, waits
+
+
+@pytest.fixture
+def port() -> Iterator[socket.socket]:
+    """Where nobody listens, and nobody else will before the server comes up there."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved
+
+
+@pytest.fixture(params=["KUBERNETES_SERVICE_HOST", "POD_NAME"])
+def pod(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment as pods have it."""
+    monkeypatch.setenv(request.param, "10.0.0.1")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_in_a_pod_storage_that_comes_up_late_is_waited_for(
+    place: str, pod: None, port: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, waits = run(place, port, tmp_path, monkeypatch, late=60)
+
+    assert waits.server is not None
+    assert waits.server.requests
+    assert isinstance(told, UsageError), "by now the server says what can't pass"
+    assert "NoSuchBucket" in told.problem
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_in_a_pod_storage_that_never_comes_ends_the_driver_so_that_it_is_started_again(
+    place: str, pod: None, port: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, waits = run(place, port, tmp_path, monkeypatch, late=1e9)
+
+    assert told.exit_code == 1
+    assert "onnect" in told.problem
+    assert RETRY_SECONDS - LONGEST_WAIT <= waits.seconds <= RETRY_SECONDS
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if "web" not in place])
+def test_on_a_laptop_a_wrong_endpoint_is_told_within_seconds(
+    place: str, port: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, waits = run(place, port, tmp_path, monkeypatch, late=1e9)
+
+    assert told.exit_code == 1
+    assert f"127.0.0.1:{port.getsockname()[1]}" in told.problem
+    assert waits.seconds < 10
