@@ -16,19 +16,19 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.prompt import Confirm, Prompt
 from rich.table import Column, Table
 from rich.text import Text
-from rich.traceback import Traceback
 
 from mxspark import duration
-from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError, UsageError, without_secrets
-from mxspark.network import Inspection
-from mxspark.predictions import Prediction, Row, printable
-from mxspark.status import Status
-from mxspark.submit.kubernetes.job import JobStatus
-from mxspark.summary import Performance
+from mxspark.words import printable
 
-if TYPE_CHECKING:
-    from mxspark.driver import Result  # which imports pyspark: a machine that only submits jobs does without
+if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which showing a help does without
+    from mxspark.doctor import Finding
+    from mxspark.driver import Result
+    from mxspark.network import Inspection
+    from mxspark.predictions import Prediction, Row
+    from mxspark.status import Status
+    from mxspark.submit.kubernetes.job import JobStatus
+    from mxspark.summary import Performance
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
@@ -133,7 +133,7 @@ class JobListener:
         _out.print(Text(line))
 
 
-def show_job(job: JobStatus) -> None:
+def show_job(job: "JobStatus") -> None:
     """How a submitted job is."""
     sections = [
         ("job", f"{job.name} in namespace {job.namespace}, made {job.created}"),
@@ -169,7 +169,7 @@ def show_result(result: "Result") -> None:
     _out.print(f"Predictions: {result.table}")
 
 
-def _shares(run: Performance) -> str:
+def _shares(run: "Performance") -> str:
     parts = {
         "predicting": run.timings.forward,
         "waiting for images": run.timings.starved,
@@ -182,7 +182,7 @@ def _shares(run: Performance) -> str:
     return f"{shown} (meanwhile, per image: fetching {fetching:.1f} ms, decoding {decoding:.1f} ms)"
 
 
-def _predictions(rows: Iterable[Row], total: int) -> Table:
+def _predictions(rows: "Iterable[Row]", total: int) -> Table:
     rows = list(rows)
     title = f"The first {len(rows)} of {total:,} images" if len(rows) < total else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
@@ -198,13 +198,13 @@ def _predictions(rows: Iterable[Row], total: int) -> Table:
     return table
 
 
-def _short(prediction: Prediction) -> str:
+def _short(prediction: "Prediction") -> str:
     """`0.78 n07920052 espresso`: of a label with synonyms the first."""
     name = f"class {prediction.index}" if prediction.label is None else prediction.label.partition(",")[0]
     return printable(f"{prediction.probability:.2f} {name}")
 
 
-def show_status(status: Status) -> None:
+def show_status(status: "Status") -> None:
     """How far a run is, and from which settings."""
     frozen, counts = status.plan, status.counts
     failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != "ok")
@@ -254,7 +254,7 @@ def show_sections(sections: Sequence[tuple[str, str]]) -> None:
 _STYLES = {"ok": "green", "problem": "bold red", "can't tell": "yellow"}
 
 
-def show_findings(findings: Sequence[Finding]) -> None:
+def show_findings(findings: "Sequence[Finding]") -> None:
     """What was looked at, how it is, and what to do about it."""
     table = Table(show_header=False, box=box.SIMPLE_HEAD)
     table.add_column(no_wrap=True)
@@ -266,7 +266,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
     _out.print(table)
 
 
-def model_sections(found: Inspection) -> list[tuple[str, str]]:
+def model_sections(found: "Inspection") -> list[tuple[str, str]]:
     """What an inspection says, in words."""
     return [
         ("input", f"{found.input_name}, shape {found.input_shape} with 1 as the batch size"),
@@ -299,6 +299,8 @@ def show_error(error: MxsparkError) -> None:
 
 def show_trace() -> None:
     """The stack trace of the exception being handled, for --debug; of each exception's words, the first line without secrets."""
+    from rich.traceback import Traceback
+
     kind, error, frames = sys.exc_info()
     if kind is None or error is None:
         return

@@ -19,13 +19,14 @@ from mxspark.model_spec import ModelSpec
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import OK, PARTS, Counts, Row, printable
+from mxspark.predictions import OK, PARTS, Counts, Row
 from mxspark.progress import Progress
 from mxspark.settings import Settings, SparkSettings, resolved, visible
 from mxspark.source import Source
 from mxspark.spark import Application, as_submitted
 from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
 from mxspark.summary import Performance, Summary
+from mxspark.words import printable
 from mxspark.worker import Job, ShardReport
 
 CHECK_SECONDS = 300  # limit on the check of the model, which only loads its graph and parameters

@@ -16,10 +16,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.predictions import OK, Row, printable, top_k
+from mxspark.predictions import OK, Row, top_k
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
 from mxspark.storage import StorageError
+from mxspark.words import printable
 
 LONGEST_REASON = 300  # characters
 

@@ -5,14 +5,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import typer.core
 
-from mxspark import __version__, console, doctor
-from mxspark.doctor import Finding
+from mxspark import __version__, console
 from mxspark.errors import MxsparkError, UsageError, mistake
+
+if TYPE_CHECKING:
+    from mxspark.doctor import Finding
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 something went wrong on the way; 2 wrong settings, arguments, model or input, nothing was written; "
@@ -147,8 +149,10 @@ def _model(context: typer.Context) -> None:
         console.show(context.get_help())
 
 
-def show_findings(findings: Sequence[Finding], as_json: bool) -> None:
+def show_findings(findings: "Sequence[Finding]", as_json: bool) -> None:
     """What a doctor found; ends with exit code 1 where something is a problem."""
+    from mxspark import doctor
+
     if as_json:
         console.show(doctor.to_json(findings))
     else:

@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from mxspark import bundle, console, document, network, storage
+from mxspark import bundle, console, document, storage
 from mxspark.cli.app import EXIT_CODES, model_app
 from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag
-from mxspark.context import choose
 from mxspark.errors import without_secrets
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import ModelSettings, StorageSettings
@@ -25,6 +24,9 @@ def inspect_model(
     _debug: DebugFlag = False,
 ) -> None:
     """Say what a model is: inputs, outputs, operators, parameters, preprocessing, digests; and whether its files fit each other."""
+    from mxspark import network
+    from mxspark.context import choose
+
     access = Access(StorageSettings(endpoint_url=endpoint_url))
     found = _fetch(ModelSettings(path=model), access)
     spec, source = found.spec, found.source
@@ -61,6 +63,8 @@ def pack_model(
     _debug: DebugFlag = False,
 ) -> None:
     """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
+    from mxspark import network
+
     access = Access(StorageSettings(endpoint_url=endpoint_url))
     source = bundle.find(ModelSettings(symbol=symbol, params=params, labels=labels), access)
     if spec is not None:
