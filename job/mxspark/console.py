@@ -3,6 +3,7 @@
 The only place that imports rich. Progress and errors go to standard error, results to standard output.
 """
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -236,9 +237,20 @@ def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
     table = Table("setting", Column("value", overflow="fold"), Column("from", overflow="fold"), box=box.SIMPLE_HEAD)
     for key, value, origin in rows:
-        shown = "" if value is None else ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-        table.add_row(key, shown, origin, style="dim" if origin == "default" else "")
+        table.add_row(key, _value(value), origin, style="dim" if origin == "default" else "")
     _out.print(table)
+
+
+def show_setting(key: str, value: Any, origin: str, description: str, ways: str) -> None:
+    """One setting, explained."""
+    show_sections([("setting", key), ("value", _value(value)), ("from", origin), ("what it is", description), ("set it by", ways)])
+
+
+def _value(value: Any) -> str:
+    """As it would be written in a file, a list without its brackets."""
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(_value, value))
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def show_sections(sections: Sequence[tuple[str, str]]) -> None:

@@ -4,6 +4,8 @@ import io
 import json
 import re
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -94,7 +96,7 @@ FLAGS = {
         *("--input", "--output", "--model", "--settings", "--set", "--context", "--precision", "--batch-size", "--top-k", "--format"),
         *("--master", "--endpoint-url", "--max-failed-fraction", "--overwrite", "--limit", "--debug"),
     ],
-    "settings": ["--schema", "--set", "--settings"],
+    "settings": ["--schema", "--set", "--settings", "--yaml", "--json"],
     "doctor": ["--gpu", "--json"],
     "model inspect": ["--endpoint-url", "--context"],
     "model pack": ["--symbol", "--params", "--labels", "--spec", "--output"],
@@ -172,11 +174,102 @@ def test_a_long_value_or_source_is_not_cut(mxspark: Command) -> None:
     assert shown.count("x") >= 100
 
 
+def test_settings_are_shown_as_a_file_that_settings_takes_back(mxspark: Command) -> None:
+    shown = mxspark("settings", *JOB, "--top-k", "3", "--set", "spark.conf.spark.ui.enabled=false", "--yaml")
+    Path("job.yaml").write_text(shown.output)
+
+    assert "# Predictions in a row: the k most probable classes.\ntop_k: 3\n" in shown.output
+    told = [json.loads(mxspark("settings", *flags, "--json").output) for flags in (["--settings", "job.yaml"], JOB)]
+    values = [{key: setting["value"] for key, setting in settings.items()} for settings in told]
+    assert values[0] == values[1] | {"top_k": 3, "spark.conf": {"spark.ui.enabled": "false"}}
+    assert told[0]["top_k"] == {"value": 3, "from": "job.yaml", "description": "Predictions in a row: the k most probable classes."}
+
+
+def test_settings_in_a_file_are_a_comment_where_they_are_secret_or_not_given(mxspark: Command) -> None:
+    shown = mxspark("settings", "--yaml", "--set", "spark.conf.my.password=hunter2", "--set", "spark.conf.my.other=2").output
+    Path("job.yaml").write_text(shown)
+
+    assert "hunter2" not in shown
+    assert re.search(r"^  # path: '\(needed: --input\)'$", shown, re.MULTILINE)
+    assert re.search(r"^  #   my.password: \(hidden\)$", shown, re.MULTILINE)
+    read = json.loads(mxspark("settings", *JOB, "--settings", "job.yaml", "--json").output)
+    assert read["input.path"]["value"] == "photos"
+    assert read["spark.conf"]["value"] == {"my.other": "2"}
+
+
+def test_one_setting_is_explained(mxspark: Command) -> None:
+    found = as_table(mxspark("settings", "top_k", "--top-k", "3").output)
+
+    assert found["value"] == ["3"]
+    assert found["from"] == ["--top-k"]
+    assert found["what it is"] == ["Predictions in a row: the k most probable classes."]
+    assert found["set it by"] == ["--top-k, --set top_k=…, MXSPARK_TOP_K"]
+
+
+def test_a_section_of_settings_is_shown_alone(mxspark: Command) -> None:
+    assert [key for key in as_table(mxspark("settings", "plan").output) if "." in key] == ["plan.shard_size"]
+    assert next(iter(json.loads(mxspark("settings", "spark.dynamic_allocation", "--json").output))) == "spark.dynamic_allocation.enabled"
+
+
+@pytest.mark.parametrize(("key", "meant"), [("topk", "top_k"), ("sprak", "spark"), ("executor_memory", "spark.executor_memory")])
+def test_a_setting_that_there_is_not_is_refused_with_what_may_be_meant(mxspark: Command, key: str, meant: str) -> None:
+    ended = mxspark("settings", key)
+
+    assert ended.code == 2
+    assert f"there is no setting {key!r}" in ended.errors
+    assert re.search(rf"Did you mean {re.escape(meant)}\b", ended.errors)
+
+
+def test_settings_are_printed_one_way_at_a_time(mxspark: Command) -> None:
+    assert mxspark("settings", "--yaml", "--json").code == 2
+
+
 def test_the_schema_is_printed_as_json(mxspark: Command) -> None:
     ended = mxspark("settings", "--schema")
 
     assert ended.code == 0
     assert json.loads(ended.output) == json_schema(Settings)
+
+
+# ---- start and completion ----
+
+HEAVY = ["boto3", "botocore", "numpy", "obstore", "pyarrow", "PIL", "urllib3", "pyspark", "mxnet", "kubernetes"]
+
+
+def test_a_command_line_that_runs_nothing_imports_no_heavy_library() -> None:
+    asked = (
+        "import atexit, sys; from mxspark import cli\n"
+        f"atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules]))\n"
+        "cli.main(['run', '--help'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.startswith("Usage: ")
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("mxspark se", "settings"),
+        ("mxspark run --cont", "--context"),
+        ("mxspark run --context g", "gpu"),
+        ("mxspark settings spark.executor_mem", "spark.executor_memory"),
+        ("mxspark run --set top", "top_k="),
+    ],
+)
+def test_a_shell_is_told_what_can_follow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, offered: str
+) -> None:
+    words = {"_MXSPARK_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    for name, value in words.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+
+    assert ended.value.code == 0
+    assert offered in capsys.readouterr().out.splitlines()
 
 
 # ---- wrong arguments and settings ----

@@ -20,7 +20,7 @@ __all__ = ["Terminated", "look", "main", "main_submitted", "model", "submit"]
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every error becomes a message and an exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    exit_with(lambda: app(args=given, standalone_mode=False), "--debug" in given, runs=given[:1] == ["run"])
+    exit_with(lambda: app(args=given, prog_name="mxspark", standalone_mode=False), "--debug" in given, runs=given[:1] == ["run"])
 
 
 def main_submitted(arguments: list[str]) -> None:

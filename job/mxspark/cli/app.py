@@ -37,7 +37,6 @@ app = typer.Typer(
     cls=_InOrder,
     help="Offline image inference with Apache MXNet on Apache Spark: a bucket of images in, a table of predictions out.",
     epilog=EXIT_CODES,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
