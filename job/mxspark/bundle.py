@@ -239,11 +239,16 @@ def _index(text: str | None) -> int:
     return int(text) if text is not None and text.strip().isascii() and text.strip().isdigit() else -1
 
 
+def file_names(source: BundleSource) -> dict[str, str]:
+    """The names by role of the model's files in a bundle."""
+    return {role: location.partition("?")[0].rsplit("/", 1)[-1] for role, location in source.locations.items()}
+
+
 def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) -> ModelSpec:
     """Makes a bundle in `folder`: copies of the files, and a model.yaml with their digests, written last. Returns what it says."""
     bundle = fetch(source, cache_dir, access)
     store = storage.FolderStore(folder)
-    names = {role: location.partition("?")[0].rsplit("/", 1)[-1] for role, location in source.locations.items()}
+    names = file_names(source)
     if len(set(names.values())) < len(names):
         raise UsageError(
             f"two of the model's files have the same name ({', '.join(names.values())})", "Rename one: a bundle is one folder."

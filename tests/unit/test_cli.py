@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mxspark import __version__, cli, doctor, driver
+from mxspark import __version__, child, cli, doctor, driver
 from mxspark.doctor import Finding
 from mxspark.document import json_schema
-from mxspark.errors import MxsparkError, TooManyFailedError
+from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
 from mxspark.output import LOCK
 from mxspark.pipeline import Timings
 from mxspark.plan import Plan
@@ -342,6 +342,19 @@ def test_a_model_that_is_not_there_is_refused_before_anything_is_written(mxspark
     assert not Path("table").exists()
 
 
+def test_a_gpu_that_is_not_there_is_told_before_spark_starts(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    FolderStore(Path("photos")).write("a.png", b"")
+
+    def no_gpu(*_: object) -> None:
+        raise UsageError("context gpu: there is no GPU")
+
+    monkeypatch.setattr(child, "ask_context", no_gpu)
+    monkeypatch.setattr(driver, "Application", lambda *_: pytest.fail("Spark was started"))
+
+    refused(mxspark("run", *JOB, "--model", str(DIGITS), "--context", "gpu", "--master", "local[1]"), "context gpu: there is no GPU")
+    assert not Path("table").exists()
+
+
 def test_an_output_that_cannot_be_is_refused(mxspark: Command) -> None:
     Path("table").write_text("mine")
 
@@ -598,6 +611,35 @@ def test_files_are_packed_into_a_bundle_that_is_a_model(mxspark: Command) -> Non
     packed = yaml.safe_load(Path("bundle/model.yaml").read_text())
     assert re.fullmatch("[0-9a-f]{64}", packed["params"]["sha256"])
     assert mxspark("model", "inspect", "bundle").code == 0
+
+
+def test_packing_without_a_spec_shows_the_preprocessing_that_it_guesses(mxspark: Command) -> None:
+    ended = mxspark(*(part for part in PACK if part != "--spec" and "model.yaml" not in part))
+
+    assert ended.code == 0
+    assert "224 x 224" in ended.output
+    assert "resize squash" in ended.output
+    assert "predictions will be wrong" in ended.errors
+    assert "predictions will be wrong" not in mxspark(*PACK, "--yes").errors
+
+
+@pytest.mark.parametrize(("answer", "packs"), [("--yes", True), ("y", True), ("n", False), ("", False), (None, False)])
+def test_packing_over_another_bundle_is_asked_about(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch, answer: str | None, packs: bool
+) -> None:
+    assert mxspark(*PACK).code == 0
+    Path("bundle/model.yaml").write_text("format: 1\n")
+    Path("bundle/digits-0000.params").write_bytes(b"another model's")
+    if answer is not None and answer != "--yes":
+        monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+
+    ended = mxspark(*PACK, *(["--yes"] if answer == "--yes" else []))
+
+    assert ended.code == (0 if packs else 2)
+    assert (Path("bundle/digits-0000.params").read_bytes() == b"another model's") is not packs
+    assert (Path("bundle/model.yaml").read_text() == "format: 1\n") is not packs
+    if answer is None:
+        refused(ended, "model.yaml, digits-symbol.json, digits-0000.params", "--yes")
 
 
 def test_files_that_do_not_fit_are_not_packed(mxspark: Command) -> None:

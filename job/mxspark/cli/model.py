@@ -7,8 +7,8 @@ import typer
 
 from mxspark import bundle, console, document, storage
 from mxspark.cli.app import EXIT_CODES, model_app
-from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag
-from mxspark.errors import without_secrets
+from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag, YesFlag
+from mxspark.errors import UsageError, without_secrets
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import ModelSettings, StorageSettings
 from mxspark.storage import Access
@@ -35,7 +35,7 @@ def inspect_model(
     sections.append(
         ("labels", f"{len(found.labels)}: {', '.join(found.labels[:3])}, …" if found.labels else "none: predictions have indices only")
     )
-    sections.append(("preprocessing", ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())))
+    sections.append(("preprocessing", _preprocessing(spec)))
     sections += [(role, f"{without_secrets(location)}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
     if context is not None:
         chosen = choose(context.value)
@@ -56,10 +56,14 @@ def pack_model(
     spec: Annotated[
         Path | None,
         typer.Option(
-            "--spec", metavar="FILE", help="A model.yaml with name, input, preprocess, output. Default: the article's preprocessing."
+            "--spec",
+            metavar="FILE",
+            help="A model.yaml with name, input, preprocess, output: it must say what the model was trained with, else predictions are "
+            "wrong. Default: 224 x 224, RGB, 0 to 255, as the article has it.",
         ),
     ] = None,
     endpoint_url: EndpointFlag = None,
+    yes: YesFlag = False,
     _debug: DebugFlag = False,
 ) -> None:
     """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
@@ -75,8 +79,28 @@ def pack_model(
         )
     with storage.usage_errors("the model", "Check the name."):
         network.inspect(bundle.fetch(source, bundle.default_cache_dir(), access))
+        _confirm_replacing(source, output, yes)
         packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
     console.show(f"Packed {packed.name} into {output}")
+    if spec is None:
+        console.show_sections([("input", f"{packed.input.height} x {packed.input.width}"), ("preprocessing", _preprocessing(packed))])
+        console.show_warning(
+            f"without --spec, {output / bundle.SPEC_FILE} has this default preprocessing. If the model was trained with another, its "
+            "predictions will be wrong: correct input and preprocess there."
+        )
+
+
+def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> None:
+    """Asks before files are replaced that aren't the model's own. Raises UsageError where they shall not be."""
+    own = {Path(location).resolve() for location in source.locations.values()}
+    names = [bundle.SPEC_FILE, *bundle.file_names(source).values()]
+    there = [name for name in names if (folder / name).exists() and (folder / name).resolve() not in own]
+    if there and not console.confirm(f"{folder} has {', '.join(there)} already, which this replaces. Go on?", yes):
+        raise UsageError("nothing was packed", "")
+
+
+def _preprocessing(spec: ModelSpec) -> str:
+    return ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())
 
 
 def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:
