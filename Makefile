@@ -73,10 +73,10 @@ bench:  ## measure speed and memory (some minutes)
 	@tools/setup.sh dev
 	@$(PYTHON_IN_VENV) -m bench
 
-s3:  ## serve the example photographs from a real S3 server on this machine
+s3:  ## serve the example photographs from a real S3 server on this machine (PORT=: another port than 8333, or a free one)
 	@tools/setup.sh s3
 	@$(PYTHON_IN_VENV) examples/imagenet/build.py
-	@$(PYTHON_IN_VENV) examples/s3.py
+	@PORT=$(PORT) $(PYTHON_IN_VENV) examples/s3.py
 
 kind-up:  ## a Kubernetes cluster on this machine, with an S3 server and the image in it, by kind; needs Docker (IMAGE=: another name than mxspark)
 	@tools/kind.sh up

@@ -26,7 +26,7 @@ def bundle() -> Path:
         (CACHE / "spec.yaml").write_text(SPEC)
         subprocess.run([sys.executable, "-c", "from bench.material import save_network; save_network()"], check=True, cwd=REPOSITORY)
         files = ["--symbol", f"{CACHE}/resnet18-symbol.json", "--params", f"{CACHE}/resnet18-0000.params"]
-        pack = [sys.executable, "-m", "mxspark", "model", "pack", *files, "--spec", f"{CACHE}/spec.yaml", "--output", str(BUNDLE)]
+        pack = [sys.executable, "-m", "mxspark", "model", "pack", *files, "--spec", f"{CACHE}/spec.yaml", "--output", str(BUNDLE), "--yes"]
         subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
     return BUNDLE
 

@@ -15,6 +15,6 @@ def pack(prefix: Path, labels: Path, spec: Path, bundle: Path) -> None:
     """Write `bundle` from MXNet's `prefix-symbol.json` and `prefix-0000.params`. Raises PackError."""
     command = [sys.executable, "-m", "mxspark", "model", "pack"]
     command += ["--symbol", f"{prefix}-symbol.json", "--params", f"{prefix}-0000.params"]
-    command += ["--labels", str(labels), "--spec", str(spec), "--output", str(bundle)]
+    command += ["--labels", str(labels), "--spec", str(spec), "--output", str(bundle), "--yes"]
     if subprocess.run(command, cwd=REPOSITORY, check=False).returncode:
         raise PackError(f"mxspark model pack could not write {bundle.relative_to(REPOSITORY)}")

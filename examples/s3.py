@@ -22,6 +22,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from filelock import FileLock, Timeout
 
 HERE = Path(__file__).resolve().parent
 REGION = "us-east-1"
@@ -29,6 +30,8 @@ START_SECONDS = 60
 STOP_SECONDS = 20  # SeaweedFS takes up to 12
 PORTS = (12_000, 22_000)
 ATTEMPTS = 3
+USUAL_PORT = 8333
+GRPC = 10_000  # from a port of SeaweedFS' to its other one
 
 
 class ServerError(Exception):
@@ -104,11 +107,11 @@ def _started(weed: str, folder: Path, buckets: Sequence[str], port: int | None) 
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, and so are those 10,000 above, which SeaweedFS takes for gRPC."""
+    """Ports that are free now, and so are those GRPC above, which SeaweedFS takes for gRPC."""
     found: list[int] = []
     while len(found) < count:
         port = free_port()
-        if port not in found and _is_free(port + 10_000):
+        if port not in found and _is_free(port + GRPC):
             found.append(port)
     return found
 
@@ -173,11 +176,34 @@ An S3 server is running with {images} photographs and the ImageNet network. In a
 The data is in {folder}. Ctrl-C ends the server."""
 
 
+def chosen_port(wanted: str) -> int:
+    """The port for a person's server: the one that is wanted, else the usual one where it is free. Raises ServerError."""
+    if not wanted:
+        return USUAL_PORT if _is_free(USUAL_PORT) and _is_free(USUAL_PORT + GRPC) else _free_ports(1)[0]
+    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) < 65_536 - GRPC):
+        raise ServerError(f"PORT is {wanted!r}: give a number from 1 to {65_535 - GRPC}, e.g. make s3 PORT=9000")
+    for port in (int(wanted), int(wanted) + GRPC):
+        if not _is_free(port):
+            raise ServerError(f"port {port} can't be taken (SeaweedFS needs PORT and PORT + {GRPC:,}): give another, or none")
+    return int(wanted)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Raises ServerError where another server keeps its data in `folder`."""
+    try:
+        with FileLock(folder.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout:
+        raise ServerError(f"another `make s3` is running with the data in {folder.relative_to(HERE.parent)}: use it, or end it") from None
+
+
 def main() -> None:
     folder = HERE.parent / ".cache" / "s3"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with serve(folder, ["images", "models"], port=8333) as server:
+        port = chosen_port(os.environ.get("PORT", ""))
+        with _alone(folder), serve(folder, ["images", "models"], port) as server:
             images = upload(server, HERE / "imagenet" / "images", "images", "photos")
             upload(server, HERE / "imagenet" / "bundle", "models", "efficientnet-lite0")
             exports = "export " + " ".join(f"{name}={value}" for name, value in server.environment.items())

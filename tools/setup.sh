@@ -67,7 +67,8 @@ install() { # STAMP LOCK...: once for these very locks
 
 install_packages() { # PIP'S ARGUMENTS
     # What has to be built into a wheel first (Spark, 400 MB) is not compressed on the way.
-    local options=(--quiet --require-hashes --no-build-isolation)
+    local options=(--require-hashes --no-build-isolation)
+    [ -t 2 ] || options+=(--quiet) # a person sees the progress, a log would be full of it
     export DIST_EXTRA_CONFIG=$PWD/requirements/build.cfg
     # uv takes a third of pip's time; where it can't, a pip.conf that only pip reads may say how.
     ! .venv/bin/uv pip install --python .venv/bin/python --compile-bytecode "${options[@]}" "$@" || return 0
@@ -81,8 +82,16 @@ install_spark35() { # the Spark of EMR on EKS, beside .venv: for the tests that 
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
     echo "setup: installing $lock into .spark35 (the first time takes some minutes)" >&2
     rm -rf .spark35
-    install_packages --target .spark35 --no-deps --requirement "$lock"
+    install_packages --target .spark35 --no-deps --requirement "$lock" 2>&1 | cat >&2 # no progress: another installation shows its own
     echo "$wanted" >"$stamp"
+}
+
+let_mxnet_be_imported() { # by a person's own scripts too
+    local site
+    for site in .venv/lib/python3.*/site-packages; do
+        cmp -s tools/mxnet_on_numpy.py "$site/mxnet_on_numpy.py" || cp tools/mxnet_on_numpy.py "$site/"
+        echo "import mxnet_on_numpy" >"$site/mxnet_on_numpy.pth"
+    done
 }
 
 installed() { [ -e ".venv/.installed-$1" ]; }
@@ -91,6 +100,7 @@ installed() { [ -e ".venv/.installed-$1" ]; }
 if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
     python=$(find_python)
     rm -rf .venv
+    echo "setup: making the virtual environment .venv with $python" >&2
     "$python" -m venv .venv || fail "$python can't make a virtual environment." "Install its venv module (Debian: apt-get install python3.11-venv) and try again."
 fi
 if [ ! -e .venv/bin/uv ]; then
@@ -122,6 +132,7 @@ if [ "$set_of_packages" != client ]; then
         [ -e "$runtime/lib/server/classes.jsa" ] || "$runtime/bin/java" -Xshare:dump >/dev/null 2>&1 || true
     fi
     check_libraries
+    let_mxnet_be_imported
 fi
 if [ ! -x .venv/bin/mxspark ] || [ pyproject.toml -nt .venv/bin/mxspark ]; then
     .venv/bin/uv pip install --python .venv/bin/python --quiet --no-deps --no-build-isolation --editable .

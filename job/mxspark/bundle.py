@@ -18,7 +18,7 @@ from filelock import FileLock
 from mxspark import labels, machine, storage
 from mxspark.document import dump_yaml, parse, read_yaml
 from mxspark.errors import UsageError
-from mxspark.model_spec import FileSpec, ModelSpec
+from mxspark.model_spec import FileSpec, Kind, ModelSpec
 from mxspark.settings import ModelSettings
 from mxspark.storage import Access, MissingError, StorageError
 
@@ -66,10 +66,14 @@ def default_cache_dir() -> Path:
 
 def find(model: ModelSettings, access: Access) -> BundleSource:
     """Where the files are of the model that the settings name. Raises UsageError where it isn't a model."""
-    found = _find(model, access)
-    if model.output_kind is None:
-        return found
-    return replace(found, spec=found.spec.model_copy(update={"output": found.spec.output.model_copy(update={"kind": model.output_kind})}))
+    return of_kind(_find(model, access), model.output_kind)
+
+
+def of_kind(source: BundleSource, kind: Kind | None) -> BundleSource:
+    """`source` whose output means `kind`, or what it says itself."""
+    if kind is None:
+        return source
+    return replace(source, spec=source.spec.model_copy(update={"output": source.spec.output.model_copy(update={"kind": kind})}))
 
 
 def _find(model: ModelSettings, access: Access) -> BundleSource:
@@ -211,11 +215,16 @@ def _read_labels(path: Path, location: str) -> tuple[str, ...]:
     return labels.read(text, location)
 
 
+def file_names(source: BundleSource) -> dict[str, str]:
+    """The names by role of the model's files in a bundle."""
+    return {role: location.partition("?")[0].rsplit("/", 1)[-1] for role, location in source.locations.items()}
+
+
 def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) -> ModelSpec:
     """Makes a bundle in `folder`: copies of the files, and a model.yaml with their digests, written last. Returns what it says."""
     bundle = fetch(source, cache_dir, access)
     store = storage.FolderStore(folder)
-    names = {role: location.partition("?")[0].rsplit("/", 1)[-1] for role, location in source.locations.items()}
+    names = file_names(source)
     if len(set(names.values())) < len(names):
         raise UsageError(
             f"two of the model's files have the same name ({', '.join(names.values())})", "Rename one: a bundle is one folder."

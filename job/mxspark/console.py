@@ -3,6 +3,7 @@
 The only place that imports rich. Progress and errors go to standard error, results to standard output.
 """
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,21 +17,21 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.prompt import Confirm, Prompt
 from rich.table import Column, Table
 from rich.text import Text
-from rich.traceback import Traceback
 
 from mxspark import duration
-from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError, UsageError, without_secrets
-from mxspark.network import Inspection
-from mxspark.plan import Plan
-from mxspark.predictions import Prediction, Row, printable
 from mxspark.progress import Rate
-from mxspark.status import Status
-from mxspark.submit.kubernetes.job import JobStatus
-from mxspark.summary import Performance
+from mxspark.words import printable
 
-if TYPE_CHECKING:
-    from mxspark.driver import Result  # which imports pyspark: a machine that only submits jobs does without
+if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which showing a help does without
+    from mxspark.doctor import Finding
+    from mxspark.driver import Result
+    from mxspark.network import Inspection
+    from mxspark.plan import Plan
+    from mxspark.predictions import Prediction, Row
+    from mxspark.status import Status
+    from mxspark.submit.kubernetes.job import JobStatus
+    from mxspark.summary import Performance
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
@@ -134,7 +135,7 @@ class JobListener:
         _out.print(Text(line))
 
 
-def show_job(job: JobStatus) -> None:
+def show_job(job: "JobStatus") -> None:
     """How a submitted job is."""
     sections = [
         ("job", f"{job.name} in namespace {job.namespace}, made {job.created}"),
@@ -171,7 +172,7 @@ def show_result(result: "Result") -> None:
     _out.print(f"Predictions: {result.table}")
 
 
-def _shares(run: Performance) -> str:
+def _shares(run: "Performance") -> str:
     parts = {
         "predicting": run.timings.forward,
         "waiting for images": run.timings.starved,
@@ -184,7 +185,7 @@ def _shares(run: Performance) -> str:
     return f"{shown} (meanwhile, per image: fetching {fetching:.1f} ms, decoding {decoding:.1f} ms)"
 
 
-def _predictions(rows: Iterable[Row], total: int) -> Table:
+def _predictions(rows: "Iterable[Row]", total: int) -> Table:
     rows = list(rows)
     title = f"The first {len(rows)} of {total:,} images" if len(rows) < total else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
@@ -200,20 +201,20 @@ def _predictions(rows: Iterable[Row], total: int) -> Table:
     return table
 
 
-def _short(prediction: Prediction) -> str:
+def _short(prediction: "Prediction") -> str:
     """`0.78 n07920052 espresso`: of a label with synonyms the first."""
     name = f"class {prediction.index}" if prediction.label is None else prediction.label.partition(",")[0]
     return printable(f"{prediction.probability:.2f} {name}")
 
 
-def show_status(status: Status) -> None:
+def show_status(status: "Status") -> None:
     """How far a run is, and from which settings."""
     state = status.state + (f" ({_holder(status.holder)})" if status.holder is not None else "")
     planned = [("done", "nothing is planned yet")] if status.plan is None else _planned(status, status.plan)
     show_sections([("output", status.place), ("state", state), *planned])
 
 
-def _planned(status: Status, frozen: Plan) -> list[tuple[str, str]]:
+def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
     counts, settings = status.counts, frozen.settings
     failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != "ok")
     return [
@@ -240,9 +241,20 @@ def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
     table = Table("setting", Column("value", overflow="fold"), Column("from", overflow="fold"), box=box.SIMPLE_HEAD)
     for key, value, origin in rows:
-        shown = "" if value is None else ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-        table.add_row(key, shown, origin, style="dim" if origin == "default" else "")
+        table.add_row(key, _value(value), origin, style="dim" if origin == "default" else "")
     _out.print(table)
+
+
+def show_setting(key: str, value: Any, origin: str, description: str, ways: str) -> None:
+    """One setting, explained."""
+    show_sections([("setting", key), ("value", _value(value)), ("from", origin), ("what it is", description), ("set it by", ways)])
+
+
+def _value(value: Any) -> str:
+    """As it would be written in a file, a list without its brackets."""
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(_value, value))
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def show_sections(sections: Sequence[tuple[str, str]]) -> None:
@@ -258,7 +270,7 @@ def show_sections(sections: Sequence[tuple[str, str]]) -> None:
 _STYLES = {"ok": "green", "problem": "bold red", "can't tell": "yellow"}
 
 
-def show_findings(findings: Sequence[Finding]) -> None:
+def show_findings(findings: "Sequence[Finding]") -> None:
     """What was looked at, how it is, and what to do about it."""
     table = Table(show_header=False, box=box.SIMPLE_HEAD)
     table.add_column(no_wrap=True)
@@ -270,7 +282,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
     _out.print(table)
 
 
-def model_sections(found: Inspection) -> list[tuple[str, str]]:
+def model_sections(found: "Inspection") -> list[tuple[str, str]]:
     """What an inspection says, in words."""
     return [
         ("input", f"{found.input_name}, shape {found.input_shape} with 1 as the batch size"),
@@ -305,6 +317,8 @@ def show_error(error: MxsparkError) -> None:
 
 def show_trace() -> None:
     """The stack trace of the exception being handled, for --debug; of each exception's words, the first line without secrets."""
+    from rich.traceback import Traceback
+
     kind, error, frames = sys.exc_info()
     if kind is None or error is None:
         return

@@ -5,7 +5,8 @@ The only place that imports pydantic and yaml.
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -19,16 +20,20 @@ __all__ = [
     "Document",
     "Field",
     "dump_yaml",
+    "explained_yaml",
     "field_validator",
     "json_schema",
     "model_validator",
     "parse",
     "parse_scalar",
     "read_yaml",
+    "suggestion",
     "to_yaml",
 ]
 
 D = TypeVar("D", bound="Document")
+
+COMMENT_WIDTH = 100  # characters of a line of comments
 
 
 class Document(BaseModel):
@@ -96,7 +101,7 @@ def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str]
     key = ".".join(path)
     came_from = f" (from {origin(key)})" if origin and key else ""
     if details["type"] == "extra_forbidden":
-        return f"there is no setting {key!r}{came_from}. {_did_you_mean(kind, path)}"
+        return f"there is no setting {key!r}{came_from}. {suggestion(kind, path)}"
     if details["type"] == "missing":
         return f"{key} is missing. {_description(kind, path)}"
     if details["type"] == "value_error":  # our own validators, whose messages say it all
@@ -127,8 +132,10 @@ def _shown(key: str, value: object) -> str:
     return text if len(text) <= 100 else text[:99] + "…"
 
 
-def _did_you_mean(kind: type[Document], path: list[str]) -> str:
-    known = [".".join(leaf) for leaf in kind.leaves()]
+def suggestion(kind: type[Document], path: Sequence[str]) -> str:
+    """What may be meant by a key at `path`, where there is none."""
+    leaves = list(kind.leaves())
+    known = list(dict.fromkeys(".".join(leaf[:depth]) for leaf in leaves for depth in range(1, len(leaf) + 1)))
     close = difflib.get_close_matches(".".join(path), known, n=3, cutoff=0.6)
     close = close or [leaf for leaf in known if leaf.rsplit(".", 1)[-1] == path[-1]]
     return f"Did you mean {' or '.join(close)}?" if close else "`mxspark settings` lists those there are."
@@ -188,6 +195,34 @@ def dump_yaml(document: Document) -> str:
 def to_yaml(*data: Mapping[str, Any]) -> str:
     """Plain data as YAML, in the order that it has; more than one as a stream of documents."""
     return yaml.dump_all(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def explained_yaml(kind: type[Document], data: Mapping[str, Any], comments: Collection[tuple[str, ...]] = ()) -> str:
+    """The content of a `kind`, or a part of it, as YAML with the description of every key; what is at `comments` is a comment itself."""
+    return "\n".join(_explained(kind, data, comments, ())) + "\n"
+
+
+def _explained(kind: type[Document], data: Mapping[str, Any], comments: Collection[tuple[str, ...]], at: tuple[str, ...]) -> Iterator[str]:
+    indent = "  " * len(at)
+    for key, value in data.items():
+        path = (*at, key)
+        if not at and path[0] != next(iter(data)):
+            yield ""
+        yield from textwrap.wrap(kind.describe(key), COMMENT_WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        section = kind.section(key)
+        if section is not None:
+            yield f"{indent}{key}:"
+            yield from _explained(section, value, comments, path)
+            continue
+        # Of a mapping, some entries may be comments.
+        entries = value if kind.is_mapping(key) else {}
+        kept = {name: inner for name, inner in entries.items() if (*path, name) not in comments}
+        yield from _lines({key: kept if entries else value}, indent + "# " * (path in comments))
+        yield from _lines({name: inner for name, inner in entries.items() if name not in kept}, f"{indent}#   ")
+
+
+def _lines(data: Mapping[str, Any], start: str) -> list[str]:
+    return [f"{start}{line}" for line in to_yaml(data).splitlines()] if data else []
 
 
 class _Dumper(yaml.SafeDumper):

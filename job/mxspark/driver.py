@@ -21,13 +21,14 @@ from mxspark.model_spec import ModelSpec
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import OK, PARTS, Counts, Row, printable
+from mxspark.predictions import OK, PARTS, Counts, Row
 from mxspark.progress import Progress
 from mxspark.settings import Settings, SparkSettings, resolved, visible
 from mxspark.source import Source
 from mxspark.spark import Application, as_submitted
 from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
 from mxspark.summary import Performance, Summary
+from mxspark.words import printable
 from mxspark.worker import Job, ShardReport
 
 NO_EXECUTORS_SECONDS = 60  # between two words about a cluster that gives none
@@ -95,16 +96,17 @@ class _Run:
         if (model.source.spec.input, model.source.spec.preprocess) == (ModelSpec().input, ModelSpec().preprocess):
             self._progress.note("No model.yaml says what pixels the model wants; taking the article's: 224 x 224, raw 0 to 255, RGB.")
         # What can't work is told before anything is written, and before another run is disturbed.
+        context = self._gpu_of_this_machine(model)
         keys: Iterator[str] | None = None
         if self._earlier_plan(model, open_store(self._settings.output.path, self._first_contact)) is None:
             keys = self._listed()
             self._confirm_overwriting()
         with output.hold(self._store, self._settings.output) as hold:
             output.sweep(self._store, self._settings.output, self._access)
-            return self._run_alone(model, keys, hold)
+            return self._run_alone(model, keys, hold, context)
 
-    def _run_alone(self, model: Bundle, keys: Iterator[str] | None, hold: Hold) -> Result:
-        """The run, while no other works on its output; `keys` are those of a run that starts afresh."""
+    def _run_alone(self, model: Bundle, keys: Iterator[str] | None, hold: Hold, context: Context | None) -> Result:
+        """The run, while no other works on its output; `keys` are those of a run that starts afresh, `context` is known for a GPU only."""
         frozen = self._earlier_plan(model, self._store)
         work = self._work(frozen) if frozen is not None else None
         if work is None and keys is None:
@@ -114,20 +116,20 @@ class _Run:
             if not work.shards:
                 return self._finish(work.plan, None)
         with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool:
-            check = threads.submit(check_once, model, self._settings)
+            check = threads.submit(lambda: context or check_once(model, self._settings))
             with self._spark(threads) as starting:
                 if work is None:
                     with usage_errors("input.path", "Check input.path."):
                         spool.fill(keys or ())
                 self._progress.step("Starting Spark")
-                context = check.result()
-                for note in context.notes:
+                chosen = check.result()
+                for note in chosen.notes:
                     self._progress.note(note)
                 spark = starting.result()
                 if work is None:
                     frozen = self._freeze(spool, spark.workers, model)
                     work = _Work(frozen, list(range(frozen.shards)), frozen.keys)
-                performance = self._predict(work, model, spark, context, hold)
+                performance = self._predict(work, model, spark, chosen, hold)
                 threads.submit(spark.stop)  # takes a second, in which the parts are counted
                 hold.check()
                 return self._finish(work.plan, performance)
@@ -145,6 +147,12 @@ class _Run:
         with usage_errors("model", "Check model."):
             source = bundle.find(self._settings.model, self._first_contact)
             return bundle.fetch(source, cache_dir(self._settings), self._access)
+
+    def _gpu_of_this_machine(self, model: Bundle) -> Context | None:
+        """The GPU that was asked for, where this machine has to have it. Raises UsageError where there is none."""
+        if self._settings.context != "gpu" or not self._settings.spark.is_local:
+            return None
+        return check_model(model, self._settings)
 
     def _earlier_plan(self, model: Bundle, store: Store) -> Plan | None:
         """The plan of the run that this one goes on with, None where it starts afresh."""

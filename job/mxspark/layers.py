@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
-from mxspark.document import Document, parse, parse_scalar
+from mxspark.document import Document, explained_yaml, parse, parse_scalar, suggestion
 from mxspark.errors import UsageError
 from mxspark.settings import Settings, visible
 
 ENVIRONMENT_PREFIX = "MXSPARK_"
 # What Kubernetes tells every pod about a service that is named mxspark.
 _KUBERNETES_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
+
+NOT_GIVEN = "not given"  # the source of what stands for a value that a run needs
 
 KeyPath = tuple[str, ...]
 
@@ -39,14 +41,25 @@ class EffectiveSettings:
     settings: Settings
     origins: Mapping[str, str]
 
-    def rows(self) -> Iterator[tuple[str, Any, str]]:
-        """(key, value, source) of every setting, in the model's order."""
+    def rows(self, below: KeyPath = ()) -> Iterator[tuple[str, Any, str]]:
+        """(key, value, source) of every setting at or below a path, in the model's order."""
         data = visible(self.settings.model_dump())
-        for path in Settings.leaves():
-            value: Any = data
-            for key in path:
-                value = value[key]
-            yield ".".join(path), value, _origin(".".join(path), self.origins)
+        for path in _leaves(below):
+            yield ".".join(path), _at(data, path), _origin(".".join(path), self.origins)
+
+    def to_yaml(self, below: KeyPath = ()) -> str:
+        """The settings at or below a path as a settings file that explains each; what is secret or not given is a comment."""
+        data = self.settings.model_dump(mode="json")
+        shown = visible(data)
+        comments, tree = set[KeyPath](), dict[str, Any]()
+        for path in _leaves(below):
+            value, open_value = _at(data, path), _at(shown, path)
+            _plant(tree, path, open_value)
+            if isinstance(value, Mapping):
+                comments |= {(*path, key) for key in value if value[key] != open_value[key]}
+            elif value != open_value or _origin(".".join(path), self.origins) == NOT_GIVEN:
+                comments.add(path)
+        return explained_yaml(Settings, tree, comments)
 
 
 def effective(layers: Sequence[Layer]) -> EffectiveSettings:
@@ -59,6 +72,32 @@ def effective(layers: Sequence[Layer]) -> EffectiveSettings:
             origins[".".join(path)] = layer.origin(path)
     settings = parse(Settings, tree, "settings", lambda key: _origin(key, origins))
     return EffectiveSettings(settings, origins)
+
+
+def find(key: str) -> KeyPath:
+    """The path of a setting, or of a section. Raises UsageError, naming what may be meant, where there is none."""
+    path = _path(key)
+    if _is_in_mapping(path):
+        path = path[:-1]
+    if not any(_leaves(path)):
+        raise UsageError(f"there is no setting {key!r}", suggestion(Settings, path))
+    return path
+
+
+def _leaves(below: KeyPath) -> Iterator[KeyPath]:
+    return (path for path in Settings.leaves() if path[: len(below)] == below)
+
+
+def _at(data: Mapping[str, Any], path: KeyPath) -> Any:
+    value: Any = data
+    for key in path:
+        value = value[key]
+    return value
+
+
+def environment_name(path: KeyPath) -> str:
+    """The variable that sets what is at `path`."""
+    return ENVIRONMENT_PREFIX + "__".join(path).upper()
 
 
 def changed(settings: Settings) -> dict[str, Any]:

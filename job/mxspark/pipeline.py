@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from mxspark import meaning
 from mxspark.errors import MxsparkError, without_paths
-from mxspark.predictions import OK, Row, printable, top_k
+from mxspark.predictions import OK, Row, top_k
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
 from mxspark.storage import StorageError
+from mxspark.words import printable
 
 LONGEST_REASON = 600  # characters: a server's words have half of it
 

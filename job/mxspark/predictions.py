@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mxspark import parquet
 from mxspark.errors import MxsparkError
 from mxspark.storage import Store
+from mxspark.words import printable
 
 OK = "ok"
 
@@ -168,11 +169,6 @@ def text_lines(store: Store, shard: int) -> Iterator[str]:
         else:
             texts = [f"probability={p.probability:f}, class={p.index if p.label is None else p.label}" for p in row.predictions]
         yield f"Key {printable(row.key)}: Prediction: {texts}\n"
-
-
-def printable(text: str) -> str:
-    """The text with line ends and other control characters escaped, so that it stays on its line and leaves terminals alone."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _json_rows(data: bytes, name: str) -> Iterator[Row]:

@@ -84,7 +84,7 @@ PROBLEMS = [
     (["--input", "s3://nowhere-at-all/x"], "input", "there is no bucket nowhere-at-all", "--input"),
     (["--model", "s3://nowhere-at-all/x"], "model", "there is no bucket nowhere-at-all", "--model"),
     (["--output", "s3://nowhere-at-all/x"], "output", "there is no bucket nowhere-at-all", "--output"),
-    (["--output", "out"], "request", "output.path is 'out', a folder of this machine", "s3://"),
+    (["--output", "out"], "request", "output.path is 'out', which is on this machine", "s3://"),
     (["--set", "kubernetes.driver.template={spec: {hostNetwork: true}}"], "request", "EMR lets nobody set spec.hostNetwork", "Take it"),
     (["--set", "spark.conf.spark.executorEnv.DB_PASSWORD=x"], "request", "would lie open", "secret"),
     (["--context", "gpu"], "request", "spark.executor_gpus is 0", ""),

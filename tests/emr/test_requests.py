@@ -385,7 +385,7 @@ BAD_INPUT = [
     ({"emr.release": "7.13.0"}, [], "no release of EMR on EKS", ""),
     ({"emr.log_prefix": "vision"}, [], "emr.log_group is not set", ""),
     ({"output.path": "/tmp/out"}, [], "a folder of its own", "s3://"),
-    ({"input.path": "photos"}, [], "a folder of this machine", "s3://"),
+    ({"input.path": "photos"}, [], "which is on this machine", "s3://"),
     ({}, ["spark.conf.spark.hadoop.fs.s3a.secret.key=x"], "would lie open", "kubernetes.credentials_from"),
     ({}, ["spark.conf.spark.kubernetes.namespace=x"], "which EMR sets itself", "Take it out"),
     ({}, [f"spark.conf.spark.x={'a b' * 400}"], "spark.x has 1,200 characters", "1,024"),

@@ -4,6 +4,8 @@ import io
 import json
 import re
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mxspark import __version__, cli, doctor, driver
+from mxspark import __version__, child, cli, doctor, driver
 from mxspark.doctor import Finding
 from mxspark.document import json_schema
-from mxspark.errors import MxsparkError, TooManyFailedError
+from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
 from mxspark.output import LOCK
 from mxspark.pipeline import Timings
 from mxspark.plan import Plan
@@ -94,10 +96,10 @@ FLAGS = {
         *("--input", "--output", "--model", "--settings", "--set", "--context", "--precision", "--batch-size", "--top-k", "--format"),
         *("--master", "--endpoint-url", "--max-failed-fraction", "--overwrite", "--limit", "--debug"),
     ],
-    "settings": ["--schema", "--set", "--settings"],
+    "settings": ["--schema", "--set", "--settings", "--yaml", "--json"],
     "doctor": ["--gpu", "--json"],
     "model inspect": ["--endpoint-url", "--context"],
-    "model pack": ["--symbol", "--params", "--labels", "--spec", "--output"],
+    "model pack": ["--symbol", "--params", "--labels", "--spec", "--output", "--kind"],
 }
 
 
@@ -172,11 +174,102 @@ def test_a_long_value_or_source_is_not_cut(mxspark: Command) -> None:
     assert shown.count("x") >= 100
 
 
+def test_settings_are_shown_as_a_file_that_settings_takes_back(mxspark: Command) -> None:
+    shown = mxspark("settings", *JOB, "--top-k", "3", "--set", "spark.conf.spark.ui.enabled=false", "--yaml")
+    Path("job.yaml").write_text(shown.output)
+
+    assert "# Predictions in a row: the k most probable classes.\ntop_k: 3\n" in shown.output
+    told = [json.loads(mxspark("settings", *flags, "--json").output) for flags in (["--settings", "job.yaml"], JOB)]
+    values = [{key: setting["value"] for key, setting in settings.items()} for settings in told]
+    assert values[0] == values[1] | {"top_k": 3, "spark.conf": {"spark.ui.enabled": "false"}}
+    assert told[0]["top_k"] == {"value": 3, "from": "job.yaml", "description": "Predictions in a row: the k most probable classes."}
+
+
+def test_settings_in_a_file_are_a_comment_where_they_are_secret_or_not_given(mxspark: Command) -> None:
+    shown = mxspark("settings", "--yaml", "--set", "spark.conf.my.password=hunter2", "--set", "spark.conf.my.other=2").output
+    Path("job.yaml").write_text(shown)
+
+    assert "hunter2" not in shown
+    assert re.search(r"^  # path: '\(needed: --input\)'$", shown, re.MULTILINE)
+    assert re.search(r"^  #   my.password: \(hidden\)$", shown, re.MULTILINE)
+    read = json.loads(mxspark("settings", *JOB, "--settings", "job.yaml", "--json").output)
+    assert read["input.path"]["value"] == "photos"
+    assert read["spark.conf"]["value"] == {"my.other": "2"}
+
+
+def test_one_setting_is_explained(mxspark: Command) -> None:
+    found = as_table(mxspark("settings", "top_k", "--top-k", "3").output)
+
+    assert found["value"] == ["3"]
+    assert found["from"] == ["--top-k"]
+    assert found["what it is"] == ["Predictions in a row: the k most probable classes."]
+    assert found["set it by"] == ["--top-k, --set top_k=…, MXSPARK_TOP_K"]
+
+
+def test_a_section_of_settings_is_shown_alone(mxspark: Command) -> None:
+    assert [key for key in as_table(mxspark("settings", "plan").output) if "." in key] == ["plan.shard_size"]
+    assert next(iter(json.loads(mxspark("settings", "spark.dynamic_allocation", "--json").output))) == "spark.dynamic_allocation.enabled"
+
+
+@pytest.mark.parametrize(("key", "meant"), [("topk", "top_k"), ("sprak", "spark"), ("executor_memory", "spark.executor_memory")])
+def test_a_setting_that_there_is_not_is_refused_with_what_may_be_meant(mxspark: Command, key: str, meant: str) -> None:
+    ended = mxspark("settings", key)
+
+    assert ended.code == 2
+    assert f"there is no setting {key!r}" in ended.errors
+    assert re.search(rf"Did you mean {re.escape(meant)}\b", ended.errors)
+
+
+def test_settings_are_printed_one_way_at_a_time(mxspark: Command) -> None:
+    assert mxspark("settings", "--yaml", "--json").code == 2
+
+
 def test_the_schema_is_printed_as_json(mxspark: Command) -> None:
     ended = mxspark("settings", "--schema")
 
     assert ended.code == 0
     assert json.loads(ended.output) == json_schema(Settings)
+
+
+# ---- start and completion ----
+
+HEAVY = ["boto3", "botocore", "numpy", "obstore", "pyarrow", "PIL", "urllib3", "pyspark", "mxnet", "kubernetes"]
+
+
+def test_a_command_line_that_runs_nothing_imports_no_heavy_library() -> None:
+    asked = (
+        "import atexit, sys; from mxspark import cli\n"
+        f"atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules]))\n"
+        "cli.main(['run', '--help'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.startswith("Usage: ")
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("mxspark se", "settings"),
+        ("mxspark run --cont", "--context"),
+        ("mxspark run --context g", "gpu"),
+        ("mxspark settings spark.executor_mem", "spark.executor_memory"),
+        ("mxspark run --set top", "top_k="),
+    ],
+)
+def test_a_shell_is_told_what_can_follow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, offered: str
+) -> None:
+    words = {"_MXSPARK_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    for name, value in words.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+
+    assert ended.value.code == 0
+    assert offered in capsys.readouterr().out.splitlines()
 
 
 # ---- wrong arguments and settings ----
@@ -246,6 +339,19 @@ def test_a_model_that_is_not_there_is_refused_before_anything_is_written(mxspark
     Path("photos").mkdir()
 
     refused(mxspark("run", *JOB), "net")
+    assert not Path("table").exists()
+
+
+def test_a_gpu_that_is_not_there_is_told_before_spark_starts(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    FolderStore(Path("photos")).write("a.png", b"")
+
+    def no_gpu(*_: object) -> None:
+        raise UsageError("context gpu: there is no GPU")
+
+    monkeypatch.setattr(child, "ask_context", no_gpu)
+    monkeypatch.setattr(driver, "Application", lambda *_: pytest.fail("Spark was started"))
+
+    refused(mxspark("run", *JOB, "--model", str(DIGITS), "--context", "gpu", "--master", "local[1]"), "context gpu: there is no GPU")
     assert not Path("table").exists()
 
 
@@ -525,6 +631,35 @@ def test_files_are_packed_into_a_bundle_that_is_a_model(mxspark: Command) -> Non
     packed = yaml.safe_load(Path("bundle/model.yaml").read_text())
     assert re.fullmatch("[0-9a-f]{64}", packed["params"]["sha256"])
     assert mxspark("model", "inspect", "bundle").code == 0
+
+
+def test_packing_without_a_spec_shows_the_preprocessing_that_it_guesses(mxspark: Command) -> None:
+    ended = mxspark(*(part for part in PACK if part != "--spec" and "model.yaml" not in part))
+
+    assert ended.code == 0
+    assert "224 x 224" in ended.output
+    assert "resize squash" in ended.output
+    assert "predictions will be wrong" in ended.errors
+    assert "predictions will be wrong" not in mxspark(*PACK, "--yes").errors
+
+
+@pytest.mark.parametrize(("answer", "packs"), [("--yes", True), ("y", True), ("n", False), ("", False), (None, False)])
+def test_packing_over_another_bundle_is_asked_about(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch, answer: str | None, packs: bool
+) -> None:
+    assert mxspark(*PACK).code == 0
+    Path("bundle/model.yaml").write_text("format: 1\n")
+    Path("bundle/digits-0000.params").write_bytes(b"another model's")
+    if answer is not None and answer != "--yes":
+        monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+
+    ended = mxspark(*PACK, *(["--yes"] if answer == "--yes" else []))
+
+    assert ended.code == (0 if packs else 2)
+    assert (Path("bundle/digits-0000.params").read_bytes() == b"another model's") is not packs
+    assert (Path("bundle/model.yaml").read_text() == "format: 1\n") is not packs
+    if answer is None:
+        refused(ended, "model.yaml, digits-symbol.json, digits-0000.params", "--yes")
 
 
 def test_files_that_do_not_fit_are_not_packed(mxspark: Command) -> None:

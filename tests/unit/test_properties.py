@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from mxspark import pipeline, plan, predictions, summary
 from mxspark.bundle import Bundle, BundleSource
 from mxspark.document import dump_yaml, read_yaml
 from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
-from mxspark.layers import effective, environment_layer, file_layer, flag_layer
+from mxspark.layers import EffectiveSettings, effective, environment_layer, file_layer, flag_layer
 from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
 from mxspark.network import Network
 from mxspark.pipeline import Stages, Timings
@@ -42,6 +42,7 @@ from mxspark.settings import (
     SparkSettings,
     StorageSettings,
     memory_bytes,
+    visible,
 )
 from mxspark.storage import FolderStore
 
@@ -350,6 +351,15 @@ def test_an_optional_place_is_taken_as_it_is_written(key: str, place: str) -> No
     found = effective([flag_layer(needed, [f"{key}={place}"])])
 
     assert {name: value for name, value, _ in found.rows()}[key] == place
+
+
+@given(every_setting(plain_texts))
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_settings_that_are_shown_as_a_file_are_read_as_the_same(written: Settings) -> None:
+    assume(visible(written.model_dump()) == written.model_dump())  # what is secret is a comment
+    shown = EffectiveSettings(written, {}).to_yaml()
+
+    assert effective([file_layer(read_yaml(shown, "job.yaml"), "job.yaml")]).settings == written
 
 
 @given(every_setting(plain_texts))

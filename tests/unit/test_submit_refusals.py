@@ -17,6 +17,10 @@ from tests.storage.scripted import Answer, answering
 CONTEXT = "laptop"
 
 
+VOLUME = {"executor": {"template": {"spec": {"volumes": [{"name": "data", "emptyDir": {}}]}}}}
+HERE = str(Path(__file__).parent)  # is there
+
+
 class Submit(Protocol):
     """`mxspark submit kubernetes` with a job that would do, changed, and flags."""
 
@@ -59,7 +63,10 @@ def refused(finished: Finished, *told: str) -> None:
         ({"spark": {"executor_memory": "300m"}}, ("spark.executor_memory is 300m", "465m at least")),
         ({"spark": {"driver_memory": "300m"}}, ("spark.driver_memory is 300m", "465m at least")),
         ({"spark": {"excutors": 3}}, ("spark.excutors", "spark.executors")),
-        ({"input": {"path": "photos"}}, ("input.path is 'photos'", "pods don't have", "s3://bucket/prefix")),
+        ({"input": {"path": "photos"}}, ("input.path is 'photos'", "on this machine", "s3://bucket/prefix")),
+        ({"input": {"path": HERE}}, (f"input.path is '{HERE}'", "on this machine", "s3://bucket/prefix")),
+        ({"input": {"path": f"file://{HERE}"}}, (f"input.path is 'file://{HERE}'", "on this machine")),
+        ({"model": {"path": HERE}}, (f"model.path is '{HERE}'", "on this machine")),
         ({"output": {"path": "/tmp/table"}}, ("output.path is '/tmp/table'", "gone with it", "s3://bucket/prefix")),
         (
             {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}}},
@@ -71,6 +78,11 @@ def refused(finished: Finished, *told: str) -> None:
 )
 def test_settings_that_can_t_work_are_refused(submit: Submit, changes: dict[str, Any], told: tuple[str, ...]) -> None:
     refused(submit(changes), *told)
+
+
+@pytest.mark.parametrize("changes", [{"model": {"path": "/models/in-the-image"}}, {"input": {"path": HERE}, "kubernetes": VOLUME}])
+def test_a_folder_that_may_be_in_the_image_or_on_a_volume_is_taken(submit: Submit, changes: dict[str, Any]) -> None:
+    assert submit(changes, "--dry-run").code == 0
 
 
 @pytest.mark.parametrize("flags", [(), ("--dry-run",), ("--debug",)])

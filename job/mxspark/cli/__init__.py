@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mxspark import article, console
+from mxspark import console
 from mxspark.cli import look, model, submit  # their commands
 from mxspark.cli.app import Terminated, app, exit_with
 from mxspark.cli.run import run_job
@@ -20,11 +20,13 @@ __all__ = ["Terminated", "look", "main", "main_submitted", "model", "submit"]
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every error becomes a message and an exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    exit_with(lambda: app(args=given, standalone_mode=False), "--debug" in given, runs=given[:1] == ["run"])
+    exit_with(lambda: app(args=given, prog_name="mxspark", standalone_mode=False), "--debug" in given, runs=given[:1] == ["run"])
 
 
 def main_submitted(arguments: list[str]) -> None:
     """The command line of infer_main.py: the article's, or that of `mxspark run`."""
+    from mxspark import article
+
     with _telling_the_exit_code():
         if article.is_article(arguments):
             exit_with(lambda: _run_article(arguments), "--debug" in arguments, runs=True)
@@ -43,6 +45,8 @@ def _telling_the_exit_code() -> Iterator[None]:
 
 
 def _run_article(arguments: list[str]) -> None:
+    from mxspark import article
+
     job = article.parse(arguments, dict(os.environ))
     if job.credentials is not None:
         console.show_warning(

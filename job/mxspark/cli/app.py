@@ -5,14 +5,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import typer.core
 
-from mxspark import __version__, console, doctor
-from mxspark.doctor import Finding
+from mxspark import __version__, console
 from mxspark.errors import MxsparkError, UsageError, mistake
+
+if TYPE_CHECKING:
+    from mxspark.doctor import Finding
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 something went wrong on the way; 2 wrong settings, arguments, model or input, nothing was written; "
@@ -35,7 +37,6 @@ app = typer.Typer(
     cls=_InOrder,
     help="Offline image inference with Apache MXNet on Apache Spark: a bucket of images in, a table of predictions out.",
     epilog=EXIT_CODES,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
@@ -147,8 +148,10 @@ def _model(context: typer.Context) -> None:
         console.show(context.get_help())
 
 
-def show_findings(findings: Sequence[Finding], as_json: bool) -> None:
+def show_findings(findings: "Sequence[Finding]", as_json: bool) -> None:
     """What a doctor found; ends with exit code 1 where something is a problem."""
+    from mxspark import doctor
+
     if as_json:
         console.show(doctor.to_json(findings))
     else:

@@ -18,7 +18,7 @@ from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import Settings
 from mxspark.storage import Access
-from mxspark.submit.emr import checks, images, job, job_runs, submissions, virtual_clusters
+from mxspark.submit.emr import job, job_runs, submissions, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotThereError
 from mxspark.submit.emr.follower import SAME_AGAIN, Follower
 from mxspark.submit.emr.job_runs import JobRun
@@ -162,6 +162,8 @@ def _connect(settings: Settings) -> Aws:
 
 def _check_image(aws: Aws, settings: Settings) -> None:
     """What can't be looked at is no hindrance: `mxspark doctor emr` tells of it."""
+    from mxspark.submit.emr import checks, images
+
     try:
         facts = images.read(aws, settings.kubernetes.image or "", checks.fetch)
     except NotThereError as error:
@@ -263,6 +265,8 @@ def examine_emr(
 
     Takes the settings and flags of `mxspark submit emr`.
     """
+    from mxspark.submit.emr import checks
+
     _check_names(name, job_template)
     found = _layers(given, tag)
     lacking = needed(found)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
@@ -22,10 +22,17 @@ def _help(*path: str) -> str:
     return Settings.describe(*path) + (f" [default: {default}]" if shown else "")
 
 
+def _complete_keys(incomplete: str, end: str = "") -> list[str]:
+    """The settings that what is typed so far may become, for shells."""
+    return [f"{key}{end}" for key in map(".".join, Settings.leaves()) if key.startswith(incomplete)]
+
+
 def _choices(*path: str) -> type[StrEnum]:
     """The values that the setting at `path` can have, as click wants them: the one list is the setting's own."""
-    values = (Settings.section_at(*path[:-1]) or Settings).model_json_schema()["properties"][path[-1]]
-    return StrEnum(path[-1], {value: value for value in values.get("enum", [values.get("const")])})  # type: ignore[return-value]
+    annotation = (Settings.section_at(*path[:-1]) or Settings).model_fields[path[-1]].annotation
+    literal = next((kind for kind in get_args(annotation) if get_origin(kind) is Literal), annotation)  # of a Literal, or that and None
+    values = get_args(literal)
+    return StrEnum(path[-1], {value: value for value in values})  # type: ignore[return-value]
 
 
 def _flag(name: str, *path: str, **more: Any) -> Any:
@@ -35,10 +42,25 @@ def _flag(name: str, *path: str, **more: Any) -> Any:
 Context = _choices("context")
 Precision = _choices("precision")
 Format = _choices("output", "format")
+Kind = _choices("model", "output_kind")
 
+
+KindFlag = Annotated[Kind | None, _flag("--kind", "model", "output_kind")]  # type: ignore[valid-type]
 SettingsFlag = Annotated[str | None, typer.Option("--settings", metavar="FILE", help="Settings as YAML: a path, or s3://bucket/key.")]
 SetFlag = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. spark.executor_memory=4g. Can be given many times.")
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting, e.g. spark.executor_memory=4g. Can be given many times. `mxspark settings` lists them.",
+        autocompletion=lambda incomplete: _complete_keys(incomplete, "="),
+    ),
+]
+KeyArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="KEY", help="Show only this setting, or this section.", autocompletion=lambda incomplete: _complete_keys(incomplete)
+    ),
 ]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show stack traces and Spark's log.")]
 InputFlag = Annotated[str | None, _flag("--input", "input", "path", metavar="PLACE")]
@@ -90,6 +112,15 @@ _JOB_FLAGS: dict[str, tuple[Any, Any, str]] = {
 _FLAG_NAMES = {"input_": "--input", "output_format": "--format"}  # where they differ from the parameter's name
 
 
+def flags_of(key: str) -> list[str]:
+    """The flags of `mxspark run` that set `key`."""
+    return [_flag_name(name) for name, (_, _, setting) in _JOB_FLAGS.items() if setting == key]
+
+
+def _flag_name(parameter: str) -> str:
+    return _FLAG_NAMES.get(parameter, f"--{parameter.replace('_', '-')}")
+
+
 @dataclass(frozen=True)
 class Given:
     """What a command line says of a job."""
@@ -115,7 +146,7 @@ class Given:
         found.append(layers.environment_layer(os.environ))
         given = {**self.values, **{key: value for key, value in (more or {}).items() if value is not None}}
         called = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in given}
-        called |= {key: _FLAG_NAMES.get(name, f"--{name.replace('_', '-')}") for name, (_, _, key) in _JOB_FLAGS.items()}
+        called |= {key: _flag_name(name) for name, (_, _, key) in _JOB_FLAGS.items()}
         found.append(layers.flag_layer(given, self.assignments, {**called, **(names or {})}))
         return found
 

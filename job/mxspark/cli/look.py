@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mxspark import bundle, console, doctor, layers, status
+from mxspark import console, layers
 from mxspark.cli import emr
 from mxspark.cli.app import EXIT_CODES, app, doctor_app, show_findings
 from mxspark.cli.flags import DebugFlag, EndpointFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag
@@ -59,6 +59,8 @@ def show_status(
         job = kubernetes.read_status(cluster, output)
         console.show(json.dumps(job.to_json(), indent=1)) if as_json else console.show_job(job)
         return
+    from mxspark import status
+
     found = status.read(output, Access(StorageSettings(endpoint_url=endpoint_url)))
     if as_json:
         console.show(found.to_json())
@@ -79,6 +81,8 @@ def examine(
     """
     if context.invoked_subcommand is not None:
         return
+    from mxspark import bundle, doctor
+
     cache_dir = layers.environment_layer(os.environ).values.get(("cache_dir",))
     findings = doctor.examine(Path(cache_dir) if cache_dir else bundle.default_cache_dir(), gpus)
     show_findings(findings, as_json)

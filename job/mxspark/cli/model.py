@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from mxspark import bundle, child, console, document, storage
+from mxspark import bundle, console, document, storage
 from mxspark.cli.app import EXIT_CODES, model_app
-from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag
-from mxspark.errors import without_secrets
+from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag, KindFlag, YesFlag
+from mxspark.errors import UsageError, without_secrets
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import ModelSettings, StorageSettings
 from mxspark.storage import Access
@@ -28,6 +28,8 @@ def inspect_model(
 
     Whether its files fit each other is checked, and by two forward passes that it computes.
     """
+    from mxspark import child
+
     access = Access(StorageSettings(endpoint_url=endpoint_url))
     found = _fetch(ModelSettings(path=model), access)
     spec, source = found.spec, found.source
@@ -36,7 +38,7 @@ def inspect_model(
     sections += console.model_sections(check.inspection)
     shown = ", ".join(found.labels[:3]) + (", …" if len(found.labels) > 3 else "")
     sections.append(("labels", f"{len(found.labels)}: {shown}" if found.labels else "none: predictions have indices only"))
-    sections.append(("preprocessing", ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())))
+    sections.append(("preprocessing", _preprocessing(spec)))
     sections += [(role, f"{without_secrets(location)}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
     if context is not None:
         sections.append(("context", f"{check.context}: {check.why}" if check.why else check.context))
@@ -56,13 +58,20 @@ def pack_model(
     spec: Annotated[
         Path | None,
         typer.Option(
-            "--spec", metavar="FILE", help="A model.yaml with name, input, preprocess, output. Default: the article's preprocessing."
+            "--spec",
+            metavar="FILE",
+            help="A model.yaml with name, input, preprocess, output: it must say what the model was trained with, else predictions are "
+            "wrong. Default: 224 x 224, RGB, 0 to 255, as the article has it.",
         ),
     ] = None,
+    kind: KindFlag = None,
     endpoint_url: EndpointFlag = None,
+    yes: YesFlag = False,
     _debug: DebugFlag = False,
 ) -> None:
     """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
+    from mxspark import child
+
     access = Access(StorageSettings(endpoint_url=endpoint_url))
     source = bundle.find(ModelSettings(symbol=symbol, params=params, labels=labels), access)
     if spec is not None:
@@ -71,11 +80,32 @@ def pack_model(
         source = bundle.BundleSource(
             document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec)), source.locations, source.sha256
         )
+    source = bundle.of_kind(source, kind.value if kind is not None else None)
     with storage.usage_errors("the model", "Check the name."):
         check = child.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
         source = replace(source, spec=check.inspection.pinned(source.spec))
+        _confirm_replacing(source, output, yes)
         packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
     console.show(f"Packed {packed.name} into {output}")
+    if spec is None:
+        console.show_sections([("input", f"{packed.input.height} x {packed.input.width}"), ("preprocessing", _preprocessing(packed))])
+        console.show_warning(
+            f"without --spec, {output / bundle.SPEC_FILE} has this default preprocessing. If the model was trained with another, its "
+            "predictions will be wrong: correct input and preprocess there."
+        )
+
+
+def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> None:
+    """Asks before files are replaced that aren't the model's own. Raises UsageError where they shall not be."""
+    own = {Path(location).resolve() for location in source.locations.values()}
+    names = [bundle.SPEC_FILE, *bundle.file_names(source).values()]
+    there = [name for name in names if (folder / name).exists() and (folder / name).resolve() not in own]
+    if there and not console.confirm(f"{folder} has {', '.join(there)} already, which this replaces. Go on?", yes):
+        raise UsageError("nothing was packed", "")
+
+
+def _preprocessing(spec: ModelSpec) -> str:
+    return ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())
 
 
 def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:

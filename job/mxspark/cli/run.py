@@ -8,7 +8,7 @@ import typer
 
 from mxspark import console, document, layers
 from mxspark.cli.app import EXIT_CODES, app
-from mxspark.cli.flags import DebugFlag, Given, YesFlag, takes_job
+from mxspark.cli.flags import DebugFlag, Given, KeyArgument, YesFlag, flags_of, takes_job
 from mxspark.errors import UsageError
 from mxspark.settings import Settings
 from mxspark.storage import Access
@@ -29,14 +29,45 @@ def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
 @takes_job()
 def show_settings(
     given: Given,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a settings file instead.")] = False,
+    key: KeyArgument = None,
+    as_yaml: Annotated[
+        bool, typer.Option("--yaml", help="Print a settings file that explains each setting; `--settings` takes it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the value, source and description of each setting.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a settings file.")] = False,
+    _debug: DebugFlag = False,
 ) -> None:
-    """Show the settings that `run` with these flags would use, and where each comes from: file, environment, flag or default."""
+    """Show the settings that `run` with these flags would use, and where each comes from: file, environment, flag or default.
+
+    With a KEY, such as top_k or spark.executor_memory, explain that setting; with a section, such as spark, show what is in it.
+    """
+    if as_yaml + as_json + schema > 1:
+        raise UsageError("--yaml, --json and --schema exclude each other", "Give one of them.")
     if schema:
         console.show(json.dumps(document.json_schema(Settings), indent=2))
         return
+    path = layers.find(key) if key else ()
     found = given.layers()
-    console.show_settings(layers.effective([needed(found), *found]).rows())
+    effective = layers.effective([needed(found), *found])
+    rows = list(effective.rows(path))
+    if as_yaml:
+        console.show(effective.to_yaml(path).rstrip("\n"))
+    elif as_json:
+        told = {name: {"value": value, "from": origin, "description": _describe(name)} for name, value, origin in rows}
+        console.show(json.dumps(told, indent=1, ensure_ascii=False))
+    elif path and Settings.section_at(*path) is None:
+        console.show_setting(*rows[0], _describe(rows[0][0]), _ways_to_set(path))
+    else:
+        console.show_settings(rows)
+
+
+def _describe(key: str) -> str:
+    return Settings.describe(*key.split("."))
+
+
+def _ways_to_set(path: layers.KeyPath) -> str:
+    key = ".".join(path)
+    return ", ".join([*flags_of(key), f"--set {key}=…", layers.environment_name(path)])
 
 
 def needed(given_layers: Sequence[layers.Layer]) -> layers.Layer:
@@ -44,7 +75,7 @@ def needed(given_layers: Sequence[layers.Layer]) -> layers.Layer:
     given = {path[:depth] for layer in given_layers for path in layer.values for depth in (1, 2)}
     missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
     missing += [("model", "path")] if ("model",) not in given else []
-    return layers.Layer("not given", {path: f"(needed: --{path[0]})" for path in missing})
+    return layers.Layer(layers.NOT_GIVEN, {path: f"(needed: --{path[0]})" for path in missing})
 
 
 def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:

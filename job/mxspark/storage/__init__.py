@@ -1,13 +1,14 @@
-"""Objects behind one small interface: folders, s3:// buckets, and (for reading) http(s)://."""
+"""Objects behind one small interface: folders, s3:// buckets, and (for reading) http(s)://.
+
+The rooms of boto3, obstore and urllib3 are imported when a place needs them: a command line that only shows its help is quick.
+"""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mxspark.errors import UsageError
-from mxspark.storage import web
 from mxspark.storage.folder import FolderStore
 from mxspark.storage.retry import retries_so_far
-from mxspark.storage.s3 import S3Store
 from mxspark.storage.store import (
     Access,
     Credentials,
@@ -24,6 +25,9 @@ from mxspark.storage.store import (
     split_s3,
     usage_errors,
 )
+
+if TYPE_CHECKING:
+    from mxspark.storage.s3 import S3Store
 
 __all__ = [
     "Access",
@@ -49,9 +53,19 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    if name == "S3Store":
+        from mxspark.storage.s3 import S3Store
+
+        return S3Store
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def open_store(location: str, access: Access) -> Store:
     """The store whose keys are relative to `location`, a folder or s3://bucket/prefix."""
     if is_s3(location):
+        from mxspark.storage.s3 import S3Store
+
         bucket, prefix = split_s3(location)
         return S3Store(bucket, prefix.rstrip("/") + "/" if prefix else "", access)
     if "://" in location:
@@ -68,6 +82,8 @@ def read_object(location: str, access: Access, limit: int | None = None) -> byte
 def download(location: str, access: Access, target: BinaryIO) -> None:
     """Writes the object at `location` (path, s3://, http://, https://) to `target`. Raises StorageError."""
     if location.startswith(("http://", "https://")):
+        from mxspark.storage import web
+
         web.download(location, access.settings, target)
     else:
         open_store(parent(location), access).download(location.rsplit("/", 1)[-1], target)

@@ -1,22 +1,21 @@
 """AWS as a submission sees it: a session, a few services, and what goes wrong there in words with a mend.
 
-Besides storage.s3 the only place that imports boto3 and botocore.
+Besides storage.s3 the only place that imports boto3 and botocore, and only when AWS is asked: a command line that only shows its help
+is quick.
 """
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NoReturn
-
-import boto3
-from botocore import exceptions
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mxspark.errors import MxsparkError, PassingError, UsageError, one_line
 from mxspark.storage.store import ca_bundle, hush
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.exceptions import ClientError
 
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 ATTEMPTS = 6  # of one request, with botocore's backoff and jitter
@@ -59,7 +58,7 @@ class InvalidError(RefusedError):
 class Aws:
     """A session in a region. `s3_endpoint` is that of an S3-compatible server, where the settings name one."""
 
-    def __init__(self, session: boto3.Session, s3_endpoint: str | None = None) -> None:
+    def __init__(self, session: "boto3.Session", s3_endpoint: str | None = None) -> None:
         self._session = session
         self._s3_endpoint = s3_endpoint
         self.client = cache(self._make_client)  # by service; tests put stubs on it
@@ -67,6 +66,8 @@ class Aws:
     @classmethod
     def connect(cls, region: str | None = None, s3_endpoint: str | None = None) -> "Aws":
         """With the credentials of boto3's default chain. Raises UsageError where there are none, or no region."""
+        import boto3
+
         hush()
         with _errors("looking for credentials", region):
             # As AWS's other programs and EKS have it; botocore itself knows only the older name of the variable.
@@ -88,10 +89,14 @@ class Aws:
         """The same credentials in another region."""
         if region == self.region:
             return self
+        import boto3
+
         with _errors("looking for credentials", region):
             return Aws(boto3.Session(region_name=region), self._s3_endpoint)
 
     def _make_client(self, service: str) -> Any:
+        from botocore.config import Config
+
         with _errors(f"reaching {service}", self.region):
             return self._session.client(
                 service,
@@ -126,9 +131,12 @@ class Aws:
 @contextmanager
 def _errors(doing: str, region: str | None) -> Iterator[None]:
     """What boto3 raises while it is `doing` something, in words."""
+    from botocore import exceptions
+    from botocore.parsers import ResponseParserError
+
     try:
         yield
-    except ClientError as error:
+    except exceptions.ClientError as error:
         _raise_said(error, doing, region)
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError) as error:
         raise UsageError(f"no AWS credentials: {one_line(error)}", LOG_IN) from None
@@ -148,11 +156,11 @@ def _errors(doing: str, region: str | None) -> Iterator[None]:
         raise RefusedError(f"{doing}: {' '.join(str(error).split())[:500]}", "Mend the setting that this comes from.") from None
     except (exceptions.HTTPClientError, ResponseParserError, exceptions.ResponseStreamingError, exceptions.IncompleteReadError) as error:
         raise PassingError(f"{doing} failed: {one_line(error)}", "Check the network, and try again.") from None
-    except BotoCoreError as error:
+    except exceptions.BotoCoreError as error:
         raise MxsparkError(f"{doing} failed: {one_line(error)}", "Check the AWS configuration.") from None
 
 
-def _raise_said(error: ClientError, doing: str, region: str | None) -> NoReturn:
+def _raise_said(error: "ClientError", doing: str, region: str | None) -> NoReturn:
     said: Mapping[str, Any] = error.response.get("Error", {})
     code, message = str(said.get("Code", "")), " ".join(str(said.get("Message", "")).split()) or one_line(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")

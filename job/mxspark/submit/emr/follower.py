@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mxspark import duration, plan, summary
+from mxspark import duration, plan
 from mxspark.errors import MxsparkError
-from mxspark.output import SUCCESS
 from mxspark.settings import Settings
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import driver_log
@@ -44,6 +43,8 @@ class Progress:
 
 def read_progress(settings: Settings) -> Progress | None:
     """From what lies in the output, None while nothing is planned there. Raises MxsparkError."""
+    from mxspark import summary
+
     store = open_store(settings.output.path, Access(settings.storage).hasty)
     frozen = plan.load(store)
     if frozen is None:
@@ -161,6 +162,8 @@ class Follower:
 
     def _completed(self) -> Ending:
         """EMR's word is not taken for the driver's exit code: a run that ended well has left its mark."""
+        from mxspark.output import SUCCESS
+
         if self._settings is None:
             self._listener.note("EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken")
             return Ending(0)

@@ -4,6 +4,7 @@ The chart's templates say the same (tests/chart compares them).
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mxspark import document, layers, pods
@@ -16,6 +17,7 @@ from mxspark.submit import open_secrets
 MASTER = "k8s://https://kubernetes.default.svc"  # as every pod knows it
 SETTINGS_DIR, SETTINGS_FILE = "/etc/mxspark", "settings.yaml"
 DRIVER_CONTAINER = "driver"
+IN_IMAGE = "/opt/mxspark/"  # where images have mxspark and its examples
 NO_CURE = [UsageError.exit_code, TooManyFailedError.exit_code]  # exit codes that trying again does not change
 OWN_PROPERTIES = {"spark.master", "spark.app.name", "spark.kubernetes.namespace"}
 CONTROLLER_LABEL = "batch.kubernetes.io/controller-uid"  # since Kubernetes 1.27, the oldest that is supported
@@ -85,16 +87,15 @@ def refuse_what_pods_cannot_reach(settings: Settings) -> None:
         **{f"model.{role}": getattr(settings.model, role) for role in ("path", "symbol", "params", "labels")},
     }
     has_volumes = "volumes" in settings.kubernetes.executor.template.get("spec", {})
+    mend = "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template."
     for key, place in places.items():
-        if place is None or "://" in place or has_volumes:
+        path = place.removeprefix("file://") if place is not None else None
+        if path is None or "://" in path or has_volumes:
             continue
-        if not place.startswith("/"):
-            raise UsageError(f"{key} is {place!r}, a folder of this machine, which pods don't have", "Give s3://bucket/prefix.")
-        if key.startswith("output"):
-            raise UsageError(
-                f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it",
-                "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template.",
-            )
+        if path.startswith("/") and key.startswith("output"):
+            raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", mend)
+        if not path.startswith("/") or (Path(path).exists() and not path.startswith(IN_IMAGE)):
+            raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", mend)
     if found := open_secrets.find(settings):
         raise UsageError(f"what may be a secret would lie open: {', '.join(found)}", open_secrets.MEND)
 
