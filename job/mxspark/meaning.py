@@ -15,8 +15,9 @@ from mxspark.model_spec import Kind, ModelOutput
 TOLERANCE = 2e-3
 
 _KINDS = (
-    "Say what they are, output.kind in model.yaml (model pack --kind, or the setting model.output_kind): softmax (probabilities of classes that exclude each "
-    "other), logits (a softmax is added), or sigmoid (independent probabilities). Vectors, such as embeddings, are none of these."
+    "Say what they are, output.kind in model.yaml (model pack --kind, or the setting model.output_kind): softmax (probabilities of classes "
+    "that exclude each other), logits (a softmax is added), or sigmoid (independent probabilities). Vectors, such as embeddings, are none "
+    "of these."
 )
 _WRONG = "Correct output.kind, or leave it away."
 _PROVED: dict[Family, Kind] = {"softmax": "softmax", "log_softmax": "logits", "sigmoid": "sigmoid"}

@@ -348,7 +348,7 @@ def test_a_gpu_that_is_not_there_is_told_before_spark_starts(mxspark: Command, m
     def no_gpu(*_: object) -> None:
         raise UsageError("context gpu: there is no GPU")
 
-    monkeypatch.setattr(child, "ask_context", no_gpu)
+    monkeypatch.setattr(child, "ask_model", no_gpu)
     monkeypatch.setattr(driver, "Application", lambda *_: pytest.fail("Spark was started"))
 
     refused(mxspark("run", *JOB, "--model", str(DIGITS), "--context", "gpu", "--master", "local[1]"), "context gpu: there is no GPU")
@@ -634,7 +634,7 @@ def test_files_are_packed_into_a_bundle_that_is_a_model(mxspark: Command) -> Non
 
 
 def test_packing_without_a_spec_shows_the_preprocessing_that_it_guesses(mxspark: Command) -> None:
-    ended = mxspark(*(part for part in PACK if part != "--spec" and "model.yaml" not in part))
+    ended = mxspark(*(part for part in PACK if part != "--spec" and "model.yaml" not in part), "--kind", "logits")
 
     assert ended.code == 0
     assert "224 x 224" in ended.output

@@ -45,7 +45,7 @@ Format = _choices("output", "format")
 Kind = _choices("model", "output_kind")
 
 
-KindFlag = Annotated[Kind | None, _flag("--kind", "model", "output_kind")]  # type: ignore[valid-type]
+KindFlag = Annotated[Kind | None, _flag("--kind", "model", "output_kind", metavar="KIND")]  # type: ignore[valid-type]
 SettingsFlag = Annotated[str | None, typer.Option("--settings", metavar="FILE", help="Settings as YAML: a path, or s3://bucket/key.")]
 SetFlag = Annotated[
     list[str],
