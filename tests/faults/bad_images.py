@@ -8,7 +8,7 @@ from functools import cache
 
 from tests.faults.containers import SIGNATURE
 from tests.faults.good_images import animations, jpegs, others, pngs, tiffs
-from tests.faults.specimens import ANY, CUT, EMPTY, FORMATS, NO_IMAGE, OK, UNUSABLE, Files, Specimen, Specimens, saved
+from tests.faults.specimens import ANY, CUT, EMPTY, FORMATS, NO_IMAGE, OK, UNSUPPORTED, UNUSABLE, Files, Specimen, Specimens, saved
 from tests.unit.pictures import noise
 
 
@@ -103,15 +103,18 @@ def _no_images() -> Files:
     }
 
 
+OTHERS = {"drawing": UNSUPPORTED, "pdf": UNSUPPORTED}
+
+
 def strangers() -> Specimens:
     for suffix in FORMATS.values():
         yield Specimen(f"strangers/nothing.{suffix}", b"", EMPTY)
     for number, (name, data) in enumerate(_no_images().items()):
         suffixes = list(FORMATS.values())
         for suffix in (suffixes[number % 6], suffixes[(number + 3) % 6]):
-            yield Specimen(f"strangers/{name}.{suffix}", data, NO_IMAGE)
-    for image_format in ("PPM", "PCX", "TGA", "ICO", "EPS", "JPEG2000", "AVIF", "PDF", "SGI", "DDS"):  # Pillow could, but isn't to
-        yield Specimen(f"strangers/{image_format.lower()}.jpg", saved(image_format), NO_IMAGE)
+            yield Specimen(f"strangers/{name}.{suffix}", data, OTHERS.get(name, NO_IMAGE))
+    for image_format in ("PPM", "PCX", "TGA", "ICO", "EPS", "PDF", "SGI", "DDS"):  # Pillow could, but isn't to
+        yield Specimen(f"strangers/{image_format.lower()}.jpg", saved(image_format), UNSUPPORTED)
 
 
 def beginnings() -> Specimens:

@@ -1,0 +1,270 @@
+"""The samples of an opened image, of any depth and kind, as 8-bit RGB, or RGBA where something is transparent.
+
+Pillow's own conversions cut 16 and 32 bits off at 255, take signed samples for unsigned ones, and know a transparent colour of 8 bits only.
+Together with preprocess.py the only place that imports PIL.
+"""
+
+import io
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
+
+from mxspark.errors import one_line
+from mxspark.file_kind import jpeg2000_samples
+
+Grey = NDArray[np.uint8]
+Samples = NDArray[Any]
+Range = tuple[float, float]
+
+UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # TIFF's SampleFormat
+# libtiff for all: Pillow's own reader mixes up the bytes of 16-bit samples in separate planes.
+TiffImagePlugin.READ_LIBTIFF = True
+_FORMAT_WORDS = {UNSIGNED: "unsigned", SIGNED: "signed", FLOAT: "float"}
+_PHOTOMETRIC_WORDS = {0: "WhiteIsZero", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 32803: "raw"}
+_WHITE_IS_ZERO = 0
+_NOT_CMYK = 2  # of InkSet
+_DNG_VERSION = 50706
+_PLANES = 2  # of PlanarConfiguration
+# libtiff gives samples in this machine's order of bytes, which Pillow minds for unsigned ones only.
+_NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
+_RARE_COMPRESSIONS = (6, 32809, 34676, 34677, 50001)  # old JPEG, ThunderScan, SGI's two, WebP: for libtiff to be built with or not
+_REDUCED = 1  # of NewSubfileType: this page is a smaller copy of another
+_DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+_DEPTH = re.compile(r";(\d+)")
+_TRANSPARENT = ("RGBA", "LA", "PA", "RGBa")
+
+
+class UnsupportedPixelsError(Exception):
+    """What the samples mean can't be known, or can't be computed: says what was found."""
+
+
+class UnsupportedVariantError(Exception):
+    """A kind of file that holds no picture for us, although Pillow opens it: says what it is."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How samples are stored, as far as the mode doesn't tell."""
+
+    bits: int  # of one sample
+    kind: int  # SampleFormat
+    white_is_zero: bool
+
+
+def prepare(image: ImageFile.ImageFile, data: bytes) -> Layout:
+    """How the samples of the image that was opened in `data` are stored. To be called before it is loaded, which goes wrong otherwise
+    where Pillow has the order of bytes wrong.
+
+    Raises UnsupportedVariantError and UnsupportedPixelsError for what Pillow would load as something else than it is.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return _prepare_tiff(image)
+    if image.format == "JPEG2000":
+        _check_jpeg2000(data)
+    if image.mode == "F":  # PFM
+        return Layout(32, FLOAT, white_is_zero=False)
+    # PNG's raw mode is like "L;4" or "RGB;16B"; JPEG 2000 and PPM of more than 8 bits are scaled to 16, whatever their mode.
+    depth = _DEPTH.search(str(image.tile[0].args)) if image.format == "PNG" and image.tile else None
+    return Layout(int(depth[1]) if depth else 16 if image.mode in _DEEP_GREY else 8, UNSIGNED, white_is_zero=False)
+
+
+def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
+    tags = image.tag_v2
+    if _DNG_VERSION in tags or (TiffImagePlugin.SUBIFD in tags and tags.get(254, 0) & _REDUCED):
+        raise UnsupportedVariantError("a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail")
+    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA"):
+        raise UnsupportedVariantError("TIFF with grey and transparency in separate planes")
+    if image.mode == "CMYK" and tags.get(332, 1) == _NOT_CMYK:
+        raise UnsupportedPixelsError("TIFF with four inks other than cyan, magenta, yellow and black (InkSet 2)")
+    arguments = image.tile[0].args if image.tile else None
+    if isinstance(arguments, tuple) and arguments[0] in _NATIVE:
+        image.tile = [image.tile[0]._replace(args=(_NATIVE[arguments[0]], *arguments[1:]))]
+    return Layout(tags.get(258, (1,))[0], tags.get(339, (UNSIGNED,))[0], tags.get(262, _WHITE_IS_ZERO) == _WHITE_IS_ZERO)
+
+
+def _check_jpeg2000(data: bytes) -> None:
+    found = jpeg2000_samples(data)
+    if found is not None and found.signed:
+        raise UnsupportedPixelsError(f"{found.bits}-bit signed samples (JPEG 2000)")
+    if found is not None and found.components > 1 and found.bits > 8:
+        # Pillow rounds them to 8 bits without a limit at 255: what is white becomes black.
+        raise UnsupportedPixelsError(
+            f"{found.components} x {found.bits}-bit samples (JPEG 2000), of which only 8 bits can be decoded in colour"
+        )
+
+
+# ---- TIFF's directory, of files that Pillow can't open or decode ----
+
+
+def tiff_directory(data: bytes) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
+    """The tags of the first page; None where they can't be read."""
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:16] if data[2:3] == b"+" else data[:8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        return tags if tags.get(256) and tags.get(257) else None
+    except Exception:  # noqa: BLE001  # whatever broken directories make Pillow raise
+        return None
+
+
+def tiff_is_cut(data: bytes) -> bool:
+    """Whether the pixels are to lie behind the end of the file."""
+    tags = tiff_directory(data)
+    if tags is None:
+        return False
+    for offsets, lengths in ((273, 279), (324, 325)):  # of strips, of tiles
+        pairs = zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False)
+        if any(isinstance(end := start + length, int) and end > len(data) for start, length in pairs):
+            return True
+    return False
+
+
+def tiff_words(data: bytes, only_rare: bool = False) -> str | None:
+    """What a TIFF holds, like "TIFF of 5 x 8-bit unsigned samples (RGB, uncompressed, little-endian)"; None where its directory can't be
+    read, or, `only_rare`, where its compression is one of those that are always there."""
+    tags = tiff_directory(data)
+    if tags is None or (only_rare and tags.get(259, 1) not in _RARE_COMPRESSIONS):
+        return None
+    bits = "-".join(str(depth) for depth in sorted(set(tags.get(258, (1,)))))
+    kind = _FORMAT_WORDS.get(tags.get(339, (UNSIGNED,))[0], "unknown")
+    photometric, compression = tags.get(262, _WHITE_IS_ZERO), tags.get(259, 1)
+    colour = _PHOTOMETRIC_WORDS.get(photometric, f"photometric interpretation {photometric}")
+    packed = TiffImagePlugin.COMPRESSION_INFO.get(compression, f"compression {compression}").replace("raw", "uncompressed")
+    order = "big-endian" if tags.prefix == b"MM" else "little-endian"
+    return f"TIFF of {tags.get(277, 1)} x {bits}-bit {kind} samples ({colour}, {packed}, {order})"
+
+
+# ---- to 8 bits ----
+
+
+def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range: Range | None) -> Image.Image:
+    """The loaded image as RGB, or as RGBA where there is transparency.
+
+    `data` is the file, `sample_range` the values of black and white of grey samples that don't say so themselves. Where `icc` is "srgb",
+    colours go from the profile in the file to sRGB. Raises UnsupportedPixelsError.
+    """
+    transparent = image.info.get("transparency") if image.format == "PNG" else None
+    if image.mode in _DEEP_GREY or found.kind != UNSIGNED:
+        shallow = _from_deep(image, found, sample_range, transparent)
+    elif image.mode == "RGB" and found.bits == 16 and isinstance(transparent, tuple):
+        shallow = _without_colour(image, data, transparent)
+    else:
+        if image.mode in ("L", "1") and isinstance(transparent, int) and found.bits < 8:
+            # Pillow scales samples of 2 and 4 bits, but not the one that is transparent.
+            image.info["transparency"] = (transparent & (1 << found.bits) - 1) * 255 // ((1 << found.bits) - 1)
+        if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+            raise UnsupportedPixelsError("CMYK JPEG without an Adobe marker, so that nobody knows whether 0 or 255 is all ink")
+        if image.mode == "P" and isinstance(image, TiffImagePlugin.TiffImageFile):
+            _set_palette(image)
+        shallow = image.convert("LA") if image.mode == "La" else image  # La is converted to nothing but this
+    if icc == "srgb" and "icc_profile" in image.info and image.mode != "LAB":
+        return _in_srgb(shallow, image.info["icc_profile"])
+    wanted = "RGBA" if _has_transparency(shallow) else "RGB"
+    return shallow if shallow.mode == wanted else shallow.convert(wanted)
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    return image.mode in _TRANSPARENT or "transparency" in image.info
+
+
+# ---- samples of other depths and kinds ----
+
+
+def _from_deep(image: Image.Image, found: Layout, sample_range: Range | None, transparent: object) -> Image.Image:
+    """Grey samples of any depth and kind as L, or as LA where one of them is transparent."""
+    values = _values(image, found)
+    grey = _scaled(values, *sample_range) if sample_range else _by_depth(values, found, image)
+    if found.white_is_zero:
+        grey = np.uint8(255) - grey
+    result = Image.fromarray(grey)
+    if isinstance(transparent, int):
+        result.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return result
+
+
+def _values(image: Image.Image, found: Layout) -> Samples:
+    """The samples as they are meant; Pillow has unsigned ones of 32 bits and signed ones of 8 bits in types of the other kind."""
+    values: Samples = np.asarray(image)
+    if values.ndim != 2:
+        raise UnsupportedPixelsError(f"{found.bits}-bit {_FORMAT_WORDS.get(found.kind, 'unknown')} samples in colour (mode {image.mode})")
+    if found.kind == UNSIGNED and found.bits == 32:
+        return values.view(np.uint32)
+    return values.view(np.int8) if found.kind == SIGNED and found.bits == 8 else values
+
+
+def _by_depth(values: Samples, found: Layout, image: Image.Image) -> Grey:
+    """Unsigned samples scaled by their depth. Refuses what says nothing about which value is white."""
+    if found.kind == UNSIGNED:
+        high: Grey = (values >> (found.bits - 8)).astype(np.uint8)
+        if high.any() or not values.any():
+            return high
+    lowest, highest = (float(end) for end in (values.min(), values.max()))
+    kind = _FORMAT_WORDS.get(found.kind, "unknown")
+    raise UnsupportedPixelsError(
+        f"{found.bits}-bit {kind} samples from {lowest:g} to {highest:g} ({image.format}, mode {image.mode}): which value is white "
+        "can't be known. preprocess.sample_range of model.yaml can say it"
+    )
+
+
+def _scaled(values: Samples, black: float, white: float) -> Grey:
+    scaled = (values.astype(np.float32) - np.float32(black)) * np.float32(255 / (white - black))
+    if not np.isfinite(scaled).all():
+        raise UnsupportedPixelsError("samples that are not a number or infinite")
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def _set_palette(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Some programs write a TIFF's palette with 8 bits where there should be 16; libtiff takes one whose colours are all small for such."""
+    palette = image.tag_v2.get(320, ())
+    if palette and max(palette) < 256:
+        image.putpalette(bytes(palette), "RGB;L")
+
+
+def _without_colour(image: Image.Image, data: bytes, transparent: tuple[int, ...]) -> Image.Image:
+    """A PNG of 16 bits a colour as RGBA. Pillow keeps the high bytes only; read as if the low byte came first, it keeps the low ones."""
+    again = Image.open(io.BytesIO(data), formats=("PNG",))
+    again.tile = [again.tile[0]._replace(args="RGB;16L")]
+    low = np.asarray(again)
+    high, low_byte = [value >> 8 for value in transparent], [value & 255 for value in transparent]
+    hidden = (np.asarray(image) == high).all(axis=2) & (low == low_byte).all(axis=2)
+    result = image.copy()
+    result.info.pop("transparency")
+    result.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))
+    return result
+
+
+# ---- colour profiles ----
+
+_MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_GREY = ("1", "L", "LA")
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    alpha = image.convert("RGBA").getchannel("A") if _has_transparency(image) else None
+    try:
+        transform, mode = _transform(profile or b"")
+        # A profile of RGB on a grey image says how its three equal colours look.
+        if (mode == "CMYK") != (image.mode == "CMYK") or (mode == "L" and image.mode not in _GREY):
+            raise UnsupportedPixelsError(f"its ICC profile is for {mode}, the image is {image.mode}")
+        result = ImageCms.applyTransform(image if image.mode == mode else image.convert(mode), transform)
+    except (ImageCms.PyCMSError, OSError, ValueError, KeyError) as error:
+        raise UnsupportedPixelsError(f"its ICC profile can't be used: {one_line(error)}") from None
+    if result is None:
+        raise AssertionError("not in place")
+    if alpha is not None:
+        result.putalpha(alpha)
+    return result
+
+
+@lru_cache(maxsize=16)
+def _transform(profile: bytes) -> tuple[ImageCms.ImageCmsTransform, str]:
+    """From a profile to sRGB, and the mode that it is for; a run has few different ones."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    mode = _MODE_OF_SPACE[source.profile.xcolor_space.strip()]
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB"), mode
