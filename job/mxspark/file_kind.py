@@ -18,8 +18,8 @@ class FileKind:
 # (offset, bytes) to what it is; the first that fits counts.
 _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (-18, b"TRUEVISION-XFILE.\0", FileKind("TGA", "TGA")),  # at the end
-    (0, b"\xff\xd8\xff\xf7", FileKind("JPEG-LS")),
     (0, b"\xff\xd8\xff", FileKind("JPEG", "JPEG")),
+    (12, b"CgBI", FileKind("PNG as Xcode packs it (CgBI)")),  # with red and blue in each other's places
     (0, b"\x89PNG\r\n\x1a\n", FileKind("PNG", "PNG")),
     (0, b"GIF87a", FileKind("GIF", "GIF")),
     (0, b"GIF89a", FileKind("GIF", "GIF")),
@@ -107,8 +107,9 @@ def _of_brands(data: bytes) -> FileKind | None:
     return FileKind("CR3 (Canon raw)") if b"crx " in brands else None
 
 
-# Start-of-frame markers of JPEG that libjpeg has no decoder for; 0xC4, 0xC8 and 0xCC are none.
-_JPEG_KINDS = {0xC3: "lossless", **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"), 0xCB: "lossless"}
+# JPEG's start-of-frame markers: 0xC4, 0xC8 and 0xCC are none, 0xF7 is JPEG-LS's.
+_JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_RARE_JPEGS = {0xC3: "lossless JPEG", **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"), 0xF7: "JPEG-LS"}
 
 
 def jpeg_variant(data: bytes) -> str | None:
@@ -116,13 +117,13 @@ def jpeg_variant(data: bytes) -> str | None:
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker = data[position + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        if marker in _JPEG_FRAMES:
             bits, components = data[position + 4], data[position + 9]
-            if marker in _JPEG_KINDS:
-                return f"{_JPEG_KINDS[marker]} JPEG"
             if bits != 8:
                 return f"JPEG with {bits}-bit samples"
-            return f"JPEG with {components} colour components" if components not in (1, 3, 4) else None
+            if components not in (1, 3, 4):
+                return f"JPEG with {components} colour components"
+            return _RARE_JPEGS.get(marker)
         # Before a marker there may be any number of fill bytes.
         position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return None
@@ -145,6 +146,14 @@ def jpeg2000_samples(data: bytes) -> Jpeg2000Samples | None:
     components = int.from_bytes(data[start + 40 : start + 42], "big")
     depths = data[start + 42 : start + 42 + 3 * components : 3]
     return Jpeg2000Samples(components, max(((depth & 127) + 1 for depth in depths), default=0), any(depth & 128 for depth in depths))
+
+
+def jpeg2000_profile(data: bytes) -> bytes | None:
+    """The ICC profile of a JPEG 2000 file (the `colr` box of method 2), which Pillow leaves out; None where there is none."""
+    name = data.find(b"colr", 0, data.find(b"\xff\x4f\xff\x51"))
+    if name < 4 or data[name + 4 : name + 5] != b"\2":
+        return None
+    return data[name + 7 : name - 4 + int.from_bytes(data[name - 4 : name], "big")]
 
 
 _PNG_SIGNATURE_BYTES = 8

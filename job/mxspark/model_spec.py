@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from mxspark.document import Document, Field, model_validator
 
 Triple = tuple[float, float, float]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=1, le=16384)]
 
@@ -51,7 +52,7 @@ class Preprocessing(Document):
         "ignore",
         description="ignore: colours as they are stored, as torchvision takes them; srgb: converted from an image's ICC profile to sRGB.",
     )
-    sample_range: tuple[float, float] | None = Field(
+    sample_range: tuple[Finite, Finite] | None = Field(
         None,
         description="The values of black and of white in grey images of more than 8 bits a sample, of floats or of signed numbers. "
         "Default: unsigned samples have the range of their depth, others become rows with status `unsupported_pixels`.",

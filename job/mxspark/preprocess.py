@@ -154,8 +154,6 @@ def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None
         return jpeg_variant(data)
     if kind.format == "TIFF":
         return samples.tiff_words(data, only_rare=not isinstance(error, UnidentifiedImageError | KeyError))
-    if data[12:16] == b"CgBI":
-        return "PNG as Xcode packs it (CgBI)"
     return f"{kind.name} ({one_line(error)})" if "unsupported" in one_line(error).lower() else None
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
 
 from mxspark.errors import one_line
-from mxspark.file_kind import jpeg2000_samples
+from mxspark.file_kind import jpeg2000_profile, jpeg2000_samples
 
 Grey = NDArray[np.uint8]
 Samples = NDArray[Any]
@@ -66,6 +66,8 @@ def prepare(image: ImageFile.ImageFile, data: bytes) -> Layout:
         return _prepare_tiff(image)
     if image.format == "JPEG2000":
         _check_jpeg2000(data)
+        if profile := jpeg2000_profile(data):
+            image.info["icc_profile"] = profile
     if image.mode == "F":  # PFM
         return Layout(32, FLOAT, white_is_zero=False)
     # PNG's raw mode is like "L;4" or "RGB;16B"; JPEG 2000 and PPM of more than 8 bits are scaled to 16, whatever their mode.
@@ -267,4 +269,6 @@ def _transform(profile: bytes) -> tuple[ImageCms.ImageCmsTransform, str]:
     """From a profile to sRGB, and the mode that it is for; a run has few different ones."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     mode = _MODE_OF_SPACE[source.profile.xcolor_space.strip()]
-    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB"), mode
+    # Optimised, curves of grey lose their dark end (by 10 of 255), and save no time; those of colours are exact, and take a tenth of it.
+    flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB", flags=flags), mode
