@@ -156,6 +156,21 @@ def jpeg2000_profile(data: bytes) -> bytes | None:
     return data[name + 7 : name - 4 + int.from_bytes(data[name - 4 : name], "big")]
 
 
+def boxes_are_cut(data: bytes) -> bool:
+    """Whether a file of boxes (HEIF, AVIF, JPEG 2000) is shorter than they say, or a bare codestream of JPEG 2000 has no end."""
+    if data.startswith(b"\xff\x4f"):
+        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+    position = 0
+    while position + 16 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        if length == 1:  # the true one stands behind the name
+            length = int.from_bytes(data[position + 8 : position + 16], "big")
+        if length < 8:  # 0: up to the end
+            return False
+        position += length
+    return position > len(data)
+
+
 _PNG_SIGNATURE_BYTES = 8
 _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 

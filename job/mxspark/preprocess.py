@@ -16,7 +16,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
 from mxspark import samples
 from mxspark.errors import MxsparkError, one_line
-from mxspark.file_kind import FileKind, file_kind, jpeg_variant, without_png_texts
+from mxspark.file_kind import FileKind, boxes_are_cut, file_kind, jpeg_variant, without_png_texts
 from mxspark.model_spec import ModelInput, Preprocessing
 
 Pixels = NDArray[np.float32]
@@ -134,7 +134,7 @@ def _pillow_errors(data: bytes, kind: FileKind | None, limits: ImageLimits) -> I
 def _bad_image(data: bytes, kind: FileKind | None, limits: ImageLimits, error: Exception) -> BadImageError:
     """What is wrong with a file that Pillow opens or decodes with an error."""
     is_unknown, text = isinstance(error, UnidentifiedImageError), one_line(error)
-    if _is_cut(data):
+    if _is_cut(data, kind):
         return BadImageError("truncated", "the file ends before the image does" if is_unknown else text)
     variant = _variant(data, kind, error)
     if variant is not None:
@@ -157,13 +157,13 @@ def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None
     return f"{kind.name} ({one_line(error)})" if "unsupported" in one_line(error).lower() else None
 
 
-def _is_cut(data: bytes) -> bool:
-    """Whether the file is shorter than its own header says (RIFF's length, the places of a TIFF's directory and pixels)."""
+def _is_cut(data: bytes, kind: FileKind | None) -> bool:
+    """Whether the file is shorter than it says itself (RIFF's length, boxes' lengths, the places of a TIFF's directory and pixels)."""
     if data[:4] == b"RIFF":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
     if data[:4] in (b"II*\0", b"MM\0*"):
         return len(data) < int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big") or samples.tiff_is_cut(data)
-    return False
+    return kind is not None and kind.format in ("AVIF", "HEIF", "JPEG2000") and boxes_are_cut(data)
 
 
 # EXIF 2.32, tag 0x0112: how the stored image has to be turned to stand upright. Pillow's own exif_transpose does this too, but writes

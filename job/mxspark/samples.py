@@ -215,10 +215,13 @@ def _by_depth(values: Samples, found: Layout, image: Image.Image) -> Grey:
 
 
 def _scaled(values: Samples, black: float, white: float) -> Grey:
-    scaled = (values.astype(np.float32) - np.float32(black)) * np.float32(255 / (white - black))
+    scaled = values.astype(np.float32)  # a copy, changed in place: large images have hundreds of megabytes
     if not np.isfinite(scaled).all():
         raise UnsupportedPixelsError("samples that are not a number or infinite")
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    scaled -= black
+    scaled *= 255 / (white - black)
+    np.rint(scaled.clip(0, 255, out=scaled), out=scaled)
+    return scaled.astype(np.uint8)
 
 
 def _set_palette(image: TiffImagePlugin.TiffImageFile) -> None:

@@ -128,10 +128,10 @@ def others() -> Files:
 def newer() -> Files:
     """Of formats that came later, under the names that they are often given."""
     return {
-        "avif.jpg": saved("AVIF"),
-        "avif with alpha.png": saved("AVIF", "RGBA"),
-        "heic.jpg": heic_encoded(picture()),
-        "jpeg 2000.jpg": saved("JPEG2000"),
+        "avif.webp": saved("AVIF"),
+        "avif with alpha.webp": saved("AVIF", "RGBA"),
+        "heic.webp": heic_encoded(picture()),
+        "jpeg 2000.tif": saved("JPEG2000"),
         "grey jpeg 2000.tif": saved("JPEG2000", "L"),
     }
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mxspark.file_kind import FileKind, file_kind, jpeg2000_profile, jpeg2000_samples, jpeg_variant, without_png_texts
+from mxspark.file_kind import FileKind, boxes_are_cut, file_kind, jpeg2000_profile, jpeg2000_samples, jpeg_variant, without_png_texts
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.settings import FORMATS
@@ -105,6 +105,7 @@ def test_any_bytes_have_a_kind_or_none(data: bytes) -> None:
     assert file_kind(data) is None or file_kind(data + bytes(100)) is not None
     assert jpeg_variant(data) is None or isinstance(jpeg_variant(data), str)
     assert without_png_texts(data) == data or len(without_png_texts(data)) < len(data)
+    assert boxes_are_cut(data) in (True, False)
     assert jpeg2000_samples(data) is None
     assert jpeg2000_profile(data) is None
 

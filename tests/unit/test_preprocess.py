@@ -1,5 +1,6 @@
 """Preprocessing: the pixels are those that another library (OpenCV) or the definition gives, and what is broken is a BadImageError."""
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -474,6 +476,15 @@ def test_formats_for_which_one_has_to_ask_are_decoded_then_only(image_format: Fo
     assert alike(load_array(data, asked, ModelInput(height=16, width=16, layout="NHWC"), Preprocessing()), pixels)
 
 
+def _directory_first() -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, noise(64, 64))
+    return buffer.getvalue()
+
+
+DIRECTORY_FIRST = _directory_first()
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [
@@ -483,8 +494,19 @@ def test_formats_for_which_one_has_to_ask_are_decoded_then_only(image_format: Fo
         (opencv_encoded(noise(64, 64), ".png")[:-2000], "truncated"),
         (opencv_encoded(noise(64, 64), ".jpg")[:-2000], "truncated"),
         (opencv_encoded(noise(64, 64), ".bmp")[:-2000], "truncated"),
+        (opencv_encoded(noise(64, 64), ".webp")[:-2000], "truncated"),
+        (pillow_encoded(Image.fromarray(noise(64, 64)), "AVIF")[:-2000], "truncated"),
+        (pillow_encoded(Image.fromarray(noise(64, 64)), "JPEG2000")[:-2000], "truncated"),
+        (heic_encoded(Image.fromarray(noise(64, 64)))[:-2000], "truncated"),
+        (pillow_encoded(Image.fromarray(noise(64, 64)), "TIFF", compression="tiff_lzw")[:-2000], "truncated"),
+        (DIRECTORY_FIRST[:-2000], "truncated"),
     ],
-    ids=["empty", "text", "zeros", "cut PNG", "cut JPEG", "cut BMP"],
+    ids=[
+        "empty",
+        "text",
+        "zeros",
+        *(f"cut {name}" for name in ("PNG", "JPEG", "BMP", "WebP", "AVIF", "JPEG 2000", "HEIC", "TIFF", "TIFF 2")),
+    ],
 )
 def test_what_is_wrong_with_an_image_is_said(data: bytes, status: str) -> None:
     refused = refusal(data)
