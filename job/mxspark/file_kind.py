@@ -17,7 +17,6 @@ class FileKind:
 
 # (offset, bytes) to what it is; the first that fits counts.
 _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
-    (-18, b"TRUEVISION-XFILE.\0", FileKind("TGA", "TGA")),  # at the end
     (0, b"\xff\xd8\xff", FileKind("JPEG", "JPEG")),
     (12, b"CgBI", FileKind("PNG as Xcode packs it (CgBI)")),  # with red and blue in each other's places
     (0, b"\x89PNG\r\n\x1a\n", FileKind("PNG", "PNG")),
@@ -48,6 +47,7 @@ _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\0MRM", FileKind("MRW (Minolta raw)")),
     (0, b"v/1\1", FileKind("OpenEXR")),
     (0, b"#?R", FileKind("Radiance HDR")),
+    (0, b"P7\n", FileKind("PAM")),
     (0, b"qoif", FileKind("QOI")),
     (0, b"DDS ", FileKind("DDS")),
     (0, b"gimp xcf", FileKind("XCF (GIMP)")),
@@ -67,9 +67,10 @@ _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\x59\xa6\x6a\x95", FileKind("Sun raster")),
     (0, b"\1\xda\0", FileKind("SGI")),
     (0, b"\1\xda\1", FileKind("SGI")),
+    (-18, b"TRUEVISION-XFILE.\0", FileKind("TGA", "TGA")),  # at the end of the file
 )
 _ICON = re.compile(rb"\0\0([\x01\x02])\0[^\0]\0")
-_PPM = re.compile(rb"P[1-7fF]\s")
+_PPM = re.compile(rb"P[1-6fF]\s")
 _PCX = re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]")
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 

@@ -90,18 +90,29 @@ def _registers_heif() -> bool:
     return True
 
 
+# What another attempt would not change.
+_FINAL = (MemoryError, BadImageError, Image.DecompressionBombError, samples.UnsupportedPixelsError, samples.UnsupportedVariantError)
+
+
 def _decoded(data: bytes, kind: FileKind | None, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing) -> Image.Image:
     """The image as RGB or RGBA."""
     try:
         return _decoded_as_it_is(data, formats, limits, steps)
-    except (MemoryError, BadImageError, Image.DecompressionBombError, samples.UnsupportedPixelsError, samples.UnsupportedVariantError):
+    except _FINAL:
         raise
     except Exception:
-        # Texts are the only thing in a PNG that no pixel depends on and that Pillow limits (1 MB each).
-        slim = without_png_texts(data, *(() if steps.icc == "srgb" else (b"iCCP",))) if kind and kind.format == "PNG" else data
-        if len(slim) == len(data):
+        # Pixels don't depend on the texts of a PNG, which Pillow stumbles over where they are broken or larger than 1 MB.
+        if kind is None or kind.format != "PNG" or len(without_png_texts(data, b"iCCP")) == len(data):
             raise
-    return _decoded_as_it_is(slim, formats, limits, steps)
+    if steps.icc == "ignore":
+        return _decoded_as_it_is(without_png_texts(data, b"iCCP"), formats, limits, steps)
+    try:
+        return _decoded_as_it_is(without_png_texts(data), formats, limits, steps)
+    except _FINAL:
+        raise
+    except Exception:  # noqa: BLE001  # as in _pillow_errors
+        _decoded_as_it_is(without_png_texts(data, b"iCCP"), formats, limits, steps)  # tells what else is wrong
+        raise samples.UnsupportedPixelsError("its ICC profile can't be read") from None
 
 
 def _decoded_as_it_is(data: bytes, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing) -> Image.Image:

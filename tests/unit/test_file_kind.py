@@ -51,6 +51,7 @@ OTHERS = {
     "PCX": pillow_encoded(PICTURE, "PCX"),
     "SGI": pillow_encoded(PICTURE, "SGI"),
     "QOI": pillow_encoded(PICTURE, "QOI"),
+    "PAM": b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n\0",
     "ICNS": pillow_encoded(PICTURE, "ICNS"),
     "OpenEXR": b"v/1\1\2\0\0\0" + bytes(100),
     "Radiance HDR": b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n",
@@ -101,13 +102,10 @@ def test_a_signature_alone_is_no_image(image_format: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_have_a_kind_or_none(data: bytes) -> None:
-    assert file_kind(data) is None or file_kind(data + bytes(100)) is not None
-    assert jpeg_variant(data) is None or isinstance(jpeg_variant(data), str)
+def test_no_bytes_are_too_odd_to_be_looked_at(data: bytes) -> None:
+    for look in (file_kind, jpeg_variant, boxes_are_cut, jpeg2000_samples, jpeg2000_profile):
+        look(data)
     assert without_png_texts(data) == data or len(without_png_texts(data)) < len(data)
-    assert boxes_are_cut(data) in (True, False)
-    assert jpeg2000_samples(data) is None
-    assert jpeg2000_profile(data) is None
 
 
 # ---- variants ----

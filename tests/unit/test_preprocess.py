@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from hypothesis import given, settings
@@ -226,6 +227,20 @@ def test_a_photograph_is_left_as_it_is_where_the_model_does_not_ask(orientation:
     data = jpeg_with(exif(turned(orientation)), smooth(16, 32))
 
     assert alike(loaded(data, 16, 32), opencv_decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), within=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_avif_is_turned_where_the_model_asks_and_a_heic_always(orientation: int) -> None:
+    pixels = smooth(64, 96)
+    expected = opencv_decoded(jpeg_with(exif(turned(orientation)), pixels))
+    avif = pillow_encoded(Image.fromarray(pixels), "AVIF", exif=exif(turned(orientation)), quality=100, subsampling="4:4:4")
+    pillow_heif.register_heif_opener(thumbnails=False)
+    heic = pillow_encoded(Image.fromarray(pixels), "HEIF", exif=exif(turned(orientation)), quality=-1, chroma=444)
+
+    assert alike(loaded(avif, *expected.shape[:2], exif_orientation=True), expected, within=5)
+    assert alike(loaded(avif, 64, 96), pixels, within=5)
+    for exif_orientation in (False, True):
+        assert alike(loaded(heic, *expected.shape[:2], exif_orientation=exif_orientation), expected, within=5)
 
 
 @pytest.mark.parametrize(

@@ -500,3 +500,17 @@ def test_a_profile_that_does_not_fit_costs_the_row_where_it_is_asked_for(profile
     assert distance(data, COLOURS) == 0
     status, error = refusal(data, icc="srgb")
     assert (status, error[:15]) == ("unsupported_pixels", "its ICC profile")
+
+
+@pytest.mark.parametrize(
+    "content", [b"k\0\0" + zlib.compress(bytes(5_000_000)), b"k\0\x09of no method that there is"], ids=["large", "broken"]
+)
+def test_a_profile_that_cannot_be_read_costs_the_row_where_it_is_asked_for(content: bytes) -> None:
+    data = png(COLOURS, 8, 2, png_chunk(b"iCCP", content))
+
+    assert distance(data, COLOURS) == 0
+    assert refusal(data, icc="srgb") == ("unsupported_pixels", "its ICC profile can't be read")
+    text = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(5_000_000)))
+    good = png_chunk(b"iCCP", b"k\0\0" + zlib.compress(swapped_profile()))
+    assert distance(png(COLOURS, 8, 2, text, good), COLOURS[..., ::-1], icc="srgb") <= 2
+    assert refusal(png(COLOURS, 8, 2, text, good)[:-900], icc="srgb")[0] == "truncated"
