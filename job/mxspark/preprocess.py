@@ -1,6 +1,6 @@
 """Image bytes to the array that a model expects, under limits on pixels and formats.
 
-Together with samples.py the only place that imports PIL and pillow_heif.
+The only place that imports pillow_heif, and with samples.py PIL.
 """
 
 import io

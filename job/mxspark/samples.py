@@ -6,6 +6,7 @@ Together with preprocess.py the only place that imports PIL.
 
 import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    COLORMAP,
+    COMPRESSION,
+    COMPRESSION_INFO,
+    IMAGELENGTH,
+    IMAGEWIDTH,
+    PHOTOMETRIC_INTERPRETATION,
+    PLANAR_CONFIGURATION,
+    SAMPLEFORMAT,
+    SAMPLESPERPIXEL,
+    STRIPBYTECOUNTS,
+    STRIPOFFSETS,
+    SUBIFD,
+    TILEBYTECOUNTS,
+    TILEOFFSETS,
+)
 
 from mxspark.errors import one_line
 from mxspark.file_kind import jpeg2000_profile, jpeg2000_samples
@@ -27,15 +45,15 @@ TiffImagePlugin.READ_LIBTIFF = True
 _FORMAT_WORDS = {UNSIGNED: "unsigned", SIGNED: "signed", FLOAT: "float"}
 _PHOTOMETRIC_WORDS = {0: "WhiteIsZero", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 32803: "raw"}
 _WHITE_IS_ZERO = 0
-_NOT_CMYK = 2  # of InkSet
+_INK_SET, _NOT_CMYK = 332, 2
+_NEW_SUBFILE_TYPE, _REDUCED = 254, 1  # this page is a smaller copy of another
 _DNG_VERSION = 50706
 _PLANES = 2  # of PlanarConfiguration
 # libtiff gives samples in this machine's order of bytes, which Pillow minds for unsigned ones only.
 _NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
 _RARE_COMPRESSIONS = (6, 32809, 34676, 34677, 50001)  # old JPEG, ThunderScan, SGI's two, WebP: for libtiff to be built with or not
-_REDUCED = 1  # of NewSubfileType: this page is a smaller copy of another
 _DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
-_DEPTH = re.compile(r";(\d+)")
+_DEPTH = re.compile(r"(?<!LA);(\d+)")  # "LA;16B" counts as 8 bits: Pillow keeps but the high bytes of both
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa")
 
 
@@ -77,16 +95,17 @@ def prepare(image: ImageFile.ImageFile, data: bytes) -> Layout:
 
 def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
     tags = image.tag_v2
-    if _DNG_VERSION in tags or (TiffImagePlugin.SUBIFD in tags and tags.get(254, 0) & _REDUCED):
+    if _DNG_VERSION in tags or (SUBIFD in tags and tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED):
         raise UnsupportedVariantError("a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail")
-    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA"):
+    if tags.get(PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA"):
         raise UnsupportedVariantError("TIFF with grey and transparency in separate planes")
-    if image.mode == "CMYK" and tags.get(332, 1) == _NOT_CMYK:
+    if image.mode == "CMYK" and tags.get(_INK_SET, 1) == _NOT_CMYK:
         raise UnsupportedPixelsError("TIFF with four inks other than cyan, magenta, yellow and black (InkSet 2)")
     arguments = image.tile[0].args if image.tile else None
     if isinstance(arguments, tuple) and arguments[0] in _NATIVE:
         image.tile = [image.tile[0]._replace(args=(_NATIVE[arguments[0]], *arguments[1:]))]
-    return Layout(tags.get(258, (1,))[0], tags.get(339, (UNSIGNED,))[0], tags.get(262, _WHITE_IS_ZERO) == _WHITE_IS_ZERO)
+    inverted = tags.get(PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO) == _WHITE_IS_ZERO
+    return Layout(tags.get(BITSPERSAMPLE, (1,))[0], tags.get(SAMPLEFORMAT, (UNSIGNED,))[0], inverted)
 
 
 def _check_jpeg2000(data: bytes) -> None:
@@ -103,43 +122,42 @@ def _check_jpeg2000(data: bytes) -> None:
 # ---- TIFF's directory, of files that Pillow can't open or decode ----
 
 
-def tiff_directory(data: bytes) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
-    """The tags of the first page; None where they can't be read."""
-    try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:16] if data[2:3] == b"+" else data[:8])
-        file = io.BytesIO(data)
-        file.seek(tags.next)
-        tags.load(file)
-        return tags if tags.get(256) and tags.get(257) else None
-    except Exception:  # noqa: BLE001  # whatever broken directories make Pillow raise
-        return None
+def _tiff_directory(data: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """The tags of the first page; raises what broken directories make Pillow raise."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2(data[:16] if data[2:3] == b"+" else data[:8])
+    file = io.BytesIO(data)
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
 
 
 def tiff_is_cut(data: bytes) -> bool:
     """Whether the pixels are to lie behind the end of the file."""
-    tags = tiff_directory(data)
-    if tags is None:
-        return False
-    for offsets, lengths in ((273, 279), (324, 325)):  # of strips, of tiles
-        pairs = zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False)
-        if any(isinstance(end := start + length, int) and end > len(data) for start, length in pairs):
-            return True
+    with suppress(Exception):  # values may be of any type
+        tags = _tiff_directory(data)
+        for offsets, lengths in ((STRIPOFFSETS, STRIPBYTECOUNTS), (TILEOFFSETS, TILEBYTECOUNTS)):
+            pairs = zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False)
+            if any(start + length > len(data) for start, length in pairs):
+                return True
     return False
 
 
 def tiff_words(data: bytes, only_rare: bool = False) -> str | None:
     """What a TIFF holds, like "TIFF of 5 x 8-bit unsigned samples (RGB, uncompressed, little-endian)"; None where its directory can't be
     read, or, `only_rare`, where its compression is one of those that are always there."""
-    tags = tiff_directory(data)
-    if tags is None or (only_rare and tags.get(259, 1) not in _RARE_COMPRESSIONS):
-        return None
-    bits = "-".join(str(depth) for depth in sorted(set(tags.get(258, (1,)))))
-    kind = _FORMAT_WORDS.get(tags.get(339, (UNSIGNED,))[0], "unknown")
-    photometric, compression = tags.get(262, _WHITE_IS_ZERO), tags.get(259, 1)
-    colour = _PHOTOMETRIC_WORDS.get(photometric, f"photometric interpretation {photometric}")
-    packed = TiffImagePlugin.COMPRESSION_INFO.get(compression, f"compression {compression}").replace("raw", "uncompressed")
-    order = "big-endian" if tags.prefix == b"MM" else "little-endian"
-    return f"TIFF of {tags.get(277, 1)} x {bits}-bit {kind} samples ({colour}, {packed}, {order})"
+    with suppress(Exception):  # values may be of any type
+        tags = _tiff_directory(data)
+        compression = tags.get(COMPRESSION, 1)
+        if not (tags.get(IMAGEWIDTH) and tags.get(IMAGELENGTH)) or (only_rare and compression not in _RARE_COMPRESSIONS):
+            return None
+        bits = "-".join(str(depth) for depth in sorted(set(tags.get(BITSPERSAMPLE, (1,)))))
+        kind = _FORMAT_WORDS.get(tags.get(SAMPLEFORMAT, (UNSIGNED,))[0], "unknown")
+        photometric = tags.get(PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
+        colour = _PHOTOMETRIC_WORDS.get(photometric, f"photometric interpretation {photometric}")
+        packed = COMPRESSION_INFO.get(compression, f"compression {compression}").replace("raw", "uncompressed")
+        order = "big-endian" if tags.prefix == b"MM" else "little-endian"
+        return f"TIFF of {tags.get(SAMPLESPERPIXEL, 1)} x {bits}-bit {kind} samples ({colour}, {packed}, {order})"
+    return None
 
 
 # ---- to 8 bits ----
@@ -152,6 +170,8 @@ def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range
     colours go from the profile in the file to sRGB. Raises UnsupportedPixelsError.
     """
     transparent = image.info.get("transparency") if image.format == "PNG" else None
+    if found.bits == 16 and image.mode in ("RGB", "RGBA"):
+        _check_dark(image, data)
     if image.mode in _DEEP_GREY or found.kind != UNSIGNED:
         shallow = _from_deep(image, found, sample_range, transparent)
     elif image.mode == "RGB" and found.bits == 16 and isinstance(transparent, tuple):
@@ -226,18 +246,37 @@ def _scaled(values: Samples, black: float, white: float) -> Grey:
 
 def _set_palette(image: TiffImagePlugin.TiffImageFile) -> None:
     """Some programs write a TIFF's palette with 8 bits where there should be 16; libtiff takes one whose colours are all small for such."""
-    palette = image.tag_v2.get(320, ())
+    palette = image.tag_v2.get(COLORMAP, ())
     if palette and max(palette) < 256:
         image.putpalette(bytes(palette), "RGB;L")
 
 
+def _low_bytes(image: Image.Image, data: bytes) -> Grey:
+    """The low bytes of an image of 16 bits a colour. Pillow keeps the high ones; told that the order is the other one, the low ones."""
+    again = Image.open(io.BytesIO(data), formats=(image.format or "",))
+    tile = again.tile[0]
+    mode = tile.args[0] if isinstance(tile.args, tuple) else str(tile.args)
+    swapped = mode[:-1] + ("L" if mode.endswith("B") else "B")  # a PNG's are "B"; libtiff's "N", which is "L" here
+    again.tile = [tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)]
+    return np.asarray(again)
+
+
+def _check_dark(image: Image.Image, data: bytes) -> None:
+    """Refuses what is black only because 8-bit values were written in 16 bits, as _by_depth does; and of separate planes, whose low
+    bytes can't be had, all that is black."""
+    if np.asarray(image)[..., :3].any():
+        return
+    in_planes = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PLANAR_CONFIGURATION) == _PLANES
+    if in_planes or _low_bytes(image, data)[..., :3].any():
+        raise UnsupportedPixelsError(
+            f"16-bit unsigned samples, none above 255 ({image.format}, mode {image.mode}): which value is white can't be known"
+        )
+
+
 def _without_colour(image: Image.Image, data: bytes, transparent: tuple[int, ...]) -> Image.Image:
-    """A PNG of 16 bits a colour as RGBA. Pillow keeps the high bytes only; read as if the low byte came first, it keeps the low ones."""
-    again = Image.open(io.BytesIO(data), formats=("PNG",))
-    again.tile = [again.tile[0]._replace(args="RGB;16L")]
-    low = np.asarray(again)
-    high, low_byte = [value >> 8 for value in transparent], [value & 255 for value in transparent]
-    hidden = (np.asarray(image) == high).all(axis=2) & (low == low_byte).all(axis=2)
+    """A PNG of 16 bits a colour, one of which is transparent, as RGBA."""
+    high, low = [value >> 8 for value in transparent], [value & 255 for value in transparent]
+    hidden = np.equal(np.asarray(image), high).all(axis=2) & np.equal(_low_bytes(image, data), low).all(axis=2)
     result = image.copy()
     result.info.pop("transparency")
     result.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))

@@ -6,6 +6,7 @@ The files come from tifffile, imagecodecs, OpenCV and from by hand; what is righ
 import io
 import struct
 import zlib
+from contextlib import suppress
 from itertools import product
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from mxspark.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.settings import FORMATS
 from tests.unit.pictures import Bytes, heic_encoded, noise, pillow_encoded, png_chunk, smooth
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")  # pytest undoes what preprocess.py says of them
 Order = Literal["<", ">"]  # of bytes
 LIMITS = ImageLimits(max_pixels=100_000, max_frames=100, formats=FORMATS)
 HEIGHT, WIDTH = 35, 67
@@ -217,6 +219,24 @@ def test_values_that_would_all_be_black_are_refused(kind: str, white: int) -> No
     assert f"-bit unsigned samples from 0 to {white:g} (TIFF, mode I" in error
     assert "preprocess.sample_range" in error
     assert distance(tiff(np.zeros_like(values)), np.zeros_like(COLOURS)) == 0  # black is black
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_colours_that_would_all_be_black_are_refused(order: Order, planes: str) -> None:
+    stored = COLOURS if planes == "contig" else COLOURS.transpose(2, 0, 1)
+    files = {
+        "TIFF": tiff(stored.astype(np.uint16), order, photometric="rgb", planarconfig=planes),
+        "PNG": png(COLOURS.astype(np.uint16), 16, 2),
+    }
+    for name, data in files.items():
+        assert refusal(data) == (
+            "unsupported_pixels", f"16-bit unsigned samples, none above 255 ({name}, mode RGB): which value is white can't be known"
+        )  # fmt: skip
+    assert distance(tiff(np.zeros_like(COLOURS, np.uint16), order, photometric="rgb"), np.zeros_like(COLOURS)) == 0
+    with_opacity = png(np.dstack([np.zeros_like(COLOURS), OPACITY]).astype(np.uint16) * 257, 16, 6)
+    assert distance(with_opacity, over_background(np.zeros_like(COLOURS))) <= 1
+    assert distance(png(np.dstack([0 * GREY, OPACITY]).astype(np.uint16) * 257, 16, 4), over_background(np.zeros_like(COLOURS))) <= 1
 
 
 @pytest.mark.parametrize("packing", [{}, {"compression": "zlib"}], ids=str)
@@ -514,3 +534,17 @@ def test_a_profile_that_cannot_be_read_costs_the_row_where_it_is_asked_for(conte
     good = png_chunk(b"iCCP", b"k\0\0" + zlib.compress(swapped_profile()))
     assert distance(png(COLOURS, 8, 2, text, good), COLOURS[..., ::-1], icc="srgb") <= 2
     assert refusal(png(COLOURS, 8, 2, text, good)[:-900], icc="srgb")[0] == "truncated"
+
+
+@pytest.mark.parametrize("tag", [254, 258, 259, 262, 273, 277, 278, 279, 284, 320, 332, 339])
+@pytest.mark.parametrize("kind", [1, 2, 3, 5, 7, 11])
+def test_a_tag_of_another_type_is_a_bad_image_at_worst(tag: int, kind: int) -> None:
+    data = tiff_by_hand(packed(GREY, 8), 8, 1)
+    start = 8 + GREY.size + 2
+    entries = [data[at : at + 12] for at in range(start, len(data) - 4, 12)]
+    odd = [entry for entry in entries if entry[:2] != struct.pack("<H", tag)] + [struct.pack("<HHI", tag, kind, 1) + b"a\0\0\0"]
+    directory = struct.pack("<H", len(odd)) + b"".join(sorted(odd)) + bytes(4)
+
+    for file in (data[: start - 2] + directory, data[: start - 2] + directory[:-4]):
+        with suppress(BadImageError):
+            assert loaded(file).shape == (HEIGHT, WIDTH, 3)
