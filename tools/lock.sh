@@ -12,8 +12,8 @@ compile() { # OUTPUT ARGUMENT ...
         --custom-compile-command "make lock" "${upgrade[@]}" --output-file "requirements/$1" "${@:2}"
 }
 pins=(--constraints requirements/versions.txt)
-compile dev.txt pyproject.toml --extra cpu --extra spark --extra kubernetes --extra dev "${pins[@]}"
-compile run.txt pyproject.toml --extra cpu --extra spark --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
+compile dev.txt pyproject.toml --extra cpu --extra heif --extra spark --extra kubernetes --extra dev "${pins[@]}"
+compile run.txt pyproject.toml --extra cpu --extra heif --extra spark --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
 compile client.txt pyproject.toml --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
 compile java.txt requirements/java.in
 compile build.txt requirements/build.in --constraints requirements/dev.txt
@@ -21,8 +21,8 @@ compile uv.txt requirements/uv.in
 compile checkov.txt requirements/checkov.in
 compile spark35.txt requirements/spark35.in
 # The images' own: Spark apart from the rest, for EMR on EKS brings its own, and so that each is a layer.
-compile image-cpu.txt pyproject.toml --extra cpu "${pins[@]}" --constraints requirements/dev.txt
-compile image-gpu.txt pyproject.toml --extra gpu "${pins[@]}" --constraints requirements/dev.txt
+compile image-cpu.txt pyproject.toml --extra cpu --extra heif "${pins[@]}" --constraints requirements/dev.txt
+compile image-gpu.txt pyproject.toml --extra gpu --extra heif "${pins[@]}" --constraints requirements/dev.txt
 compile image-cuda.txt requirements/image-cuda.in
 compile image-spark.txt requirements/image-spark.in --constraints requirements/dev.txt
 compile seaweedfs.txt requirements/seaweedfs.in

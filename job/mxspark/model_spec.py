@@ -7,6 +7,7 @@ from mxspark.document import Document, Field, model_validator
 Kind = Literal["softmax", "logits", "sigmoid"]
 # A number for each channel of the input: three colours, or one grey.
 PerChannel = tuple[float, float, float] | tuple[float]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=1, le=16384)]
 
@@ -60,12 +61,23 @@ class Preprocessing(Document):
         (1.0, 1.0, 1.0), description="Divided by after that, in the order of `channels`: three numbers, or one for all channels."
     )
     exif_orientation: bool = Field(False, description="Turn a photograph as its EXIF orientation says before resizing.")
+    icc: Literal["ignore", "srgb"] = Field(
+        "ignore",
+        description="ignore: colours as they are stored, as torchvision takes them; srgb: converted from an image's ICC profile to sRGB.",
+    )
+    sample_range: tuple[Finite, Finite] | None = Field(
+        None,
+        description="The values of black and of white in grey images of more than 8 bits a sample, of floats or of signed numbers. "
+        "Default: unsigned samples have the range of their depth, others become rows with status `unsupported_pixels`.",
+    )
     background: tuple[Byte, Byte, Byte] = Field((255, 255, 255), description="What transparent pixels stand on [RGB, 0 to 255].")
 
     @model_validator(mode="after")
     def _values_fit(self) -> Self:
         if self.resize == "shorter_and_crop" and self.shorter_side is None:
             raise ValueError("preprocess.shorter_side is missing: resize shorter_and_crop needs it")
+        if self.sample_range is not None and not self.sample_range[0] < self.sample_range[1]:
+            raise ValueError("preprocess.sample_range is [black, white], the smaller value first; a WhiteIsZero TIFF is inverted by itself")
         if 0.0 in self.std:
             raise ValueError("preprocess.std has a zero, which nothing can be divided by")
         return self

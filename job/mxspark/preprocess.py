@@ -1,6 +1,6 @@
 """Image bytes to the array that a model expects, under limits on pixels and formats.
 
-The only place that imports PIL.
+The only place that imports pillow_heif, and with samples.py PIL.
 """
 
 import io
@@ -8,17 +8,21 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
+from mxspark import samples
 from mxspark.errors import MxsparkError, one_line
+from mxspark.file_kind import FileKind, boxes_are_cut, file_kind, jpeg_variant, without_png_texts
 from mxspark.model_spec import ModelInput, Preprocessing
 
 Pixels = NDArray[np.float32]
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded side by side already
 # Broken EXIF and the like: what matters becomes a row.
 warnings.filterwarnings("ignore", module="PIL")
 
@@ -44,48 +48,133 @@ class ImageLimits:
 def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps: Preprocessing) -> Pixels:
     """The image in `data` as float32 of shape (C, H, W), or (H, W, C) where the layout is NHWC; C is 3, or 1 for grey (ITU-R 601 luma).
 
-    Raises BadImageError for what is empty, no image of the formats allowed, too large, truncated or broken; MemoryError where memory
-    runs out, which says as much about the process as about the image.
+    Raises BadImageError for what is empty, no image of the formats allowed, too large, truncated, broken, or of samples whose meaning
+    can't be known; MemoryError where memory runs out, which says as much about the process as about the image.
     """
     if not data:
         raise BadImageError("empty", "the object has no bytes")
+    kind = file_kind(data)
+    formats = _formats(kind, limits)
     # Pillow's own limit, which it refuses twice of: WebP takes memory for its canvas before `_check_size` can see it.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
-    with _pillow_errors(data, limits):
-        image: Image.Image = Image.open(io.BytesIO(data), formats=limits.formats)
-        _check_size(image, limits)
-        image = _upright(image, steps.exif_orientation)
+    with _pillow_errors(data, kind, limits):
+        image = _decoded(data, kind, formats, limits, steps)
         # What is transparent is blended when it is small: four layers of a large image would take most of a worker's memory.
-        image = _resized(_plain(image), model_input.height, model_input.width, steps)
+        image = _resized(image, model_input.height, model_input.width, steps)
         image = _opaque(image, steps.background)
     return _to_array(image, model_input, steps)
 
 
+def _formats(kind: FileKind | None, limits: ImageLimits) -> tuple[str, ...]:
+    """Pillow's names of the formats to try: the one that the content tells, or all where it tells none (some TGA files)."""
+    if kind is None:
+        return tuple(sorted(set(limits.formats) - {"HEIF"}))  # which has a signature always
+    if kind.format is None:
+        raise BadImageError("unsupported_format", f"{kind.name}, which can't be decoded")
+    if kind.format not in limits.formats:
+        raise BadImageError("unsupported_format", f"{kind.name}, which is not among input.formats: {', '.join(limits.formats)}")
+    if kind.format == "HEIF" and not _registers_heif():
+        raise BadImageError("unsupported_format", f"{kind.name}, for which pillow-heif is not installed: pip install pillow-heif")
+    return (kind.format,)
+
+
+@cache
+def _registers_heif() -> bool:
+    """Whether Pillow can be taught HEIF; once for a process, and only where there is such an image."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.options.DECODE_THREADS = 1
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
+
+
+# What another attempt would not change.
+_FINAL = (MemoryError, BadImageError, Image.DecompressionBombError, samples.UnsupportedPixelsError, samples.UnsupportedVariantError)
+
+
+def _decoded(data: bytes, kind: FileKind | None, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing) -> Image.Image:
+    """The image as RGB or RGBA."""
+    try:
+        return _decoded_as_it_is(data, formats, limits, steps)
+    except _FINAL:
+        raise
+    except Exception:
+        # Pixels don't depend on the texts of a PNG, which Pillow stumbles over where they are broken or larger than 1 MB.
+        if kind is None or kind.format != "PNG" or len(without_png_texts(data, b"iCCP")) == len(data):
+            raise
+    if steps.icc == "ignore":
+        return _decoded_as_it_is(without_png_texts(data, b"iCCP"), formats, limits, steps)
+    try:
+        return _decoded_as_it_is(without_png_texts(data), formats, limits, steps)
+    except _FINAL:
+        raise
+    except Exception:  # noqa: BLE001  # as in _pillow_errors
+        _decoded_as_it_is(without_png_texts(data, b"iCCP"), formats, limits, steps)  # tells what else is wrong
+        raise samples.UnsupportedPixelsError("its ICC profile can't be read") from None
+
+
+def _decoded_as_it_is(data: bytes, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing) -> Image.Image:
+    file = Image.open(io.BytesIO(data), formats=formats)
+    _check_size(file, limits)
+    stored = _orientation(file) if file.format == "TIFF" else None
+    layout = samples.prepare(file, data)
+    file.load()
+    turn = _turn(file, stored, steps.exif_orientation)
+    image = samples.plain(file, layout, data, steps.icc, steps.sample_range)
+    return image if turn is None else image.transpose(turn)
+
+
 @contextmanager
-def _pillow_errors(data: bytes, limits: ImageLimits) -> Iterator[None]:
+def _pillow_errors(data: bytes, kind: FileKind | None, limits: ImageLimits) -> Iterator[None]:
     try:
         yield
     except Image.DecompressionBombError:
         raise BadImageError("too_many_pixels", f"more than the {limits.max_pixels:,} pixels allowed") from None
-    except UnidentifiedImageError:
-        if _is_cut(data):
-            raise BadImageError("truncated", "the file ends before the image does") from None
-        raise BadImageError("not_an_image", f"not an image of the formats {', '.join(limits.formats)}") from None
+    except samples.UnsupportedPixelsError as error:
+        raise BadImageError("unsupported_pixels", one_line(error)) from None
+    except samples.UnsupportedVariantError as error:
+        raise BadImageError("unsupported_format", one_line(error)) from None
     except (BadImageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # on broken files Pillow's decoders raise nearly everything there is
-        text = one_line(error)
-        is_cut = "truncated" in text.lower() or isinstance(error, EOFError) or _is_cut(data)
-        raise BadImageError("truncated" if is_cut else "decode_error", text) from None
+        raise _bad_image(data, kind, limits, error) from None
 
 
-def _is_cut(data: bytes) -> bool:
-    """Whether the file is shorter than its own header says (RIFF's length, the place of a TIFF's directory)."""
+def _bad_image(data: bytes, kind: FileKind | None, limits: ImageLimits, error: Exception) -> BadImageError:
+    """What is wrong with a file that Pillow opens or decodes with an error."""
+    is_unknown, text = isinstance(error, UnidentifiedImageError), one_line(error)
+    if _is_cut(data, kind):
+        return BadImageError("truncated", "the file ends before the image does" if is_unknown else text)
+    variant = _variant(data, kind, error)
+    if variant is not None:
+        return BadImageError("unsupported_format", f"{variant}, which can't be decoded")
+    if is_unknown:
+        begins = f"begins as {kind.name} does, but holds no image" if kind else f"not an image of the formats {', '.join(limits.formats)}"
+        return BadImageError("not_an_image", begins)
+    is_cut = "truncated" in text.lower() or isinstance(error, EOFError)
+    return BadImageError("truncated" if is_cut else "decode_error", text)
+
+
+def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None:
+    """The variant of its format that an image is of which there is no decoder for; None where it is the image that is broken."""
+    if kind is None:
+        return None
+    if kind.format == "JPEG":
+        return jpeg_variant(data)
+    if kind.format == "TIFF":
+        return samples.tiff_words(data, only_rare=not isinstance(error, UnidentifiedImageError | KeyError))
+    return f"{kind.name} ({one_line(error)})" if "unsupported" in one_line(error).lower() else None
+
+
+def _is_cut(data: bytes, kind: FileKind | None) -> bool:
+    """Whether the file is shorter than it says itself (RIFF's length, boxes' lengths, the places of a TIFF's directory and pixels)."""
     if data[:4] == b"RIFF":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
     if data[:4] in (b"II*\0", b"MM\0*"):
-        return len(data) < int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big")
-    return False
+        return len(data) < int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big") or samples.tiff_is_cut(data)
+    return kind is not None and kind.format in ("AVIF", "HEIF", "JPEG2000") and boxes_are_cut(data)
 
 
 # EXIF 2.32, tag 0x0112: how the stored image has to be turned to stand upright. Pillow's own exif_transpose does this too, but writes
@@ -101,16 +190,15 @@ _TURNS = {
 }
 
 
-def _upright(image: Image.Image, turned: bool) -> Image.Image:
-    """The image loaded, turned as its EXIF says or as it is stored. Pillow turns TIFFs when it loads them, whoever asks."""
-    if image.format == "TIFF":
-        stored = _orientation(image)
-        image.load()
-        turn = None if turned else _TURNS.get({6: 8, 8: 6}.get(stored, stored))
-    else:
-        image.load()  # of a PNG, asking for EXIF first would load it, and hide what is wrong with it
-        turn = _TURNS.get(_orientation(image)) if turned else None
-    return image if turn is None else image.transpose(turn)
+def _turn(image: Image.Image, stored: int | None, upright: bool) -> Image.Transpose | None:
+    """How the loaded image has to be turned: as its EXIF says, or, where nobody asks for that, back to how it is stored.
+
+    `stored` is the orientation of a TIFF before it was loaded: Pillow turns TIFFs when it loads them, whoever asks. Of a PNG, asking for
+    EXIF before it is loaded would load it, and hide what is wrong with it.
+    """
+    if stored is not None:
+        return None if upright else _TURNS.get({6: 8, 8: 6}.get(stored, stored))
+    return _TURNS.get(_orientation(image)) if upright else None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -138,18 +226,6 @@ def _frames(image: Image.Image) -> int:
         return 1
     finally:
         image.seek(0)
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """Any mode as RGB, or as RGBA where there is transparency; 16 bits scaled to 8, which Pillow itself would clip at 255."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
-        values = np.asarray(image)
-        high = values >> 8 if values.dtype.itemsize == 2 else np.clip(values >> 8, 0, 255)
-        return Image.fromarray(high.astype(np.uint8), "L").convert("RGB")
-    if image.mode == "La":  # which Pillow converts to nothing but this
-        image = image.convert("LA")
-    wanted = "RGBA" if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info else "RGB"
-    return image if image.mode == wanted else image.convert(wanted)
 
 
 def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from mxspark.document import AfterValidator, Document, Field, field_validator, model_validator
 from mxspark.emr_settings import EmrSettings
 from mxspark.errors import SECRET_NAME, without_secrets
+from mxspark.file_kind import FormatName
 from mxspark.kubernetes_settings import KubernetesSettings
 from mxspark.model_spec import Kind
 
-Format = Literal["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]  # Pillow's names; the MPO of many cameras is opened as JPEG
-FORMATS: tuple[Format, ...] = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# Those of FormatName that people's images have; the MPO of many cameras is opened as JPEG. ICO, PPM and TGA are decoded on request.
+FORMATS: tuple[FormatName, ...] = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 LOCATION = "a folder, or s3://bucket/prefix"
 HIDDEN = "(hidden)"
@@ -57,7 +58,11 @@ class InputSettings(Document):
     suffixes: tuple[str, ...] = Field(
         SUFFIXES, description="Take only keys that end so, upper or lower case. An empty list takes every key."
     )
-    formats: tuple[Format, ...] = Field(FORMATS, min_length=1, description="Image formats that are decoded, told by content, not by name.")
+    formats: tuple[FormatName, ...] = Field(
+        FORMATS,
+        min_length=1,
+        description="Image formats that are decoded, told by content, not by name. ICO, PPM and TGA are decoded only where they are named.",
+    )
     limit: Count | None = Field(None, description="Take only the first N keys listed. Default: all.")
     max_bytes: Count = Field(64 * 2**20, description="Larger objects become rows with status `too_large`, unread [bytes].")
     max_pixels: Count = Field(

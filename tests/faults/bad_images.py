@@ -7,20 +7,20 @@ import zlib
 from functools import cache
 
 from tests.faults.containers import SIGNATURE
-from tests.faults.good_images import animations, jpegs, others, pngs, tiffs
-from tests.faults.specimens import ANY, CUT, EMPTY, FORMATS, NO_IMAGE, OK, UNUSABLE, Files, Specimen, Specimens, saved
+from tests.faults.good_images import animations, jpegs, newer, others, pngs, tiffs
+from tests.faults.specimens import ANY, CUT, EMPTY, FORMATS, NO_IMAGE, OK, UNSUPPORTED, UNUSABLE, Files, Specimen, Specimens, saved
 from tests.unit.pictures import noise
 
 
 @cache
 def _victims() -> Files:
     """The files that are cut and damaged: of every format and way of packing."""
-    chosen = {**jpegs(), **pngs(), **tiffs(), **others()}
+    chosen = {**jpegs(), **pngs(), **tiffs(), **others(), **newer()}
     names = (
         "plain.jpg", "cmyk.jpg", "progressive.jpg", "restarts.jpg", "mpo.jpg", "plain.png", "palette with transparency.png",
         "16 bits.png", "interlaced.png", "plain.tiff", "tiff_lzw.tiff", "tiff_deflate.tiff", "packbits.tiff", "jpeg.tiff", "group 4.tif",
         "16 bits.tiff", "by hand.tiff", "plain.gif", "straight.gif", "plain.webp", "lossless.webp", "alpha.webp", "extended.webp",
-        "plain.bmp", "palette.bmp", "run lengths.bmp",
+        "plain.bmp", "palette.bmp", "run lengths.bmp", "avif.webp", "avif with alpha.webp", "heic.webp", "jpeg 2000.tif",
     )  # fmt: skip
     animated = {specimen.name.removeprefix("animations/"): specimen.data for specimen in animations() if "five" in specimen.name}
     return {name: chosen[name] for name in names} | animated
@@ -103,15 +103,18 @@ def _no_images() -> Files:
     }
 
 
+OTHERS = {"drawing": UNSUPPORTED, "pdf": UNSUPPORTED}
+
+
 def strangers() -> Specimens:
     for suffix in FORMATS.values():
         yield Specimen(f"strangers/nothing.{suffix}", b"", EMPTY)
     for number, (name, data) in enumerate(_no_images().items()):
         suffixes = list(FORMATS.values())
         for suffix in (suffixes[number % 6], suffixes[(number + 3) % 6]):
-            yield Specimen(f"strangers/{name}.{suffix}", data, NO_IMAGE)
-    for image_format in ("PPM", "PCX", "TGA", "ICO", "EPS", "JPEG2000", "AVIF", "PDF", "SGI", "DDS"):  # Pillow could, but isn't to
-        yield Specimen(f"strangers/{image_format.lower()}.jpg", saved(image_format), NO_IMAGE)
+            yield Specimen(f"strangers/{name}.{suffix}", data, OTHERS.get(name, NO_IMAGE))
+    for image_format in ("PPM", "PCX", "TGA", "ICO", "EPS", "PDF", "SGI", "DDS"):  # Pillow could, but isn't to
+        yield Specimen(f"strangers/{image_format.lower()}.jpg", saved(image_format), UNSUPPORTED)
 
 
 def beginnings() -> Specimens:

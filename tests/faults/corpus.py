@@ -7,12 +7,12 @@ from functools import cache
 from itertools import chain
 
 from tests.faults.bad_images import beginnings, cut, flipped, misnamed, strangers
-from tests.faults.good_images import animations, orientations, sizes, whole
+from tests.faults.good_images import animations, doubtful, orientations, sizes, whole
 from tests.faults.hostile_images import bombs, broken_exif, metadata, swollen
 from tests.faults.lying_images import lying_chunks, lying_headers, lying_tiffs, lying_webps
 from tests.faults.specimens import Specimen
 
-GOOD = (whole, sizes, orientations, animations, misnamed)
+GOOD = (whole, doubtful, sizes, orientations, animations, misnamed)
 BAD = (cut, flipped, strangers, beginnings)
 LYING = (lying_headers, lying_webps, lying_chunks, lying_tiffs)
 HOSTILE = (bombs, swollen, metadata, broken_exif)

@@ -8,7 +8,7 @@ from PIL import Image
 from tests.faults import containers
 from tests.faults.containers import grey_tiff, jpeg_segment, tiff, with_chunks
 from tests.faults.specimens import FORMATS, MANY_FRAMES, OK, Files, Specimen, Specimens, each, picture, saved
-from tests.unit.pictures import exif, noise, opencv_encoded, pillow_encoded, png_chunk, smooth, turned
+from tests.unit.pictures import exif, heic_encoded, noise, opencv_encoded, pillow_encoded, png_chunk, smooth, turned
 
 
 @cache
@@ -80,7 +80,7 @@ def _in_crumbs(png: bytes) -> bytes:
 def tiffs() -> Files:
     deep = noise(48, 64).astype(np.uint16) * 257
     compressed = {f"{name}.tiff": saved("TIFF", compression=name) for name in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg", "zstd")}
-    modes = {f"{mode} as it is.tiff": saved("TIFF", mode) for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "LAB", "YCbCr", "I", "F")}
+    modes = {f"{mode} as it is.tiff": saved("TIFF", mode) for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "LAB", "YCbCr")}
     return {
         **compressed,
         **modes,
@@ -90,8 +90,6 @@ def tiffs() -> Files:
         "big.tiff": saved("TIFF", big_tiff=True),
         "16 bits grey.tiff": opencv_encoded(deep[..., 0], ".tiff"),
         "16 bits.tiff": opencv_encoded(deep, ".tiff"),
-        "not a number.tiff": pillow_encoded(Image.fromarray(np.full((48, 64), np.nan, np.float32)), "TIFF"),
-        "infinite.tiff": pillow_encoded(Image.fromarray(np.full((48, 64), np.inf, np.float32)), "TIFF"),
         "predictor.tiff": saved("TIFF", compression="tiff_lzw", tiffinfo={317: 2}),
         "small strips.tiff": saved("TIFF", compression="tiff_lzw", strip_size=64),
         "by hand.tiff": tiff(grey_tiff(64, 48, 64 * 48), data=noise(48, 64)[..., 0].tobytes()),
@@ -127,8 +125,29 @@ def others() -> Files:
     }
 
 
+def newer() -> Files:
+    """Of formats that came later, under the names that they are often given."""
+    return {
+        "avif.webp": saved("AVIF"),
+        "avif with alpha.webp": saved("AVIF", "RGBA"),
+        "heic.webp": heic_encoded(picture()),
+        "jpeg 2000.tif": saved("JPEG2000"),
+        "grey jpeg 2000.tif": saved("JPEG2000", "L"),
+    }
+
+
 def whole() -> Specimens:
-    yield from each("whole", {**jpegs(), **pngs(), **tiffs(), **others()}, OK)
+    yield from each("whole", {**jpegs(), **pngs(), **tiffs(), **others(), **newer()}, OK)
+
+
+def doubtful() -> Specimens:
+    """Samples of which nobody knows the value of white."""
+    numbers = {"not a number": np.nan, "infinite": np.inf, "a million": 1e6}
+    files = {
+        f"{name}.tiff": pillow_encoded(Image.fromarray(np.full((48, 64), value, np.float32)), "TIFF") for name, value in numbers.items()
+    }
+    modes = {f"{mode} as it is.tiff": saved("TIFF", mode) for mode in ("I", "F")}
+    yield from each("doubtful", {**files, **modes}, frozenset({"unsupported_pixels"}))
 
 
 def sizes() -> Specimens:

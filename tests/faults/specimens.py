@@ -13,10 +13,11 @@ SIDE = 50_000  # of bombs, in pixels
 OK = frozenset({"ok"})
 EMPTY = frozenset({"empty"})
 NO_IMAGE = frozenset({"not_an_image"})
+UNSUPPORTED = frozenset({"unsupported_format"})
 TOO_MANY_PIXELS = frozenset({"too_many_pixels"})
 CUT = frozenset({"truncated"})
 BROKEN = frozenset({"truncated", "decode_error"})
-UNUSABLE = BROKEN | NO_IMAGE
+UNUSABLE = BROKEN | NO_IMAGE | UNSUPPORTED | {"unsupported_pixels"}
 MANY_FRAMES = OK | {"too_many_frames"}
 ANY = UNUSABLE | OK | TOO_MANY_PIXELS | {"too_many_frames"}  # what a decoder makes of it is its own affair
 
@@ -34,6 +35,7 @@ class Specimen:
 Specimens = Iterator[Specimen]
 Files = dict[str, bytes]
 
+# The formats that the corpus is made in, with their suffixes.
 FORMATS = {"BMP": "bmp", "GIF": "gif", "JPEG": "jpg", "PNG": "png", "TIFF": "tiff", "WEBP": "webp"}
 
 

@@ -18,7 +18,10 @@ from tests.faults.decoding import Outcome, alone
 from tests.faults.specimens import FORMATS, MAX_PIXELS, Specimen
 
 # docs/local.md lists them; `too_many_frames` is for images of more pages than are allowed.
-STATUSES = {"ok", "empty", "not_an_image", "too_many_pixels", "too_many_frames", "truncated", "decode_error"}
+STATUSES = {
+    "ok", "empty", "not_an_image", "too_many_pixels", "too_many_frames", "truncated", "decode_error", "unsupported_format",
+    "unsupported_pixels",
+}  # fmt: skip
 SLOW = 5.0  # seconds of a processor, of which no file takes half a one
 MOST_MEMORY = 128 * 2**20  # Pillow lets a PNG's texts have 64 MiB
 BOMB_MEMORY = 16 * 2**20  # what nothing needs that isn't unpacked

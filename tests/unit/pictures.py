@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -47,6 +48,13 @@ def pillow_encoded(image: Image.Image, image_format: str, **options: Any) -> byt
     """The image as a file that Pillow writes."""
     buffer = io.BytesIO()
     image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def heic_encoded(image: Image.Image, **options: Any) -> bytes:
+    """The image as an iPhone has it."""
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, **options)
     return buffer.getvalue()
 
 

@@ -598,7 +598,16 @@ def test_a_model_is_explained(mxspark: Command) -> None:
 
     assert ended.code == 0
     text = " ".join(ended.output.split())
-    for part in ("data, shape (1, 3, 32, 32)", "10 classes", "Convolution", "softmax", "127.5", "sha256", "digits-0000.params"):
+    for part in (
+        "data, shape (1, 3, 32, 32)",
+        "10 classes",
+        "Convolution",
+        "softmax",
+        "127.5",
+        "exif_orientation False",
+        "icc ignore",
+        "sha256",
+    ):
         assert part in text
 
 

@@ -25,6 +25,8 @@ preprocess:
   mean: [0.485, 0.456, 0.406]
   std: [0.229, 0.224, 0.225]
   exif_orientation: true
+  icc: srgb
+  sample_range: [0, 1]
   background: [0, 0, 0]
 output: {name: sigmoid_output, kind: sigmoid, threshold: 0.5}
 """.replace("DIGEST", 64 * "a")
@@ -48,6 +50,7 @@ def test_all_that_a_model_says_is_taken() -> None:
     assert spec.preprocess.mean == (0.485, 0.456, 0.406)
     assert spec.preprocess.channels == "BGR"
     assert (spec.output.kind, spec.output.threshold) == ("sigmoid", 0.5)
+    assert (spec.preprocess.icc, spec.preprocess.sample_range) == ("srgb", (0, 1))
     assert spec_of(dump_yaml(spec)) == spec
 
 
@@ -56,7 +59,7 @@ def test_a_model_that_says_nothing_is_the_articles_224_by_224_raw_pixels_squashe
 
     assert spec.input == ModelInput(name=None, height=224, width=224, layout="NCHW")
     assert spec.preprocess == Preprocessing(
-        resize="squash", filter="lanczos", channels="RGB", scale=1, mean=(0, 0, 0), std=(1, 1, 1), exif_orientation=False
+        resize="squash", filter="lanczos", channels="RGB", scale=1, mean=(0, 0, 0), std=(1, 1, 1), exif_orientation=False, icc="ignore"
     )
 
 
@@ -82,6 +85,9 @@ def test_the_layout_says_where_the_colours_are(layout: Any, shape: tuple[int, ..
         ("preprocess: {scale: 0}", ("preprocess.scale", "0")),
         ("preprocess: {std: [1, 0, 1]}", ("preprocess.std", "zero")),
         ("preprocess: {background: [0, 0, 256]}", ("preprocess.background.2", "256")),
+        ("preprocess: {icc: sRGB}", ("preprocess.icc", "'sRGB'", "srgb")),
+        ("preprocess: {sample_range: [1, 0]}", ("preprocess.sample_range", "smaller value first")),
+        ("preprocess: {sample_range: [0, .inf]}", ("preprocess.sample_range",)),
         ("preprocess: {resize: shorter_and_crop}", ("preprocess.shorter_side",)),
         ("preprocess: {resize: shorter_and_crop, shorter_side: 223}", ("preprocess.shorter_side", "223", "224 x 224")),
         ("input: {width: 300}\npreprocess: {resize: shorter_and_crop, shorter_side: 256}", ("preprocess.shorter_side", "224 x 300")),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mxspark import pipeline, plan, predictions, summary
 from mxspark.bundle import Bundle, BundleSource
 from mxspark.document import dump_yaml, read_yaml
+from mxspark.file_kind import FormatName
 from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
 from mxspark.layers import EffectiveSettings, effective, environment_layer, file_layer, flag_layer
 from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
@@ -32,7 +33,6 @@ from mxspark.settings import (
     SPARK_MEMORY,
     WORKER_MEMORY,
     DynamicAllocationSettings,
-    Format,
     InputSettings,
     ModelSettings,
     OutputSettings,
@@ -269,7 +269,7 @@ def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
         path=text.map("s3://in/{}".format),
         base=st.none() | place,
         suffixes=st.lists(text, max_size=3),
-        formats=st.lists(st.sampled_from(get_args(Format)), min_size=1, max_size=3),
+        formats=st.lists(st.sampled_from(get_args(FormatName)), min_size=1, max_size=3),
         limit=st.none() | counts,
         max_bytes=counts,
         max_pixels=counts,

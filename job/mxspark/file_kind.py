@@ -1,0 +1,187 @@
+"""What kind of image file some bytes are, told by their signature: also those that can't be decoded, so that they can be called by name."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+FormatName = Literal["AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"]  # as Pillow has them
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """`name` is for people; `format` is one of input.formats, None where nothing here decodes the kind."""
+
+    name: str
+    format: FormatName | None = None
+
+
+# (offset, bytes) to what it is; the first that fits counts.
+_SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
+    (0, b"\xff\xd8\xff", FileKind("JPEG", "JPEG")),
+    (12, b"CgBI", FileKind("PNG as Xcode packs it (CgBI)")),  # with red and blue in each other's places
+    (0, b"\x89PNG\r\n\x1a\n", FileKind("PNG", "PNG")),
+    (0, b"GIF87a", FileKind("GIF", "GIF")),
+    (0, b"GIF89a", FileKind("GIF", "GIF")),
+    (0, b"BM", FileKind("BMP", "BMP")),
+    (8, b"CR\2\0", FileKind("CR2 (Canon raw)")),
+    (0, b"II*\0", FileKind("TIFF", "TIFF")),
+    (0, b"MM\0*", FileKind("TIFF", "TIFF")),
+    (0, b"II+\0", FileKind("BigTIFF", "TIFF")),
+    (0, b"MM\0+", FileKind("big-endian BigTIFF")),
+    (8, b"WEBP", FileKind("WebP", "WEBP")),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("JPEG 2000", "JPEG2000")),
+    (0, b"\xff\x4f\xff\x51", FileKind("JPEG 2000", "JPEG2000")),
+    (0, b"\0\0\0\x0cJXL \r\n\x87\n", FileKind("JPEG XL")),
+    (0, b"\xff\x0a", FileKind("JPEG XL")),
+    (0, b"II\xbc\1", FileKind("JPEG XR")),
+    (0, b"8BPS", FileKind("PSD (Photoshop)")),
+    (0, b"%PDF-", FileKind("PDF")),
+    (0, b"%!PS", FileKind("PostScript")),
+    (0, b"\xc5\xd0\xd3\xc6", FileKind("PostScript")),
+    (0, b"FUJIFILMCCD-RAW", FileKind("RAF (Fujifilm raw)")),
+    (0, b"IIU\0", FileKind("RW2 (Panasonic raw)")),
+    (0, b"IIRO", FileKind("ORF (Olympus raw)")),
+    (0, b"IIRS", FileKind("ORF (Olympus raw)")),
+    (0, b"MMOR", FileKind("ORF (Olympus raw)")),
+    (0, b"FOVb", FileKind("X3F (Sigma raw)")),
+    (0, b"\0MRM", FileKind("MRW (Minolta raw)")),
+    (0, b"v/1\1", FileKind("OpenEXR")),
+    (0, b"#?R", FileKind("Radiance HDR")),
+    (0, b"P7\n", FileKind("PAM")),
+    (0, b"qoif", FileKind("QOI")),
+    (0, b"DDS ", FileKind("DDS")),
+    (0, b"gimp xcf", FileKind("XCF (GIMP)")),
+    (0, b"icns", FileKind("ICNS")),
+    (0, b"\x8aMNG\r\n\x1a\n", FileKind("MNG")),
+    (0, b"\x8bJNG\r\n\x1a\n", FileKind("JNG")),
+    (0, b"BPG\xfb", FileKind("BPG")),
+    (0, b"FLIF", FileKind("FLIF")),
+    (0, b"AT&TFORM", FileKind("DjVu")),
+    (0, b"\x97JB2\r\n\x1a\n", FileKind("JBIG2")),
+    (0, b"SDPX", FileKind("DPX")),
+    (0, b"XPDS", FileKind("DPX")),
+    (0, b"SIMPLE  =", FileKind("FITS")),
+    (128, b"DICM", FileKind("DICOM")),
+    (0, b"\xd7\xcd\xc6\x9a", FileKind("WMF")),
+    (40, b" EMF", FileKind("EMF")),
+    (0, b"\x59\xa6\x6a\x95", FileKind("Sun raster")),
+    (0, b"\1\xda\0", FileKind("SGI")),
+    (0, b"\1\xda\1", FileKind("SGI")),
+    (-18, b"TRUEVISION-XFILE.\0", FileKind("TGA", "TGA")),  # at the end of the file
+)
+_ICON = re.compile(rb"\0\0([\x01\x02])\0[^\0]\0")
+_PPM = re.compile(rb"P[1-6fF]\s")
+_PCX = re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]")
+_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
+
+
+def file_kind(data: bytes) -> FileKind | None:
+    """What the bytes say that they are; None for what is no image known here. Knows nothing of whether the rest holds together."""
+    if data[4:8] == b"ftyp":
+        return _of_brands(data)
+    for offset, signature, kind in _SIGNATURES:
+        start = offset if offset >= 0 else len(data) + offset
+        if start >= 0 and data.startswith(signature, start):
+            return kind
+    if icon := _ICON.match(data):
+        return FileKind("ICO", "ICO") if icon[1] == b"\1" else FileKind("CUR (a cursor)")
+    if _PPM.match(data):
+        return FileKind("PPM", "PPM")
+    if _PCX.match(data):
+        return FileKind("PCX")
+    return FileKind("SVG") if _is_svg(data[:4096].lower()) else None
+
+
+def _is_svg(head: bytes) -> bool:
+    starts = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg"))
+    return starts and b"<svg" in head and b"<html" not in head
+
+
+def _of_brands(data: bytes) -> FileKind | None:
+    """ISO's container of images and films (HEIF, AVIF, MP4 …): its first box lists what can read it."""
+    box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    brands = {box[:4], *(box[start : start + 4] for start in range(8, len(box), 4))}
+    if brands & {b"avif", b"avis"}:
+        return FileKind("AVIF", "AVIF")
+    if brands & _HEIC_BRANDS:
+        return FileKind("HEIC", "HEIF")
+    return FileKind("CR3 (Canon raw)") if b"crx " in brands else None
+
+
+# JPEG's start-of-frame markers: 0xC4, 0xC8 and 0xCC are none, 0xF7 is JPEG-LS's.
+_JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_RARE_JPEGS = {0xC3: "lossless JPEG", **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"), 0xF7: "JPEG-LS"}
+
+
+def jpeg_variant(data: bytes) -> str | None:
+    """What is unusual in a JPEG's header so that it may not be decodable ("JPEG with 12-bit samples"); None where nothing is."""
+    position = 2
+    while position + 9 < len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker in _JPEG_FRAMES:
+            bits, components = data[position + 4], data[position + 9]
+            if bits != 8:
+                return f"JPEG with {bits}-bit samples"
+            if components not in (1, 3, 4):
+                return f"JPEG with {components} colour components"
+            return _RARE_JPEGS.get(marker)
+        # Before a marker there may be any number of fill bytes.
+        position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return None
+
+
+@dataclass(frozen=True)
+class Jpeg2000Samples:
+    """What a JPEG 2000 codestream says of its samples (its SIZ segment)."""
+
+    components: int
+    bits: int  # of the deepest component
+    signed: bool  # whether any is
+
+
+def jpeg2000_samples(data: bytes) -> Jpeg2000Samples | None:
+    """How the samples are stored; None where there is no codestream."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(data) < start + 42:
+        return None
+    components = int.from_bytes(data[start + 40 : start + 42], "big")
+    depths = data[start + 42 : start + 42 + 3 * components : 3]
+    return Jpeg2000Samples(components, max(((depth & 127) + 1 for depth in depths), default=0), any(depth & 128 for depth in depths))
+
+
+def jpeg2000_profile(data: bytes) -> bytes | None:
+    """The ICC profile of a JPEG 2000 file (the `colr` box of method 2), which Pillow leaves out; None where there is none."""
+    name = data.find(b"colr", 0, data.find(b"\xff\x4f\xff\x51"))
+    if name < 4 or data[name + 4 : name + 5] != b"\2":
+        return None
+    return data[name + 7 : name - 4 + int.from_bytes(data[name - 4 : name], "big")]
+
+
+def boxes_are_cut(data: bytes) -> bool:
+    """Whether a file of boxes (HEIF, AVIF, JPEG 2000) is shorter than they say, or a bare codestream of JPEG 2000 has no end."""
+    if data.startswith(b"\xff\x4f"):
+        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+    position = 0
+    while position + 16 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        if length == 1:  # the true one stands behind the name
+            length = int.from_bytes(data[position + 8 : position + 16], "big")
+        if length < 8:  # 0: up to the end
+            return False
+        position += length
+    return position > len(data)
+
+
+_PNG_SIGNATURE_BYTES = 8
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+
+
+def without_png_texts(data: bytes, *more: bytes) -> bytes:
+    """A PNG without its text chunks, and without those whose names are in `more`; what isn't a whole chunk stays as it is."""
+    kept, position = [data[:_PNG_SIGNATURE_BYTES]], _PNG_SIGNATURE_BYTES
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4 : position + 8] not in (*_PNG_TEXTS, *more):
+            kept.append(data[position:end])
+        position = end
+    return b"".join((*kept, data[position:]))
