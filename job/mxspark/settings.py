@@ -10,6 +10,7 @@ from mxspark.document import AfterValidator, Document, Field, field_validator, m
 from mxspark.emr_settings import EmrSettings
 from mxspark.errors import SECRET_NAME, without_secrets
 from mxspark.kubernetes_settings import KubernetesSettings
+from mxspark.words import counted
 
 Format = Literal["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]  # Pillow's names; the MPO of many cameras is opened as JPEG
 FORMATS: tuple[Format, ...] = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -304,8 +305,9 @@ class SparkSettings(Document):
                 raise ValueError(f"spark.{name} is {memory}, but Spark's Java asks for {SPARK_MEMORY >> 20}m at least")
         if memory_bytes(self.executor_overhead) < self.workers_of_executor * WORKER_MEMORY:
             raise ValueError(
-                f"spark.executor_memory_overhead is {self.executor_overhead} for {self.workers_of_executor} workers, of which each needs "
-                f"{WORKER_MEMORY // 2**20}m at least, more for large networks: raise it, or give the executor fewer cores"
+                f"spark.executor_memory_overhead is {self.executor_overhead} for {counted(self.workers_of_executor, 'worker')}, "
+                f"of which each needs {WORKER_MEMORY // 2**20}m at least, more for large networks: raise it, "
+                "or give the executor fewer cores"
             )
         limits = self.dynamic_allocation
         most = limits.max_executors or self.executors

@@ -107,6 +107,11 @@ _JOB_FLAGS: dict[str, tuple[Any, Any, str]] = {
 _FLAG_NAMES = {"input_": "--input", "output_format": "--format"}  # where they differ from the parameter's name
 
 
+def access_by(endpoint_url: str | None) -> Access:
+    """How places are reached where --endpoint-url is all that is known. Raises UsageError."""
+    return Access(document.parse(StorageSettings, {"endpoint_url": endpoint_url}, "--endpoint-url"))
+
+
 def flags_of(key: str) -> list[str]:
     """The flags of `mxspark run` that set `key`."""
     return [_flag_name(name) for name, (_, _, setting) in _JOB_FLAGS.items() if setting == key]
@@ -131,7 +136,7 @@ class Given:
         """
         found = []
         if self.settings_file is not None:
-            access = Access(StorageSettings(endpoint_url=self.values.get("storage.endpoint_url")))
+            access = access_by(self.values.get("storage.endpoint_url"))
             try:
                 with storage.usage_errors("--settings", "Name a YAML file."):
                     text = storage.read_object(self.settings_file, access, limit=2**20).decode()

@@ -7,10 +7,10 @@ import typer
 
 from mxspark import bundle, console, document, storage
 from mxspark.cli.app import EXIT_CODES, model_app
-from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag, YesFlag
+from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag, YesFlag, access_by
 from mxspark.errors import UsageError, without_secrets
 from mxspark.model_spec import ModelSpec
-from mxspark.settings import ModelSettings, StorageSettings
+from mxspark.settings import ModelSettings
 from mxspark.storage import Access
 
 ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
@@ -27,8 +27,8 @@ def inspect_model(
     from mxspark import network
     from mxspark.context import choose
 
-    access = Access(StorageSettings(endpoint_url=endpoint_url))
-    found = _fetch(ModelSettings(path=model), access)
+    access = access_by(endpoint_url)
+    found = _fetch(document.parse(ModelSettings, {"path": model}, "PLACE"), access)
     spec, source = found.spec, found.source
     sections = [("model", spec.name), *[(name, text) for name in ("licence", "source") if (text := getattr(spec, name))]]
     sections += console.model_sections(network.inspect(found))
@@ -69,8 +69,8 @@ def pack_model(
     """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
     from mxspark import network
 
-    access = Access(StorageSettings(endpoint_url=endpoint_url))
-    source = bundle.find(ModelSettings(symbol=symbol, params=params, labels=labels), access)
+    access = access_by(endpoint_url)
+    source = bundle.find(document.parse(ModelSettings, {"symbol": symbol, "params": params, "labels": labels}, "the model"), access)
     if spec is not None:
         with storage.usage_errors("--spec", "Check the name."):
             text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")
