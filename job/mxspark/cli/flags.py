@@ -83,7 +83,10 @@ KubeContextFlag = Annotated[
     str | None, typer.Option("--kube-context", metavar="NAME", help="Context of the kubeconfig. Default: the current one.")
 ]
 KubeconfigFlag = Annotated[
-    str | None, typer.Option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, ~/.kube/config, or in a pod its service account.")
+    str | None,
+    typer.Option(
+        "--kubeconfig", metavar="FILE", help="The kubeconfig. Default: KUBECONFIG, ~/.kube/config, or in a pod its service account."
+    ),
 ]
 
 

@@ -21,7 +21,7 @@ from mxspark.submit.kubernetes.cluster import Cluster
 JOB_NAME = re.compile(LABEL)
 
 
-@app.command("status", epilog=EXIT_CODES)
+@app.command("status", short_help="Say how far a run or a submitted job is.", epilog=EXIT_CODES)
 def show_status(
     output: Annotated[
         str,

@@ -16,7 +16,7 @@ from mxspark.storage import Access
 ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
 
 
-@model_app.command("inspect", epilog=EXIT_CODES)
+@model_app.command("inspect", short_help="Say what a model is, and whether its files fit each other.", epilog=EXIT_CODES)
 def inspect_model(
     model: ModelArgument,
     endpoint_url: EndpointFlag = None,
@@ -43,7 +43,7 @@ def inspect_model(
     console.show_sections(sections)
 
 
-@model_app.command("pack", epilog=EXIT_CODES)
+@model_app.command("pack", short_help="Make a bundle of a model's files.", epilog=EXIT_CODES)
 def pack_model(
     output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The bundle's folder; made where it isn't there.")],
     symbol: Annotated[
