@@ -18,6 +18,7 @@ from typing import Any
 
 from examples.kind.forward import forwarded
 from examples.s3 import Server
+from mxspark.words import counted
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -95,7 +96,7 @@ def upload(server: Server) -> None:
     files |= {("models", f"digits/{file.name}"): file for file in (DIGITS / "bundle").iterdir() if file.is_file()}
     there = {(bucket, key) for bucket in ("images", "models") for key in listed(client, bucket)}
     missing = {place: file for place, file in files.items() if place not in there}
-    print(f"Uploading {len(missing):,} of {len(files):,} files to the cluster's S3 server")
+    print(f"Uploading {len(missing):,} of {counted(len(files), 'file')} to the cluster's S3 server")
     with ThreadPoolExecutor(UPLOADS) as threads:
         for _ in threads.map(lambda place: client.put_object(Bucket=place[0], Key=place[1], Body=missing[place].read_bytes()), missing):
             pass

@@ -4,6 +4,7 @@ The only place that imports rich. Progress and errors go to standard error, resu
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ from rich.text import Text
 from mxspark import duration
 from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.progress import Rate
-from mxspark.words import printable
+from mxspark.words import counted, printable
 
 if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which showing a help does without
     from mxspark.doctor import Finding
@@ -35,10 +36,11 @@ if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which sho
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
-WIDTH = 120  # of tables where there is no terminal to ask
+WIDTH = 120  # of tables where there is neither a terminal nor COLUMNS to ask
 
 _is_terminal = sys.stdout.isatty()
-_out = Console(highlight=False, markup=False, emoji=False, width=None if _is_terminal else WIDTH, soft_wrap=not _is_terminal)
+_width = None if _is_terminal or "COLUMNS" in os.environ else WIDTH
+_out = Console(highlight=False, markup=False, emoji=False, width=_width, soft_wrap=not _is_terminal)
 _err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
@@ -75,13 +77,13 @@ class ConsoleProgress:
         self._plain(what)
 
     def note(self, what: str) -> None:
-        _err.print(Text(what))
+        _tell(Text(what))
 
     def planned(self, keys: int, done: int, shards: int) -> None:
         self._keys, self._shards = keys, shards
         self._bar.update(self._task, description="Starting workers", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
         resumed = f", of which an earlier run did {done:,}" if done else ""
-        self._plain(f"Predicting {keys:,} images in {shards:,} shards{resumed}")
+        self._plain(f"Predicting {counted(keys, 'image')} in {counted(shards, 'shard')}{resumed}")
         self._plain("Starting workers")
 
     def done(self, images: int, failed: int, shards: int) -> None:
@@ -154,11 +156,11 @@ def show_result(result: "Result") -> None:
     summary, counts = result.summary, result.summary.counts
     failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != "ok")
     _out.print(_predictions(result.first_rows, counts.rows))
-    _out.print(f"{counts.rows:,} images: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
+    _out.print(f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
     if run := summary.performance:
         _out.print(
-            f"{run.rate:.1f} images/s: {run.images:,} images in {duration.in_words(run.steady_seconds)} on {run.workers} workers; "
-            f"before that {duration.in_words(run.startup_seconds)} for the plan and Spark, and "
+            f"{run.rate:.1f} images/s: {counted(run.images, 'image')} in {duration.in_words(run.steady_seconds)} on "
+            f"{counted(run.workers, 'worker')}; before that {duration.in_words(run.startup_seconds)} for the plan and Spark, and "
             f"{duration.in_words(run.workers_startup_seconds)} until the workers had started"
         )
         _out.print(f"Where the time went, per worker: {_shares(run)}")
@@ -167,7 +169,8 @@ def show_result(result: "Result") -> None:
     if counts.labelled:
         _out.print(
             f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), "
-            f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), of {counts.labelled:,} images with a known label"
+            f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), "
+            f"of {counted(counts.labelled, 'image')} with a known label"
         )
     _out.print(f"Predictions: {result.table}")
 
@@ -187,7 +190,7 @@ def _shares(run: "Performance") -> str:
 
 def _predictions(rows: "Iterable[Row]", total: int) -> Table:
     rows = list(rows)
-    title = f"The first {len(rows)} of {total:,} images" if len(rows) < total else None
+    title = f"The first {len(rows)} of {counted(total, 'image')}" if len(rows) < total else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("key", "prediction", "next", "third"):
         table.add_column(
@@ -218,12 +221,15 @@ def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
     counts, settings = status.counts, frozen.settings
     failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != "ok")
     return [
-        ("done", f"{counts.rows:,} of {frozen.keys:,} images, {status.parts:,} of {frozen.shards:,} shards"),
+        ("done", f"{counts.rows:,} of {counted(frozen.keys, 'image')}, {status.parts:,} of {counted(frozen.shards, 'shard')}"),
         ("ok", f"{counts.ok:,}"),
         ("failed", f"{counts.failed:,}" + (f" ({failed})" if failed else "")),
-        ("left", f"{status.left:,} images"),
+        ("left", counted(status.left, "image")),
         *(("broken", problem) for problem in status.broken[:10]),
-        ("plan", f"made {frozen.created} of {settings['input']['path']}: {frozen.listed:,} keys listed, {frozen.keys:,} different ones"),
+        (
+            "plan",
+            f"made {frozen.created} of {settings['input']['path']}: {counted(frozen.listed, 'key')} listed, {frozen.keys:,} different",
+        ),
         ("model", str(settings["model"]["path"] or settings["model"]["symbol"])),
         (
             "settings",
@@ -239,7 +245,7 @@ def _holder(holder: Mapping[str, Any]) -> str:
 
 def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
-    table = Table("setting", Column("value", overflow="fold"), Column("from", overflow="fold"), box=box.SIMPLE_HEAD)
+    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"), box=box.SIMPLE_HEAD)
     for key, value, origin in rows:
         table.add_row(key, _value(value), origin, style="dim" if origin == "default" else "")
     _out.print(table)
@@ -259,7 +265,7 @@ def _value(value: Any) -> str:
 
 def show_sections(sections: Sequence[tuple[str, str]]) -> None:
     """What something is: names and values."""
-    table = Table(show_header=False, box=box.SIMPLE_HEAD)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in sections:
@@ -288,7 +294,7 @@ def model_sections(found: "Inspection") -> list[tuple[str, str]]:
         ("input", f"{found.input_name}, shape {found.input_shape} with 1 as the batch size"),
         (
             "output",
-            f"{found.output_name}: {found.classes:,} class{'es' if found.classes > 1 else ''}"
+            f"{found.output_name}: {counted(found.classes, 'class', 'classes')}"
             + (f" (of {len(found.outputs)} outputs)" if len(found.outputs) > 1 else ""),
         ),
         ("kind", f"{found.meaning.kind}: {found.meaning.why}" + (f"; a {found.meaning.adds} is added" if found.meaning.adds else "")),
@@ -303,16 +309,21 @@ def show(text: str) -> None:
     _out.print(text, markup=False)
 
 
+def _tell(text: Text) -> None:
+    """Wraps at words on a terminal; elsewhere, as in a log, a line stays a line."""
+    _err.print(text, soft_wrap=not _err.is_terminal)
+
+
 def show_warning(text: str) -> None:
     """Something that is not wrong but should be known."""
-    _err.print(Text.assemble(("Warning: ", "yellow"), text))
+    _tell(Text.assemble(("Warning: ", "yellow"), text))
 
 
 def show_error(error: MxsparkError) -> None:
     """The problem and its mend."""
-    _err.print(Text.assemble(("Error: ", "bold red"), error.problem))
+    _tell(Text.assemble(("Error: ", "bold red"), error.problem))
     if error.mend:
-        _err.print(Text(error.mend))
+        _tell(Text(error.mend))
 
 
 def show_trace() -> None:

@@ -15,6 +15,7 @@ from mxspark import child, gpu, java, machine
 from mxspark.context import Build
 from mxspark.errors import MxsparkError, UsageError, one_line
 from mxspark.gpu import Gpu
+from mxspark.words import counted
 
 Verdict = Literal["ok", "problem", "can't tell"]
 
@@ -109,13 +110,15 @@ def _spark() -> Finding:
 def _machine() -> Finding:
     cores, memory = machine.cores(), machine.memory()
     workers = min(cores, memory // WORKER_MEMORY - 1)
-    text = f"{cores} cores, {_gib(memory)} of memory"
+    text = f"{counted(cores, 'core')}, {_gib(memory)} of memory"
     if workers < 1:
         return Finding(
             "machine", "problem", text, f"A worker and Spark take {_gib(WORKER_MEMORY)} each: give it {_gib(2 * WORKER_MEMORY)}."
         )
     if workers < cores:
-        return Finding("machine", "ok", f"{text}, enough for {workers} workers of {_gib(WORKER_MEMORY)}: --master 'local[{workers}]'")
+        return Finding(
+            "machine", "ok", f"{text}, enough for {counted(workers, 'worker')} of {_gib(WORKER_MEMORY)}: --master 'local[{workers}]'"
+        )
     return Finding("machine", "ok", text)
 
 
@@ -176,7 +179,7 @@ def _nvidia_smi(gpus: int) -> Finding:
     if answer.returncode != 0 or not all(line.isdigit() for line in lines):
         return Finding("nvidia-smi", lacking, " ".join(lines)[:300] or f"exit code {answer.returncode}", "See what it says on the node.")
     if len(lines) != gpus:
-        text = f"it lists {len(lines)} GPUs, but the driver shows {gpus} to this process"
+        text = f"it lists {counted(len(lines), 'GPU')}, but the driver shows {gpus} to this process"
         return Finding("nvidia-smi", "problem", text, "Spark would hand out GPUs that can't be used: is CUDA_VISIBLE_DEVICES set?")
     return Finding("nvidia-smi", "ok", f"lists GPU {', '.join(lines)}, as Spark's discovery script will" if lines else "lists no GPU")
 

@@ -92,14 +92,40 @@ def parse(kind: type[D], data: Mapping[str, Any], source: str, origin: Callable[
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        problems = [_explain(kind, details, origin) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        # Of a list with a wrong item, pydantic also says that it is too short.
+        above = {details["loc"][:-1] for details in found}
+        problems = [_explain(kind, details, origin) for details in found if details["type"] != "too_short" or details["loc"] not in above]
         raise UsageError(f"{source}: " + "\n".join(problems), "") from None
+
+
+# By pydantic's types of errors, whose own words are for programmers.
+_WORDS = (
+    dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "it must be a whole number")
+    | dict.fromkeys(("float_type", "float_parsing", "finite_number"), "it must be a number")
+    | dict.fromkeys(("bool_type", "bool_parsing"), "it must be true or false")
+    | dict.fromkeys(("list_type", "tuple_type"), "it must be a list")
+    | dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "it must be keys and values")
+    | {
+        "string_type": "it must be text",
+        "literal_error": "it must be {expected}",
+        "greater_than_equal": "it must be {ge} or more",
+        "greater_than": "it must be more than {gt}",
+        "less_than_equal": "it must be {le} or less",
+        "less_than": "it must be less than {lt}",
+        "string_too_short": "it is empty or too short",
+        "string_too_long": "it must have {max_length} characters or fewer",
+        "too_short": "it has too few items",
+        "too_long": "it has too many items",
+    }
+)
 
 
 def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str], str] | None) -> str:
     path = [str(part) for part in details["loc"]]
     key = ".".join(path)
-    came_from = f" (from {origin(key)})" if origin and key else ""
+    named = ".".join(part for part in details["loc"] if isinstance(part, str))  # without the number of a list's item
+    came_from = f" (from {origin(named)})" if origin and named else ""
     if details["type"] == "extra_forbidden":
         return f"there is no setting {key!r}{came_from}. {suggestion(kind, path)}"
     if details["type"] == "missing":
@@ -110,8 +136,7 @@ def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str]
         return message if is_section else f"{key} is {_shown(key, details['input'])}{came_from}: {message}"
     if details["type"] == "string_pattern_mismatch":  # the description says what the pattern means
         return f"{key} is {_shown(key, details['input'])}{came_from}, which is not of the form it must have. ({_description(kind, path)})"
-    message = (details["msg"][0].lower() + details["msg"][1:]).partition(" or instance of")[0]
-    message = message.replace("a valid tuple", "a list").replace("a valid dictionary", "keys and values")
+    message = _WORDS[details["type"]].format(**details.get("ctx", {})) if details["type"] in _WORDS else details["msg"]
     return f"{key} is {_shown(key, details['input'])}{came_from}: {message}. ({_description(kind, path)})"
 
 

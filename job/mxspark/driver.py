@@ -28,7 +28,7 @@ from mxspark.source import Source
 from mxspark.spark import Application, as_submitted
 from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
 from mxspark.summary import Performance, Summary
-from mxspark.words import printable
+from mxspark.words import counted, printable
 from mxspark.worker import Job, ShardReport
 
 NO_EXECUTORS_SECONDS = 60  # between two words about a cluster that gives none
@@ -203,7 +203,9 @@ class _Run:
         done = summary.finished_shards(self._store, self._settings.output.format)
         if unknown := sorted(shard for shard in done if shard >= frozen.shards):
             name = PARTS[self._settings.output.format].name(unknown[0])
-            raise MxsparkError(f"{self._store.name} has {name}, but the plan has only {frozen.shards} shards", "Remove that part.")
+            raise MxsparkError(
+                f"{self._store.name} has {name}, but the plan has only {counted(frozen.shards, 'shard')}", "Remove that part."
+            )
         return [shard for shard in range(frozen.shards) if shard not in done]
 
     def _counts(self, frozen: Plan, shards: Iterable[int]) -> Iterator[tuple[int, Counts]]:
@@ -213,8 +215,9 @@ class _Run:
         frozen, kept = work.plan, work.plan.keys - work.images
         what = "are left or failed" if self._settings.output.retry_failed else "are left"
         self._progress.note(
-            f"Going on with the run of {frozen.created}: {kept:,} of {frozen.keys:,} images are kept, {work.images:,} {what} "
-            f"in {len(work.shards)} of {frozen.shards} shards. Images that came later are not in it; --overwrite starts afresh."
+            f"Going on with the run of {frozen.created}: {kept:,} of {counted(frozen.keys, 'image')} are kept, {work.images:,} {what} "
+            f"in {len(work.shards):,} of {counted(frozen.shards, 'shard')}. Images that came later are not in it; "
+            "--overwrite starts afresh."
         )
 
     @contextmanager
@@ -270,7 +273,7 @@ class _Run:
             self._progress.done(kept + counts.rows, counts.failed, shards_done)
             self._stop_if_hopeless(frozen, counts, failed)
 
-        self._progress.note(f"Running on {context} with {spark.workers} workers, Spark {spark.version}")
+        self._progress.note(f"Running on {context} with {counted(spark.workers, 'worker')}, Spark {spark.version}")
         startup = first - self._started
         spark.run(job, work.shards, on_report, _NoExecutors(spark, settings.spark, self._progress).tell)
         retries.update(retries_so_far() - self._retries)
@@ -283,7 +286,7 @@ class _Run:
         settings = self._settings
         enough = counts.rows >= settings.max_failed_after and counts.rows < frozen.keys
         if enough and counts.failed > settings.max_failed_fraction * counts.rows and not settings.output.retry_failed:
-            raise self._too_many(counts, failed, f"stopped after {counts.rows:,} of {frozen.keys:,} images: ")
+            raise self._too_many(counts, failed, f"stopped after {counts.rows:,} of {counted(frozen.keys, 'image')}: ")
 
     def _finish(self, frozen: Plan, performance: Performance | None) -> Result:
         """Counts what is really there, and marks the run as whole."""
@@ -292,7 +295,8 @@ class _Run:
         missing = self._left(frozen)
         if missing:
             raise MxsparkError(
-                f"{self._store.name}: {len(missing)} of {frozen.shards} parts are missing, the first is that of shard {missing[0]}",
+                f"{self._store.name}: {len(missing):,} of {counted(frozen.shards, 'part')} are missing, "
+                f"the first is that of shard {missing[0]}",
                 "Run the same command again: it does what is missing.",
             )
         counts = Counts()
@@ -331,7 +335,7 @@ class _Run:
         examples = [f"{printable(row.key)} ({row.status}: {row.error})" for row in islice(failed, EXAMPLES)]
         by_status = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != OK)
         return TooManyFailedError(
-            f"{prefix}{counts.failed:,} of {counts.rows:,} images failed, more than max_failed_fraction "
+            f"{prefix}{counts.failed:,} of {counted(counts.rows, 'image')} failed, more than max_failed_fraction "
             f"{self._settings.max_failed_fraction:g} allows: {by_status}\nFor example {', '.join(examples)}",
             "Mend them and add --retry-failed, or allow more with --max-failed-fraction.",
         )

@@ -17,6 +17,7 @@ from mxspark.errors import MxsparkError, UsageError
 from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
 from mxspark.storage import Access, Hold, MissingError, Store, join, open_store, parent, usage_errors
+from mxspark.words import counted
 
 DELETERS = 16  # parts that are deleted at a time
 SUMMARY = "_summary.json"
@@ -74,7 +75,7 @@ def describe(store: Store, output_format: str) -> str | None:
     if existing is None:
         return next((name for name in _names(store) if OURS.fullmatch(name)), None)
     parts = len(summary.finished_shards(store, output_format))
-    return f"the run of {existing.created}, {parts:,} of {existing.shards:,} parts of {existing.keys:,} images"
+    return f"the run of {existing.created}, {parts:,} of {counted(existing.shards, 'part')} of {counted(existing.keys, 'image')}"
 
 
 def is_ours(name: str) -> bool:

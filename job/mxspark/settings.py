@@ -12,6 +12,7 @@ from mxspark.errors import SECRET_NAME, without_secrets
 from mxspark.file_kind import FormatName
 from mxspark.kubernetes_settings import KubernetesSettings
 from mxspark.model_spec import Kind
+from mxspark.words import counted
 
 # Those of FormatName that people's images have; the MPO of many cameras is opened as JPEG. ICO, PPM and TGA are decoded on request.
 FORMATS: tuple[FormatName, ...] = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
@@ -315,8 +316,9 @@ class SparkSettings(Document):
                 raise ValueError(f"spark.{name} is {memory}, but Spark's Java asks for {SPARK_MEMORY >> 20}m at least")
         if memory_bytes(self.executor_overhead) < self.workers_of_executor * WORKER_MEMORY:
             raise ValueError(
-                f"spark.executor_memory_overhead is {self.executor_overhead} for {self.workers_of_executor} workers, of which each needs "
-                f"{WORKER_MEMORY // 2**20}m at least, more for large networks: raise it, or give the executor fewer cores"
+                f"spark.executor_memory_overhead is {self.executor_overhead} for {counted(self.workers_of_executor, 'worker')}, "
+                f"of which each needs {WORKER_MEMORY // 2**20}m at least, more for large networks: raise it, "
+                "or give the executor fewer cores"
             )
         limits = self.dynamic_allocation
         most = limits.max_executors or self.executors

@@ -16,6 +16,7 @@ from mxspark.plan import Plan
 from mxspark.predictions import PARTS, Counts
 from mxspark.settings import visible
 from mxspark.storage import Store
+from mxspark.words import counted
 
 MEND = "Remove it and run the same command again."
 READERS = 16  # parts whose counts are read at a time
@@ -102,7 +103,7 @@ def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_la
     """What the part of a shard holds. Raises MxsparkError naming the part that has other than its planned number of rows."""
     counts = predictions.read_counts(store, shard, output_format, true_label)
     if counts.rows != plan.size(shard):
-        rows = f"has {counts.rows} rows, but {plan.size(shard)} keys were planned for it"
+        rows = f"has {counted(counts.rows, 'row')}, but the plan has {counted(plan.size(shard), 'key')} for it"
         raise MxsparkError(f"{store.name}/{PARTS[output_format].name(shard)} {rows}", MEND)
     return counts
 

@@ -1,9 +1,9 @@
 """Text as a person reads it."""
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 image`, `1,797 images`: the number with its noun, which takes an s where it isn't one."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 image`, `1,797 images`: the number with its noun, whose plural takes an s unless it is given."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def printable(text: str) -> str:

@@ -19,8 +19,8 @@ mxspark ended with exit code 2
 TOO_MANY_FAILED = {
     "stdout": """\
 Starting Spark
-Predicting 4 images in 1 shards
-Running on cpu(0) with 1 workers, Spark 3.5.9
+Predicting 4 images in 1 shard
+Running on cpu(0) with 1 worker, Spark 3.5.9
 Counting the parts
 
   key          prediction                                 next     third
@@ -48,7 +48,7 @@ Checking the model and the output
 Listing s3://images/photos
 Starting Spark
 Predicting 1,797 images in 8 shards
-Running on cpu(0) with 1 workers, Spark 3.5.9
+Running on cpu(0) with 1 worker, Spark 3.5.9
 """,
     "stderr": """\
 26/11/28 16:19:35 INFO BlockManager: Initialized BlockManager: BlockManagerId(driver, 127.0.0.1, 40275, None)

@@ -109,7 +109,7 @@ def test_a_release_is_installed_tested_changed_and_leaves_nothing(namespace: Nam
     assert kubectl.items("pods", "--selector=app.kubernetes.io/component=executor") == []
 
     tested = release("test", "digits", "--logs")
-    for words in ("ok: may create pods", "ok: may not get secrets", "/table can be written", "1 images: 1 ok, 0 failed"):
+    for words in ("ok: may create pods", "ok: may not get secrets", "/table can be written", "1 image: 1 ok, 0 failed"):
         assert words in tested
     assert kubectl.items("pods", "--selector=app.kubernetes.io/component=test") == []
 

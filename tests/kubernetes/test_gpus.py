@@ -105,7 +105,7 @@ def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_nod
 
             # Its executor runs on the CPU, two cores for the one task that has the GPU.
             ended = first.running.wait().succeeded()
-            assert "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 workers" in ended.output
+            assert "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 worker" in ended.output
             assert f"Running on cpu(0): the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}" in ended.output
             assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in ended.output
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
-from mxspark import __version__, child, cli, doctor, driver
+from mxspark import __version__, child, cli, console, doctor, driver
 from mxspark.doctor import Finding
 from mxspark.document import json_schema
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
@@ -307,6 +308,15 @@ def test_wrong_arguments_are_refused_in_words(mxspark: Command, command: str, ar
     assert not Path("table").exists()
 
 
+@pytest.mark.parametrize("command", ["status /out", "model inspect net", "settings --settings s3://b/job.yaml"])
+def test_a_wrong_endpoint_is_refused_by_name(mxspark: Command, command: str) -> None:
+    refused(mxspark(*command.split(), "--endpoint-url", "127.0.0.1:8333"), "--endpoint-url", "'127.0.0.1:8333'", "http://")
+
+
+def test_an_empty_place_is_no_model(mxspark: Command) -> None:
+    refused(mxspark("model", "inspect", ""), "PLACE", "empty")
+
+
 def test_an_unknown_command_is_refused(mxspark: Command) -> None:
     refused(mxspark("predict"), "predict")
 
@@ -444,6 +454,21 @@ def test_keys_and_labels_are_shown_as_they_are(mxspark: Command, monkeypatch: py
         assert part in text
 
 
+# ---- a terminal ----
+
+
+def test_an_error_wraps_at_words_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "_err", Console(file=screen, force_terminal=True, width=40, soft_wrap=True, color_system=None))
+    told = "the model's parameters are not those that its graph asks for, and nothing was written"
+
+    console.show_error(MxsparkError(told, told))
+
+    lines = screen.getvalue().splitlines()
+    assert all(len(line) <= 40 for line in lines)
+    assert " ".join(" ".join(lines).split()) == f"Error: {told} {told}"
+
+
 # ---- overwriting ----
 
 
@@ -528,7 +553,7 @@ def test_the_status_of_a_run_names_what_failed(mxspark: Command) -> None:
 
     text = " ".join(mxspark("status", "table").output.split())
 
-    for part in ("ended without success", "10 of 10 images", "ok 9", "failed 1 (1 missing)", "11 keys listed, 10 different ones"):
+    for part in ("ended without success", "10 of 10 images", "ok 9", "failed 1 (1 missing)", "11 keys listed, 10 different"):
         assert part in text
 
 

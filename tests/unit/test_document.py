@@ -1,5 +1,6 @@
 """Documents: what is wrong with one is said key by key, and nothing that a person can type is answered with a stack trace."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from mxspark.document import Document, Field, dump_yaml, json_schema, parse, parse_scalar, read_yaml, to_yaml
 from mxspark.errors import UsageError
+from mxspark.settings import Settings
 from tests.unit.words import right_or_refused
 
 
@@ -76,6 +78,37 @@ def test_a_wrong_item_of_a_list_is_explained_by_the_list() -> None:
 
     assert "colours.1" in problem
     assert "What it is painted in." in problem
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"input": {"formats": ["JPG"]}}, "'BMP', 'GIF', 'JPEG', 'PNG', 'TIFF' or 'WEBP'"),
+        ({"input": {"formats": []}}, "it has too few items"),
+        ({"input": {"suffixes": "jpg"}}, "it must be a list"),
+        ({"input": {"limit": 1.5}}, "it must be a whole number"),
+        ({"input": {"max_decode_seconds": 0}}, "it must be more than 0"),
+        ({"input": {"true_label": "("}}, "not a regular expression"),
+        ({"top_k": "many"}, "it must be a whole number"),
+        ({"batch_size": 5000}, "it must be 4096 or less"),
+        ({"max_failed_fraction": "nan"}, "it must be 1.0 or less"),
+        ({"storage": {"anonymous": "maybe"}}, "it must be true or false"),
+        ({"spark": 5}, "it must be keys and values"),
+        ({"cache_dir": ""}, "it is empty"),
+        ({"output": {"submission": 300 * "x"}}, "253 characters or fewer"),
+        ({"model": {"symbol": "net.json"}}, "give either model.path"),
+    ],
+)
+def test_what_is_wrong_is_told_once_and_in_words_of_ours(value: dict[str, Any], told: str) -> None:
+    data = {"input": {"path": "a"}, "output": {"path": "b"}, "model": {"path": "c"}}
+    given = {**value, **{key: section | value.get(key, {}) for key, section in data.items()}}
+
+    with pytest.raises(UsageError) as refused:
+        parse(Settings, given, "settings")
+
+    assert told in refused.value.problem
+    assert "\n" not in refused.value.problem
+    assert not re.search("Value error|[Ii]nput should|valid (integer|number|boolean|tuple|dict)|validation", refused.value.problem)
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

@@ -233,13 +233,13 @@ def test_of_the_log_comes_how_far_it_is_and_the_result() -> None:
     heard = Heard()
     lines = (
         "Starting Spark",
-        "Predicting 9 images in 1 shards",
+        "Predicting 9 images in 1 shard",
         "9/9 images, 1/1 shards, 0 failed",
         "Counting the parts",
         "9 images: 9 ok",
     )
     assert follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard) == Ending(0)
-    assert heard.lines == ["Predicting 9 images in 1 shards", "9/9 images, 1/1 shards, 0 failed", "9 images: 9 ok"]
+    assert heard.lines == ["Predicting 9 images in 1 shard", "9/9 images, 1/1 shards, 0 failed", "9 images: 9 ok"]
     heard = Heard()
     follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard, logs=True)
     assert heard.lines == list(lines)

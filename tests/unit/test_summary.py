@@ -14,6 +14,7 @@ from mxspark.plan import KeySpool, Plan
 from mxspark.predictions import PARTS, Counts, Prediction, Row, encode
 from mxspark.storage import FolderStore
 from mxspark.summary import Performance, Summary, count_parts, finished_shards
+from mxspark.words import counted
 
 FORMATS = ("parquet", "jsonl", "text")
 TRUE_LABEL = "^([a-z]+)/"
@@ -73,7 +74,7 @@ def test_a_part_with_other_rows_than_planned_is_named_with_its_mend(tmp_path: Pa
         list(count_parts(store, written, range(3), output_format, TRUE_LABEL))
 
     assert PARTS[output_format].name(1) in wrong.value.problem
-    assert f"{len(keys)} rows, but 2" in wrong.value.problem
+    assert f"{counted(len(keys), 'row')}, but the plan has 2 keys" in wrong.value.problem
     assert wrong.value.mend
 
 

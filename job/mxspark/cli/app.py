@@ -44,7 +44,7 @@ app = typer.Typer(
 model_app = typer.Typer(help="Look at models, and make bundles of them.", rich_markup_mode=None)
 app.add_typer(model_app, name="model")
 doctor_app = typer.Typer(rich_markup_mode=None)
-app.add_typer(doctor_app, name="doctor")
+app.add_typer(doctor_app, name="doctor", short_help="Look whether this machine has what a run needs.")
 
 
 class Terminated(BaseException):

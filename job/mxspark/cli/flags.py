@@ -88,7 +88,10 @@ KubeContextFlag = Annotated[
     str | None, typer.Option("--kube-context", metavar="NAME", help="Context of the kubeconfig. Default: the current one.")
 ]
 KubeconfigFlag = Annotated[
-    str | None, typer.Option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, ~/.kube/config, or in a pod its service account.")
+    str | None,
+    typer.Option(
+        "--kubeconfig", metavar="FILE", help="The kubeconfig. Default: KUBECONFIG, ~/.kube/config, or in a pod its service account."
+    ),
 ]
 
 
@@ -110,6 +113,11 @@ _JOB_FLAGS: dict[str, tuple[Any, Any, str]] = {
     "retry_failed": (RetryFailedFlag, False, "output.retry_failed"),
 }
 _FLAG_NAMES = {"input_": "--input", "output_format": "--format"}  # where they differ from the parameter's name
+
+
+def access_by(endpoint_url: str | None) -> Access:
+    """How places are reached where --endpoint-url is all that is known. Raises UsageError."""
+    return Access(document.parse(StorageSettings, {"endpoint_url": endpoint_url}, "--endpoint-url"))
 
 
 def flags_of(key: str) -> list[str]:
@@ -136,7 +144,7 @@ class Given:
         """
         found = []
         if self.settings_file is not None:
-            access = Access(StorageSettings(endpoint_url=self.values.get("storage.endpoint_url"))).of_driver(os.environ)
+            access = access_by(self.values.get("storage.endpoint_url")).of_driver(os.environ)
             try:
                 with storage.usage_errors("--settings", "Name a YAML file."):
                     text = storage.read_object(self.settings_file, access, limit=2**20).decode()

@@ -11,11 +11,9 @@ import typer
 from mxspark import console, layers
 from mxspark.cli import emr
 from mxspark.cli.app import EXIT_CODES, app, doctor_app, show_findings
-from mxspark.cli.flags import DebugFlag, EndpointFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag
+from mxspark.cli.flags import DebugFlag, EndpointFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag, access_by
 from mxspark.errors import UsageError
 from mxspark.kubernetes_settings import LABEL
-from mxspark.settings import StorageSettings
-from mxspark.storage import Access
 from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes.cluster import Cluster
 
@@ -23,7 +21,7 @@ from mxspark.submit.kubernetes.cluster import Cluster
 JOB_NAME = re.compile(LABEL)
 
 
-@app.command("status", epilog=EXIT_CODES)
+@app.command("status", short_help="Say how far a run or a submitted job is.", epilog=EXIT_CODES)
 def show_status(
     output: Annotated[
         str,
@@ -61,7 +59,7 @@ def show_status(
         return
     from mxspark import status
 
-    found = status.read(output, Access(StorageSettings(endpoint_url=endpoint_url)))
+    found = status.read(output, access_by(endpoint_url))
     if as_json:
         console.show(found.to_json())
     else:

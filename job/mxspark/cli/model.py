@@ -8,16 +8,16 @@ import typer
 
 from mxspark import bundle, console, document, storage
 from mxspark.cli.app import EXIT_CODES, model_app
-from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag, KindFlag, YesFlag
+from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag, KindFlag, YesFlag, access_by
 from mxspark.errors import UsageError, without_secrets
 from mxspark.model_spec import ModelSpec
-from mxspark.settings import ModelSettings, StorageSettings
+from mxspark.settings import ModelSettings
 from mxspark.storage import Access
 
 ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
 
 
-@model_app.command("inspect", epilog=EXIT_CODES)
+@model_app.command("inspect", short_help="Say what a model is, and whether its files fit each other.", epilog=EXIT_CODES)
 def inspect_model(
     model: ModelArgument,
     endpoint_url: EndpointFlag = None,
@@ -30,8 +30,8 @@ def inspect_model(
     """
     from mxspark import child
 
-    access = Access(StorageSettings(endpoint_url=endpoint_url))
-    found = _fetch(ModelSettings(path=model), access)
+    access = access_by(endpoint_url)
+    found = _fetch(document.parse(ModelSettings, {"path": model}, "PLACE"), access)
     spec, source = found.spec, found.source
     sections = [("model", spec.name), *[(name, text) for name in ("licence", "source") if (text := getattr(spec, name))]]
     check = child.check_model(found, context.value if context is not None else "cpu")
@@ -45,7 +45,7 @@ def inspect_model(
     console.show_sections(sections)
 
 
-@model_app.command("pack", epilog=EXIT_CODES)
+@model_app.command("pack", short_help="Make a bundle of a model's files.", epilog=EXIT_CODES)
 def pack_model(
     output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The bundle's folder; made where it isn't there.")],
     symbol: Annotated[
@@ -72,8 +72,8 @@ def pack_model(
     """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
     from mxspark import child
 
-    access = Access(StorageSettings(endpoint_url=endpoint_url))
-    source = bundle.find(ModelSettings(symbol=symbol, params=params, labels=labels), access)
+    access = access_by(endpoint_url)
+    source = bundle.find(document.parse(ModelSettings, {"symbol": symbol, "params": params, "labels": labels}, "the model"), access)
     if spec is not None:
         with storage.usage_errors("--spec", "Check the name."):
             text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")

@@ -14,7 +14,7 @@ from mxspark.settings import Settings
 from mxspark.storage import Access
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(short_help="Predict every image once, and write a table.", epilog=EXIT_CODES)
 @takes_job()
 def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
     """Predict every image of the input once, and write a table of predictions.
@@ -25,7 +25,7 @@ def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
     run_job(chosen, Access(chosen.storage), debug, yes)
 
 
-@app.command("settings")
+@app.command("settings", short_help="Show all settings, and where each comes from.", epilog=EXIT_CODES)
 @takes_job()
 def show_settings(
     given: Given,

@@ -18,7 +18,7 @@ from mxspark.submit.kubernetes.follower import Follower, Found
 
 submit_app = typer.Typer(help="Start a job elsewhere, and follow it to its end.", rich_markup_mode=None)
 app.add_typer(submit_app, name="submit")
-submit_app.command("emr", epilog=EXIT_CODES)(emr.submit_emr)
+submit_app.command("emr", short_help="Run a job on EMR on EKS, and follow it to its end.", epilog=EXIT_CODES)(emr.submit_emr)
 
 NameArgument = Annotated[
     str,
@@ -33,7 +33,7 @@ def _submit(context: typer.Context) -> None:
         console.show(context.get_help())
 
 
-@submit_app.command("kubernetes", epilog=EXIT_CODES)
+@submit_app.command("kubernetes", short_help="Run a job on Kubernetes, and follow it to its end.", epilog=EXIT_CODES)
 @takes_job(without=("master",))
 def submit_kubernetes(
     given: Given,
@@ -88,7 +88,7 @@ def _follow(follower: Follower, cluster: Cluster, found: Found) -> None:
     elsewhere.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel, end)
 
 
-@app.command("follow", epilog=EXIT_CODES)
+@app.command("follow", short_help="Follow a submitted job to its end.", epilog=EXIT_CODES)
 def follow(
     name: NameArgument,
     logs: LogsFlag = False,
@@ -128,7 +128,7 @@ def show_logs(
         console.show(line)
 
 
-@app.command("cancel", epilog=EXIT_CODES)
+@app.command("cancel", short_help="End a submitted job; what it has finished stays.", epilog=EXIT_CODES)
 def cancel(
     name: NameArgument,
     namespace: NamespaceFlag = None,

@@ -16,6 +16,7 @@ from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.emr.watch import Watch
 from mxspark.submit.ending import Ending, Listener
+from mxspark.words import counted
 
 POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
 PROGRESS_SECONDS = 15.0
@@ -38,7 +39,7 @@ class Progress:
     shards: int
 
     def __str__(self) -> str:
-        return f"{self.done:,} of {self.shards:,} shards are done"
+        return f"{self.done:,} of {counted(self.shards, 'shard')} are done"
 
 
 def read_progress(settings: Settings) -> Progress | None:

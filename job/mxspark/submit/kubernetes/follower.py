@@ -26,7 +26,7 @@ QUOTAS_SECONDS = 30.0  # between two looks at them, while executors are missing
 LOG_SECONDS = 30.0  # for the end of the log, when the job has ended
 LAST_LINES = 20  # of the driver's log, where the job failed
 PROGRESS = re.compile(
-    r"[\d,]+/[\d,]+ images, [\d,]+/[\d,]+ shards|Predicting [\d,]+ images|Starting workers|Going on with the run|"
+    r"[\d,]+/[\d,]+ images?, [\d,]+/[\d,]+ shards?|Predicting [\d,]+ images?|Starting workers|Going on with the run|"
     r"Waiting for executors|Running on "
 )
 RESULTS = re.compile(r"Counting the parts$")  # what comes after it is the result

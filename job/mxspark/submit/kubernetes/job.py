@@ -29,7 +29,7 @@ OURS = "app.kubernetes.io/name=mxspark"
 RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object of a release
 CHARTS_ANNOTATION = "mxspark/release"  # the chart's, on what its CronJobs make as well
 SETTINGS_ANNOTATION = "mxspark/settings"
-RESULT = re.compile(r"[\d,]+ images: [\d,]+ ok")
+RESULT = re.compile(r"[\d,]+ images?: [\d,]+ ok")
 SEARCHED_LINES = 200  # of a log, for the last word on how far it is
 OWN_ACCOUNT = (
     "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set kubernetes.service_account=NAME."

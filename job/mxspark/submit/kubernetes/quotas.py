@@ -6,6 +6,7 @@ from mxspark.errors import UsageError
 from mxspark.pods import Manifest
 from mxspark.settings import Settings, memory_bytes
 from mxspark.submit.kubernetes.cluster import amount
+from mxspark.words import counted
 
 Needs = Mapping[str, float]  # by the quota's names; memory in bytes
 
@@ -22,7 +23,7 @@ def check(settings: Settings, quotas: Sequence[Manifest], namespace: str) -> Non
     for quota in quotas:
         if found := lacks(quota, asked):
             fit = next((number for number in range(asked - 1, -1, -1) if not lacks(quota, number)), None)
-            what = "not even the driver" if fit is None else f"{fit} of {asked} executors"
+            what = "not even the driver" if fit is None else f"{fit} of {counted(asked, 'executor')}"
             raise UsageError(
                 f"quota {quota['metadata']['name']} of namespace {namespace} leaves room for {what}: {'; '.join(found)}",
                 "Ask for fewer or smaller ones (spark.executors, spark.executor_memory, spark.executor_memory_overhead, "
