@@ -165,7 +165,7 @@ REASONS: dict[str, tuple[Answer, type[StorageError], tuple[str, ...]]] = {
     "a key that is disabled": (
         error(400, "KMS.DisabledException", f"{KEY} is disabled."),
         StorageError,
-        (f"(KMS.DisabledException: {KEY} is disabled.)", "Enable the key"),
+        (f"(KMS.DisabledException: {KEY} is disabled)", "Enable the key"),
     ),
     "a key to be deleted": (error(400, "KMS.KMSInvalidStateException"), StorageError, ("told by the test", "cancel its deletion")),
     "a key with other trouble": (error(400, "KMS.InvalidKeyUsageException"), StorageError, ("told by the test", "Look at the key")),

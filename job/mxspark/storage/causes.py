@@ -139,7 +139,7 @@ def raise_s3(place: str, code: str, message: str, status: int | None = None, mor
 
     `more` is what else the answer holds, where the bucket's region may be named.
     """
-    code, message = shown(code), shown(message)
+    code, message = shown(code), shown(message).rstrip(".")
     told = f"HTTP {code}" if code.isdigit() else code
     said = f"{told}: {message}" if message else told
     meaning, named = _meaning(code, said, status)
