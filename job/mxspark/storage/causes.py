@@ -1,5 +1,6 @@
 """What S3 servers say is wrong, as errors that stay with a hint, or that may pass with their cause: one table of their codes."""
 
+import os
 import re
 from dataclasses import dataclass
 from html import unescape
@@ -122,6 +123,10 @@ _SECRETS = re.compile(
 )
 
 
+OWN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")  # which may have any form on other servers than AWS's
+LEAST_SECRET = 6  # characters: shorter ones would be found in any text
+
+
 def raise_said(place: str, text: str, status: int) -> NoReturn:
     """Raises what a server's answer about `place` means; `text` holds its XML, if it sent any."""
     code, message = words_in(text) or (str(status), "")
@@ -139,7 +144,7 @@ def raise_s3(place: str, code: str, message: str, status: int | None = None, mor
 
     `more` is what else the answer holds, where the bucket's region may be named.
     """
-    code, message = shown(code), shown(message)
+    code, message = shown(code), shown(message).rstrip(".")
     told = f"HTTP {code}" if code.isdigit() else code
     said = f"{told}: {message}" if message else told
     meaning, named = _meaning(code, said, status)
@@ -167,5 +172,8 @@ def _first(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
 def shown(text: str) -> str:
     """A server's words on one line, bounded, without secrets."""
     line = "".join(character for character in " ".join(text[: 10 * LONGEST_MESSAGE].split()) if character.isprintable())
+    for name in OWN:
+        value = os.environ.get(name, "")
+        line = line.replace(value, "…") if len(value) >= LEAST_SECRET else line
     open_words = _SECRETS.sub(lambda match: f"{match['name'] or ''}…", line)  # before it is cut: half a key would not be known for one
     return open_words if len(open_words) <= LONGEST_MESSAGE else open_words[: LONGEST_MESSAGE - 1] + "…"
