@@ -1,8 +1,11 @@
 """What a job's pods are like, where the master is k8s://. Kubernetes' own words for Kubernetes' own things."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
+from mxspark import pod_schema
 from mxspark.document import Document, Field, model_validator
+from mxspark.pod_schema import AFFINITY, POD_TEMPLATE, TOLERATION
 
 # Names of objects: RFC 1123 labels, as Kubernetes checks them.
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -20,6 +23,16 @@ PathInImage = Annotated[str, Field(pattern="^/")]
 Seconds = Annotated[int, Field(ge=0, strict=True)]
 
 
+POD_PART = "x-kubernetes"  # in a field's schema: which kind of object of Kubernetes' it is, or a list of
+
+
+def pod_part(owner: type[Document], key: str) -> str | None:
+    """The kind of object of Kubernetes' that is behind `key`, None where it is none."""
+    field = owner.model_fields.get(key)
+    extra = field.json_schema_extra if field is not None else None
+    return str(extra[POD_PART]) if isinstance(extra, dict) and POD_PART in extra else None
+
+
 class LocalDirectorySettings(Document):
     """The folder of a pod for Spark's own files and for temporary ones."""
 
@@ -33,8 +46,10 @@ class PodSettings(Document):
     """Where pods may run, and what is written on them."""
 
     node_selector: dict[str, str] = Field({}, description="Labels that a node must have.")
-    tolerations: tuple[dict[str, Any], ...] = Field((), description="Taints of nodes that are no hindrance, as in a pod's spec.")
-    affinity: dict[str, Any] = Field({}, description="Affinities, as in a pod's spec.")
+    tolerations: tuple[dict[str, Any], ...] = Field(
+        (), description="Taints of nodes that are no hindrance, as in a pod's spec.", json_schema_extra={POD_PART: TOLERATION}
+    )
+    affinity: dict[str, Any] = Field({}, description="Affinities, as in a pod's spec.", json_schema_extra={POD_PART: AFFINITY})
     priority_class: ObjectName | None = Field(None, description="Name of the pods' priority class.")
     labels: dict[str, str] = Field({}, description="More labels of the pods.")
     annotations: dict[str, str] = Field({}, description="More annotations of the pods.")
@@ -44,6 +59,7 @@ class PodSettings(Document):
         {},
         description="Any other part of a pod template: {metadata: ..., spec: ...}. Its first container is that of Spark; "
         "lists are added to, keys win over what mxspark would write.",
+        json_schema_extra={POD_PART: POD_TEMPLATE},
     )
     termination_grace_seconds: Seconds | None = Field(
         None,
@@ -93,14 +109,22 @@ class KubernetesSettings(Document):
     )
 
     @model_validator(mode="after")
-    def _templates_are_pods(self) -> Self:
-        for role, pod in (("driver", self.driver), ("executor", self.executor)):
-            for key, value in pod.template.items():
-                if key not in ("apiVersion", "kind", "metadata", "spec"):
-                    raise ValueError(f"kubernetes.{role}.template has {key!r}: a pod template has metadata and spec")
-                if key in ("metadata", "spec") and not isinstance(value, dict):
-                    raise ValueError(f"kubernetes.{role}.template.{key} must be keys and values, as in a pod's manifest")
-            containers = pod.template.get("spec", {}).get("containers", [])
-            if not isinstance(containers, list) or not all(isinstance(container, dict) for container in containers):
-                raise ValueError(f"kubernetes.{role}.template.spec.containers must be a list of containers")
+    def _pods_are_as_kubernetes_knows_them(self) -> Self:
+        found = [*_problems("driver", self.driver), *_problems("executor", self.executor)]
+        if found:
+            raise ValueError("\n".join(found))
         return self
+
+
+def _problems(role: str, pod: PodSettings) -> Iterator[str]:
+    for key in PodSettings.model_fields:
+        given, at = getattr(pod, key), f"kubernetes.{role}.{key}"
+        kind = pod_part(PodSettings, key) if given else None
+        if kind and isinstance(given, tuple):
+            for number, each in enumerate(given):
+                yield from pod_schema.problems(kind, each, f"{at}.{number}")
+        elif kind:
+            yield from pod_schema.problems(kind, given, at)
+    for key in ("metadata", "spec"):
+        if pod.template.get(key, {}) is None:
+            yield f"kubernetes.{role}.template.{key} must be keys and values, as in a pod's manifest"

@@ -477,11 +477,17 @@ def test_what_the_image_brings_is_in_every_pod(helm: Helm) -> None:
     ("wrong", "words"),
     [
         ({"sepc": {"x": 1}}, "additional properties 'sepc' not allowed"),
-        ({"spec": {"containers": "x"}}, "podTemplate/spec/containers': got string, want array"),
-        ({"spec": {"containers": ["x"]}}, "podTemplate/spec/containers/0': got string, want object"),
-        ({"spec": {"volumes": {"name": "x"}}}, "podTemplate/spec/volumes': got object, want array"),
-        ({"spec": []}, "podTemplate/spec': got array, want object"),
-        ({"metadata": "x"}, "podTemplate/metadata': got string, want object"),
+        ({"spec": {"containers": "x"}}, "podTemplate/spec/containers': got string, want null or array"),
+        ({"spec": {"containers": ["x"]}}, "podTemplate/spec/containers/0': got string, want null or object"),
+        ({"spec": {"volumes": {"name": "x"}}}, "podTemplate/spec/volumes': got object, want null or array"),
+        ({"spec": []}, "podTemplate/spec': got array, want null or object"),
+        ({"metadata": "x"}, "podTemplate/metadata': got string, want null or object"),
+        ({"spec": {"nodeSelektor": {"disk": "fast"}}}, "podTemplate/spec': additional properties 'nodeSelektor' not allowed"),
+        (
+            {"spec": {"volumes": [{"name": "x", "emptydir": {}}]}},
+            "podTemplate/spec/volumes/0': additional properties 'emptydir' not allowed",
+        ),
+        ({"spec": {"containers": [{"env": [{"name": "A", "value": 1}]}]}}, "env/0/value': got number, want null or string"),
     ],
 )
 @pytest.mark.parametrize("pod", ["driver", "executor"])
@@ -489,6 +495,30 @@ def test_a_pod_template_that_is_none_is_refused(each_helm: Helm, pod: str, wrong
     refusal = each_helm.refusal(BASE | {pod: {"podTemplate": wrong}})
     assert f"at '/{pod}/podTemplate" in refusal
     assert words in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("executor.tolerations", [{"key": "batch", "operatorr": "Exists"}], "'/executor/tolerations/0': additional properties 'operatorr'"),
+        ("driver.affinity", {"nodeAfinity": {}}, "'/driver/affinity': additional properties 'nodeAfinity'"),
+        ("spot.tolerations", [{"key": 1}], "'/spot/tolerations/0/key': got number, want null or string"),
+        ("networkPolicy.uiFrom", [{"podSelectr": {}}], "'/networkPolicy/uiFrom/0': additional properties 'podSelectr'"),
+        ("networkPolicy.egress", [{"too": []}], "'/networkPolicy/egress/0': additional properties 'too'"),
+    ],
+)
+def test_a_field_that_kubernetes_does_not_know_is_refused(each_helm: Helm, name: str, value: Any, words: str) -> None:
+    assert words in each_helm.refusal(together(BASE, nested(tuple(name.split(".")), value)))
+
+
+def test_fields_of_kubernetes_are_taken_in_its_own_types(each_helm: Helm) -> None:
+    spec = {
+        "schedulerName": "volcano",
+        "containers": [{"resources": {"limits": {"example.com/disk": 2, "memory": "9Gi"}}, "livenessProbe": {"httpGet": {"port": "ui"}}}],
+        "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
+    }
+    for pod in ("driver", "executor"):
+        each_helm.render(BASE | {pod: {"podTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": spec}}})
 
 
 @pytest.mark.parametrize("schedule", ["every day", "0 3 * *", "0 3 * * * *", "at three in the morning", "@tomorrow", ""])

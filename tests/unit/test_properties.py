@@ -308,7 +308,8 @@ def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
                 PodSettings,
                 node_selector=st.dictionaries(text, text, max_size=2),
                 tolerations=st.lists(st.fixed_dictionaries({"key": text, "operator": st.just("Exists")}), max_size=2),
-                template=st.just({}) | st.fixed_dictionaries({"spec": st.dictionaries(text, text, max_size=2)}),
+                template=st.just({})
+                | st.fixed_dictionaries({"spec": st.fixed_dictionaries({"nodeSelector": st.dictionaries(text, text, max_size=2)})}),
             ),
             deadline_seconds=st.none() | counts,
         ),
