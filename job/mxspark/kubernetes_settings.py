@@ -12,12 +12,19 @@ LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 SERVICE_NAME = r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"  # RFC 1035
 SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+# Image names, as registries check them: host:port/path/name, and the tag behind them.
+_HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(:[0-9]+)?"
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+REPOSITORY = rf"({_HOST}/)?{_PART}(/{_PART})*"
+TAG = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
+DIGEST = r"sha256:[0-9a-f]{64}"
 MAX_NAME = 45  # characters of a submission's name: its pods and Spark's executors get theirs by adding to it
 
 ServiceName = Annotated[str, Field(pattern=SERVICE_NAME)]
 Label = Annotated[str, Field(pattern=LABEL)]
 ObjectName = Annotated[str, Field(pattern=SUBDOMAIN, max_length=253)]
 Quantity = Annotated[str, Field(pattern=QUANTITY)]
+Image = Annotated[str, Field(pattern=rf"^{REPOSITORY}(:{TAG})?(@{DIGEST})?$")]
 Vendor = Annotated[str, Field(pattern=SUBDOMAIN)]
 PathInImage = Annotated[str, Field(pattern="^/")]
 Seconds = Annotated[int, Field(ge=0, strict=True)]
@@ -72,7 +79,9 @@ class KubernetesSettings(Document):
     """The pods and the Job, where the master is k8s://."""
 
     namespace: Label | None = Field(None, description="Namespace of the pods. Default: that of the kubeconfig's context, or the driver's.")
-    image: str | None = Field(None, min_length=1, description="Image of the driver and the executors, e.g. registry/mxspark:0.1.0.")
+    image: Image | None = Field(
+        None, description="Image of the driver and the executors, e.g. registry/mxspark:0.1.0 (all but host and tag in small letters)."
+    )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="When nodes pull the image.")
     image_pull_secrets: tuple[ObjectName, ...] = Field((), description="Names of the secrets that let nodes pull the image.")
     service_account: ObjectName | None = Field(

@@ -10,9 +10,12 @@ from typing import Annotated, Any, Literal
 
 from mxspark.document import Document, Field
 from mxspark.kubernetes_settings import (
+    DIGEST,
     MAX_NAME,
     POD_PART,
+    REPOSITORY,
     SUBDOMAIN,
+    TAG,
     Label,
     ObjectName,
     PathInImage,
@@ -56,11 +59,8 @@ LabelKey = Annotated[str, Field(pattern=rf"^({SUBDOMAIN[1:-1]}/)?{_NAME}$")]
 AnnotationKey = Annotated[str, Field(pattern=rf"^([-A-Za-z0-9.]+/)?{_NAME}$")]
 Labels = dict[LabelKey, Annotated[str, Field(pattern=rf"^({_NAME})?$")]]
 Annotations = dict[AnnotationKey, str]
-# Image names, as registries check them: host:port/path/name, and the tag behind them.
-_HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(:[0-9]+)?"
-_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-Repository = Annotated[str, Field(pattern=rf"^({_HOST}/)?{_PART}(/{_PART})*$")]
-Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}$")]
+Repository = Annotated[str, Field(pattern=rf"^{REPOSITORY}$")]
+Tag = Annotated[str, Field(pattern=rf"^{TAG}$")]
 Mapping = dict[str, Any]
 Mappings = tuple[dict[str, Any], ...]
 PEERS: Mapping = {POD_PART: "V1NetworkPolicyPeer"}
@@ -101,7 +101,7 @@ class Image(Values):
 
     repository: Repository = Field("mxspark", description="Its name, with the registry's, e.g. registry.example.com/team/mxspark.")
     tag: Tag | None = Field(None, description="Its tag. Default: the chart's appVersion.")
-    digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")] | None = Field(
+    digest: Annotated[str, Field(pattern=rf"^{DIGEST}$")] | None = Field(
         None, description="Its digest, sha256:..., which wins over the tag: the image can't change between two runs."
     )
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = setting("kubernetes", "image_pull_policy")

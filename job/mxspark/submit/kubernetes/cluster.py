@@ -148,7 +148,7 @@ class Cluster:
     def log(self, pod: str, container: str, tail: int | None = None) -> Iterator[str]:
         """The lines of a container's log by now. Raises MissingObjectError."""
         last = {} if tail is None else {"tail_lines": tail}
-        return (pod_log.stamp_of(line)[1] for line in self._lines(pod, container, last, READ_SECONDS))
+        return (pod_log.written(line)[1] for line in self._lines(pod, container, last, READ_SECONDS))
 
     def follow_log(self, pod: str, container: str, stop: Event, tail: int | None = None) -> Iterator[str]:
         """The same until the container ends, or `stop` is set."""

@@ -190,6 +190,13 @@ def executor_pod(settings: Settings, name: str) -> Manifest:
     return pod
 
 
+def driver_trial(job: Manifest) -> Manifest:
+    """A pod like the one that a Job makes; without the service account where that is the job's own, which is not there yet."""
+    name, template = job["metadata"]["name"], job["spec"]["template"]
+    spec = {key: value for key, value in template["spec"].items() if (key, value) != ("serviceAccountName", name)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], "name": f"{name}-driver"}, "spec": spec}
+
+
 def config_map(settings: Settings, name: str) -> Manifest:
     """The settings as a file, as short as they can be said."""
     text = document.to_yaml(layers.changed(settings))

@@ -30,6 +30,16 @@ def check(settings: Settings, quotas: Sequence[Manifest], namespace: str) -> Non
             )
 
 
+def told_full(settings: Settings, quotas: Sequence[Manifest]) -> dict[str, str]:
+    """By a quota's name that has no room for one more executor, that in words: such a pod leaves no event, only Spark's log has it."""
+    found = {quota["metadata"]["name"]: lacking(quota, executor_needs(settings)) for quota in quotas}
+    return {
+        name: f"No more executors can be made: quota {name} has no room for one: {'; '.join(lacks)}"
+        for name, lacks in found.items()
+        if lacks
+    }
+
+
 def lacking(quota: Manifest, need: Needs) -> list[str]:
     """What a quota leaves too little of, in words; nothing of a quota that may not be about these pods."""
     if quota.get("spec", {}).get("scopes") or quota.get("spec", {}).get("scopeSelector"):
