@@ -17,9 +17,11 @@ _SIGNED = re.compile(
     re.IGNORECASE,
 )
 
-# Spark's own words for properties whose values are nobody's business, Azure's, and those that variables end with; in a text `name=value`
-# too. /etc/credentials is a file, and credentials.provider a class.
-SECRET_NAME = re.compile(r"secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials?)($|=)", re.IGNORECASE)
+# What secrets are called: anywhere in a name, or at its end (PWD alone is a folder, and BYPASS_CACHE none).
+SECRET_WORDS = r"secret|passw(or)?d|passphrase|token|(access|account|api|private|encryption|signing|ssh)[._-]?key"  # noqa: S105  # their names
+SECRET_ENDS = r"[a-z0-9][._-]?pwd|(^|[^a-z])pat|authorization|(^|[^/])(pass|credentials?)"  # noqa: S105  # /etc/credentials is a file
+# By these a name is known; in a text `name=value` too.
+SECRET_NAME = re.compile(rf"{SECRET_WORDS}|({SECRET_ENDS})($|=)", re.IGNORECASE)
 
 
 def without_secrets(text: str) -> str:
