@@ -20,6 +20,8 @@ TAG = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}"
 MAX_NAME = 45  # characters of a submission's name: its pods and Spark's executors get theirs by adding to it
 
+NVIDIA, NVIDIA_DISCOVERY = "nvidia.com", "/opt/gpu-discovery.sh"
+
 ServiceName = Annotated[str, Field(pattern=SERVICE_NAME)]
 Label = Annotated[str, Field(pattern=LABEL)]
 ObjectName = Annotated[str, Field(pattern=SUBDOMAIN, max_length=253)]
@@ -44,6 +46,9 @@ class LocalDirectorySettings(Document):
     """The folder of a pod for Spark's own files and for temporary ones."""
 
     size: Quantity = Field("2Gi", description="Its size, at which Kubernetes ends the pod (emptyDir) or which is asked for (a volume).")
+    request: Quantity = Field(
+        "512Mi", description="How much of the node's disk each pod asks for (ephemeral-storage): a node with less to give gets none."
+    )
     storage_class: ObjectName | None = Field(
         None, description="Storage class of the volume that each executor claims for it and gives back. Default: an emptyDir on the node."
     )
@@ -100,9 +105,11 @@ class KubernetesSettings(Document):
     driver_service: ServiceName | None = Field(
         None, description="Headless service by which executors find the driver. Default: the submission's own; else the pod's address."
     )
-    gpu_vendor: Vendor = Field("nvidia.com", description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
+    gpu_vendor: Vendor = Field(NVIDIA, description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
     gpu_discovery: PathInImage = Field(
-        "/opt/gpu-discovery.sh", description="The script in the image that tells Spark which GPUs a pod has."
+        NVIDIA_DISCOVERY,
+        description="The script in the image that tells Spark which GPUs a pod has. The image's own knows NVIDIA's; another vendor's takes "
+        "one of its own.",
     )
     local_directory: LocalDirectorySettings = Field(LocalDirectorySettings(), description="The pods' folder for temporary files.")
     driver: PodSettings = Field(PodSettings(), description="The driver's pod.")
@@ -116,6 +123,15 @@ class KubernetesSettings(Document):
     keep_seconds: Annotated[int, Field(ge=60, strict=True)] = Field(
         86_400, description="How long a job that ended is kept, with its log [seconds]."
     )
+
+    @model_validator(mode="after")
+    def _gpus_can_be_found(self) -> Self:
+        if self.gpu_vendor != NVIDIA and self.gpu_discovery == NVIDIA_DISCOVERY:
+            raise ValueError(
+                f"kubernetes.gpu_vendor is {self.gpu_vendor!r}, but the script kubernetes.gpu_discovery finds NVIDIA's GPUs only: "
+                "name one in the image that finds that vendor's"
+            )
+        return self
 
     @model_validator(mode="after")
     def _pods_are_as_kubernetes_knows_them(self) -> Self:

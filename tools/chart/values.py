@@ -100,7 +100,10 @@ class Image(Values):
     """The image of the driver and the executors."""
 
     repository: Repository = Field("mxspark", description="Its name, with the registry's, e.g. registry.example.com/team/mxspark.")
-    tag: Tag | None = Field(None, description="Its tag. Default: the chart's appVersion.")
+    # A number is let through so that the templates can say what is wrong with it.
+    tag: Tag | float | None = Field(
+        None, description='Its tag, quoted where it looks like a number: "1.0". Default: the chart\'s appVersion.'
+    )
     digest: Annotated[str, Field(pattern=rf"^{DIGEST}$")] | None = Field(
         None, description="Its digest, sha256:..., which wins over the tag: the image can't change between two runs."
     )
@@ -227,6 +230,7 @@ class LocalDirectory(Values):
     """The pods' folder for temporary files."""
 
     size: Quantity = setting("kubernetes", "local_directory", "size")
+    request: Quantity = setting("kubernetes", "local_directory", "request")
     storage_class: ObjectName | None = setting("kubernetes", "local_directory", "storage_class")
 
 

@@ -86,7 +86,12 @@ def refuse_what_pods_cannot_reach(settings: Settings) -> None:
     }
     has_volumes = "volumes" in settings.kubernetes.executor.template.get("spec", {})
     for key, place in places.items():
-        if place is None or "://" in place or has_volumes:
+        if place is None:
+            continue
+        if "://" in place:
+            _refuse_unknown(key, place)
+            continue
+        if has_volumes:
             continue
         if not place.startswith("/"):
             raise UsageError(f"{key} is {place!r}, a folder of this machine, which pods don't have", "Give s3://bucket/prefix.")
@@ -97,6 +102,16 @@ def refuse_what_pods_cannot_reach(settings: Settings) -> None:
             )
     if found := open_secrets.find(settings):
         raise UsageError(f"what may be a secret would lie open: {', '.join(found)}", open_secrets.MEND)
+
+
+def _refuse_unknown(key: str, place: str) -> None:
+    schemes = ("s3", "s3a") if key.startswith("output") else ("s3", "s3a", "http", "https")
+    scheme = place.partition("://")[0]
+    if scheme not in schemes:
+        raise UsageError(
+            f"{key} is {place!r}, and mxspark knows no {scheme}://",
+            "Give s3://bucket/prefix; other object stores are reached by their S3 interface, storage.endpoint_url.",
+        )
 
 
 def job(settings: Settings, name: str, version: str) -> Manifest:
@@ -144,7 +159,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
             *pods.credentials(kubernetes),
         ],
         "ports": [{"name": port, "containerPort": number} for port, number in pods.PORTS.items()],
-        "resources": _resources(kubernetes.driver, spark.driver_cores, memory),
+        "resources": _resources(kubernetes, kubernetes.driver, spark.driver_cores, memory),
         "securityContext": pods.container_security(),
         "volumeMounts": [{"name": "settings", "mountPath": SETTINGS_DIR, "readOnly": True}, *pods.local_mounts()],
     }
@@ -153,6 +168,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
         "serviceAccountName": kubernetes.service_account,
         "automountServiceAccountToken": True,  # it asks Kubernetes for executors
         **pods.placement(kubernetes.driver, pods.DRIVER_GRACE),
+        **pods.spread(kubernetes.driver, name),
         "containers": [container],
         "volumes": [{"name": "settings", "configMap": {"name": f"{name}-settings"}}, pods.local_volume(kubernetes)],
     }
@@ -167,11 +183,11 @@ def _from_field(name: str, path: str) -> Manifest:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
-def _resources(chosen: PodSettings, cores: int, mebibytes: int) -> Manifest:
+def _resources(kubernetes: KubernetesSettings, chosen: PodSettings, cores: int, mebibytes: int) -> Manifest:
     """What a container asks for, and what it may use at most."""
     memory = f"{mebibytes}Mi"
     return {
-        "requests": {"cpu": chosen.cpu_request or str(cores), "memory": memory},
+        "requests": {"cpu": chosen.cpu_request or str(cores), "memory": memory, **pods.disk_request(kubernetes)},
         "limits": {"cpu": chosen.cpu_limit or str(cores), "memory": memory},
     }
 
@@ -180,7 +196,7 @@ def executor_pod(settings: Settings, name: str) -> Manifest:
     """A pod like those that Spark makes, as far as Kubernetes checks them; without the service account, which may not be there yet."""
     spark, kubernetes = settings.spark, settings.kubernetes
     memory = memory_bytes(spark.executor_memory) + memory_bytes(spark.executor_overhead) >> 20
-    resources = _resources(kubernetes.executor, spark.executor_cores, memory)
+    resources = _resources(kubernetes, kubernetes.executor, spark.executor_cores, memory)
     if spark.executor_gpus:
         resources["limits"][f"{kubernetes.gpu_vendor}/gpu"] = str(spark.executor_gpus)
     container = {"image": kubernetes.image, "resources": resources}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mxspark.errors import UsageError
+from mxspark.kubernetes_settings import PodSettings
 from mxspark.pods import Manifest
 from mxspark.settings import Settings, memory_bytes
 from mxspark.submit.kubernetes.cluster import amount
@@ -61,7 +62,7 @@ def driver_needs(settings: Settings) -> Needs:
     """What the driver's pod takes."""
     spark, chosen = settings.spark, settings.kubernetes.driver
     memory = memory_bytes(spark.driver_memory) + memory_bytes(spark.driver_memory_overhead)
-    return _needs(spark.driver_cores, chosen.cpu_request, chosen.cpu_limit, memory)
+    return _needs(settings, spark.driver_cores, chosen, memory)
 
 
 def executor_needs(settings: Settings) -> Needs:
@@ -69,9 +70,10 @@ def executor_needs(settings: Settings) -> Needs:
     spark, chosen = settings.spark, settings.kubernetes.executor
     memory = memory_bytes(spark.executor_memory) + memory_bytes(spark.executor_overhead)
     gpus = {f"requests.{settings.kubernetes.gpu_vendor}/gpu": float(spark.executor_gpus)} if spark.executor_gpus else {}
-    return _needs(spark.executor_cores, chosen.cpu_request, chosen.cpu_limit, memory) | gpus
+    return _needs(settings, spark.executor_cores, chosen, memory) | gpus
 
 
-def _needs(cores: int, request: str | None, limit: str | None, memory: int) -> dict[str, float]:
-    asked, most = (amount(text) if text else float(cores) for text in (request, limit))
-    return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory}
+def _needs(settings: Settings, cores: int, chosen: PodSettings, memory: int) -> dict[str, float]:
+    asked, most = (amount(text) if text else float(cores) for text in (chosen.cpu_request, chosen.cpu_limit))
+    disk = amount(settings.kubernetes.local_directory.request)
+    return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory, "requests.ephemeral-storage": disk}
