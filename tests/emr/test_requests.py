@@ -422,7 +422,7 @@ BAD_INPUT = [
     ({"output.submission": "a\nb"}, [], r"output.submission is 'a\nb'", "one line"),
     ({"output.submission": "null"}, [], "output.submission is 'null'", "Take a name"),
     ({}, [f"emr.submitter={json.dumps({f'jobsubmitter.label.{i}': 'v' for i in range(101)})}"], "has 101 properties", "100 at most"),
-    ({}, ["kubernetes.driver.template={spec: {nodeSelector: [a]}}"], "spec.nodeSelector is a list, and Kubernetes wants keys and values", ""),
+    ({}, ["kubernetes.driver.template={spec: {nodeSelector: [a]}}"], "spec.nodeSelector is a list, and Kubernetes wants keys", ""),
     ({}, ["kubernetes.driver.template={spec: {containers: [{env: x}]}}"], "containers.0.env is text, and Kubernetes wants a list", ""),
     ({}, ["spark.conf.spark.kubernetes.container.image=x"], "spark.conf has spark.kubernetes.container.image", "--image NAME"),
     ({}, ["spark.conf.spark.kubernetes.driver.container.image=x"], "spark.kubernetes.driver.container.image", "kubernetes.image"),
