@@ -17,9 +17,10 @@ _SIGNED = re.compile(
     re.IGNORECASE,
 )
 
-# What secrets are called: anywhere in a name, or at its end (PWD alone is a folder, and BYPASS_CACHE none).
-SECRET_WORDS = r"secret|passw(or)?d|passphrase|token|(access|account|api|private|encryption|signing|ssh)[._-]?key"  # noqa: S105  # their names
-SECRET_ENDS = r"[a-z0-9][._-]?pwd|(^|[^a-z])pat|authorization|(^|[^/])(pass|credentials?)"  # noqa: S105  # /etc/credentials is a file
+# What secrets are called: anywhere in a name, or at its end (PWD alone is a folder, /etc/credentials a file, and BYPASS_CACHE none).
+_KEYS = "access|account|api|auth|client|encryption|license|master|private|session|shared|signing|ssh|storage"
+SECRET_WORDS = rf"secret|passw(or)?d|passphrase|token|({_KEYS})[._-]?key"
+SECRET_ENDS = r"[a-z0-9][._-]?pwd|(^|[^a-z])pat|[a-z0-9]_auth|authorization|(^|[^/])(pass|cred(ential)?s?)"  # noqa: S105  # their names
 # By these a name is known; in a text `name=value` too.
 SECRET_NAME = re.compile(rf"{SECRET_WORDS}|({SECRET_ENDS})($|=)", re.IGNORECASE)
 

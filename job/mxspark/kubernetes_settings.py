@@ -18,6 +18,7 @@ _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 REPOSITORY = rf"({_HOST}/)?{_PART}(/{_PART})*"
 TAG = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}"
+IMAGE = rf"^{REPOSITORY}(:{TAG})?(@{DIGEST})?$"
 MAX_NAME = 45  # characters of a submission's name: its pods and Spark's executors get theirs by adding to it
 
 NVIDIA, NVIDIA_DISCOVERY = "nvidia.com", "/opt/gpu-discovery.sh"
@@ -26,7 +27,7 @@ ServiceName = Annotated[str, Field(pattern=SERVICE_NAME)]
 Label = Annotated[str, Field(pattern=LABEL)]
 ObjectName = Annotated[str, Field(pattern=SUBDOMAIN, max_length=253)]
 Quantity = Annotated[str, Field(pattern=QUANTITY)]
-Image = Annotated[str, Field(pattern=rf"^{REPOSITORY}(:{TAG})?(@{DIGEST})?$")]
+Image = Annotated[str, Field(pattern=IMAGE)]
 Vendor = Annotated[str, Field(pattern=SUBDOMAIN)]
 PathInImage = Annotated[str, Field(pattern="^/")]
 Seconds = Annotated[int, Field(ge=0, strict=True)]

@@ -5,6 +5,7 @@ pod_schema.json is generated from Kubernetes' own models (`make chart`); the cha
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -43,6 +44,8 @@ def _problems(schema: Schema, value: Any, at: str) -> Iterator[str]:
         mend = ": quote it" if wanted == ["string"] and not isinstance(value, (Mapping, list, tuple)) else ""
         # Never the value, which may be a secret.
         yield f"{at} is {WORDS[_json_type(value)]}, and Kubernetes wants {' or '.join(WORDS[kind] for kind in wanted)}{mend}"
+    elif isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
+        yield f"{at} has not the form of an image's name: registry/name:tag, all but host and tag in small letters"
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             below = _below(schema, key)

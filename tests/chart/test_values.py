@@ -560,6 +560,10 @@ def test_what_the_image_brings_is_in_every_pod(helm: Helm) -> None:
             {"spec": {"volumes": [{"name": "x", "emptydir": {}}]}},
             "podTemplate/spec/volumes/0': additional properties 'emptydir' not allowed",
         ),
+        (
+            {"spec": {"initContainers": [{"image": "No Image"}]}},
+            "podTemplate/spec/initContainers/0/image': 'No Image' does not match pattern",
+        ),
         ({"spec": {"containers": [{"env": [{"name": "A", "value": 1}]}]}}, "env/0/value': got number, want null or string"),
     ],
 )

@@ -131,7 +131,8 @@ def test_a_quota_too_small_for_all_executors_is_told_before_anything_is_made(els
 
 def test_a_quota_that_lets_no_executor_start_is_told_before_anything_is_made(elsewhere: Jobs) -> None:
     set_quota(elsewhere.kubectl, "none", {"pods": "0"}, scopes=["NotTerminating"])
-    finished = elsewhere.submit(elsewhere.settings("refused"), "--name", "refused")
+    driver = {"template": {"spec": {"activeDeadlineSeconds": 3600}}}  # of which the quota is not
+    finished = elsewhere.submit(elsewhere.settings("refused", kubernetes={"driver": driver}), "--name", "refused")
     refused(finished, 2, "checking the Pod refused-exec-1", "exceeded quota: none", "quota raised")
     assert nothing_is_made(elsewhere)
 
@@ -210,15 +211,9 @@ def test_a_driver_that_does_not_start_says_why_and_is_given_up(jobs: Jobs, waiti
 
 
 def test_a_driver_that_can_never_start_is_given_up_at_once(at_once: Jobs) -> None:
-    name = unique("no-name")
-    sidecar = {
-        "name": "side",
-        "image": "No Image",
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    settings = at_once.settings(name, kubernetes={"driver": {"template": {"spec": {"containers": [{}, sidecar]}}}})
-    finished = at_once.submit(settings, "--name", name)
-    refused(finished, 2, f"job {name}: its driver can't start, and it was deleted: InvalidImageName: ", "No Image")
+    name, image = unique("no-name"), 64 * "a"  # which only the kubelet knows for no name, but an image's id
+    finished = at_once.submit(at_once.settings(name, kubernetes={"image": image}), "--name", name)
+    refused(finished, 2, f"job {name}: its driver can't start, and it was deleted: InvalidImageName: ", image)
     at_once.wait_until_gone(name)
 
 

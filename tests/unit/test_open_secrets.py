@@ -68,7 +68,19 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
         ({"kubernetes": {"driver": {"annotations": {"see": "https://me:hush@wiki/"}}}}, "kubernetes.driver.annotations.see"),
         *[
             ({"kubernetes": variable(name, value="hush")}, f"{CONTAINERS}.env.{name}")
-            for name in ("DB_PWD", "PRIVATE_KEY", "GH_PAT", "GITHUB_PAT", "AUTHORIZATION", "TOKEN_FILE", "SSH_PASSPHRASE", "SIGNING_KEY")
+            for name in (
+                "DB_PWD",
+                "PRIVATE_KEY",
+                "GH_PAT",
+                "GITHUB_PAT",
+                "AUTHORIZATION",
+                "TOKEN_FILE",
+                "SSH_PASSPHRASE",
+                "SIGNING_KEY",
+                "REDIS_AUTH",
+                "DB_CREDS",
+                "X-Auth-Key",
+            )
         ],
         *[
             ({"spark": {"conf": {key: "hush"}}}, f"spark.conf.{key}")
@@ -126,6 +138,9 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
                 "SECRET_NAME": "bucket-keys",
                 "TOKEN_URL": "https://login.example.com/token",
                 "API_TOKEN": "$(FROM_A_SECRET)",
+                "CREDIT": "1",
+                "AUTHOR": "me",
+                "PARTITION_KEY": "day",
                 "PWD": "/opt",
                 "PATH": "/bin",
                 "PATTERN": "a",

@@ -34,6 +34,7 @@ def spec(**fields: Any) -> dict[str, Any]:
         (spec(volumes=[{"name": "a", "emptydir": {}}]), "template.spec.volumes.0 has 'emptydir'"),
         (spec(containers=[{"env": [{"name": "A", "valeu": "b"}]}]), "template.spec.containers.0.env.0 has 'valeu'"),
         (spec(containers=[{"env": [{"name": "A", "value": 1}]}]), "env.0.value is a whole number, and Kubernetes wants text: quote it"),
+        (spec(containers=[{}, {"name": "a", "image": "No Image"}]), "template.spec.containers.1.image has not the form of an image's name"),
         (spec(hostNetwork="yes"), "template.spec.hostNetwork is text, and Kubernetes wants true or false"),
         (spec(tolerations={}), "template.spec.tolerations is keys and values, and Kubernetes wants a list"),
         (spec(containers=[None]), "template.spec.containers.0 has nothing in it"),

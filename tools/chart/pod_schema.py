@@ -9,9 +9,11 @@ from typing import Any
 
 from kubernetes.client import models
 
+from mxspark.kubernetes_settings import IMAGE
 from mxspark.pod_schema import POD_TEMPLATE, PREFIX
 
 ROOTS = (POD_TEMPLATE, "V1NetworkPolicyPeer", "V1NetworkPolicyEgressRule")
+CONTAINERS = ("V1Container", "V1EphemeralContainer")
 # The models call them texts; the API takes numbers too.
 QUANTITIES = {"sizeLimit", "divisor", "limits", "requests", "capacity", "overhead"}
 SERVERS_OWN = {"managed_fields"}
@@ -38,6 +40,8 @@ def definitions() -> dict[str, Schema]:
                 "additionalProperties": False,
             }
             todo += [inner for field in fields.values() for inner in re.findall(r"\w+", field) if hasattr(models, inner)]
+    for kind in CONTAINERS:
+        found[kind]["properties"]["image"]["pattern"] = IMAGE
     return {PREFIX + kind: found[kind] for kind in sorted(found)}
 
 

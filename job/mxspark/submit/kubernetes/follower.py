@@ -129,7 +129,7 @@ class Follower:
         except MissingObjectError:
             return self._gone()
         self._drivers = drivers = self._cluster.pods(self._found.drivers)
-        self._has_run = self._has_run or any(pod["status"].get("phase") not in ("Pending", None) for pod in drivers)
+        self._has_run = self._has_run or any(diagnosis.has_begun(pod, DRIVER_CONTAINER) for pod in drivers)
         for pod in drivers:
             if self._log.read(pod):
                 self._in_results = False  # those of a driver that was lost are not the end
