@@ -41,9 +41,9 @@ def _problems(schema: Schema, value: Any, at: str) -> Iterator[str]:
     schema = _resolved(schema)
     if not _is_of(schema["type"], value):
         wanted = [kind for kind in schema["type"] if kind != "null"]
-        mend = ": quote it" if wanted == ["string"] and not isinstance(value, (Mapping, list, tuple)) else ""
+        words = " or ".join(WORDS[kind] for kind in wanted)
         # Never the value, which may be a secret.
-        yield f"{at} is {WORDS[_json_type(value)]}, and Kubernetes wants {' or '.join(WORDS[kind] for kind in wanted)}{mend}"
+        yield f"{at} is {WORDS[_json_type(value)]}, and Kubernetes wants {words}{_mend(wanted, value)}"
     elif isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         yield f"{at} has not the form of an image's name: registry/name:tag, all but host and tag in small letters"
     elif isinstance(value, Mapping):
@@ -58,6 +58,12 @@ def _problems(schema: Schema, value: Any, at: str) -> Iterator[str]:
             if inner is None:
                 yield f"{at}.{number} has nothing in it"
             yield from _problems(schema["items"], inner, f"{at}.{number}")
+
+
+def _mend(wanted: Sequence[str], value: Any) -> str:
+    if wanted == ["string"] and not isinstance(value, (Mapping, list, tuple)):
+        return ": quote it"
+    return ": give it as a whole, [{...}]" if wanted == ["array"] and isinstance(value, Mapping) else ""
 
 
 def _resolved(schema: Schema) -> Schema:

@@ -64,9 +64,8 @@ class Documented:
             "pod.name=photos": f"pod.name={name}",
             "metadata: {name: photos}": f"metadata: {{name: {name}}}",
         }
-        for example, ours in names.items():
-            text = text.replace(example, ours)
-        return text
+        # All at once: one's own name may look like another's example.
+        return re.sub("|".join(map(re.escape, names)), lambda found: names[found[0]], text)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -142,7 +141,8 @@ def test_it_ends_well_with_two_executors_that_are_restricted_and_have_no_token(d
     code, log = documented.afterwards(f"digits-{mode}")
     assert code == "0"
     assert f"{images:,} images: {images:,} ok, 0 failed" in log
-    assert "Exception" not in log, "Spark has all rights that it needs"
+    # Not any exception: on a busy machine Spark also says of its own pod that it was not ready within a second.
+    assert "is forbidden" not in log, "Spark has all rights that it needs"
     table = documented.jobs.table(f"digits-{mode}")
     assert len(table) == images
     assert table["key"].is_unique

@@ -36,7 +36,7 @@ def spec(**fields: Any) -> dict[str, Any]:
         (spec(containers=[{"env": [{"name": "A", "value": 1}]}]), "env.0.value is a whole number, and Kubernetes wants text: quote it"),
         (spec(containers=[{}, {"name": "a", "image": "No Image"}]), "template.spec.containers.1.image has not the form of an image's name"),
         (spec(hostNetwork="yes"), "template.spec.hostNetwork is text, and Kubernetes wants true or false"),
-        (spec(tolerations={}), "template.spec.tolerations is keys and values, and Kubernetes wants a list"),
+        (spec(tolerations={}), "template.spec.tolerations is keys and values, and Kubernetes wants a list: give it as a whole"),
         (spec(containers=[None]), "template.spec.containers.0 has nothing in it"),
         ({"template": {"spec": None}}, "template.spec must be keys and values"),
     ],

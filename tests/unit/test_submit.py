@@ -148,6 +148,7 @@ def test_who_may_not_make_an_account_is_told_to_name_one(kind: str, code: int) -
         ({"limits.memory": "6Gi"}, {"spark": {"executors": 3}}, "2 of 3 executors"),
         ({"cpu": "3"}, {"spark": {"executors": 3}}, "2 of 3 executors"),
         ({"pods": "1"}, {}, "0 of 2 executors"),
+        ({"requests.ephemeral-storage": "1Gi"}, {}, "1 of 2 executors"),
         ({"pods": "0"}, {}, "not even the driver"),
         ({"requests.nvidia.com/gpu": "1"}, {"context": "gpu", "spark": {"executor_gpus": 1}}, "1 of 2 executors"),
         ({"pods": "3"}, {"spark": {"executors": 8, "dynamic_allocation": {"enabled": True, "min_executors": 3}}}, "2 of 3 executors"),

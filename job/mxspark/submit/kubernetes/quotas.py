@@ -55,7 +55,12 @@ def lacking(quota: Manifest, need: Needs) -> list[str]:
     return found
 
 
-_OTHER_NAMES = {"cpu": ("requests.cpu",), "memory": ("requests.memory",), "pods": ("count/pods",)}
+_OTHER_NAMES = {
+    "cpu": ("requests.cpu",),
+    "memory": ("requests.memory",),
+    "ephemeral-storage": ("requests.ephemeral-storage",),
+    "pods": ("count/pods",),
+}
 
 
 def driver_needs(settings: Settings) -> Needs:
@@ -76,4 +81,4 @@ def executor_needs(settings: Settings) -> Needs:
 def _needs(settings: Settings, cores: int, chosen: PodSettings, memory: int) -> dict[str, float]:
     asked, most = (amount(text) if text else float(cores) for text in (chosen.cpu_request, chosen.cpu_limit))
     disk = amount(settings.kubernetes.local_directory.request)
-    return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory, "requests.ephemeral-storage": disk}
+    return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory, "ephemeral-storage": disk}
