@@ -145,6 +145,8 @@ def show_job(job: "JobStatus") -> None:
         *[("driver", pod) for pod in job.drivers],
         *[("executor", pod) for pod in job.executors],
         *([("trouble", str(job.trouble))] if job.trouble else []),
+        *[("executors", f"waiting: {trouble}") for trouble in job.waiting],
+        *[("executors", told) for told in job.missing],
         *([("progress", job.progress)] if job.progress else []),
         *([("output", f"{job.output} (mxspark status {job.output} counts what is there)")] if job.output else []),
     ]

@@ -19,9 +19,12 @@ _SIGNED = re.compile(
 
 _PATH = re.compile(r"""(?<![^\s'"(=\[<])/[\w.~-]+(?:/[^\s'",:;)\]>]*)?""")
 
-# Spark's own words for properties whose values are nobody's business, Azure's, and those that variables end with; in a text `name=value`
-# too. /etc/credentials is a file, and credentials.provider a class.
-SECRET_NAME = re.compile(r"secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials?)($|=)", re.IGNORECASE)
+# What secrets are called: anywhere in a name, or at its end (PWD alone is a folder, /etc/credentials a file, and BYPASS_CACHE none).
+_KEYS = "access|account|api|auth|client|encryption|license|master|private|session|shared|signing|ssh|storage"
+SECRET_WORDS = rf"secret|passw(or)?d|passphrase|token|({_KEYS})[._-]?key"
+SECRET_ENDS = r"[a-z0-9][._-]?pwd|(^|[^a-z])pat|[a-z0-9]_auth|authorization|(^|[^/])(pass|cred(ential)?s?)"  # noqa: S105  # their names
+# By these a name is known; in a text `name=value` too.
+SECRET_NAME = re.compile(rf"{SECRET_WORDS}|({SECRET_ENDS})($|=)", re.IGNORECASE)
 
 
 def without_secrets(text: str) -> str:

@@ -3,14 +3,17 @@
 In that order of increasing precedence; every value is known by its source.
 """
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
+from mxspark import pod_schema
 from mxspark.document import Document, explained_yaml, parse, parse_scalar, suggestion
 from mxspark.errors import UsageError
+from mxspark.kubernetes_settings import pod_part
 from mxspark.settings import Settings, visible
 
 ENVIRONMENT_PREFIX = "MXSPARK_"
@@ -117,7 +120,7 @@ def _plant(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
         if not isinstance(below, dict):
             below = tree[key] = {}
         tree = below
-    tree[path[-1]] = value
+    tree[path[-1]] = copy.deepcopy(value)  # for later layers may change what is below
 
 
 def file_layer(data: Mapping[str, Any], source: str) -> Layer:
@@ -152,13 +155,9 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
 
 def _environment_path(parts: list[str]) -> KeyPath:
     """Settings are written in upper case; the user's own keys in a mapping (spark.conf) as they are."""
-    path = _path(".".join(parts).lower())
-    return (*path[:-1], ".".join(parts[len(path) - 1 :])) if _is_in_mapping(path) else path
-
-
-def _is_in_mapping(path: KeyPath) -> bool:
-    owner = Settings.section_at(*path[:-2])
-    return len(path) > 1 and owner is not None and owner.is_mapping(path[-2])
+    keys = [part.lower() for part in parts]
+    known = _known(keys)
+    return _path([*keys[:known], *parts[known:]])
 
 
 def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str], flag_names: Mapping[str, str] | None = None) -> Layer:
@@ -166,7 +165,7 @@ def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str], flag_names:
 
     `flag_names` says for the keys which flag it was.
     """
-    values: dict[KeyPath, Any] = {_path(key): value for key, value in flags.items() if value is not None}
+    values: dict[KeyPath, Any] = {_path(key.split(".")): value for key, value in flags.items() if value is not None}
     names: dict[KeyPath, str] = {path: (flag_names or {}).get(".".join(path), "flag") for path in values}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -175,21 +174,35 @@ def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str], flag_names:
             raise UsageError(
                 f"--set {shown[0] if shown else ''}… has no '='", "Write --set KEY=VALUE, e.g. --set spark.executor_memory=4g."
             )
-        path = _path(key.strip())
+        path = _path(key.strip().split("."))
         values[path] = _value(path, text, f"--set {key}")
         names[path] = "flag --set"
     return Layer("flag", values, names)
 
 
-def _path(dotted: str) -> KeyPath:
-    """`spark.conf.spark.ui.enabled` is the key `spark.ui.enabled` in the mapping spark.conf."""
-    keys = dotted.split(".")
+def _known(keys: Sequence[str]) -> int:
+    """How many of the keys are those of settings: all up to a free mapping, what follows are the user's own."""
     kind: type[Document] | None = Settings
     for position, key in enumerate(keys):
-        if kind is not None and kind.is_mapping(key) and position + 1 < len(keys):
-            return (*keys[: position + 1], ".".join(keys[position + 1 :]))
+        if kind is not None and kind.is_mapping(key):
+            return position + 1
         kind = kind.section(key) if kind is not None else None
+    return len(keys)
+
+
+def _path(keys: Sequence[str]) -> KeyPath:
+    """`spark.conf.spark.ui.enabled` is the key `spark.ui.enabled` in the mapping spark.conf; a pod template has keys below keys."""
+    known = _known(keys)
+    below, part = keys[known:], _pod_part(keys[:known])
+    if below:
+        return (*keys[:known], *(pod_schema.path(part, below) if part else (".".join(below),)))
     return tuple(keys)
+
+
+def _pod_part(keys: Sequence[str]) -> str | None:
+    """The kind of object of Kubernetes' that is behind these keys of settings."""
+    owner = Settings.section_at(*keys[:-1])
+    return pod_part(owner, keys[-1]) if owner is not None else None
 
 
 def _value(path: KeyPath, text: str, source: str) -> Any:
@@ -202,8 +215,9 @@ def _is_text(path: KeyPath) -> bool:
     for position, key in enumerate(path):
         if kind is None:
             return False
-        if kind.is_mapping(key):
-            return len(path) > position + 1  # an entry of the mapping; the mapping as a whole is YAML
+        if kind.is_mapping(key):  # an entry of it; the mapping as a whole is YAML
+            below, part = path[position + 1 :], pod_part(kind, key)
+            return pod_schema.is_text(part, below) if part else bool(below)
         field = kind.model_fields.get(key)
         if field is not None and kind.section(key) is None:
             # `Place | None` is Annotated[str, …] or NoneType.

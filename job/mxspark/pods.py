@@ -135,12 +135,14 @@ def executor_template(spark: SparkSettings, kubernetes: KubernetesSettings) -> M
     container = {
         "name": EXECUTOR_CONTAINER,
         "env": credentials(kubernetes),
+        "resources": {"requests": disk_request(kubernetes)},
         "securityContext": container_security(),
         "volumeMounts": local_mounts(),
     }
     spec = {
         "automountServiceAccountToken": False,  # an executor asks nothing of Kubernetes
         **placement(chosen, EXECUTOR_GRACE, gpu_tolerations(spark, kubernetes)),
+        **spread(chosen, spark.app_name),
         "containers": [container],
         "volumes": [local_volume(kubernetes)],
     }
@@ -171,6 +173,21 @@ def placement(chosen: PodSettings, grace: int, tolerations: Sequence[Manifest] =
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
+
+
+def spread(chosen: PodSettings, instance: str) -> Manifest:
+    """Over the nodes where that can be, so that one that is lost takes little with it; not where the user says who goes where."""
+    spec = chosen.template.get("spec", {})
+    affinities = {*chosen.affinity, *(spec.get("affinity") or {})}
+    if "topologySpreadConstraints" in spec or not affinities.isdisjoint(("podAffinity", "podAntiAffinity")):
+        return {}
+    constraint = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    return {"topologySpreadConstraints": [{**constraint, "labelSelector": {"matchLabels": labels(instance)}}]}
+
+
+def disk_request(kubernetes: KubernetesSettings) -> dict[str, str]:
+    """What a pod asks for of its node's disk."""
+    return {"ephemeral-storage": kubernetes.local_directory.request}
 
 
 def metadata(chosen: PodSettings, instance: str, component: str) -> Manifest:

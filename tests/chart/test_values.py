@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
@@ -78,6 +79,7 @@ SAMPLES: dict[str, Any] = {
     "spot.enabled": True,
     "spot.tolerations": [TOLERATION],
     "localDirectory.size": "9Gi",
+    "localDirectory.request": "9Gi",
     "localDirectory.storageClass": "fast",
     "openshift": True,
     "restarts": 0,
@@ -118,6 +120,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "executor.taskCpus": {"executor": {"cores": 4}},
     "gpu": {"context": "gpu", "gpu": {"perExecutor": 1}},
     "gpu.perExecutor": {"context": "auto"},
+    "gpu.vendor": {"context": "gpu", "gpu": {"perExecutor": 1, "discoveryScript": "/opt/amd.sh"}},
     "serviceAccount.create": {"serviceAccount": {"name": "spark"}},
     "dynamicAllocation": {"dynamicAllocation": {"enabled": True}},
     "spot.tolerations": {"spot": {"enabled": True}},
@@ -386,6 +389,7 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
         ({"context": "gpu"}, "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1"),
         ({"gpu": {"perExecutor": 1}}, "gpu.perExecutor is 1, but context is cpu"),
         ({"context": "gpu", "gpu": {"perExecutor": 2}}, "gpu.perExecutor is 2, one worker for each, but executor.cores 1"),
+        ({"gpu": {"vendor": "amd.com"}}, "gpu.vendor is amd.com, but the script gpu.discoveryScript finds NVIDIA's GPUs only: name one"),
         ({"executor": {"taskCpus": 2}}, "executor.taskCpus is 2, but executor.cores only 1"),
         ({"executor": {"memory": "464m"}}, "executor.memory is 464m, but Spark's Java asks for 465m at least"),
         ({"executor": {"memory": "476159k"}}, "executor.memory is 476159k"),
@@ -463,6 +467,75 @@ def test_folders_that_no_two_pods_share_are_refused_as_mxspark_refuses_them(helm
         refuse_what_pods_cannot_reach(effective([file_layer(as_settings({"job": job}), "values")]).settings)
 
 
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("output.path", "gs://tables/digits"),
+        ("output.path", "https://tables/digits"),
+        ("output.path", "hdfs://name/tables"),
+        ("output.text_object", "file:///tables/digits.txt"),
+        ("input.path", "gs://images"),
+        ("model.path", "abfs://models"),
+    ],
+)
+def test_places_that_mxspark_does_not_know_are_refused_as_mxspark_refuses_them(helm: Helm, key: str, place: str) -> None:
+    job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
+    words = f"is {place}, and mxspark knows no {place.partition('://')[0]}://"
+    assert f"job.{key} {words}: give s3://bucket/prefix" in helm.refusal({"job": job})
+    with pytest.raises(UsageError) as refused:
+        refuse_what_pods_cannot_reach(effective([file_layer(as_settings({"job": job}), "values")]).settings)
+    assert words.replace(place, repr(place), 1) in refused.value.problem
+
+
+@pytest.mark.parametrize("tag", ["1.0", "2024", "0", "1e3"])
+def test_a_tag_that_is_a_number_is_refused_with_the_hint_to_quote_it(each_helm: Helm, tmp_path: Path, tag: str) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(f"job: {json.dumps(JOB)}\nimage: {{tag: {tag}}}\n")
+    assert 'quote it, tag: "1.0"' in each_helm.try_to_render(values).ended_with(1).errors
+    values.write_text(f"job: {json.dumps(JOB)}\nimage: {{tag: '{tag}'}}\n")
+    assert driver(each_helm.render(values))["spec"]["containers"][0]["image"] == f"mxspark:{tag}"
+
+
+SPREAD = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "ScheduleAnyway",
+    "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "mxspark", "app.kubernetes.io/instance": "digits"}},
+}
+
+
+def spreads(rendered: list[dict[str, Any]]) -> list[Any]:
+    """What the driver's and an executor's pod say of it."""
+    found = settings(rendered)
+    specs = (driver(rendered)["spec"], executor_template(found.spark, found.kubernetes)["spec"])
+    return [spec.get("topologySpreadConstraints") for spec in specs]
+
+
+def test_pods_are_spread_over_nodes(each_helm: Helm) -> None:
+    assert spreads(each_helm.render(BASE)) == [[SPREAD], [SPREAD]]
+    both = {"affinity": {"nodeAffinity": {}}, "podTemplate": {"spec": {"affinity": {"nodeAffinity": {}}}}}
+    assert spreads(each_helm.render(BASE | {"driver": both, "executor": both})) == [[SPREAD], [SPREAD]]
+
+
+@pytest.mark.parametrize(
+    ("own", "found"),
+    [
+        ({"podTemplate": {"spec": {"topologySpreadConstraints": [SPREAD | {"maxSkew": 2}]}}}, [SPREAD | {"maxSkew": 2}]),
+        ({"podTemplate": {"spec": {"topologySpreadConstraints": []}}}, []),
+        ({"podTemplate": {"spec": {"affinity": {"podAffinity": {}}}}}, None),
+        ({"affinity": {"podAntiAffinity": {}}}, None),
+    ],
+)
+def test_who_says_how_pods_are_spread_is_obeyed(helm: Helm, own: dict[str, Any], found: Any) -> None:
+    assert spreads(helm.render(BASE | {"driver": own, "executor": own})) == [found, found]
+
+
+def test_every_pod_asks_for_some_of_its_node_s_disk(helm: Helm) -> None:
+    rendered = helm.render(BASE | {"localDirectory": {"request": "3Gi"}})
+    requests = [spec["containers"][0]["resources"]["requests"]["ephemeral-storage"] for spec in all_specs(rendered)]
+    assert requests == ["3Gi"] * 5
+
+
 @pytest.mark.parametrize(("key", "place", "words"), POD_FOLDERS)
 def test_a_volume_may_be_shared(helm: Helm, key: str, place: str, words: str) -> None:
     job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
@@ -477,11 +550,21 @@ def test_what_the_image_brings_is_in_every_pod(helm: Helm) -> None:
     ("wrong", "words"),
     [
         ({"sepc": {"x": 1}}, "additional properties 'sepc' not allowed"),
-        ({"spec": {"containers": "x"}}, "podTemplate/spec/containers': got string, want array"),
-        ({"spec": {"containers": ["x"]}}, "podTemplate/spec/containers/0': got string, want object"),
-        ({"spec": {"volumes": {"name": "x"}}}, "podTemplate/spec/volumes': got object, want array"),
-        ({"spec": []}, "podTemplate/spec': got array, want object"),
-        ({"metadata": "x"}, "podTemplate/metadata': got string, want object"),
+        ({"spec": {"containers": "x"}}, "podTemplate/spec/containers': got string, want null or array"),
+        ({"spec": {"containers": ["x"]}}, "podTemplate/spec/containers/0': got string, want null or object"),
+        ({"spec": {"volumes": {"name": "x"}}}, "podTemplate/spec/volumes': got object, want null or array"),
+        ({"spec": []}, "podTemplate/spec': got array, want null or object"),
+        ({"metadata": "x"}, "podTemplate/metadata': got string, want null or object"),
+        ({"spec": {"nodeSelektor": {"disk": "fast"}}}, "podTemplate/spec': additional properties 'nodeSelektor' not allowed"),
+        (
+            {"spec": {"volumes": [{"name": "x", "emptydir": {}}]}},
+            "podTemplate/spec/volumes/0': additional properties 'emptydir' not allowed",
+        ),
+        (
+            {"spec": {"initContainers": [{"image": "No Image"}]}},
+            "podTemplate/spec/initContainers/0/image': 'No Image' does not match pattern",
+        ),
+        ({"spec": {"containers": [{"env": [{"name": "A", "value": 1}]}]}}, "env/0/value': got number, want null or string"),
     ],
 )
 @pytest.mark.parametrize("pod", ["driver", "executor"])
@@ -489,6 +572,30 @@ def test_a_pod_template_that_is_none_is_refused(each_helm: Helm, pod: str, wrong
     refusal = each_helm.refusal(BASE | {pod: {"podTemplate": wrong}})
     assert f"at '/{pod}/podTemplate" in refusal
     assert words in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("executor.tolerations", [{"key": "batch", "operatorr": "Exists"}], "'/executor/tolerations/0': additional properties 'operatorr'"),
+        ("driver.affinity", {"nodeAfinity": {}}, "'/driver/affinity': additional properties 'nodeAfinity'"),
+        ("spot.tolerations", [{"key": 1}], "'/spot/tolerations/0/key': got number, want null or string"),
+        ("networkPolicy.uiFrom", [{"podSelectr": {}}], "'/networkPolicy/uiFrom/0': additional properties 'podSelectr'"),
+        ("networkPolicy.egress", [{"too": []}], "'/networkPolicy/egress/0': additional properties 'too'"),
+    ],
+)
+def test_a_field_that_kubernetes_does_not_know_is_refused(each_helm: Helm, name: str, value: Any, words: str) -> None:
+    assert words in each_helm.refusal(together(BASE, nested(tuple(name.split(".")), value)))
+
+
+def test_fields_of_kubernetes_are_taken_in_its_own_types(each_helm: Helm) -> None:
+    spec = {
+        "schedulerName": "volcano",
+        "containers": [{"resources": {"limits": {"example.com/disk": 2, "memory": "9Gi"}}, "livenessProbe": {"httpGet": {"port": "ui"}}}],
+        "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
+    }
+    for pod in ("driver", "executor"):
+        each_helm.render(BASE | {pod: {"podTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": spec}}})
 
 
 @pytest.mark.parametrize("schedule", ["every day", "0 3 * *", "0 3 * * * *", "at three in the morning", "@tomorrow", ""])

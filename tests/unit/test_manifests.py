@@ -100,7 +100,8 @@ def test_credentials_come_from_the_secret_by_name() -> None:
 
 def test_the_driver_has_heap_and_overhead_as_its_memory() -> None:
     resources = driver(spark={"driver_memory": "2g", "driver_memory_overhead": "512m", "driver_cores": 2})["containers"][0]["resources"]
-    assert resources == {"requests": {"cpu": "2", "memory": "2560Mi"}, "limits": {"cpu": "2", "memory": "2560Mi"}}
+    size = {"cpu": "2", "memory": "2560Mi"}
+    assert resources == {"requests": {**size, "ephemeral-storage": "512Mi"}, "limits": size}
 
 
 def test_what_trying_again_does_not_change_ends_the_job_and_what_is_no_fault_of_the_driver_s_does_not_count() -> None:

@@ -1,10 +1,14 @@
 """Secrets in settings that would lie open in a cluster or in a request."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mxspark import document
+from mxspark.errors import without_secrets
 from mxspark.settings import Settings
 from mxspark.submit import open_secrets
 
@@ -12,6 +16,21 @@ JOB: dict[str, Any] = {"input": {"path": "s3://photos/"}, "output": {"path": "s3
 
 
 CONTAINERS = "kubernetes.driver.template.spec.containers"
+EXECUTORS = CONTAINERS.replace("driver", "executor")
+# As they are known whatever they are called; none is anybody's.
+FORMS = {
+    "aws": "AKIA" + 4 * "HUSH",
+    "pem": "-----BEGIN " + "RSA PRIVATE KEY-----\nhush",
+    "pem8": "-----BEGIN " + "PRIVATE KEY-----\nhush",
+    "github": "ghp_" + 9 * "hush",
+    "github-fine": "github_pat_" + 9 * "hush",
+    "gitlab": "glpat-" + 5 * "hush",
+    "slack": "xoxb-" + 5 * "hush",
+    "openai": "sk-" + 9 * "hush",
+    "anthropic": "sk-ant-" + 9 * "hush",
+    "hugging-face": "hf_" + 9 * "hush",
+    "jwt": "eyJ" + 4 * "hush" + ".eyJ" + 4 * "hush" + "." + 4 * "hush",
+}
 
 
 def found(**changes: Any) -> list[str]:
@@ -47,6 +66,45 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
         ],
         ({"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": ["--db-pass=hush"]}]}}}}}, CONTAINERS + ".args"),
         ({"kubernetes": {"driver": {"annotations": {"see": "https://me:hush@wiki/"}}}}, "kubernetes.driver.annotations.see"),
+        *[
+            ({"kubernetes": variable(name, value="hush")}, f"{CONTAINERS}.env.{name}")
+            for name in (
+                "DB_PWD",
+                "PRIVATE_KEY",
+                "GH_PAT",
+                "GITHUB_PAT",
+                "AUTHORIZATION",
+                "TOKEN_FILE",
+                "SSH_PASSPHRASE",
+                "SIGNING_KEY",
+                "REDIS_AUTH",
+                "DB_CREDS",
+                "X-Auth-Key",
+            )
+        ],
+        *[
+            ({"spark": {"conf": {key: "hush"}}}, f"spark.conf.{key}")
+            for key in (
+                "spark.hadoop.fs.s3a.encryption.key",
+                "spark.hadoop.fs.s3a.server-side-encryption.key",
+                "spark.hadoop.fs.s3a.bucket.photos.encryption.key",
+                "spark.executorEnv.DB_PWD",
+            )
+        ],
+        *[
+            ({"kubernetes": {"executor": {"template": {"spec": {"containers": [{"args": given}]}}}}}, EXECUTORS + ".args")
+            for given in (
+                ["--verbose", "--password", "hush"],
+                ["-token", "hush"],
+                ["--secret-key=hush"],
+                ["sh -c 'fetch --db-pwd hush'"],
+                ["-H", "Authorization: Bearer hush"],
+                ["fetch", FORMS["github"]],
+            )
+        ],
+        *[({"kubernetes": variable("ANY", value=form)}, CONTAINERS + ".env.ANY") for form in FORMS.values()],
+        *[({"spark": {"conf": {"spark.executorEnv.ANY": form}}}, "spark.conf.spark.executorEnv.ANY") for form in FORMS.values()],
+        *[({"kubernetes": {"driver": {"annotations": {"any": form}}}}, "kubernetes.driver.annotations.any") for form in FORMS.values()],
         ({"kubernetes": variable("PROXY", value="http://me:hush@proxy:3128")}, "kubernetes.driver.template.spec.containers.env.PROXY"),
     ],
 )
@@ -68,7 +126,59 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
         {"spark": {"conf": {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.example.Provider", "spark.x.passive": "compass-rose"}}},
         {"spark": {"conf": {"spark.executorEnv.AWS_SHARED_CREDENTIALS_FILE": "/etc/aws/credentials"}}},
         {"kubernetes": variable("BYPASS_CACHE", value="1")},
+        *[
+            {"kubernetes": variable(name, value=value)}
+            for name, value in {
+                "AWS_REGION": "eu-central-1",
+                "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/secrets/token",
+                "DB_PASSWORD_FILE": "/run/secrets/db",
+                "GOOGLE_APPLICATION_CREDENTIALS": "/var/secrets/google.json",
+                "TOKENIZERS_PARALLELISM": "false",
+                "MAX_TOKENS": "512",
+                "SECRET_NAME": "bucket-keys",
+                "TOKEN_URL": "https://login.example.com/token",
+                "API_TOKEN": "$(FROM_A_SECRET)",
+                "CREDIT": "1",
+                "AUTHOR": "me",
+                "PARTITION_KEY": "day",
+                "PWD": "/opt",
+                "PATH": "/bin",
+                "PATTERN": "a",
+                "KEYBOARD": "qwerty",
+                "MODEL": "s3://models/sk-learn-image-classifier-2024",
+                "NAME": "hf_model_resnet50_imagenet1k",
+            }.items()
+        ],
+        *[
+            {"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": given}]}}}}}
+            for given in (
+                ["--password=$(PASSWORD)", "--token", "$(TOKEN)", "--token-file", "/run/token"],
+                ["sh", "-c", 'fetch --password "$PASSWORD" --token ${TOKEN}'],
+                ["--max-tokens", "512", "--password-stdin", "registry"],
+                ["-H", "Authorization: Bearer $(TOKEN)"],
+            )
+        ],
+        {"spark": {"conf": {"spark.hadoop.fs.s3a.encryption.key": "arn:aws:kms:eu-central-1:1:key/2"}}},
+        {"spark": {"conf": {"spark.kubernetes.authenticate.oauthTokenFile": "/var/run/secrets/token"}}},
+        {"spark": {"conf": {"spark.hadoop.a": "com.amazonaws.auth.WebIdentityTokenCredentialsProvider"}}},
+        {"spark": {"conf": {"spark.security.credentials.hive.enabled": "false", "spark.hadoop.hadoop.security.authorization": "true"}}},
     ],
 )
 def test_names_of_secrets_and_free_texts_are_none(changes: dict[str, Any]) -> None:
     assert found(**changes) == []
+
+
+texts = st.lists(
+    st.sampled_from(["https://", "s3://", "me", ":", "hush", "@", "host", "/", "?", "sig", "=", " ", "'", "Signature", "&", "\n"])
+)
+
+
+@given(texts.map("".join))
+def test_whatever_errors_would_hide_of_an_address_is_found(text: str) -> None:
+    if without_secrets(text) != text:
+        assert re.search(open_secrets.PATTERNS["address"], text)
+
+
+@given(st.sampled_from(sorted(FORMS)), st.text("ab/ .:='\"", max_size=9), st.text("/ .:='\"", max_size=9))
+def test_a_form_is_known_wherever_it_stands_in_a_text(form: str, before: str, after: str) -> None:
+    assert re.search(open_secrets.PATTERNS["form"], f"{before} {FORMS[form]}{after}", re.ASCII)

@@ -80,12 +80,17 @@ def test_a_second_connection_asks_for_what_came_since() -> None:
     assert second > pod_log.CLOCK_SECONDS
 
 
-def test_the_kubelet_s_own_words_are_lines_too() -> None:
-    assert Connections((ONE, "failed to create fsnotify watcher: too many open files"), (THREE,)).lines() == [
-        "one",
-        "failed to create fsnotify watcher: too many open files",
-        "three",
-    ]
+WATCHER = "failed to create fsnotify watcher: too many open files"
+
+
+def test_the_kubelet_s_own_words_are_none_of_the_driver_s() -> None:
+    assert Connections((ONE, WATCHER), (ONE, THREE)).lines() == ["one", "three"]
+
+
+@pytest.mark.parametrize("words", [WATCHER, "unable to retrieve container logs for containerd://6a1b", "rpc error: code = NotFound"])
+def test_where_they_are_the_last_the_log_can_t_be_had(words: str) -> None:
+    with pytest.raises(MxsparkError, match=f"its node can't give the log: {words}"):
+        Connections((words,)).lines()
 
 
 def test_a_fault_that_passes_loses_nothing() -> None:

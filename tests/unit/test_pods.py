@@ -54,7 +54,7 @@ def test_cpus_are_those_of_the_cores_where_nothing_else_is_said() -> None:
 
 def test_one_worker_has_one_gpu_and_goes_where_gpus_are_kept() -> None:
     spark = SparkSettings(master="k8s://https://host", executor_gpus=2, executor_cores=2)
-    kubernetes = KubernetesSettings(gpu_vendor="amd.com")
+    kubernetes = KubernetesSettings(gpu_vendor="amd.com", gpu_discovery="/opt/amd.sh")
     found = pods.properties(spark, kubernetes, None)
     assert found["spark.executor.resource.gpu.amount"] == "2"
     assert found["spark.task.resource.gpu.amount"] == "1"

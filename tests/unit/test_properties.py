@@ -302,14 +302,15 @@ def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
         kubernetes=st.builds(
             KubernetesSettings,
             namespace=st.none() | names,
-            image=st.none() | text,
+            image=st.none() | st.sampled_from(["mxspark", "registry:5000/team/mxspark:1.0", f"mxspark@sha256:{64 * '0'}"]),
             image_pull_secrets=st.lists(names, max_size=2),
             credentials_from=st.none() | names,
             executor=st.builds(
                 PodSettings,
                 node_selector=st.dictionaries(text, text, max_size=2),
                 tolerations=st.lists(st.fixed_dictionaries({"key": text, "operator": st.just("Exists")}), max_size=2),
-                template=st.just({}) | st.fixed_dictionaries({"spec": st.dictionaries(text, text, max_size=2)}),
+                template=st.just({})
+                | st.fixed_dictionaries({"spec": st.fixed_dictionaries({"nodeSelector": st.dictionaries(text, text, max_size=2)})}),
             ),
             deadline_seconds=st.none() | counts,
         ),

@@ -1,12 +1,13 @@
 """Submitting to a cluster and following a job there, with a cluster that is played: what a real one rarely does."""
 
+import json
 from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
 
 import pytest
 
-from mxspark import document
+from mxspark import document, layers
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
 from mxspark.settings import Settings
 from mxspark.submit.ending import Ending
@@ -147,6 +148,7 @@ def test_who_may_not_make_an_account_is_told_to_name_one(kind: str, code: int) -
         ({"limits.memory": "6Gi"}, {"spark": {"executors": 3}}, "2 of 3 executors"),
         ({"cpu": "3"}, {"spark": {"executors": 3}}, "2 of 3 executors"),
         ({"pods": "1"}, {}, "0 of 2 executors"),
+        ({"requests.ephemeral-storage": "1Gi"}, {}, "1 of 2 executors"),
         ({"pods": "0"}, {}, "not even the driver"),
         ({"requests.nvidia.com/gpu": "1"}, {"context": "gpu", "spark": {"executor_gpus": 1}}, "1 of 2 executors"),
         ({"pods": "3"}, {"spark": {"executors": 8, "dynamic_allocation": {"enabled": True, "min_executors": 3}}}, "2 of 3 executors"),
@@ -183,6 +185,28 @@ def test_executors_that_kubernetes_would_refuse_are_told_before_anything_is_made
     with pytest.raises(UsageError, match="digits-exec-1"):
         kubernetes.submit(settings(), cluster, "digits", Heard())
     assert cluster.objects == {}
+
+
+def test_a_driver_that_kubernetes_would_refuse_is_told_before_anything_is_made() -> None:
+    tried = []
+
+    def refuse(manifest: Manifest) -> None:
+        if manifest["kind"] == "Pod" and manifest["metadata"]["name"] == "digits-driver":
+            tried.append(manifest)
+            raise UsageError("checking the Pod digits-driver: violates PodSecurity", "Take it out.")
+
+    cluster = Played(refuse)
+    with pytest.raises(UsageError, match="digits-driver"):
+        kubernetes.submit(
+            settings(kubernetes={"image": "a", "driver": {"template": {"spec": {"hostNetwork": True}}}}), cluster, "digits", Heard()
+        )
+    assert cluster.objects == {}
+    (pod,) = tried
+    assert pod["spec"]["hostNetwork"] is True
+    assert "serviceAccountName" not in pod["spec"], "it is made after the Job"
+    with pytest.raises(UsageError):
+        kubernetes.submit(settings(kubernetes={"image": "a", "service_account": "spark"}), cluster, "digits", Heard())
+    assert tried[-1]["spec"]["serviceAccountName"] == "spark"
 
 
 def test_a_quota_that_may_be_about_other_pods_is_left_to_kubernetes() -> None:
@@ -294,6 +318,99 @@ def test_a_driver_that_does_not_start_in_time_takes_its_job_with_it() -> None:
         follow(cluster, heard, start_seconds=0)
     assert cluster.objects == {}
     assert len(heard.notes) == 1, "what is the same is told once"
+
+
+NO_NAME = {"containerStatuses": [{"name": "driver", "state": {"waiting": {"reason": "InvalidImageName", "message": "No Image"}}}]}
+
+
+@pytest.mark.parametrize(
+    ("driver", "events", "told"),
+    [
+        (pod("Pending", **NO_NAME), [], "InvalidImageName: No Image"),
+        (None, ['pods "digits-ab" is forbidden: violates PodSecurity "restricted:latest": hostNetwork'], "violates PodSecurity"),
+        (None, ['pods "digits-ab" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'], "maximum memory usage"),
+        (
+            None,
+            ['pods "digits-ab" is forbidden: exceeded quota: q, requested: pods=1,cpu=2, used: pods=0,cpu=0, limited: pods=9,cpu=1'],
+            "exceeded quota: q",
+        ),
+    ],
+)
+@pytest.mark.parametrize("start_seconds", [600, None])
+def test_what_can_t_pass_ends_it_at_once(driver: Manifest | None, events: list[str], told: str, start_seconds: float | None) -> None:
+    cluster, heard = played({}, *([driver] if driver else [])), Heard()
+    cluster.job_events = [{"reason": "FailedCreate", "message": message} for message in events]
+    found = follow(cluster, heard, start_seconds=start_seconds)
+    assert found.exit_code == 2
+    assert "its driver can't start" in found.cause
+    assert told in found.cause
+    assert found.mend
+    assert (cluster.objects == {}) is (start_seconds is not None), "who only follows a job leaves it"
+
+
+def test_what_may_pass_is_told_once_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = "exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3"
+
+    class Filling(Played):
+        looks = 0
+
+        def events(self, name: str) -> list[Manifest]:
+            self.looks += 1
+            return [{"reason": "FailedCreate", "message": f'Error creating: pods "digits-x{self.looks}" is forbidden: {full}'}]
+
+        def job(self, name: str) -> Manifest:
+            return {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": COMPLETE if self.looks == 5 else {}}
+
+    cluster, heard = Filling(), Heard()
+    assert follow(cluster, heard, start_seconds=600) == Ending(0)
+    assert len([note for note in heard.notes if full in note]) == 1
+
+
+def test_an_image_that_can_t_be_pulled_is_told_once_whichever_pod_waits_for_it() -> None:
+    def driver(name: str, reason: str) -> Manifest:
+        waiting = pod(
+            "Pending", containerStatuses=[{"name": "driver", "state": {"waiting": {"reason": reason, "message": "no such image"}}}]
+        )
+        return {**waiting, "metadata": {"name": name, "creationTimestamp": "1"}}
+
+    class Turning(Played):
+        def __init__(self) -> None:
+            super().__init__()
+            self.looks = [driver(f"digits-{number}", reason) for number in range(2) for reason in ("ErrImagePull", "ImagePullBackOff")]
+
+        def pods(self, selector: str) -> list[Manifest]:
+            return [] if "component=executor" in selector else [self.looks.pop(0)]
+
+        def job(self, name: str) -> Manifest:
+            return {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {} if len(self.looks) > 1 else COMPLETE}
+
+    heard = Heard()
+    assert follow(Turning(), heard) == Ending(0)
+    assert [note.partition("\n")[0] for note in heard.notes] == ["Driver digits-0 waits: ErrImagePull: no such image"]
+
+
+def test_executors_that_are_lost_for_one_cause_are_told_once() -> None:
+    lost = {"containerStatuses": [{"name": "e", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]}
+    executors = [{**pod("Failed", **lost), "metadata": {"name": f"digits-exec-{number}"}} for number in range(9)]
+    heard = Heard()
+    follow(Seen(executors), heard, settings=settings())
+    assert [note.partition("\n")[0] for note in heard.notes if "was lost" in note] == [
+        "Executor digits-exec-0 was lost: OOMKilled: it used more memory than it was given"
+    ]
+
+
+def test_a_log_that_can_t_be_had_is_told_and_not_pointed_at() -> None:
+    class Without(Played):
+        def follow_log(self, pod: str, container: str, stop: Event, tail: int | None = None) -> Iterator[str]:
+            raise MxsparkError("its node can't give the log: unable to retrieve container logs", "")
+
+    cluster, heard = Without(), Heard()
+    cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": FAILED}
+    cluster.driver_pods = [ended(1)]
+    found = follow(cluster, heard)
+    assert heard.notes == ["The driver's log can't be read: its node can't give the log: unable to retrieve container logs"]
+    assert heard.lines == []
+    assert found.mend.startswith("Its log would say why, but can't be read: its node can't give the log")
 
 
 class Passing(Played):
@@ -494,6 +611,23 @@ def test_a_job_s_state(job: Manifest, driver: Manifest, state: str, code: int | 
     assert (found.state, found.exit_code) == (state, code)
     assert found.progress == "9/9 images, 1/1 shards, 0 failed"
     assert found.to_json()["drivers"] == [f"digits-1: {driver['status']['phase']}, no node yet"]
+
+
+def test_the_status_says_why_executors_are_pending_and_why_there_are_no_more() -> None:
+    words = "0/2 nodes are available: 2 Insufficient cpu."
+    unschedulable = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}]}
+    cluster = played({}, pod("Running"))
+    cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
+    text = document.to_yaml(layers.changed(settings(spark={"executors": 3})))
+    cluster.objects["Job"]["spec"] = {"template": {"metadata": {"annotations": {"mxspark/settings": text}}, "spec": {}}}
+    cluster.executor_pods = [pod("Pending", **unschedulable), pod("Pending", **unschedulable)]
+    cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "3"}, "used": {"pods": "3"}}}]
+    found = kubernetes.read_status(cluster, "digits")
+    assert [trouble.cause for trouble in found.waiting] == [f"Unschedulable: {words}"]
+    assert found.missing == ("No more executors can be made: quota small has no room for one: pods: 3 of 3 are used",)
+    plain = found.to_json()
+    assert plain["waiting"][0]["cause"] == f"Unschedulable: {words}"
+    json.dumps(plain)
 
 
 class Release(Played):

@@ -72,12 +72,19 @@ def refused(finished: Finished, *told: str) -> None:
             {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}}},
             ("would lie open", "spark.hadoop.fs.s3a.secret.key", "kubernetes.credentials_from"),
         ),
+        ({"output": {"path": "gs://tables/2024"}}, ("output.path is 'gs://tables/2024'", "knows no gs://", "storage.endpoint_url")),
+        ({"kubernetes": {"gpu_vendor": "amd.com"}}, ("kubernetes.gpu_vendor is 'amd.com'", "kubernetes.gpu_discovery")),
+        ({"kubernetes": {"image": "registry/MXSpark:1"}}, ("kubernetes.image is 'registry/MXSpark:1'", "small letters")),
+        ({"kubernetes": {"executor": {"tolerations": [{"operatorr": "Exists"}]}}}, ("'operatorr'", "Did you mean operator?")),
         ({"kubernetes": {"image": None}}, ("kubernetes.image", "--image")),
         ({"context": "gpu"}, ("spark.executor_gpus is 0", "Set spark.executor_gpus to 1")),
     ],
 )
-def test_settings_that_can_t_work_are_refused(submit: Submit, changes: dict[str, Any], told: tuple[str, ...]) -> None:
-    refused(submit(changes), *told)
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_settings_that_can_t_work_are_refused(
+    submit: Submit, changes: dict[str, Any], told: tuple[str, ...], flags: tuple[str, ...]
+) -> None:
+    refused(submit(changes, *flags), *told)
 
 
 @pytest.mark.parametrize("changes", [{"model": {"path": "/models/in-the-image"}}, {"input": {"path": HERE}, "kubernetes": VOLUME}])

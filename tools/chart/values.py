@@ -9,7 +9,22 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from mxspark.document import Document, Field
-from mxspark.kubernetes_settings import MAX_NAME, SUBDOMAIN, Label, ObjectName, PathInImage, Quantity, Seconds, Vendor
+from mxspark.kubernetes_settings import (
+    DIGEST,
+    MAX_NAME,
+    POD_PART,
+    REPOSITORY,
+    SUBDOMAIN,
+    TAG,
+    Label,
+    ObjectName,
+    PathInImage,
+    Quantity,
+    Seconds,
+    Vendor,
+    pod_part,
+)
+from mxspark.pod_schema import TOLERATION
 from mxspark.pods import DRIVER_GRACE, EXECUTOR_GRACE
 from mxspark.settings import Count, Memory, Settings
 
@@ -44,13 +59,12 @@ LabelKey = Annotated[str, Field(pattern=rf"^({SUBDOMAIN[1:-1]}/)?{_NAME}$")]
 AnnotationKey = Annotated[str, Field(pattern=rf"^([-A-Za-z0-9.]+/)?{_NAME}$")]
 Labels = dict[LabelKey, Annotated[str, Field(pattern=rf"^({_NAME})?$")]]
 Annotations = dict[AnnotationKey, str]
-# Image names, as registries check them: host:port/path/name, and the tag behind them.
-_HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(:[0-9]+)?"
-_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-Repository = Annotated[str, Field(pattern=rf"^({_HOST}/)?{_PART}(/{_PART})*$")]
-Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}$")]
+Repository = Annotated[str, Field(pattern=rf"^{REPOSITORY}$")]
+Tag = Annotated[str, Field(pattern=rf"^{TAG}$")]
 Mapping = dict[str, Any]
 Mappings = tuple[dict[str, Any], ...]
+PEERS: Mapping = {POD_PART: "V1NetworkPolicyPeer"}
+EGRESS: Mapping = {POD_PART: "V1NetworkPolicyEgressRule"}
 
 # Where pods of EKS ask for credentials: Pod Identity's agent, and the node's own metadata service. IPv4 and IPv6.
 CREDENTIALS = ("169.254.170.23/32", "169.254.169.254/32", "fd00:ec2::23/128", "fd00:ec2::254/128")
@@ -59,17 +73,6 @@ SCHEDULE = (
     r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every [0-9hms.]+)"
     r"|([0-9*/,?-]+ +){3}[0-9A-Za-z*/,?-]+ +[0-9A-Za-z*/,?-]+)$"
 )
-OBJECTS = {"type": "array", "items": {"type": "object"}}
-# What the templates of the chart look at in a pod template; the rest is for Kubernetes to check.
-POD_TEMPLATE: Mapping = {
-    "properties": {
-        "apiVersion": {"type": "string"},
-        "kind": {"type": "string"},
-        "metadata": {"type": "object"},
-        "spec": {"type": "object", "properties": {"containers": OBJECTS, "volumes": OBJECTS}},
-    },
-    "additionalProperties": False,
-}
 
 
 def camel(name: str) -> str:
@@ -77,17 +80,16 @@ def camel(name: str) -> str:
     return re.sub("_(.)", lambda match: match[1].upper(), name)
 
 
-def setting(*path: str, default: Any = ..., about: str = "", more: str = "", schema: Mapping | None = None) -> Any:
-    """A value that is the setting at `path`: with its default and its description where no others are given; `more` is added to it.
-
-    `schema` is what values.schema.json says of it besides.
-    """
+def setting(*path: str, default: Any = ..., about: str = "", more: str = "") -> Any:
+    """A value that is the setting at `path`: with its default and its description where no others are given; `more` is added to it."""
     owner = Settings.section_at(*path[:-1])
     assert owner is not None  # noqa: S101  # a path of this file
     field = owner.model_fields[path[-1]]
     chosen = field.get_default() if default is ... else default
     described = " ".join(filter(None, (about or field.description, more)))
-    return Field(chosen, description=described, json_schema_extra={"x-setting": ".".join(path), **(schema or {})})
+    part = pod_part(owner, path[-1])
+    extra: Mapping = {"x-setting": ".".join(path), **({POD_PART: part} if part else {})}
+    return Field(chosen, description=described, json_schema_extra=extra)
 
 
 class Values(Document, alias_generator=camel, validate_by_name=True, validate_by_alias=True):
@@ -98,8 +100,11 @@ class Image(Values):
     """The image of the driver and the executors."""
 
     repository: Repository = Field("mxspark", description="Its name, with the registry's, e.g. registry.example.com/team/mxspark.")
-    tag: Tag | None = Field(None, description="Its tag. Default: the chart's appVersion.")
-    digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")] | None = Field(
+    # A number is let through so that the templates can say what is wrong with it.
+    tag: Tag | float | None = Field(
+        None, description='Its tag, quoted where it looks like a number: "1.0". Default: the chart\'s appVersion.'
+    )
+    digest: Annotated[str, Field(pattern=rf"^{DIGEST}$")] | None = Field(
         None, description="Its digest, sha256:..., which wins over the tag: the image can't change between two runs."
     )
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = setting("kubernetes", "image_pull_policy")
@@ -121,7 +126,7 @@ class Executor(Values):
     priority_class_name: ObjectName | None = setting("kubernetes", "executor", "priority_class")
     labels: Labels = setting("kubernetes", "executor", "labels")
     annotations: Annotations = setting("kubernetes", "executor", "annotations")
-    pod_template: Mapping = setting("kubernetes", "executor", "template", schema=POD_TEMPLATE)
+    pod_template: Mapping = setting("kubernetes", "executor", "template")
     termination_grace_period_seconds: Seconds = setting(
         "kubernetes",
         "executor",
@@ -148,7 +153,7 @@ class Driver(Values):
     annotations: Annotations = setting(
         "kubernetes", "driver", "annotations", more="A changed one starts the job again, as any other change of its pod does."
     )
-    pod_template: Mapping = setting("kubernetes", "driver", "template", schema=POD_TEMPLATE)
+    pod_template: Mapping = setting("kubernetes", "driver", "template")
     termination_grace_period_seconds: Seconds = setting(
         "kubernetes",
         "driver",
@@ -217,6 +222,7 @@ class Spot(Values):
             {"key": "kubernetes.azure.com/scalesetpriority", "operator": "Equal", "value": "spot", "effect": "NoSchedule"},
         ),
         description="Taints of spot nodes, as in a pod's spec; GKE's and AKS's. EKS has none of its own.",
+        json_schema_extra={POD_PART: TOLERATION},
     )
 
 
@@ -224,6 +230,7 @@ class LocalDirectory(Values):
     """The pods' folder for temporary files."""
 
     size: Quantity = setting("kubernetes", "local_directory", "size")
+    request: Quantity = setting("kubernetes", "local_directory", "request")
     storage_class: ObjectName | None = setting("kubernetes", "local_directory", "storage_class")
 
 
@@ -233,6 +240,7 @@ class ObjectStore(Values):
     to: Mappings = Field(
         ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}),
         description="Peers, as in a NetworkPolicy; AWS STS among them where it gives out credentials (IRSA). [] for none.",
+        json_schema_extra=PEERS,
     )
     ports: tuple[Port, ...] = Field(
         (),
@@ -247,6 +255,7 @@ class Credentials(Values):
     to: Mappings = Field(
         tuple({"ipBlock": {"cidr": address}} for address in CREDENTIALS),
         description="Peers, as in a NetworkPolicy: EKS Pod Identity and the nodes' metadata service. [] for none, as with IRSA.",
+        json_schema_extra=PEERS,
     )
     ports: tuple[Port, ...] = Field((80,), min_length=1, description="TCP ports.")
 
@@ -257,6 +266,7 @@ class ApiServer(Values):
     to: Mappings = Field(
         ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}),
         description="Peers, as in a NetworkPolicy; the addresses of `kubectl get endpoints kubernetes` are the narrowest. [] for none.",
+        json_schema_extra=PEERS,
     )
     ports: tuple[Port, ...] = Field((443, 6443), min_length=1, description="TCP ports: the service's, and that behind it.")
 
@@ -267,6 +277,7 @@ class Dns(Values):
     to: Mappings = Field(
         ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},),
         description="Peers, as in a NetworkPolicy; a node-local name server needs its address as an ipBlock. [] for none.",
+        json_schema_extra=PEERS,
     )
     ports: tuple[Port, ...] = Field((53,), min_length=1, description="Ports, UDP and TCP.")
 
@@ -279,8 +290,10 @@ class NetworkPolicy(Values):
     api_server: ApiServer = Field(ApiServer(), description="The API server.")
     s3: ObjectStore = Field(ObjectStore(), description="The object store.")
     credentials: Credentials = Field(Credentials(), description="Whoever gives out credentials on a node.")
-    egress: Mappings = Field((), description="More egress rules of all pods, as in a NetworkPolicy.")
-    ui_from: Mappings = Field((), description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy.")
+    egress: Mappings = Field((), description="More egress rules of all pods, as in a NetworkPolicy.", json_schema_extra=EGRESS)
+    ui_from: Mappings = Field(
+        (), description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy.", json_schema_extra=PEERS
+    )
 
 
 class PodMonitor(Values):
@@ -389,5 +402,5 @@ def settings_of_values(kind: type[Document] = ChartValues) -> Iterator[tuple[tup
         section = kind.section(name)
         if section is not None:
             yield from (((key, *value), setting) for value, setting in settings_of_values(section))
-        elif isinstance(field.json_schema_extra, dict):
+        elif isinstance(field.json_schema_extra, dict) and "x-setting" in field.json_schema_extra:
             yield (key,), tuple(str(field.json_schema_extra["x-setting"]).split("."))

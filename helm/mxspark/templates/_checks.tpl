@@ -32,6 +32,12 @@
 {{- if and (eq .Values.context "cpu") $gpus -}}
 {{- fail (printf "gpu.perExecutor is %d, but context is cpu: set context to gpu, or ask for none" $gpus) -}}
 {{- end -}}
+{{- if and (ne .Values.gpu.vendor "nvidia.com") (eq .Values.gpu.discoveryScript "/opt/gpu-discovery.sh") -}}
+{{- fail (printf "gpu.vendor is %s, but the script gpu.discoveryScript finds NVIDIA's GPUs only: name one in the image that finds that vendor's" .Values.gpu.vendor) -}}
+{{- end -}}
+{{- if not (or (kindIs "string" .Values.image.tag) (kindIs "invalid" .Values.image.tag)) -}}
+{{- fail (printf "image.tag is the number %v, which may not be what was written (1.0 is the number 1): quote it, tag: \"1.0\", or give it by --set-string" .Values.image.tag) -}}
+{{- end -}}
 {{- if gt $taskCpus $cores -}}
 {{- fail (printf "executor.taskCpus is %d, but executor.cores only %d: no executor could run a task" $taskCpus $cores) -}}
 {{- end -}}
@@ -80,7 +86,12 @@ spark.master spark.app.name spark.kubernetes.namespace
 {{- $mend := "give s3://bucket/prefix, or mount a volume that all pods share: driver.podTemplate, executor.podTemplate" -}}
 {{- range $key := list "input.path" "input.base" "output.path" "output.text_object" "model.path" "model.symbol" "model.params" "model.labels" -}}
 {{- $place := dig (splitList "." $key | first) (splitList "." $key | last) "" $job | default "" -}}
-{{- if not (or (empty $place) (contains "://" $place) $hasVolumes) -}}
+{{- $schemes := ternary (list "s3" "s3a") (list "s3" "s3a" "http" "https") (hasPrefix "output." $key) -}}
+{{- if contains "://" $place -}}
+{{- if not (has (splitList "://" $place | first) $schemes) -}}
+{{- fail (printf "job.%s is %s, and mxspark knows no %s://: give s3://bucket/prefix; other object stores are reached by their S3 interface, s3.endpoint" $key $place (splitList "://" $place | first)) -}}
+{{- end -}}
+{{- else if not (or (empty $place) $hasVolumes) -}}
 {{- if not (hasPrefix "/" $place) -}}
 {{- fail (printf "job.%s is %s, a folder that pods don't have: %s" $key $place $mend) -}}
 {{- else if hasPrefix "output." $key -}}

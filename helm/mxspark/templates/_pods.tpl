@@ -84,17 +84,38 @@ priorityClassName: {{ . | quote }}
 {{- end -}}
 
 {{/*
-What a pod asks for, (list values cpus memory): `values` are the value `driver` or `executor`, `cpus` the default of its cpuRequest, `memory`
+Over the nodes where that can be, (list root values): so that one that is lost takes little with it; not where the user says who goes where.
+*/}}
+{{- define "mxspark.spread" -}}
+{{- $root := first . -}}
+{{- with last . -}}
+{{- $spec := .podTemplate.spec | default dict -}}
+{{- $affinities := merge dict .affinity ($spec.affinity | default dict) -}}
+{{- if not (or (hasKey $spec "topologySpreadConstraints") (hasKey $affinities "podAffinity") (hasKey $affinities "podAntiAffinity")) -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "mxspark.selector" $root | nindent 8 }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+What a pod asks for, (list root values cpus memory): `values` are the value `driver` or `executor`, `cpus` the default of its cpuRequest, `memory`
 in MiB. Requests and limits are the same for memory: a pod that may take more than it asked for is the first that a full node ends.
 */}}
 {{- define "mxspark.resources" -}}
-{{- $values := index . 0 -}}
+{{- $values := index . 1 -}}
 requests:
-  cpu: {{ include "mxspark.string" ($values.cpuRequest | default (index . 1)) | quote }}
-  memory: {{ index . 2 }}Mi
+  cpu: {{ include "mxspark.string" ($values.cpuRequest | default (index . 2)) | quote }}
+  memory: {{ index . 3 }}Mi
+  ephemeral-storage: {{ (index . 0).Values.localDirectory.request | quote }}
 limits:
   cpu: {{ include "mxspark.string" ($values.cpuLimit | default $values.cores) | quote }}
-  memory: {{ index . 2 }}Mi
+  memory: {{ index . 3 }}Mi
 {{- end -}}
 
 {{- define "mxspark.driverPod" -}}
@@ -126,6 +147,7 @@ spec:
   terminationGracePeriodSeconds: {{ int64 $driver.terminationGracePeriodSeconds }}
   {{- include "mxspark.pullSecrets" . | nindent 2 }}
   {{- include "mxspark.placement" $driver | nindent 2 }}
+  {{- include "mxspark.spread" (list . $driver) | nindent 2 }}
   securityContext:
     {{- include "mxspark.podSecurity" . | nindent 4 }}
   containers:
@@ -149,7 +171,7 @@ spec:
         - {name: blockmanager, containerPort: 7079, protocol: TCP}
         - {name: ui, containerPort: 4040, protocol: TCP}
       resources:
-        {{- include "mxspark.resources" (list $driver $driver.cores $memory) | nindent 8 }}
+        {{- include "mxspark.resources" (list . $driver $driver.cores $memory) | nindent 8 }}
       securityContext:
         {{- include "mxspark.containerSecurity" . | nindent 8 }}
       volumeMounts:

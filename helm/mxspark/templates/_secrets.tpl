@@ -1,19 +1,13 @@
 {{/*
-Secrets in values, which would lie open: in the release, in the ConfigMap, in pods. `mxspark submit kubernetes` refuses the same
-(open_secrets.py); tests/chart/test_secrets.py compares them.
+Secrets in values, which would lie open: in the release, in the ConfigMap, in pods. `mxspark submit kubernetes` refuses the same, by the same
+patterns (open_secrets.py, from which _secret_patterns.tpl is generated); tests/chart/test_secrets.py compares them.
 */}}
-
-{{/* mxspark's own words for secrets (errors.py), and Azure's. */}}
-{{- define "mxspark.secretWords" -}}
-secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials?)($|=)
-{{- end -}}
 
 {{- define "mxspark.checkSecrets" -}}
 {{- range $key, $value := .Values.sparkConf -}}
-{{- /* Spark's own way to give pods a secret says which one, not what is in it. Else the name may be within the value: -Dfs.s3a.secret.key=... */ -}}
-{{- if not (regexMatch "^spark\\.kubernetes\\.(driver|executor)\\.(secretKeyRef|secrets)\\." $key) -}}
-{{- $text := printf "%s=%v" $key $value -}}
-{{- if or (regexMatch (printf "(?i)%s" (include "mxspark.secretWords" $)) $text) (include "mxspark.isOpenAddress" (toString $value)) -}}
+{{- $text := toString $value -}}
+{{- if not (regexMatch (include "mxspark.secrets.reference" $) $key) -}}
+{{- if or (include "mxspark.isNamedSecret" (list $key $text)) (include "mxspark.looksLike" (list $text "given" "form" "address")) -}}
 {{- include "mxspark.refuseSecret" (list "sparkConf" $key) -}}
 {{- end -}}
 {{- end -}}
@@ -21,15 +15,30 @@ secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials
 {{- include "mxspark.checkTexts" (list list (omit .Values "sparkConf" "global")) -}}
 {{- end -}}
 
+{{/* Whether a text has something of one of these patterns, (list text pattern...). */}}
+{{- define "mxspark.looksLike" -}}
+{{- $text := first . -}}
+{{- range rest . }}{{ if regexMatch (include (printf "mxspark.secrets.%s" .) $) $text }}yes{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* Whether a variable or property holds a secret, (list name value). */}}
+{{- define "mxspark.isNamedSecret" -}}
+{{- if include "mxspark.looksLike" (list (first .) "name") -}}
+{{- if not (include "mxspark.looksLike" (list (join "=" .) "harmless")) }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "mxspark.refuseSecret" -}}
 {{- fail (printf "%s may be a secret, which would lie open for all who can read the release, its ConfigMap or its pods. Put it into a secret of the cluster: s3.secretName names that of a bucket's keys, and in a pod template a variable has valueFrom. Addresses have no user, password or query here" (join "." .)) -}}
 {{- end -}}
 
-{{/* Looks at all texts in a value, (list path value); at those of variables under the variable's name. */}}
+{{/* Looks at all texts in a value, (list path value): those of variables under the variable's name, command lines as one. */}}
 {{- define "mxspark.checkTexts" -}}
 {{- $path := index . 0 -}}
 {{- $value := index . 1 -}}
-{{- if kindIs "slice" $value -}}
+{{- if and (kindIs "slice" $value) (has (last $path) (list "args" "command")) -}}
+{{- include "mxspark.checkTexts" (list $path (join " " $value)) -}}
+{{- else if kindIs "slice" $value -}}
 {{- range $value }}{{ include "mxspark.checkTexts" (list $path .) }}{{ end -}}
 {{- else if kindIs "map" $value -}}
 {{- if and (hasKey $value "name") (kindIs "string" (index $value "value")) -}}
@@ -46,26 +55,17 @@ secret|passw(or)?d|token|(access|account|api)[._-]?key|(^|[^/])(pass|credentials
 {{- define "mxspark.isOpen" -}}
 {{- $path := index . 0 -}}
 {{- $text := index . 1 -}}
-{{- $words := include "mxspark.secretWords" . -}}
 {{- if eq (last $path) "image" -}}
 {{- /* name:tag@digest looks like user:password@host. */ -}}
+{{- else if include "mxspark.looksLike" (list $text "form") -}}
+yes
 {{- else if or (has "labels" $path) (has "annotations" $path) -}}
-{{- /* Free texts: only an address that has a password is surely none for all to read. */ -}}
-{{- if regexMatch `://[^/\s'"@]*:[^/\s'"]*@` $text }}yes{{ end -}}
-{{- else if include "mxspark.isOpenAddress" $text -}}
+{{- include "mxspark.looksLike" (list $text "password") -}}
+{{- else if include "mxspark.looksLike" (list $text "address") -}}
 yes
-{{- else if and (gt (len $path) 1) (eq (index (reverse $path) 1) "env") (regexMatch (printf "(?i)%s" $words) (last $path)) -}}
+{{- else if and (gt (len $path) 1) (eq (index (reverse $path) 1) "env") (include "mxspark.isNamedSecret" (list (last $path) $text)) -}}
 yes
-{{- else if and (ne (first $path) "job") (regexMatch (printf `(?i)(%s|pass|credentials?)=([^\s$]|\$([^(]|$))` $words) $text) -}}
-{{- /* As programs take it on their command lines; $(NAME) is a variable that Kubernetes fills in. */ -}}
-yes
+{{- else if ne (first $path) "job" -}}
+{{- include "mxspark.looksLike" (list $text "given") -}}
 {{- end -}}
-{{- end -}}
-
-{{/* Whether a text has an address with a user or a query (a presigned one is as good as a key), or a signature: what without_secrets (errors.py) takes out. */}}
-{{- define "mxspark.isOpenAddress" -}}
-{{- $user := `://[^/\s'"]*@|(?:^|[\s'"(=,])[^\s/:'"@()=,]+:[^\s/'"@]+@[\w\[]` -}}
-{{- $query := `https?://[^\s'"<>?]*\?` -}}
-{{- $signed := `\b(?:(?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)(?:['"]|&#?\w+;)?(?:=|: ?)(?:['"]|&#?\w+;)?[^&\s,;'"<>)]` -}}
-{{- if regexMatch (printf "(?i)%s|%s|%s" $user $query $signed) . }}yes{{ end -}}
 {{- end -}}

@@ -45,7 +45,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- include "mxspark.put" (list $pod "cpu_limit" (include "mxspark.string" ($executor.cpuLimit | default ""))) -}}
 {{- include "mxspark.put" (list $pod "template" (include "mxspark.executorTemplate" . | fromYaml)) -}}
 
-{{- $local := dict "size" $values.localDirectory.size -}}
+{{- $local := dict "size" $values.localDirectory.size "request" $values.localDirectory.request -}}
 {{- include "mxspark.put" (list $local "storage_class" $values.localDirectory.storageClass) -}}
 {{- $kubernetes := dict
   "namespace" .Release.Namespace

@@ -22,10 +22,11 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Trouble:
-    """What keeps a pod from running, and what to do about it."""
+    """What keeps a pod from running, and what to do about it; `passes` where it may be gone by and by, without anybody's doing."""
 
     cause: str
     mend: str
+    passes: bool = True
 
     def __str__(self) -> str:
         return f"{self.cause}\n  {self.mend}" if self.mend else self.cause

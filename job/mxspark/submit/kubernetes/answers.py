@@ -47,6 +47,8 @@ def _forbidden(message: str, doing: str, namespace: str) -> MxsparkError:
         return UsageError(f"{doing}: {message}", "Ask for less, or have the namespace's quota raised.")
     if "violates PodSecurity" in message:
         return UsageError(f"{doing}: {message}", "Take out of kubernetes.*.template what the namespace forbids.")
+    if "serviceaccount" in message and "not found" in message:
+        return UsageError(f"{doing}: {message}", "Make that service account, or name another: kubernetes.service_account.")
     if MISSING_RIGHT.search(message) or not message:
         problem = f"{doing} in namespace {namespace} is not allowed: {message}"
         return ForbiddenError(problem, "docs/kubernetes.md says which rights are needed.")

@@ -18,6 +18,7 @@ from mxspark.submit.kubernetes.answers import FORBIDDEN, NOT_FOUND, ForbiddenErr
 
 OLDEST = (1, 27)  # whose Jobs name themselves on their pods (manifests.py)
 CONNECT_SECONDS, READ_SECONDS = 5, 30
+STRICT = {"field_validation": "Strict"}  # else a field that the API server doesn't know is dropped without a word
 QUIET_SECONDS = 300  # without a line of a log that is followed, after which it is asked for anew
 
 
@@ -67,12 +68,12 @@ class Cluster:
     def create(self, manifest: Manifest) -> Manifest:
         """Makes an object. Raises ExistsError, ForbiddenError, UsageError where Kubernetes refuses what it says."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        return self._call(f"making the {kind} {name}", self._creators()[kind], self.namespace, manifest)
+        return self._call(f"making the {kind} {name}", self._creators()[kind], self.namespace, manifest, **STRICT)
 
     def check(self, manifest: Manifest) -> None:
         """As `create`, but nothing is made: the API server only says what it would say."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        self._call(f"checking the {kind} {name}", self._creators()[kind], self.namespace, manifest, dry_run="All")
+        self._call(f"checking the {kind} {name}", self._creators()[kind], self.namespace, manifest, dry_run="All", **STRICT)
 
     def _creators(self) -> dict[str, Callable[..., Any]]:
         core, rights = self._client.CoreV1Api(), self._client.RbacAuthorizationV1Api()
@@ -147,7 +148,7 @@ class Cluster:
     def log(self, pod: str, container: str, tail: int | None = None) -> Iterator[str]:
         """The lines of a container's log by now. Raises MissingObjectError."""
         last = {} if tail is None else {"tail_lines": tail}
-        return (pod_log.stamp_of(line)[1] for line in self._lines(pod, container, last, READ_SECONDS))
+        return (pod_log.written(line)[1] for line in self._lines(pod, container, last, READ_SECONDS))
 
     def follow_log(self, pod: str, container: str, stop: Event, tail: int | None = None) -> Iterator[str]:
         """The same until the container ends, or `stop` is set."""

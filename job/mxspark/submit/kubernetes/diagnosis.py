@@ -1,10 +1,12 @@
 """Why pods don't run, in Kubernetes' own words with a mend; asks nothing, only reads what was asked."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 from mxspark.errors import UsageError
 from mxspark.pods import Manifest
 from mxspark.submit.ending import Ending, Trouble
+from mxspark.submit.kubernetes.cluster import amount
 
 # What a container waits for, and what to do about it. Those that are not here pass by themselves.
 WAITING = {
@@ -16,10 +18,17 @@ WAITING = {
     "CreateContainerError": "See `kubectl describe pod`.",
     "RunContainerError": "See `kubectl describe pod`.",
 }
+NAMES_NO_IMAGE = "InvalidImageName"
+# A namespace's LimitRange, in its own words.
+OUT_OF_RANGE = re.compile(r"(minimum|maximum) \S+ usage per|max limit to request ratio")
+QUOTA = re.compile(r"exceeded quota: .*?requested: (?P<requested>\S+), used: \S+, limited: (?P<limited>\S+)")
 # What fails while a pod is prepared; the kubelet tries again, and often the second time does it.
 PREPARING = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 UNSCHEDULABLE = "Ask for less, or give the cluster more nodes; kubernetes.*.node_selector and tolerations say which ones may be used."
 OUT_OF_MEMORY = "Give it more memory: spark.driver_memory_overhead, or for executors spark.executor_memory_overhead."
+LIMITS = (
+    "Keep to the namespace's LimitRange: spark.driver_memory, spark.driver_memory_overhead, kubernetes.driver.cpu_request and cpu_limit."
+)
 EVICTED = "Give it more room: kubernetes.local_directory.size; or more memory."
 
 
@@ -46,12 +55,21 @@ def _of_container(container: Manifest) -> Trouble | None:
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     reason = waiting.get("reason")
     if reason in WAITING:
-        return Trouble(f"{reason}: {waiting.get('message', '')}".strip(": "), WAITING[reason])
+        return Trouble(f"{reason}: {waiting.get('message', '')}".strip(": "), WAITING[reason], passes=reason != NAMES_NO_IMAGE)
     if ended.get("reason") == "OOMKilled":
         return Trouble("OOMKilled: it used more memory than it was given", OUT_OF_MEMORY)
     if ended.get("exitCode") and ended.get("message"):  # what it left in its termination log
         return Trouble(f"exit code {ended['exitCode']}: {ended['message'].strip()}", "")
     return None
+
+
+def of_waiting(pods: Sequence[Manifest], events: Callable[[str], Sequence[Manifest]]) -> list[Trouble]:
+    """What pods wait for that are alike, each trouble once; `events` tells what happened to a pod by its name."""
+    found = [trouble for pod in pods if (trouble := of_pod(pod))]
+    if pods and not found:  # what is told of one holds for all
+        trouble = of_pod(pods[0], events(pods[0]["metadata"]["name"]))
+        found = [trouble] if trouble else []
+    return list({trouble.mend or trouble.cause: trouble for trouble in sorted(found, key=str)}.values())
 
 
 def exit_code(pod: Manifest, container: str) -> int | None:
@@ -77,12 +95,21 @@ def of_job(events: Sequence[Manifest]) -> Trouble | None:
         return None
     message = str(events[-1].get("message", ""))
     if "exceeded quota" in message:
-        return Trouble(message, "Ask for less, or have the namespace's quota raised.")
+        return Trouble(message, "Ask for less, or have the namespace's quota raised.", passes=not _is_more_than_the_quota(message))
     if "violates PodSecurity" in message:
-        return Trouble(message, "Take out of kubernetes.driver.template what the namespace forbids.")
+        return Trouble(message, "Take out of kubernetes.driver.template what the namespace forbids.", passes=False)
+    if OUT_OF_RANGE.search(message):
+        return Trouble(message, LIMITS, passes=False)
     if "serviceaccount" in message:
         return Trouble(message, "Make that service account, or name another: kubernetes.service_account.")
     return Trouble(message, "See `kubectl describe job`.")
+
+
+def _is_more_than_the_quota(message: str) -> bool:
+    """Whether there would be no room either if nobody else used any."""
+    found = QUOTA.search(message)
+    requested, limited = (dict(part.split("=", 1) for part in found[key].split(",")) if found else {} for key in ("requested", "limited"))
+    return any(key in limited and amount(asked) > amount(limited[key]) for key, asked in requested.items())
 
 
 def job_end(job: Manifest) -> tuple[bool, str] | None:
@@ -93,8 +120,8 @@ def job_end(job: Manifest) -> tuple[bool, str] | None:
     return None
 
 
-def job_ending(reason: str, drivers: Sequence[Manifest], container: str) -> Ending:
-    """How a failed job ended: the last driver's exit code where it has one of ours, else 1."""
+def job_ending(reason: str, drivers: Sequence[Manifest], container: str, log_trouble: str = "") -> Ending:
+    """How a failed job ended: the last driver's exit code where it has one of ours, else 1; `log_trouble` says why there is no log."""
     last = drivers[-1] if drivers else {}
     code, trouble = exit_code(last, container), of_pod(last)
     starts = f" at the last of {len(drivers)} starts" if len(drivers) > 1 else ""
@@ -106,5 +133,7 @@ def job_ending(reason: str, drivers: Sequence[Manifest], container: str) -> Endi
     # That rule is ours: it only says again with which code the driver ended.
     why = f": {trouble.cause}" if trouble else "" if reason.startswith("PodFailurePolicy") else f" ({reason})"
     why_not = "Its log says why; mend that first." if code == UsageError.exit_code else "Its log says why."
+    if log_trouble:
+        why_not = f"Its log would say why, but can't be read: {log_trouble}."
     mend = trouble.mend if trouble else f"{why_not} What it finished stays; the same command goes on with the rest."
     return Ending.failed(code, ended + why, mend)

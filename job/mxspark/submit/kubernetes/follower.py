@@ -94,6 +94,7 @@ class Follower:
         self._told: dict[str, str] = {}
         self._log = _Log(cluster)
         self._last: deque[str] = deque(maxlen=LAST_LINES)
+        self._log_trouble = ""
         self._in_results = False
 
     def follow(self) -> Ending:
@@ -129,7 +130,7 @@ class Follower:
         except MissingObjectError:
             return self._gone()
         self._drivers = drivers = self._cluster.pods(self._found.drivers)
-        self._has_run = self._has_run or any(pod["status"].get("phase") not in ("Pending", None) for pod in drivers)
+        self._has_run = self._has_run or any(diagnosis.has_begun(pod, DRIVER_CONTAINER) for pod in drivers)
         for pod in drivers:
             if self._log.read(pod):
                 self._in_results = False  # those of a driver that was lost are not the end
@@ -140,9 +141,18 @@ class Follower:
         trouble = self._tell_driver(job)
         if drivers:
             self._tell_executors()
+        if trouble and not trouble.passes and not self._has_run:
+            return self._cannot_start(trouble)
         if self._start_seconds is not None and not self._has_run and time.monotonic() - self._started > self._start_seconds:
             self._give_up(trouble or Trouble("nothing says why", ""))
         return None
+
+    def _cannot_start(self, trouble: Trouble) -> Ending:
+        """Nothing has run, and nothing would however long one waits; whose job it isn't leaves it as it is."""
+        if self._start_seconds is None:
+            return Ending(UsageError.exit_code, f"its driver can't start: {trouble.cause}", trouble.mend)
+        self._cluster.delete_job(self._name)
+        return Ending(UsageError.exit_code, f"its driver can't start, and it was deleted: {trouble.cause}", trouble.mend)
 
     def _gone(self) -> Ending:
         if self._drivers and self._drivers[-1]["status"].get("phase") == "Succeeded":
@@ -158,11 +168,16 @@ class Follower:
             f"the driver did not start within {self._start_seconds:g} s, and job {self._name} was deleted: {cause.cause}", cause.mend
         )
 
-    def _once(self, about: str, text: str) -> None:
-        """Tells it unless it was the last thing told about that."""
-        if self._told.get(about) != text:
-            self._told[about] = text
+    def _once(self, about: str, text: str, what: str | None = None) -> None:
+        """Tells it unless it was the last thing told about that; `what` it is where its words vary."""
+        what = self._without_names(what or text)
+        if self._told.get(about) != what:
+            self._told[about] = what
             self._listener.note(text)
+
+    def _without_names(self, text: str) -> str:
+        """Of the pods, which are others with each try."""
+        return re.sub(rf"\b({re.escape(self._name)}|{re.escape(self._found.instance)})-[-\w]+", "…", text)
 
     def _tell_driver(self, job: Manifest) -> Trouble | None:
         if not self._drivers:
@@ -172,7 +187,8 @@ class Follower:
         events = self._cluster.events(name) if phase == "Pending" else []
         trouble = diagnosis.of_pod(pod, events)
         if trouble and phase == "Pending":
-            self._once("driver", f"Driver {name} waits: {trouble}")
+            # ErrImagePull and ImagePullBackOff take turns: what helps says that they are the same.
+            self._once("driver", f"Driver {name} waits: {trouble}", f"waits: {trouble.mend or trouble.cause}")
         else:
             words = {"Pending": "is coming up", "Running": "runs", "Failed": "failed", "Succeeded": "is done"}
             again = f" (start {len(self._drivers)})" if len(self._drivers) > 1 else ""
@@ -193,20 +209,18 @@ class Follower:
         self._executors = len(live)
         running = sum(pod["status"].get("phase") == "Running" for pod in live)
         waiting = [pod for pod in live if pod["status"].get("phase") == "Pending"]
-        troubles = {str(trouble) for pod in waiting if (trouble := diagnosis.of_pod(pod))}
-        if waiting and not troubles:  # they are alike: what is told of one holds for all
-            trouble = diagnosis.of_pod(waiting[0], self._cluster.events(waiting[0]["metadata"]["name"]))
-            troubles = {str(trouble)} if trouble else set()
+        troubles = diagnosis.of_waiting(waiting, self._cluster.events)
         for pod in found:
             lost = diagnosis.of_pod(pod)
             if lost and pod["status"].get("phase") == "Failed":
-                self._once(pod["metadata"]["name"], f"Executor {pod['metadata']['name']} was lost: {lost}")
+                self._once(f"lost: {self._without_names(str(lost))}", f"Executor {pod['metadata']['name']} was lost: {lost}")
         of_all = f" of {self._asked}" if self._asked else ""
         if live and not self._in_results:  # Spark ends them then, which would look like a loss
-            why = "".join(f"\n  {len(waiting)} wait: {trouble}" for trouble in sorted(troubles))
+            why = "".join(f"\n  {len(waiting)} wait: {trouble}" for trouble in troubles)
+            same = "".join(f"\n  {len(waiting)} wait: {trouble.mend or trouble.cause}" for trouble in troubles)
             begins = waiting and not running and not troubles
             state = f"{len(waiting)}{of_all} are coming up" if begins else f"{running}{of_all} run"
-            self._once("executors", f"Executors: {state}{why}")
+            self._once("executors", f"Executors: {state}{why}", state + same)
         if len(live) < self._asked:
             self._tell_quotas()
 
@@ -216,14 +230,11 @@ class Follower:
         return not owners or not owners.isdisjoint(driver["metadata"]["name"] for driver in self._drivers)
 
     def _tell_quotas(self) -> None:
-        """A pod that a quota refuses leaves no event: only Spark's log has it."""
         if self._settings is None or time.monotonic() < self._next_quotas:
             return
         self._next_quotas = time.monotonic() + QUOTAS_SECONDS
-        for quota in self._cluster.quotas():
-            if lacking := quotas.lacking(quota, quotas.executor_needs(self._settings)):
-                name = quota["metadata"]["name"]
-                self._once(name, f"No more executors can be made: quota {name} has no room for one: {'; '.join(lacking)}")
+        for name, told in quotas.told_full(self._settings, self._cluster.quotas()).items():
+            self._once(name, told)
 
     def _tell_lines(self) -> None:
         for line in self._log.lines():
@@ -232,6 +243,7 @@ class Follower:
                 self._listener.log(line)
             self._in_results = self._in_results or RESULTS.match(line) is not None
         for trouble in self._log.troubles():
+            self._log_trouble = trouble
             self._once("log", f"The driver's log can't be read: {trouble}")
 
     def _end(self, succeeded: bool, reason: str) -> Ending:
@@ -242,7 +254,7 @@ class Follower:
         if not (self._logs or self._in_results):
             for line in self._last:
                 self._listener.log(line)
-        return diagnosis.job_ending(reason, self._drivers, DRIVER_CONTAINER)
+        return diagnosis.job_ending(reason, self._drivers, DRIVER_CONTAINER, "" if self._last else self._log_trouble)
 
 
 class _Log:

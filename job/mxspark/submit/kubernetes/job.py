@@ -6,7 +6,7 @@ and no Java is needed where it is submitted.
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
@@ -51,6 +51,7 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
     job, *others = manifests.objects(settings, name, __version__)
     quotas.check(settings, cluster.quotas(), cluster.namespace)
     with suppress(ForbiddenError, PassingError):  # whoever submits needs no right to make pods
+        cluster.check(manifests.driver_trial(job))
         cluster.check(manifests.executor_pod(settings, name))
     if settings.spark.executor_gpus:
         _warn_without_gpus(settings, cluster, listener)
@@ -151,12 +152,19 @@ class JobStatus:
     progress: str
     output: str
     trouble: Trouble | None
+    waiting: tuple[Trouble, ...]  # why executors are pending
+    missing: tuple[str, ...]  # why they can't be made
     exit_code: int | None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for programs."""
-        trouble = {"cause": self.trouble.cause, "mend": self.trouble.mend} if self.trouble else None
-        return {**vars(self), "drivers": list(self.drivers), "executors": list(self.executors), "trouble": trouble}
+        trouble = _plain(self.trouble) if self.trouble else None
+        lists = {"drivers": list(self.drivers), "executors": list(self.executors), "missing": list(self.missing)}
+        return {**vars(self), **lists, "trouble": trouble, "waiting": [_plain(each) for each in self.waiting]}
+
+
+def _plain(trouble: Trouble) -> dict[str, str]:
+    return {"cause": trouble.cause, "mend": trouble.mend}
 
 
 def read_status(cluster: Cluster, name: str) -> JobStatus:
@@ -173,6 +181,7 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
         state = "running" if phase == "Running" else "waiting"
     else:
         state = "complete" if ended.exit_code == 0 else f"failed: {ended.cause}"
+    pending = [pod for pod in executors if pod["status"].get("phase") == "Pending" and "deletionTimestamp" not in pod["metadata"]]
     return JobStatus(
         found.job,
         cluster.namespace,
@@ -183,6 +192,8 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
         next((line for line in reversed(lines) if PROGRESS.match(line) or RESULT.match(line)), ""),
         _output(cluster, job),
         trouble,
+        tuple(diagnosis.of_waiting(pending, cluster.events)),
+        _missing(cluster, job, executors) if state == "running" else (),
         ended.exit_code if ended else None,
     )
 
@@ -197,6 +208,15 @@ def _last_lines(cluster: Cluster, drivers: list[Manifest]) -> list[str]:
 def _in_words(pod: Manifest) -> str:
     node = pod["spec"].get("nodeName", "no node yet")
     return f"{pod['metadata']['name']}: {pod['status'].get('phase')}, {node}"
+
+
+def _missing(cluster: Cluster, job: Manifest, executors: Sequence[Manifest]) -> tuple[str, ...]:
+    """Why there are fewer executors than were asked for; nothing where that can't be told."""
+    with suppress(MxsparkError):
+        settings = document.parse(Settings, document.read_yaml(_settings(cluster, job), "settings"), "settings")
+        if not settings.spark.dynamic_allocation.enabled and len(executors) < settings.spark.executors:
+            return tuple(quotas.told_full(settings, cluster.quotas()).values())
+    return ()
 
 
 def _output(cluster: Cluster, job: Manifest) -> str:

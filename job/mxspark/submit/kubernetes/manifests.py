@@ -89,8 +89,13 @@ def refuse_what_pods_cannot_reach(settings: Settings) -> None:
     has_volumes = "volumes" in settings.kubernetes.executor.template.get("spec", {})
     mend = "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template."
     for key, place in places.items():
-        path = place.removeprefix("file://") if place is not None else None
-        if path is None or "://" in path or has_volumes:
+        if place is None:
+            continue
+        path = place.removeprefix("file://")
+        if "://" in path:
+            _refuse_unknown(key, path)
+            continue
+        if has_volumes:
             continue
         if path.startswith("/") and key.startswith("output"):
             raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", mend)
@@ -98,6 +103,16 @@ def refuse_what_pods_cannot_reach(settings: Settings) -> None:
             raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", mend)
     if found := open_secrets.find(settings):
         raise UsageError(f"what may be a secret would lie open: {', '.join(found)}", open_secrets.MEND)
+
+
+def _refuse_unknown(key: str, place: str) -> None:
+    schemes = ("s3", "s3a") if key.startswith("output") else ("s3", "s3a", "http", "https")
+    scheme = place.partition("://")[0]
+    if scheme not in schemes:
+        raise UsageError(
+            f"{key} is {place!r}, and mxspark knows no {scheme}://",
+            "Give s3://bucket/prefix; other object stores are reached by their S3 interface, storage.endpoint_url.",
+        )
 
 
 def job(settings: Settings, name: str, version: str) -> Manifest:
@@ -145,7 +160,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
             *pods.credentials(kubernetes),
         ],
         "ports": [{"name": port, "containerPort": number} for port, number in pods.PORTS.items()],
-        "resources": _resources(kubernetes.driver, spark.driver_cores, memory),
+        "resources": _resources(kubernetes, kubernetes.driver, spark.driver_cores, memory),
         "securityContext": pods.container_security(),
         "volumeMounts": [{"name": "settings", "mountPath": SETTINGS_DIR, "readOnly": True}, *pods.local_mounts()],
     }
@@ -154,6 +169,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
         "serviceAccountName": kubernetes.service_account,
         "automountServiceAccountToken": True,  # it asks Kubernetes for executors
         **pods.placement(kubernetes.driver, pods.DRIVER_GRACE),
+        **pods.spread(kubernetes.driver, name),
         "containers": [container],
         "volumes": [{"name": "settings", "configMap": {"name": f"{name}-settings"}}, pods.local_volume(kubernetes)],
     }
@@ -168,11 +184,11 @@ def _from_field(name: str, path: str) -> Manifest:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
-def _resources(chosen: PodSettings, cores: int, mebibytes: int) -> Manifest:
+def _resources(kubernetes: KubernetesSettings, chosen: PodSettings, cores: int, mebibytes: int) -> Manifest:
     """What a container asks for, and what it may use at most."""
     memory = f"{mebibytes}Mi"
     return {
-        "requests": {"cpu": chosen.cpu_request or str(cores), "memory": memory},
+        "requests": {"cpu": chosen.cpu_request or str(cores), "memory": memory, **pods.disk_request(kubernetes)},
         "limits": {"cpu": chosen.cpu_limit or str(cores), "memory": memory},
     }
 
@@ -181,7 +197,7 @@ def executor_pod(settings: Settings, name: str) -> Manifest:
     """A pod like those that Spark makes, as far as Kubernetes checks them; without the service account, which may not be there yet."""
     spark, kubernetes = settings.spark, settings.kubernetes
     memory = memory_bytes(spark.executor_memory) + memory_bytes(spark.executor_overhead) >> 20
-    resources = _resources(kubernetes.executor, spark.executor_cores, memory)
+    resources = _resources(kubernetes, kubernetes.executor, spark.executor_cores, memory)
     if spark.executor_gpus:
         resources["limits"][f"{kubernetes.gpu_vendor}/gpu"] = str(spark.executor_gpus)
     container = {"image": kubernetes.image, "resources": resources}
@@ -189,6 +205,13 @@ def executor_pod(settings: Settings, name: str) -> Manifest:
     pod["metadata"]["name"] = f"{name}-exec-1"
     pod["spec"].pop("serviceAccountName", None)
     return pod
+
+
+def driver_trial(job: Manifest) -> Manifest:
+    """A pod like the one that a Job makes; without the service account where that is the job's own, which is not there yet."""
+    name, template = job["metadata"]["name"], job["spec"]["template"]
+    spec = {key: value for key, value in template["spec"].items() if (key, value) != ("serviceAccountName", name)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], "name": f"{name}-driver"}, "spec": spec}
 
 
 def config_map(settings: Settings, name: str) -> Manifest:

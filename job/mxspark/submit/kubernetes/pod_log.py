@@ -19,11 +19,14 @@ DISORDER = timedelta(seconds=1)
 STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d) ")
 
 
-def stamp_of(line: str) -> tuple[datetime | None, str]:
-    """When a line was written, to the second, and its text. Some lines are the kubelet's own words, and have no stamp."""
+def written(line: str) -> tuple[datetime, str]:
+    """When a line was written, to the second, and its text.
+
+    Raises MxsparkError for a line without a stamp: it is not the container's, but the kubelet's own words of why it has no more.
+    """
     found = STAMPED.match(line)
     if found is None:
-        return None, line
+        raise MxsparkError(f"its node can't give the log: {line.strip()}", "See `kubectl logs`; the node may have removed it, or be ill.")
     return datetime.fromisoformat(found[1] + found[3]), line[found.end() :]
 
 
@@ -41,14 +44,13 @@ def follow(read: Callable[[int | None], Iterator[str]], goes_on: Callable[[], bo
         try:
             for line in read(_seconds_since(last, heard)):
                 heard = answered = time.monotonic()
-                stamp, text = stamp_of(line)
-                if stamp is not None:
-                    if begin is not None and (stamp < begin - DISORDER or line in before):
-                        continue
-                    last = stamp if last is None else max(last, stamp)
-                    told.append((stamp, line))
-                    while told[0][0] < last - DISORDER:
-                        told.popleft()
+                stamp, text = written(line)
+                if begin is not None and (stamp < begin - DISORDER or line in before):
+                    continue
+                last = stamp if last is None else max(last, stamp)
+                told.append((stamp, line))
+                while told[0][0] < last - DISORDER:
+                    told.popleft()
                 yield text
             if not goes_on():
                 return

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mxspark.errors import UsageError
+from mxspark.kubernetes_settings import PodSettings
 from mxspark.pods import Manifest
 from mxspark.settings import Settings, memory_bytes
 from mxspark.submit.kubernetes.cluster import amount
@@ -31,6 +32,16 @@ def check(settings: Settings, quotas: Sequence[Manifest], namespace: str) -> Non
             )
 
 
+def told_full(settings: Settings, quotas: Sequence[Manifest]) -> dict[str, str]:
+    """By a quota's name that has no room for one more executor, that in words: such a pod leaves no event, only Spark's log has it."""
+    found = {quota["metadata"]["name"]: lacking(quota, executor_needs(settings)) for quota in quotas}
+    return {
+        name: f"No more executors can be made: quota {name} has no room for one: {'; '.join(lacks)}"
+        for name, lacks in found.items()
+        if lacks
+    }
+
+
 def lacking(quota: Manifest, need: Needs) -> list[str]:
     """What a quota leaves too little of, in words; nothing of a quota that may not be about these pods."""
     if quota.get("spec", {}).get("scopes") or quota.get("spec", {}).get("scopeSelector"):
@@ -45,14 +56,19 @@ def lacking(quota: Manifest, need: Needs) -> list[str]:
     return found
 
 
-_OTHER_NAMES = {"cpu": ("requests.cpu",), "memory": ("requests.memory",), "pods": ("count/pods",)}
+_OTHER_NAMES = {
+    "cpu": ("requests.cpu",),
+    "memory": ("requests.memory",),
+    "ephemeral-storage": ("requests.ephemeral-storage",),
+    "pods": ("count/pods",),
+}
 
 
 def driver_needs(settings: Settings) -> Needs:
     """What the driver's pod takes."""
     spark, chosen = settings.spark, settings.kubernetes.driver
     memory = memory_bytes(spark.driver_memory) + memory_bytes(spark.driver_memory_overhead)
-    return _needs(spark.driver_cores, chosen.cpu_request, chosen.cpu_limit, memory)
+    return _needs(settings, spark.driver_cores, chosen, memory)
 
 
 def executor_needs(settings: Settings) -> Needs:
@@ -60,9 +76,10 @@ def executor_needs(settings: Settings) -> Needs:
     spark, chosen = settings.spark, settings.kubernetes.executor
     memory = memory_bytes(spark.executor_memory) + memory_bytes(spark.executor_overhead)
     gpus = {f"requests.{settings.kubernetes.gpu_vendor}/gpu": float(spark.executor_gpus)} if spark.executor_gpus else {}
-    return _needs(spark.executor_cores, chosen.cpu_request, chosen.cpu_limit, memory) | gpus
+    return _needs(settings, spark.executor_cores, chosen, memory) | gpus
 
 
-def _needs(cores: int, request: str | None, limit: str | None, memory: int) -> dict[str, float]:
-    asked, most = (amount(text) if text else float(cores) for text in (request, limit))
-    return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory}
+def _needs(settings: Settings, cores: int, chosen: PodSettings, memory: int) -> dict[str, float]:
+    asked, most = (amount(text) if text else float(cores) for text in (chosen.cpu_request, chosen.cpu_limit))
+    disk = amount(settings.kubernetes.local_directory.request)
+    return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory, "ephemeral-storage": disk}
