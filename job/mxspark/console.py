@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from rich.traceback import Traceback
 
-from mxspark import duration
+from mxspark import duration, skipped
 from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.network import Inspection
@@ -153,6 +153,8 @@ def show_result(result: "Result") -> None:
     failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != "ok")
     _out.print(_predictions(result.first_rows, counts.rows))
     _out.print(f"{counts.rows:,} images: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
+    if summary.plan.skipped:
+        _out.print(f"Skipped: {skipped.in_words(summary.plan.skipped)}.{skipped.hint(summary.plan.skipped)}")
     if run := summary.performance:
         _out.print(
             f"{run.rate:.1f} images/s: {run.images:,} images in {duration.in_words(run.seconds)} on {run.workers} workers, "
@@ -217,7 +219,11 @@ def show_status(status: Status) -> None:
         ("failed", f"{counts.failed:,}" + (f" ({failed})" if failed else "")),
         ("left", f"{status.left:,} images"),
         *(("broken", problem) for problem in status.broken[:10]),
-        ("plan", f"made {frozen.created} of {settings['input']['path']}: {frozen.listed:,} keys listed, {frozen.keys:,} different ones"),
+        (
+            "plan",
+            f"made {frozen.created} of {_shown(settings['input']['path'])}: {frozen.listed:,} keys listed, {frozen.keys:,} different ones",
+        ),
+        *([("skipped", skipped.in_words(frozen.skipped))] if frozen.skipped else []),
         ("model", str(settings["model"]["path"] or settings["model"]["symbol"])),
         (
             "settings",
@@ -236,9 +242,13 @@ def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
     table = Table("setting", Column("value", overflow="fold"), Column("from", overflow="fold"), box=box.SIMPLE_HEAD)
     for key, value, origin in rows:
-        shown = "" if value is None else ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-        table.add_row(key, shown, origin, style="dim" if origin == "default" else "")
+        table.add_row(key, _shown(value), origin, style="dim" if origin == "default" else "")
     _out.print(table)
+
+
+def _shown(value: Any) -> str:
+    """A setting's value; lists by their items."""
+    return "" if value is None else ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 def show_sections(sections: Sequence[tuple[str, str]]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from mxspark import __version__, bundle, child, gpu, machine, output, plan, pods, predictions, summary
+from mxspark import __version__, bundle, child, gpu, machine, output, plan, pods, predictions, skipped, summary
 from mxspark.bundle import Bundle
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
 from mxspark.model_spec import ModelSpec
@@ -80,6 +80,7 @@ class _Run:
         self._started = time.monotonic()
         self._retries = retries_so_far()
         self._store: Store = open_store(settings.output.path, access)
+        self._source = Source(settings.input, access)
 
     def run(self) -> Result:
         machine.check()
@@ -112,6 +113,7 @@ class _Run:
                 if work is None:
                     with usage_errors("input.path", "Check input.path."):
                         spool.fill(keys or ())
+                    self._tell_listed(spool)
                 self._progress.step("Starting Spark")
                 context = check.result()
                 spark = starting.result()
@@ -126,12 +128,25 @@ class _Run:
     def _listed(self) -> Iterator[str]:
         """The keys of the input. The first is read already: an input that can't be listed is told before Spark starts."""
         chosen = self._settings.input
-        self._progress.step(f"Listing {chosen.path}")
+        self._progress.step(f"Listing {chosen.place}")
         with usage_errors("input.path", "Check input.path."):
-            if Source(chosen, self._access).is_prefix:
-                next(Source(chosen, self._access.hasty).keys())
-            keys = Source(chosen, self._access).keys()
+            Source(chosen, self._access.hasty).reach()
+            keys = self._source.keys()
             return chain([next(keys)], keys)
+
+    def _tell_listed(self, spool: KeySpool) -> None:
+        """What of the input gets no row, and why."""
+        for problem in self._source.skipped.unreadable:
+            self._progress.note(f"A folder is left out: {problem}")
+        if self._source.empty:
+            self._progress.note(f"No images in {', '.join(self._source.empty[:3])}{' …' if len(self._source.empty) > 3 else ''}")
+        if doubles := spool.listed - len(spool):
+            self._progress.note(f"{doubles:,} keys are listed a second time; each has one row.")
+        self._tell_skipped(self._source.skipped.counts())
+
+    def _tell_skipped(self, counts: Mapping[str, int]) -> None:
+        if counts:
+            self._progress.note(f"Skipped: {skipped.in_words(counts)}.{skipped.hint(counts)}")
 
     def _fetch_model(self) -> Bundle:
         with usage_errors("model", "Check model."):
@@ -160,7 +175,11 @@ class _Run:
         # No prediction depends on what counts as right, nor on how long a decoder in a sandbox may take.
         chosen = self._settings.input
         others = {"true_label", "max_decode_seconds", "max_decode_memory"}
-        places = {"path": resolved(chosen.path), "base": chosen.base and resolved(chosen.base)}
+        paths = [resolved(path) for path in chosen.paths]
+        places = {
+            "path": paths if len(paths) > 1 else paths[0],
+            "base": chosen.base and resolved(chosen.base),
+        }
         return {
             "input": chosen.model_dump(mode="json", exclude=others) | places,
             "format": self._settings.output.format,
@@ -197,6 +216,7 @@ class _Run:
             f"Going on with the run of {frozen.created}: {kept:,} of {frozen.keys:,} images are kept, {work.images:,} {what} "
             f"in {len(work.shards)} of {frozen.shards} shards. Images that came later are not in it; --overwrite starts afresh."
         )
+        self._tell_skipped(frozen.skipped)
 
     @contextmanager
     def _spark(self, threads: ThreadPoolExecutor) -> Iterator["Future[Application]"]:
@@ -215,7 +235,7 @@ class _Run:
         output.clear(self._store)
         identity, shown = self._identity(model), visible(settings.model_dump(mode="json"))
         shown["input"] |= {name: identity["input"][name] for name in ("path", "base")}  # wherever they were typed
-        return plan.write(self._store, spool, size, identity, shown)
+        return plan.write(self._store, spool, size, identity, shown, self._source.skipped.counts())
 
     def _predict(self, work: _Work, model: Bundle, spark: Application, context: Context, hold: Hold) -> Performance:
         settings, frozen = self._settings, work.plan

@@ -154,7 +154,8 @@ def _path(dotted: str) -> KeyPath:
 
 
 def _value(path: KeyPath, text: str, source: str) -> Any:
-    return text if _is_text(path) and text != "null" else parse_scalar(text, source)
+    is_list = path == ("input", "path") and text[:1] + text[-1:] == "[]"
+    return text if _is_text(path) and text != "null" and not is_list else parse_scalar(text, source)
 
 
 def _is_text(path: KeyPath) -> bool:
@@ -167,8 +168,8 @@ def _is_text(path: KeyPath) -> bool:
             return len(path) > position + 1  # an entry of the mapping; the mapping as a whole is YAML
         field = kind.model_fields.get(key)
         if field is not None and kind.section(key) is None:
-            # `Place | None` is Annotated[str, …] or NoneType.
+            # `Place | None` is Annotated[str, …] or NoneType; input.path is one place or a list of them.
             kinds = [get_args(given)[0] if get_origin(given) is Annotated else given for given in get_args(field.annotation)]
-            return field.annotation is str or (str in kinds and NoneType in kinds)
+            return field.annotation is str or (str in kinds and (NoneType in kinds or any(get_origin(kind) is tuple for kind in kinds)))
         kind = kind.section(key)
     return False

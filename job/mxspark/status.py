@@ -49,6 +49,7 @@ class Status:
             "state": self.state,
             "images": {"planned": self.plan.keys, "ok": counts.ok, "failed": counts.failed, "left": self.left},
             "by_status": dict(sorted(counts.by_status.items())),
+            "skipped": dict(self.plan.skipped),
             "shards": {"planned": self.plan.shards, "done": self.parts, "left": self.plan.shards - self.parts},
             "broken": list(self.broken),
             "plan": {"id": self.plan.id, "created": self.plan.created, "listed": self.plan.listed, "shard_size": self.plan.shard_size},

@@ -188,7 +188,7 @@ def _set_up(job: Job, device: int) -> _Worker:
     memory = memory_bytes(settings.input.max_decode_memory)
     task = DecodeTask(limits, model.spec.input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
     probe = Source(settings.input, job.access.hasty)
-    guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.path, probe.check)
+    guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check)
     stages = Stages(
         fetch=guard.fetch,
         decode=lambda data: preprocess.load_array(data, limits, model.spec.input, model.spec.preprocess),

@@ -79,7 +79,8 @@ spark.master spark.app.name spark.kubernetes.namespace
 {{- $hasVolumes := dig "spec" "volumes" false .Values.executor.podTemplate -}}
 {{- $mend := "give s3://bucket/prefix, or mount a volume that all pods share: driver.podTemplate, executor.podTemplate" -}}
 {{- range $key := list "input.path" "input.base" "output.path" "output.text_object" "model.path" "model.symbol" "model.params" "model.labels" -}}
-{{- $place := dig (splitList "." $key | first) (splitList "." $key | last) "" $job | default "" -}}
+{{- $given := dig (splitList "." $key | first) (splitList "." $key | last) "" $job | default "" -}}
+{{- range $place := kindIs "slice" $given | ternary $given (list $given) -}}
 {{- if not (or (empty $place) (contains "://" $place) $hasVolumes) -}}
 {{- if not (hasPrefix "/" $place) -}}
 {{- fail (printf "job.%s is %s, a folder that pods don't have: %s" $key $place $mend) -}}
@@ -88,9 +89,12 @@ spark.master spark.app.name spark.kubernetes.namespace
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $input := dig "input" "path" "" $job -}}
+{{- end -}}
+{{- $given := dig "input" "path" "" $job -}}
+{{- range $input := kindIs "slice" $given | ternary $given (list $given) -}}
 {{- if eq (trimSuffix "/" $input) (dig "output" "path" "" $job | trimSuffix "/") -}}
 {{- fail (printf "job.output.path is the same place as job.input.path, %s: give the predictions a folder of their own" $input) -}}
+{{- end -}}
 {{- end -}}
 {{- $format := dig "output" "format" "parquet" $job -}}
 {{- if and (dig "output" "text_object" "" $job) (ne $format "text") -}}

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from mxspark.errors import UsageError
 from mxspark.storage import web
-from mxspark.storage.folder import FolderStore
+from mxspark.storage.folder import FolderStore, escape_bytes
 from mxspark.storage.retry import retries_so_far
 from mxspark.storage.s3 import S3Store
 from mxspark.storage.store import (
@@ -15,6 +15,7 @@ from mxspark.storage.store import (
     HeldError,
     Hold,
     MissingError,
+    Skip,
     StorageError,
     Store,
     TooLargeError,
@@ -24,6 +25,7 @@ from mxspark.storage.store import (
     split_s3,
     usage_errors,
 )
+from mxspark.storage.web import WebReader
 
 __all__ = [
     "Access",
@@ -34,10 +36,13 @@ __all__ = [
     "Hold",
     "MissingError",
     "S3Store",
+    "Skip",
     "StorageError",
     "Store",
     "TooLargeError",
+    "WebReader",
     "download",
+    "escape_bytes",
     "is_s3",
     "join",
     "open_store",

@@ -1,13 +1,14 @@
-"""Addresses http:// and https://, for reading model files and for the pages of a bucket's listing.
+"""Addresses http:// and https://, for reading model files and images, and for the pages of a bucket's listing.
 
 The only place that imports urllib3.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -17,12 +18,13 @@ from urllib3 import PoolManager as Pool
 from urllib3 import exceptions
 from urllib3.exceptions import HTTPError
 
+from mxspark import __version__
 from mxspark.errors import one_line, without_secrets
 from mxspark.settings import StorageSettings
 from mxspark.storage.retry import Patience
-from mxspark.storage.store import MissingError, StorageError, TransientError, ca_bundle, check_size, hush
+from mxspark.storage.store import DeniedError, MissingError, StorageError, TransientError, ca_bundle, check_size, hush
 
-__all__ = ["Answer", "HTTPError", "Pool", "download", "get", "gist", "pool", "transient_cause", "unreadable"]
+__all__ = ["Answer", "HTTPError", "Pool", "WebReader", "download", "get", "gist", "pool", "transient_cause", "unreadable"]
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 CONNECTIONS = 16  # kept open to a host
@@ -56,11 +58,22 @@ def pool(url: str, settings: StorageSettings) -> Pool:
     return Pool(timeout=timeout, retries=retries, ca_certs=ca_bundle(), maxsize=CONNECTIONS)
 
 
-def get(connections: Pool, name: str, url: str, seconds: float, limit: int | None = None) -> Answer:
-    """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes."""
+def get(
+    connections: Pool,
+    name: str,
+    url: str,
+    seconds: float,
+    limit: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    needs_length: bool = True,
+) -> Answer:
+    """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes.
+
+    An answer that doesn't say how long it is has broken off, where it `needs_length` as S3's always have.
+    """
     end = time.monotonic() + seconds
-    with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
-        if not _says_length(response):  # S3 always does
+    with _errors(name, url), connections.request("GET", url, headers=headers, preload_content=False) as response:
+        if needs_length and not _says_length(response):
             raise TransientError(f"{name}: the answer broke off", cause="truncated")
         limit = limit if response.status == 200 else LONGEST_ERROR
         check_size(int(response.headers.get("Content-Length", 0)), limit)
@@ -71,6 +84,37 @@ def get(connections: Pool, name: str, url: str, seconds: float, limit: int | Non
             if time.monotonic() > end:
                 raise TransientError(f"{name}: not all there after {seconds:g} s", "Raise storage.read_timeout.", cause="timeout")
         return Answer(response.status, response.reason or "", bytes(data))
+
+
+@dataclass(frozen=True)
+class WebReader:
+    """Objects by their addresses, for many threads; connections are kept."""
+
+    settings: StorageSettings
+
+    def read(self, url: str, limit: int | None = None) -> bytes:
+        """What is at `url`. Raises StorageError, TooLargeError beyond `limit` bytes."""
+        name = without_secrets(url)
+
+        def once() -> bytes:
+            try:
+                connections = self._pool(*urlsplit(url)[:2])
+            except ValueError as error:
+                raise StorageError(f"{name}: not an address: {error}") from None
+            seconds = self.settings.read_timeout
+            answer = get(connections, name, url, seconds, limit, headers={"User-Agent": f"mxspark/{__version__}"}, needs_length=False)
+            _check_status(name, answer.status, answer.reason)
+            return answer.data
+
+        return self._patience(once)
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience(self.settings)
+
+    @cached_property
+    def _pool(self) -> Callable[[str, str], Pool]:
+        return lru_cache(maxsize=64)(lambda scheme, host: pool(f"{scheme}://{host}", self.settings))
 
 
 def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
@@ -88,15 +132,22 @@ def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
 def _download(connections: Pool, url: str, target: BinaryIO) -> None:
     name = without_secrets(url)
     with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
-        if response.status in (429, 500, 502, 503, 504):
-            cause = "throttled" if response.status in (429, 503) else "server_error"
-            raise TransientError(f"{name}: the server answered {response.status} {response.reason}", "Check the address.", cause=cause)
-        if response.status != 200:
-            kind: Callable[..., StorageError] = MissingError if response.status in (404, 410) else StorageError
-            raise kind(f"{name}: the server answered {response.status} {response.reason}", "Check the address.")
+        _check_status(name, response.status, response.reason)
         written = sum(target.write(chunk) for chunk in response.stream(CHUNK))
         if not written and not _says_length(response):  # cut within its head, it looks whole and empty
             raise TransientError(f"{name}: the answer broke off", cause="truncated")
+
+
+def _check_status(name: str, status: int, reason: str | None) -> None:
+    """Raises what a status other than 200 means."""
+    if status == 200:
+        return
+    said = f"{name}: the server answered {status} {reason or ''}".rstrip()
+    if status in (408, 429, 500, 502, 503, 504):
+        cause = "throttled" if status in (429, 503) else "timeout" if status == 408 else "server_error"
+        raise TransientError(said, "Check the address.", cause=cause)
+    kind = {404: MissingError, 410: MissingError, 401: DeniedError, 403: DeniedError}.get(status, StorageError)
+    raise kind(said, "Check the address.")
 
 
 def _says_length(response: urllib3.BaseHTTPResponse) -> bool:
