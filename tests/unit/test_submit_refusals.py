@@ -60,6 +60,7 @@ def refused(finished: Finished, *told: str) -> None:
         ({"spark": {"driver_memory": "300m"}}, ("spark.driver_memory is 300m", "465m at least")),
         ({"spark": {"excutors": 3}}, ("spark.excutors", "spark.executors")),
         ({"input": {"path": "photos"}}, ("input.path is 'photos'", "pods don't have", "s3://bucket/prefix")),
+        ({"input": {"path": ["s3://bucket/a", "photos"]}}, ("input.path is 'photos'", "pods don't have")),
         ({"output": {"path": "/tmp/table"}}, ("output.path is '/tmp/table'", "gone with it", "s3://bucket/prefix")),
         (
             {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}}},
