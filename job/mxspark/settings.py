@@ -108,6 +108,8 @@ class InputSettings(Document):
         several = list(path) if isinstance(path, (list, tuple)) else [path]
         if not several or not all(isinstance(place, (str, int, float)) and str(place) for place in several):
             raise ValueError("it must be a place, or a list of places: a folder, s3://bucket/prefix or a manifest")
+        if not all(str(place).isprintable() or str(place).encode(errors="ignore").decode() == place for place in several):
+            raise ValueError("it is not UTF-8: rename it, or name the folder above and leave the rest out with input.exclude")
         several = list(dict.fromkeys(_without_secrets(str(place)) for place in several))
         return several[0] if len(several) == 1 else several
 

@@ -161,6 +161,10 @@ def test_settings_are_shown_as_they_are(mxspark: Command, place: str) -> None:
     assert as_table(ended.output)["input.path"][0] == place
 
 
+def test_an_input_that_is_not_utf8_is_refused_in_words(mxspark: Command) -> None:
+    refused(mxspark("settings", *JOB, "--input", "caf\udce9"), "input.path", "not UTF-8")
+
+
 def test_several_inputs_are_one_setting(mxspark: Command) -> None:
     ended = mxspark("settings", *JOB, "--input", "more, of them")
 

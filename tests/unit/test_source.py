@@ -473,6 +473,7 @@ def test_lines_that_are_addresses_are_fetched_from_the_web(tmp_path: Path) -> No
         images = source(manifest(tmp_path, ".txt", []), max_bytes=8)
 
         assert images.read(f"{web.url}/a.png") == b"an image"
+        assert source(manifest(tmp_path, ".txt", []), base=web.url).read("a.png") == b"an image"
         with pytest.raises(MissingError) as missing:
             images.read(f"{web.url}/b.png?X-Amz-Signature=0123")
         assert "0123" not in str(missing.value)
