@@ -141,7 +141,7 @@ class _Run:
         if self._source.empty:
             self._progress.note(f"No images in {', '.join(self._source.empty[:3])}{' …' if len(self._source.empty) > 3 else ''}")
         if doubles := spool.listed - len(spool):
-            self._progress.note(f"{doubles:,} keys are listed a second time; each has one row.")
+            self._progress.note(f"Doubles among the keys: {doubles:,}. Each key has one row.")
         self._tell_skipped(self._source.skipped.counts())
 
     def _tell_skipped(self, counts: Mapping[str, int]) -> None:

@@ -65,9 +65,8 @@ class Source:
 
     def _no_images(self) -> UsageError:
         counts = self.skipped.counts()
-        left_out = f"all of its {sum(counts.values()):,} entries are left out: {skipped.in_words(counts)}"
         return UsageError(
-            f"{self._settings.place}: no images: {left_out if counts else 'there is nothing there'}",
+            f"{self._settings.place}: no images{f', only {skipped.in_words(counts)}' if counts else ': there is nothing there'}",
             "Check input.path" + (", or set input.suffixes (an empty list takes every key)." if counts else "."),
         )
 
