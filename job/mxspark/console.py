@@ -19,7 +19,7 @@ from rich.prompt import Confirm, Prompt
 from rich.table import Column, Table
 from rich.text import Text
 
-from mxspark import duration
+from mxspark import duration, skipped
 from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.progress import Rate
 from mxspark.words import counted, printable
@@ -159,6 +159,8 @@ def show_result(result: "Result") -> None:
     failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != "ok")
     _out.print(_predictions(result.first_rows, counts.rows))
     _out.print(f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
+    if summary.plan.skipped:
+        _out.print(f"Skipped: {skipped.in_words(summary.plan.skipped)}.{skipped.hint(summary.plan.skipped)}")
     if run := summary.performance:
         _out.print(
             f"{run.rate:.1f} images/s: {counted(run.images, 'image')} in {duration.in_words(run.steady_seconds)} on "
@@ -230,8 +232,10 @@ def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
         *(("broken", problem) for problem in status.broken[:10]),
         (
             "plan",
-            f"made {frozen.created} of {settings['input']['path']}: {counted(frozen.listed, 'key')} listed, {frozen.keys:,} different",
+            f"made {frozen.created} of {_value(settings['input']['path'])}: {counted(frozen.listed, 'key')} listed, "
+            f"{frozen.keys:,} different",
         ),
+        *([("skipped", skipped.in_words(frozen.skipped))] if frozen.skipped else []),
         ("model", str(settings["model"]["path"] or settings["model"]["symbol"])),
         (
             "settings",

@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from mxspark import __version__, bundle, child, gpu, machine, output, plan, pods, predictions, summary
+from mxspark import __version__, bundle, child, gpu, machine, output, plan, pods, predictions, skipped, summary
 from mxspark.bundle import Bundle
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
 from mxspark.model_spec import ModelSpec
@@ -88,6 +88,7 @@ class _Run:
         self._started = time.monotonic()
         self._retries = retries_so_far()
         self._store: Store = open_store(settings.output.path, self._access)
+        self._source = Source(settings.input, self._access)
 
     def run(self) -> Result:
         machine.check()
@@ -121,6 +122,7 @@ class _Run:
                 if work is None:
                     with usage_errors("input.path", "Check input.path."):
                         spool.fill(keys or ())
+                    self._tell_listed(spool)
                 self._progress.step("Starting Spark")
                 chosen = check.result()
                 for note in chosen.notes:
@@ -137,11 +139,25 @@ class _Run:
     def _listed(self) -> Iterator[str]:
         """The keys of the input. The first is read already: an input that can't be listed is told before Spark starts."""
         chosen = self._settings.input
-        self._progress.step(f"Listing {chosen.path}")
+        self._progress.step(f"Listing {chosen.place}")
         with usage_errors("input.path", "Check input.path."):
             Source(chosen, self._first_contact).reach()
-            keys = Source(chosen, self._access).keys()
+            keys = self._source.keys()
             return chain([next(keys)], keys)
+
+    def _tell_listed(self, spool: KeySpool) -> None:
+        """What of the input gets no row, and why."""
+        for problem in self._source.skipped.unreadable:
+            self._progress.note(f"A folder is left out: {problem}")
+        if self._source.empty:
+            self._progress.note(f"No images in {', '.join(self._source.empty[:3])}{' …' if len(self._source.empty) > 3 else ''}")
+        if doubles := spool.listed - len(spool):
+            self._progress.note(f"Doubles among the keys: {doubles:,}. Each key has one row.")
+        self._tell_skipped(self._source.skipped.counts())
+
+    def _tell_skipped(self, counts: Mapping[str, int]) -> None:
+        if counts:
+            self._progress.note(f"Skipped: {skipped.in_words(counts)}.{skipped.hint(counts)}")
 
     def _fetch_model(self) -> Bundle:
         with usage_errors("model", "Check model."):
@@ -179,7 +195,8 @@ class _Run:
     def _identity(self, model: Bundle) -> dict[str, Any]:
         """What a row depends on: runs that differ in it must not be mixed in one table."""
         chosen = self._settings.input
-        places = {"path": resolved(chosen.path), "base": chosen.base and resolved(chosen.base)}
+        paths = [resolved(path) for path in chosen.paths]
+        places = {"path": paths if len(paths) > 1 else paths[0], "base": chosen.base and resolved(chosen.base)}
         return {
             "input": chosen.model_dump(mode="json", exclude=NO_IDENTITY) | places,
             "format": self._settings.output.format,
@@ -219,6 +236,7 @@ class _Run:
             f"in {len(work.shards):,} of {counted(frozen.shards, 'shard')}. Images that came later are not in it; "
             "--overwrite starts afresh."
         )
+        self._tell_skipped(frozen.skipped)
 
     @contextmanager
     def _spark(self, threads: ThreadPoolExecutor) -> Iterator["Future[Application]"]:
@@ -237,7 +255,7 @@ class _Run:
         output.clear(self._store)
         identity, shown = self._identity(model), visible(settings.model_dump(mode="json"))
         shown["input"] |= {name: identity["input"][name] for name in ("path", "base")}  # wherever they were typed
-        return plan.write(self._store, spool, size, identity, shown)
+        return plan.write(self._store, spool, size, identity, shown, self._source.skipped.counts())
 
     def _predict(self, work: _Work, model: Bundle, spark: Application, context: Context, hold: Hold) -> Performance:
         settings, frozen = self._settings, work.plan

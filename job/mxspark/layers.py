@@ -79,9 +79,8 @@ def effective(layers: Sequence[Layer]) -> EffectiveSettings:
 
 def find(key: str) -> KeyPath:
     """The path of a setting, or of a section. Raises UsageError, naming what may be meant, where there is none."""
-    path = _path(key)
-    if _is_in_mapping(path):
-        path = path[:-1]
+    keys = key.split(".")
+    path = tuple(keys[: _known(keys)])  # what is below a mapping's key is shown with it
     if not any(_leaves(path)):
         raise UsageError(f"there is no setting {key!r}", suggestion(Settings, path))
     return path
@@ -206,7 +205,8 @@ def _pod_part(keys: Sequence[str]) -> str | None:
 
 
 def _value(path: KeyPath, text: str, source: str) -> Any:
-    return text if _is_text(path) and text != "null" else parse_scalar(text, source)
+    is_list = path == ("input", "path") and text[:1] + text[-1:] == "[]"
+    return text if _is_text(path) and text != "null" and not is_list else parse_scalar(text, source)
 
 
 def _is_text(path: KeyPath) -> bool:
@@ -220,8 +220,8 @@ def _is_text(path: KeyPath) -> bool:
             return pod_schema.is_text(part, below) if part else bool(below)
         field = kind.model_fields.get(key)
         if field is not None and kind.section(key) is None:
-            # `Place | None` is Annotated[str, …] or NoneType.
+            # `Place | None` is Annotated[str, …] or NoneType; input.path is one place or a list of them.
             kinds = [get_args(given)[0] if get_origin(given) is Annotated else given for given in get_args(field.annotation)]
-            return field.annotation is str or (str in kinds and NoneType in kinds)
+            return field.annotation is str or (str in kinds and (NoneType in kinds or any(get_origin(kind) is tuple for kind in kinds)))
         kind = kind.section(key)
     return False

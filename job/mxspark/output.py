@@ -64,7 +64,7 @@ def _refuse_others(store: Store, overwrite: bool) -> None:
 
 def _names(store: Store) -> Iterator[str]:
     with suppress(MissingError):
-        yield from store.keys()
+        yield from store.keys(skip=lambda _error: None)  # such as a volume's lost+found
 
 
 def describe(store: Store, output_format: str) -> str | None:

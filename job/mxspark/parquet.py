@@ -64,8 +64,8 @@ def _not_a_part(name: str, error: Exception) -> MxsparkError:
     return MxsparkError(f"{name}: not a part of this run: {one_line(error)}", "Remove it and run the same command again.")
 
 
-def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str]:
-    """The texts in a column, without nulls; streamed. Raises UsageError where the file has no such column of texts."""
+def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]:
+    """The texts in a column; streamed. Raises UsageError where the file has no such column of texts."""
     try:
         table = pq.ParquetFile(file)
         if column not in table.schema_arrow.names:
@@ -77,6 +77,6 @@ def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str]:
         if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
             raise UsageError(f"{name}: the column `{column}` holds {kind}, not texts", "Write the keys as strings.")
         for batch in table.iter_batches(columns=[column], batch_size=8192):
-            yield from (key for key in batch.column(0).to_pylist() if key)
+            yield from batch.column(0).to_pylist()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{name}: not a Parquet file: {one_line(error)}", "Give a manifest as .txt, .csv or .parquet.") from None

@@ -14,7 +14,7 @@ import tempfile
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -48,6 +48,7 @@ class Plan:
     samples: tuple[str, ...]  # some of the keys
     identity: Mapping[str, Any]  # the settings and digests that results depend on
     settings: Mapping[str, Any]  # all of the run that made it
+    skipped: Mapping[str, int] = field(default_factory=dict)  # entries of the input that have no key here, by why
 
     def size(self, shard: int) -> int:
         """How many keys a shard has."""
@@ -107,7 +108,14 @@ def choose_shard_size(keys: int, workers: int, batch_size: int) -> int:
     return min(batches * batch_size, LARGEST_SHARD, max(1, -(-keys // workers)))
 
 
-def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str, Any], settings: Mapping[str, Any]) -> Plan:
+def write(
+    store: Store,
+    spool: KeySpool,
+    shard_size: int,
+    identity: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    skipped: Mapping[str, int] | None = None,
+) -> Plan:
     """Freezes the spooled keys under `_plan/`."""
     keys = len(spool)
     shards = -(-keys // shard_size)
@@ -125,7 +133,7 @@ def write(store: Store, spool: KeySpool, shard_size: int, identity: Mapping[str,
             file.flush()
             store.upload(_segment(segment), Path(file.name))
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    plan = Plan(VERSION, uuid.uuid4().hex, now, keys, spool.listed, shard_size, shards, tuple(samples), identity, settings)
+    plan = Plan(VERSION, uuid.uuid4().hex, now, keys, spool.listed, shard_size, shards, tuple(samples), identity, settings, skipped or {})
     store.write(PLAN, json.dumps(asdict(plan), indent=1).encode())
     return plan
 
@@ -153,6 +161,7 @@ def load(store: Store) -> Plan | None:
         not all(isinstance(number, int) for number in numbers)
         or not isinstance(found.identity, dict)
         or not isinstance(found.settings, dict)
+        or not isinstance(found.skipped, dict)
     ):
         raise damaged(store)
     return found

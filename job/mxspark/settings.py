@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from mxspark import globs
 from mxspark.document import AfterValidator, Document, Field, field_validator, model_validator
 from mxspark.emr_settings import EmrSettings
 from mxspark.errors import SECRET_NAME, without_secrets
@@ -16,7 +17,10 @@ from mxspark.words import counted
 
 # Those of FormatName that people's images have; the MPO of many cameras is opened as JPEG. ICO, PPM and TGA are decoded on request.
 FORMATS: tuple[FormatName, ...] = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf",
+    ".jpg", ".jpx", ".mpo", ".png", ".tif", ".tiff", ".webp",
+)  # fmt: skip
 LOCATION = "a folder, or s3://bucket/prefix"
 HIDDEN = "(hidden)"
 
@@ -31,8 +35,10 @@ Count = Annotated[int, Field(ge=1, strict=True)]  # strict: `true` is no number
 
 
 def _expanded(place: str) -> str:
-    """~ as a shell would have it, which does not expand it in --output=~/x or in a file."""
-    return str(Path(place).expanduser()) if place.startswith("~") else place
+    """~ as a shell would have it, which does not expand it in --output=~/x or in a file; s3:// where Hadoop's s3a:// is written."""
+    if place.startswith("~"):
+        return str(Path(place).expanduser())
+    return re.sub("^s3[an]?://", "s3://", place, flags=re.IGNORECASE)
 
 
 def _without_secrets(place: str) -> str:
@@ -51,13 +57,21 @@ OpenPlace = Annotated[Place, AfterValidator(_without_secrets)]  # what is writte
 class InputSettings(Document):
     """Which images."""
 
-    path: OpenPlace = Field(
-        description="Where the images are: a folder, s3://bucket/prefix, or a manifest of keys (.txt with one key a line; "
-        ".csv or .parquet with a column `key`), local or on s3://.",
+    path: OpenPlace | tuple[OpenPlace, ...] = Field(
+        description="Where the images are: a folder, one file, s3://bucket/prefix, a pattern such as s3://bucket/2026-*/*.jpg (** is any "
+        "number of folders), or a manifest of keys (.txt with one key a line; .csv, .tsv or .parquet with a column `key`; .lst of MXNet), "
+        "local or on s3://. Or a list of such: then keys are whole places, s3://bucket/key or /folder/file.",
     )
     base: OpenPlace | None = Field(None, description="What the keys of a manifest are relative to. Default: the folder that holds it.")
-    suffixes: tuple[str, ...] = Field(
-        SUFFIXES, description="Take only keys that end so, upper or lower case. An empty list takes every key."
+    suffixes: tuple[str, ...] | None = Field(
+        None,
+        description="Take only keys that end so, upper or lower case. An empty list takes every key. Default: the endings that images "
+        "have, but every key of a manifest, and every key that fits a pattern with an ending of its own.",
+    )
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="Leave out keys with segments that fit one of these patterns, and all below such folders: thumbs, '.*', "
+        "'*_small.jpg', 2026-*/raw. An asterisk matches no slash, ** does.",
     )
     formats: tuple[FormatName, ...] = Field(
         FORMATS,
@@ -85,10 +99,40 @@ class InputSettings(Document):
         "a class: the run then reports accuracy.",
     )
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All places of `path`."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @property
+    def place(self) -> str:
+        """The places in words, few of many."""
+        return ", ".join(self.paths[:3]) + (f" and {len(self.paths) - 3} more" if len(self.paths) > 3 else "")
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _one_or_several(cls, path: object) -> object:
+        several = list(path) if isinstance(path, (list, tuple)) else [path]
+        if not several or not all(isinstance(place, (str, int, float)) and str(place) for place in several):
+            raise ValueError("it must be a place, or a list of places: a folder, s3://bucket/prefix or a manifest")
+        if not all(str(place).isprintable() or str(place).encode(errors="ignore").decode() == place for place in several):
+            raise ValueError("it is not UTF-8: rename it, or name the folder above and leave the rest out with input.exclude")
+        several = list(dict.fromkeys(_without_secrets(str(place)) for place in several))
+        return several[0] if len(several) == 1 else several
+
+    @field_validator("exclude")
+    @classmethod
+    def _are_patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not pattern.strip("/"):
+                raise ValueError(f"{pattern!r} names nothing")
+            globs.regex(pattern)
+        return patterns
+
     @field_validator("suffixes")
     @classmethod
-    def _suffixes_are_lower_case(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(suffix.lower() for suffix in suffixes)
+    def _suffixes_are_lower_case(cls, suffixes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if suffixes is None else tuple(suffix.lower() for suffix in suffixes)
 
     @field_validator("true_label")
     @classmethod
@@ -210,12 +254,19 @@ class StorageSettings(Document):
         "auto", description="path: http://host/bucket/key; virtual: http://bucket.host/key; auto: path where an endpoint_url is given."
     )
     anonymous: bool = Field(False, description="Unsigned requests, for public buckets.")
+    request_payer: bool = Field(False, description="Pay for requests to buckets of others that are open only to who does (Requester Pays).")
     connect_timeout: Seconds = Field(5, description="Limit on making a connection [seconds].")
     read_timeout: Seconds = Field(60, description="Limit on one request [seconds].")
     retries: Annotated[int, Field(ge=0, le=50, strict=True)] = Field(
         8, description="Times that a request is tried again that failed for a cause that may pass, with backoff and jitter."
     )
     retry_seconds: Annotated[float, Field(ge=0, le=DAY)] = Field(120, description="Limit on one request with all its tries [seconds].")
+
+    @model_validator(mode="after")
+    def _who_pays_signs(self) -> Self:
+        if self.request_payer and self.anonymous:
+            raise ValueError("storage.request_payer needs signed requests, by which AWS knows whom to bill: leave storage.anonymous out")
+        return self
 
 
 class DynamicAllocationSettings(Document):
@@ -395,16 +446,16 @@ class Settings(Document):
 
     @model_validator(mode="after")
     def _output_is_not_input(self) -> Self:
-        source, target = _normal(self.input.path), _normal(self.output.path)
-        if source.rstrip("/") == target.rstrip("/"):
-            raise ValueError(
-                f"output.path is the same place as input.path, {self.input.path!r}: give the predictions a folder of their own"
-            )
-        if target.startswith(source) and not self.input.suffixes:
-            raise ValueError(
-                f"output.path lies within input.path and input.suffixes takes every key: the predictions in {self.output.path!r} "
-                "would be read as images. Put the output elsewhere"
-            )
+        target = _normal(self.output.path)
+        for place in self.input.paths:
+            source = _normal(place)
+            if source.rstrip("/") == target.rstrip("/"):
+                raise ValueError(f"output.path is the same place as input.path, {place!r}: give the predictions a folder of their own")
+            if target.startswith(source) and self.input.suffixes == ():
+                raise ValueError(
+                    f"output.path lies within input.path and input.suffixes takes every key: the predictions in {self.output.path!r} "
+                    "would be read as images. Put the output elsewhere"
+                )
         return self
 
 

@@ -1,27 +1,21 @@
-"""Where the images are: a folder, a bucket's prefix, or a manifest; which keys there are, and the bytes behind one.
+"""The images: which keys there are, and the bytes behind one.
 
-A key is what a person would call the image: the S3 key without the bucket, the path relative to the folder, or the manifest's
-own entry.
+A key is what a person would call the image: the S3 key without the bucket, the path relative to the folder, or the manifest's own entry.
+Where the input has several places, it is the whole place, s3://bucket/key or /folder/file, so that no two can be mixed up.
 """
 
-import csv
 import heapq
-import io
-import tempfile
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
-from itertools import islice
-from typing import IO
+from functools import cached_property, lru_cache
+from itertools import chain, islice
 
-from mxspark import parquet, storage
+from mxspark import globs, manifest, places, skipped, storage
 from mxspark.errors import UsageError
+from mxspark.places import Place
 from mxspark.settings import InputSettings
-from mxspark.storage import Access, Store
-
-MANIFEST_SUFFIXES = (".txt", ".csv", ".parquet")
-# S3's own limit; longer lines mean that the file is not a manifest.
-MAX_KEY_BYTES = 1024
+from mxspark.skipped import Skipped
+from mxspark.storage import Access, StorageError, Store, WebReader
 
 
 class Source:
@@ -30,122 +24,112 @@ class Source:
     def __init__(self, settings: InputSettings, access: Access) -> None:
         self._settings = settings
         self._access = access
-        self._is_manifest = settings.path.lower().endswith(MANIFEST_SUFFIXES)
-        self._base, self._prefix = self._place()
         self._store = lru_cache(maxsize=64)(self._open)  # one client for each bucket that a manifest names
-
-    def reach(self) -> None:
-        """Raises UsageError or StorageError where a bucket can't be read, by what costs little: a page of a list, the end of a manifest."""
-        if not storage.is_s3(self._settings.path):
-            return
-        if self._is_manifest:
-            name = self._settings.path.rsplit("/", 1)[-1]
-            self._open(storage.parent(self._settings.path)).read_tail(name, 1)
-        else:
-            next(self.keys())
-
-    def _place(self) -> tuple[str, str]:
-        """(location that keys are relative to, prefix of the keys listed)."""
-        path = self._settings.path
-        if self._is_manifest:
-            if self._settings.base is None and path.startswith(("http://", "https://")):
-                raise UsageError(f"{path}: a manifest from the web does not say where its images are", "Set input.base to that place.")
-            return self._settings.base or storage.parent(path), ""
-        if storage.is_s3(path):
-            bucket, prefix = storage.split_s3(path)
-            return f"s3://{bucket}", prefix
-        return path, ""
+        self._web = WebReader(access.settings)
+        excluded = "|".join(f"(?:.*/)?{globs.regex(pattern)}" for pattern in settings.exclude)
+        self._excluded = re.compile(excluded, re.DOTALL) if excluded else None
+        self.skipped = Skipped()  # what was left out of the keys that `keys` listed last
+        self.empty: list[str] = []  # places in which it found no image
 
     def _open(self, location: str) -> Store:
         return storage.open_store(location, self._access)
 
-    def keys(self) -> Iterator[str]:
-        """The keys that pass the suffix filter, as listed, `limit` of them at most.
+    @cached_property
+    def _places(self) -> list[Place]:
+        return [places.find(path, self._settings, self._has_keys) for path in self._settings.paths]
 
-        Raises UsageError where there are none, StorageError where the place isn't there or can't be read.
+    def _has_keys(self, base: str, prefix: str) -> bool:
+        return next(self._store(base).keys(prefix, lambda _error: None), None) is not None
+
+    @cached_property
+    def _first(self) -> Place:
+        """The first place, as far as reading has to know it: no bucket is asked for that."""
+        return places.find(self._settings.paths[0], self._settings, lambda _base, _prefix: True)
+
+    @property
+    def _keys_are_whole(self) -> bool:
+        return len(self._settings.paths) > 1
+
+    def keys(self) -> Iterator[str]:
+        """The keys that are taken, place by place as listed, `limit` of them at most; `skipped` counts what is left out.
+
+        Raises UsageError where there are none, StorageError where a place isn't there or can't be read.
         """
+        self.skipped, self.empty = Skipped(), []
         taken = 0
-        for key in self._limited(self._matching(self._all())):
+        for key in islice(chain.from_iterable(map(self._of, self._places)), self._settings.limit):
             taken += 1
             yield key
         if taken == 0:
-            listed = sum(1 for _ in islice(self._all(), 1000))
-            what = f"none of its {listed}{'+' if listed == 1000 else ''} objects ends in {', '.join(self._settings.suffixes)}"
-            raise UsageError(
-                f"{self._settings.path}: no images: {what if listed else 'there is nothing there'}",
-                "Check input.path" + (", or set input.suffixes (an empty list takes every object)." if listed else "."),
-            )
+            raise self._no_images()
+
+    def _no_images(self) -> UsageError:
+        counts = self.skipped.counts()
+        return UsageError(
+            f"{self._settings.place}: no images{f', only {skipped.in_words(counts)}' if counts else ': there is nothing there'}",
+            "Check input.path" + (", or set input.suffixes (an empty list takes every key)." if counts else "."),
+        )
+
+    def reach(self) -> None:
+        """Asks each folder and bucket for its first key. Raises StorageError where one isn't there or can't be listed."""
+        for place in self._places:
+            if not place.is_manifest:
+                self._has_keys(place.base, place.prefix)
 
     def check(self) -> None:
-        """Raises StorageError or UsageError where the place is gone, or has no images any more. Of a manifest nothing can be said."""
-        if not self._is_manifest:
-            next(self._matching(self._all()), None) or next(self.keys())
+        """Raises StorageError or UsageError where a place is gone, or has no images any more. Of a manifest nothing can be said."""
+        found = [place.is_manifest or next(self._matching(place), None) is not None for place in self._places]
+        if not any(found):
+            raise self._no_images()
 
-    def _limited(self, keys: Iterator[str]) -> Iterator[str]:
-        """The first `limit` keys. Buckets and manifests have an order; of a folder, it is the first by name."""
-        limit = self._settings.limit
-        if limit is None or self._is_manifest or storage.is_s3(self._base):
-            return islice(keys, limit)
-        return iter(heapq.nsmallest(limit, keys))
+    def _of(self, place: Place) -> Iterator[str]:
+        """The keys of one place; where there is a limit, the first. Buckets and manifests have an order; of a folder, it is by name."""
+        keys = self._matching(place)
+        if self._settings.limit is not None and place.is_folder:
+            keys = iter(heapq.nsmallest(self._settings.limit, keys))
+        taken = 0
+        for key in keys:
+            taken += 1
+            yield place.whole(key) if self._keys_are_whole else key
+        if taken == 0:
+            self.empty.append(place.path)
 
-    def _matching(self, keys: Iterator[str]) -> Iterator[str]:
-        suffixes = self._settings.suffixes
-        # Keys that end in a slash are the folder markers that some tools make.
-        return (key for key in keys if not key.endswith("/") and (not suffixes or key.lower().endswith(suffixes)))
+    def _matching(self, place: Place) -> Iterator[str]:
+        pattern = re.compile(place.pattern) if place.pattern else None
+        for key in self._listed(place):
+            if pattern and not pattern.fullmatch(key):
+                continue
+            if self._excluded and self._excluded.fullmatch(key):
+                self.skipped.add(skipped.EXCLUDED)
+            elif key.endswith("/") and not place.is_manifest:  # which some tools make of folders
+                self.skipped.add(skipped.MARKER)
+            elif place.suffixes and not key.lower().endswith(place.suffixes) and key != place.prefix:
+                self.skipped.add(skipped.suffix(key))
+            else:
+                yield key
 
-    def _all(self) -> Iterator[str]:
-        if self._is_manifest:
-            yield from read_manifest(self._settings.path, self._access)
-        else:
-            yield from self._store(self._base).keys(self._prefix)
+    def _listed(self, place: Place) -> Iterator[str]:
+        if place.is_manifest:
+            if not places.is_web(place.base):
+                self._store(place.base)  # refuses what is no place of images
+            return manifest.read(place.path, self._access, lambda: self.skipped.add(skipped.NO_KEY))
+        return self._store(place.base).keys(place.prefix, lambda error: self.skipped.add_unreadable(error.problem))
 
     def read(self, key: str) -> bytes:
         """The image's bytes. Raises StorageError, TooLargeError beyond `max_bytes`."""
-        base, name = self._base, key
+        place, limit = self._first, self._settings.max_bytes
+        if not self._keys_are_whole and not place.is_manifest:
+            return self._store(place.base).read(key, limit)
+        if places.is_web(key) or places.is_web(place.base):
+            return self._web.read(key if places.is_address(key) else storage.join(place.base, key), limit)
         if storage.is_s3(key):
-            bucket, name = storage.split_s3(key)
-            base = f"s3://{bucket}"
-        elif key.startswith("/") and not storage.is_s3(base):
-            base = "/"
-        return self._store(base).read(name, self._settings.max_bytes)
-
-
-def read_manifest(path: str, access: Access) -> Iterator[str]:
-    """The keys in a manifest: a line each (.txt), or the column `key` (.csv, .parquet)."""
-    with tempfile.TemporaryFile() as file:
-        storage.download(path, access, file)
-        file.seek(0)
-        if path.lower().endswith(".parquet"):
-            keys = parquet.read_column(file, "key", path)
-        else:
-            keys = _csv_keys(file, path) if path.lower().endswith(".csv") else _text_keys(file, path)
-        for number, key in enumerate(keys, start=1):
-            if len(key.encode(errors="replace")) > MAX_KEY_BYTES and storage.is_s3(path):
-                raise UsageError(f"{path}: key {number} has more than {MAX_KEY_BYTES} bytes", "Is this a manifest, one key a line?")
-            yield key
-
-
-def _text_keys(file: IO[bytes], path: str) -> Iterator[str]:
-    with _utf8(file, path) as lines:
-        for line in lines:
-            if key := line.rstrip("\r\n"):
-                yield key
-
-
-def _csv_keys(file: IO[bytes], path: str) -> Iterator[str]:
-    with _utf8(file, path) as lines:
-        reader = csv.DictReader(lines)
-        if "key" not in (reader.fieldnames or ()):
-            raise UsageError(f"{path}: has no column `key`, only {', '.join(reader.fieldnames or ['nothing'])}", "Name the column `key`.")
-        for row in reader:
-            if row["key"]:
-                yield row["key"]
-
-
-@contextmanager
-def _utf8(file: IO[bytes], path: str) -> Iterator[IO[str]]:
-    try:
-        with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-            yield text
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: not a manifest: {error}", "Write UTF-8 text, one key a line, or CSV with a column `key`.") from None
+            try:
+                bucket, name = storage.split_s3(key)
+            except UsageError as error:
+                raise StorageError(error.problem, error.mend) from None
+            return self._store(f"s3://{bucket}").read(name, limit)
+        if places.is_address(key):
+            raise StorageError(f"{key}: only s3://, https://, http:// and files are read")
+        if key.startswith("/") and (self._keys_are_whole or not storage.is_s3(place.base)):
+            return self._store("/").read(key, limit)
+        return self._store(place.base).read(key, limit)

@@ -54,6 +54,7 @@ class Status:
         return {
             "images": {"planned": frozen.keys, "ok": counts.ok, "failed": counts.failed, "left": self.left},
             "by_status": dict(sorted(counts.by_status.items())),
+            "skipped": dict(frozen.skipped),
             "shards": {"planned": frozen.shards, "done": self.parts, "left": frozen.shards - self.parts},
             "broken": list(self.broken),
             "plan": {"id": frozen.id, "created": frozen.created, "listed": frozen.listed, "shard_size": frozen.shard_size},

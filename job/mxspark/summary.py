@@ -79,8 +79,9 @@ class Summary:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "plan": {
                 "input": self.plan.settings.get("input", {}).get("path"),
-                **{key: value for key, value in asdict(self.plan).items() if key not in ("identity", "settings", "samples")},
+                **{key: value for key, value in asdict(self.plan).items() if key not in ("identity", "settings", "samples", "skipped")},
             },
+            "skipped": dict(self.plan.skipped),
             "rows": counts.rows,
             "ok": counts.ok,
             "failed": counts.failed,

@@ -189,7 +189,7 @@ def _set_up(job: Job, device: int) -> _Worker:
     model_input = network.inspection.input  # with the channels that the network takes
     task = DecodeTask(limits, model_input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
     probe = Source(settings.input, job.access.hasty)
-    guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.path, probe.check)
+    guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check)
     stages = Stages(
         fetch=guard.fetch,
         decode=lambda data: preprocess.load_array(data, limits, model_input, model.spec.preprocess),

@@ -194,10 +194,10 @@ def test_a_value_that_is_a_setting_gets_to_it(helm: Helm, value: tuple[str, ...]
 
 
 def test_large_numbers_stay_numbers(each_helm: Helm) -> None:
-    job = JOB | {"input": JOB["input"] | {"max_bytes": 100_000_000, "limit": 12_345_678}}
+    job = JOB | {"input": {"path": ["s3://images/a", "s3://images/b"], "max_bytes": 100_000_000, "limit": 12_345_678}}
     rendered = each_helm.render({"job": job, "sparkConf": {"spark.a": 100_000_000, "spark.b": 0.25}, "deadlineSeconds": 10_000_000})
     found = settings(rendered)
-    assert (found.input.max_bytes, found.input.limit) == (100_000_000, 12_345_678)
+    assert (found.input.paths, found.input.max_bytes, found.input.limit) == (("s3://images/a", "s3://images/b"), 100_000_000, 12_345_678)
     assert found.spark.conf == {"spark.a": "100000000", "spark.b": "0.25"}
     assert of_kind(rendered, "Job")["spec"]["activeDeadlineSeconds"] == 10_000_000
 
@@ -401,6 +401,7 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
             "dynamicAllocation.minExecutors is 3, more than the 2 that it may be at most",
         ),
         ({"job": JOB | {"output": {"path": "s3://images/digits"}}}, "job.output.path is the same place as job.input.path"),
+        ({"job": JOB | {"input": {"path": ["s3://images/a", "s3://tables/b/"]}, "output": {"path": "s3://tables/b"}}}, "is the same place"),
         ({"job": JOB | {"model": JOB["model"] | {"params": "s3://models/0.params"}}}, "job.model.path is a bundle"),
         (
             {"job": JOB | {"output": {"path": "s3://tables/digits", "overwrite": True, "retry_failed": True}}},
@@ -454,14 +455,17 @@ POD_FOLDERS = [
     ("output.path", "/tmp/out", "each pod would write to a folder of its own, which is gone with it"),
     ("output.text_object", "/tmp/out.txt", "each pod would write to a folder of its own"),
     ("input.path", "photos", "a folder that pods don't have"),
+    ("input.path", ["s3://images/a", "photos"], "a folder that pods don't have"),
     ("model.path", "bundle", "a folder that pods don't have"),
 ]
 
 
 @pytest.mark.parametrize(("key", "place", "words"), POD_FOLDERS)
-def test_folders_that_no_two_pods_share_are_refused_as_mxspark_refuses_them(helm: Helm, key: str, place: str, words: str) -> None:
+def test_folders_that_no_two_pods_share_are_refused_as_mxspark_refuses_them(
+    helm: Helm, key: str, place: str | list[str], words: str
+) -> None:
     job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
-    assert f"job.{key} is {place}" in (refusal := helm.refusal({"job": job}))
+    assert f"job.{key} is {place if isinstance(place, str) else place[-1]}" in (refusal := helm.refusal({"job": job}))
     assert words in refusal
     with pytest.raises(UsageError):
         refuse_what_pods_cannot_reach(effective([file_layer(as_settings({"job": job}), "values")]).settings)
@@ -537,7 +541,7 @@ def test_every_pod_asks_for_some_of_its_node_s_disk(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize(("key", "place", "words"), POD_FOLDERS)
-def test_a_volume_may_be_shared(helm: Helm, key: str, place: str, words: str) -> None:
+def test_a_volume_may_be_shared(helm: Helm, key: str, place: str | list[str], words: str) -> None:
     job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
     helm.render({"job": job, "executor": {"podTemplate": {"spec": {"volumes": [{"name": "photos", "emptyDir": {}}]}}}})
 

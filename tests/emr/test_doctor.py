@@ -127,6 +127,16 @@ def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -
     arn = f"arn:aws:iam::{ACCOUNT}:role/mxspark"
     asked = [right for right in rights.wanted(settings(), "aws", "arn") if right.action == "s3:ListBucket"]
     assert {right.prefix for right in asked} == {"photos/", "lite0/", "predictions/"}
+    several = settings(input__path=["s3://images/2026-*/a.jpg", "s3://lists/all.csv", "s3://more/photos"])
+    images = [str(right) for right in rights.wanted(several, "aws", "arn") if right.words in ("read the images", "read the manifest")]
+    assert images == [
+        "s3:GetObject on arn:aws:s3:::images/x",
+        "s3:ListBucket on arn:aws:s3:::images",
+        "s3:GetObject on arn:aws:s3:::lists/all.csv",
+        "s3:GetObject on arn:aws:s3:::lists/x",
+        "s3:GetObject on arn:aws:s3:::more/photos/x",
+        "s3:ListBucket on arn:aws:s3:::more",
+    ]
     with Stubber(aws.client("iam")) as iam:
         entry = {"ContextKeyName": "s3:prefix", "ContextKeyValues": ["photos/"], "ContextKeyType": "string"}
         expected = {"PolicySourceArn": arn, "ActionNames": ["s3:ListBucket"], "ResourceArns": ["arn:aws:s3:::images"]}

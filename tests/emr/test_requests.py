@@ -22,6 +22,7 @@ from mxspark.settings import SparkSettings
 from mxspark.spark_configuration import configuration, stands
 from mxspark.submit.emr import job_runs, submissions
 from mxspark.submit.emr.arguments import LONGEST_ARGUMENT, job_settings
+from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.emr.pod_templates import CONTAINER_FIELDS, CONTAINERS, POD_FIELDS
 from mxspark.submit.emr.submissions import Submission
 
@@ -309,6 +310,22 @@ def _pairs(words: list[str]) -> list[tuple[str, str]]:
     names = {"--input": "input.path", "--output": "output.path", "--model": "model.path"}
     pairs = list(zip(words[:-1:2], words[1:-1:2], strict=True))
     return [(names[flag], value) if flag in names else (value.split("=", 1)[0], value.split("=", 1)[1]) for flag, value in pairs]
+
+
+def test_several_inputs_come_back_as_they_are() -> None:
+    several = ("s3://images/a, b", "s3://images/2026-*/")
+    words = arguments(submission(input__path=list(several)))
+
+    assert words[:4] == ["--input", several[0], "--input", several[1]]
+    run = JobRun({"jobDriver": {"sparkSubmitJobDriver": {"entryPointArguments": words}}})
+    found = run.settings()
+    assert found is not None
+    assert found.input.paths == several
+
+
+def test_a_job_template_has_one_input() -> None:
+    with pytest.raises(UsageError, match="a job template's input is one place"):
+        submission(job_template="photos", emr__staging="s3://staging", input__path=["s3://images/a", "s3://images/b"])
 
 
 def test_long_settings_go_as_one_object_in_s3() -> None:

@@ -1,6 +1,7 @@
 """A broken image is a row that says what was wrong with it, not a crash; how many may be broken is the user's choice."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def folder(digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (folder / "too many bytes.png").write_bytes(good + bytes(3000))
     Image.new("L", (200, 100)).save(folder / "too many pixels.png")
     (folder / "linked to nothing.png").symlink_to(folder / "nothing.png")
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(good)
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
@@ -48,7 +51,8 @@ def rows(run: Run) -> dict[str, Any]:
 
 
 def test_every_image_has_a_row(rows: dict[str, Any], folder: Path) -> None:
-    assert sorted(rows) == names(folder)
+    images = [os.fsencode(name).decode(errors="backslashreplace") for name in names(folder) if name != "notes.txt"]
+    assert sorted(rows) == sorted(images)
     assert {tuple(row) for row in rows.values()} == {("key", "status", "error", "predictions")}
 
 
@@ -75,23 +79,33 @@ def test_the_row_of_a_broken_image_says_what_was_wrong(rows: dict[str, Any], nam
     assert "Traceback" not in row["error"]
 
 
-def test_the_good_image_among_them_is_predicted(rows: dict[str, Any]) -> None:
-    good = rows[GOOD]
+@pytest.mark.parametrize("key", [GOOD, r"caf\xe9.png"])
+def test_the_good_images_among_them_are_predicted(rows: dict[str, Any], key: str) -> None:
+    good = rows[key]
     assert (good["status"], good["error"]) == ("ok", None)
     assert (good["predictions"][0]["index"], good["predictions"][0]["label"]) == (7, "7")
     assert good["predictions"][0]["probability"] > 0.9
 
 
 def test_the_run_says_how_many_failed_and_is_no_success(run: Run) -> None:
-    assert "7 images: 1 ok, 6 failed" in run.finished.output
-    assert "6 of 7 images failed, more than max_failed_fraction 0.05 allows" in run.finished.errors
+    assert "8 images: 2 ok, 6 failed" in run.finished.output
+    assert "6 of 8 images failed, more than max_failed_fraction 0.05 allows" in run.finished.errors
     assert "--max-failed-fraction" in run.finished.errors
     assert "Traceback" not in run.finished.text
     assert not (run.output / "_SUCCESS").exists()
     assert summary(run.output)["failed"] == 6
 
 
+def test_what_has_no_row_is_counted_and_told(run: Run) -> None:
+    assert "Skipped: 1 .txt" in run.finished.errors.partition("Predicting")[0]
+    assert "Skipped: 1 .txt" in run.finished.output
+    assert "input.suffixes=[]" in run.finished.output
+    assert summary(run.output)["skipped"] == {".txt": 1}
+
+
 def test_how_many_may_fail_can_be_said_afterwards(run: Run, mxspark: Command, folder: Path, digits_bundle: Path) -> None:
     finished = mxspark(*command(folder, digits_bundle, run.output, "--max-failed-fraction", "0.9")).succeeded()
-    assert "7 images: 1 ok, 6 failed" in finished.output
+    assert "8 images: 2 ok, 6 failed" in finished.output
     assert (run.output / "_SUCCESS").exists()
+    assert "Skipped: 1 .txt" in finished.errors
+    assert summary(run.output)["skipped"] == {".txt": 1}

@@ -255,7 +255,7 @@ def test_credentials_are_not_in_what_is_printed_of_a_store(access: Access, s3_st
         assert access.credentials.access_key not in printed
 
 
-@pytest.mark.parametrize("location", ["gs://bucket/x", "s3a://bucket/x", "https://host/x", "s3:///x", "s3://", "s3://b@d/x"])
+@pytest.mark.parametrize("location", ["gs://bucket/x", "https://host/x", "s3:///x", "s3://", "s3://b@d/x"])
 def test_places_of_other_kinds_are_refused(access: Access, location: str) -> None:
     with pytest.raises(UsageError, match="Write s3://bucket/prefix"):
         open_store(location, access)

@@ -159,9 +159,19 @@ def test_settings_are_shown_as_far_as_they_are_given(mxspark: Command) -> None:
 
 @pytest.mark.parametrize("place", ["/data/[red]/x", "/data/:cat:/x", r"/data/\[x]"])
 def test_settings_are_shown_as_they_are(mxspark: Command, place: str) -> None:
-    ended = mxspark("settings", *JOB, "--input", place)
+    ended = mxspark("settings", "--input", place)
 
     assert as_table(ended.output)["input.path"][0] == place
+
+
+def test_an_input_that_is_not_utf8_is_refused_in_words(mxspark: Command) -> None:
+    refused(mxspark("settings", *JOB, "--input", "caf\udce9"), "input.path", "not UTF-8")
+
+
+def test_several_inputs_are_one_setting(mxspark: Command) -> None:
+    ended = mxspark("settings", *JOB, "--input", "more, of them")
+
+    assert as_table(ended.output)["input.path"] == ["photos, more, of them", "--input"]
 
 
 def test_a_long_value_or_source_is_not_cut(mxspark: Command) -> None:
@@ -517,7 +527,7 @@ def test_overwriting_is_asked_about_and_only_yes_is_yes(
 def test_nobody_is_asked_about_overwriting_before_all_else_is_known_to_fit(mxspark: Command, earlier_run: list[str]) -> None:
     before = content("table")
 
-    refused(mxspark(*earlier_run, "--input", "nowhere"), "input.path", "nowhere")
+    refused(mxspark(*earlier_run, "--input", "nowhere"), "input.path", "nowhere")  # besides the one that is there
     refused(mxspark(*earlier_run, "--model", "nowhere"), "model", "nowhere")
 
     assert content("table") == before

@@ -1,5 +1,7 @@
 """The output folder: what is refused, what `--overwrite` deletes and what it never touches, and the article's one text object."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,20 @@ def test_hidden_files_are_no_hindrance(tmp_path: Path) -> None:
     store = folder_with(tmp_path, ".DS_Store", "_other/x")
 
     assert output.check(store, OutputSettings(path=str(tmp_path))) is None
+
+
+def test_a_folder_that_cannot_be_entered_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> Any:
+        if folder.name == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    assert output.check(FolderStore(tmp_path), OutputSettings(path=str(tmp_path))) is None
 
 
 def test_an_earlier_plan_is_found_so_that_the_run_goes_on(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def parquet_file(**columns: Any) -> io.BytesIO:
     return buffer
 
 
-def keys_of(file: io.BytesIO) -> list[str]:
+def keys_of(file: io.BytesIO) -> list[str | None]:
     return list(parquet.read_column(file, "key", "keys.parquet"))
 
 
@@ -68,8 +68,8 @@ def test_keys_are_read_whatever_kind_of_text_they_are(kind: pa.DataType) -> None
     assert keys_of(parquet_file(size=[1, 2, 3], key=pa.array(["a.png", "日本.png", "a b"]).cast(kind))) == ["a.png", "日本.png", "a b"]
 
 
-def test_rows_without_a_key_are_left_out() -> None:
-    assert keys_of(parquet_file(key=["a.png", None, "", "b.png"])) == ["a.png", "b.png"]
+def test_rows_without_a_key_are_told_apart() -> None:
+    assert keys_of(parquet_file(key=["a.png", None, "", "b.png"])) == ["a.png", None, "", "b.png"]
 
 
 def test_more_keys_than_fit_one_batch_are_all_read_in_order() -> None:

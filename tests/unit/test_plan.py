@@ -43,7 +43,7 @@ def by_bytes(key: str) -> bytes:
 def frozen(store: FolderStore, keys: list[str], shard_size: int) -> Plan:
     with closing(KeySpool()) as spool:
         spool.fill(keys)
-        return plan.write(store, spool, shard_size, {"model": "resnet"}, {})
+        return plan.write(store, spool, shard_size, {"model": "resnet"}, {}, {".heic": 12})
 
 
 @given(keys_of_any_kind, st.integers(1, 7))

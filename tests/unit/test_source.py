@@ -1,6 +1,7 @@
 """Where the images are: folders and manifests, which keys they have, and the bytes behind a key."""
 
 import csv
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import InputSettings, StorageSettings
+from mxspark.skipped import SHOWN_KINDS
 from mxspark.source import Source
 from mxspark.storage import Access, MissingError, StorageError, TooLargeError
 from tests.unit.web import serving
@@ -73,10 +75,45 @@ def test_a_slash_at_the_end_of_a_folder_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_suffixes_are_found_in_upper_case_too(tmp_path: Path) -> None:
-    folder_with(tmp_path, "a.PNG", "b.Jpeg", "c.jp2")
+    folder_with(tmp_path, "a.PNG", "b.Jpeg", "c.tga")
 
     assert sorted(keys(tmp_path)) == ["a.PNG", "b.Jpeg"]
-    assert keys(tmp_path, suffixes=[".JP2"]) == ["c.jp2"]
+    assert keys(tmp_path, suffixes=[".TGA"]) == ["c.tga"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".avif", ".jp2", ".j2k", ".heic", ".heif"])
+def test_images_are_taken_by_the_suffixes_that_people_have(tmp_path: Path, suffix: str) -> None:
+    folder_with(tmp_path, f"a{suffix}")
+
+    assert keys(tmp_path) == [f"a{suffix}"]
+
+
+def test_what_the_suffixes_leave_out_is_counted(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.png", "b.psd", "sub/c.PSD", "noext", ".hidden", "v1.2/x", f"long.{'x' * 99}")
+    images = source(tmp_path)
+
+    assert list(images.keys()) == ["a.png"]
+    assert images.skipped.counts() == {"(none)": 4, ".psd": 2}
+
+
+def test_kinds_that_are_left_out_are_counted_in_bounded_memory(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.png", *(f"b.{number}" for number in range(1100)), *(f"c{number}.psd" for number in range(3)))
+    images = source(tmp_path)
+    list(images.keys())
+
+    counts = images.skipped.counts()
+
+    assert len(counts) == SHOWN_KINDS + 1
+    assert sum(counts.values()) == 1103
+    assert list(counts)[-1] == "(other)"
+
+
+def test_excluded_keys_are_left_out_and_counted(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.png", "a_small.png", "thumbs/b.png", "sub/thumbs/c.png", "2026-01/raw/d.png", "2026-01/e.png", "thumbs.png")
+    images = source(tmp_path, exclude=["thumbs", "*_small.*", "2026-*/raw/"])
+
+    assert sorted(images.keys()) == ["2026-01/e.png", "a.png", "thumbs.png"]
+    assert images.skipped.counts() == {"(excluded)": 4}
 
 
 def test_without_suffixes_every_file_is_taken(tmp_path: Path) -> None:
@@ -120,20 +157,145 @@ def test_an_empty_folder_is_nothing_to_do(tmp_path: Path) -> None:
 def test_a_folder_without_images_says_how_many_files_it_has_and_what_was_looked_for(tmp_path: Path) -> None:
     refused = refusal(folder_with(tmp_path, "a.txt", "b.bin"))
 
-    assert "2 objects" in refused
-    assert ".png" in refused
+    assert "no images, only" in refused
+    assert "1 .bin" in refused
     assert "input.suffixes" in refused
 
 
-def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
-    assert str(tmp_path / "a.png") in refusal(folder_with(tmp_path, "a.png") / "a.png")
+def test_one_file_is_an_input_whatever_it_is_called(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.png", "a.png.bak", "noext")
+
+    for name in ("a.png", "noext"):
+        images = source(tmp_path / name)
+        assert list(images.keys()) == [name]
+        assert images.read(name) == name.encode()
 
 
-def test_a_file_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
-    with open(os.fsencode(tmp_path) + b"/\xff.png", "wb"):
-        pass
+@given(st.binary(min_size=1, max_size=12).filter(lambda name: not set(name) & set(b"\0/") and name not in (b".", b"..")))
+@settings(deadline=None, max_examples=100)
+@example(b"caf\xe9")
+@example(rb"\xff")
+@example(rb"\x5cxff" + b"\xff")
+@example("é\\n".encode())
+def test_any_file_name_is_a_key_of_utf8_by_which_the_file_is_read(name: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.fsencode(folder) + b"/" + name, "wb") as file:
+            file.write(name)
+        images = source(folder, suffixes=[])
 
-    assert r"\xff.png" in refusal(tmp_path)
+        (key,) = images.keys()
+
+        assert key.encode() == name or "\\x" in key
+        assert images.read(key) == name
+
+
+def test_names_that_differ_only_in_how_they_are_escaped_have_keys_of_their_own(tmp_path: Path) -> None:
+    for name in (b"\xff", rb"\xff", rb"\x5cxff"):
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb"):
+            pass
+
+    assert sorted(keys(tmp_path, suffixes=[])) == [r"\x5cx5cxff", r"\x5cxff", r"\xff"]
+
+
+def test_a_folder_that_cannot_be_entered_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_with(tmp_path, "a.png", "lost+found/b.png", "sub/gone/c.png", "sub/d.png")
+    closed = {str(tmp_path / "lost+found"): errno.EACCES, str(tmp_path / "sub" / "gone"): errno.ENOENT}
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> Any:
+        if number := closed.get(str(folder)):
+            raise OSError(number, os.strerror(number), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    images = source(tmp_path)
+
+    assert sorted(images.keys()) == ["a.png", "sub/d.png"]
+    assert images.skipped.counts() == {"(unreadable folder)": 2}
+    assert f"{tmp_path}/lost+found: permission denied" in images.skipped.unreadable
+
+    closed[str(tmp_path)] = errno.EACCES
+    assert f"{tmp_path}: permission denied" in refusal(tmp_path)
+    closed[str(tmp_path)] = errno.ESTALE
+    assert str(tmp_path) in refusal(tmp_path)
+
+
+def test_odd_entries_are_keys_like_others(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
+    images = source(tmp_path)
+
+    assert sorted(images.keys()) == ["circle.png", "link.png", "pipe.png"]
+    for key in images.keys():
+        with pytest.raises(StorageError):
+            images.read(key)
+
+
+# ---- patterns ----
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken"),
+    [
+        ("2026-*/*.jpg", ["2026-01/a.jpg", "2026-02/b.jpg"]),
+        ("2026-0?/a.*", ["2026-01/a.jpg", "2026-01/a.png"]),
+        ("2026-*", ["2026-01/a.jpg", "2026-01/a.png", "2026-01/sub/c.jpg", "2026-02/b.jpg"]),
+        ("**/*.jpg", ["2026-01/a.jpg", "2026-01/sub/c.jpg", "2026-02/b.jpg", "d.jpg"]),
+        ("**/sub/", ["2026-01/sub/c.jpg"]),
+        ("*.psd", ["e.psd"]),
+        ("[!d].psd", ["e.psd"]),
+        ("[x]", ["f.jpg"]),  # a folder of that name
+    ],
+)
+def test_a_pattern_takes_the_files_that_match_it_and_those_below_such_folders(tmp_path: Path, pattern: str, taken: list[str]) -> None:
+    names = ["2026-01/a.jpg", "2026-01/a.png", "2026-01/sub/c.jpg", "2026-02/b.jpg", "2026-02/n.txt", "d.jpg", "e.psd", "[x]/f.jpg"]
+    folder_with(tmp_path, *names)
+    images = source(tmp_path / pattern if pattern[-1] != "/" else f"{tmp_path}/{pattern}")
+
+    found = sorted(images.keys())
+
+    assert found == taken if pattern == "[x]" else [key for key in found if key != "[x]/f.jpg"] == taken
+    assert all(images.read(key).decode().endswith(key) for key in found)
+
+
+def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
+    assert "[z-a]" in refusal(tmp_path / "[z-a].png")
+
+
+# ---- several inputs ----
+
+
+def test_the_keys_of_several_inputs_are_whole_places(tmp_path: Path) -> None:
+    folder_with(tmp_path, "x/a.png", "y/a.png", "y/b.txt", "z/c.png")
+    listed = manifest(tmp_path / "y", ".txt", ["a.png", "../z/c.png", "https://example.org/d.png", str(tmp_path / "x" / "a.png")])
+    several = [str(tmp_path / "x"), str(tmp_path / "y"), str(listed)]
+    images = Source(InputSettings(path=several), Access(StorageSettings(retries=0)))
+
+    found = list(images.keys())
+
+    assert found == [
+        f"{tmp_path}/x/a.png",
+        f"{tmp_path}/y/a.png",
+        f"{tmp_path}/y/a.png",
+        f"{tmp_path}/y/../z/c.png",
+        "https://example.org/d.png",
+        f"{tmp_path}/x/a.png",
+    ]
+    assert images.read(found[1]) == b"y/a.png"
+    assert images.read(found[3]) == b"z/c.png"
+    assert images.skipped.counts() == {".txt": 2}
+
+
+def test_an_input_of_several_that_is_not_there_is_named_and_an_empty_one_told(tmp_path: Path) -> None:
+    folder_with(tmp_path, "x/a.png", "y/b.txt")
+    access = Access(StorageSettings(retries=0))
+
+    with pytest.raises(StorageError, match="nowhere"):
+        Source(InputSettings(path=[str(tmp_path / "x"), str(tmp_path / "nowhere")]), access).reach()
+    images = Source(InputSettings(path=[str(tmp_path / "x"), str(tmp_path / "y")]), access)
+    assert list(images.keys()) == [f"{tmp_path}/x/a.png"]
+    assert images.empty == [str(tmp_path / "y")]
 
 
 # ---- manifests ----
@@ -158,7 +320,7 @@ def test_a_manifest_names_images_beside_it(tmp_path: Path, suffix: str) -> None:
     folder_with(tmp_path, "a.png", "sub/b c.jpg", "not-named.png")
     images = source(manifest(tmp_path, suffix, ["sub/b c.jpg", "a.png", "notes.md"]))
 
-    assert list(images.keys()) == ["sub/b c.jpg", "a.png"]
+    assert list(images.keys()) == ["sub/b c.jpg", "a.png", "notes.md"]
     assert images.read("sub/b c.jpg") == b"sub/b c.jpg"
 
 
@@ -166,25 +328,42 @@ one_line_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_charac
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
-def is_a_key(name: str) -> bool:
-    return not name.endswith("/")
+def ends_in_no_blank(name: str) -> bool:
+    return not name.endswith((" ", "\t"))
 
 
-@given(st.lists(one_line_texts.filter(is_a_key), min_size=1, max_size=10))
+@given(st.lists(one_line_texts.filter(ends_in_no_blank).filter(lambda name: name[0] != '"'), min_size=1, max_size=10))
 @settings(deadline=None, max_examples=60)
-@example([" a.png", "a.png ", '"a.png"', "#a.png", "a,b.png", "a\tb", "\x0b", "\x85", "\u2028"])
+@example([" a.png", "sub/", '"a.png', '"a" b', "#a.png", "a,b.png", "a\tb", "\x0b", "\x85", "\u2028", "ftp://x/y"])
 def test_a_text_manifest_gives_back_every_line_as_it_is(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        assert keys(manifest(Path(folder), ".txt", names), suffixes=[]) == names
+        assert keys(manifest(Path(folder), ".txt", names)) == names
+
+
+@given(st.lists(one_line_texts, min_size=1, max_size=10))
+@settings(deadline=None, max_examples=60)
+@example([" a ", '"a"', "\t", '"'])
+def test_quotes_keep_every_name_to_the_letter(names: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+        assert keys(manifest(Path(folder), ".txt", quoted)) == names
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-@given(names=st.lists(texts.filter(is_a_key), min_size=1, max_size=10))
+@given(names=st.lists(texts.filter(ends_in_no_blank), min_size=1, max_size=10))
 @settings(deadline=None, max_examples=40)
-@example(names=["a\nb", "a\r\nb", 'say "a"', "a,b", " a "])
+@example(names=["a\nb", "a\r\nb", 'say "a"', "a,b", " a", "sub/"])
 def test_a_table_as_manifest_gives_back_every_key_as_it_is(suffix: str, names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        assert keys(manifest(Path(folder), suffix, names), suffixes=[]) == names
+        assert keys(manifest(Path(folder), suffix, names)) == names
+
+
+def test_rows_without_a_key_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "keys.csv").write_bytes(b"label,key\ncat,a.png\ndog\nbird,\n\n,\n")
+    images = source(tmp_path / "keys.csv")
+
+    assert list(images.keys()) == ["a.png"]
+    assert images.skipped.counts() == {"(no key)": 2}
 
 
 @pytest.mark.parametrize(
@@ -196,6 +375,12 @@ def test_a_table_as_manifest_gives_back_every_key_as_it_is(suffix: str, names: l
         ("keys.csv", b"\xef\xbb\xbfkey\r\na.png\r\nb.png\r\n"),
         ("keys.csv", b'label,"key"\ncat,a.png\n,\ndog,b.png\n'),
         ("keys.csv", b"key\na.png\n\nb.png"),
+        ("keys.csv", b"key \na.png \t\r\nb.png "),
+        ("keys.csv", b"label;key\ncat;a.png\ndog;b.png\n"),
+        ("keys.tsv", b"key\tlabel\na.png\tcat\nb.png\tdog\n"),
+        ("keys.lst", b"0\t0\ta.png\r\n1\t0.5\t1e3\tb.png\n"),
+        ("keys.lst", b"a.png\nb.png\n"),
+        ("keys.txt", b'"a.png"\t\r\nb.png \t \r\n  \n'),
     ],
 )
 def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Path, name: str, content: bytes) -> None:
@@ -210,11 +395,12 @@ def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Pat
         ("keys.txt", b"\xff\xfea\x00.\x00p\x00n\x00g\x00\n\x00", "UTF-8"),
         ("keys.txt", b"", "nothing there"),
         ("keys.txt", b"\n\n", "nothing there"),
-        ("keys.txt", b"notes.md\n", "none of its 1 objects"),
+        ("keys.lst", b"a.png\tcat\n", "line 1"),
+        ("keys.csv", b'key\n"a.png\nb.png\n', "line"),
         ("keys.csv", b"path,label\na.png,cat\n", "path, label"),
         ("keys.csv", b"", "nothing"),
         ("keys.csv", b"key\n" + b"x" * 200_000, "keys.csv"),
-        ("keys.csv", b"key\n\xff\n", "UTF-8"),
+        ("keys.csv", b"\xff\xfek\x00e\x00", "UTF-8"),
         ("keys.parquet", b"key\na.png\n", "not a Parquet file"),
         ("keys.parquet", b"", "not a Parquet file"),
     ],
@@ -263,8 +449,47 @@ def test_a_manifest_may_name_whole_paths(tmp_path: Path) -> None:
     assert images.read(whole) == b"a.png"
 
 
-def test_the_markers_that_some_tools_make_of_folders_are_no_images(tmp_path: Path) -> None:
-    assert keys(manifest(tmp_path, ".txt", ["sub/", "sub/a", "b/"]), suffixes=[]) == ["sub/a"]
+def test_suffixes_that_are_set_hold_for_a_manifest_too(tmp_path: Path) -> None:
+    images = source(manifest(tmp_path, ".txt", ["a.png", "b.jpg", "c"]), suffixes=[".png"])
+
+    assert list(images.keys()) == ["a.png"]
+    assert images.skipped.counts() == {".jpg": 1, "(none)": 1}
+
+
+def test_a_line_that_is_not_utf8_names_the_file_of_these_bytes(tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as file:
+        file.write(b"an image")
+    (tmp_path / "keys.txt").write_bytes(b"caf\xe9.png\n")
+    images = source(tmp_path / "keys.txt")
+
+    (key,) = images.keys()
+
+    assert key == r"caf\xe9.png"
+    assert images.read(key) == b"an image"
+
+
+def test_lines_that_are_addresses_are_fetched_from_the_web(tmp_path: Path) -> None:
+    with serving({"/a.png": b"an image"}) as web:
+        images = source(manifest(tmp_path, ".txt", []), max_bytes=8)
+
+        assert images.read(f"{web.url}/a.png") == b"an image"
+        assert source(manifest(tmp_path, ".txt", []), base=web.url).read("a.png") == b"an image"
+        with pytest.raises(MissingError) as missing:
+            images.read(f"{web.url}/b.png?X-Amz-Signature=0123")
+        assert "0123" not in str(missing.value)
+        with pytest.raises(TooLargeError):
+            source(manifest(tmp_path, ".txt", []), max_bytes=7).read(f"{web.url}/a.png")
+
+
+@pytest.mark.parametrize(
+    "line", ["https://", "https://[::1", "http://127.0.0.1:99999/a", "ftp://x/a.png", "gs://b/a.png", "s3://", "s3://a b/c"]
+)
+def test_a_line_that_names_no_place_is_a_failed_row(tmp_path: Path, line: str) -> None:
+    images = source(manifest(tmp_path, ".txt", [line]))
+
+    assert list(images.keys()) == [line]
+    with pytest.raises(StorageError):
+        images.read(line)
 
 
 def test_a_manifest_from_the_web_is_refused_at_once_where_nothing_says_where_its_images_are(tmp_path: Path) -> None:
@@ -326,9 +551,9 @@ def test_any_key_that_a_manifest_can_hold_is_read_or_a_storage_error(key: str) -
 
 def test_a_bucket_that_is_none_is_refused_before_anything_is_asked() -> None:
     with pytest.raises(MxsparkError, match="names no bucket"):
-        source("s3://")
+        keys("s3://")
 
 
 def test_places_that_cannot_be_listed_are_refused() -> None:
-    for place in ("http://example.invalid/photos", "gs://bucket/photos", "s3a://bucket/photos"):
+    for place in ("http://example.invalid/photos", "gs://bucket/photos"):
         assert place in refusal(place)

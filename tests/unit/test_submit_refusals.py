@@ -67,6 +67,7 @@ def refused(finished: Finished, *told: str) -> None:
         ({"input": {"path": HERE}}, (f"input.path is '{HERE}'", "on this machine", "s3://bucket/prefix")),
         ({"input": {"path": f"file://{HERE}"}}, (f"input.path is 'file://{HERE}'", "on this machine")),
         ({"model": {"path": HERE}}, (f"model.path is '{HERE}'", "on this machine")),
+        ({"input": {"path": ["s3://bucket/a", "photos"]}}, ("input.path is 'photos'", "on this machine")),
         ({"output": {"path": "/tmp/table"}}, ("output.path is '/tmp/table'", "gone with it", "s3://bucket/prefix")),
         (
             {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}}},

@@ -23,7 +23,7 @@ TRUE_LABEL = "^([a-z]+)/"
 def planned(store: FolderStore, keys: list[str], shard_size: int) -> Plan:
     spool = KeySpool()
     spool.fill(keys)
-    return plan.write(store, spool, shard_size, {"secret of the identity": "not told"}, {})
+    return plan.write(store, spool, shard_size, {"secret of the identity": "not told"}, {}, {".heic": 12, "(none)": 3})
 
 
 def write_part(store: FolderStore, shard: int, rows: list[Row], output_format: str) -> None:
@@ -115,6 +115,7 @@ def test_the_summary_says_how_many_how_fast_and_where_the_time_went(tmp_path: Pa
     assert written["this_run"]["worker_seconds"]["forward"] == 3.0
     assert written["this_run"]["retries"] == {"throttled": 1, "timeout": 2}
     assert (written["plan"]["keys"], written["plan"]["shards"]) == (4, 2)
+    assert written["skipped"] == {".heic": 12, "(none)": 3}
     assert written["settings"] == {"top_k": 5}
     assert "not told" not in json.dumps(written)
 

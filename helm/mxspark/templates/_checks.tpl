@@ -85,8 +85,9 @@ spark.master spark.app.name spark.kubernetes.namespace
 {{- $hasVolumes := dig "spec" "volumes" false .Values.executor.podTemplate -}}
 {{- $mend := "give s3://bucket/prefix, or mount a volume that all pods share: driver.podTemplate, executor.podTemplate" -}}
 {{- range $key := list "input.path" "input.base" "output.path" "output.text_object" "model.path" "model.symbol" "model.params" "model.labels" -}}
-{{- $place := dig (splitList "." $key | first) (splitList "." $key | last) "" $job | default "" -}}
-{{- $schemes := ternary (list "s3" "s3a") (list "s3" "s3a" "http" "https") (hasPrefix "output." $key) -}}
+{{- $given := dig (splitList "." $key | first) (splitList "." $key | last) "" $job | default "" -}}
+{{- $schemes := ternary (list "s3" "s3a" "s3n") (list "s3" "s3a" "s3n" "http" "https") (hasPrefix "output." $key) -}}
+{{- range $place := kindIs "slice" $given | ternary $given (list $given) -}}
 {{- if contains "://" $place -}}
 {{- if not (has (splitList "://" $place | first) $schemes) -}}
 {{- fail (printf "job.%s is %s, and mxspark knows no %s://: give s3://bucket/prefix; other object stores are reached by their S3 interface, s3.endpoint" $key $place (splitList "://" $place | first)) -}}
@@ -99,9 +100,12 @@ spark.master spark.app.name spark.kubernetes.namespace
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $input := dig "input" "path" "" $job -}}
+{{- end -}}
+{{- $given := dig "input" "path" "" $job -}}
+{{- range $input := kindIs "slice" $given | ternary $given (list $given) -}}
 {{- if eq (trimSuffix "/" $input) (dig "output" "path" "" $job | trimSuffix "/") -}}
 {{- fail (printf "job.output.path is the same place as job.input.path, %s: give the predictions a folder of their own" $input) -}}
+{{- end -}}
 {{- end -}}
 {{- $format := dig "output" "format" "parquet" $job -}}
 {{- if and (dig "output" "text_object" "" $job) (ne $format "text") -}}

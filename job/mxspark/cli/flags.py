@@ -63,7 +63,7 @@ KeyArgument = Annotated[
     ),
 ]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show stack traces and Spark's log.")]
-InputFlag = Annotated[str | None, _flag("--input", "input", "path", metavar="PLACE")]
+InputFlag = Annotated[list[str] | None, _flag("--input", "input", "path", metavar="PLACE")]
 OutputFlag = Annotated[str | None, _flag("--output", "output", "path", metavar="PLACE")]
 ModelFlag = Annotated[str | None, _flag("--model", "model", "path", metavar="PLACE")]
 ContextFlag = Annotated[Context | None, _flag("--context", "context")]  # type: ignore[valid-type]
@@ -171,7 +171,7 @@ def takes_job(
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         def command(**values: Any) -> None:
             chosen = {flags[name][2]: _plain(values.pop(name)) for name in flags}
-            kept = {key: value for key, value in chosen.items() if value is not None and value is not False}
+            kept = {key: value for key, value in chosen.items() if value is not None and value is not False and value != []}
             function(given=Given(values.pop("settings_file"), values.pop("assignments"), kept), **values)
 
         shared: dict[str, tuple[Any, Any]] = {"settings_file": (SettingsFlag, None), "assignments": (SetFlag, [])}
@@ -188,4 +188,6 @@ def takes_job(
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, list) and len(value) == 1:
+        return value[0]
     return str(value) if isinstance(value, StrEnum) else value

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mxspark.errors import UsageError
-from mxspark.storage.folder import FolderStore
+from mxspark.storage.folder import FolderStore, escape_bytes
 from mxspark.storage.retry import retries_so_far
 from mxspark.storage.store import (
     Access,
@@ -16,6 +16,7 @@ from mxspark.storage.store import (
     HeldError,
     Hold,
     MissingError,
+    Skip,
     StorageError,
     Store,
     TooLargeError,
@@ -28,6 +29,7 @@ from mxspark.storage.store import (
 
 if TYPE_CHECKING:
     from mxspark.storage.s3 import S3Store
+    from mxspark.storage.web import WebReader
 
 __all__ = [
     "Access",
@@ -38,10 +40,13 @@ __all__ = [
     "Hold",
     "MissingError",
     "S3Store",
+    "Skip",
     "StorageError",
     "Store",
     "TooLargeError",
+    "WebReader",
     "download",
+    "escape_bytes",
     "is_s3",
     "join",
     "open_store",
@@ -58,6 +63,10 @@ def __getattr__(name: str) -> Any:
         from mxspark.storage.s3 import S3Store
 
         return S3Store
+    if name == "WebReader":
+        from mxspark.storage.web import WebReader
+
+        return WebReader
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -16,10 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from mxspark.errors import UsageError, one_line
+from mxspark.errors import one_line
 from mxspark.settings import StorageSettings
 from mxspark.storage.retry import Patience
-from mxspark.storage.store import DeniedError, Hold, MissingError, StorageError, TransientError, check_size, held
+from mxspark.storage.store import DeniedError, Hold, MissingError, Skip, StorageError, TransientError, check_size, held
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 # What passes when somebody makes room, or a file server comes back.
@@ -31,7 +31,7 @@ TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
 
 @dataclass(frozen=True)
 class FolderStore:
-    """A folder; keys are paths relative to it, with `/` between their parts."""
+    """A folder; keys are paths relative to it, with `/` between their parts, and bytes that are not UTF-8 escaped as `escaped` does."""
 
     root: Path
     settings: StorageSettings = field(default_factory=StorageSettings)
@@ -40,29 +40,30 @@ class FolderStore:
     def name(self) -> str:
         return str(self.root)
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
+    def keys(self, prefix: str = "", skip: Skip | None = None) -> Iterator[str]:
         with _file_errors(self.root):
             if self.root.is_file():
-                raise StorageError(f"{self.name}: is a file, not a folder", "Name its folder, or a manifest (.txt, .csv, .parquet).")
+                raise StorageError(f"{self.name}: is a file, not a folder", "Name its folder.")
             if not self.root.is_dir():
                 raise MissingError(f"{self.name}: there is no such folder", "Name a folder that exists.")
-            yield from _walk(self.root, "", frozenset(), prefix)
+            os.scandir(self.root).close()  # it is the root that can't be read then, not an entry
+        yield from _walk(self.root, "", frozenset(), prefix, skip)
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         def get() -> bytes:
-            with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
+            with _file_errors(self._path(key)), open(self._regular(key), "rb") as file:
                 check_size(os.fstat(file.fileno()).st_size, limit)
                 return file.read()
 
         return self._patience(get)
 
     def has(self, key: str) -> bool:
-        with _file_errors(self.root / key):
-            return (self.root / key).is_file()
+        with _file_errors(self._path(key)):
+            return self._path(key).is_file()
 
     def read_tail(self, key: str, size: int) -> bytes:
         def get() -> bytes:
-            with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
+            with _file_errors(self._path(key)), open(self._regular(key), "rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - size))
                 return file.read()
 
@@ -70,7 +71,7 @@ class FolderStore:
 
     def download(self, key: str, target: BinaryIO) -> None:
         def get() -> None:
-            with _file_errors(self.root / key), open(self._regular(key), "rb") as file:
+            with _file_errors(self._path(key)), open(self._regular(key), "rb") as file:
                 target.seek(0)
                 target.truncate()
                 shutil.copyfileobj(file, target, CHUNK)
@@ -92,8 +93,8 @@ class FolderStore:
         self._patience(put)
 
     def delete(self, key: str) -> None:
-        with _file_errors(self.root / key), suppress(NotADirectoryError):
-            (self.root / key).unlink(missing_ok=True)
+        with _file_errors(self._path(key)), suppress(NotADirectoryError):
+            self._path(key).unlink(missing_ok=True)
 
     def check_writable(self) -> None:
         nearest = next(folder for folder in (self.root.absolute(), *self.root.absolute().parents) if folder.exists())
@@ -114,7 +115,7 @@ class FolderStore:
         swept = 0
         above, slash, start = prefix.rpartition("/")
         with suppress(MissingError):
-            for key in self.keys(f"{above}{slash}.{start}" if start else prefix):
+            for key in self.keys(f"{above}{slash}.{start}" if start else prefix, skip=lambda _error: None):
                 folder, _, name = key.rpartition("/")
                 unfinished = TEMPORARY.fullmatch(name)
                 if unfinished and ours(f"{folder}/{unfinished[1]}".lstrip("/")):
@@ -159,15 +160,18 @@ class FolderStore:
     def _patience(self) -> Patience:
         return Patience(self.settings)
 
+    def _path(self, key: str) -> Path:
+        return self.root / unescaped(key)
+
     def _regular(self, key: str) -> Path:
-        path = self.root / key
+        path = self._path(key)
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise StorageError("not a regular file", place=str(path))
+            raise StorageError("not a regular file", place=escaped(str(path)))
         return path
 
     @contextmanager
     def _replacement(self, key: str) -> Iterator[BinaryIO]:
-        path = self.root / key
+        path = self._path(key)
         with _file_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             # A leading dot, so that no reader of the table takes an unfinished file for a part.
@@ -229,25 +233,30 @@ def _umask() -> int:
         return 0o022
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: str) -> Iterator[str]:
-    """Keys below `folder` that start with `wanted`; follows links, but not into a folder that it is already in."""
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in above:
-        return
-    above |= {(status.st_dev, status.st_ino)}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            key = prefix + entry.name
-            if not (f"{key}/".startswith(wanted) or wanted.startswith(f"{key}/")):
-                continue
-            if _is_folder(entry):
-                yield from _walk(Path(entry.path), key + "/", above, wanted)
-            elif not key.startswith(wanted):
-                continue
-            elif not key.isprintable() and _is_not_utf8(key):
-                raise UsageError(f"{folder}: the file name {os.fsencode(entry.name)!r} is not UTF-8", "Rename the file.")
-            else:
-                yield key
+def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: str, skip: Skip | None) -> Iterator[str]:
+    """Keys below `folder` that start with `wanted`; follows links, but not into a folder that it is already in.
+
+    A folder that can't be listed is an error of its own, which `skip` takes where there is one.
+    """
+    try:
+        with _file_errors(folder):
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in above:
+                return
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    key = prefix + escaped(entry.name)
+                    if not (f"{key}/".startswith(wanted) or wanted.startswith(f"{key}/")):
+                        continue
+                    if _is_folder(entry):
+                        yield from _walk(Path(entry.path), key + "/", above | {(status.st_dev, status.st_ino)}, wanted, skip)
+                    elif key.startswith(wanted):
+                        yield key
+    except StorageError as error:
+        # With a transient one it is the disk or the file server that is at fault, not this folder.
+        if skip is None or isinstance(error, TransientError):
+            raise
+        skip(error)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -257,23 +266,46 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _is_not_utf8(text: str) -> bool:
-    return any("\udc80" <= character <= "\udcff" for character in text)
+# What `escaped` makes: a byte that is no part of UTF-8, or the backslash of a name that looks like one.
+_ESCAPE = re.compile(r"\\x(5c|[89a-f][0-9a-f])")
+
+
+def escaped(name: str) -> str:
+    r"""A file's name, as Python has it, as UTF-8 text that `unescaped` takes back: the byte FF is written `\xff`.
+
+    The backslash of a name that has such four characters already is written `\x5c`; all other names stay as they are.
+    """
+    if name.isprintable() and "\\" not in name:
+        return name
+    return escape_bytes(_ESCAPE.sub(r"\\x5cx\1", name))
+
+
+def escape_bytes(text: str) -> str:
+    """The bytes in a text that are not UTF-8, which Python has as lone surrogates, as `escaped` writes them."""
+    return re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)
+
+
+def unescaped(key: str) -> str:
+    """The file's name that `escaped` made a key of, as Python has it."""
+    if "\\x" not in key:
+        return key
+    return _ESCAPE.sub(lambda match: "\\" if match[1] == "5c" else chr(0xDC00 + int(match[1], 16)), key)
 
 
 @contextmanager
 def _file_errors(path: Path) -> Iterator[None]:
+    name = escaped(str(path))
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
-        raise MissingError("no such file", place=str(path)) from None
+        raise MissingError("no such file", place=name) from None
     except PermissionError:
-        raise DeniedError("permission denied", place=str(path)) from None
+        raise DeniedError("permission denied", place=name) from None
     except OSError as error:
         reason = error.strerror or one_line(error)
         if cause := TRANSIENT.get(error.errno or 0):
             mend = "Make room." if cause == "no_space" else ""
-            raise TransientError(reason, mend, place=str(path), cause=cause) from error
-        raise StorageError(reason, place=str(path)) from error
+            raise TransientError(reason, mend, place=name, cause=cause) from error
+        raise StorageError(reason, place=name) from error
     except ValueError:  # a NUL, or what the file system's encoding can't hold
         raise MissingError("can't be a file's name", place=repr(str(path))) from None

@@ -108,6 +108,9 @@ def _is_pod(environ: Mapping[str, str]) -> bool:
     return "KUBERNETES_SERVICE_HOST" in environ or "POD_NAME" in environ
 
 
+Skip = Callable[[StorageError], None]
+
+
 class Store(Protocol):
     """A place with objects under keys. All methods raise StorageError."""
 
@@ -115,8 +118,12 @@ class Store(Protocol):
     def name(self) -> str:
         """How a person names it."""
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys that start with `prefix`, in no particular order; memory does not grow with their number."""
+    def keys(self, prefix: str = "", skip: Skip | None = None) -> Iterator[str]:
+        """The keys that start with `prefix`, in no particular order; memory does not grow with their number.
+
+        Where a part of the place can't be listed, such as a folder below it, `skip` is called with the error, which names that part;
+        without `skip` it is raised.
+        """
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         """The object's bytes. Raises MissingError, DeniedError, and TooLargeError beyond `limit` bytes (before reading them)."""
@@ -187,15 +194,15 @@ def parent(location: str) -> str:
 
 def split_s3(location: str) -> tuple[str, str]:
     """('bucket', 'key or prefix') of s3://bucket/key or prefix. Raises UsageError where it isn't one."""
-    match = re.fullmatch(r"s3://([A-Za-z0-9._-]+)(?:/(.*))?", location, re.DOTALL)
+    match = re.fullmatch(r"s3[an]?://([A-Za-z0-9._-]+)(?:/(.*))?", location, re.DOTALL | re.IGNORECASE)
     if not match:
         raise UsageError(f"{location!r} names no bucket", "Write s3://bucket/prefix.")
     return match[1], match[2] or ""
 
 
 def is_s3(location: str) -> bool:
-    """Whether `location` is s3://… (Spark's s3a:// and s3n:// spellings are not accepted)."""
-    return location.startswith("s3://")
+    """Whether `location` is s3://…, or s3a://… or s3n://… as Hadoop spells it."""
+    return location[:6].lower().startswith(("s3://", "s3a://", "s3n://"))
 
 
 # At DEBUG they log requests as they are sent, with keys, tokens and signatures; urllib3 names addresses even in its warnings.

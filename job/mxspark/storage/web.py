@@ -1,13 +1,14 @@
-"""Addresses http:// and https://, for reading model files and for the pages of a bucket's listing.
+"""Addresses http:// and https://, for reading model files and images, and for the pages of a bucket's listing.
 
 The only place that imports urllib3.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -17,14 +18,15 @@ from urllib3 import PoolManager as Pool
 from urllib3 import exceptions
 from urllib3.exceptions import HTTPError
 
+from mxspark import __version__
 from mxspark.errors import one_line, without_secrets
 from mxspark.settings import StorageSettings
 from mxspark.storage.causes import words_in
 from mxspark.storage.encoding import unpacked
 from mxspark.storage.retry import Patience
-from mxspark.storage.store import MissingError, StorageError, TransientError, ca_bundle, check_size, hush
+from mxspark.storage.store import DeniedError, MissingError, StorageError, TransientError, ca_bundle, check_size, hush
 
-__all__ = ["Answer", "HTTPError", "Pool", "download", "get", "gist", "pool", "transient_cause", "unreadable"]
+__all__ = ["Answer", "HTTPError", "Pool", "WebReader", "download", "get", "gist", "pool", "transient_cause", "unreadable"]
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 CONNECTIONS = 16  # kept open to a host
@@ -58,11 +60,22 @@ def pool(url: str, settings: StorageSettings) -> Pool:
     return Pool(timeout=timeout, retries=retries, ca_certs=ca_bundle(), maxsize=CONNECTIONS)
 
 
-def get(connections: Pool, name: str, url: str, seconds: float, limit: int | None = None) -> Answer:
-    """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes."""
+def get(
+    connections: Pool,
+    name: str,
+    url: str,
+    seconds: float,
+    limit: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    needs_length: bool = True,
+) -> Answer:
+    """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes.
+
+    An answer that doesn't say how long it is has broken off, where it `needs_length` as S3's always have.
+    """
     end = time.monotonic() + seconds
-    with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
-        if not _says_length(response):  # S3 always does
+    with _errors(name, url), connections.request("GET", url, headers=headers, preload_content=False) as response:
+        if needs_length and not _says_length(response):
             raise TransientError("the answer broke off", place=name, cause="truncated")
         limit = limit if response.status == 200 else LONGEST_ERROR
         check_size(int(response.headers.get("Content-Length", 0)), limit)
@@ -75,6 +88,37 @@ def get(connections: Pool, name: str, url: str, seconds: float, limit: int | Non
 
         data = b"".join(unpacked(name, pieces(), response.headers.get("Content-Encoding"), limit))
         return Answer(response.status, response.reason or "", data)
+
+
+@dataclass(frozen=True)
+class WebReader:
+    """Objects by their addresses, for many threads; connections are kept."""
+
+    settings: StorageSettings
+
+    def read(self, url: str, limit: int | None = None) -> bytes:
+        """What is at `url`. Raises StorageError, TooLargeError beyond `limit` bytes."""
+        name = without_secrets(url)
+
+        def once() -> bytes:
+            try:
+                connections = self._pool(*urlsplit(url)[:2])
+            except ValueError as error:
+                raise StorageError(f"not an address: {error}", place=name) from None
+            seconds = self.settings.read_timeout
+            answer = get(connections, name, url, seconds, limit, headers={"User-Agent": f"mxspark/{__version__}"}, needs_length=False)
+            _check_status(name, answer)
+            return answer.data
+
+        return self._patience(once)
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience(self.settings)
+
+    @cached_property
+    def _pool(self) -> Callable[[str, str], Pool]:
+        return lru_cache(maxsize=64)(lambda scheme, host: pool(f"{scheme}://{host}", self.settings))
 
 
 def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
@@ -92,24 +136,26 @@ def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
 def _download(connections: Pool, url: str, target: BinaryIO) -> None:
     name = without_secrets(url)
     with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
-        said = _said(response)
-        if response.status in (429, 500, 502, 503, 504):
-            cause = "throttled" if response.status in (429, 503) else "server_error"
-            raise TransientError(said, "Check the address.", place=name, cause=cause)
         if response.status != 200:
-            kind: Callable[..., StorageError] = MissingError if response.status in (404, 410) else StorageError
-            raise kind(said, "Check the address.", place=name)
+            said = response.read(LONGEST_ERROR, decode_content=False)
+            _check_status(name, Answer(response.status, response.reason or "", said))
         pieces = response.stream(CHUNK, decode_content=False)
         written = sum(map(target.write, unpacked(name, pieces, response.headers.get("Content-Encoding"))))
         if not written and not _says_length(response):  # cut within its head, it looks whole and empty
             raise TransientError("the answer broke off", place=name, cause="truncated")
 
 
-def _said(response: urllib3.BaseHTTPResponse) -> str:
-    """What a server that didn't give the file says; those of buckets say why."""
-    said = f"the server answered {response.status} {response.reason}"
-    words = None if response.status == 200 else words_in(response.read(LONGEST_ERROR, decode_content=False).decode(errors="replace"))
-    return f"{said} ({': '.join(filter(None, words))})" if words else said
+def _check_status(name: str, answer: Answer) -> None:
+    """Raises what a status other than 200 means; the servers of buckets say why."""
+    if answer.status == 200:
+        return
+    words = words_in(answer.data.decode(errors="replace"))
+    said = f"the server answered {answer.status} {answer.reason}".rstrip() + (f" ({': '.join(filter(None, words))})" if words else "")
+    if answer.status in (408, 429, 500, 502, 503, 504):
+        cause = "throttled" if answer.status in (429, 503) else "timeout" if answer.status == 408 else "server_error"
+        raise TransientError(said, "Check the address.", place=name, cause=cause)
+    kind = {404: MissingError, 410: MissingError, 401: DeniedError, 403: DeniedError}.get(answer.status, StorageError)
+    raise kind(said, "Check the address.", place=name)
 
 
 def _says_length(response: urllib3.BaseHTTPResponse) -> bool:

@@ -11,6 +11,7 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.model import OperationModel
 from botocore.utils import is_valid_endpoint_url
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as ObstoreS3
@@ -68,7 +69,7 @@ class Clients:
         if self._endpoint is not None:
             _address(self.name, self._endpoint)
         with boto_errors(self.name):
-            return self.session.client(
+            client = self.session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
                 verify=ca_bundle(),
@@ -81,6 +82,14 @@ class Clients:
                     retries={"total_max_attempts": attempts, "mode": "standard"},
                 ),
             )
+        if settings.request_payer:
+            client.meta.events.register("before-parameter-build.s3", _pay)
+        return client
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those that belong to an address that `client` signed."""
+        return {"x-amz-request-payer": "requester"} if self.access.settings.request_payer else {}
 
     @cached_property
     def pages(self) -> web.Pool:
@@ -118,6 +127,7 @@ class Clients:
             self.bucket,
             region=self._region(),
             virtual_hosted_style_request=not self._is_path_style,
+            request_payer=settings.request_payer,
             client_options={
                 "allow_http": endpoint is not None and endpoint.startswith("http://"),
                 "connect_timeout": timedelta(seconds=settings.connect_timeout),
@@ -139,6 +149,12 @@ class Clients:
                 return region or "us-east-1"
             region = response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
         return region or "us-east-1"
+
+
+def _pay(params: dict[str, Any], model: OperationModel, **_event: Any) -> None:
+    """Says of every request that can say it that who makes it pays."""
+    if model.input_shape is not None and "RequestPayer" in model.input_shape.members:
+        params["RequestPayer"] = "requester"
 
 
 def _address(name: str, endpoint: str) -> SplitResult:

@@ -26,7 +26,7 @@ from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import RedirectedError, boto_requests, code_of, obstore_errors
-from mxspark.storage.store import Access, Hold, MissingError, StorageError, TransientError, check_size, join
+from mxspark.storage.store import Access, Hold, MissingError, Skip, StorageError, TransientError, check_size, join
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class S3Store:
     def name(self) -> str:
         return f"s3://{self.bucket}/{self.root}".rstrip("/")
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
+    def keys(self, prefix: str = "", skip: Skip | None = None) -> Iterator[str]:
         token: str | None = None
         while True:
             page = self._tried(lambda token=token: self._list_page(self.root + prefix, token))  # type: ignore[misc]
@@ -75,7 +75,7 @@ class S3Store:
             parameters["ContinuationToken"] = token
         with boto_requests(self.name):
             url = self._clients.client.generate_presigned_url("list_objects_v2", Params=parameters)
-        response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE)
+        response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE, self._clients.headers)
         try:
             page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
         except ElementTree.ParseError:
@@ -135,7 +135,7 @@ class S3Store:
         name = join(self.name, key)
         with boto_requests(name):
             url = self._clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
-        response = web.get(self._clients.pages, name, _with_dots(url), self.access.settings.read_timeout, limit)
+        response = web.get(self._clients.pages, name, _with_dots(url), self.access.settings.read_timeout, limit, self._clients.headers)
         if response.status != 200:
             raise_said(name, response.data.decode(errors="replace"), response.status)
         return response.data

@@ -68,8 +68,11 @@ def _flags(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     values = dict(layers.file_layer(content, "").values)
     for path in sorted(values, key=lambda path: list(_FLAGS).index(".".join(path)) if ".".join(path) in _FLAGS else len(_FLAGS)):
         key, value = ".".join(path), values[path]
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        yield (_FLAGS[key], text) if key in _FLAGS else ("--set", f"{key}={text}")
+        if key in _FLAGS:
+            yield from ((_FLAGS[key], place) for place in ([value] if isinstance(value, str) else value))
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield "--set", f"{key}={text}"
 
 
 def _can_be_arguments(settings: Settings, flags: list[tuple[str, str]], is_template: bool) -> bool:
@@ -78,7 +81,8 @@ def _can_be_arguments(settings: Settings, flags: list[tuple[str, str]], is_templ
         return False
     if is_template and any("${" in word for word in words):
         return False
-    named = {key: value for flag, value in flags for key, known in _FLAGS.items() if flag == known}
+    named: dict[str, Any] = {key: value for flag, value in flags for key, known in _FLAGS.items() if flag == known}
+    named["input.path"] = [value for flag, value in flags if flag == _FLAGS["input.path"]]
     try:  # whether the job will read what was meant
         read = layers.effective([layers.flag_layer(named, [value for flag, value in flags if flag == "--set"])])
     except UsageError:

@@ -208,7 +208,7 @@ def _is_associated(aws: Aws, arn: str, cluster: VirtualCluster) -> bool | None:
 def _buckets(aws: Aws, settings: Settings) -> Iterator[Finding]:
     model = settings.model
     places = {
-        "input": (settings.input.path, settings.input.base),
+        "input": (*settings.input.paths, settings.input.base),
         "model": (model.path, model.symbol, model.params, model.labels),
         "output": (settings.output.path, settings.output.text_object),
     }

@@ -99,7 +99,9 @@ class JobRun:
             return None
         names = {"--input": "input.path", "--output": "output.path", "--model": "model.path", "--endpoint-url": "storage.endpoint_url"}
         for flag, value in zip(self.arguments, self.arguments[1:], strict=False):
-            if flag in names:
+            if flag == "--input":  # there may be several
+                flags.setdefault(names[flag], []).append(value)
+            elif flag in names:
                 flags[names[flag]] = value
             elif flag == "--set":
                 assignments.append(value)

@@ -31,6 +31,8 @@ def request(settings: Settings, name: str, what: Request) -> Request:
 
 def values(settings: Settings) -> dict[str, str]:
     """What one run gives for the template's parameters."""
+    if not isinstance(settings.input.path, str):
+        raise UsageError("a job template's input is one place, but input.path has several", "Leave --job-template out.")
     given = {"Input": settings.input.path, "Output": settings.output.path, "Model": settings.model.path}
     for parameter, value in given.items():
         if value is not None and (len(value) > LONGEST_VALUE or not is_argument(value)):

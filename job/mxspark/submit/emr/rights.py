@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mxspark import globs
 from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError, PassingError
+from mxspark.manifest import is_manifest
 from mxspark.settings import Settings
-from mxspark.source import MANIFEST_SUFFIXES
 from mxspark.storage import is_s3, join, parent, split_s3
 from mxspark.submit.emr.aws import Aws, NotAllowedError
 from mxspark.submit.emr.staging import STAGING
@@ -67,13 +68,10 @@ def _listed(key: str) -> str:
 def _places(settings: Settings) -> list[tuple[str, tuple[str, ...], str | None]]:
     """What the job does in words, by which actions, and an object of where it does it."""
     source, output = settings.input, settings.output
-    is_manifest = source.path.lower().endswith(MANIFEST_SUFFIXES)
-    folder = source.base or parent(source.path) if is_manifest else source.path
     model = [getattr(settings.model, part) for part in ("path", "symbol", "params", "labels")]
     staging = settings.emr.staging or (join(output.path, STAGING) if is_s3(output.path) else None)
     return [
-        *([("read the manifest", READ[:1], source.path)] if is_manifest else []),
-        ("read the images", READ[:1] if is_manifest else READ, folder and join(folder, "x")),
+        *(place for path in source.paths for place in _images(path, source.base)),
         ("read the model", READ, model[0] and join(model[0], "x")),
         *[("read the model", READ[:1], place) for place in model[1:]],
         ("write the predictions", WRITE, join(output.path, "x")),
@@ -81,6 +79,12 @@ def _places(settings: Settings) -> list[tuple[str, tuple[str, ...], str | None]]
         ("read what a submission puts into S3", READ[:1], staging and join(staging, "x")),
         ("write logs to S3", (*READ, "s3:PutObject"), settings.emr.s3_logs and join(settings.emr.s3_logs, "x")),
     ]
+
+
+def _images(path: str, base: str | None) -> list[tuple[str, tuple[str, ...], str | None]]:
+    if is_manifest(path):
+        return [("read the manifest", READ[:1], path), ("read the images", READ[:1], join(base or parent(path), "x"))]
+    return [("read the images", READ, join(globs.literal_start(path).rpartition("/")[0] if globs.is_glob(path) else path, "x"))]
 
 
 def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:

@@ -79,16 +79,16 @@ def in_namespace(settings: Settings, namespace: str) -> Settings:
 
 def refuse_what_pods_cannot_reach(settings: Settings) -> None:
     """Raises UsageError for folders of this machine, and for secrets that would lie open."""
-    places = {
-        "input.path": settings.input.path,
-        "input.base": settings.input.base,
-        "output.path": settings.output.path,
-        "output.text_object": settings.output.text_object,
-        **{f"model.{role}": getattr(settings.model, role) for role in ("path", "symbol", "params", "labels")},
-    }
+    places = [
+        *(("input.path", path) for path in settings.input.paths),
+        ("input.base", settings.input.base),
+        ("output.path", settings.output.path),
+        ("output.text_object", settings.output.text_object),
+        *((f"model.{role}", getattr(settings.model, role)) for role in ("path", "symbol", "params", "labels")),
+    ]
     has_volumes = "volumes" in settings.kubernetes.executor.template.get("spec", {})
     mend = "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template."
-    for key, place in places.items():
+    for key, place in places:
         if place is None:
             continue
         path = place.removeprefix("file://")

@@ -1,0 +1,120 @@
+"""Lists of images that somebody wrote: the keys in them, one for each line or row.
+
+Bytes that are not UTF-8 come out escaped, as those of file names do.
+"""
+
+import csv
+import io
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from mxspark import parquet, storage
+from mxspark.errors import UsageError
+from mxspark.storage import Access
+
+SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".parquet")
+LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is longer than this is no list
+DELIMITERS = (",", "\t", ";")
+MEND = "Write UTF-8 text with one key a line (.txt), or a table with a column `key` (.csv, .tsv, .parquet)."
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+
+
+def is_manifest(place: str) -> bool:
+    """Whether a place is a manifest by its name."""
+    return place.lower().endswith(SUFFIXES)
+
+
+def read(path: str, access: Access, no_key: Callable[[], None]) -> Iterator[str]:
+    """The keys in a manifest, in its order; `no_key` is called for each row of a table that has none.
+
+    Raises StorageError where it can't be read, UsageError where it is no manifest.
+    """
+    with tempfile.TemporaryFile() as file:
+        storage.download(path, access, file)
+        file.seek(0)
+        if path.lower().endswith(".parquet"):
+            keys: Iterator[str | None] = parquet.read_column(file, "key", path)
+        else:
+            keys = _text_keys(file, path)
+        for key in keys:
+            if key:
+                yield storage.escape_bytes(key)
+            else:
+                no_key()
+
+
+def _text_keys(file: IO[bytes], path: str) -> Iterator[str | None]:
+    kind = path.lower().rpartition(".")[2]
+    with _text(file, path) as lines:
+        if kind in ("csv", "tsv"):
+            yield from _table_keys(lines, path)
+            return
+        # Blanks at the end are nobody's intent; quotes keep them.
+        stripped = (line.rstrip("\r\n").rstrip(" \t") for line in lines)
+        keys = _im2rec_keys(stripped, path) if kind == "lst" else stripped
+        yield from (_unquoted(key) for key in keys if key)
+
+
+def _unquoted(line: str) -> str:
+    """A line as a CSV reader sees its one field: what stands in quotes is the key to the letter."""
+    quoted = _QUOTED.fullmatch(line)
+    return quoted[1].replace('""', '"') if quoted else line
+
+
+def _im2rec_keys(lines: Iterator[str], path: str) -> Iterator[str]:
+    """The last column of MXNet's own lists: number, labels and path, with tabs between them. A line without tabs is a key."""
+    for number, line in enumerate(lines, start=1):
+        *before, key = line.split("\t")
+        if before and not (len(before) > 1 and all(map(_is_number, before))):
+            raise UsageError(
+                f"{path}: line {number} is not of MXNet's form: {line[:80]!r}",
+                "Write number, label and path with tabs between them, as im2rec does; or call the file .txt, with one key a line.",
+            )
+        yield key
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text.strip()) is not None
+
+
+def _table_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
+    """The column `key`. The delimiter is the one by which the first line has such a column."""
+    first = next(lines, "")
+    heads = {delimiter: [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])] for delimiter in DELIMITERS}
+    delimiter = next((delimiter for delimiter, names in heads.items() if "key" in names), None)
+    if delimiter is None:
+        names = max(heads.values(), key=len)
+        raise UsageError(
+            f"{path}: has no column `key`, only {', '.join(names) or 'nothing'}",
+            "Name the column `key` in the first line; where each line is a key, call the file .txt.",
+        )
+    position = heads[delimiter].index("key")
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for row in rows:
+            if any(row):
+                yield row[position].rstrip(" \t") if len(row) > position else None
+    except csv.Error as error:  # of a quote that nobody closed, the lines after it would be lost
+        raise UsageError(f"{path}: line {rows.line_num + 1} is not CSV: {error}", MEND) from None
+
+
+@contextmanager
+def _text(file: IO[bytes], path: str) -> Iterator[Iterator[str]]:
+    """The lines with their ends."""
+    if b"\0" in file.read(LONGEST_LINE):
+        raise UsageError(f"{path}: not a manifest: it is not UTF-8 text", MEND)
+    file.seek(0)
+    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        yield _lines(text, path)
+
+
+def _lines(text: IO[str], path: str) -> Iterator[str]:
+    number = 0
+    while line := text.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise UsageError(f"{path}: not a manifest: line {number} has more than {LONGEST_LINE:,} characters", MEND)
+        yield line

@@ -1,0 +1,79 @@
+"""One place of the input: what its keys are relative to, and which keys there are its own."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mxspark import globs, manifest, storage
+from mxspark.errors import UsageError
+from mxspark.settings import SUFFIXES, InputSettings, resolved
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder, a bucket's prefix, one file, a pattern, or a manifest."""
+
+    path: str  # as it was given
+    base: str  # the location that keys are relative to
+    prefix: str = ""  # of the keys that are listed
+    pattern: str = ""  # a regular expression that keys must match, where it isn't empty
+    suffixes: tuple[str, ...] = ()  # that keys must have, in lower case; none takes all
+    is_manifest: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether keys come in no order."""
+        return not self.is_manifest and not storage.is_s3(self.base)
+
+    def whole(self, key: str) -> str:
+        """The key as a place that says all: s3://bucket/key, /folder/file, https://…"""
+        if self.is_manifest and (is_address(key) or (key.startswith("/") and not storage.is_s3(self.base))):
+            return key
+        return storage.join(resolved(self.base), key)
+
+
+def is_address(key: str) -> bool:
+    """Whether a key says where it is: s3://…, https://…"""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", key) is not None
+
+
+def is_web(place: str) -> bool:
+    """Whether it is http:// or https://."""
+    return place[:8].lower().startswith(("http://", "https://"))
+
+
+def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool]) -> Place:
+    """The place that `path` names; `is_there` says of a bucket whether keys begin with a prefix, whose asterisks are then none of ours.
+
+    Raises UsageError where it can't be one.
+    """
+    chosen = SUFFIXES if settings.suffixes is None else settings.suffixes
+    explicit = settings.suffixes or ()
+    # Not pathlib's, which raise where a name can't be looked at.
+    is_folder, is_file = os.path.isdir(path), os.path.isfile(path)  # noqa: PTH112, PTH113
+    if manifest.is_manifest(path) and not is_folder:
+        if settings.base is None and is_web(path):
+            raise UsageError(f"{path}: a manifest from the web does not say where its images are", "Set input.base to that place.")
+        return Place(path, settings.base or storage.parent(path), suffixes=explicit, is_manifest=True)
+    if storage.is_s3(path):
+        bucket, prefix = storage.split_s3(path)
+        base = f"s3://{bucket}"
+        if not globs.is_glob(prefix) or is_there(base, prefix):
+            return Place(path, base, prefix, suffixes=chosen)
+        return _matching(path, base, prefix, globs.literal_start(prefix), explicit if globs.names_suffix(prefix) else chosen)
+    if "://" in path or is_folder or not (globs.is_glob(path) or is_file):
+        return Place(path, path, suffixes=chosen)
+    if is_file:
+        name = resolved(path).rpartition("/")[2]
+        return Place(path, storage.parent(path), name, re.escape(name))
+    start = globs.literal_start(path)
+    above, slash, prefix = start.rpartition("/")
+    return _matching(path, above or slash or ".", path[len(above + slash) :], prefix, explicit if globs.names_suffix(path) else chosen)
+
+
+def _matching(path: str, base: str, pattern: str, prefix: str, suffixes: tuple[str, ...]) -> Place:
+    try:
+        return Place(path, base, prefix, globs.regex(pattern), suffixes)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}", "Mend the pattern.") from None
