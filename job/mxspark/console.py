@@ -251,7 +251,12 @@ def _holder(holder: Mapping[str, Any]) -> str:
 
 def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
-    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"), box=box.SIMPLE_HEAD)
+    table = Table(
+        Column("setting", no_wrap=True),
+        Column("value", overflow="fold"),
+        Column("from", overflow="fold", min_width=20),
+        box=box.SIMPLE_HEAD,
+    )
     for key, value, origin in rows:
         table.add_row(key, _value(value), origin, style="dim" if origin == "default" else "")
     _out.print(table)

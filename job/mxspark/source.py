@@ -71,10 +71,12 @@ class Source:
         )
 
     def reach(self) -> None:
-        """Asks each folder and bucket for its first key. Raises StorageError where one isn't there or can't be listed."""
+        """Asks each folder and bucket for its first key, or for a manifest's end. Raises StorageError where one isn't there or can't be read."""
         for place in self._places:
             if not place.is_manifest:
                 self._has_keys(place.base, place.prefix)
+            elif storage.is_s3(place.path):
+                self._open(storage.parent(place.path)).read_tail(place.path.rsplit("/", 1)[-1], 1)
 
     def check(self) -> None:
         """Raises StorageError or UsageError where a place is gone, or has no images any more. Of a manifest nothing can be said."""

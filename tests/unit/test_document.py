@@ -83,7 +83,7 @@ def test_a_wrong_item_of_a_list_is_explained_by_the_list() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"input": {"formats": ["JPG"]}}, "'BMP', 'GIF', 'JPEG', 'PNG', 'TIFF' or 'WEBP'"),
+        ({"input": {"formats": ["JPG"]}}, "'AVIF', 'BMP', 'GIF', 'HEIF', 'ICO', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF' or 'WEBP'"),
         ({"input": {"formats": []}}, "it has too few items"),
         ({"input": {"suffixes": "jpg"}}, "it must be a list"),
         ({"input": {"limit": 1.5}}, "it must be a whole number"),

@@ -65,7 +65,7 @@ def refused(finished: Finished, *told: str) -> None:
         ({"spark": {"excutors": 3}}, ("spark.excutors", "spark.executors")),
         ({"input": {"path": "photos"}}, ("input.path is 'photos'", "on this machine", "s3://bucket/prefix")),
         ({"input": {"path": HERE}}, (f"input.path is '{HERE}'", "on this machine", "s3://bucket/prefix")),
-        ({"input": {"path": f"file://{HERE}"}}, (f"input.path is 'file://{HERE}'", "on this machine")),
+        ({"input": {"path": f"file://{HERE}"}}, (f"input.path is 'file://{HERE}'", "mxspark knows no file://")),
         ({"model": {"path": HERE}}, (f"model.path is '{HERE}'", "on this machine")),
         ({"input": {"path": ["s3://bucket/a", "photos"]}}, ("input.path is 'photos'", "on this machine")),
         ({"output": {"path": "/tmp/table"}}, ("output.path is '/tmp/table'", "gone with it", "s3://bucket/prefix")),

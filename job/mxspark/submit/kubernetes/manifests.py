@@ -91,15 +91,14 @@ def refuse_what_pods_cannot_reach(settings: Settings) -> None:
     for key, place in places:
         if place is None:
             continue
-        path = place.removeprefix("file://")
-        if "://" in path:
-            _refuse_unknown(key, path)
+        if "://" in place:
+            _refuse_unknown(key, place)
             continue
         if has_volumes:
             continue
-        if path.startswith("/") and key.startswith("output"):
+        if place.startswith("/") and key.startswith("output"):
             raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", mend)
-        if not path.startswith("/") or (Path(path).exists() and not path.startswith(IN_IMAGE)):
+        if not place.startswith("/") or (Path(place).exists() and not place.startswith(IN_IMAGE)):
             raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", mend)
     if found := open_secrets.find(settings):
         raise UsageError(f"what may be a secret would lie open: {', '.join(found)}", open_secrets.MEND)
