@@ -254,7 +254,7 @@ def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     table = Table(
         Column("setting", no_wrap=True),
         Column("value", overflow="fold"),
-        Column("from", overflow="fold", min_width=20),
+        Column("from", overflow="fold"),
         box=box.SIMPLE_HEAD,
     )
     for key, value, origin in rows:

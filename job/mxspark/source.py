@@ -71,7 +71,7 @@ class Source:
         )
 
     def reach(self) -> None:
-        """Asks each folder and bucket for its first key, or for a manifest's end. Raises StorageError where one isn't there or can't be read."""
+        """Asks each place for its first key, a manifest on S3 for its end. Raises StorageError where one isn't there or can't be read."""
         for place in self._places:
             if not place.is_manifest:
                 self._has_keys(place.base, place.prefix)

@@ -133,7 +133,13 @@ def test_without_arguments_the_commands_are_listed(mxspark: Command) -> None:
 # ---- settings ----
 
 
-def test_settings_are_shown_with_where_they_come_from(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal on which no cell of the tables here is folded."""
+    monkeypatch.setattr(console._out, "width", 160)
+
+
+def test_settings_are_shown_with_where_they_come_from(mxspark: Command, monkeypatch: pytest.MonkeyPatch, wide: None) -> None:
     Path("job.yaml").write_text("top_k: 3\nspark: {executors: 7}\n")
     monkeypatch.setenv("MXSPARK_BATCH_SIZE", "8")
 
@@ -158,7 +164,7 @@ def test_settings_are_shown_as_far_as_they_are_given(mxspark: Command) -> None:
 
 
 @pytest.mark.parametrize("place", ["/data/[red]/x", "/data/:cat:/x", r"/data/\[x]"])
-def test_settings_are_shown_as_they_are(mxspark: Command, place: str) -> None:
+def test_settings_are_shown_as_they_are(mxspark: Command, place: str, wide: None) -> None:
     ended = mxspark("settings", "--input", place)
 
     assert as_table(ended.output)["input.path"][0] == place
@@ -168,7 +174,7 @@ def test_an_input_that_is_not_utf8_is_refused_in_words(mxspark: Command) -> None
     refused(mxspark("settings", *JOB, "--input", "caf\udce9"), "input.path", "not UTF-8")
 
 
-def test_several_inputs_are_one_setting(mxspark: Command) -> None:
+def test_several_inputs_are_one_setting(mxspark: Command, wide: None) -> None:
     ended = mxspark("settings", *JOB, "--input", "more, of them")
 
     assert as_table(ended.output)["input.path"] == ["photos, more, of them", "--input"]
