@@ -18,7 +18,7 @@ Rows = dict[str, dict[str, Any]]
 class Job:
     """A folder of images, a bundle, and an output of lines of JSON in shards of `shard_size` images."""
 
-    images: Path
+    images: Path | str
     bundle: Path
     output: Path
     shard_size: int = 20

@@ -85,7 +85,7 @@ def image(digits_images: Path) -> bytes:
 
 
 def from_bucket(server: Scripted, bundle: Path, output: Path, *flags: str | Path) -> Flags:
-    return Job(Path("s3:"), bundle, output, more=("--input", "s3://bucket/", "--endpoint-url", server.url, *flags)).command
+    return Job("s3://bucket/", bundle, output, more=("--endpoint-url", server.url, *flags)).command
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def command(digits_bundle: Path) -> Flags:
     waits = setting(storage__retry_seconds=3, storage__read_timeout=2, storage__connect_timeout=1)
-    job = Job(Path(f"s3://{BUCKET}/digits"), digits_bundle, Path("table"), 10, ("--input", f"s3://{BUCKET}/digits/", *waits))
+    job = Job(f"s3://{BUCKET}/digits/", digits_bundle, Path("table"), 10, waits)
     return (*job.command, "--output", f"s3://{BUCKET}/table")
 
 

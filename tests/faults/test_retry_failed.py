@@ -65,8 +65,9 @@ def failed(mxspark: Command, job: Job) -> Table:
 def killed(mxspark: Command, job: Job, failed: Table, broken: dict[str, str]) -> Table:
     """The images are mended into copies of the digits before them, the large one is allowed; the run that tries them again is killed when
     some parts are new."""
+    images = Path(job.images)
     for name, whole in list(broken.items())[1:]:
-        (job.images / name).write_bytes((job.images / whole).read_bytes())
+        images.joinpath(name).write_bytes(images.joinpath(whole).read_bytes())
     with mxspark.start("mxspark", *job.command, "--retry-failed") as running:
         wait_until(lambda: len(failed.failed - table(job).failed) >= 3 or running.process.poll() is not None, "parts that are mended")
         running.process.kill()

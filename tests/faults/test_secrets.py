@@ -38,7 +38,7 @@ from tests.spark.test_article import model  # noqa: F401  # a fixture
 from tests.storage.scripted import Answer, scripted
 from tests.unit.web import Web, serving
 
-from mxspark import cli
+from mxspark import cli, console
 
 IMAGES = 20
 PAGES = ("environment/", "jobs/", "stages/", "executors/", "api/v1/applications")
@@ -502,8 +502,9 @@ def test_a_settings_file_that_is_wrong_is_told_without_its_secrets(tell: Tell, s
 
 
 def test_the_settings_are_shown_without_their_secrets(
-    tell: Tell, search: Search, settings_file: tuple[Place, list[str | Path], dict[str, str]]
+    tell: Tell, search: Search, settings_file: tuple[Place, list[str | Path], dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(console._out, "width", 1000)  # on which nothing is folded
     _, arguments, environment = settings_file
     told = tell("settings", *map(str, arguments), environment=environment)
     assert told.code == 0

@@ -153,7 +153,7 @@ CASES: list[tuple[Callable[[Attempt], None], tuple[str, ...]]] = [
     (wrong_digest, ("digits-0000.params: this is not the params file it should be: sha256", "0" * 64, "Fetch it again")),
     (output_below_a_file, ("file is a file, not a folder", "Choose another place")),
     (output_in_a_wrong_bucket, ("output.path: s3://no-such-bucket", "there is no such bucket")),
-    (batch_of_none, ("batch_size is 0", "greater than or equal to 1")),
+    (batch_of_none, ("batch_size is 0", "it must be 1 or more")),
     (unknown_setting, ("there is no setting 'spark.executer_memory'", "Did you mean spark.executor_memory")),
     (unknown_flag, ("--topk", "--top-k")),
     (no_gpu, ("context gpu:", "--context cpu")),
