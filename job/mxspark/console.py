@@ -196,7 +196,8 @@ def _predictions(rows: "Iterable[Row]", total: int) -> Table:
     rows = list(rows)
     title = f"The first {len(rows)} of {counted(total, 'image')}" if len(rows) < total else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("key", "prediction", "next", "third"):
+    headings = ("prediction", "next", "third")[: 3 if _out.width >= WIDTH else 2 if _out.width >= 100 else 1]  # as many as can be read
+    for heading in ("key", *headings):
         table.add_column(
             heading, overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3, style="dim" if heading in ("next", "third") else ""
         )
@@ -204,7 +205,7 @@ def _predictions(rows: "Iterable[Row]", total: int) -> Table:
         if row.predictions is None:
             table.add_row(printable(row.key), printable(f"{row.status}: {row.error}"), style="red")
         else:
-            table.add_row(printable(row.key), *(_short(prediction) for prediction in row.predictions[:3]))
+            table.add_row(printable(row.key), *(_short(prediction) for prediction in row.predictions[: len(headings)]))
     return table
 
 
