@@ -58,9 +58,15 @@ class _Loader:
         variables, states = symbol.list_arguments(), symbol.list_auxiliary_states()
         # The file may tell both kinds apart (arg:, aux:) or not, as Gluon's collect_params().save: the graph does.
         bare = {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in saved.items()}
+        if len(bare) < len(saved):
+            twice = next(name for name in saved if name not in bare and name.split(":", 1)[1] in saved)
+            raise UsageError(f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Leave one of them away.")
         input_name = self._input_name(variables, bare, graph)
         given = {name: array for name, array in bare.items() if name in variables and name != input_name and name not in graph.truths}
-        given |= self._constants(symbol, input_name, bare)
+        constants = self._constants(symbol, input_name, bare)
+        if constants:  # whose shapes MXNet may not find by itself
+            symbol = self._mx.sym.load_json(_with_shapes(symbol.tojson(), constants))
+        given |= constants
         missing = [n for n in variables if n not in given and n != input_name and n not in graph.truths]
         self._check_missing([*missing, *(n for n in states if n not in bare)], bare, {*variables, *states})
         return Checkpoint(
@@ -194,6 +200,15 @@ class _Loader:
             f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}",
             "Give the two files of one model.",
         )
+
+
+def _with_shapes(text: str, arrays: Mapping[str, Any]) -> str:
+    """A symbol's JSON in which the variables have the shapes of these arrays."""
+    graph = json.loads(text)
+    for node in graph["nodes"]:
+        if node["op"] == "null" and node["name"] in arrays:
+            node["attrs"] = {**node.get("attrs", {}), "__shape__": str(tuple(arrays[node["name"]].shape))}
+    return json.dumps(graph)
 
 
 def _in_single_precision(text: str) -> str:

@@ -111,7 +111,8 @@ class Graph:
         chain = list(self._chain(shapes))
         operators = [node.op for node in chain]
         family = _family(chain[-1], shapes.get(f"{chain[-1].name}_output", ()), classes) if chain else None
-        if family is None or (family == "linear" and "clip" in operators):
+        # A clip changes what is linear, and a sum what isn't.
+        if family is None or (family == "linear" and "clip" in operators) or (family != "linear" and set(_SUMS) & set(operators)):
             before = chain[-1].inputs[:1] if chain else ()
             return Ending((*operators, *(op for source, _ in before if (op := self.nodes[source].op) != "null")), None)
         return Ending(tuple(operators), family)
@@ -169,7 +170,7 @@ def _is_over_classes(node: Node, shape: Shape, classes: int) -> bool:
         axis = -1 if _is_true(node, "preserve_shape") else 1
     if not -len(shape) <= axis < len(shape):
         return False
-    return shape[axis] == classes and _elements(shape[1:]) == classes
+    return axis % len(shape) != 0 and shape[axis] == classes and _elements(shape[1:]) == classes
 
 
 def _is_true(node: Node, name: str) -> bool:

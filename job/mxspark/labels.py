@@ -15,22 +15,35 @@ _NAMES = ("synset", "labels", "label", "classes", "class_names", "classnames", "
 ENDINGS = (*(f"{name}.{suffix}" for name in _NAMES for suffix in ("txt", "csv", "json")), ".names")
 # What begins so is no list of names, one a line, whatever the file is called.
 _JSON = re.compile(r"""\s*[\[{]\s*(["'\d\[{\]}]|$)""")
+_NUMBER = re.compile(r"\s*(\d+)(?=[\s:;,])")
 _FORMS = "Give one name a line (synset.txt), CSV with a column `label`, or JSON: a list, or {index: name}."
 
 
 def read(text: str, location: str) -> tuple[str, ...]:
     """The labels in a file's text; `location` says what it is called. Raises UsageError."""
-    name = location.partition("?")[0]
+    name = location.partition("?")[0].lower()
     if name.endswith(".csv"):
         labels = _from_csv(text, location)
     elif name.endswith(".json") or _JSON.match(text):
         labels = _from_json(text, location)
     else:
         labels = _lines(text)
+        _check_order([_index(_NUMBER.match(line)) for line in labels], location)
     if not labels:
         mend = "Give one name a line, or leave the labels file away: predictions then have indices only."
         raise UsageError(f"{location}: holds no labels", mend)
+    if any(re.search("[\ud800-\udfff]", label) for label in labels):
+        raise UsageError(f"{location}: a label holds half a character (a lone surrogate)", "Mend the label.")
     return tuple(labels)
+
+
+def _check_order(numbers: list[int], location: str) -> None:
+    """Raises UsageError where lines or rows are numbered by class, but stand in another order."""
+    if numbers != sorted(numbers) and sorted(numbers) == list(range(len(numbers))):
+        raise UsageError(
+            f"{location}: the lines are numbered from 0 on, but not in order",
+            "Sort them by number, or give CSV with columns index and label.",
+        )
 
 
 def _lines(text: str) -> list[str]:
@@ -55,9 +68,16 @@ def _from_json(text: str, location: str) -> list[str]:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_once)
     except ValueError:
         return ast.literal_eval(text.strip())  # a Python dictionary, as many lists of ImageNet's classes are
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises SyntaxError where a key stands twice, of which JSON readers take the last one."""
+    if len(dict(pairs)) < len(pairs):
+        raise SyntaxError("a key stands twice")
+    return dict(pairs)
 
 
 def _is_names(item: object) -> bool:
@@ -66,7 +86,7 @@ def _is_names(item: object) -> bool:
 
 def _in_order(data: Mapping[Any, Any], location: str) -> list[Any]:
     """The names of {index: name} or {name: index} by index."""
-    pairs = [(_index(str(key)), name) for key, name in data.items()]
+    pairs = [(_number(str(key)), name) for key, name in data.items()]
     if all(type(value) is int for value in data.values()):
         pairs = [(index, name) for name, index in data.items()]
     if sorted(index for index, _ in pairs) != list(range(len(pairs))):
@@ -91,9 +111,15 @@ def _from_csv(text: str, location: str) -> list[str]:
         rows.sort(key=lambda row: _index(row["index"]))
         if [_index(row["index"]) for row in rows] != list(range(len(rows))):
             raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.")
+    for column in set(columns) - {"index", "label"}:
+        _check_order([_index(row[column]) for row in rows], location)
     return [row["label"] for row in rows]
 
 
-def _index(text: str | None) -> int:
-    """The number in a text, -1 where it is none."""
+def _index(text: re.Match[str] | str | None) -> int:
+    """The number in a text, or that a line begins with; -1 where there is none."""
+    return _number(text[1] if isinstance(text, re.Match) else text)
+
+
+def _number(text: str | None) -> int:
     return int(text) if text is not None and text.strip().isascii() and text.strip().isdigit() else -1

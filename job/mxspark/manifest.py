@@ -95,6 +95,11 @@ def _table_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for row in rows:
+            if len(row) > len(heads[delimiter]):
+                raise UsageError(
+                    f"{path}: line {rows.line_num + 1} has {len(row)} fields, the first line only {len(heads[delimiter])}",
+                    "Put keys with commas between double quotes; where each line is a key, call the file .txt.",
+                )
             if any(row):
                 yield row[position].rstrip(" \t") if len(row) > position else None
     except csv.Error as error:  # of a quote that nobody closed, the lines after it would be lost

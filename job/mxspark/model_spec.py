@@ -2,12 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from mxspark.document import Document, Field, model_validator
+from mxspark.document import Document, Field, field_validator, model_validator
 
 Kind = Literal["softmax", "logits", "sigmoid"]
-# A number for each channel of the input: three colours, or one grey.
-PerChannel = tuple[float, float, float] | tuple[float]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# Three colours, or one number for all channels.
+PerChannel = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=3)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=1, le=16384)]
 
@@ -53,7 +53,7 @@ class Preprocessing(Document):
         "lanczos", description="Resampling filter, by Pillow's names."
     )
     channels: Literal["RGB", "BGR"] = Field("RGB", description="Order of the colours.")
-    scale: float = Field(1.0, gt=0, description="Factor of the pixels, which are 0 to 255.")
+    scale: Finite = Field(1.0, gt=0, description="Factor of the pixels, which are 0 to 255.")
     mean: PerChannel = Field(
         (0.0, 0.0, 0.0), description="Subtracted after scaling, in the order of `channels`: three numbers, or one for all channels."
     )
@@ -72,12 +72,20 @@ class Preprocessing(Document):
     )
     background: tuple[Byte, Byte, Byte] = Field((255, 255, 255), description="What transparent pixels stand on [RGB, 0 to 255].")
 
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_for_all(cls, numbers: object) -> object:
+        return (numbers,) if isinstance(numbers, int | float) and not isinstance(numbers, bool) else numbers
+
     @model_validator(mode="after")
     def _values_fit(self) -> Self:
         if self.resize == "shorter_and_crop" and self.shorter_side is None:
             raise ValueError("preprocess.shorter_side is missing: resize shorter_and_crop needs it")
         if self.sample_range is not None and not self.sample_range[0] < self.sample_range[1]:
             raise ValueError("preprocess.sample_range is [black, white], the smaller value first; a WhiteIsZero TIFF is inverted by itself")
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) == 2:
+                raise ValueError(f"preprocess.{name} has two numbers: give three, or one for all channels")
         if 0.0 in self.std:
             raise ValueError("preprocess.std has a zero, which nothing can be divided by")
         return self

@@ -66,7 +66,7 @@ class Network:
         model = _Model(mx, bundle)
         self.inspection = model.inspection
         self.choice = choose(context, device)
-        self._module = _Module(mx, model, batch_size, self.choice)
+        self._module = _Module(mx, model.symbol, model, batch_size, self.choice)
 
     @property
     def batch_size(self) -> int:
@@ -85,7 +85,7 @@ class Network:
 
 
 def inspect(bundle: Bundle, context: Context | None = "cpu") -> tuple[Inspection, Choice | None]:
-    """What the network is, and what it ran on: forward passes of one and of two images, none where there is no `context`.
+    """What the network is, and what it ran on: forward passes of one and of three images, none where there is no `context`.
 
     Raises UsageError where the files don't fit each other, the labels included, or the network doesn't compute what it should.
     """
@@ -100,17 +100,24 @@ def inspect(bundle: Bundle, context: Context | None = "cpu") -> tuple[Inspection
 
 def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
     """Raises UsageError where a forward pass fails, gives no probabilities, or another image in the batch changes them."""
-    steps, shape = bundle.spec.preprocess, model.inspection.input.shape(2)
-    noise = np.random.default_rng(0).uniform(0, 255, shape)
-    images = ((noise * steps.scale - np.mean(steps.mean)) / np.mean(steps.std)).astype(np.float32)
-    alone = _Module(mx, model, 1, choice).predict(images[:1])[0]
-    both = _Module(mx, model, 2, choice).predict(images)
+    steps, shape = bundle.spec.preprocess, model.inspection.input.shape(3)
+    pixels = np.random.default_rng(0).uniform(0, 255, shape)  # noise, and images as different from it as can be
+    pixels[1], pixels[2] = 0, 255
+    images = ((pixels * steps.scale - np.mean(steps.mean)) / np.mean(steps.std)).astype(np.float32)
+    found = model.inspection.meaning
+    alone = _Module(mx, model.symbol, model, 1, choice).predict(images[:1])[0]
+    together = _Module(mx, model.symbol, model, 3, choice).predict(images)
+    finite = together[np.isfinite(together).all(axis=1)]
     symbol = bundle.source.locations["symbol"]
-    if not np.isfinite(both).all():
-        return  # noise may be too much for it; of images, a row will tell
-    if trouble := next(filter(None, (meaning.trouble(row, model.inspection.meaning.sums_to_one) for row in both)), ""):
-        raise UsageError(f"{symbol}: output.kind is {model.inspection.meaning.kind}, but of noise {trouble}", "Correct output.kind.")
-    if np.isfinite(alone).all() and np.abs(alone - both[0]).max() > _BATCH_TOLERANCE:
+    if not len(finite):
+        raise UsageError(f"{symbol}: gives no number for noise, black or white images", "Are there NaNs among the parameters?")
+    if trouble := next(filter(None, (meaning.trouble(row, found.sums_to_one) for row in finite)), ""):
+        raise UsageError(f"{symbol}: output.kind is {found.kind}, but of noise {trouble}", "Correct output.kind.")
+    if found.adds == "softmax":
+        raw = _Module(mx, model.checkpoint.symbol, model, 3, choice).predict(images)
+        if raw.shape[1] > 1 and np.isfinite(raw).all() and not any(meaning.trouble(row, sums_to_one=True) for row in raw):
+            raise UsageError(f"{symbol}: output.kind is logits, but its numbers are probabilities already", "Say output.kind: softmax.")
+    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE:
         raise UsageError(
             f"{symbol}: gives other numbers for the same image when another one is in the batch, or each time",
             "Give a network of which each output depends on its image alone, without dropout in prediction.",
@@ -120,14 +127,14 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
 class _Module:
     """A network bound for batches of one size."""
 
-    def __init__(self, mx: Any, model: "_Model", batch_size: int, choice: Choice) -> None:
+    def __init__(self, mx: Any, symbol: Any, model: "_Model", batch_size: int, choice: Choice) -> None:
         self._mx = mx
         self._graph = model.checkpoint.graph
         self._name = model.names["symbol"]
         self._context = choice.context
         name = model.inspection.input_name
         self._shape = model.inspection.input.shape(batch_size)
-        self._module = mx.mod.Module(model.symbol, data_names=[name], label_names=None, context=self._context, logger=_QUIET)
+        self._module = mx.mod.Module(symbol, data_names=[name], label_names=None, context=self._context, logger=_QUIET)
         with self._errors():
             self._module.bind(data_shapes=[(name, self._shape)], for_training=False)
             # The labels of training are arguments without parameters; everything else was checked when it was loaded.
@@ -168,7 +175,11 @@ class _Module:
             return "On a CPU MXNet computes float32: export the network without its casts to float16, or use a GPU (--context gpu)."
         if self._graph.has_attribute("layout", "NHWC"):
             return "On a CPU MXNet's convolutions take the layout NCHW: export the network in it, or use a GPU (--context gpu)."
-        return "" if "std::" in words else "Try it in MXNet itself; some of its operators run on GPUs only (--context gpu)."
+        return (
+            ""
+            if "std::" in words
+            else "Try it in MXNet itself. Some operators run on GPUs only (--context gpu); a constant has one shape for all batches."
+        )
 
 
 class _Quiet:

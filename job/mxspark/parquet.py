@@ -77,6 +77,9 @@ def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]
         if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
             raise UsageError(f"{name}: the column `{column}` holds {kind}, not texts", "Write the keys as strings.")
         for batch in table.iter_batches(columns=[column], batch_size=8192):
-            yield from batch.column(0).to_pylist()
+            keys = batch.column(0)
+            keys = keys.dictionary_decode() if pa.types.is_dictionary(keys.type) else keys
+            texts = keys.cast(pa.large_binary() if pa.types.is_large_string(keys.type) else pa.binary()).to_pylist()
+            yield from (None if text is None else text.decode(errors="surrogateescape") for text in texts)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{name}: not a Parquet file: {one_line(error)}", "Give a manifest as .txt, .csv or .parquet.") from None

@@ -97,8 +97,8 @@ def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
     tags = image.tag_v2
     if _DNG_VERSION in tags or (SUBIFD in tags and tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED):
         raise UnsupportedVariantError("a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail")
-    if tags.get(PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA"):
-        raise UnsupportedVariantError("TIFF with grey and transparency in separate planes")
+    if tags.get(PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA", "LAB"):
+        raise UnsupportedVariantError(f"TIFF in separate planes of {'CIELab' if image.mode == 'LAB' else 'grey and transparency'}")
     if image.mode == "CMYK" and tags.get(_INK_SET, 1) == _NOT_CMYK:
         raise UnsupportedPixelsError("TIFF with four inks other than cyan, magenta, yellow and black (InkSet 2)")
     arguments = image.tile[0].args if image.tile else None
@@ -112,6 +112,8 @@ def _check_jpeg2000(data: bytes) -> None:
     found = jpeg2000_samples(data)
     if found is not None and found.signed:
         raise UnsupportedPixelsError(f"{found.bits}-bit signed samples (JPEG 2000)")
+    if found is not None and found.bits < 8:
+        raise UnsupportedPixelsError(f"{found.bits}-bit samples (JPEG 2000), which Pillow doesn't scale to 8 bits")
     if found is not None and found.components > 1 and found.bits > 8:
         # Pillow rounds them to 8 bits without a limit at 255: what is white becomes black.
         raise UnsupportedPixelsError(
@@ -172,6 +174,13 @@ def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range
     transparent = image.info.get("transparency") if image.format == "PNG" else None
     if found.bits == 16 and image.mode in ("RGB", "RGBA"):
         _check_dark(image, data)
+    if _keeps_high_bytes(image, found, data) and (sample_range or not np.asarray(image)[..., : 1 if image.mode == "LA" else 4].any()):
+        raise UnsupportedPixelsError(
+            f"16-bit unsigned samples, of which only the high bytes can be had ({image.format}, mode {image.mode}): "
+            + ("preprocess.sample_range can't be applied" if sample_range else "all of them are 0, and which value is white can't be known")
+        )
+    if image.format in ("BMP", "DIB", "TGA") and image.mode == "RGBA" and not np.asarray(image)[..., 3].any():
+        image = image.convert("RGB")  # a fourth byte that nobody filled is no transparency
     if image.mode in _DEEP_GREY or found.kind != UNSIGNED:
         shallow = _from_deep(image, found, sample_range, transparent)
     elif image.mode == "RGB" and found.bits == 16 and isinstance(transparent, tuple):
@@ -189,6 +198,13 @@ def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range
         return _in_srgb(shallow, image.info["icc_profile"])
     wanted = "RGBA" if _has_transparency(shallow) else "RGB"
     return shallow if shallow.mode == wanted else shallow.convert(wanted)
+
+
+def _keeps_high_bytes(image: Image.Image, found: Layout, data: bytes) -> bool:
+    """Whether Pillow has dropped the low bytes of 16 without saying so: of a PNG of grey and alpha, and of a CMYK TIFF."""
+    if image.format == "PNG" and image.mode == "LA":
+        return data[24:25] == b"\x10"  # IHDR's bit depth
+    return image.format == "TIFF" and image.mode == "CMYK" and found.bits == 16
 
 
 def _has_transparency(image: Image.Image) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from itertools import chain, islice
+from urllib.parse import quote
 
 from mxspark import globs, manifest, places, skipped, storage
 from mxspark.errors import UsageError
@@ -122,8 +123,9 @@ class Source:
         place, limit = self._first, self._settings.max_bytes
         if not self._keys_are_whole and not place.is_manifest:
             return self._store(place.base).read(key, limit)
-        if places.is_web(key) or places.is_web(place.base):
-            return self._web.read(key if places.is_address(key) else storage.join(place.base, key), limit)
+        if places.is_web(key) or (places.is_web(place.base) and not places.is_address(key)):
+            # Below a base, a key is a name, in which # and ? are characters as others are.
+            return self._web.read(key if places.is_address(key) else storage.join(place.base, quote(key)), limit)
         if storage.is_s3(key):
             try:
                 bucket, name = storage.split_s3(key)
@@ -131,7 +133,7 @@ class Source:
                 raise StorageError(error.problem, error.mend) from None
             return self._store(f"s3://{bucket}").read(name, limit)
         if places.is_address(key):
-            raise StorageError(f"{key}: only s3://, https://, http:// and files are read")
+            raise StorageError(f"{key}: only s3://, https://, http:// and paths are read")
         if key.startswith("/") and (self._keys_are_whole or not storage.is_s3(place.base)):
             return self._store("/").read(key, limit)
         return self._store(place.base).read(key, limit)

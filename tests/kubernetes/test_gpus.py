@@ -20,7 +20,7 @@ from tests.kubernetes.long_job import LongJob, Place, node_of
 
 RESOURCE = "nvidia.com/gpu"
 ADDRESS = 5  # of the card, as the discovery script finds it: no default anywhere
-IMAGES = 60
+IMAGES = 1797
 RUN_SECONDS = 300
 # Without nvidia-smi the image's own script ends with an error, as it must.
 SCRIPT = f"""#!/bin/sh
@@ -59,9 +59,7 @@ def place(
     digits_bundle: Path,
 ) -> Place:
     """A namespace with some digits, and the stand-in for the discovery script."""
-    place = long_job.prepared(
-        namespace, cluster, cluster_image, s3, mxspark, sorted(digits_images.glob("*.png"))[:IMAGES], digits_bundle, IMAGES
-    )
+    place = long_job.prepared(namespace, cluster, cluster_image, s3, mxspark, sorted(digits_images.glob("*.png")), digits_bundle, 200)
     script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "discovery"}, "data": {"discovery.sh": SCRIPT}}
     namespace.kubectl.apply(script)
     return place
@@ -91,7 +89,9 @@ def the_executor(job: LongJob, phase: str) -> dict[str, Any]:
 
 
 def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_node: str) -> None:
-    with place.submitted("first", **with_gpu("auto")) as first:
+    # One image after the other: the first job has to last until the second one has been submitted.
+    slow = {"batch_size": 1, "pipeline": {"fetch_threads": 1, "decode_threads": 1}}
+    with place.submitted("first", **with_gpu("auto"), **slow) as first:
         executor = the_executor(first, "Running")
         (container,) = executor["spec"]["containers"]
         assert container["resources"]["requests"][RESOURCE] == container["resources"]["limits"][RESOURCE] == "1"
@@ -107,7 +107,7 @@ def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_nod
             ended = first.running.wait().succeeded()
             assert "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 worker" in ended.output
             assert f"Running on cpu(0): the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}" in ended.output
-            assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in ended.output
+            assert f"{IMAGES:,} images: {IMAGES:,} ok, 0 failed" in ended.output
 
             refused = second.running.wait().ended_with(2)
             assert "1 wait: Unschedulable: 0/2 nodes are available: " in refused.errors

@@ -77,6 +77,8 @@ class Documented:
         """spark-submit, to its end."""
         (self.folder / "driver.yaml").write_text(self.text("# driver.yaml", name))
         command = self.text("spark-submit", name).strip()
+        if any(flag.startswith("--input=") for flag in flags):  # instead of the documented one, not besides
+            command = re.sub(r"--input \S+", "", command)
         small = "--deploy-mode cluster --conf spark.kubernetes.driver.request.cores=100m"
         words = " ".join(f"'{flag}'" for flag in (*self.flags, *flags))
         return self.shell(f"{command.replace('--deploy-mode cluster', small)} {words}", **environment)

@@ -50,6 +50,8 @@ def test_more_than_ten_indices_are_in_the_order_of_numbers() -> None:
         '[{"name": "cat"}]',
         "[1, 2]",
         '{"0": []}',
+        '{"0": "cat", "0": "dog", "1": "bird"}',
+        '["\\ud800", "dog"]',
         "[]",
         "{}",
         "[" * 100_000,
@@ -68,3 +70,17 @@ def test_json_that_is_no_list_of_labels_is_refused_and_never_read_as_lines(text:
 @pytest.mark.parametrize("text", ["[unknown]\ncat", "{brace}\ncat", "cat\n[dog]"])
 def test_a_name_in_brackets_is_a_name(text: str) -> None:
     assert labels.read(text, "labels.txt") == tuple(text.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("id,label\n2,c\n0,a\n1,b\n", "labels.csv"), ("2 c\n0 a\n1 b", "labels.txt"), ("1: b\n0: a", "labels.txt")]
+)
+def test_labels_that_are_numbered_otherwise_than_they_stand_are_refused(text: str, name: str) -> None:
+    with pytest.raises(UsageError, match="not in order"):
+        labels.read(text, name)
+
+
+def test_numbers_in_order_and_numbers_that_are_names_are_fine() -> None:
+    assert labels.read("0 a\n1 b", "labels.txt") == ("0 a", "1 b")
+    assert labels.read("id,label\n0,a\n1,b\n", "labels.CSV") == ("a", "b")
+    assert labels.read("7 up\n3 musketeers", "labels.txt") == ("7 up", "3 musketeers")

@@ -94,6 +94,7 @@ UNKNOWN = {
     "a softmax over an axis of one": mx.sym.softmax(mx.sym.reshape(LOGITS, shape=(0, -1, 1, 1)), axis=-1),
     "rectified numbers": mx.sym.relu(LOGITS),
     "two networks summed": LOGITS + mx.sym.FullyConnected(mx.sym.flatten(mx.sym.var("data")), num_hidden=CLASSES, name="fc"),
+    "log_softmax over the images": mx.sym.log_softmax(LOGITS, axis=0),
     "whole numbers": mx.sym.cast(mx.sym.cast(mx.sym.softmax(LOGITS), dtype="int32"), dtype="float32"),
 }
 
@@ -103,6 +104,13 @@ def test_what_the_graph_does_not_prove_is_asked_for(tmp_path: Path, what: str) -
     refused = refusal(made(tmp_path, UNKNOWN[what]))
 
     assert all(part in refused for part in ("net-symbol.json", f"(N, {CLASSES}", "output.kind", "softmax", "logits", "sigmoid"))
+
+
+@pytest.mark.parametrize("end", [mx.sym.softmax(LOGITS), mx.sym.sigmoid(LOGITS)])
+def test_probabilities_to_which_something_is_added_are_asked_for(tmp_path: Path, end: Any) -> None:
+    parameters = {**DENSE, "arg:shift": np.zeros((1, CLASSES), np.float32)}
+
+    assert "output.kind" in refusal(made(tmp_path, mx.sym.broadcast_add(end, mx.sym.var("shift")), parameters))
 
 
 def test_a_linear_layer_without_labels_may_be_anything(tmp_path: Path) -> None:
@@ -145,6 +153,7 @@ def test_model_yaml_says_what_the_graph_does_not_prove(tmp_path: Path) -> None:
         ("sigmoid", mx.sym.log_softmax(LOGITS), "the graph ends in log_softmax"),
         ("softmax", mx.sym.relu(LOGITS), "sum to"),
         ("sigmoid", mx.sym.relu(LOGITS), "probabilities are 0 to 1"),
+        ("logits", mx.sym.softmax(LOGITS) * 1.0, "its numbers are probabilities already"),
     ],
 )
 def test_what_is_said_must_not_contradict_what_the_graph_does(tmp_path: Path, kind: Any, end: Any, words: str) -> None:
@@ -201,6 +210,12 @@ def test_a_convolution_with_the_colours_last_is_refused_in_mxnets_words(tmp_path
     assert "NCHW" in refused.value.mend
 
 
+def test_parameters_that_are_no_numbers_are_noticed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        inspect(made(tmp_path, parameters={**DENSE, "arg:fc_bias": BIAS * np.float32("nan")}))
+    assert "NaN" in refused.value.mend
+
+
 def test_an_image_whose_numbers_depend_on_others_in_the_batch_is_noticed(tmp_path: Path) -> None:
     centred = mx.sym.broadcast_sub(LOGITS, mx.sym.mean(LOGITS, axis=0, keepdims=True))
 
@@ -231,6 +246,12 @@ def test_arrays_of_the_input_and_of_the_labels_among_the_parameters_are_left_out
 
     np.testing.assert_allclose(network.predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
     assert set(network.inspection.unused) == {"data", "softmax_label"}
+
+
+def test_a_parameter_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    refused = refusal(made(tmp_path, parameters={**DENSE, "fc_weight": WEIGHT}))
+
+    assert "arg:fc_weight and fc_weight" in refused
 
 
 def test_parameters_of_save_parameters_are_told_apart_from_those_of_another_network(tmp_path: Path) -> None:
@@ -296,7 +317,7 @@ def test_a_channel_that_is_stated_is_not_looked_for(tmp_path: Path) -> None:
 
 
 def test_a_further_input_may_have_the_same_value_for_every_image(tmp_path: Path) -> None:
-    symbol = mx.sym.broadcast_mul(LOGITS, mx.sym.var("stage_num0", shape=(1,)))
+    symbol = mx.sym.broadcast_mul(LOGITS, mx.sym.var("stage_num0"))
     pixels = images(BATCH)
 
     def with_constants(**constants: float) -> ModelSpec:
@@ -330,4 +351,5 @@ def test_the_forms_of_a_model_yaml_are_read() -> None:
         read_yaml("input: {channels: 1, constants: {stage_num0: 0}}\npreprocess: {mean: [127.5], std: [64]}\noutput: {kind: sigmoid}", "x")
     )
 
+    assert ModelSpec.model_validate(read_yaml("preprocess: {mean: 0.13}", "x")).preprocess.mean == (0.13,)
     assert (spec.input.constants, spec.preprocess.mean, spec.preprocess.std) == ({"stage_num0": 0.0}, (127.5,), (64.0,))

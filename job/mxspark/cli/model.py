@@ -72,6 +72,8 @@ def pack_model(
     """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
     from mxspark import child
 
+    if ":/" in str(output):  # a Path has lost one of the slashes
+        raise UsageError(f"--output is {str(output)!r}, but a bundle is packed into a folder", "Pack it here, and copy the folder there.")
     access = access_by(endpoint_url)
     source = bundle.find(document.parse(ModelSettings, {"symbol": symbol, "params": params, "labels": labels}, "the model"), access)
     if spec is not None:

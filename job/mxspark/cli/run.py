@@ -74,7 +74,7 @@ def needed(given_layers: Sequence[layers.Layer]) -> layers.Layer:
     """Stands for what `run` can't do without, so that what is known already can be looked at."""
     given = {path[:depth] for layer in given_layers for path in layer.values for depth in (1, 2)}
     missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
-    missing += [("model", "path")] if ("model",) not in given else []
+    missing += [("model", "path")] if not given & {("model", role) for role in ("path", "symbol", "params")} else []
     return layers.Layer(layers.NOT_GIVEN, {path: f"(needed: --{path[0]})" for path in missing})
 
 
