@@ -63,10 +63,9 @@ class _Loader:
             raise UsageError(f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Leave one of them away.")
         input_name = self._input_name(variables, bare, graph)
         given = {name: array for name, array in bare.items() if name in variables and name != input_name and name not in graph.truths}
-        constants = self._constants(symbol, input_name, bare)
-        if constants:  # whose shapes MXNet may not find by itself
-            symbol = self._mx.sym.load_json(_with_shapes(symbol.tojson(), constants))
-        given |= constants
+        given |= self._constants(symbol, input_name, bare)
+        if hidden := self._without_shape(symbol, input_name, given):
+            symbol = self._mx.sym.load_json(_with_shapes(symbol.tojson(), hidden))
         missing = [n for n in variables if n not in given and n != input_name and n not in graph.truths]
         self._check_missing([*missing, *(n for n in states if n not in bare)], bare, {*variables, *states})
         return Checkpoint(
@@ -165,6 +164,15 @@ class _Loader:
         return {
             name: self._mx.nd.full(shape if (shape := found.get(name)) and all(shape) else (1,), value) for name, value in constants.items()
         }
+
+    def _without_shape(self, symbol: Any, input_name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The arrays of which the graph doesn't tell the shape, such as that of a parameter that is added to a layer."""
+        try:
+            shapes = symbol.infer_shape_partial(**{input_name: self._spec.input.shape(1)})[0] or ()
+        except self._mx.MXNetError:  # the check of shapes tells it
+            return {name: given[name] for name in self._spec.input.constants}
+        known = {name for name, shape in zip(symbol.list_arguments(), shapes, strict=False) if shape and all(shape)}
+        return {name: array for name, array in given.items() if name not in known}
 
     def _check_missing(self, missing: list[str], saved: Mapping[str, Any], known: set[str]) -> None:
         """Raises UsageError for variables without values, naming the true cause."""
