@@ -20,7 +20,7 @@ from tests.kubernetes.long_job import LongJob, Place, node_of
 
 RESOURCE = "nvidia.com/gpu"
 ADDRESS = 5  # of the card, as the discovery script finds it: no default anywhere
-IMAGES = 1797
+IMAGES = 200
 RUN_SECONDS = 300
 # Without nvidia-smi the image's own script ends with an error, as it must.
 SCRIPT = f"""#!/bin/sh
@@ -107,7 +107,7 @@ def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_nod
             ended = first.running.wait().succeeded()
             assert "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 worker" in ended.output
             assert f"Running on cpu(0): the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}" in ended.output
-            assert f"{IMAGES:,} images: {IMAGES:,} ok, 0 failed" in ended.output
+            assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in ended.output
 
             refused = second.running.wait().ended_with(2)
             assert "1 wait: Unschedulable: 0/2 nodes are available: " in refused.errors
