@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mxspark import globs, manifest, storage
 from mxspark.errors import UsageError
 from mxspark.settings import SUFFIXES, InputSettings, resolved
+from mxspark.storage.folder import escaped
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool
     if "://" in path or is_folder or not (globs.is_glob(path) or is_file):
         return Place(path, path, suffixes=chosen)
     if is_file:
-        name = resolved(path).rpartition("/")[2]
+        name = escaped(resolved(path).rpartition("/")[2])  # as a listing writes it
         return Place(path, storage.parent(path), name, re.escape(name))
     start = globs.literal_start(path)
     above, slash, prefix = start.rpartition("/")

@@ -557,3 +557,27 @@ def test_a_bucket_that_is_none_is_refused_before_anything_is_asked() -> None:
 def test_places_that_cannot_be_listed_are_refused() -> None:
     for place in ("http://example.invalid/photos", "gs://bucket/photos"):
         assert place in refusal(place)
+
+
+def test_a_single_file_may_have_a_name_that_looks_escaped(tmp_path: Path) -> None:
+    path = tmp_path / r"lit\xff.png"
+    path.write_bytes(b"a")
+    images = Source(InputSettings(path=str(path)), Access(StorageSettings()))
+
+    (key,) = images.keys()
+    assert images.read(key) == b"a"
+
+
+def test_a_row_of_csv_with_more_fields_than_the_first_line_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("key\na,b.png\na,c.png\n")
+
+    with pytest.raises(UsageError, match="line 2 has 2 fields"):
+        list(Source(InputSettings(path=str(tmp_path / "m.csv")), Access(StorageSettings())).keys())
+
+
+def test_a_parquet_manifest_may_hold_names_that_are_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    texts = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\6\0\0\0"), pa.py_buffer(b"a\xff.png")])
+    pq.write_table(pa.table({"key": texts}), tmp_path / "m.parquet")
+
+    assert list(Source(InputSettings(path=str(tmp_path / "m.parquet")), Access(StorageSettings())).keys()) == [r"a\xff.png"]
