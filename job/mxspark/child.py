@@ -16,7 +16,7 @@ from mxspark.context import Build, Context, build
 from mxspark.errors import MxsparkError, UsageError, how_it_ended
 from mxspark.network import Inspection, inspect
 
-CHECK_SECONDS = 300  # limit on the check of a model: loading its graph and parameters, and two forward passes
+CHECK_SECONDS = 300  # limit on the check of a model: loading its graph and parameters, and some forward passes
 
 
 class CrashError(Exception):
@@ -52,7 +52,7 @@ def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_
     try:
         return ask_model(bundle, context, seconds)
     except TimeoutError:
-        problem = f"the model could not be loaded and tried on two images within {seconds:g} s"
+        problem = f"the model could not be loaded and tried on some images within {seconds:g} s"
         raise UsageError(problem, "Check its files, and whether this machine has the memory for it.") from None
     except CrashError as error:
         raise UsageError(f"the model's files crash MXNet ({error})", "They are damaged or not of MXNet 1.x; fetch them again.") from None

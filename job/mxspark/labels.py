@@ -28,7 +28,7 @@ def read(text: str, location: str) -> tuple[str, ...]:
         labels = _from_json(text, location)
     else:
         labels = _lines(text)
-        _check_order([_index(_NUMBER.match(line)) for line in labels], location)
+        _check_order([_number(found[1]) if (found := _NUMBER.match(line)) else -1 for line in labels], location)
     if not labels:
         mend = "Give one name a line, or leave the labels file away: predictions then have indices only."
         raise UsageError(f"{location}: holds no labels", mend)
@@ -108,18 +108,14 @@ def _from_csv(text: str, location: str) -> list[str]:
         if row["label"] is None:
             raise UsageError(f"{location}: row {number} has no label", "Mend the row.")
     if "index" in columns:
-        rows.sort(key=lambda row: _index(row["index"]))
-        if [_index(row["index"]) for row in rows] != list(range(len(rows))):
+        rows.sort(key=lambda row: _number(row["index"]))
+        if [_number(row["index"]) for row in rows] != list(range(len(rows))):
             raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.")
     for column in set(columns) - {"index", "label"}:
-        _check_order([_index(row[column]) for row in rows], location)
+        _check_order([_number(row[column]) for row in rows], location)
     return [row["label"] for row in rows]
 
 
-def _index(text: re.Match[str] | str | None) -> int:
-    """The number in a text, or that a line begins with; -1 where there is none."""
-    return _number(text[1] if isinstance(text, re.Match) else text)
-
-
 def _number(text: str | None) -> int:
+    """The number in a text, -1 where it is none."""
     return int(text) if text is not None and text.strip().isascii() and text.strip().isdigit() else -1

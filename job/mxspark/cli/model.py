@@ -26,7 +26,7 @@ def inspect_model(
 ) -> None:
     """Say what a model is: input, output and what its numbers mean, operators, parameters, preprocessing, digests.
 
-    Whether its files fit each other is checked, and by two forward passes that it computes.
+    Whether its files fit each other is checked, and by forward passes that it computes.
     """
     from mxspark import child
 
