@@ -176,7 +176,9 @@ def _download(role: str, location: str, expected: str | None, unfinished: Path, 
                 storage.download(location, access, file)
             except StorageError as error:
                 problem = f"the model's {role} file: {error.problem}"
-                raise type(error)(problem, error.mend or "Check the model's location.", cause=error.cause) from error
+                told = type(error)(problem, error.mend or "Check the model's location.", cause=error.cause)
+                told.place = error.place
+                raise told from error
             digest = _verified(role, location, _digest(file), expected)
         return unfinished.replace(unfinished.with_name(digest)), digest
     finally:

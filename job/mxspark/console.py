@@ -170,6 +170,8 @@ def show_result(result: "Result") -> None:
         _out.print(f"Where the time went, per worker: {_shares(run)}")
         if run.retries:
             _out.print("Tried again: " + ", ".join(f"{number:,} {cause}" for cause, number in run.retries.most_common()))
+        for where, problem in run.failing:
+            _out.print(f"Could not work: {where}: {problem}")
     if counts.labelled:
         _out.print(
             f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), "

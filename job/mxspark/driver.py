@@ -17,6 +17,7 @@ from typing import Any
 from mxspark import __version__, bundle, child, gpu, machine, output, plan, pods, predictions, skipped, summary
 from mxspark.bundle import Bundle
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
+from mxspark.failing_executors import FailedTask
 from mxspark.model_spec import ModelSpec
 from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
@@ -293,11 +294,23 @@ class _Run:
 
         self._progress.note(f"Running on {context} with {counted(spark.workers, 'worker')}, Spark {spark.version}")
         startup = first - self._started
-        spark.run(job, work.shards, on_report, _NoExecutors(spark, settings.spark, self._progress).tell)
+
+        def on_bad_node(task: FailedTask) -> None:
+            self._progress.note(f"A shard failed on {task.where}: {task.failure.error.problem}. It is tried again.")
+
+        failing = spark.run(job, work.shards, on_report, _NoExecutors(spark, settings.spark, self._progress).tell, on_bad_node)
         retries.update(retries_so_far() - self._retries)
         workers_startup = first if began is None else began
         return Performance(
-            counts.rows, time.monotonic() - first, startup, workers_startup - first, spark.workers, timings, retries, context.name
+            counts.rows,
+            time.monotonic() - first,
+            startup,
+            workers_startup - first,
+            spark.workers,
+            timings,
+            retries,
+            context.name,
+            tuple((task.where, task.failure.error.problem) for task in failing),
         )
 
     def _stop_if_hopeless(self, frozen: Plan, counts: Counts, failed: list[int]) -> None:

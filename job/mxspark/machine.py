@@ -1,8 +1,10 @@
-"""What this process may use: cores and memory of the machine, or what a container is allowed of them, and a temporary folder."""
+"""What this process may use: cores and memory of the machine, or what a container is allowed of them, and a temporary folder; and the
+machine's name."""
 
 import math
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -36,6 +38,12 @@ def temporary_folder() -> Path:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:
         raise UsageError("no folder for temporary files can be written", "Name one: TMPDIR; in a container: --tmpfs /tmp.") from None
+
+
+def name() -> str:
+    """The host, or in a pod of ours the node and the pod."""
+    node, host = os.environ.get("NODE_NAME"), socket.gethostname()
+    return f"node {node} (pod {host})" if node else f"host {host}"
 
 
 def cores(cgroups: Path = CGROUPS) -> int:

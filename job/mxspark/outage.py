@@ -16,7 +16,9 @@ Fetch = Callable[[str], bytes]
 
 
 class OutageError(MxsparkError):
-    """No image can be fetched, wherever in the input: not the images are at fault."""
+    """No image can be fetched, wherever in the input: not the images are at fault. `cause` is the last error."""
+
+    cause: MxsparkError | None = None
 
 
 class OutageGuard:
@@ -76,6 +78,7 @@ class OutageGuard:
             f"{self._place}: no image can be fetched, none of {len(self._samples)} tried all over the input: {cause}",
             f"{mend} {GOES_ON}".strip(),
         )
+        self._outage.cause = self._last
         raise self._outage
 
     def _reach(self, key: str) -> str:

@@ -31,6 +31,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class PredictionError(MxsparkError):
+    """The network's numbers are not what its output is said to be: the model or its settings are wrong."""
+
+
 @dataclass(frozen=True)
 class Stages:
     """What is done to each image: key to bytes, bytes to array (C, H, W), arrays (n, C, H, W) to probabilities (n, classes)."""
@@ -151,7 +155,7 @@ def _row(key: str, probabilities: Floats, stages: Stages) -> Row:
     if not np.isfinite(probabilities).all():
         return Row(key, "not_finite", "the network's output is not a number")
     if trouble := meaning.trouble(probabilities, stages.sums_to_one):
-        raise MxsparkError(
+        raise PredictionError(
             f"{printable(key)}: the network's output is not probabilities: {trouble}",
             "Correct output.kind in model.yaml (`mxspark model inspect` says what was found), and run again with --overwrite.",
         )

@@ -22,6 +22,7 @@ PORTS = {"driver-rpc": RPC_PORT, "blockmanager": BLOCK_PORT, "ui": UI_PORT}
 EXECUTOR_CONTAINER = "spark-kubernetes-executor"
 LOCAL_VOLUME = "local"
 DRIVER_GRACE = 30  # seconds; Kubernetes' own default
+NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}  # by it machine.py names the machine
 EXECUTOR_GRACE = 120  # seconds in which it ends its shards; what AWS's spot instances give
 
 
@@ -134,7 +135,7 @@ def executor_template(spark: SparkSettings, kubernetes: KubernetesSettings) -> M
     chosen = kubernetes.executor
     container = {
         "name": EXECUTOR_CONTAINER,
-        "env": credentials(kubernetes),
+        "env": [NODE_NAME, *credentials(kubernetes)],
         "resources": {"requests": disk_request(kubernetes)},
         "securityContext": container_security(),
         "volumeMounts": local_mounts(),

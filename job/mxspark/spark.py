@@ -24,6 +24,7 @@ from pyspark.java_gateway import launch_gateway
 from mxspark import document, java, pods
 from mxspark.class_archive import ClassArchive
 from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
+from mxspark.failing_executors import FailedTask, FailingExecutors, JavasTasks
 from mxspark.lost_pods import JavasPods, LostPods
 from mxspark.pods import DriverPod
 from mxspark.settings import Settings
@@ -170,13 +171,24 @@ class Application:
         shards: Sequence[int],
         on_report: Callable[[ShardReport], None],
         on_wait: Callable[[], None],
+        on_bad_node: Callable[[FailedTask], None],
         poll_seconds: float = 0.2,
-    ) -> None:
-        """Runs the shards, one a task. Raises MxsparkError when a shard can't be done.
+    ) -> tuple[FailedTask, ...]:
+        """Runs the shards, one a task; returns the last failures of executors that could not work. Raises MxsparkError when a shard
+        can't be done.
 
-        Calls, in this thread, `on_report` as they end and `on_wait` every `poll_seconds`.
+        Calls, in this thread, `on_report` as they end, `on_bad_node` for each executor that begins to fail, and `on_wait` every
+        `poll_seconds`.
         """
         reports = self._context.accumulator([], _Reports())
+        tasks, failing = JavasTasks(self._context), FailingExecutors(1 if self._is_local else self._most_executors)
+
+        def look() -> None:
+            on_wait()
+            failed = tasks.failed()
+            if failed or failing.failing:
+                for task in failing.update(failed, tasks.executors()):
+                    on_bad_node(task)
 
         def run_all() -> None:
             self._context.parallelize(shards, len(shards)).foreachPartition(_task(job, reports))
@@ -184,7 +196,7 @@ class Application:
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(run_all)
             try:
-                _follow(running, reports, on_report, on_wait, poll_seconds)
+                _follow(running, reports, on_report, look, poll_seconds)
             except BaseException as error:
                 code = self._exit_code_of_java(error)
                 if code is not None and isinstance(error, MxsparkError):
@@ -195,6 +207,7 @@ class Application:
                 with suppress(Exception):
                     self._context.cancelAllJobs()
                 raise
+        return failing.failing
 
     def _exit_code_of_java(self, error: BaseException) -> int | None:
         """How Java ended, None where it lives or isn't this process's."""
@@ -352,7 +365,7 @@ def _translated(error: BaseException) -> MxsparkError:
     text = str(error.java_exception) if hasattr(error, "java_exception") else str(error)
     found = TaskError.find(text)
     if found is not None:
-        return found
+        return found.error
     if "Python worker exited unexpectedly" in text:
         return MxsparkError(
             f"a worker's process crashed or was killed, {TASK_FAILURES} times at one shard",

@@ -12,6 +12,7 @@ from mxspark.settings import SparkSettings
 # How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
 # nodes that are lost.
 TASK_FAILURES = 8
+TRIES_ON_EXECUTOR = 2  # of a shard: the second one decodes with care
 # What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one): besides
 # Spark's own words, presigned addresses and those with a password. Without a backslash, which files of properties take for themselves.
 REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/ ]*@"
@@ -61,6 +62,7 @@ def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None
             # Of a worker that stands still, another node does the shard too; whoever writes last writes the same.
             "spark.speculation": "true",
             "spark.speculation.minTaskRuntime": "60s",
+            **_exclusion(settings),
             **_executors(settings),
         }
     if settings.is_kubernetes:
@@ -84,6 +86,19 @@ def stands(key: str, contains: Callable[[str], bool]) -> bool:
     Java's options may be defaults, as on EMR. Spark would add others to them, and Java doesn't start with two collectors.
     """
     return contains(key) or contains(key.replace(".extraJavaOptions", ".defaultJavaOptions"))
+
+
+def _exclusion(settings: SparkSettings) -> dict[str, str]:
+    """Executors that can't work get no more tasks (failing_executors.py says of what). A worker that an image kills fails a task too, and
+    its executor is fine: so the limit is above what all of its workers may do at once."""
+    if int(settings.conf.get("spark.task.maxFailures", TASK_FAILURES)) <= TRIES_ON_EXECUTOR:
+        return {}  # Spark would refuse: a task would be given up before its node is
+    return {
+        "spark.excludeOnFailure.enabled": "true",
+        "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor": str(TRIES_ON_EXECUTOR),
+        "spark.excludeOnFailure.task.maxTaskAttemptsPerNode": str(TRIES_ON_EXECUTOR),
+        "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor": str(2 * max(1, settings.executor_cores // settings.task_cpus) + 2),
+    }
 
 
 def _executors(settings: SparkSettings) -> dict[str, str]:

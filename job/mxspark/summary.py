@@ -34,6 +34,7 @@ class Performance:
     timings: Timings  # summed over workers
     retries: Counter[str]  # how often something was tried again, by cause
     context: str
+    failing: tuple[tuple[str, str], ...] = ()  # executors that could not work, and why
 
     @property
     def rate(self) -> float:
@@ -55,6 +56,7 @@ class Performance:
             "workers": self.workers,
             "context": self.context,
             "retries": dict(sorted(self.retries.items())),
+            "failing_executors": dict(self.failing),
             "worker_seconds": {name: round(value, 3) for name, value in vars(self.timings).items()},
         }
 

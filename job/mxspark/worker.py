@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from mxspark import bundle, pipeline, plan, predictions, preprocess, storage
+from mxspark import bundle, machine, pipeline, plan, predictions, preprocess, storage
 from mxspark.bundle import BundleSource
 from mxspark.errors import MxsparkError, UsageError, frames, mistake
 from mxspark.network import Network
 from mxspark.outage import GOES_ON, OutageError, OutageGuard
-from mxspark.pipeline import Floats, Stages, Timings
+from mxspark.pipeline import Floats, PredictionError, Stages, Timings
 from mxspark.predictions import OK, PARTS, Counts, Row
 from mxspark.preprocess import ImageLimits
 from mxspark.sandbox import DecodeTask, Sandbox
@@ -56,23 +56,38 @@ class ShardReport:
     context: str = ""  # what the network ran on, and with context auto, why
 
 
-class TaskError(Exception):
-    """An error with words for a person, in a form that survives Spark's way of reporting what went wrong in a task."""
+@dataclass(frozen=True)
+class TaskFailure:
+    """What a failed task tells the driver: the error, and on which machine.
 
-    def __init__(self, error: MxsparkError) -> None:
-        told = json.dumps([error.problem, error.mend, error.exit_code])
+    Where the machine may have it on its own (its clock, network, disk, copy of the model), `cause` is the same for the same cause, and
+    `is_lasting` says that it would not do better in a second attempt.
+    """
+
+    error: MxsparkError
+    node: str
+    cause: str = ""
+    is_lasting: bool = False
+
+
+class TaskError(Exception):
+    """A TaskFailure in a form that survives Spark's way of reporting what went wrong in a task."""
+
+    def __init__(self, failure: TaskFailure) -> None:
+        error = failure.error
+        told = json.dumps([error.problem, error.mend, error.exit_code, failure.node, failure.cause, failure.is_lasting])
         super().__init__(f"<mxspark>{told}</mxspark>\n{frames(error)}")
 
     @staticmethod
-    def find(text: str) -> MxsparkError | None:
-        """The error in what Spark reports."""
+    def find(text: str) -> TaskFailure | None:
+        """What a worker told, in what Spark reports."""
         match = re.search(r"<mxspark>(.*?)</mxspark>", text, re.DOTALL)
         if not match:
             return None
-        problem, mend, exit_code = json.loads(match[1])
+        problem, mend, exit_code, node, cause, is_lasting = json.loads(match[1])
         error = MxsparkError(problem, mend)
         error.exit_code = exit_code
-        return error
+        return TaskFailure(error, node, cause, is_lasting)
 
 
 def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardReport:
@@ -94,12 +109,24 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
         told = error
         if isinstance(error, StorageError) and not isinstance(error, HeldError):
             told = MxsparkError(error.problem, f"{error.mend} {GOES_ON}".strip())
-        if attempt == 0 and not isinstance(error, (UsageError, OutageError, HeldError)):
-            raise TaskError(told) from None  # what it came from may name secrets, and Spark shows all of it in its pages and logs
+        cause = _cause_on_node(error)
+        is_lasting = isinstance(error, (UsageError, OutageError, HeldError))
+        if cause or (attempt == 0 and not is_lasting):
+            # What it came from may name secrets, and Spark shows all of it in its pages and logs.
+            raise TaskError(TaskFailure(told, machine.name(), cause, is_lasting)) from None
         # Another attempt would not do better: the driver ends the run.
         return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, told)
     except Exception as error:  # noqa: BLE001  # likewise
-        raise TaskError(mistake(error)) from None
+        raise TaskError(TaskFailure(mistake(error), machine.name())) from None
+
+
+def _cause_on_node(error: MxsparkError) -> str:
+    """Why this machine alone may have failed, in a word; empty where the job itself is at fault, on every machine: what a server refuses
+    it refuses all of them, and the same model gives the same numbers."""
+    first = error.cause if isinstance(error, OutageError) else error
+    if isinstance(first, (HeldError, PredictionError)) or storage.is_refusal(first):
+        return ""
+    return (isinstance(first, StorageError) and first.cause) or type(first).__name__
 
 
 def _predict(job: Job, worker: "_Worker", shard: int, careful: bool, watchdog: Watchdog, timings: Timings) -> Counts:

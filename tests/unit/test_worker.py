@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -12,14 +13,13 @@ from uuid import uuid4
 import pytest
 
 from mxspark import bundle, plan, predictions
-from mxspark.errors import MxsparkError, UsageError
-from mxspark.outage import OutageError
+from mxspark.errors import MxsparkError
 from mxspark.plan import KeySpool
 from mxspark.predictions import PARTS, Row
 from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings
 from mxspark.storage import Access, FolderStore, HeldError, StorageError, TooLargeError
 from mxspark.storage.store import CAUSES, TransientError, held
-from mxspark.worker import Job, ShardReport, TaskError, run_shard
+from mxspark.worker import Job, ShardReport, TaskError, TaskFailure, run_shard
 from tests.unit.pictures import noise, opencv_encoded
 from tests.unit.runs import Format
 
@@ -222,7 +222,7 @@ def test_a_part_of_other_keys_is_not_kept(job: Job) -> None:
 def test_a_worker_whose_plan_is_gone_writes_nothing(job: Job) -> None:
     table(job).delete(plan.PLAN)
 
-    assert "the plan is gone" in failed(run_shard(job, 0, 0, attempt=1)).problem
+    assert "the plan is gone" in on_node(job, 1).error.problem
     assert parts(job) == []
 
 
@@ -240,34 +240,41 @@ def test_a_worker_left_over_from_a_run_that_was_started_afresh_writes_nothing(jo
     assert parts(job) == []
 
 
-def test_what_is_wrong_with_the_settings_stops_the_run_at_once(job: Job) -> None:
+@pytest.mark.parametrize("attempt", [0, 3])
+def test_a_damaged_copy_of_the_model_fails_the_task_and_the_driver_decides(job: Job, attempt: int) -> None:
     other = replace(job.source, sha256={**job.source.sha256, "params": 64 * "0"})
 
-    error = failed(run_shard(replace(job, source=other), 0, 0))
+    failure = on_node(replace(job, source=other), attempt)
 
-    assert isinstance(error, UsageError)
-    assert "digits-0000.params" in error.problem
+    assert (failure.cause, failure.is_lasting, failure.error.exit_code) == ("UsageError", True, 2)
+    assert "digits-0000.params" in failure.error.problem
+    assert socket.gethostname() in failure.node
     assert parts(job) == []
 
 
-def test_what_storage_refuses_is_tried_again_and_stops_the_run_when_it_stays(job: Job) -> None:
+def test_what_a_folder_lacks_may_be_the_nodes_fault(job: Job) -> None:
     table(job).delete("_plan/000000.jsonl.gz")
 
-    with pytest.raises(TaskError) as tried:
-        run_shard(job, 0, 0)
-    error = failed(run_shard(job, 0, 0, attempt=1))
+    failure = on_node(job, 1)
 
-    assert "--overwrite" in error.mend
-    assert "_plan/000000.jsonl.gz" in error.problem
-    told = TaskError.find(f"org.apache.spark.SparkException: Job aborted\n{tried.value!s}\n\tat java.lang.Thread")
-    assert told is not None
-    assert (told.problem, told.mend, told.exit_code) == (error.problem, error.mend, 1)
+    assert "--overwrite" in failure.error.mend
+    assert "_plan/000000.jsonl.gz" in failure.error.problem
+    assert (failure.cause, failure.is_lasting, failure.error.exit_code) == ("MxsparkError", False, 1)
+
+
+def on_node(job: Job, attempt: int) -> TaskFailure:
+    """What the task failed of, as it comes through Spark."""
+    with pytest.raises(TaskError) as tried:
+        run_shard(job, 0, 0, attempt)
+    failure = TaskError.find(f"org.apache.spark.SparkException: Job aborted\n{tried.value!s}\n\tat java.lang.Thread")
+    assert failure is not None
+    return failure
 
 
 def test_a_damaged_plan_is_told(job: Job) -> None:
     table(job).write("_plan/000000.jsonl.gz", b"no gzip")
 
-    assert "_plan/000000.jsonl.gz: damaged" in failed(run_shard(job, 0, 0, attempt=1)).problem
+    assert "_plan/000000.jsonl.gz: damaged" in on_node(job, 1).error.problem
 
 
 @pytest.mark.parametrize("number", [2, 40])
@@ -282,10 +289,10 @@ def test_images_that_none_can_be_fetched_of_stop_the_run_and_are_no_rows(job: Jo
         frozen = plan.write(table(job), spool, 100, {}, {})
     closed = changed(replace(job, plan_id=frozen.id, samples=frozen.samples), "input", path=str(tmp_path / "pipes"))
 
-    error = failed(run_shard(closed, 0, 0))
+    failure = on_node(closed, 0)
 
-    assert isinstance(error, OutageError)
-    assert f"{tmp_path}/pipes: no image can be fetched" in error.problem
+    assert (failure.cause, failure.is_lasting) == ("StorageError", True)
+    assert f"{tmp_path}/pipes: no image can be fetched" in failure.error.problem
     assert parts(job) == []
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import NoReturn
 
-from mxspark.storage.store import DeniedError, MissingError, StorageError, TransientError
+from mxspark.storage.store import ClockError, DeniedError, MissingError, StorageError, TransientError
 
 LONGEST_CODE, LONGEST_MESSAGE = 100, 300  # of a server's words, as they are shown [characters]
 
@@ -45,7 +45,7 @@ _CODES: dict[str, Meaning] = {
     "InvalidAccessKeyId": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url.", DeniedError),
     "SignatureDoesNotMatch": Meaning("the secret key doesn't fit the access key", "Check AWS_SECRET_ACCESS_KEY.", DeniedError),
     "InvalidToken": Meaning("the session token is not one of this server's", "Check AWS_SESSION_TOKEN.", DeniedError),
-    "RequestTimeTooSkewed": Meaning("this machine's clock differs too much from the server's", "Set the clock.", DeniedError),
+    "RequestTimeTooSkewed": Meaning("this machine's clock differs too much from the server's", "Set the clock.", ClockError),
     "InvalidObjectState": Meaning("the object is archived", "Restore it from Glacier (aws s3api restore-object); then --retry-failed."),
     "PermanentRedirect": _ELSEWHERE,
     "IllegalLocationConstraintException": _ELSEWHERE,

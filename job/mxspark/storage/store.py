@@ -44,6 +44,10 @@ class DeniedError(StorageError):
     status = "denied"
 
 
+class ClockError(DeniedError):
+    """This machine's clock is wrong: the server takes its signatures for old or future ones."""
+
+
 class TooLargeError(StorageError):
     """The object has more bytes than allowed; it was not read."""
 
@@ -106,6 +110,14 @@ class Access:
 def _is_pod(environ: Mapping[str, str]) -> bool:
     """Whether this process runs in Kubernetes, by what every pod is given, or by what our drivers are."""
     return "KUBERNETES_SERVICE_HOST" in environ or "POD_NAME" in environ
+
+
+def is_refusal(error: Exception | None) -> bool:
+    """Whether it is a server's own answer about a right or a name, which every machine would get. A folder's needn't be: on one machine
+    it may not be mounted."""
+    if not isinstance(error, (DeniedError, MissingError)) or isinstance(error, ClockError):
+        return False
+    return not error.cause and "://" in error.place
 
 
 Skip = Callable[[StorageError], None]

@@ -1,0 +1,87 @@
+"""Which failures are a node's, and which are the job's."""
+
+from itertools import count
+
+import pytest
+
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.failing_executors import Executor, FailedTask, FailingExecutors
+from mxspark.worker import TaskFailure
+
+_ids = count()
+
+
+def failed(executor: str, cause: str = "clock", attempt: int = 0, is_lasting: bool = False) -> FailedTask:
+    error = UsageError(f"trouble with the {cause}", "Mend it.")
+    return FailedTask(next(_ids), attempt, executor, TaskFailure(error, f"node n{executor}", cause, is_lasting))
+
+
+def working(*ids: str, completed: int = 0) -> list[Executor]:
+    return [Executor(id_, 1, completed) for id_ in ids]
+
+
+def test_one_bad_node_is_told_once_and_stops_nothing() -> None:
+    executors = FailingExecutors(3)
+
+    assert [task.where for task in executors.update([failed("2")], working("1", "2", "3"))] == ["executor 2 on node n2"]
+    assert executors.update([failed("2"), failed("2")], working("1", "2", "3")) == []
+    assert [task.executor for task in executors.failing] == ["2"]
+
+
+def test_the_run_stops_when_most_executors_say_the_same_and_names_their_nodes() -> None:
+    executors = FailingExecutors(4)
+    there = working("1", "2", "3", "4")
+    executors.update([failed("1"), failed("2")], there)
+
+    with pytest.raises(MxsparkError) as stopped:
+        executors.update([failed("3")], there)
+
+    assert "trouble with the clock" in stopped.value.problem
+    assert "3 executors failed so: executor 1 on node n1, executor 2 on node n2, executor 3 on node n3" in stopped.value.problem
+    assert (stopped.value.mend, stopped.value.exit_code) == ("Mend it.", 2)
+
+
+def test_executors_with_troubles_of_their_own_leave_the_run_to_the_others() -> None:
+    executors = FailingExecutors(3)
+
+    executors.update([failed("1", "clock"), failed("2", "no_space")], working("1", "2", "3"))
+
+    with pytest.raises(MxsparkError, match="3 executors failed so"):
+        executors.update([failed("3", "connection")], working("1", "2", "3"))
+
+
+def test_who_completes_a_task_after_a_failure_works() -> None:
+    executors = FailingExecutors(2)
+    executors.update([failed("1")], working("1", "2"))
+
+    executors.update([failed("2")], [Executor("1", 1, 1), Executor("2", 1, 0)])
+
+    assert [task.executor for task in executors.failing] == ["2"]
+
+
+def test_those_that_are_gone_or_do_nothing_say_nothing() -> None:
+    executors = FailingExecutors(3)
+    executors.update([failed("1")], working("1", "2"))
+
+    executors.update([failed("2")], [*working("2"), Executor("3", 0, 0)])
+    assert [task.executor for task in executors.failing] == ["1", "2"], "told in the summary"
+
+    with pytest.raises(MxsparkError, match="2 executors failed so"):
+        executors.update([failed("4")], [*working("2", "4"), Executor("3", 0, 0)])
+
+
+@pytest.mark.parametrize(("attempt", "is_lasting"), [(0, True), (1, False)])
+def test_the_only_executor_stops_the_run_in_its_own_words(attempt: int, is_lasting: bool) -> None:
+    executors = FailingExecutors(1)
+    executors.update([failed("driver")], working("driver"))
+
+    with pytest.raises(UsageError) as stopped:
+        executors.update([failed("driver", attempt=attempt, is_lasting=is_lasting)], working("driver"))
+
+    assert stopped.value.problem == "trouble with the clock"
+
+
+def test_while_the_others_are_still_to_come_one_stops_nothing() -> None:
+    executors = FailingExecutors(10)
+
+    executors.update([failed("1", is_lasting=True), failed("1", attempt=1)], working("1"))
