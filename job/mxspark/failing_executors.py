@@ -91,7 +91,7 @@ class FailingExecutors:
             return
         error = failing[-1].failure.error
         shown = ", ".join(task.where for task in failing[:SHOWN]) + (" …" if len(failing) > SHOWN else "")
-        stops = MxsparkError(f"{error.problem}\n{counted(len(failing), 'executor')} failed so: {shown}", error.mend)
+        stops = MxsparkError(f"{error.problem}; {counted(len(failing), 'executor')} failed so: {shown}", error.mend)
         stops.exit_code = error.exit_code
         raise stops
 

@@ -26,6 +26,7 @@ from mxspark.class_archive import ClassArchive
 from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
 from mxspark.failing_executors import FailedTask, FailingExecutors, JavasTasks
 from mxspark.lost_pods import JavasPods, LostPods
+from mxspark.outage import GOES_ON
 from mxspark.pods import DriverPod
 from mxspark.settings import Settings
 from mxspark.spark_configuration import TASK_FAILURES, configuration, stands
@@ -366,16 +367,20 @@ def _translated(error: BaseException) -> MxsparkError:
     found = TaskError.find(text)
     if found is not None:
         return found.error
+    if "excludeOnFailure" in text:
+        return MxsparkError(
+            "all executors failed too often, and Spark uses them no more", f"See of what in their logs, or with --debug. {GOES_ON}"
+        )
     if "Python worker exited unexpectedly" in text:
         return MxsparkError(
             f"a worker's process crashed or was killed, {TASK_FAILURES} times at one shard",
             "Out of memory, perhaps: give it more, or let fewer workers share it (--master 'local[N]'; on a cluster "
-            "spark.executor_memory_overhead). The same command goes on where this run stopped.",
+            f"spark.executor_memory_overhead). {GOES_ON}",
         )
     if "SparkContext was shut down" in text:
         return MxsparkError(
             "Spark ended the application, as it does when executors end again and again",
-            "See why they do: `mxspark submit` tells of pods that end; else their logs. The same command goes on where this run stopped.",
+            f"See why they do: `mxspark submit` tells of pods that end; else their logs. {GOES_ON}",
         )
     if failure := re.search(r"failed (\d+) times, most recent failure: (?:Lost task .*? executor \w+\): )?(.*)", text):
         return MxsparkError(

@@ -91,12 +91,14 @@ def stands(key: str, contains: Callable[[str], bool]) -> bool:
 def _exclusion(settings: SparkSettings) -> dict[str, str]:
     """Executors that can't work get no more tasks (failing_executors.py says of what). A worker that an image kills fails a task too, and
     its executor is fine: so the limit is above what all of its workers may do at once."""
-    if int(settings.conf.get("spark.task.maxFailures", TASK_FAILURES)) <= TRIES_ON_EXECUTOR:
-        return {}  # Spark would refuse: a task would be given up before its node is
+    failures = int(settings.conf.get("spark.task.maxFailures", TASK_FAILURES))
+    if failures <= TRIES_ON_EXECUTOR:
+        return {}  # Spark would refuse: a shard would be given up before its executor is
     return {
         "spark.excludeOnFailure.enabled": "true",
         "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor": str(TRIES_ON_EXECUTOR),
-        "spark.excludeOnFailure.task.maxTaskAttemptsPerNode": str(TRIES_ON_EXECUTOR),
+        # Several executors may be on one machine, of which one can't work: its address isn't excluded. On Kubernetes each has its own.
+        "spark.excludeOnFailure.task.maxTaskAttemptsPerNode": str(failures - 1),
         "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor": str(2 * max(1, settings.executor_cores // settings.task_cpus) + 2),
     }
 
