@@ -67,7 +67,7 @@ def test_a_node_with_a_wrong_clock_costs_time_and_nothing_else(
         },
     ).succeeded()
 
-    assert list(read_table(table)["status"]) == IMAGES * ["ok"]
+    assert list(read_table(str(table))["status"]) == IMAGES * ["ok"]
     failing = summary(table)["this_run"]["failing_executors"]
     assert list(failing) == [f"executor 1 on host {os.uname().nodename}"]
     assert "this machine's clock differs too much from the server's" in failing[f"executor 1 on host {os.uname().nodename}"]
