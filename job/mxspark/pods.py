@@ -57,6 +57,8 @@ def properties(spark: SparkSettings, kubernetes: KubernetesSettings, pod: Driver
         "spark.kubernetes.executor.limit.cores": executor.cpu_limit or str(spark.executor_cores),
         # They hold Spark's properties, which executors get from the driver anyway; without them the driver needs no right to make any.
         "spark.kubernetes.executor.disableConfigMap": "true",
+        # An executor is lost when its own container ends, whatever runs beside it.
+        "spark.kubernetes.executor.checkAllContainers": "false",
         # In client mode nobody has made one for the driver; looking for it takes rights.
         "spark.kubernetes.driver.service.deleteOnTermination": "false",
         # At its end Spark deletes claims, which takes a right that the driver has where there are some.

@@ -17,7 +17,7 @@ from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
 from mxspark.pods import executor_template, merged
 from mxspark.settings import Settings
-from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, refuse_what_pods_cannot_reach
+from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, refuse_what_pods_cannot_reach, with_native_sidecars
 
 BASE: dict[str, Any] = {"job": JOB}
 TOLERATION = {"key": "batch", "operator": "Exists"}
@@ -758,8 +758,10 @@ def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:
     }
     ours = driver(helm.render(BASE))
     found = driver(helm.render(BASE | {"driver": {"podTemplate": template}}))
-    assert found == merged(ours, template)
-    assert [container["name"] for container in found["spec"]["containers"]] == ["driver", "sidecar"]
+    expected = merged(ours, template)
+    assert found == expected | {"spec": with_native_sidecars(expected["spec"])}
+    assert [container["name"] for container in found["spec"]["containers"]] == ["driver"]
+    assert found["spec"]["initContainers"] == [{"name": "sidecar", "image": "sidecar", "restartPolicy": "Always"}], "ends with the driver"
 
 
 def test_the_settings_file_is_what_a_person_would_write(helm: Helm) -> None:

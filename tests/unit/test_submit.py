@@ -14,7 +14,7 @@ from mxspark.submit.ending import Ending
 from mxspark.submit.kubernetes import follower, manifests
 from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes.answers import ExistsError, ForbiddenError, MissingObjectError
-from mxspark.submit.kubernetes.cluster import Cluster
+from mxspark.submit.kubernetes.cluster import OLDEST, Cluster
 from mxspark.submit.kubernetes.follower import Follower, Found
 from tests.heard import Heard
 
@@ -25,8 +25,8 @@ FOUND = Found("digits", "digits")
 class Played(Cluster):
     """Objects in memory. `refuse` raises what the API server would answer when an object is made."""
 
-    def __init__(self, refuse: Callable[[Manifest], None] = lambda _: None) -> None:
-        super().__init__("vision", "the played cluster", None, "--namespace vision --kube-context played")
+    def __init__(self, refuse: Callable[[Manifest], None] = lambda _: None, version: tuple[int, int] = OLDEST) -> None:
+        super().__init__("vision", "the played cluster", None, "--namespace vision --kube-context played", version)
         self.refuse = refuse
         self.objects: dict[str, Manifest] = {}  # by kind
         self.started: list[str] = []
@@ -98,6 +98,12 @@ def pod(phase: str, **status: Any) -> Manifest:
 
 def ended(code: int, reason: str = "Error") -> Manifest:
     return pod("Failed", containerStatuses=[{"name": "driver", "state": {"terminated": {"exitCode": code, "reason": reason}}}])
+
+
+def kept(code: int) -> Manifest:
+    """A driver's pod that a container beside it keeps."""
+    statuses = [{"name": "driver", "state": {"terminated": {"exitCode": code}}}, {"name": "proxy", "state": {"running": {}}}]
+    return pod("Running", containerStatuses=statuses)
 
 
 # ---- submitting ----
@@ -291,6 +297,45 @@ def test_the_exit_code_is_the_driver_s_where_it_is_one_of_mxspark_s(code: int, r
     assert found.exit_code == exit_code
     assert cause in found.cause
     assert found.mend
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3])
+def test_where_a_sidecar_runs_on_the_end_is_the_driver_s(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "KEPT_SECONDS", 0.0)
+    heard = Heard()
+    found = follow(played({}, kept(code), lines=("9/9 images, 1/1 shards, 0 failed",)), heard)
+    assert found.exit_code == code
+    assert any("its pod runs on for container proxy" in note for note in heard.notes)
+
+
+def test_a_sidecar_that_ends_a_moment_later_is_waited_for() -> None:
+    class EndsLater(Played):
+        looks = 0
+
+        def job(self, name: str) -> Manifest:
+            self.looks += 1
+            return {**super().job(name), "status": COMPLETE if self.looks > 3 else {}}
+
+    cluster, heard = EndsLater(), Heard()
+    cluster.objects, cluster.driver_pods = played({}).objects, [kept(0)]
+    assert follow(cluster, heard) == Ending(0)
+    assert not heard.notes
+
+
+def test_a_container_beside_the_driver_ends_with_it_where_kubernetes_can_do_that() -> None:
+    beside = {"spec": {"containers": [{"name": "driver"}, {"name": "proxy", "image": "proxy"}]}}
+    chosen = settings(kubernetes={"image": "mxspark", "driver": {"template": beside}})
+    cluster = Played()
+
+    with pytest.raises(UsageError, match=r"a container proxy beside the driver, which Kubernetes 1\.27"):
+        kubernetes.submit(chosen, cluster, "digits", Heard())
+    assert cluster.objects == {}
+
+    cluster = Played(version=(1, 29))
+    kubernetes.submit(chosen, cluster, "digits", Heard())
+    spec = cluster.objects["Job"]["spec"]["template"]["spec"]
+    assert [container["name"] for container in spec["containers"]] == ["driver"]
+    assert spec["initContainers"] == [{"name": "proxy", "image": "proxy", "restartPolicy": "Always"}]
 
 
 def test_the_rule_by_which_a_job_is_not_started_again_is_not_told() -> None:
@@ -601,6 +646,7 @@ def test_the_log_of_a_driver_that_is_coming_up_is_waited_for() -> None:
         ({}, pod("Running"), "running", None),
         (COMPLETE, pod("Succeeded"), "complete", 0),
         (FAILED, ended(3), "failed: the driver ended with exit code 3 (BackoffLimitExceeded: too often)", 3),
+        ({}, kept(3), "the driver has ended with exit code 3; its pod runs on for container proxy", 3),
     ],
 )
 def test_a_job_s_state(job: Manifest, driver: Manifest, state: str, code: int | None) -> None:

@@ -38,6 +38,9 @@
 {{- if not (or (kindIs "string" .Values.image.tag) (kindIs "invalid" .Values.image.tag)) -}}
 {{- fail (printf "image.tag is the number %v, which may not be what was written (1.0 is the number 1): quote it, tag: \"1.0\", or give it by --set-string" .Values.image.tag) -}}
 {{- end -}}
+{{- if and (rest (dig "spec" "containers" (list dict) .Values.driver.podTemplate)) (semverCompare "<1.29-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "driver.podTemplate has a container beside the driver, which Kubernetes %s does not end with it, so that the Job would never end: take it out, or upgrade the cluster to 1.29" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- if gt $taskCpus $cores -}}
 {{- fail (printf "executor.taskCpus is %d, but executor.cores only %d: no executor could run a task" $taskCpus $cores) -}}
 {{- end -}}

@@ -125,6 +125,9 @@ metadata:
   labels:
     {{- include "mxspark.podLabels" (list . "driver" $driver.labels) | nindent 4 }}
   annotations:
+    {{- if not (hasKey $driver.annotations "sidecar.istio.io/nativeSidecar") }}
+    sidecar.istio.io/nativeSidecar: "true"
+    {{- end }}
     {{- if .Values.schedule }}
     mxspark/settings: {{ include "mxspark.settings" . | quote }}
     {{- else }}
@@ -190,11 +193,27 @@ spec:
     {{- include "mxspark.localVolume" . | nindent 4 }}
 {{- end -}}
 
+{{/*
+Containers beside the first end with it (init containers with restartPolicy Always): beside one that runs on, the pod would never end, nor
+the Job, and no driver would be started again.
+*/}}
+{{- define "mxspark.nativeSidecars" -}}
+{{- $sidecars := .initContainers | default list -}}
+{{- range rest .containers }}
+{{- $sidecars = append $sidecars (merge (dict "restartPolicy" "Always") .) -}}
+{{- end }}
+{{- if rest .containers }}
+{{- $_ := set . "initContainers" $sidecars -}}
+{{- $_ := set . "containers" (list (first .containers)) -}}
+{{- end }}
+{{- end -}}
+
 {{/* The Job's spec, for the Job itself or the CronJob. */}}
 {{- define "mxspark.jobSpec" -}}
 {{- $pod := include "mxspark.driverPod" . | fromYaml -}}
 {{- with $pod.Error }}{{ fail . }}{{ end -}}
 {{- include "mxspark.merge" (list $pod (pick .Values.driver.podTemplate "metadata" "spec")) -}}
+{{- include "mxspark.nativeSidecars" $pod.spec -}}
 backoffLimit: {{ .Values.restarts }}
 {{- with .Values.deadlineSeconds }}
 activeDeadlineSeconds: {{ int64 . }}

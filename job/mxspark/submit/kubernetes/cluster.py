@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
@@ -30,6 +30,7 @@ class Cluster:
     context: str  # in words, for messages
     _client: Any
     flags: str = ""  # of a command line, that find this cluster and namespace again
+    version: tuple[int, ...] = OLDEST
 
     @classmethod
     def connect(cls, file: str | None = None, context: str | None = None, namespace: str | None = None) -> "Cluster":
@@ -53,6 +54,7 @@ class Cluster:
                 f"{told} runs Kubernetes {version.major}.{version.minor}, and mxspark needs {OLDEST[0]}.{OLDEST[1]} or newer",
                 "Upgrade the cluster, or submit by plain spark-submit (docs/kubernetes.md).",
             )
+        cluster = replace(cluster, version=numbers)
         with cluster._errors(f"looking for namespace {cluster.namespace}", quiet=(FORBIDDEN,)):
             try:
                 client.CoreV1Api().read_namespace(cluster.namespace, _request_timeout=(CONNECT_SECONDS, READ_SECONDS))

@@ -81,6 +81,15 @@ def exit_code(pod: Manifest, container: str) -> int | None:
     return None
 
 
+def keeping(pod: Manifest, container: str) -> str:
+    """What keeps a pod, and so its Job, from ending although the container has ended; empty where nothing does."""
+    if pod.get("status", {}).get("phase") != "Running" or exit_code(pod, container) is None:
+        return ""
+    statuses = pod["status"].get("containerStatuses") or ()
+    running = [str(status["name"]) for status in statuses if "running" in (status.get("state") or {})]
+    return f"its pod runs on for container {', '.join(running)}" if running else ""
+
+
 def has_begun(pod: Manifest, container: str) -> bool:
     """Whether a container runs or has run, so that it has a log."""
     for status in pod.get("status", {}).get("containerStatuses") or ():
@@ -118,6 +127,11 @@ def job_end(job: Manifest) -> tuple[bool, str] | None:
         if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
             return condition["type"] == "Complete", f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
     return None
+
+
+def kept_ending(keeping: str, drivers: Sequence[Manifest], container: str) -> Ending:
+    """How a job ended whose driver has, while its pod is kept (`keeping`)."""
+    return Ending(0) if exit_code(drivers[-1], container) == 0 else job_ending(keeping, drivers, container)
 
 
 def job_ending(reason: str, drivers: Sequence[Manifest], container: str, log_trouble: str = "") -> Ending:

@@ -22,6 +22,7 @@ JOB_LABEL = "batch.kubernetes.io/job-name"
 POLL_SECONDS = 1.0
 POLL_EXECUTORS = 100  # for each of which more it looks so much less often: their list is long
 PATIENCE_SECONDS = 600.0  # with a cluster that doesn't answer, while a job runs there
+KEPT_SECONDS = 40.0  # for sidecars to end after the driver: a pod's own grace, and some more
 QUOTAS_SECONDS = 30.0  # between two looks at them, while executors are missing
 LOG_SECONDS = 30.0  # for the end of the log, when the job has ended
 LAST_LINES = 20  # of the driver's log, where the job failed
@@ -89,6 +90,7 @@ class Follower:
         self._started = time.monotonic()
         self._next_quotas = self._started + QUOTAS_SECONDS
         self._has_run = False
+        self._kept_since: float | None = None
         self._drivers: list[Manifest] = []
         self._executors = 0
         self._told: dict[str, str] = {}
@@ -138,6 +140,9 @@ class Follower:
         end = diagnosis.job_end(job)
         if end is not None:
             return self._end(*end)
+        if drivers and (keeping := diagnosis.keeping(drivers[-1], DRIVER_CONTAINER)):
+            return self._kept(keeping)
+        self._kept_since = None
         trouble = self._tell_driver(job)
         if drivers:
             self._tell_executors()
@@ -146,6 +151,18 @@ class Follower:
         if self._start_seconds is not None and not self._has_run and time.monotonic() - self._started > self._start_seconds:
             self._give_up(trouble or Trouble("nothing says why", ""))
         return None
+
+    def _kept(self, keeping: str) -> Ending | None:
+        """The driver has ended, and its pod hasn't: as good as ended, if it stays so."""
+        self._kept_since = self._kept_since or time.monotonic()
+        if time.monotonic() - self._kept_since < KEPT_SECONDS:
+            return None
+        self._once(
+            "driver",
+            f"The driver has ended, but {keeping}: Kubernetes takes the job for unfinished, and starts no driver again. Let that container "
+            "end with the driver (docs/kubernetes.md, sidecars), and delete the job.",
+        )
+        return self._end(diagnosis.exit_code(self._drivers[-1], DRIVER_CONTAINER) == 0, keeping)
 
     def _cannot_start(self, trouble: Trouble) -> Ending:
         """Nothing has run, and nothing would however long one waits; whose job it isn't leaves it as it is."""

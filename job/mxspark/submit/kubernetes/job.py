@@ -30,6 +30,7 @@ RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object o
 CHARTS_ANNOTATION = "mxspark/release"  # the chart's, on what its CronJobs make as well
 SETTINGS_ANNOTATION = "mxspark/settings"
 RESULT = re.compile(r"[\d,]+ images?: [\d,]+ ok")
+NATIVE_SIDECARS = (1, 29)  # the first Kubernetes that ends them with the pod's other containers
 SEARCHED_LINES = 200  # of a log, for the last word on how far it is
 OWN_ACCOUNT = (
     "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set kubernetes.service_account=NAME."
@@ -49,6 +50,7 @@ def check_name(name: str) -> str:
 def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) -> Found:
     """Makes the Job and what it needs. Raises UsageError where the cluster would not take it; nothing is left behind then."""
     job, *others = manifests.objects(settings, name, __version__)
+    _refuse_sidecars(settings, cluster)
     quotas.check(settings, cluster.quotas(), cluster.namespace)
     with suppress(ForbiddenError, PassingError):  # whoever submits needs no right to make pods
         cluster.check(manifests.driver_trial(job))
@@ -68,6 +70,17 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
             cluster.delete_job(name)
         raise
     return Found(name, name, uid=made["metadata"]["uid"])
+
+
+def _refuse_sidecars(settings: Settings, cluster: Cluster) -> None:
+    beside = settings.kubernetes.driver.template.get("spec", {}).get("containers", [])[1:]
+    if beside and cluster.version < NATIVE_SIDECARS:
+        version = ".".join(map(str, cluster.version))
+        raise UsageError(
+            f"kubernetes.driver.template has a container {beside[0].get('name')} beside the driver, which Kubernetes {version} does not "
+            "end with it: the Job would never end",
+            "Take it out, or upgrade the cluster to 1.29.",
+        )
 
 
 def _create_job(cluster: Cluster, job: Manifest) -> Manifest:
@@ -176,7 +189,11 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
     lines = _last_lines(cluster, drivers)
     trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
     ended = None if end is None else Ending(0) if end[0] else diagnosis.job_ending(end[1], drivers, DRIVER_CONTAINER)
-    if ended is None:
+    keeping = diagnosis.keeping(drivers[-1], DRIVER_CONTAINER) if drivers else ""
+    if ended is None and keeping:
+        ended = diagnosis.kept_ending(keeping, drivers, DRIVER_CONTAINER)
+        state = f"the driver has ended with exit code {ended.exit_code}; {keeping}"
+    elif ended is None:
         phase = drivers[-1]["status"].get("phase") if drivers else None
         state = "running" if phase == "Running" else "waiting"
     else:

@@ -17,6 +17,7 @@ from mxspark.submit import open_secrets
 MASTER = "k8s://https://kubernetes.default.svc"  # as every pod knows it
 SETTINGS_DIR, SETTINGS_FILE = "/etc/mxspark", "settings.yaml"
 DRIVER_CONTAINER = "driver"
+ISTIO_NATIVE = "sidecar.istio.io/nativeSidecar"  # Istio's proxy ends with the driver then
 IN_IMAGE = "/opt/mxspark/"  # where images have mxspark and its examples
 NO_CURE = [UsageError.exit_code, TooManyFailedError.exit_code]  # exit codes that trying again does not change
 OWN_PROPERTIES = {"spark.master", "spark.app.name", "spark.kubernetes.namespace"}
@@ -129,12 +130,23 @@ def job(settings: Settings, name: str, version: str) -> Manifest:
     if kubernetes.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = kubernetes.deadline_seconds
     template = pods.merged(driver_pod(settings, name, version), _without_kind(kubernetes.driver.template))
+    template["spec"] = with_native_sidecars(template["spec"])
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name},
         "spec": {**spec, "podFailurePolicy": {"rules": rules}, "template": template},
     }
+
+
+def with_native_sidecars(spec: Manifest) -> Manifest:
+    """A pod's spec whose containers beside the first end with it (init containers with restartPolicy Always, native since Kubernetes 1.29):
+    beside one that runs on, the pod would never end, nor the Job, and no driver would be started again."""
+    first, *others = spec["containers"]
+    if not others:
+        return spec
+    sidecars = [{**container, "restartPolicy": "Always"} for container in others]
+    return {**spec, "containers": [first], "initContainers": [*spec.get("initContainers", []), *sidecars]}
 
 
 def _without_kind(template: Mapping[str, Any]) -> Manifest:
@@ -175,6 +187,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
     if kubernetes.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in kubernetes.image_pull_secrets]
     metadata = pods.metadata(kubernetes.driver, name, "driver")
+    metadata["annotations"] = {ISTIO_NATIVE: "true", **metadata["annotations"]}
     metadata["labels"]["app.kubernetes.io/version"] = version
     return {"metadata": metadata, "spec": spec}
 
