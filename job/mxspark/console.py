@@ -141,6 +141,7 @@ def show_job(job: "JobStatus") -> None:
     """How a submitted job is."""
     sections = [
         ("job", f"{job.name} in namespace {job.namespace}, made {job.created}"),
+        *([("owner", job.owner)] if job.owner else []),
         ("state", job.state),
         *[("driver", pod) for pod in job.drivers],
         *[("executor", pod) for pod in job.executors],

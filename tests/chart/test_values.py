@@ -743,6 +743,30 @@ def test_a_run_of_a_schedule_keeps_the_settings_with_which_it_began(each_helm: H
     assert {"name": "settings", "configMap": {"name": "digits-settings"}} in once["spec"]["volumes"]
 
 
+def test_with_gitops_a_job_that_is_made_again_goes_on_and_none_meets_another(helm: Helm) -> None:
+    values = BASE | {"gitops": True}
+    rendered = helm.render(values)
+    (submission,) = [each for each in driver(rendered)["spec"]["containers"][0]["env"] if each["name"] == "MXSPARK_OUTPUT__SUBMISSION"]
+
+    assert driver(helm.render(values)) == driver(rendered), "the same Job, whenever it is made"
+    assert submission["value"].startswith("jobs/digits/")
+    assert settings(rendered).kubernetes.driver_service is None
+    assert not [each for each in rendered if each["kind"] == "Service" or "helm.sh/hook" in each["metadata"].get("annotations", {})]
+    assert "ttlSecondsAfterFinished" not in of_kind(rendered, "Job")["spec"]
+    assert "ttlSeconds is 60, but gitops is true" in helm.refusal(values | {"ttlSeconds": 60})
+    # Each run of a schedule is one of its own.
+    scheduled = driver(helm.render(values | {"schedule": "@daily", "ttlSeconds": 60}))
+    assert "valueFrom" in next(each for each in scheduled["spec"]["containers"][0]["env"] if each["name"] == "MXSPARK_OUTPUT__SUBMISSION")
+
+
+def test_a_container_beside_the_driver_takes_a_kubernetes_that_ends_it(helm: Helm) -> None:
+    beside = {"podTemplate": {"spec": {"containers": [{"name": "driver"}, {"name": "proxy", "image": "proxy"}]}}}
+
+    refused = helm.try_to_render(BASE | {"driver": beside}, "--kube-version=1.28.3").ended_with(1)
+
+    assert "a container beside the driver, which Kubernetes v1.28.3 does not end with it" in refused.errors
+
+
 def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:
     """As mxspark itself does it (pods.merged)."""
     template = {

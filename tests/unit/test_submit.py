@@ -684,7 +684,7 @@ class Release(Played):
         annotations = {"mxspark/release": "photos"} | ({"meta.helm.sh/release-name": "photos"} if helm else {})
         labels = {"app.kubernetes.io/instance": "other", "app.kubernetes.io/managed-by": "Helm"}
         meta = {"name": "other-1", "labels": labels, "annotations": annotations, "creationTimestamp": "2024-01-01T00:00:00Z"}
-        self.made = {"metadata": meta, "spec": {}, "status": COMPLETE}
+        self.made: Manifest = {"metadata": meta, "spec": {}, "status": COMPLETE}
         self.deleted: list[str] = []
 
     def job(self, name: str) -> Manifest:
@@ -702,11 +702,44 @@ class Release(Played):
 @pytest.mark.parametrize("name", ["other-1", "other", "photos"])
 def test_a_release_s_job_is_found_by_its_names_and_not_deleted_behind_helm_s_back(name: str) -> None:
     cluster = Release()
-    assert kubernetes.find(cluster, name) == Found("other-1", "other", "photos")
-    with pytest.raises(UsageError, match="belongs to a release of Helm's") as refused:
+    found = kubernetes.find(cluster, name)
+    assert (found.job, found.instance, found.owner and found.owner.what) == ("other-1", "other", "Helm's release photos")
+    with pytest.raises(UsageError, match="belongs to Helm's release photos") as refused:
         kubernetes.confirm_and_cancel(cluster, name, lambda _: pytest.fail("there is nothing to ask"))
     assert refused.value.mend == "helm uninstall photos --namespace vision --kube-context played removes it."
     assert cluster.deleted == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "told"),
+    [
+        ({}, {"argocd.argoproj.io/tracking-id": "vision:batch/Job:vision/other-1"}, "Argo CD's application vision"),
+        ({"argocd.argoproj.io/instance": "vision"}, {}, "Argo CD's application vision"),
+        ({"app.kubernetes.io/instance": "vision"}, {}, "Argo CD's application vision"),
+        (
+            {"helm.toolkit.fluxcd.io/name": "digits", "helm.toolkit.fluxcd.io/namespace": "jobs"},
+            {"meta.helm.sh/release-name": "digits"},
+            "Flux's HelmRelease jobs/digits",
+        ),
+        ({"kustomize.toolkit.fluxcd.io/name": "all", "kustomize.toolkit.fluxcd.io/namespace": "flux"}, {}, "Flux's Kustomization flux/all"),
+    ],
+)
+def test_a_job_that_gitops_made_is_ended_there_and_its_pods_are_found(
+    labels: dict[str, str], annotations: dict[str, str], told: str
+) -> None:
+    cluster = Release(helm=False)
+    cluster.made["metadata"]["labels"] |= labels
+    cluster.made["metadata"]["annotations"] |= annotations
+    cluster.made["spec"] = {"template": {"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}, "spec": {}}}
+
+    assert kubernetes.find(cluster, "other").executors == follower.selector("other", "executor"), (
+        "whatever a tool wrote over the Job's label"
+    )
+    with pytest.raises(UsageError, match="job other-1 belongs to " + told) as refused:
+        kubernetes.confirm_and_cancel(cluster, "other-1", lambda _: True)
+    assert "delete" in refused.value.mend
+    assert cluster.deleted == []
+    assert told in kubernetes.read_status(cluster, "other-1").owner
 
 
 def test_one_run_of_a_schedule_can_be_cancelled() -> None:

@@ -373,6 +373,12 @@ class ChartValues(Values):
         False,
         description="Leave the pods' user and groups to OpenShift, whose restricted-v2 gives each namespace its own. Else both are 185.",
     )
+    gitops: bool = Field(
+        False,
+        description="For Argo CD and Flux (docs/gitops.md): a Job that is made again goes on with what the one before began, with "
+        "output.overwrite too, or sees that all is done, as long as the settings are the same; no pods of `helm test`; executors find the "
+        "driver by its address, so that an old Job and a new one don't meet. ttlSeconds must be null unless there is a schedule.",
+    )
     restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = setting("kubernetes", "restarts")
     deadline_seconds: Annotated[int, Field(ge=1, strict=True)] | None = setting("kubernetes", "deadline_seconds")
     ttl_seconds: Seconds | None = setting(

@@ -41,6 +41,9 @@
 {{- if and (rest (dig "spec" "containers" (list dict) .Values.driver.podTemplate)) (semverCompare "<1.29-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "driver.podTemplate has a container beside the driver, which Kubernetes %s does not end with it, so that the Job would never end: take it out, or upgrade the cluster to 1.29" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
+{{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
+{{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is made again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
+{{- end -}}
 {{- if gt $taskCpus $cores -}}
 {{- fail (printf "executor.taskCpus is %d, but executor.cores only %d: no executor could run a task" $taskCpus $cores) -}}
 {{- end -}}

@@ -165,9 +165,15 @@ spec:
           valueFrom: {fieldRef: {fieldPath: status.podIP}}
         - name: POD_NAMESPACE
           valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+        {{- if and .Values.gitops (not .Values.schedule) }}
+        # The same for each Job with these settings: one that is made again goes on, although output.overwrite is set.
+        - name: MXSPARK_OUTPUT__SUBMISSION
+          value: {{ printf "%s/%s/%s" .Release.Namespace .Release.Name (include "mxspark.settings" . | sha256sum | trunc 16) | quote }}
+        {{- else }}
         # The same for all pods of one Job: a driver that is started again goes on with what it began, although output.overwrite is set.
         - name: MXSPARK_OUTPUT__SUBMISSION
           valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/controller-uid']"}}
+        {{- end }}
         {{- include "mxspark.credentials" . | nindent 8 }}
       ports:
         - {name: driver-rpc, containerPort: 7078, protocol: TCP}

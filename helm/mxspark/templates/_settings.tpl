@@ -54,8 +54,8 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
   "service_account" (include "mxspark.serviceAccount" .)
   "local_directory" $local
   "executor" $pod -}}
-{{- /* With a schedule, two runs may stand side by side, and no selector tells their drivers apart: executors go by the pod's address. */ -}}
-{{- if not $values.schedule -}}
+{{- /* With a schedule, or where nobody prunes, two Jobs may stand side by side, and no selector tells their drivers apart: executors go by the pod's address. */ -}}
+{{- if not (or $values.schedule $values.gitops) -}}
   {{- $_ := set $kubernetes "driver_service" (printf "%s-driver" (include "mxspark.name" .)) -}}
 {{- end -}}
 {{- include "mxspark.put" (list $kubernetes "image_pull_secrets" $values.imagePullSecrets) -}}

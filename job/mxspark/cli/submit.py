@@ -82,9 +82,9 @@ def _show_manifests(settings: Settings, name: str) -> None:
 
 
 def _follow(follower: Follower, cluster: Cluster, found: Found) -> None:
-    is_helms = found.release is not None
-    cancel = None if is_helms else lambda: kubernetes.cancel(cluster, found)
-    end = kubernetes.uninstall(cluster, found) if is_helms else None
+    owner = found.owner
+    cancel = None if owner else lambda: kubernetes.cancel(cluster, found)
+    end = (owner.command or owner.end) if owner else None
     elsewhere.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel, end)
 
 

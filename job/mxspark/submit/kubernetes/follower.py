@@ -17,6 +17,7 @@ from mxspark.submit.kubernetes import diagnosis, quotas
 from mxspark.submit.kubernetes.answers import ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.manifests import CONTROLLER_LABEL, DRIVER_CONTAINER
+from mxspark.submit.kubernetes.owner import Owner
 
 JOB_LABEL = "batch.kubernetes.io/job-name"
 POLL_SECONDS = 1.0
@@ -39,14 +40,14 @@ class JobGoneError(MxsparkError):
 
 @dataclass(frozen=True)
 class Found:
-    """A job that is there: its Job's name, the name that its pods have in common, and the release of Helm's that it is an object of.
+    """A job that is there: its Job's name, the name that its pods have in common, and who made it (owner.py), if it isn't a submission.
 
     A Job that a CronJob of a release's made is its own: Helm doesn't know of it.
     """
 
     job: str
     instance: str
-    release: str | None = None
+    owner: Owner | None = None
     uid: str = ""  # of the Job: one that was cancelled may have had the same name, and its pods take a while to end
 
     @property

@@ -18,16 +18,14 @@ from mxspark.kubernetes_settings import MAX_NAME, SERVICE_NAME, SUBDOMAIN
 from mxspark.pods import Manifest
 from mxspark.settings import Settings
 from mxspark.submit.ending import Ending, Listener, Trouble
-from mxspark.submit.kubernetes import diagnosis, follower, manifests, quotas
+from mxspark.submit.kubernetes import diagnosis, follower, manifests, owner, quotas
 from mxspark.submit.kubernetes.answers import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.follower import PROGRESS, Found
 from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
+from mxspark.submit.kubernetes.owner import CHARTS_ANNOTATION
 
-INSTANCE_LABEL = "app.kubernetes.io/instance"
 OURS = "app.kubernetes.io/name=mxspark"
-RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object of a release
-CHARTS_ANNOTATION = "mxspark/release"  # the chart's, on what its CronJobs make as well
 SETTINGS_ANNOTATION = "mxspark/settings"
 RESULT = re.compile(r"[\d,]+ images?: [\d,]+ ok")
 NATIVE_SIDECARS = (1, 29)  # the first Kubernetes that ends them with the pod's other containers
@@ -59,10 +57,10 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
         _warn_without_gpus(settings, cluster, listener)
     job["spec"]["suspend"] = True  # until all that its pod needs is there
     made = _create_job(cluster, job)
-    owner = _owner(made)
+    reference = _owner(made)
     try:
         for manifest in others:
-            manifest["metadata"]["ownerReferences"] = [owner]
+            manifest["metadata"]["ownerReferences"] = [reference]
             _create(cluster, manifest)
         cluster.start(name)
     except BaseException:
@@ -124,7 +122,7 @@ def _warn_without_gpus(settings: Settings, cluster: Cluster, listener: Listener)
 
 def find(cluster: Cluster, name: str) -> Found:
     """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, UsageError for what is no name."""
-    return _found(_read_job(cluster, name))
+    return _found(_read_job(cluster, name), cluster)
 
 
 def _read_job(cluster: Cluster, name: str) -> Manifest:
@@ -133,7 +131,7 @@ def _read_job(cluster: Cluster, name: str) -> Manifest:
     try:
         return cluster.job(name)
     except MissingObjectError:
-        jobs = [job for job in cluster.jobs(OURS) if name in (_found(job).instance, _annotations(job).get(CHARTS_ANNOTATION))]
+        jobs = [job for job in cluster.jobs(OURS) if name in (owner.instance(job), _annotations(job).get(CHARTS_ANNOTATION))]
         if not jobs:
             raise MissingObjectError(
                 f"namespace {cluster.namespace} has no job {name}",
@@ -142,9 +140,8 @@ def _read_job(cluster: Cluster, name: str) -> Manifest:
         return max(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
 
 
-def _found(job: Manifest) -> Found:
-    name, labels = job["metadata"]["name"], job["metadata"].get("labels", {})
-    return Found(name, labels.get(INSTANCE_LABEL, name), _annotations(job).get(RELEASE_ANNOTATION), job["metadata"].get("uid", ""))
+def _found(job: Manifest, cluster: Cluster) -> Found:
+    return Found(job["metadata"]["name"], owner.instance(job), owner.find(job, cluster.flags), job["metadata"].get("uid", ""))
 
 
 def _annotations(job: Manifest) -> Mapping[str, str]:
@@ -160,6 +157,7 @@ class JobStatus:
     namespace: str
     state: str
     created: str
+    owner: str  # who made it, where it is no submission
     drivers: tuple[str, ...]
     executors: tuple[str, ...]
     progress: str
@@ -183,7 +181,7 @@ def _plain(trouble: Trouble) -> dict[str, str]:
 def read_status(cluster: Cluster, name: str) -> JobStatus:
     """Raises MissingObjectError where there is no such job."""
     job = _read_job(cluster, name)
-    found = _found(job)
+    found = _found(job, cluster)
     drivers, executors = cluster.pods(found.drivers), cluster.pods(found.executors)
     end = diagnosis.job_end(job)
     lines = _last_lines(cluster, drivers)
@@ -204,6 +202,7 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
         cluster.namespace,
         state,
         job["metadata"]["creationTimestamp"],
+        found.owner.what if found.owner else "",
         tuple(map(_in_words, drivers)),
         tuple(map(_in_words, executors)),
         next((line for line in reversed(lines) if PROGRESS.match(line) or RESULT.match(line)), ""),
@@ -280,26 +279,21 @@ def _with_log(cluster: Cluster, found: Found, name: str, waits: bool) -> str | N
 
 
 def cancel(cluster: Cluster, found: Found) -> None:
-    """Deletes the job, its pods and all that was made for it. Raises UsageError for the chart's: Helm would not know of it."""
-    _refuse_helms(cluster, found)
+    """Deletes the job, its pods and all that was made for it. Raises UsageError where another tool made it, which would not know of it."""
+    _refuse_others(found)
     cluster.delete_job(found.job)
 
 
-def _refuse_helms(cluster: Cluster, found: Found) -> None:
-    if found.release is not None:
-        raise UsageError(f"job {found.job} belongs to a release of Helm's", f"{uninstall(cluster, found)} removes it.")
-
-
-def uninstall(cluster: Cluster, found: Found) -> str:
-    """The command that removes a release with its job."""
-    return f"helm uninstall {found.release} {cluster.flags}"
+def _refuse_others(found: Found) -> None:
+    if found.owner is not None:
+        raise UsageError(f"job {found.job} belongs to {found.owner.what}", f"{found.owner.end}.")
 
 
 def confirm_and_cancel(cluster: Cluster, name: str, confirm: Callable[[str], bool]) -> bool:
     """Whether somebody agreed, and the job is gone."""
     job = _read_job(cluster, name)
-    found = _found(job)
-    _refuse_helms(cluster, found)
+    found = _found(job, cluster)
+    _refuse_others(found)
     state = "has ended" if diagnosis.job_end(job) else "is not finished; what it has done stays in its output"
     if not confirm(f"Job {found.job} in namespace {cluster.namespace} {state}. Delete it and its pods?"):
         return False
