@@ -34,6 +34,10 @@ class DriverPod:
     address: str
     namespace: str
 
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.address
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "DriverPod | None":
         """As the Job's manifest tells it, None elsewhere."""
@@ -120,7 +124,7 @@ def _gpus(spark: SparkSettings, kubernetes: KubernetesSettings) -> dict[str, str
 
 def _driver(kubernetes: KubernetesSettings, pod: DriverPod) -> dict[str, str]:
     """Where executors find the driver, whose pod owns theirs: when it goes, Kubernetes removes them."""
-    address = f"[{pod.address}]" if ":" in pod.address else pod.address  # as Spark wants those of IPv6
+    address = f"[{pod.address}]" if pod.is_ipv6 else pod.address  # as Spark wants those of IPv6
     return {
         "spark.driver.host": f"{kubernetes.driver_service}.{pod.namespace}.svc" if kubernetes.driver_service else address,
         "spark.driver.bindAddress": address,  # by which Spark 4.1 and later tell executors of it, too

@@ -29,7 +29,7 @@ from mxspark.lost_pods import JavasPods, LostPods
 from mxspark.outage import GOES_ON
 from mxspark.pods import DriverPod
 from mxspark.settings import Settings
-from mxspark.spark_configuration import TASK_FAILURES, configuration, stands
+from mxspark.spark_configuration import PREFER_IPV6_VARIABLE, TASK_FAILURES, configuration, stands
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
@@ -84,7 +84,10 @@ class Application:
         conf = _submitted() if is_submitted() else SparkConf()
         chosen = settings.spark
         self._is_local = chosen.is_local
-        for key, value in configuration(chosen, settings.kubernetes, DriverPod.from_environment(os.environ)).items():
+        pod = DriverPod.from_environment(os.environ)
+        if pod and pod.is_ipv6:
+            os.environ.setdefault(PREFER_IPV6_VARIABLE, "true")
+        for key, value in configuration(chosen, settings.kubernetes, pod).items():
             if key == "spark.master" or not (is_submitted() and stands(key, conf.contains)):  # the master only gets its retries
                 conf.set(key, value)
         self._scratch = tempfile.TemporaryDirectory(prefix="mxspark-", ignore_cleanup_errors=True)  # Java that is killed leaves it
@@ -109,7 +112,7 @@ class Application:
                 log.seek(0)
                 raise _not_started(error, log.read().decode(errors="replace")) from error
 
-        if DriverPod.from_environment(os.environ) is not None and self.is_kubernetes:
+        if pod and self.is_kubernetes:
             pods_of_ours = JavasPods(self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId)
             self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
 

@@ -20,6 +20,11 @@ REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/ ]*@"
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
 
 
+# In a cluster of IPv6 alone Java would look for, and listen at, addresses that there are none of; for Python the same by a variable.
+PREFER_IPV6 = "-Djava.net.preferIPv6Addresses=true"
+PREFER_IPV6_VARIABLE = "SPARK_PREFER_IPV6"
+
+
 def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None = None, pod: DriverPod | None = None) -> dict[str, str]:
     """The Spark properties of a job, the same however it is started; `spark.conf` wins over all of them.
 
@@ -49,11 +54,12 @@ def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None
             "spark.driver.extraJavaOptions": JVM_OPTIONS,
         }
     else:
+        java_options = f"{JVM_OPTIONS} {PREFER_IPV6}" if pod and pod.is_ipv6 else JVM_OPTIONS
         properties |= {
             "spark.driver.memoryOverhead": settings.driver_memory_overhead,
             "spark.driver.cores": str(settings.driver_cores),
-            "spark.driver.extraJavaOptions": JVM_OPTIONS,
-            "spark.executor.extraJavaOptions": JVM_OPTIONS,
+            "spark.driver.extraJavaOptions": java_options,
+            "spark.executor.extraJavaOptions": java_options,
             "spark.executor.cores": str(settings.executor_cores),
             "spark.executor.memory": settings.executor_memory,
             "spark.executor.memoryOverhead": settings.executor_overhead,
@@ -65,6 +71,8 @@ def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None
             **_exclusion(settings),
             **_executors(settings),
         }
+    if pod and pod.is_ipv6:
+        properties[f"spark.executorEnv.{PREFER_IPV6_VARIABLE}"] = "true"
     if settings.is_kubernetes:
         properties |= pods.properties(settings, kubernetes or KubernetesSettings(), pod)
     if settings.master.startswith("local-cluster"):

@@ -6,6 +6,7 @@ from mxspark import pods
 from mxspark.kubernetes_settings import KubernetesSettings, LocalDirectorySettings, PodSettings
 from mxspark.pods import DriverPod
 from mxspark.settings import SparkSettings
+from mxspark.spark_configuration import configuration
 
 POD = DriverPod("digits-x7k", "10.0.0.7", "photos")
 SPARK = SparkSettings(master="k8s://https://host")
@@ -29,6 +30,9 @@ def test_addresses_of_ipv6_are_written_as_spark_wants_them() -> None:
     pod = DriverPod("digits-x7k", "fd00:10::5", "photos")
     found = pods.properties(SPARK, KubernetesSettings(), pod)
     assert (found["spark.driver.host"], found["spark.driver.bindAddress"]) == ("[fd00:10::5]", "[fd00:10::5]")
+    whole = configuration(SparkSettings(master="k8s://https://api"), KubernetesSettings(image="mxspark"), pod)
+    assert all("preferIPv6Addresses=true" in whole[f"spark.{each}.extraJavaOptions"] for each in ("driver", "executor"))
+    assert whole["spark.executorEnv.SPARK_PREFER_IPV6"] == "true"
     by_service = pods.properties(SPARK, KubernetesSettings(driver_service="digits-driver"), pod)
     assert by_service["spark.driver.host"] == "digits-driver.photos.svc"
 
