@@ -108,55 +108,6 @@ def _of_brands(data: bytes) -> FileKind | None:
     return FileKind("CR3 (Canon raw)") if b"crx " in brands else None
 
 
-# JPEG's start-of-frame markers: 0xC4, 0xC8 and 0xCC are none, 0xF7 is JPEG-LS's.
-_JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_RARE_JPEGS = {0xC3: "lossless JPEG", **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"), 0xF7: "JPEG-LS"}
-
-
-def jpeg_variant(data: bytes) -> str | None:
-    """What is unusual in a JPEG's header so that it may not be decodable ("JPEG with 12-bit samples"); None where nothing is."""
-    position = 2
-    while position + 9 < len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker in _JPEG_FRAMES:
-            bits, components = data[position + 4], data[position + 9]
-            if bits != 8:
-                return f"JPEG with {bits}-bit samples"
-            if components not in (1, 3, 4):
-                return f"JPEG with {components} colour components"
-            return _RARE_JPEGS.get(marker)
-        # Before a marker there may be any number of fill bytes.
-        position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None
-
-
-@dataclass(frozen=True)
-class Jpeg2000Samples:
-    """What a JPEG 2000 codestream says of its samples (its SIZ segment)."""
-
-    components: int
-    bits: int  # of the deepest component
-    signed: bool  # whether any is
-
-
-def jpeg2000_samples(data: bytes) -> Jpeg2000Samples | None:
-    """How the samples are stored; None where there is no codestream."""
-    start = data.find(b"\xff\x4f\xff\x51")
-    if start < 0 or len(data) < start + 42:
-        return None
-    components = int.from_bytes(data[start + 40 : start + 42], "big")
-    depths = data[start + 42 : start + 42 + 3 * components : 3]
-    return Jpeg2000Samples(components, max(((depth & 127) + 1 for depth in depths), default=0), any(depth & 128 for depth in depths))
-
-
-def jpeg2000_profile(data: bytes) -> bytes | None:
-    """The ICC profile of a JPEG 2000 file (the `colr` box of method 2), which Pillow leaves out; None where there is none."""
-    name = data.find(b"colr", 0, data.find(b"\xff\x4f\xff\x51"))
-    if name < 4 or data[name + 4 : name + 5] != b"\2":
-        return None
-    return data[name + 7 : name - 4 + int.from_bytes(data[name - 4 : name], "big")]
-
-
 def boxes_are_cut(data: bytes) -> bool:
     """Whether a file of boxes (HEIF, AVIF, JPEG 2000) is shorter than they say, or a bare codestream of JPEG 2000 has no end."""
     if data.startswith(b"\xff\x4f"):
@@ -172,16 +123,15 @@ def boxes_are_cut(data: bytes) -> bool:
     return position > len(data)
 
 
-_PNG_SIGNATURE_BYTES = 8
-_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-
-
-def without_png_texts(data: bytes, *more: bytes) -> bytes:
-    """A PNG without its text chunks, and without those whose names are in `more`; what isn't a whole chunk stays as it is."""
-    kept, position = [data[:_PNG_SIGNATURE_BYTES]], _PNG_SIGNATURE_BYTES
-    while position + 12 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] not in (*_PNG_TEXTS, *more):
-            kept.append(data[position:end])
-        position = end
-    return b"".join((*kept, data[position:]))
+def gif_has_palette(data: bytes) -> bool:
+    """Whether there are colours for the first frame of a GIF."""
+    has_colours = 0x80
+    if data[10:11] >= bytes([has_colours]):
+        return True
+    position = 13
+    while data[position : position + 1] == b"!":  # an extension: its kind, then blocks, each behind its length
+        position += 2
+        while length := data[position : position + 1].strip(b"\0"):
+            position += 1 + length[0]
+        position += 1
+    return data[position + 9 : position + 10] >= bytes([has_colours])

@@ -1,7 +1,7 @@
 """The samples of an opened image, of any depth and kind, as 8-bit RGB, or RGBA where something is transparent.
 
 Pillow's own conversions cut 16 and 32 bits off at 255, take signed samples for unsigned ones, and know a transparent colour of 8 bits only.
-Together with preprocess.py the only place that imports PIL.
+Together with preprocess.py and gaps.py the only place that imports PIL.
 """
 
 import io
@@ -32,8 +32,8 @@ from PIL.TiffImagePlugin import (
     TILEOFFSETS,
 )
 
+from mxspark import jpeg2000
 from mxspark.errors import one_line
-from mxspark.file_kind import jpeg2000_profile, jpeg2000_samples
 
 Grey = NDArray[np.uint8]
 Samples = NDArray[Any]
@@ -84,7 +84,7 @@ def prepare(image: ImageFile.ImageFile, data: bytes) -> Layout:
         return _prepare_tiff(image)
     if image.format == "JPEG2000":
         _check_jpeg2000(data)
-        if profile := jpeg2000_profile(data):
+        if profile := jpeg2000.profile(data):
             image.info["icc_profile"] = profile
     if image.mode == "F":  # PFM
         return Layout(32, FLOAT, white_is_zero=False)
@@ -109,7 +109,7 @@ def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
 
 
 def _check_jpeg2000(data: bytes) -> None:
-    found = jpeg2000_samples(data)
+    found = jpeg2000.stored(data)
     if found is not None and found.signed:
         raise UnsupportedPixelsError(f"{found.bits}-bit signed samples (JPEG 2000)")
     if found is not None and found.bits < 8:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mxspark.file_kind import FileKind, boxes_are_cut, file_kind, jpeg2000_profile, jpeg2000_samples, jpeg_variant, without_png_texts
+from mxspark import jpeg, jpeg2000, png
+from mxspark.file_kind import FileKind, boxes_are_cut, file_kind
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.settings import FORMATS
@@ -103,9 +104,9 @@ def test_a_signature_alone_is_no_image(image_format: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_are_too_odd_to_be_looked_at(data: bytes) -> None:
-    for look in (file_kind, jpeg_variant, boxes_are_cut, jpeg2000_samples, jpeg2000_profile):
+    for look in (file_kind, jpeg.variant, jpeg.gap, boxes_are_cut, jpeg2000.stored, jpeg2000.profile, jpeg2000.missing_tiles, png.damage):
         look(data)
-    assert without_png_texts(data) == data or len(without_png_texts(data)) < len(data)
+    assert png.without_texts(data) == data or len(png.without_texts(data)) < len(data)
 
 
 # ---- variants ----
@@ -130,7 +131,7 @@ def jpeg_with_frame(marker: int, bits: int, components: int) -> bytes:
     ids=["12 bits", "2 components", "hierarchical", "LS"],
 )
 def test_a_variant_of_jpeg_that_cannot_be_decoded_is_named(data: bytes, name: str) -> None:
-    assert jpeg_variant(data) == name
+    assert jpeg.variant(data) == name
     assert refusal(data) == ("unsupported_format", f"{name}, which can't be decoded")
 
 
@@ -138,7 +139,7 @@ def test_a_lossless_jpeg_is_decoded() -> None:
     pixels = noise(16, 16)[..., 0]
     data = bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=8))
 
-    assert jpeg_variant(data) == "lossless JPEG"
+    assert jpeg.variant(data) == "lossless JPEG"
     found = load_array(data, LIMITS, ModelInput(height=16, width=16), Preprocessing())
     assert (found == pixels).all()
 
@@ -155,7 +156,7 @@ def test_of_a_png_only_the_texts_are_left_out() -> None:
     texts = png_chunk(b"tEXt", b"a\0b") + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"b")) + png_chunk(b"iTXt", b"a\0\0\0\0\0b")
     profile = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(b"b"))
 
-    assert without_png_texts(data) == data
-    assert without_png_texts(data[:33] + texts + profile + data[33:] + texts) == data[:33] + profile + data[33:]
-    assert without_png_texts(data[:33] + texts + profile + data[33:], b"iCCP") == data
-    assert without_png_texts(data[:-5]) == data[:-5]
+    assert png.without_texts(data) == data
+    assert png.without_texts(data[:33] + texts + profile + data[33:] + texts) == data[:33] + profile + data[33:]
+    assert png.without_texts(data[:33] + texts + profile + data[33:], b"iCCP") == data
+    assert png.without_texts(data[:-5]) == data[:-5]
