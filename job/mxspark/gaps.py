@@ -66,7 +66,7 @@ def check_header(image: ImageFile.ImageFile, data: bytes) -> int:
     elif image.format == "JPEG2000":
         missing, tiles = jpeg2000.missing_tiles(data)
         if missing > 0:
-            raise CutError(f"{missing:,} of its {tiles:,} tiles are missing")
+            raise CutError(f"tiles are missing ({missing:,} of {tiles:,})")
     palette = image.palette if image.mode == "P" else None
     return len(palette.palette) // _COLOUR_BYTES.get(palette.rawmode or "", 3) if palette else 256
 
@@ -88,6 +88,8 @@ def check_pixels(image: ImageFile.ImageFile, data: bytes, colours: int) -> None:
 def _check_png(image: ImageFile.ImageFile, data: bytes) -> None:
     if damage := png.damage(data):
         raise DamageError(damage)
+    if png.is_cut(data):
+        raise CutError("the file ends before the image does")
     # Rows come from top to bottom: where the last one isn't blank, none is missing. Of interlaced ones it tells nothing.
     last = image.crop((0, image.height - 1, image.width, image.height))
     if (image.info.get("interlace") or not np.asarray(last).any()) and (gap := png.missing_rows(data)):
@@ -115,6 +117,7 @@ def _grey_end(image: ImageFile.ImageFile, data: bytes) -> str | None:
 class _Segment(NamedTuple):
     """A strip or a tile: where it lies in the file, and how many pixels it is to hold."""
 
+    name: str
     offset: int
     length: int | None  # None where the file doesn't say
     height: int
@@ -128,18 +131,17 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
     has_own_size = packed == _UNCOMPRESSED and tags.get(PHOTOMETRIC_INTERPRETATION) != _YCBCR  # which may have fewer samples of colours
     bits = tags.get(BITSPERSAMPLE, (1,))
     pixel_bits = bits[0] if in_planes else max(sum(bits), bits[0] * tags.get(SAMPLESPERPIXEL, 1))
-    for number, segment in enumerate(_segments(tags, in_planes)):
+    for segment in _segments(tags, in_planes):
         own_size = segment.height * ((segment.width * pixel_bits + 7) // 8)
         length = own_size if has_own_size else segment.length
-        name = f"part {number + 1} of its pixels (strip or tile)"
         if segment.offset == 0 or segment.length == 0:
-            raise CutError(f"{name} is not in the file")
+            raise CutError(f"{segment.name} of its pixels is not in the file")
         if segment.offset < _TIFF_HEADER_BYTES or (segment.offset < directory.stop and segment.offset + (length or 1) > directory.start):
-            raise DamageError(f"{name} is said to lie at byte {segment.offset:,}, which is in the file's header or its directory")
+            raise DamageError(f"{segment.name} of its pixels is said to lie at byte {segment.offset:,}, within the file's directory")
         if segment.offset + (length or 1) > len(data):
-            raise CutError(f"{name} is said to end behind the end of the file")
+            raise CutError(f"the file ends before {segment.name} of its pixels does")
         if packed == _JPEG and segment.length and not in_planes:
-            _check_jpeg(name, segment, data[segment.offset : segment.offset + segment.length])
+            _check_jpeg(segment, data[segment.offset : segment.offset + segment.length])
 
 
 def _directory(data: bytes) -> range:
@@ -159,17 +161,19 @@ def _segments(tags: TiffImagePlugin.ImageFileDirectory_v2, in_planes: bool) -> I
     tiled = TILEOFFSETS in tags
     offsets, lengths = (tags.get(tag, ()) for tag in ((TILEOFFSETS, TILEBYTECOUNTS) if tiled else (STRIPOFFSETS, STRIPBYTECOUNTS)))
     rows, columns = (tags[TILELENGTH], tags[TILEWIDTH]) if tiled else (min(tags.get(ROWSPERSTRIP, height), height) or height, width)
-    across, down = -(-width // columns), -(-height // rows)
-    for number in range(across * down * planes):
+    down = -(-height // rows)
+    kind, wanted = "tile" if tiled else "strip", -(-width // columns) * down * planes
+    for number in range(wanted):
         if number >= len(offsets):
-            raise CutError(f"of {across * down * planes:,} parts of its pixels (strips or tiles) only {len(offsets):,} are in the file")
-        part_height = rows if tiled else min(rows, height - number % down * rows)
-        yield _Segment(offsets[number], lengths[number] if number < len(lengths) else None, part_height, columns)
+            raise CutError(f"its directory has {len(offsets):,} {kind}s instead of {wanted:,}")
+        own_height = rows if tiled else min(rows, height - number % down * rows)
+        length = lengths[number] if number < len(lengths) else None
+        yield _Segment(f"{kind} {number + 1:,}", offsets[number], length, own_height, columns)
 
 
-def _check_jpeg(name: str, segment: _Segment, data: bytes) -> None:
+def _check_jpeg(segment: _Segment, data: bytes) -> None:
     gap, size = jpeg.gap(data), jpeg.size(data)
     if gap:
-        raise CutError(f"{name}, a JPEG: {gap}")
+        raise CutError(f"{segment.name} of its pixels, a JPEG: {gap}")
     if size is not None and (size[0] < segment.height or size[1] < segment.width):
-        raise CutError(f"{name}, a JPEG, has {size[1]} x {size[0]} pixels instead of {segment.width} x {segment.height}")
+        raise CutError(f"{segment.name} of its pixels is a JPEG of {size[1]} x {size[0]} instead of {segment.width} x {segment.height}")

@@ -69,6 +69,12 @@ def damage(data: bytes) -> str | None:
     return None
 
 
+def is_cut(data: bytes) -> bool:
+    """Whether the file ends within its pixels, or before their checksum."""
+    end = max((chunk.end for chunk in _chunks(data)), default=_SIGNATURE_BYTES)
+    return data[end + 4 : end + 8] == b"IDAT"
+
+
 def missing_rows(data: bytes) -> str | None:
     """How far the pixels go where they don't go to the end; None where they do. Takes as long as half of decoding them."""
     width, height, bits, colour, interlaced = struct.unpack(">IIBBxxB", data[16:29])

@@ -163,7 +163,7 @@ def _bad_image(data: bytes, kind: FileKind | None, limits: ImageLimits, error: E
         return BadImageError("truncated", "the file ends before the image does" if is_unknown else text)
     if kind is not None and kind.format == "PNG" and (damage := png.damage(data)):
         return BadImageError("decode_error", damage)
-    if "truncated" in text.lower() or isinstance(error, EOFError):
+    if "truncated" in text.lower() or "not enough image data" in text or isinstance(error, EOFError):
         return BadImageError("truncated", text)
     variant = _variant(data, kind, error)
     if variant is not None:
