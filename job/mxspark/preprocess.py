@@ -68,7 +68,7 @@ def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps:
 def _formats(kind: FileKind | None, limits: ImageLimits) -> tuple[str, ...]:
     """Pillow's names of the formats to try: the one that the content tells, or all where it tells none (some TGA files)."""
     if kind is None:
-        return tuple(sorted(set(limits.formats) - {"HEIF"}))  # which has a signature always
+        return tuple(sorted(set(limits.formats) - {"HEIF", "PPM"}))  # which have a signature always
     if kind.format is None:
         raise BadImageError("unsupported_format", f"{kind.name}, which can't be decoded")
     if kind.format not in limits.formats:
