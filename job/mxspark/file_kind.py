@@ -134,7 +134,7 @@ def _of_gzip(head: bytes) -> FileKind | None:
         inner = file_kind(zlib.decompressobj(31).decompress(head, _HEAD_BYTES))
     except zlib.error:
         return None
-    return FileKind(f"{inner.name}, compressed with gzip") if inner else None
+    return FileKind(f"{inner.name} compressed with gzip") if inner else None
 
 
 def _is_svg(head: bytes) -> bool:

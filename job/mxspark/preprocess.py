@@ -168,6 +168,8 @@ def _bad_image(data: bytes, kind: FileKind | None, limits: ImageLimits, error: E
     variant = _variant(data, kind, error)
     if variant is not None:
         return BadImageError("unsupported_format", f"{variant}, which can't be decoded")
+    if kind is not None and kind.format == "JPEG" and (gap := jpeg.gap(data)):
+        return BadImageError("truncated", gap)
     if is_unknown:
         begins = f"begins as {kind.name} does, but holds no image" if kind else f"not an image of the formats {', '.join(limits.formats)}"
         return BadImageError("not_an_image", begins)

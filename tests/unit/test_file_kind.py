@@ -1,5 +1,6 @@
 """Files are called what they are by their first bytes, whatever decoders there are for them."""
 
+import gzip
 import struct
 import zlib
 
@@ -48,6 +49,17 @@ OTHERS = {
     "PostScript": pillow_encoded(PICTURE, "EPS"),
     "SVG": b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
     "SVG, bare": b'\xef\xbb\xbf  <svg width="9"/>',
+    "SVG, in UTF-16": '\ufeff<?xml version="1.0"?><svg/>'.encode("utf-16-be"),
+    "SVG compressed with gzip": gzip.compress(b'<svg width="9"/>' * 9),
+    "PDF, behind a blank line": b"\r\n%PDF-1.4\n",
+    "Windows DIB without file header": pillow_encoded(PICTURE, "DIB"),
+    "Windows DIB without file header, of OS/2": struct.pack("<IHHHH", 12, 2, 2, 1, 24) + bytes(16),
+    "XBM": pillow_encoded(PICTURE.convert("1"), "XBM"),
+    "XBM, with a comment": b"/* drawn */\n#define a_width 8\n#define a_height 1\nstatic char a_bits[] = {0};\n",
+    "XPM": b'/* XPM */\nstatic char *a[] = {"1 1 1 1", "a c red", "a"};\n',
+    "PFM in colour": b"PF\n1 1\n-1.0\n" + bytes(12),
+    "ILBM (Amiga)": b"FORM\0\0\0\x64ILBMBMHD" + bytes(20),
+    "BLP": pillow_encoded(PICTURE.quantize(16), "BLP"),
     "DDS": pillow_encoded(PICTURE, "DDS"),
     "PCX": pillow_encoded(PICTURE, "PCX"),
     "SGI": pillow_encoded(PICTURE, "SGI"),
@@ -86,8 +98,11 @@ def test_an_image_that_cannot_be_decoded_is_called_by_its_name(name: str) -> Non
         b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
         bytes(5000),
         b"<!--" * 10_000,
+        b"P5 is a model of a car",
+        b"#define WIDTH 8\n#define DEPTH 8\n",
+        gzip.compress(b"a log\n" * 99),
     ],
-    ids=["page", "error", "text", "archive", "film", "zeros", "comments"],
+    ids=["page", "error", "text", "archive", "film", "zeros", "comments", "car", "program", "log"],
 )
 def test_what_is_no_image_is_not_called_one(data: bytes) -> None:
     assert file_kind(data) is None
