@@ -4,6 +4,7 @@ Together with preprocess.py and samples.py the only place that imports PIL.
 """
 
 import io
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -77,7 +78,13 @@ def check_pixels(image: ImageFile.ImageFile, data: bytes, colours: int) -> None:
         if gap := jpeg.gap(data) or _grey_end(image, data):
             raise CutError(gap)
     elif isinstance(image, PngImagePlugin.PngImageFile):
-        _check_png(image, data)
+        # Rows come from top to bottom: where the last one isn't blank, none is missing. Of interlaced ones it tells nothing.
+        last = image.crop((0, image.height - 1, image.width, image.height))
+        _check_png(data, may_end=bool(image.info.get("interlace")) or not np.asarray(last).any())
+    elif image.format == "ICO":
+        for start in (found.start() for found in re.finditer(png.SIGNATURE, data)):
+            if png.size(data[start:]) == image.size:
+                _check_png(data[start:], may_end=True)
     if image.mode == "P" and colours < 256:
         transparent = image.info.get("transparency")
         beyond = (index for index, count in enumerate(image.histogram()) if count and index >= colours and index != transparent)
@@ -85,14 +92,13 @@ def check_pixels(image: ImageFile.ImageFile, data: bytes, colours: int) -> None:
             raise DamageError(f"it has pixels of colour {index}, but its palette has {colours} (from 0)")
 
 
-def _check_png(image: ImageFile.ImageFile, data: bytes) -> None:
+def _check_png(data: bytes, may_end: bool) -> None:
+    """`may_end`: whether its rows have to be counted."""
     if damage := png.damage(data):
         raise DamageError(damage)
     if png.is_cut(data):
         raise CutError("the file ends before the image does")
-    # Rows come from top to bottom: where the last one isn't blank, none is missing. Of interlaced ones it tells nothing.
-    last = image.crop((0, image.height - 1, image.width, image.height))
-    if (image.info.get("interlace") or not np.asarray(last).any()) and (gap := png.missing_rows(data)):
+    if may_end and (gap := png.missing_rows(data)):
         raise CutError(gap)
 
 
@@ -129,18 +135,18 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
     directory = _directory(data)
     packed, in_planes = tags.get(COMPRESSION, _UNCOMPRESSED), tags.get(PLANAR_CONFIGURATION, 1) == _PLANES
     has_own_size = packed == _UNCOMPRESSED and tags.get(PHOTOMETRIC_INTERPRETATION) != _YCBCR  # which may have fewer samples of colours
-    bits = tags.get(BITSPERSAMPLE, (1,))
-    pixel_bits = bits[0] if in_planes else max(sum(bits), bits[0] * tags.get(SAMPLESPERPIXEL, 1))
+    pixel_bits = tags.get(BITSPERSAMPLE, (1,))[0] * (1 if in_planes else tags.get(SAMPLESPERPIXEL, 1))
     for segment in _segments(tags, in_planes):
         own_size = segment.height * ((segment.width * pixel_bits + 7) // 8)
         length = own_size if has_own_size else segment.length
-        if segment.offset == 0 or segment.length == 0:
+        surely = own_size if has_own_size else 1  # counts of packed bytes may be too large
+        if segment.offset == 0 or (segment.length == 0 and packed == _JPEG):
             raise CutError(f"{segment.name} of its pixels is not in the file")
-        if segment.offset < _TIFF_HEADER_BYTES or (segment.offset < directory.stop and segment.offset + (length or 1) > directory.start):
-            raise DamageError(f"{segment.name} of its pixels is said to lie at byte {segment.offset:,}, within the file's directory")
+        if segment.offset < _TIFF_HEADER_BYTES or (segment.offset < directory.stop and segment.offset + surely > directory.start):
+            raise DamageError(f"{segment.name} of its pixels (from byte {segment.offset:,}) overlaps the file's directory or header")
         if segment.offset + (length or 1) > len(data):
             raise CutError(f"the file ends before {segment.name} of its pixels does")
-        if packed == _JPEG and segment.length and not in_planes:
+        if packed == _JPEG and segment.length and not in_planes:  # in planes, those of colours may be smaller
             _check_jpeg(segment, data[segment.offset : segment.offset + segment.length])
 
 
@@ -165,7 +171,7 @@ def _segments(tags: TiffImagePlugin.ImageFileDirectory_v2, in_planes: bool) -> I
     kind, wanted = "tile" if tiled else "strip", -(-width // columns) * down * planes
     for number in range(wanted):
         if number >= len(offsets):
-            raise CutError(f"its directory has {len(offsets):,} {kind}s instead of {wanted:,}")
+            raise CutError(f"its directory has {len(offsets):,} of {wanted:,} {kind}s")
         own_height = rows if tiled else min(rows, height - number % down * rows)
         length = lengths[number] if number < len(lengths) else None
         yield _Segment(f"{kind} {number + 1:,}", offsets[number], length, own_height, columns)

@@ -1,11 +1,10 @@
 """The chunks of a PNG: which of them can be left out, and what is wrong with those that its pixels depend on."""
 
-import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_SIGNATURE_BYTES = 8
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FRAME_BYTES = 12  # a chunk's length, name and checksum
 _KNOWN = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
@@ -23,7 +22,7 @@ class _Chunk(NamedTuple):
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
     """Those that are whole."""
-    start = _SIGNATURE_BYTES
+    start = len(SIGNATURE)
     while start + _FRAME_BYTES <= len(data):
         end = start + _FRAME_BYTES + int.from_bytes(data[start : start + 4], "big")
         if end > len(data):
@@ -44,7 +43,7 @@ def _counts(chunk: _Chunk) -> bool:
 def without_texts(data: bytes, *more: bytes) -> bytes:
     """A PNG without its text chunks, those whose names are in `more`, and damaged ones on which no pixel depends (of a profile that can't
     be known); what isn't a whole chunk stays as it is."""
-    kept, position = [data[:_SIGNATURE_BYTES]], _SIGNATURE_BYTES
+    kept, position = [data[: len(SIGNATURE)]], len(SIGNATURE)
     for chunk in _chunks(data):
         if chunk.name not in (*_TEXTS, *more) and (_counts(chunk) or chunk.name == b"iCCP" or _is_intact(data, chunk)):
             kept.append(data[chunk.start : chunk.end])
@@ -71,13 +70,19 @@ def damage(data: bytes) -> str | None:
 
 def is_cut(data: bytes) -> bool:
     """Whether the file ends within its pixels, or before their checksum."""
-    end = max((chunk.end for chunk in _chunks(data)), default=_SIGNATURE_BYTES)
+    end = max((chunk.end for chunk in _chunks(data)), default=len(SIGNATURE))
     return data[end + 4 : end + 8] == b"IDAT"
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """(width, height) as the header has them."""
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
 def missing_rows(data: bytes) -> str | None:
     """How far the pixels go where they don't go to the end; None where they do. Takes as long as half of decoding them."""
-    width, height, bits, colour, interlaced = struct.unpack(">IIBBxxB", data[16:29])
+    width, height = size(data)
+    bits, colour, interlaced = data[24], data[25], data[28]
     bits *= _CHANNELS.get(colour, 1)
     sizes = _PASSES if interlaced else ((0, 0, 1, 1),)
     wanted = 0
@@ -92,13 +97,13 @@ def missing_rows(data: bytes) -> str | None:
 
 def _inflated_size(data: bytes, enough: int) -> int:
     """How many bytes the pixels come to, filters included; stops where there are enough."""
-    inflate, size = zlib.decompressobj(), 0
+    inflate, found = zlib.decompressobj(), 0
     for chunk in _chunks(data):
         packed = data[chunk.start + 8 : chunk.end - 4] if chunk.name == b"IDAT" else b""
-        while packed and size < enough:
+        while packed and found < enough:
             try:
-                size += len(inflate.decompress(packed, _INFLATED_AT_ONCE))
+                found += len(inflate.decompress(packed, _INFLATED_AT_ONCE))
             except zlib.error:
-                return size
+                return found
             packed = inflate.unconsumed_tail
-    return size + len(inflate.flush())
+    return found if found >= enough else found + len(inflate.flush())

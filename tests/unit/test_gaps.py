@@ -129,6 +129,20 @@ def test_a_png_that_ends_in_black_is_whole(interlaced: int) -> None:
     assert (loaded(png(INDEXES, 3, png_chunk(b"PLTE", COLOURS))) == SHOWN).all()
 
 
+def test_a_png_in_an_icon_is_looked_at_alike() -> None:
+    def icon(content: bytes) -> bytes:
+        return struct.pack("<HHHBBBBHHII", 0, 1, 1, WIDTH, HEIGHT, 0, 0, 1, 32, len(content), 22) + content
+
+    limits = ImageLimits(LIMITS.max_pixels, LIMITS.max_frames, ("ICO",))
+    model_input = ModelInput(height=HEIGHT, width=WIDTH, layout="NHWC")
+    assert (load_array(icon(png(WHOLE)), limits, model_input, Preprocessing()) == PIXELS).all()
+    for name in ("half of the rows", "pixels"):
+        data, status, error = PNGS[name]
+        with pytest.raises(BadImageError) as refused:
+            load_array(icon(data), limits, model_input, Preprocessing())
+        assert refused.value.args == (status, error)
+
+
 # ---- JPEG ----
 
 END = b"\xff\xd9"
@@ -210,22 +224,22 @@ def with_tag(data: bytes, code: int, *values: int) -> bytes:
 OFFSETS, TILE_OFFSETS, LENGTH, ROWS, BYTES, TILE_BYTES = 273, 324, 257, 278, 279, 325
 ONE, STRIPS, TILES = tiff(PIXELS), tiff(PIXELS, rowsperstrip=16), tiff(PIXELS, tile=(16, 16), compression="lzw")
 IN_JPEG, BIG = tiff(np.asarray(SMOOTH), compression="jpeg"), tiff(PIXELS, bigtiff=True)
-DIRECTORY = "strip {} of its pixels is said to lie at byte {}, within the file's directory"
+DIRECTORY = "strip {} of its pixels (from byte {}) overlaps the file's directory or header"
 
 
 TIFFS: Refused = {
     "no strip": (with_tag(ONE, OFFSETS, 0), "truncated", "strip 1 of its pixels is not in the file"),
     "no last strip": (with_tag(STRIPS, OFFSETS, 0), "truncated", "strip 4 of its pixels is not in the file"),
-    "no last tile": (with_tag(TILES, TILE_BYTES, 0), "truncated", "tile 12 of its pixels is not in the file"),
+    "no last tile": (with_tag(TILES, TILE_OFFSETS, 0), "truncated", "tile 12 of its pixels is not in the file"),
     "pixels in the header": (with_tag(ONE, OFFSETS, 4), "decode_error", DIRECTORY.format(1, 4)),
     "pixels in the directory": (with_tag(STRIPS, OFFSETS, 20), "decode_error", DIRECTORY.format(4, 20)),
     "pixels in a big directory": (with_tag(BIG, OFFSETS, 40), "decode_error", DIRECTORY.format(1, 40)),
     "pixels behind the end": (with_tag(STRIPS, OFFSETS, len(STRIPS) - 9), "truncated", "the file ends before strip 4 of its pixels does"),
-    "more strips": (with_tag(STRIPS, LENGTH, 2 * HEIGHT), "truncated", "its directory has 4 strips instead of 8"),
+    "more strips": (with_tag(STRIPS, LENGTH, 2 * HEIGHT), "truncated", "its directory has 4 of 8 strips"),
     "a longer strip": (
         with_tag(with_tag(ONE, LENGTH, 2 * HEIGHT), ROWS, 2 * HEIGHT), "truncated", "the file ends before strip 1 of its pixels does",
     ),
-    "more tiles": (with_tag(TILES, LENGTH, 2 * HEIGHT), "truncated", "its directory has 12 tiles instead of 24"),
+    "more tiles": (with_tag(TILES, LENGTH, 2 * HEIGHT), "truncated", "its directory has 12 of 24 tiles"),
     "a tile's end": (with_tag(TILES, TILE_BYTES, 20), "decode_error", None),
     "cut": (BIG[:-100], "truncated", "the file ends before strip 1 of its pixels does"),
     "cut JPEG": (with_tag(IN_JPEG, BYTES, 900), "truncated", "strip 1 of its pixels, a JPEG: its pixels have no end (EOI)"),
@@ -241,7 +255,7 @@ def test_a_tiff_without_all_of_its_pixels_is_refused(name: str) -> None:
 
 
 def test_a_tiff_whose_counts_of_bytes_do_not_matter_is_decoded() -> None:
-    for data in (with_tag(ONE, BYTES, 9), with_tag(STRIPS, ROWS, 16), with_tag(ONE, ROWS, 2**16 - 1)):
+    for data in (with_tag(ONE, BYTES, 9), with_tag(ONE, BYTES, 0), with_tag(STRIPS, ROWS, 16), with_tag(ONE, ROWS, 2**16 - 1)):
         assert (loaded(data) == PIXELS).all()
 
 
