@@ -4,12 +4,11 @@ Together with preprocess.py and samples.py the only place that imports PIL.
 """
 
 import io
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from PIL import BmpImagePlugin, Image, ImageChops, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import BmpImagePlugin, IcoImagePlugin, Image, ImageChops, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     COMPRESSION,
@@ -81,10 +80,10 @@ def check_pixels(image: ImageFile.ImageFile, data: bytes, colours: int) -> None:
         # Rows come from top to bottom: where the last one isn't blank, none is missing. Of interlaced ones it tells nothing.
         last = image.crop((0, image.height - 1, image.width, image.height))
         _check_png(data, may_end=bool(image.info.get("interlace")) or not np.asarray(last).any())
-    elif image.format == "ICO":
-        for start in (found.start() for found in re.finditer(png.SIGNATURE, data)):
-            if png.size(data[start:]) == image.size:
-                _check_png(data[start:], may_end=True)
+    elif isinstance(image, IcoImagePlugin.IcoImageFile):
+        entry = image.ico.entry[image.ico.getentryindex(image.size)]
+        if (content := data[entry.offset : entry.offset + entry.size]).startswith(png.SIGNATURE):
+            _check_png(content, may_end=True)
     if image.mode == "P" and colours < 256:
         transparent = image.info.get("transparency")
         beyond = (index for index, count in enumerate(image.histogram()) if count and index >= colours and index != transparent)

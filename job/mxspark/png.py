@@ -1,5 +1,6 @@
 """The chunks of a PNG: which of them can be left out, and what is wrong with those that its pixels depend on."""
 
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -74,15 +75,9 @@ def is_cut(data: bytes) -> bool:
     return data[end + 4 : end + 8] == b"IDAT"
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """(width, height) as the header has them."""
-    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-
-
 def missing_rows(data: bytes) -> str | None:
     """How far the pixels go where they don't go to the end; None where they do. Takes as long as half of decoding them."""
-    width, height = size(data)
-    bits, colour, interlaced = data[24], data[25], data[28]
+    width, height, bits, colour, interlaced = struct.unpack(">IIBBxxB", data[16:29])
     bits *= _CHANNELS.get(colour, 1)
     sizes = _PASSES if interlaced else ((0, 0, 1, 1),)
     wanted = 0
