@@ -1,6 +1,7 @@
 """What kind of image file some bytes are, told by their signature: also those that can't be decoded, so that they can be called by name."""
 
 import re
+import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,13 +66,45 @@ _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\xd7\xcd\xc6\x9a", FileKind("WMF")),
     (40, b" EMF", FileKind("EMF")),
     (0, b"\x59\xa6\x6a\x95", FileKind("Sun raster")),
+    (6, b"HEAPCCDR", FileKind("CRW (Canon raw)")),
+    (0, b"/* XPM */", FileKind("XPM")),
+    (0, b"! XPM2", FileKind("XPM")),
+    (0, b"PF\n", FileKind("PFM in colour")),
+    (0, b"P7 332", FileKind("thumbnail of XV")),
+    (0, b"PG ML ", FileKind("PGX")),
+    (0, b"PG LM ", FileKind("PGX")),
+    (0, b"\xb1\x68\xde\x3a", FileKind("DCX")),
+    (0, b"BLP1\0\0\0", FileKind("BLP")),
+    (0, b"BLP2\1\0\0\0", FileKind("BLP")),
+    (0, b"VTF\0", FileKind("VTF")),
+    (0, b"\xabKTX ", FileKind("KTX")),
+    (0, b"\x13\xab\xa1\x5c", FileKind("ASTC")),
+    (0, b"farbfeld", FileKind("farbfeld")),
+    (0, b"id=ImageMagick", FileKind("MIFF (ImageMagick)")),
+    (2048, b"PCD_IPI", FileKind("Photo CD")),
+    (0, b"\x80\x2a\x5f\xd7", FileKind("Cineon")),
+    (0, b"\0\0\0\x0cJXS \r\n\x87\n", FileKind("JPEG XS")),
+    (522, b"\0\x11\2\xff\x0c\0", FileKind("PICT (QuickDraw)")),
+    (344, b"n+1\0", FileKind("NIfTI")),
     (0, b"\1\xda\0", FileKind("SGI")),
     (0, b"\1\xda\1", FileKind("SGI")),
     (-18, b"TRUEVISION-XFILE.\0", FileKind("TGA", "TGA")),  # at the end of the file
 )
 _ICON = re.compile(rb"\0\0([\x01\x02])\0[^\0]\0")
-_PPM = re.compile(rb"P[1-6fF]\s")
-_PCX = re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]")
+_PPM = re.compile(rb"P[1-6f]\s+(#[^\n]*\n\s*)*\d")
+# Of the others, (pattern at the start, what it is).
+_PATTERNS = (
+    (rb"[\x28\x34\x38\x40\x6c\x7c]\x00{3}.{8}\x01\x00[\x01\x04\x08\x10\x18\x20]\x00[\x00-\x06]\x00{3}", "Windows DIB without file header"),
+    (rb"\x0c\x00{3}.{4}\x01\x00[\x01\x04\x08\x18]\x00", "Windows DIB without file header"),
+    (rb"\x0a[\x00\x02-\x05][\x00\x01][\x01\x02\x04\x08]", "PCX"),
+    (rb"\s*(/\*[^*]*\*/\s*)?#define[ \t]+\w*width[ \t]+\d+\s+#define[ \t]+\w*height[ \t]+\d", "XBM"),
+    (rb"(\xef\xbb\xbf)?[\s\x00]*%PDF-", "PDF"),
+    (rb"(\xef\xbb\xbf)?[\s\x00]*%!PS", "PostScript"),
+    (rb"\x00{3}.\x00{3}[\x01-\x03].{12}GIMP", "GBR (a GIMP brush)"),
+    (rb"FORM.{4}(ILBM|PBM )", "ILBM (Amiga)"),
+    (rb"RIFF.{4}ACON", "ANI (an animated cursor)"),
+)
+_HEAD_BYTES = 4096
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 
 
@@ -87,12 +120,25 @@ def file_kind(data: bytes) -> FileKind | None:
         return FileKind("ICO", "ICO") if icon[1] == b"\1" else FileKind("CUR (a cursor)")
     if _PPM.match(data):
         return FileKind("PPM", "PPM")
-    if _PCX.match(data):
-        return FileKind("PCX")
-    return FileKind("SVG") if _is_svg(data[:4096].lower()) else None
+    head = data[:_HEAD_BYTES]
+    for pattern, name in _PATTERNS:
+        if re.match(pattern, head, re.DOTALL):
+            return FileKind(name)
+    if _is_svg(head):
+        return FileKind("SVG")
+    return _of_gzip(head) if data.startswith(b"\x1f\x8b") else None
+
+
+def _of_gzip(head: bytes) -> FileKind | None:
+    try:
+        inner = file_kind(zlib.decompressobj(31).decompress(head, _HEAD_BYTES))
+    except zlib.error:
+        return None
+    return FileKind(f"{inner.name} compressed with gzip") if inner else None
 
 
 def _is_svg(head: bytes) -> bool:
+    head = (head[2:].replace(b"\0", b"") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else head).lower()  # of UTF-16 the ASCII counts
     starts = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg"))
     return starts and b"<svg" in head and b"<html" not in head
 
@@ -106,55 +152,6 @@ def _of_brands(data: bytes) -> FileKind | None:
     if brands & _HEIC_BRANDS:
         return FileKind("HEIC", "HEIF")
     return FileKind("CR3 (Canon raw)") if b"crx " in brands else None
-
-
-# JPEG's start-of-frame markers: 0xC4, 0xC8 and 0xCC are none, 0xF7 is JPEG-LS's.
-_JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_RARE_JPEGS = {0xC3: "lossless JPEG", **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"), 0xF7: "JPEG-LS"}
-
-
-def jpeg_variant(data: bytes) -> str | None:
-    """What is unusual in a JPEG's header so that it may not be decodable ("JPEG with 12-bit samples"); None where nothing is."""
-    position = 2
-    while position + 9 < len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker in _JPEG_FRAMES:
-            bits, components = data[position + 4], data[position + 9]
-            if bits != 8:
-                return f"JPEG with {bits}-bit samples"
-            if components not in (1, 3, 4):
-                return f"JPEG with {components} colour components"
-            return _RARE_JPEGS.get(marker)
-        # Before a marker there may be any number of fill bytes.
-        position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None
-
-
-@dataclass(frozen=True)
-class Jpeg2000Samples:
-    """What a JPEG 2000 codestream says of its samples (its SIZ segment)."""
-
-    components: int
-    bits: int  # of the deepest component
-    signed: bool  # whether any is
-
-
-def jpeg2000_samples(data: bytes) -> Jpeg2000Samples | None:
-    """How the samples are stored; None where there is no codestream."""
-    start = data.find(b"\xff\x4f\xff\x51")
-    if start < 0 or len(data) < start + 42:
-        return None
-    components = int.from_bytes(data[start + 40 : start + 42], "big")
-    depths = data[start + 42 : start + 42 + 3 * components : 3]
-    return Jpeg2000Samples(components, max(((depth & 127) + 1 for depth in depths), default=0), any(depth & 128 for depth in depths))
-
-
-def jpeg2000_profile(data: bytes) -> bytes | None:
-    """The ICC profile of a JPEG 2000 file (the `colr` box of method 2), which Pillow leaves out; None where there is none."""
-    name = data.find(b"colr", 0, data.find(b"\xff\x4f\xff\x51"))
-    if name < 4 or data[name + 4 : name + 5] != b"\2":
-        return None
-    return data[name + 7 : name - 4 + int.from_bytes(data[name - 4 : name], "big")]
 
 
 def boxes_are_cut(data: bytes) -> bool:
@@ -172,16 +169,15 @@ def boxes_are_cut(data: bytes) -> bool:
     return position > len(data)
 
 
-_PNG_SIGNATURE_BYTES = 8
-_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-
-
-def without_png_texts(data: bytes, *more: bytes) -> bytes:
-    """A PNG without its text chunks, and without those whose names are in `more`; what isn't a whole chunk stays as it is."""
-    kept, position = [data[:_PNG_SIGNATURE_BYTES]], _PNG_SIGNATURE_BYTES
-    while position + 12 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] not in (*_PNG_TEXTS, *more):
-            kept.append(data[position:end])
-        position = end
-    return b"".join((*kept, data[position:]))
+def gif_has_palette(data: bytes) -> bool:
+    """Whether there are colours for the first frame of a GIF."""
+    has_colours = 0x80
+    if data[10:11] >= bytes([has_colours]):
+        return True
+    position = 13
+    while data[position : position + 1] == b"!":  # an extension: its kind, then blocks, each behind its length
+        position += 2
+        while length := data[position : position + 1].strip(b"\0"):
+            position += 1 + length[0]
+        position += 1
+    return data[position + 9 : position + 10] >= bytes([has_colours])

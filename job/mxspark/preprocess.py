@@ -1,6 +1,6 @@
 """Image bytes to the array that a model expects, under limits on pixels and formats.
 
-The only place that imports pillow_heif, and with samples.py PIL.
+The only place that imports pillow_heif, and with samples.py and gaps.py PIL.
 """
 
 import io
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
-from mxspark import samples
+from mxspark import gaps, jpeg, png, samples
 from mxspark.errors import MxsparkError, one_line
-from mxspark.file_kind import FileKind, boxes_are_cut, file_kind, jpeg_variant, without_png_texts
+from mxspark.file_kind import FileKind, boxes_are_cut, file_kind
 from mxspark.model_spec import ModelInput, Preprocessing
 
 Pixels = NDArray[np.float32]
@@ -68,7 +68,7 @@ def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps:
 def _formats(kind: FileKind | None, limits: ImageLimits) -> tuple[str, ...]:
     """Pillow's names of the formats to try: the one that the content tells, or all where it tells none (some TGA files)."""
     if kind is None:
-        return tuple(sorted(set(limits.formats) - {"HEIF"}))  # which has a signature always
+        return tuple(sorted(set(limits.formats) - {"HEIF", "PPM"}))  # which have a signature always
     if kind.format is None:
         raise BadImageError("unsupported_format", f"{kind.name}, which can't be decoded")
     if kind.format not in limits.formats:
@@ -91,7 +91,15 @@ def _registers_heif() -> bool:
 
 
 # What another attempt would not change.
-_FINAL = (MemoryError, BadImageError, Image.DecompressionBombError, samples.UnsupportedPixelsError, samples.UnsupportedVariantError)
+_FINAL = (
+    MemoryError,
+    BadImageError,
+    Image.DecompressionBombError,
+    samples.UnsupportedPixelsError,
+    samples.UnsupportedVariantError,
+    gaps.CutError,
+    gaps.DamageError,
+)
 
 
 def _decoded(data: bytes, kind: FileKind | None, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing) -> Image.Image:
@@ -101,17 +109,17 @@ def _decoded(data: bytes, kind: FileKind | None, formats: tuple[str, ...], limit
     except _FINAL:
         raise
     except Exception:
-        # Pixels don't depend on the texts of a PNG, which Pillow stumbles over where they are broken or larger than 1 MB.
-        if kind is None or kind.format != "PNG" or len(without_png_texts(data, b"iCCP")) == len(data):
+        # Pixels don't depend on the texts of a PNG, which Pillow stumbles over where they are broken or larger than 1 MB, or other chunks.
+        if kind is None or kind.format != "PNG" or len(png.without_texts(data, b"iCCP")) == len(data):
             raise
     if steps.icc == "ignore":
-        return _decoded_as_it_is(without_png_texts(data, b"iCCP"), formats, limits, steps)
+        return _decoded_as_it_is(png.without_texts(data, b"iCCP"), formats, limits, steps)
     try:
-        return _decoded_as_it_is(without_png_texts(data), formats, limits, steps)
+        return _decoded_as_it_is(png.without_texts(data), formats, limits, steps)
     except _FINAL:
         raise
     except Exception:  # noqa: BLE001  # as in _pillow_errors
-        _decoded_as_it_is(without_png_texts(data, b"iCCP"), formats, limits, steps)  # tells what else is wrong
+        _decoded_as_it_is(png.without_texts(data, b"iCCP"), formats, limits, steps)  # tells what else is wrong
         raise samples.UnsupportedPixelsError("its ICC profile can't be read") from None
 
 
@@ -120,7 +128,9 @@ def _decoded_as_it_is(data: bytes, formats: tuple[str, ...], limits: ImageLimits
     _check_size(file, limits)
     stored = _orientation(file) if file.format == "TIFF" else None
     layout = samples.prepare(file, data)
+    colours = gaps.check_header(file, data)
     file.load()
+    gaps.check_pixels(file, data, colours)
     turn = _turn(file, stored, steps.exif_orientation)
     image = samples.plain(file, layout, data, steps.icc, steps.sample_range)
     return image if turn is None else image.transpose(turn)
@@ -136,6 +146,10 @@ def _pillow_errors(data: bytes, kind: FileKind | None, limits: ImageLimits) -> I
         raise BadImageError("unsupported_pixels", one_line(error)) from None
     except samples.UnsupportedVariantError as error:
         raise BadImageError("unsupported_format", one_line(error)) from None
+    except gaps.CutError as error:
+        raise BadImageError("truncated", one_line(error)) from None
+    except gaps.DamageError as error:
+        raise BadImageError("decode_error", one_line(error)) from None
     except (BadImageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # on broken files Pillow's decoders raise nearly everything there is
@@ -147,14 +161,19 @@ def _bad_image(data: bytes, kind: FileKind | None, limits: ImageLimits, error: E
     is_unknown, text = isinstance(error, UnidentifiedImageError), one_line(error)
     if _is_cut(data, kind):
         return BadImageError("truncated", "the file ends before the image does" if is_unknown else text)
+    if kind is not None and kind.format == "PNG" and (damage := png.damage(data)):
+        return BadImageError("decode_error", damage)
+    if "truncated" in text.lower() or "not enough image data" in text or isinstance(error, EOFError):
+        return BadImageError("truncated", text)
     variant = _variant(data, kind, error)
     if variant is not None:
         return BadImageError("unsupported_format", f"{variant}, which can't be decoded")
+    if kind is not None and kind.format == "JPEG" and (gap := jpeg.gap(data)):
+        return BadImageError("truncated", gap)
     if is_unknown:
         begins = f"begins as {kind.name} does, but holds no image" if kind else f"not an image of the formats {', '.join(limits.formats)}"
         return BadImageError("not_an_image", begins)
-    is_cut = "truncated" in text.lower() or isinstance(error, EOFError)
-    return BadImageError("truncated" if is_cut else "decode_error", text)
+    return BadImageError("decode_error", text)
 
 
 def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None:
@@ -162,7 +181,7 @@ def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None
     if kind is None:
         return None
     if kind.format == "JPEG":
-        return jpeg_variant(data)
+        return jpeg.variant(data)
     if kind.format == "TIFF":
         return samples.tiff_words(data, only_rare=not isinstance(error, UnidentifiedImageError | KeyError))
     return f"{kind.name} ({one_line(error)})" if "unsupported" in one_line(error).lower() else None

@@ -1,7 +1,7 @@
 """The samples of an opened image, of any depth and kind, as 8-bit RGB, or RGBA where something is transparent.
 
 Pillow's own conversions cut 16 and 32 bits off at 255, take signed samples for unsigned ones, and know a transparent colour of 8 bits only.
-Together with preprocess.py the only place that imports PIL.
+Together with preprocess.py and gaps.py the only place that imports PIL.
 """
 
 import io
@@ -32,8 +32,8 @@ from PIL.TiffImagePlugin import (
     TILEOFFSETS,
 )
 
+from mxspark import jpeg2000
 from mxspark.errors import one_line
-from mxspark.file_kind import jpeg2000_profile, jpeg2000_samples
 
 Grey = NDArray[np.uint8]
 Samples = NDArray[Any]
@@ -71,7 +71,9 @@ class Layout:
 
     bits: int  # of one sample
     kind: int  # SampleFormat
-    white_is_zero: bool
+    white_is_zero: bool = False
+    stretch: float = 1  # what Pillow has multiplied them by
+    canvas: tuple[int, int, int, int] | None = None  # the part of it that the frame of a GIF covers, where the rest is transparent
 
 
 def prepare(image: ImageFile.ImageFile, data: bytes) -> Layout:
@@ -83,14 +85,17 @@ def prepare(image: ImageFile.ImageFile, data: bytes) -> Layout:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _prepare_tiff(image)
     if image.format == "JPEG2000":
-        _check_jpeg2000(data)
-        if profile := jpeg2000_profile(data):
-            image.info["icc_profile"] = profile
+        return _prepare_jpeg2000(image, data)
     if image.mode == "F":  # PFM
-        return Layout(32, FLOAT, white_is_zero=False)
-    # PNG's raw mode is like "L;4" or "RGB;16B"; JPEG 2000 and PPM of more than 8 bits are scaled to 16, whatever their mode.
+        return Layout(32, FLOAT)
+    if image.format == "GIF":
+        box = image.tile[0].extents if image.tile else None
+        return Layout(8, UNSIGNED, canvas=None if box == (0, 0, *image.size) or "transparency" in image.info else box)
+    if image.format == "PPM" and image.tile and isinstance(arguments := image.tile[0].args, tuple):
+        return _prepare_ppm(image, data, white=int(arguments[1]))
+    # PNG's raw mode is like "L;4" or "RGB;16B".
     depth = _DEPTH.search(str(image.tile[0].args)) if image.format == "PNG" and image.tile else None
-    return Layout(int(depth[1]) if depth else 16 if image.mode in _DEEP_GREY else 8, UNSIGNED, white_is_zero=False)
+    return Layout(int(depth[1]) if depth else 16 if image.mode in _DEEP_GREY else 8, UNSIGNED)
 
 
 def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
@@ -108,17 +113,30 @@ def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
     return Layout(tags.get(BITSPERSAMPLE, (1,))[0], tags.get(SAMPLEFORMAT, (UNSIGNED,))[0], inverted)
 
 
-def _check_jpeg2000(data: bytes) -> None:
-    found = jpeg2000_samples(data)
-    if found is not None and found.signed:
+def _prepare_ppm(image: ImageFile.ImageFile, data: bytes, white: int) -> Layout:
+    decoder, offset = image.tile[0].codec_name, image.tile[0].offset
+    if decoder == "ppm":  # of the plain ones Pillow refuses itself what is above white; of these it makes it white
+        size = 1 if white < 256 else 2
+        count = min(image.width * image.height * len(image.getbands()), (len(data) - offset) // size)
+        if (highest := np.frombuffer(data, f">u{size}", count, offset).max(initial=0)) > white:
+            raise UnsupportedPixelsError(f"samples of up to {highest} (PPM), although its header says that {white} is white")
+    return Layout(8, UNSIGNED) if white < 256 else Layout(16, UNSIGNED, stretch=65535 / white)
+
+
+def _prepare_jpeg2000(image: ImageFile.ImageFile, data: bytes) -> Layout:
+    if profile := jpeg2000.profile(data):
+        image.info["icc_profile"] = profile
+    found = jpeg2000.stored(data) or jpeg2000.Stored(components=1, bits=8, signed=False)
+    if found.signed:
         raise UnsupportedPixelsError(f"{found.bits}-bit signed samples (JPEG 2000)")
-    if found is not None and found.bits < 8:
+    if found.bits < 8:
         raise UnsupportedPixelsError(f"{found.bits}-bit samples (JPEG 2000), which Pillow doesn't scale to 8 bits")
-    if found is not None and found.components > 1 and found.bits > 8:
+    if found.components > 1 and found.bits > 8:
         # Pillow rounds them to 8 bits without a limit at 255: what is white becomes black.
         raise UnsupportedPixelsError(
             f"{found.components} x {found.bits}-bit samples (JPEG 2000), of which only 8 bits can be decoded in colour"
         )
+    return Layout(16, UNSIGNED, stretch=2.0 ** (16 - found.bits)) if image.mode in _DEEP_GREY else Layout(8, UNSIGNED)
 
 
 # ---- TIFF's directory, of files that Pillow can't open or decode ----
@@ -171,6 +189,8 @@ def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range
     `data` is the file, `sample_range` the values of black and white of grey samples that don't say so themselves. Where `icc` is "srgb",
     colours go from the profile in the file to sRGB. Raises UnsupportedPixelsError.
     """
+    if found.canvas is not None:
+        image = _on_canvas(image, found.canvas)
     transparent = image.info.get("transparency") if image.format == "PNG" else None
     if found.bits == 16 and image.mode in ("RGB", "RGBA"):
         _check_dark(image, data)
@@ -200,6 +220,15 @@ def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range
     return shallow if shallow.mode == wanted else shallow.convert(wanted)
 
 
+def _on_canvas(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """A GIF whose first frame leaves a part of the canvas free, which Pillow fills with any colour."""
+    opacity = Image.new("L", image.size)
+    opacity.paste(255, box)
+    result = image.convert("RGB")
+    result.putalpha(opacity)
+    return result
+
+
 def _keeps_high_bytes(image: Image.Image, found: Layout, data: bytes) -> bool:
     """Whether Pillow has dropped the low bytes of 16 without saying so: of a PNG of grey and alpha, and of a CMYK TIFF."""
     if image.format == "PNG" and image.mode == "LA":
@@ -217,7 +246,7 @@ def _has_transparency(image: Image.Image) -> bool:
 def _from_deep(image: Image.Image, found: Layout, sample_range: Range | None, transparent: object) -> Image.Image:
     """Grey samples of any depth and kind as L, or as LA where one of them is transparent."""
     values = _values(image, found)
-    grey = _scaled(values, *sample_range) if sample_range else _by_depth(values, found, image)
+    grey = _scaled(values, *(end * found.stretch for end in sample_range)) if sample_range else _by_depth(values, found, image)
     if found.white_is_zero:
         grey = np.uint8(255) - grey
     result = Image.fromarray(grey)
@@ -242,7 +271,7 @@ def _by_depth(values: Samples, found: Layout, image: Image.Image) -> Grey:
         high: Grey = (values >> (found.bits - 8)).astype(np.uint8)
         if high.any() or not values.any():
             return high
-    lowest, highest = (float(end) for end in (values.min(), values.max()))
+    lowest, highest = (float(end) / found.stretch for end in (values.min(), values.max()))
     kind = _FORMAT_WORDS.get(found.kind, "unknown")
     raise UnsupportedPixelsError(
         f"{found.bits}-bit {kind} samples from {lowest:g} to {highest:g} ({image.format}, mode {image.mode}): which value is white "
@@ -280,13 +309,19 @@ def _low_bytes(image: Image.Image, data: bytes) -> Grey:
 def _check_dark(image: Image.Image, data: bytes) -> None:
     """Refuses what is black only because 8-bit values were written in 16 bits, as _by_depth does; and of separate planes, whose low
     bytes can't be had, all that is black."""
-    if np.asarray(image)[..., :3].any():
+    is_ppm = image.format == "PPM"
+    if (np.asarray(image)[..., :3] > (1 if is_ppm else 0)).any():  # of a PPM they are rounded
         return
     in_planes = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PLANAR_CONFIGURATION) == _PLANES
-    if in_planes or _low_bytes(image, data)[..., :3].any():
+    if in_planes or (_ppm_has_light(data) if is_ppm else _low_bytes(image, data)[..., :3].any()):
         raise UnsupportedPixelsError(
             f"16-bit unsigned samples, none above 255 ({image.format}, mode {image.mode}): which value is white can't be known"
         )
+
+
+def _ppm_has_light(data: bytes) -> bool:
+    tile = Image.open(io.BytesIO(data), formats=("PPM",)).tile[0]
+    return re.search(rb"[1-9]" if tile.codec_name == "ppm_plain" else rb"[^\0]", data[tile.offset :]) is not None
 
 
 def _without_colour(image: Image.Image, data: bytes, transparent: tuple[int, ...]) -> Image.Image:

@@ -1,5 +1,6 @@
 """Files are called what they are by their first bytes, whatever decoders there are for them."""
 
+import gzip
 import struct
 import zlib
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mxspark.file_kind import FileKind, boxes_are_cut, file_kind, jpeg2000_profile, jpeg2000_samples, jpeg_variant, without_png_texts
+from mxspark import jpeg, jpeg2000, png
+from mxspark.file_kind import FileKind, boxes_are_cut, file_kind
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.settings import FORMATS
@@ -47,6 +49,17 @@ OTHERS = {
     "PostScript": pillow_encoded(PICTURE, "EPS"),
     "SVG": b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
     "SVG, bare": b'\xef\xbb\xbf  <svg width="9"/>',
+    "SVG, in UTF-16": '\ufeff<?xml version="1.0"?><svg/>'.encode("utf-16-be"),
+    "SVG compressed with gzip": gzip.compress(b'<svg width="9"/>' * 9),
+    "PDF, behind a blank line": b"\r\n%PDF-1.4\n",
+    "Windows DIB without file header": pillow_encoded(PICTURE, "DIB"),
+    "Windows DIB without file header, of OS/2": struct.pack("<IHHHH", 12, 2, 2, 1, 24) + bytes(16),
+    "XBM": pillow_encoded(PICTURE.convert("1"), "XBM"),
+    "XBM, with a comment": b"/* drawn */\n#define a_width 8\n#define a_height 1\nstatic char a_bits[] = {0};\n",
+    "XPM": b'/* XPM */\nstatic char *a[] = {"1 1 1 1", "a c red", "a"};\n',
+    "PFM in colour": b"PF\n1 1\n-1.0\n" + bytes(12),
+    "ILBM (Amiga)": b"FORM\0\0\0\x64ILBMBMHD" + bytes(20),
+    "BLP": pillow_encoded(PICTURE.quantize(16), "BLP"),
     "DDS": pillow_encoded(PICTURE, "DDS"),
     "PCX": pillow_encoded(PICTURE, "PCX"),
     "SGI": pillow_encoded(PICTURE, "SGI"),
@@ -85,8 +98,11 @@ def test_an_image_that_cannot_be_decoded_is_called_by_its_name(name: str) -> Non
         b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
         bytes(5000),
         b"<!--" * 10_000,
+        b"P5 is a model of a car",
+        b"#define WIDTH 8\n#define DEPTH 8\n",
+        gzip.compress(b"a log\n" * 99),
     ],
-    ids=["page", "error", "text", "archive", "film", "zeros", "comments"],
+    ids=["page", "error", "text", "archive", "film", "zeros", "comments", "car", "program", "log"],
 )
 def test_what_is_no_image_is_not_called_one(data: bytes) -> None:
     assert file_kind(data) is None
@@ -103,9 +119,9 @@ def test_a_signature_alone_is_no_image(image_format: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_are_too_odd_to_be_looked_at(data: bytes) -> None:
-    for look in (file_kind, jpeg_variant, boxes_are_cut, jpeg2000_samples, jpeg2000_profile):
+    for look in (file_kind, jpeg.variant, jpeg.gap, boxes_are_cut, jpeg2000.stored, jpeg2000.profile, jpeg2000.missing_tiles, png.damage):
         look(data)
-    assert without_png_texts(data) == data or len(without_png_texts(data)) < len(data)
+    assert png.without_texts(data) == data or len(png.without_texts(data)) < len(data)
 
 
 # ---- variants ----
@@ -130,7 +146,7 @@ def jpeg_with_frame(marker: int, bits: int, components: int) -> bytes:
     ids=["12 bits", "2 components", "hierarchical", "LS"],
 )
 def test_a_variant_of_jpeg_that_cannot_be_decoded_is_named(data: bytes, name: str) -> None:
-    assert jpeg_variant(data) == name
+    assert jpeg.variant(data) == name
     assert refusal(data) == ("unsupported_format", f"{name}, which can't be decoded")
 
 
@@ -138,7 +154,7 @@ def test_a_lossless_jpeg_is_decoded() -> None:
     pixels = noise(16, 16)[..., 0]
     data = bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=8))
 
-    assert jpeg_variant(data) == "lossless JPEG"
+    assert jpeg.variant(data) == "lossless JPEG"
     found = load_array(data, LIMITS, ModelInput(height=16, width=16), Preprocessing())
     assert (found == pixels).all()
 
@@ -155,7 +171,7 @@ def test_of_a_png_only_the_texts_are_left_out() -> None:
     texts = png_chunk(b"tEXt", b"a\0b") + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"b")) + png_chunk(b"iTXt", b"a\0\0\0\0\0b")
     profile = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(b"b"))
 
-    assert without_png_texts(data) == data
-    assert without_png_texts(data[:33] + texts + profile + data[33:] + texts) == data[:33] + profile + data[33:]
-    assert without_png_texts(data[:33] + texts + profile + data[33:], b"iCCP") == data
-    assert without_png_texts(data[:-5]) == data[:-5]
+    assert png.without_texts(data) == data
+    assert png.without_texts(data[:33] + texts + profile + data[33:] + texts) == data[:33] + profile + data[33:]
+    assert png.without_texts(data[:33] + texts + profile + data[33:], b"iCCP") == data
+    assert png.without_texts(data[:-5]) == data[:-5]

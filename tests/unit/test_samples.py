@@ -334,6 +334,45 @@ def test_png_of_a_palette_and_its_transparency(bits: int) -> None:
     assert distance(png(values, bits, 3, colours, png_chunk(b"tRNS", opacity.tobytes())), blended) <= 1
 
 
+# ---- PPM, which has to be asked for ----
+
+WITH_PPM = ImageLimits(LIMITS.max_pixels, LIMITS.max_frames, (*FORMATS, "PPM"))
+
+
+def ppm(values: NDArray[Any], white: int, plain: bool = False) -> bytes:
+    kind = {(2, False): 5, (3, False): 6, (2, True): 2, (3, True): 3}[values.ndim, plain]
+    stored = " ".join(map(str, values.ravel())).encode() if plain else values.astype("u1" if white < 256 else ">u2").tobytes()
+    return f"P{kind}\n# by hand\n{WIDTH} {HEIGHT}\n{white}\n".encode() + stored
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("white", [15, 255, 4095, 65_535])
+def test_a_ppm_is_as_deep_as_it_says(white: int, plain: bool) -> None:
+    values = np.rint(COLOURS / 255 * white).astype(np.int64)
+    for pixels in (values, values[..., 0]):
+        expected = np.atleast_3d(np.rint(pixels * 255 / white))
+        assert np.abs(loaded(ppm(pixels, white, plain), WITH_PPM) - expected).max() <= 1
+    if white > 255:
+        found = loaded(ppm(values[..., 0], white, plain), WITH_PPM, sample_range=(0, white // 2))
+        assert np.abs(found - np.atleast_3d(np.rint(values[..., 0] * 255 / (white // 2)).clip(0, 255))).max() <= 1
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("white", [4095, 65_535])
+def test_a_ppm_that_would_all_be_black_is_refused(white: int, plain: bool) -> None:
+    values = np.full((HEIGHT, WIDTH, 3), white // 300)
+    for pixels in (values, values[..., 0]):
+        with pytest.raises(BadImageError, match=r"16-bit unsigned samples.*PPM.*which value is white can't be known") as refused:
+            loaded(ppm(pixels, white, plain), WITH_PPM)
+        assert refused.value.status == "unsupported_pixels"
+        assert (loaded(ppm(pixels * 0, white, plain), WITH_PPM) == 0).all()
+
+
+def test_a_ppm_with_samples_above_its_white_is_refused() -> None:
+    with pytest.raises(BadImageError, match="samples of up to 255 \\(PPM\\), although its header says that 100 is white"):
+        loaded(ppm(COLOURS, 100), WITH_PPM)
+
+
 # ---- JPEG 2000, AVIF, HEIC, JPEG ----
 
 
@@ -346,6 +385,8 @@ def test_jpeg_2000(bits: int, codec: str) -> None:
         return bytes(imagecodecs.jpeg2k_encode(values.astype(dtype), bitspersample=bits, codecformat=codec, level=0, reversible=True))
 
     assert distance(encoded(GREY), TRIPLE) == 0
+    if bits > 8:  # samples as they are in the file
+        assert distance(encoded(GREY), TRIPLE, sample_range=(0, 2**bits - 1)) <= 1
     for pixels, expected in ((COLOURS, COLOURS), (np.dstack([COLOURS, OPACITY]), over_background(COLOURS))):
         if bits == 8:
             assert distance(encoded(pixels), expected) <= 1
