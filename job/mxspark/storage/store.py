@@ -44,6 +44,10 @@ class DeniedError(StorageError):
     status = "denied"
 
 
+class NoCredentialsError(DeniedError):
+    """There are no credentials at all; in a pod they may come yet, with the node's agent or metadata service."""
+
+
 class TooLargeError(StorageError):
     """The object has more bytes than allowed; it was not read."""
 
@@ -68,7 +72,17 @@ class TransientError(StorageError):
 
 
 # Why requests are tried again, as the summary counts them.
-CAUSES = ("timeout", "connection", "truncated", "throttled", "server_error", "expired_credentials", "replaced", "no_space")
+CAUSES = (
+    "timeout",
+    "connection",
+    "truncated",
+    "throttled",
+    "server_error",
+    "expired_credentials",
+    "no_credentials",
+    "replaced",
+    "no_space",
+)
 
 
 @dataclass(frozen=True)
@@ -93,17 +107,17 @@ class Access:
 
     def of_driver(self, environ: Mapping[str, str]) -> "Access":
         """The same, in a pod with all the patience of `retry_seconds`: a driver may be there before names, policies and sidecars are."""
-        return self._trying(sys.maxsize) if _is_pod(environ) else self
+        return self._trying(sys.maxsize) if is_pod(environ) else self
 
     def of_first_contact(self, environ: Mapping[str, str]) -> "Access":
         """`hasty` where somebody may wait for a message, `of_driver` in a pod."""
-        return self.of_driver(environ) if _is_pod(environ) else self.hasty
+        return self.of_driver(environ) if is_pod(environ) else self.hasty
 
     def _trying(self, retries: int) -> "Access":
         return replace(self, settings=self.settings.model_copy(update={"retries": retries}))
 
 
-def _is_pod(environ: Mapping[str, str]) -> bool:
+def is_pod(environ: Mapping[str, str]) -> bool:
     """Whether this process runs in Kubernetes, by what every pod is given, or by what our drivers are."""
     return "KUBERNETES_SERVICE_HOST" in environ or "POD_NAME" in environ
 
