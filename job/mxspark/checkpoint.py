@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,15 @@ _FLOAT16 = "2"  # MXNet's number of the type, in the attribute __dtype__
 # How the names of variables end that layers make for their parameters.
 _PARAMETER = re.compile(r"(weight|bias|gamma|beta|mean|var|alpha|parameters|state)\d*$")
 _SHOWN = 5
+_OTHER_KINDS = {
+    b"version https://git-lfs": "it is a pointer of Git LFS to the file (`git lfs pull` fetches it)",
+    b"<": "it is a page of the web, or XML",
+    b"\x1f\x8b": "it is packed by gzip",
+    b"PK": "it is a zip, as NumPy's .npz and PyTorch's files are",
+    b"\x93NUMPY": "it is one of NumPy's arrays",
+    b"\x80": "it is a pickle of Python's, as PyTorch's files are",
+    b"\x89HDF": "it is HDF5, as Keras writes it",
+}
 
 
 @dataclass(frozen=True)
@@ -96,8 +106,9 @@ class _Loader:
                 raise ValueError("it has no output")
             return self._mx.sym.load_json(_in_single_precision(symbol.tojson()))
         except (self._mx.MXNetError, ValueError, RecursionError, TypeError, KeyError) as error:
+            what = _other_kind(self._paths["symbol"]) or said(error)
             raise UsageError(
-                f"{self._names['symbol']}: not an MXNet symbol: {said(error)}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
+                f"{self._names['symbol']}: not an MXNet symbol: {what}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
             ) from None
 
     def _saved(self) -> dict[str, Any]:
@@ -105,7 +116,9 @@ class _Loader:
         try:
             saved = self._loaded(path)
         except (self._mx.MXNetError, UnicodeDecodeError, MemoryError) as error:
-            raise UsageError(f"{name}: not MXNet parameters, or not whole: {said(error)}", "Give the model's ….params, whole.") from None
+            what = _other_kind(self._paths["params"])
+            wrong = f"not MXNet parameters: {what}" if what else f"not MXNet parameters, or not whole: {said(error)}"
+            raise UsageError(f"{name}: {wrong}", "Give the model's ….params, whole.") from None
         if not isinstance(saved, dict):
             raise UsageError(f"{name}: holds arrays without names", "Save the parameters with their names.")
         return saved
@@ -225,6 +238,13 @@ class _Loader:
             f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}",
             "Give the two files of one model.",
         )
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is by how it begins, if it is something else that people have in a model's place."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    return "it is empty" if not start else next((what for beginning, what in _OTHER_KINDS.items() if start.startswith(beginning)), "")
 
 
 def _with_shapes(text: str, shapes: Mapping[str, tuple[int, ...]]) -> str:

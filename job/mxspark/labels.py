@@ -40,15 +40,17 @@ def read(text: str, location: str) -> tuple[str, ...]:
 
 def _check_order(numbers: list[int], location: str) -> None:
     """Raises UsageError where lines or rows are numbered by class, but stand in another order."""
-    if numbers != sorted(numbers) and sorted(numbers) == list(range(len(numbers))):
+    first = min(numbers, default=0)
+    if first in (0, 1) and numbers != sorted(numbers) and sorted(numbers) == list(range(first, first + len(numbers))):
         raise UsageError(
-            f"{location}: the lines are numbered from 0 on, but not in order",
+            f"{location}: the lines are numbered from {first} on, but not in order",
             "Sort them by number, or give CSV with columns index and label.",
         )
 
 
 def _lines(text: str) -> list[str]:
-    lines = [line.rstrip(" \t\r") for line in text.split("\n")]  # splitlines would end a line at other characters too
+    # splitlines would end a line at other characters too.
+    lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     return lines

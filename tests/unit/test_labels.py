@@ -74,7 +74,13 @@ def test_a_name_in_brackets_is_a_name(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), [("id,label\n2,c\n0,a\n1,b\n", "labels.csv"), ("2 c\n0 a\n1 b", "labels.txt"), ("1: b\n0: a", "labels.txt")]
+    ("text", "name"),
+    [
+        ("id,label\n2,c\n0,a\n1,b\n", "labels.csv"),
+        ("2 c\n0 a\n1 b", "labels.txt"),
+        ("1: b\n0: a", "labels.txt"),
+        ("2 b\n1 a", "synset.txt"),
+    ],
 )
 def test_labels_that_are_numbered_otherwise_than_they_stand_are_refused(text: str, name: str) -> None:
     with pytest.raises(UsageError, match="not in order"):
@@ -127,5 +133,6 @@ def test_columns_that_are_not_right_are_refused(text: str, problem: str) -> None
 
 def test_numbers_in_order_and_numbers_that_are_names_are_fine() -> None:
     assert labels.read("0 a\n1 b", "labels.txt") == ("0 a", "1 b")
+    assert labels.read("0\r1\r10\r2\r", "labels.txt") == ("0", "1", "10", "2")
     assert labels.read("id,label\n0,a\n1,b\n", "labels.CSV") == ("a", "b")
     assert labels.read("7 up\n3 musketeers", "labels.txt") == ("7 up", "3 musketeers")

@@ -403,6 +403,21 @@ def test_names_with_other_beginnings_than_the_graphs_are_told(tmp_path: Path, pa
     assert "save_parameters" not in refused
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "git lfs pull"),
+        (b"PK\x03\x04archive/data.pkl", "PyTorch"),
+        (b"<!DOCTYPE html>", "page of the web"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"", "it is empty"),
+    ],
+)
+def test_another_kind_of_file_in_a_model_s_place_is_named(tmp_path: Path, content: bytes, what: str) -> None:
+    assert what in refusal(made(tmp_path, parameters=content))
+    assert what in refusal(made(tmp_path, content))
+
+
 def test_a_symbol_of_an_old_mxnet_loads(tmp_path: Path) -> None:
     symbol = json.loads(mx.sym.SoftmaxOutput(LOGITS, name="prob").tojson())
     for node in symbol["nodes"]:

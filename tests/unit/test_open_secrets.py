@@ -129,6 +129,7 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
                 ["curl --user=me:hush https://host/"],
                 ["curl", "-ume:hush"],
                 ["sshpass", "-p", "hush", "ssh"],
+                ["sh", "-c", "echo machine host login me password hush > ~/.netrc"],
                 ["mysql", "-u", "me", "-phush"],
                 ["psql", "postgres://me:hu/sh@db:5432/x"],
                 ["fetch", FORMS["github"]],

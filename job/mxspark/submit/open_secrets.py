@@ -47,6 +47,7 @@ PATTERNS = {
     "given": rf"""secretsmanager\s[^;&|]*?--secret-id[\s=]+{_VALUE}"""
     rf"""|{_SECRET}={_VALUE}|(^|[\s"'])-(-?[\w.-]*{_SECRET}|{SHORT_SECRETS})\s+{_VALUE}"""
     rf"""|(^|[\s"'])(-[uU]|--(proxy-)?user)["'=\s]*\w[\w.@+-]*:[^\s$"'/][^\s"']*"""
+    rf"""|\blogin\s+\S+\s+password\s+{_VALUE}"""
     rf"""|\b(sshpass\s+-p|redis-cli\s([^;&|]*\s)?-a|(mysql\w*|login)\s([^;&|]*\s)?-p)["'=\s]*{_VALUE}"""
     rf"""|{_SECRET}(["']\s*:\s*|:\s+)["']?((?i:{_METHODS})\s+)?{_VALUE}|(-H|--header)["'=\s]*[\w-]*{_SECRET}:{_VALUE}""",
     # What of that is none: a method, an id, a user and group by numbers, a host and port, the name of a secret of AWS.
