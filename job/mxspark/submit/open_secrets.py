@@ -28,9 +28,13 @@ _METHODS = r"basic|bearer|token|apikey|digest|negotiate|plain|login|kerberos|sim
 # Ends of names: of places where a secret lies, of numbers and of words about it.
 _PLACES = "file|path|dir|directory|folder|credentials?|mount|location"
 _NUMBERS = (
-    "bits|bytes|length|len|size|count|limit|ttl|seconds|secs?|minutes|hours|days|timeout|lifetime|duration|interval|ratio|version|id|index"
+    r"bits|bytes|length|len|size|count|limit|ttl|seconds|secs?|minutes|hours|days|timeout|expiry|expiration|age|lifetime|duration|interval"
+    r"|ratio|version|retries|per_\w+|id|index"
 )
-_KINDS = "name|arn|provider|class|algorithm|type|kind|mode|mechanism|method|scheme|format|backend|store|issuer|audience|scope|itemkey"
+_KINDS = (
+    "name|arn|provider|class|algorithm|type|kind|mode|mechanism|method|scheme|format|backend|store|issuer|audience|scope|itemkey|keyspace"
+    "|policy|strategy|prefix|separator|key[._-]?header"
+)
 _OTHERS = (
     r"oldpwd|(by|com|high|low|band|multi|single|two)[._-]?pass|tokenizers_\w+|max_(\w+_)?tokens|(eos|bos|pad|unk|cls|sep|mask)[_-]token"
 )
