@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,22 @@ import numpy as np
 from mxspark.bundle import Bundle
 from mxspark.context import said
 from mxspark.errors import UsageError
-from mxspark.graph import Graph
+from mxspark.graph import Graph, unshared
 from mxspark.model_spec import ModelSpec
 
 _FLOAT16 = "2"  # MXNet's number of the type, in the attribute __dtype__
 # How the names of variables end that layers make for their parameters.
 _PARAMETER = re.compile(r"(weight|bias|gamma|beta|mean|var|alpha|parameters|state)\d*$")
 _SHOWN = 5
+_OTHER_KINDS = {
+    b"version https://git-lfs": "it is a pointer of Git LFS to the file (`git lfs pull` fetches it)",
+    b"<": "it is a page of the web, or XML",
+    b"\x1f\x8b": "it is packed by gzip",
+    b"PK": "it is a zip, as NumPy's .npz and PyTorch's files are",
+    b"\x93NUMPY": "it is one of NumPy's arrays",
+    b"\x80": "it is a pickle of Python's, as PyTorch's files are",
+    b"\x89HDF": "it is HDF5, as Keras writes it",
+}
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,11 @@ class Checkpoint:
     outputs: tuple[str, ...]  # of the file's graph, of which `symbol` has but one
     input_name: str
     arguments: Mapping[str, Any]  # name to array, of what the graph uses
+    constants: Mapping[str, float]  # values of further inputs, whose shapes may depend on the batch
     states: Mapping[str, Any]  # auxiliary ones, such as a batch normalization's mean
     unused: tuple[str, ...]  # parameters that the graph doesn't use
     half: int  # parameters that are float16 in the file
+    prefix: str  # of the parameters' names in the file, which the graph's lack
 
 
 def load(mx: Any, bundle: Bundle) -> Checkpoint:
@@ -61,12 +73,16 @@ class _Loader:
         if len(bare) < len(saved):
             twice = next(name for name in saved if name not in bare and name.split(":", 1)[1] in saved)
             raise UsageError(f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Leave one of them away.")
+        prefix = self._prefix(bare, {*variables, *states} - graph.truths - {*self._spec.input.constants})
+        bare = {name.removeprefix(prefix): array for name, array in bare.items()}
         input_name = self._input_name(variables, bare, graph)
         given = {name: array for name, array in bare.items() if name in variables and name != input_name and name not in graph.truths}
-        given |= self._constants(symbol, input_name, bare)
-        if hidden := self._without_shape(symbol, input_name, given):
-            symbol = self._mx.sym.load_json(_with_shapes(symbol.tojson(), hidden))
-        missing = [n for n in variables if n not in given and n != input_name and n not in graph.truths]
+        constants = self._constants(variables, input_name, bare)
+        # Of a parameter that is added to a layer the graph doesn't tell the shape; a constant of no known shape is one number.
+        symbol = self._declared(symbol, input_name, {name: tuple(array.shape) for name, array in given.items()})
+        symbol = self._declared(symbol, input_name, dict.fromkeys(constants, (1,)))
+        symbol = self._mx.sym.load_json(unshared(symbol.tojson()))
+        missing = [n for n in variables if n not in given and n not in constants and n != input_name and n not in graph.truths]
         self._check_missing([*missing, *(n for n in states if n not in bare)], bare, {*variables, *states})
         return Checkpoint(
             symbol=symbol,
@@ -74,9 +90,11 @@ class _Loader:
             outputs=outputs,
             input_name=input_name,
             arguments=given,
+            constants=constants,
             states={name: bare[name] for name in states},
             unused=tuple(name for name in bare if name not in given and name not in states),
             half=sum(array.dtype == np.float16 for array in bare.values()),
+            prefix=prefix,
         )
 
     def _symbol(self) -> Any:
@@ -88,8 +106,9 @@ class _Loader:
                 raise ValueError("it has no output")
             return self._mx.sym.load_json(_in_single_precision(symbol.tojson()))
         except (self._mx.MXNetError, ValueError, RecursionError, TypeError, KeyError) as error:
+            what = _other_kind(self._paths["symbol"]) or said(error)
             raise UsageError(
-                f"{self._names['symbol']}: not an MXNet symbol: {said(error)}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
+                f"{self._names['symbol']}: not an MXNet symbol: {what}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
             ) from None
 
     def _saved(self) -> dict[str, Any]:
@@ -97,7 +116,9 @@ class _Loader:
         try:
             saved = self._loaded(path)
         except (self._mx.MXNetError, UnicodeDecodeError, MemoryError) as error:
-            raise UsageError(f"{name}: not MXNet parameters, or not whole: {said(error)}", "Give the model's ….params, whole.") from None
+            what = _other_kind(self._paths["params"])
+            wrong = f"not MXNet parameters: {what}" if what else f"not MXNet parameters, or not whole: {said(error)}"
+            raise UsageError(f"{name}: {wrong}", "Give the model's ….params, whole.") from None
         if not isinstance(saved, dict):
             raise UsageError(f"{name}: holds arrays without names", "Save the parameters with their names.")
         return saved
@@ -144,35 +165,38 @@ class _Loader:
             raise UsageError(f"{self._names['symbol']}: has no input: every variable has parameters", "Name it in model.yaml: input.name.")
         return next((n for n in free if not _PARAMETER.search(n)), free[0])
 
-    def _constants(self, symbol: Any, input_name: str, saved: Mapping[str, Any]) -> dict[str, Any]:
-        """Arrays for input.constants, of the shapes that the graph asks for, or of one number where it asks for none."""
+    @staticmethod
+    def _prefix(saved: Mapping[str, Any], wanted: set[str]) -> str:
+        """The beginning that all names in the file have, such as `module.` of a wrapper, and without which they are just the graph's."""
+        first = next(iter(saved), "")
+        for prefix in {first.removesuffix(name) for name in wanted if first.endswith(name)} - {""}:
+            bare = {name.removeprefix(prefix) for name in saved if name.startswith(prefix)}
+            if len(bare) == len(saved) and bare <= wanted and len(wanted - bare) <= 1:  # the one is the input
+                return prefix
+        return ""
+
+    def _constants(self, variables: list[str], input_name: str, saved: Mapping[str, Any]) -> dict[str, float]:
         constants = self._spec.input.constants
-        variables = symbol.list_arguments()
         for name in constants:
             if name not in variables or name == input_name or name in saved:
                 what = "no variable of the graph" if name not in variables else "the image input" if name == input_name else "a parameter"
                 raise UsageError(f"{self._names['symbol']}: input.constants names {name!r}, which is {what}", "Correct input.constants.")
-        if not constants:
-            return {}
-        shapes: list[tuple[int, ...]] = []
-        try:
-            known = {name: array.shape for name, array in saved.items() if name in variables and name != input_name}
-            shapes = symbol.infer_shape_partial(**known, **{input_name: self._spec.input.shape(1)})[0] or []
-        except self._mx.MXNetError:  # the check of shapes tells it
-            shapes = []
-        found = dict(zip(variables, shapes, strict=False))
-        return {
-            name: self._mx.nd.full(shape if (shape := found.get(name)) and all(shape) else (1,), value) for name, value in constants.items()
-        }
+        return constants
 
-    def _without_shape(self, symbol: Any, input_name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The arrays of which the graph doesn't tell the shape, such as that of a parameter that is added to a layer."""
+    def _declared(self, symbol: Any, input_name: str, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        """The symbol with these shapes for those of the variables of which it doesn't tell the shape itself."""
         try:
-            shapes = symbol.infer_shape_partial(**{input_name: self._spec.input.shape(1)})[0] or ()
+            found = symbol.infer_shape_partial(**{input_name: self._spec.input.shape(1)})[0] or ()
         except self._mx.MXNetError:  # the check of shapes tells it
-            return {name: given[name] for name in self._spec.input.constants}
-        known = {name for name, shape in zip(symbol.list_arguments(), shapes, strict=False) if shape and all(shape)}
-        return {name: array for name, array in given.items() if name not in known}
+            return symbol
+        told = dict(zip(symbol.list_arguments(), found, strict=False))
+        # An axis of unknown length (0) is one that is broadcast.
+        hidden = {
+            name: tuple(side or 1 for side in told[name]) if any(told.get(name) or ()) else shape
+            for name, shape in shapes.items()
+            if not (told.get(name) and all(told[name]))
+        }
+        return self._mx.sym.load_json(_with_shapes(symbol.tojson(), hidden)) if hidden else symbol
 
     def _check_missing(self, missing: list[str], saved: Mapping[str, Any], known: set[str]) -> None:
         """Raises UsageError for variables without values, naming the true cause."""
@@ -197,6 +221,12 @@ class _Loader:
     def _strangers(self, saved: Mapping[str, Any], missing: list[str]) -> UsageError:
         """The error of parameters of which the graph knows none."""
         graph, params = self._names["symbol"], self._names["params"]
+        if found := next(((name, wanted) for wanted in missing for name in saved if name.endswith(f".{wanted}")), None):
+            return UsageError(
+                f"{params}: names parameters otherwise than the graph in {graph} ({found[0]} for {found[1]}), and not all of them by the "
+                "same beginning, or not just those of the graph",
+                "Give the params that were saved with this symbol, whole and under the graph's names.",
+            )
         if saved and all("." in name for name in saved):
             return UsageError(
                 f"{params}: was written by Gluon's save_parameters(), which names parameters by their layers ({next(iter(saved))}) and not "
@@ -210,12 +240,19 @@ class _Loader:
         )
 
 
-def _with_shapes(text: str, arrays: Mapping[str, Any]) -> str:
-    """A symbol's JSON in which the variables have the shapes of these arrays."""
+def _other_kind(path: Path) -> str:
+    """What a file is by how it begins, if it is something else that people have in a model's place."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    return "it is empty" if not start else next((what for beginning, what in _OTHER_KINDS.items() if start.startswith(beginning)), "")
+
+
+def _with_shapes(text: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """A symbol's JSON in which these variables have these shapes."""
     graph = json.loads(text)
     for node in graph["nodes"]:
-        if node["op"] == "null" and node["name"] in arrays:
-            node["attrs"] = {**node.get("attrs", {}), "__shape__": str(tuple(arrays[node["name"]].shape))}
+        if node["op"] == "null" and node["name"] in shapes:
+            node["attrs"] = {**node.get("attrs", {}), "__shape__": str(shapes[node["name"]])}
     return json.dumps(graph)
 
 

@@ -90,13 +90,33 @@ def parse(kind: type[D], data: Mapping[str, Any], source: str, origin: Callable[
     (`origin` maps a dotted key to that; without it `source` is named).
     """
     try:
-        return kind.model_validate(data)
+        parsed = kind.model_validate(data)
+        if (odd := next(_not_utf8(data), None)) is not None:
+            came_from = f" (from {origin(odd)})" if origin else ""
+            raise UsageError(f"{source}: {odd!r}{came_from}: it is not UTF-8", "Write it in UTF-8; rename what is called so.")
+        return parsed
     except ValidationError as error:
         found = error.errors(include_url=False)
         # Of a list with a wrong item, pydantic also says that it is too short.
         above = {details["loc"][:-1] for details in found}
         problems = [_explain(kind, details, origin) for details in found if details["type"] != "too_short" or details["loc"] not in above]
         raise UsageError(f"{source}: " + "\n".join(problems), "") from None
+
+
+def _not_utf8(data: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The dotted keys of texts that came from bytes which are not UTF-8, of the command line or of the environment."""
+    if isinstance(data, str) and _is_odd(data):
+        yield ".".join(path)
+    elif isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from [".".join((*path, str(key)))] if _is_odd(str(key)) else _not_utf8(value, (*path, str(key)))
+    elif isinstance(data, Sequence) and not isinstance(data, str):
+        for value in data:
+            yield from _not_utf8(value, path)
+
+
+def _is_odd(text: str) -> bool:
+    return re.search("[\ud800-\udfff]", text) is not None
 
 
 # By pydantic's types of errors, whose own words are for programmers.
@@ -108,6 +128,7 @@ _WORDS = (
     | dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "it must be keys and values")
     | {
         "string_type": "it must be text",
+        "string_unicode": "it is not UTF-8: rename what is called so",
         "literal_error": "it must be {expected}",
         "greater_than_equal": "it must be {ge} or more",
         "greater_than": "it must be more than {gt}",

@@ -27,7 +27,7 @@ from mxspark.progress import Progress
 from mxspark.settings import Settings, SparkSettings, resolved, visible
 from mxspark.source import Source
 from mxspark.spark import Application, as_submitted
-from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, usage_errors
+from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, telling, usage_errors
 from mxspark.summary import Performance, Summary
 from mxspark.words import counted, printable
 from mxspark.worker import Job, ShardReport
@@ -52,7 +52,8 @@ class Result:
 
 def run(settings: Settings, access: Access, progress: Progress, debug: bool = False) -> Result:
     """Runs the job. Raises UsageError before anything is written where settings, model, input or output can't work."""
-    return _Run(as_submitted(settings), access, progress, debug).run()
+    with telling(progress.note):
+        return _Run(as_submitted(settings), access, progress, debug).run()
 
 
 @dataclass(frozen=True)

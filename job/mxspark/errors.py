@@ -9,7 +9,8 @@ import traceback
 
 # What of an address may be a secret: the user and password, the query (a presigned one is as good as a key), and a signature's
 # parts where only they are left of it, as in the words of HTTP clients and servers.
-_USER = re.compile(r"""(?<=://)[^/\s'"]*@|(?<![^\s'"(=,])[^\s/:'"@()=,]+:[^\s/'"@]+@(?=[\w\[])""")
+# A password may have a slash, or quotes, in it that should have been escaped; digits before a slash are a port.
+_USER = re.compile(r"""(?<=://)([^/\s'"]*@|[^\s/:'"@\[]+:\d*[^\d\s/'"@][^\s@]*@)|(?<![^\s'"(=,])[^\s/:'"@()=,]+:[^\s/'"@]+@(?=[\w\[])""")
 _QUERY = re.compile(r"""(https?://[^\s'"<>?]*)\?[^\s'"<>)]*?(?=[:.,;]?(?:[\s'"<>)]|$))""", re.IGNORECASE)
 _SIGNED = re.compile(
     r"""\b((?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)"""
@@ -20,11 +21,19 @@ _SIGNED = re.compile(
 _PATH = re.compile(r"""(?<![^\s'"(=\[<])/[\w.~-]+(?:/[^\s'",:;)\]>]*)?""")
 
 # What secrets are called: anywhere in a name, or at its end (PWD alone is a folder, /etc/credentials a file, and BYPASS_CACHE none).
-_KEYS = "access|account|api|auth|client|encryption|license|master|private|session|shared|signing|ssh|storage"
+# No backslashes: Spark gets them too (spark_configuration.REDACTED).
+_KEYS = (
+    "access|account|admin|aes|api|app|auth|client|deploy|encryption|fernet|gpg|hmac|jwt|license|master|private|session|shared|signing|"
+    "ssh|storage"
+)
 SECRET_WORDS = rf"secret|passw(or)?d|passphrase|token|({_KEYS})[._-]?key"
-SECRET_ENDS = r"[a-z0-9][._-]?pwd|(^|[^a-z])pat|[a-z0-9]_auth|authorization|(^|[^/])(pass|cred(ential)?s?)"  # noqa: S105  # their names
+SHORT_SECRETS = "pat|auth|jwt|bearer|pass"  # which are ends of other words as well
+SECRET_ENDS = (
+    rf"[a-z0-9][._-]?pwd|(^|[^a-z])({SHORT_SECRETS})|pw|cookies?|webhooks?([._-]?ur[il])?|authorization|(^|[^/])(pass|cred(ential)?s?)"
+)
+SECRET_TAIL = "([._-]?(key|value|string|data|json|base64|b64|[0-9]+))*"  # noqa: S105  # what may follow
 # By these a name is known; in a text `name=value` too.
-SECRET_NAME = re.compile(rf"{SECRET_WORDS}|({SECRET_ENDS})($|=)", re.IGNORECASE)
+SECRET_NAME = re.compile(rf"{SECRET_WORDS}|({SECRET_ENDS}){SECRET_TAIL}($|=)", re.IGNORECASE)
 
 
 def without_secrets(text: str) -> str:

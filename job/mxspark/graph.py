@@ -45,6 +45,9 @@ _PASS_THROUGH = (
 _CASTS = ("Cast", "amp_cast")
 _TRANSPOSES = ("transpose", "_np_transpose", "SwapAxis")
 _SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
+# What MXNet's oneDNN backend computes in one with the fully connected layer before it. It does so too where that layer has other readers,
+# which then, or instead of them the last one, read the wrong numbers.
+_FUSED = ("Activation", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square")
 # Clipping from this far below 1 and above 0 changes probabilities no more than rounding does.
 _CLIPPED = 1e-3
 
@@ -138,6 +141,34 @@ class Graph:
         if node.op in _TRANSPOSES and before is not None and _keeps_order(node, shapes.get(f"{self.nodes[before].name}_output", ())):
             return before
         return None
+
+
+def unshared(text: str) -> str:
+    """A symbol's JSON with a node that changes nothing between each fully connected layer of several readers and what is fused with it."""
+    graph = json.loads(text)
+    nodes = graph["nodes"]
+    readers = Counter(source for node in nodes for source, *_ in node["inputs"])
+    kept: list[dict[str, Any]] = []
+    moved: list[int] = []  # where each node is now
+    for node in nodes:
+        inputs = [[moved[source], *rest] for source, *rest in node["inputs"]]
+        if node["op"] in _FUSED and _is_of_shared_layer(node["inputs"][0][0], nodes, readers):
+            kept.append({"op": "BlockGrad", "name": f"mxspark_unshared_{node['name']}", "inputs": [inputs[0]]})
+            inputs[0] = [len(kept) - 1, 0, 0]
+        kept.append({**node, "inputs": inputs})
+        moved.append(len(kept) - 1)
+    del graph["node_row_ptr"]
+    heads = [[moved[source], *rest] for source, *rest in graph["heads"]]
+    return json.dumps({**graph, "nodes": kept, "heads": heads, "arg_nodes": [moved[number] for number in graph["arg_nodes"]]})
+
+
+def _is_of_shared_layer(number: int, nodes: Sequence[Mapping[str, Any]], readers: Mapping[int, int]) -> bool:
+    """Whether a node's output is that of a fully connected layer which others read as well; copies are left out by MXNet."""
+    is_shared = readers[number] > 1
+    while nodes[number]["op"] in ("_copy", "Dropout"):
+        number = nodes[number]["inputs"][0][0]
+        is_shared = is_shared or readers[number] > 1
+    return is_shared and nodes[number]["op"] == "FullyConnected"
 
 
 def _node(data: Mapping[str, Any]) -> Node:

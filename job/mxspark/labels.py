@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from mxspark import delimited
 from mxspark.errors import UsageError
 
 # Files of labels in a folder without model.yaml, by how their names end.
@@ -22,7 +23,7 @@ _FORMS = "Give one name a line (synset.txt), CSV with a column `label`, or JSON:
 def read(text: str, location: str) -> tuple[str, ...]:
     """The labels in a file's text; `location` says what it is called. Raises UsageError."""
     name = location.partition("?")[0].lower()
-    if name.endswith(".csv"):
+    if name.endswith((".csv", ".tsv")):
         labels = _from_csv(text, location)
     elif name.endswith(".json") or _JSON.match(text):
         labels = _from_json(text, location)
@@ -39,15 +40,17 @@ def read(text: str, location: str) -> tuple[str, ...]:
 
 def _check_order(numbers: list[int], location: str) -> None:
     """Raises UsageError where lines or rows are numbered by class, but stand in another order."""
-    if numbers != sorted(numbers) and sorted(numbers) == list(range(len(numbers))):
+    first = min(numbers, default=0)
+    if first in (0, 1) and numbers != sorted(numbers) and sorted(numbers) == list(range(first, first + len(numbers))):
         raise UsageError(
-            f"{location}: the lines are numbered from 0 on, but not in order",
+            f"{location}: the lines are numbered from {first} on, but not in order",
             "Sort them by number, or give CSV with columns index and label.",
         )
 
 
 def _lines(text: str) -> list[str]:
-    lines = [line.rstrip(" \t\r") for line in text.split("\n")]  # splitlines would end a line at other characters too
+    # splitlines would end a line at other characters too.
+    lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     return lines
@@ -96,24 +99,29 @@ def _in_order(data: Mapping[Any, Any], location: str) -> list[Any]:
 
 def _from_csv(text: str, location: str) -> list[str]:
     """The column `label`, ordered by the column `index` where there is one."""
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    delimiter, columns = delimited.header(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0], "label")
+    if columns.count("label") != 1:
+        has = "several columns `label`" if "label" in columns else f"no column `label`, only {', '.join(columns) or 'nothing'}"
+        raise UsageError(f"{location}: has {has}", "Name one column of the first line `label`, that of the names.")
+    reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        rows = list(reader)
+        _, *rows = filter(None, reader)
     except csv.Error as error:
         raise UsageError(f"{location}: not CSV: {error}", "Mend the file, or give one name a line in a .txt.") from None
-    columns = reader.fieldnames or ()
-    if "label" not in columns:
-        raise UsageError(f"{location}: has no column `label`, only {', '.join(columns) or 'nothing'}", "Name the column of names `label`.")
     for number, row in enumerate(rows, start=1):
-        if row["label"] is None:
-            raise UsageError(f"{location}: row {number} has no label", "Mend the row.")
+        if len(row) > len(columns):
+            mend = "Put names that hold the delimiter between double quotes."
+            raise UsageError(f"{location}: row {number} has {len(row)} fields, the first line only {len(columns)}", mend)
+        if len(row) <= columns.index("label"):
+            raise UsageError(f"{location}: row {number} has no label", f"Mend the row; the first line is delimited by {delimiter!r}.")
+    found = [dict(zip(columns, map(str.strip, row), strict=False)) for row in rows]
     if "index" in columns:
-        rows.sort(key=lambda row: _number(row["index"]))
-        if [_number(row["index"]) for row in rows] != list(range(len(rows))):
+        found.sort(key=lambda row: _number(row.get("index")))
+        if [_number(row.get("index")) for row in found] != list(range(len(found))):
             raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.")
     for column in set(columns) - {"index", "label"}:
-        _check_order([_number(row[column]) for row in rows], location)
-    return [row["label"] for row in rows]
+        _check_order([_number(row.get(column)) for row in found], location)
+    return [row["label"] for row in found]
 
 
 def _number(text: str | None) -> int:

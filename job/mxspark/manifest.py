@@ -11,20 +11,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from mxspark import parquet, storage
+from mxspark import delimited, parquet, storage
 from mxspark.errors import UsageError
 from mxspark.storage import Access
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".parquet")
 LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is longer than this is no list
-DELIMITERS = (",", "\t", ";")
 MEND = "Write UTF-8 text with one key a line (.txt), or a table with a column `key` (.csv, .tsv, .parquet)."
+# The user and password of an address, which no plan, table or log may have. A password may have a slash in it that should be escaped;
+# digits before a slash are a port.
+_USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^/]*@|[^/:@\[]+:\d*[^\d/@][^@]*@)")
+HIDDEN_USER = "…@"  # what stands for them in a key
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 def is_manifest(place: str) -> bool:
     """Whether a place is a manifest by its name."""
     return place.lower().endswith(SUFFIXES)
+
+
+def hides_user(key: str) -> bool:
+    """Whether a key's line is an address with a user or a password."""
+    return f"://{HIDDEN_USER}" in key
 
 
 def read(path: str, access: Access, no_key: Callable[[], None]) -> Iterator[str]:
@@ -41,7 +49,7 @@ def read(path: str, access: Access, no_key: Callable[[], None]) -> Iterator[str]
             keys = _text_keys(file, path)
         for key in keys:
             if key:
-                yield storage.escape_bytes(key)
+                yield _USER.sub(rf"\1{HIDDEN_USER}", storage.escape_bytes(key))
             else:
                 no_key()
 
@@ -83,21 +91,17 @@ def _is_number(text: str) -> bool:
 def _table_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
     """The column `key`. The delimiter is the one by which the first line has such a column."""
     first = next(lines, "")
-    heads = {delimiter: [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])] for delimiter in DELIMITERS}
-    delimiter = next((delimiter for delimiter, names in heads.items() if "key" in names), None)
-    if delimiter is None:
-        names = max(heads.values(), key=len)
-        raise UsageError(
-            f"{path}: has no column `key`, only {', '.join(names) or 'nothing'}",
-            "Name the column `key` in the first line; where each line is a key, call the file .txt.",
-        )
-    position = heads[delimiter].index("key")
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    delimiter, names = delimited.header(first, "key")
+    if names.count("key") != 1:
+        has = "several columns `key`" if "key" in names else f"no column `key`, only {', '.join(names) or 'nothing'}"
+        raise UsageError(f"{path}: has {has}", "Name one column `key` in the first line; where each line is a key, call the file .txt.")
+    position = names.index("key")
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=f"{delimiter} " in first, strict=True)
     try:
         for row in rows:
-            if len(row) > len(heads[delimiter]):
+            if len(row) > len(names):
                 raise UsageError(
-                    f"{path}: line {rows.line_num + 1} has {len(row)} fields, the first line only {len(heads[delimiter])}",
+                    f"{path}: line {rows.line_num + 1} has {len(row)} fields, the first line only {len(names)}",
                     "Put keys with commas between double quotes; where each line is a key, call the file .txt.",
                 )
             if any(row):

@@ -40,6 +40,7 @@ class Inspection:
     parameters: int  # numbers in all parameters
     unused: tuple[str, ...]  # parameters that the graph doesn't use
     half: int  # parameters that are float16 in the file, and computed as float32
+    prefix: str  # of the parameters' names in the file, which is left away
 
     @property
     def input_shape(self) -> Shape:
@@ -54,7 +55,12 @@ class Inspection:
     @property
     def notes(self) -> tuple[str, ...]:
         """What somebody should know who uses it."""
-        return (f"{self.half} of the parameters are float16 in the file, and cast to float32.",) if self.half else ()
+        notes = []
+        if self.half:
+            notes.append(f"{self.half} of the parameters are float16 in the file, and cast to float32.")
+        if self.prefix:
+            notes.append(f"The names of the parameters begin with {self.prefix!r} in the file, and are taken without it.")
+        return tuple(notes)
 
 
 class Network:
@@ -138,8 +144,15 @@ class _Module:
         with self._errors():
             self._module.bind(data_shapes=[(name, self._shape)], for_training=False)
             # The labels of training are arguments without parameters; everything else was checked when it was loaded.
-            arguments, states = dict(model.checkpoint.arguments), dict(model.checkpoint.states)
-            self._module.set_params(arguments, states, allow_missing=True, allow_extra=True)
+            arguments = {**model.checkpoint.arguments, **self._constants(symbol, model.checkpoint)}
+            self._module.set_params(arguments, dict(model.checkpoint.states), allow_missing=True, allow_extra=True)
+
+    def _constants(self, symbol: Any, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The constants' arrays for batches of this size."""
+        if not checkpoint.constants:
+            return {}
+        shapes = dict(zip(symbol.list_arguments(), symbol.infer_shape(**{checkpoint.input_name: self._shape})[0], strict=True))
+        return {name: self._mx.nd.full(shapes[name], value) for name, value in checkpoint.constants.items()}
 
     @property
     def batch_size(self) -> int:
@@ -216,6 +229,7 @@ class _Model:
             parameters=sum(int(np.prod(v.shape)) for v in (*self.checkpoint.arguments.values(), *self.checkpoint.states.values())),
             unused=self.checkpoint.unused,
             half=self.checkpoint.half,
+            prefix=self.checkpoint.prefix,
         )
 
     def _fitting_input(self, bundle: Bundle) -> tuple[ModelInput, Shape]:
@@ -244,7 +258,7 @@ class _Model:
         except self._mx.MXNetError as error:
             raise UsageError(
                 f"{self.names['symbol']}: does not take an input {name} of shape {shape}: {said(error)}",
-                "Correct input.height, input.width, input.channels and input.layout in model.yaml.",
+                f"Correct input.height, input.width, input.channels and input.layout in model.yaml.{self._about_constants}",
             ) from None
         variables, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
         expected = dict(zip([*variables, *auxiliary], [*arguments, *states], strict=True))
@@ -253,7 +267,8 @@ class _Model:
                 raise UsageError(
                     f"symbol and params don't fit each other: {parameter} has shape {tuple(array.shape)} in {self.names['params']}, "
                     f"but {self.names['symbol']} needs {tuple(expected[parameter])} for an input of shape {shape}",
-                    "Give the size that the network was made for (input.height, input.width, input.channels), and files of one model.",
+                    "Give the size that the network was made for (input.height, input.width, input.channels), and files of one model."
+                    + self._about_constants,
                 )
         return tuple(outputs[0])
 
@@ -267,8 +282,19 @@ class _Model:
         if len(found) < 2 or found[0] != shape[0]:
             raise UsageError(
                 f"{self.names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
-                "Give a network that takes batches of any size.",
+                f"Give a network that takes batches of any size.{self._about_constants}",
             )
+
+    @property
+    def _about_constants(self) -> str:
+        """What may be wrong with the shapes of input.constants, if there are any."""
+        name = next(iter(self.checkpoint.constants), None)
+        if name is None:
+            return ""
+        shape = f"mx.sym.var({name!r}, shape=(0, 5))"
+        return (
+            f" What is in input.constants has the shape that the graph tells, else (1,): declare it there, with 0 for the batch: {shape}."
+        )
 
     def _meaning(self, bundle: Bundle, model_input: ModelInput, shape: Shape) -> Meaning:
         internals = self.checkpoint.symbol.get_internals()

@@ -57,6 +57,11 @@ def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool
         if settings.base is None and is_web(path):
             raise UsageError(f"{path}: a manifest from the web does not say where its images are", "Set input.base to that place.")
         return Place(path, settings.base or storage.parent(path), suffixes=explicit, is_manifest=True)
+    if is_web(path):
+        raise UsageError(
+            f"{path}: from the web, only lists of images are an input",
+            "Write the images' addresses into a file, one a line: --input list.txt.",
+        )
     if storage.is_s3(path):
         bucket, prefix = storage.split_s3(path)
         base = f"s3://{bucket}"

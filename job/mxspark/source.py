@@ -16,7 +16,7 @@ from mxspark.errors import UsageError
 from mxspark.places import Place
 from mxspark.settings import InputSettings
 from mxspark.skipped import Skipped
-from mxspark.storage import Access, StorageError, Store, WebReader
+from mxspark.storage import Access, DeniedError, StorageError, Store, WebReader
 
 
 class Source:
@@ -120,6 +120,12 @@ class Source:
 
     def read(self, key: str) -> bytes:
         """The image's bytes. Raises StorageError, TooLargeError beyond `max_bytes`."""
+        if manifest.hides_user(key):
+            raise DeniedError(
+                "its line has a user or a password, which addresses in a manifest can't have",
+                "Write the address without, of a server that needs none; s3:// takes its credentials from the environment.",
+                place=key,
+            )
         place, limit = self._first, self._settings.max_bytes
         if not self._keys_are_whole and not place.is_manifest:
             return self._store(place.base).read(key, limit)

@@ -13,6 +13,7 @@ from mxspark.submit.kubernetes.manifests import refuse_what_pods_cannot_reach
 
 BASE: dict[str, Any] = {"job": JOB}
 JWT = "eyJ" + 2 * "canary" + ".eyJ" + 2 * "canary" + "." + 2 * "canary"
+PROBE = "containers.livenessProbe.httpGet.httpHeaders"
 SIGNED = "https://models.example.com/bundle?X-Amz-Signature=canary"
 
 
@@ -101,6 +102,9 @@ def test_an_address_of_the_event_log_that_holds_a_secret_is_refused(helm: Helm) 
         (container(args=["--verbose", "--password", "canary"]), "containers.args"),
         (container(args=["-H", "Authorization: Bearer canary"]), "containers.args"),
         (container(command=["sh", "-c", "fetch --db-pwd 'canary'"]), "containers.command"),
+        (container(args=["--auth", "none", "-u", "user:canary", "-H", "X-Api-Key: $(KEY)"]), "containers.args"),
+        (variable("SLACK_WEBHOOK_URL", value="https://chat/canary"), "containers.env.SLACK_WEBHOOK_URL"),
+        (container(livenessProbe={"httpGet": {"httpHeaders": [{"name": "Cookie", "value": "canary"}]}}), PROBE + ".Cookie"),
         (variable("DB_PWD", value="canary"), "containers.env.DB_PWD"),
         (variable("AUTHORIZATION", value="Basic canary"), "containers.env.AUTHORIZATION"),
         (variable("PRIVATE_KEY", value="canary"), "containers.env.PRIVATE_KEY"),
@@ -147,6 +151,11 @@ def test_an_annotation_with_a_password_is_refused(helm: Helm, pod: str) -> None:
         ("driver.podTemplate.spec", variable("TOKENIZERS_PARALLELISM", value="false")),
         ("driver.podTemplate.spec", variable("SECRET_NAME", value="keys")),
         ("sparkConf", {"spark.hadoop.fs.s3a.encryption.key": "arn:aws:kms:eu-central-1:1:key/2", "spark.hadoop.a.authorization": True}),
+        (
+            "sparkConf",
+            {"spark.io.encryption.keySizeBits": 256, "spark.driver.extraJavaOptions": "-Dauth=basic", "spark.smtp.auth": "login"},
+        ),
+        ("executor.podTemplate.spec", container(args=["-u", "1000:1000", "--auth", "none", "-H", "X-Api-Key: $(KEY)"])),
         ("executor.podTemplate.spec", {"securityContext": {"runAsUser": None}}),
     ],
 )

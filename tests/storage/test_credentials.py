@@ -123,6 +123,14 @@ def test_a_web_identity_is_changed_into_keys_with_a_token(moto_url: str, monkeyp
         assert "AWS4-HMAC-SHA256" in request.headers["authorization"]
 
 
+@pytest.mark.parametrize("way", ["listing", "writing"])
+def test_a_web_identity_without_its_token_is_told(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/predictor")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    with pytest.raises(DeniedError, match=r"the token of its role: .*token'\nCheck AWS_WEB_IDENTITY_TOKEN_FILE"):
+        THREE_WAYS[way](S3Store("bucket", "", access_to("http://127.0.0.1:9", None)))
+
+
 def test_keys_that_have_expired_are_told_to_be_renewed() -> None:
     body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
     expired = Answer(400, body, {"Content-Type": "application/xml"})

@@ -1,4 +1,7 @@
-"""A driver whose storage isn't there yet: in a pod it waits, on a laptop it tells soon; it ends with exit code 1, never with 2."""
+"""A driver whose storage or credentials aren't there yet: in a pod it waits and says so, on a laptop it tells soon.
+
+It ends with exit code 1, so that it is started again; on a laptop missing credentials are wrong usage.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -30,6 +33,7 @@ class Waits:
 
     def __init__(self, stack: ExitStack, port: socket.socket, late: float) -> None:
         self.seconds = 0.0
+        self.told = Told()
         self.server: Scripted | None = None
         self._stack = stack
         self._port = port
@@ -41,6 +45,16 @@ class Waits:
             number = self._port.getsockname()[1]
             self._port.close()
             self.server = self._stack.enter_context(scripted(error(404, "NoSuchBucket"), port=number))
+
+
+class Told(Silent):
+    """Keeps what a run tells."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, what: str) -> None:
+        self.notes.append(what)
 
 
 def run(place: str, port: socket.socket, folder: Path, monkeypatch: pytest.MonkeyPatch, late: float) -> tuple[MxsparkError, Waits]:
@@ -62,7 +76,7 @@ def run(place: str, port: socket.socket, folder: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr("time.sleep", waits.sleep)
         monkeypatch.setattr("time.monotonic", lambda: waits.seconds)
         with pytest.raises(MxsparkError) as caught:
-            driver.run(settings, access_to(f"http://127.0.0.1:{number}", retries=8, retry_seconds=RETRY_SECONDS), Silent())
+            driver.run(settings, access_to(f"http://127.0.0.1:{number}", retries=8, retry_seconds=RETRY_SECONDS), waits.told)
     assert not (folder / "table").exists()
     return caught.value, waits
 
@@ -102,6 +116,57 @@ def test_in_a_pod_storage_that_never_comes_ends_the_driver_so_that_it_is_started
     assert told.exit_code == 1
     assert "onnect" in told.problem
     assert RETRY_SECONDS - LONGEST_WAIT <= waits.seconds <= RETRY_SECONDS
+    waiting = [note for note in waits.told.notes if note.startswith("Waiting for ")]
+    assert 2 <= len(waiting) <= 4
+    assert "onnect" in waiting[0]
+    assert "s more at most" in waiting[0]
+
+
+def without_keys(late: float, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MxsparkError, float]:
+    """How a run ends, and after how long, whose credentials come after `late` seconds to a server that knows no bucket."""
+    seconds = 0.0
+
+    def sleep(wait: float) -> None:
+        nonlocal seconds
+        seconds += wait
+        if seconds >= late:
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: seconds)
+    settings = Settings(
+        input=InputSettings(path=str(folder)),
+        output=OutputSettings(path=str(folder / "table")),
+        model=ModelSettings(path="s3://bucket/net"),
+    )
+    with scripted(error(404, "NoSuchBucket")) as server, pytest.raises(MxsparkError) as caught:
+        driver.run(settings, access_to(server.url, None, retries=8, retry_seconds=RETRY_SECONDS), Silent())
+    return caught.value, seconds
+
+
+def test_in_a_pod_credentials_that_come_late_are_waited_for(pod: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, _ = without_keys(60, tmp_path, monkeypatch)
+
+    assert "NoSuchBucket" in told.problem
+
+
+def test_in_a_pod_without_credentials_the_driver_ends_so_that_it_is_started_again(
+    pod: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, seconds = without_keys(1e9, tmp_path, monkeypatch)
+
+    assert "no AWS credentials found" in told.problem
+    assert told.exit_code == 1
+    assert seconds >= RETRY_SECONDS - LONGEST_WAIT
+
+
+def test_on_a_laptop_missing_credentials_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, seconds = without_keys(1e9, tmp_path, monkeypatch)
+
+    assert told.exit_code == 2
+    assert "AWS_PROFILE" in told.mend
+    assert seconds == 0
 
 
 @pytest.mark.parametrize("place", [place for place in PLACES if "web" not in place])

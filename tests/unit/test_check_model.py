@@ -14,7 +14,9 @@ from mxspark.model_spec import ModelInput, ModelSpec
 from mxspark.network import Inspection
 from mxspark.settings import Settings
 
-INSPECTION = Inspection("data", ModelInput(), "out", 2, ("out",), Meaning("softmax", "it says so"), {"softmax": 1}, 0, (), half=1)
+INSPECTION = Inspection(
+    "data", ModelInput(), "out", 2, ("out",), Meaning("softmax", "it says so"), {"softmax": 1}, 0, (), half=1, prefix=""
+)
 MODEL = Bundle(ModelSpec(), {}, (), BundleSource(ModelSpec(), {}, {}))
 
 

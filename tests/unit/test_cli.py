@@ -170,8 +170,13 @@ def test_settings_are_shown_as_they_are(mxspark: Command, place: str, wide: None
     assert as_table(ended.output)["input.path"][0] == place
 
 
-def test_an_input_that_is_not_utf8_is_refused_in_words(mxspark: Command) -> None:
+def test_what_shells_make_of_names_and_patterns_is_refused_in_words(mxspark: Command) -> None:
     refused(mxspark("settings", *JOB, "--input", "caf\udce9"), "input.path", "not UTF-8")
+    refused(mxspark("settings", *JOB, "--output", "caf\udce9"), "output.path", "not UTF-8")
+    refused(mxspark("settings", *JOB, "--model", "caf\udce9"), "model.path", "not UTF-8")
+    refused(mxspark("settings", *JOB, "--set", "spark.conf.a=\udce9"), "spark.conf.a", "--set", "not UTF-8")
+    refused(mxspark("settings", *JOB, "--set", "spark.conf.\udce9=a"), "spark.conf", "not UTF-8")
+    refused(mxspark("settings", *JOB, "--input", "a.jpg", "b.jpg", "c.jpg"), "c.jpg", "quote it: --input 'photos/*.jpg'")
 
 
 def test_several_inputs_are_one_setting(mxspark: Command, wide: None) -> None:

@@ -1,6 +1,7 @@
 """Labels in the forms in which people keep them, each in the order of the classes, or refused by name."""
 
 import json
+import re
 
 import pytest
 
@@ -73,14 +74,65 @@ def test_a_name_in_brackets_is_a_name(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), [("id,label\n2,c\n0,a\n1,b\n", "labels.csv"), ("2 c\n0 a\n1 b", "labels.txt"), ("1: b\n0: a", "labels.txt")]
+    ("text", "name"),
+    [
+        ("id,label\n2,c\n0,a\n1,b\n", "labels.csv"),
+        ("2 c\n0 a\n1 b", "labels.txt"),
+        ("1: b\n0: a", "labels.txt"),
+        ("2 b\n1 a", "synset.txt"),
+    ],
 )
 def test_labels_that_are_numbered_otherwise_than_they_stand_are_refused(text: str, name: str) -> None:
     with pytest.raises(UsageError, match="not in order"):
         labels.read(text, name)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label\ncat, tabby\ndog",
+        "label;\ncat, tabby;\ndog;\n",
+        "index;label\n1;dog\n0;cat, tabby\n",
+        'index, label\n1, dog\n0, "cat, tabby"\n',
+        " index , label \n 1 , dog \n 0 , 'cat'\n",
+        'index\tlabel\r\n0\t"cat, tabby"\r\n1\tdog\r\n',
+        '"index","label"\n"0","cat, tabby"\n\n"1","dog"\n',
+        "\tlabel\n0\tcat, tabby\n1\tdog\n",
+        "\n\nindex,label,wnid\r0,'cat',n1\r1,dog,n2\r",
+    ],
+)
+@pytest.mark.parametrize("name", ["labels.csv", "labels.tsv"])
+def test_columns_are_read_as_spreadsheets_write_them_or_refused(text: str, name: str) -> None:
+    if "label\ncat, tabby" in text:
+        with pytest.raises(UsageError, match=r"row 1 has 2 fields.*\n.*quotes"):
+            labels.read(text, name)
+    else:
+        assert labels.read(text, name) in {("cat, tabby", "dog"), ("'cat'", "dog")}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("index,label\n", "holds no labels"),
+        ("label\n", "holds no labels"),
+        ("", "no column `label`, only nothing"),
+        ("index, name\n0, cat\n", "no column `label`, only index, name$"),
+        ("index|label\n0|cat\n", r"no column `label`, only index\|label$"),
+        ("label,label\na,b\n", "several columns `label`"),
+        ("index;label\n0,cat\n", "row 1 has no label"),
+        ('label\n"cat\ndog\n', "not CSV"),
+        ("index,label\n0,cat, tabby\n", "row 1 has 3 fields"),
+    ],
+)
+def test_columns_that_are_not_right_are_refused(text: str, problem: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        labels.read(text, "labels.csv")
+
+    assert re.search(problem, refused.value.problem)
+
+
 def test_numbers_in_order_and_numbers_that_are_names_are_fine() -> None:
     assert labels.read("0 a\n1 b", "labels.txt") == ("0 a", "1 b")
+    assert labels.read("0\r1\r10\r2\r", "labels.txt") == ("0", "1", "10", "2")
     assert labels.read("id,label\n0,a\n1,b\n", "labels.CSV") == ("a", "b")
     assert labels.read("7 up\n3 musketeers", "labels.txt") == ("7 up", "3 musketeers")

@@ -331,6 +331,93 @@ def test_a_further_input_may_have_the_same_value_for_every_image(tmp_path: Path)
     assert "a parameter" in refusal(made(tmp_path, symbol, spec=with_constants(stage_num0=2.0, fc_weight=1.0)))
 
 
+@pytest.mark.parametrize(
+    ("symbol", "expected"),
+    [
+        (LOGITS + mx.sym.var("shift"), lambda pixels: dense(pixels) + 2),
+        (mx.sym.broadcast_mul(LOGITS, mx.sym.var("shift", shape=(0, 1))), lambda pixels: dense(pixels) * 2),
+        (
+            LOGITS + mx.sym.slice_axis(mx.sym.concat(LOGITS, mx.sym.var("shift", shape=(0, CLASSES))), axis=1, begin=CLASSES, end=None),
+            lambda pixels: dense(pixels) + 2,
+        ),
+        (mx.sym.reshape(mx.sym.reshape(LOGITS, shape=(-1,)) + mx.sym.var("shift"), shape=(-1, CLASSES)), lambda pixels: dense(pixels) + 2),
+    ],
+)
+def test_a_further_input_may_have_an_axis_of_images(tmp_path: Path, symbol: Any, expected: Any) -> None:
+    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, constants={"shift": 2.0}), output=ModelOutput(kind="logits"))
+    bundle, pixels = made(tmp_path, symbol, spec=spec), images(BATCH)
+
+    inspect(bundle)
+    np.testing.assert_allclose(Network(bundle, BATCH, "cpu").predict(pixels), softmax(expected(pixels)), rtol=1e-4, atol=1e-6)
+
+
+def test_a_further_input_whose_shape_the_graph_does_not_tell_is_told(tmp_path: Path) -> None:
+    symbol = mx.sym.FullyConnected(mx.sym.concat(mx.sym.flatten(mx.sym.var("data")), mx.sym.var("age")), num_hidden=CLASSES, name="fc")
+    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, constants={"age": 2.0}), output=ModelOutput(kind="logits"))
+
+    assert "mx.sym.var('age', shape=(0, 5))" in refusal(made(tmp_path, symbol, spec=spec))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expected"),
+    [
+        (mx.sym.broadcast_div(mx.sym.exp(LOGITS), mx.sym.sum(mx.sym.exp(LOGITS), axis=1, keepdims=True)), lambda z: softmax(z)),
+        (mx.sym.softmax(mx.sym.tanh(LOGITS) + mx.sym.Activation(LOGITS, act_type="sigmoid")), lambda z: softmax(np.tanh(z) + sigmoid(z))),
+        (mx.sym.softmax(mx.sym.abs(LOGITS) + mx.sym.square(mx.sym.identity(LOGITS))), lambda z: softmax(np.abs(z) + z**2)),
+        (
+            mx.sym.softmax(mx.sym.broadcast_add(mx.sym.sin(LOGITS), mx.sym.exp(mx.sym.Dropout(LOGITS)))),
+            lambda z: softmax(np.sin(z) + np.exp(z)),
+        ),
+    ],
+)
+def test_a_layer_that_two_operators_read_is_computed_right(tmp_path: Path, symbol: Any, expected: Any) -> None:
+    """MXNet itself fuses the second one into the layer and then leaves it out."""
+    pixels = images(BATCH)
+
+    found = Network(made(tmp_path, symbol, spec=saying(kind="softmax")), BATCH, "cpu").predict(pixels)
+
+    np.testing.assert_allclose(found, expected(dense(pixels)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "arg:module.", "arg:net.module.", "net_"])
+def test_a_beginning_that_all_names_of_parameters_have_is_taken_away(tmp_path: Path, prefix: str) -> None:
+    parameters = {name.replace("arg:", prefix): value for name, value in DENSE.items()}
+    bundle, pixels = made(tmp_path, parameters=parameters), images(BATCH)
+
+    np.testing.assert_allclose(Network(bundle, BATCH, "cpu").predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+    assert f"begin with '{prefix.removeprefix('arg:')}'" in inspect(bundle).notes[0]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"module.fc_weight": WEIGHT, "net.fc_bias": BIAS},
+        {"module.fc_weight": WEIGHT, "module.fc_bias": BIAS, "module.step": BIAS},
+        {"module.fc_weight": WEIGHT},
+    ],
+)
+def test_names_with_other_beginnings_than_the_graphs_are_told(tmp_path: Path, parameters: Any) -> None:
+    refused = refusal(made(tmp_path, parameters=parameters))
+
+    assert "module.fc_weight for fc_weight" in refused
+    assert "save_parameters" not in refused
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "git lfs pull"),
+        (b"PK\x03\x04archive/data.pkl", "PyTorch"),
+        (b"<!DOCTYPE html>", "page of the web"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"", "it is empty"),
+    ],
+)
+def test_another_kind_of_file_in_a_model_s_place_is_named(tmp_path: Path, content: bytes, what: str) -> None:
+    assert what in refusal(made(tmp_path, parameters=content))
+    assert what in refusal(made(tmp_path, content))
+
+
 def test_a_symbol_of_an_old_mxnet_loads(tmp_path: Path) -> None:
     symbol = json.loads(mx.sym.SoftmaxOutput(LOGITS, name="prob").tojson())
     for node in symbol["nodes"]:

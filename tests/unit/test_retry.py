@@ -9,7 +9,7 @@ import pytest
 
 from mxspark.errors import MxsparkError
 from mxspark.settings import StorageSettings
-from mxspark.storage import DeniedError, MissingError, StorageError, TooLargeError, retries_so_far
+from mxspark.storage import DeniedError, MissingError, StorageError, TooLargeError, retries_so_far, telling
 from mxspark.storage.retry import FIRST_WAIT, LONGEST_WAIT, Patience
 from mxspark.storage.store import CAUSES, TransientError
 
@@ -133,6 +133,38 @@ def test_every_call_has_a_budget_of_its_own(clock: Clock) -> None:
     patience = Patience(StorageSettings(retries=5, retry_seconds=9))
 
     assert [patience(failing(4)) for _ in range(10)] == 10 * ["bytes"]
+
+
+# ---- what is told ----
+
+
+def test_a_long_wait_is_told_with_its_cause_and_its_limit_and_then_sparsely(clock: Clock) -> None:
+    told: list[tuple[float, str]] = []
+    with telling(lambda text: told.append((clock.now(), text))):
+        given_up(failing(10**4, TransientError("SlowDown", place="s3://bucket", cause="throttled")), retries=50, retry_seconds=120)
+
+    assert 2 <= len(told) <= 5
+    for now, text in told:
+        left = int(text.removeprefix("Waiting for s3://bucket: SlowDown. Trying again for ").removesuffix(" s more at most."))
+        assert 120 - now <= left <= 121 - now
+
+
+def test_a_wait_that_its_number_of_tries_limits_is_told_so(clock: Clock) -> None:
+    told: list[str] = []
+    with telling(told.append):
+        given_up(failing(6), retries=5, retry_seconds=120)
+
+    assert len(told) == 1
+    assert "for 4 s more" in told[0] or "for 6 s more" in told[0] or "for 8 s more" in told[0]
+
+
+def test_a_moment_is_not_worth_a_word(clock: Clock) -> None:
+    told: list[str] = []
+    with telling(told.append):
+        assert Patience(StorageSettings())(failing(2)) == "bytes"
+    Patience(StorageSettings())(failing(8))
+
+    assert told == []
 
 
 # ---- errors ----

@@ -17,7 +17,7 @@ from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import InputSettings, StorageSettings
 from mxspark.skipped import SHOWN_KINDS
 from mxspark.source import Source
-from mxspark.storage import Access, MissingError, StorageError, TooLargeError
+from mxspark.storage import Access, DeniedError, MissingError, StorageError, TooLargeError
 from tests.unit.web import serving
 from tests.unit.words import right_or_refused
 
@@ -378,6 +378,8 @@ def test_rows_without_a_key_are_counted(tmp_path: Path) -> None:
         ("keys.csv", b"key \na.png \t\r\nb.png "),
         ("keys.csv", b"label;key\ncat;a.png\ndog;b.png\n"),
         ("keys.tsv", b"key\tlabel\na.png\tcat\nb.png\tdog\n"),
+        ("keys.csv", b'label, key\ncat, a.png\n"dog", "b.png"\n'),
+        ("keys.csv", b'"label" ; "key"\ncat;a.png\n"dog";"b.png"\n'),
         ("keys.lst", b"0\t0\ta.png\r\n1\t0.5\t1e3\tb.png\n"),
         ("keys.lst", b"a.png\nb.png\n"),
         ("keys.txt", b'"a.png"\t\r\nb.png \t \r\n  \n'),
@@ -399,6 +401,7 @@ def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Pat
         ("keys.csv", b'key\n"a.png\nb.png\n', "line"),
         ("keys.csv", b"path,label\na.png,cat\n", "path, label"),
         ("keys.csv", b"", "nothing"),
+        ("keys.csv", b"key,key\na.png,b.png\n", "several columns `key`"),
         ("keys.csv", b"key\n" + b"x" * 200_000, "keys.csv"),
         ("keys.csv", b"\xff\xfek\x00e\x00", "UTF-8"),
         ("keys.parquet", b"key\na.png\n", "not a Parquet file"),
@@ -490,6 +493,30 @@ def test_a_line_that_names_no_place_is_a_failed_row(tmp_path: Path, line: str) -
     assert list(images.keys()) == [line]
     with pytest.raises(StorageError):
         images.read(line)
+
+
+@pytest.mark.parametrize("user", ["me:hush", "hush", "me:h%40u", "me:hu/sh", "me:h'u sh", ":hush", "HTTPS://me:hush@a@"])
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".parquet"])
+def test_the_user_and_password_of_an_address_are_in_no_key_and_the_row_says_so(tmp_path: Path, user: str, suffix: str) -> None:
+    line = f"{user}host/x.jpg" if "://" in user else f"https://{user}@host/x.jpg"
+    images = source(manifest(tmp_path, suffix, [line]))
+
+    (key,) = images.keys()
+
+    assert key.lower() == "https://…@host/x.jpg"
+    with pytest.raises(DeniedError, match="has a user or a password"):
+        images.read(key)
+
+
+def test_an_address_with_an_at_sign_in_its_path_is_one_as_others_are(tmp_path: Path) -> None:
+    lines = ["https://host/a@b.png", "https://host:8080/a:b@c.png", "https://[::1]:80/a@b.png", "a:b@c.png", "s3://bucket/me@b.png"]
+
+    assert list(source(manifest(tmp_path, ".txt", lines)).keys()) == lines
+
+
+def test_one_image_on_the_web_is_no_input_and_the_mend_says_what_is() -> None:
+    for place in ("https://host/one.jpg", "HTTP://host/"):
+        assert "--input list.txt" in refusal(place)
 
 
 def test_a_manifest_from_the_web_is_refused_at_once_where_nothing_says_where_its_images_are(tmp_path: Path) -> None:

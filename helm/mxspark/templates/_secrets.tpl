@@ -7,7 +7,7 @@ patterns (open_secrets.py, from which _secret_patterns.tpl is generated); tests/
 {{- range $key, $value := .Values.sparkConf -}}
 {{- $text := toString $value -}}
 {{- if not (regexMatch (include "mxspark.secrets.reference" $) $key) -}}
-{{- if or (include "mxspark.isNamedSecret" (list $key $text)) (include "mxspark.looksLike" (list $text "given" "form" "address")) -}}
+{{- if or (include "mxspark.isNamedSecret" (list $key $text)) (include "mxspark.looksLike" (list $text "form" "address")) (include "mxspark.isGiven" $text) -}}
 {{- include "mxspark.refuseSecret" (list "sparkConf" $key) -}}
 {{- end -}}
 {{- end -}}
@@ -25,7 +25,13 @@ patterns (open_secrets.py, from which _secret_patterns.tpl is generated); tests/
 {{- define "mxspark.isNamedSecret" -}}
 {{- if include "mxspark.looksLike" (list (first .) "name") -}}
 {{- if not (include "mxspark.looksLike" (list (join "=" .) "harmless")) }}yes{{ end -}}
+{{- include "mxspark.looksLike" (list (join "=" .) "hook") -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Whether a command line or the like has a secret in it. */}}
+{{- define "mxspark.isGiven" -}}
+{{- range regexFindAll (include "mxspark.secrets.given" $) . -1 }}{{ if not (include "mxspark.looksLike" (list . "taken")) }}yes{{ end }}{{ end -}}
 {{- end -}}
 
 {{- define "mxspark.refuseSecret" -}}
@@ -63,9 +69,9 @@ yes
 {{- include "mxspark.looksLike" (list $text "password") -}}
 {{- else if include "mxspark.looksLike" (list $text "address") -}}
 yes
-{{- else if and (gt (len $path) 1) (eq (index (reverse $path) 1) "env") (include "mxspark.isNamedSecret" (list (last $path) $text)) -}}
+{{- else if and (gt (len $path) 1) (has (index (reverse $path) 1) (list "env" "httpHeaders")) (include "mxspark.isNamedSecret" (list (last $path) $text)) -}}
 yes
 {{- else if ne (first $path) "job" -}}
-{{- include "mxspark.looksLike" (list $text "given") -}}
+{{- include "mxspark.isGiven" $text -}}
 {{- end -}}
 {{- end -}}

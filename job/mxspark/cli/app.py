@@ -78,13 +78,20 @@ def exit_with(command: Callable[[], Any], debug: bool, runs: bool = False) -> No
     except Left as left:
         sys.exit(left.code)
     except Exception as error:  # noqa: BLE001  # a person gets a message, not a stack trace
-        if hasattr(error, "format_message"):  # click's own, for wrong arguments
-            code = _report(UsageError(error.format_message(), "`mxspark --help` and `mxspark COMMAND --help` list what there is."), debug)
-        else:
-            code = _report(mistake(error), debug)
+        is_clicks = hasattr(error, "format_message")  # for wrong arguments
+        code = _report(_wrong_arguments(error) if is_clicks else mistake(error), debug)
     if code == INTERRUPTED:  # typer makes a KeyboardInterrupt into this code
         console.show_warning(f"interrupted{kept}")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wrong_arguments(error: Any) -> UsageError:
+    """click's own error, for a person who may have written a pattern that the shell replaced."""
+    names = [parameter.name for parameter in error.ctx.command.params] if getattr(error, "ctx", None) else []
+    mend = "`mxspark --help` and `mxspark COMMAND --help` list what there is."
+    if "unexpected extra argument" in error.format_message() and "input_" in names:
+        mend = f"If the shell made them of a pattern, quote it: --input 'photos/*.jpg'; several places are an --input each. {mend}"
+    return UsageError(error.format_message(), mend)
 
 
 def _report(error: MxsparkError, debug: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from mxspark import document, layers, storage
+from mxspark import console, document, layers, storage
 from mxspark.errors import UsageError
 from mxspark.settings import Settings, StorageSettings
 from mxspark.storage import Access
@@ -146,7 +146,7 @@ class Given:
         if self.settings_file is not None:
             access = access_by(self.values.get("storage.endpoint_url")).of_driver(os.environ)
             try:
-                with storage.usage_errors("--settings", "Name a YAML file."):
+                with storage.usage_errors("--settings", "Name a YAML file."), storage.telling(console.show_warning):
                     text = storage.read_object(self.settings_file, access, limit=2**20).decode()
             except UnicodeDecodeError:
                 raise UsageError(f"--settings: {self.settings_file} is not UTF-8 text", "Give a YAML file.") from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mxspark.errors import UsageError
 from mxspark.storage.folder import FolderStore, escape_bytes
-from mxspark.storage.retry import retries_so_far
+from mxspark.storage.retry import retries_so_far, telling
 from mxspark.storage.store import (
     Access,
     Credentials,
@@ -56,6 +56,7 @@ __all__ = [
     "read_object",
     "retries_so_far",
     "split_s3",
+    "telling",
     "usage_errors",
 ]
 

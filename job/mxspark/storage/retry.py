@@ -4,7 +4,10 @@ The only place that imports tenacity.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import ceil
 from threading import Lock
 from typing import TypeVar
 
@@ -18,6 +21,9 @@ T = TypeVar("T")
 
 # Waits of 0.25, 0.5, 1, … 20 s at most, of which half is left to chance, so that a thousand workers don't come back all at once.
 FIRST_WAIT, LONGEST_WAIT = 0.25, 20.0
+FIRST_WORD, NEXT_WORD = 2.0, 30.0  # after which somebody is told what is waited for, and told again [seconds]
+
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 _tally: Counter[str] = Counter()
 _tally_lock = Lock()
@@ -29,10 +35,21 @@ def retries_so_far() -> Counter[str]:
         return Counter(_tally)
 
 
+@contextmanager
+def telling(listener: Callable[[str], None]) -> Iterator[None]:
+    """Tells `listener` what this thread waits for, why, and how long still, where that is more than a moment."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
 class Patience:
     """Calls functions, again where they raise TransientError: `settings.retries` times within `settings.retry_seconds` at most."""
 
     def __init__(self, settings: StorageSettings) -> None:
+        self._settings = settings
         half = {"multiplier": FIRST_WAIT / 2, "max": LONGEST_WAIT / 2}
         self._retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
@@ -44,10 +61,13 @@ class Patience:
 
     def __call__(self, function: Callable[[], T]) -> T:
         """What the function returns. Raises what it raises; where that is a TransientError to the end, the error that it stands for."""
+        retrying, listener = self._retrying, _listener.get()
+        if listener is not None:
+            retrying = retrying.copy(before_sleep=_Telling(self._settings, listener))
         try:
-            return self._retrying(function)
+            return retrying(function)
         except TransientError as error:
-            tries = self._retrying.statistics.get("attempt_number", 1)
+            tries = retrying.statistics.get("attempt_number", 1)
             raise given_up(error, tries) from error
 
 
@@ -55,6 +75,27 @@ def given_up(error: TransientError, tries: int) -> StorageError:
     """The lasting error that a transient one has turned out to be."""
     reason = f"{error.reason} (tried {tries} times)" if tries > 1 else error.reason
     return error.final(reason, error.mend, place=error.place, cause=error.cause)
+
+
+class _Telling:
+    """Counts the retries of one call and tells about them, sparsely."""
+
+    def __init__(self, settings: StorageSettings, listener: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._next = FIRST_WORD
+
+    def __call__(self, state: RetryCallState) -> None:
+        _count(state)
+        error = state.outcome.exception() if state.outcome else None
+        waited = state.seconds_since_start or 0.0
+        if not isinstance(error, TransientError) or waited + state.upcoming_sleep < self._next:
+            return
+        self._next = waited + state.upcoming_sleep + NEXT_WORD
+        limit, done = self._settings.retry_seconds, state.attempt_number - 1
+        waits = range(done, min(self._settings.retries, done + ceil(limit / LONGEST_WAIT) + 10))  # in more the limit is reached anyhow
+        left = min(limit - waited, sum(min(FIRST_WAIT * 2 ** min(wait, 10), LONGEST_WAIT) for wait in waits))
+        self._listener(f"Waiting for {error.place or 'storage'}: {error.reason}. Trying again for {ceil(left):,} s more at most.")
 
 
 def _count(state: RetryCallState) -> None:

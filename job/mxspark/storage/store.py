@@ -48,6 +48,10 @@ class ClockError(DeniedError):
     """This machine's clock is wrong: the server takes its signatures for old or future ones."""
 
 
+class NoCredentialsError(DeniedError):
+    """There are no credentials at all; in a pod they may come yet, with the node's agent or metadata service."""
+
+
 class TooLargeError(StorageError):
     """The object has more bytes than allowed; it was not read."""
 
@@ -72,7 +76,17 @@ class TransientError(StorageError):
 
 
 # Why requests are tried again, as the summary counts them.
-CAUSES = ("timeout", "connection", "truncated", "throttled", "server_error", "expired_credentials", "replaced", "no_space")
+CAUSES = (
+    "timeout",
+    "connection",
+    "truncated",
+    "throttled",
+    "server_error",
+    "expired_credentials",
+    "no_credentials",
+    "replaced",
+    "no_space",
+)
 
 
 @dataclass(frozen=True)
@@ -97,17 +111,17 @@ class Access:
 
     def of_driver(self, environ: Mapping[str, str]) -> "Access":
         """The same, in a pod with all the patience of `retry_seconds`: a driver may be there before names, policies and sidecars are."""
-        return self._trying(sys.maxsize) if _is_pod(environ) else self
+        return self._trying(sys.maxsize) if is_pod(environ) else self
 
     def of_first_contact(self, environ: Mapping[str, str]) -> "Access":
         """`hasty` where somebody may wait for a message, `of_driver` in a pod."""
-        return self.of_driver(environ) if _is_pod(environ) else self.hasty
+        return self.of_driver(environ) if is_pod(environ) else self.hasty
 
     def _trying(self, retries: int) -> "Access":
         return replace(self, settings=self.settings.model_copy(update={"retries": retries}))
 
 
-def _is_pod(environ: Mapping[str, str]) -> bool:
+def is_pod(environ: Mapping[str, str]) -> bool:
     """Whether this process runs in Kubernetes, by what every pod is given, or by what our drivers are."""
     return "KUBERNETES_SERVICE_HOST" in environ or "POD_NAME" in environ
 
@@ -115,7 +129,7 @@ def _is_pod(environ: Mapping[str, str]) -> bool:
 def is_refusal(error: Exception | None) -> bool:
     """Whether it is a server's own answer about a right or a name, which every machine would get. A folder's needn't be: on one machine
     it may not be mounted."""
-    if not isinstance(error, (DeniedError, MissingError)) or isinstance(error, ClockError):
+    if not isinstance(error, (DeniedError, MissingError)) or isinstance(error, (ClockError, NoCredentialsError)):
         return False
     return not error.cause and "://" in error.place
 

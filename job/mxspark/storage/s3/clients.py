@@ -18,7 +18,7 @@ from obstore.store import S3Store as ObstoreS3
 
 from mxspark.storage import web
 from mxspark.storage.s3.errors import boto_errors
-from mxspark.storage.store import Access, DeniedError, StorageError, ca_bundle, hush
+from mxspark.storage.store import Access, NoCredentialsError, StorageError, ca_bundle, hush
 
 # botocore renews credentials ten minutes before they expire at the latest; asking it more often than that is always in time.
 CREDENTIALS_TTL = timedelta(minutes=5)
@@ -35,7 +35,7 @@ class Clients:
 
     @cached_property
     def session(self) -> boto3.Session:
-        """boto3 with the credentials that it found. Raises DeniedError where there are none."""
+        """boto3 with the credentials that it found. Raises NoCredentialsError where there are none."""
         hush()
         given = self.access.credentials
         with boto_errors(self.name):
@@ -46,7 +46,7 @@ class Clients:
                 region_name=self.access.settings.region or os.environ.get("AWS_REGION"),
             )
             if not self.access.settings.anonymous and session.get_credentials() is None:
-                raise DeniedError(
+                raise NoCredentialsError(
                     "no AWS credentials found",
                     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the pod or instance a role; "
                     "for a public bucket --set storage.anonymous=true.",

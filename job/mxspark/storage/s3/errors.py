@@ -1,5 +1,6 @@
 """The exceptions of boto3 and obstore, as errors that stay or may pass."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from obstore.exceptions import BaseError as ObstoreError
 from mxspark.errors import one_line
 from mxspark.storage import web
 from mxspark.storage.causes import raise_s3, raise_said
-from mxspark.storage.store import DeniedError, StorageError, TransientError
+from mxspark.storage.store import DeniedError, NoCredentialsError, StorageError, TransientError
 
 AGENTS = ("container-role", "iam-role")  # who give credentials to pods and instances, and may come up after them
 
@@ -51,6 +52,11 @@ def boto_errors(name: str) -> Iterator[None]:
         yield
     except ClientError as error:
         _raise_client_error(name, error)
+    except OSError as error:
+        if error.filename and error.filename == os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+            mend = "Check AWS_WEB_IDENTITY_TOKEN_FILE, which EKS sets and mounts for a service account that has a role."
+            raise NoCredentialsError(f"can't read the token of its role: {one_line(error)}", mend, place=name) from error
+        raise
     except S3UploadFailedError as error:
         if isinstance(error.__context__, ClientError):
             _raise_client_error(name, error.__context__)

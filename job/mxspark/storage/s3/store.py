@@ -5,6 +5,7 @@ boto3: obstore's own listing takes a prefix for whole path segments (`photos/img
 as `a//b`.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,7 +27,19 @@ from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import RedirectedError, boto_requests, code_of, obstore_errors
-from mxspark.storage.store import Access, Hold, MissingError, Skip, StorageError, TransientError, check_size, join
+from mxspark.storage.store import (
+    Access,
+    DeniedError,
+    Hold,
+    MissingError,
+    NoCredentialsError,
+    Skip,
+    StorageError,
+    TransientError,
+    check_size,
+    is_pod,
+    join,
+)
 
 T = TypeVar("T")
 
@@ -94,11 +107,18 @@ class S3Store:
         return page
 
     def _tried(self, function: Callable[[], T]) -> T:
-        """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired."""
+        """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired.
+
+        In a pod, that there are none may pass too: the agent or metadata service that gives them may come up after it.
+        """
 
         def once() -> T:
             try:
                 return function()
+            except NoCredentialsError as error:
+                if not is_pod(os.environ):
+                    raise
+                raise TransientError(error.reason, error.mend, place=error.place, cause="no_credentials", final=DeniedError) from None
             except TransientError as error:
                 if error.cause == "expired_credentials":
                     self.__dict__.pop("_clients", None)  # who renews them may have written a file or a variable anew
