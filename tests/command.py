@@ -21,7 +21,7 @@ PROGRAMS = Path(sys.executable).parent
 # Every process that a run starts inherits this variable: it is how they are found, orphans too.
 MARK = "MARK_OF_TEST_RUN"
 LIMIT_SECONDS = 300  # much beyond what anything takes, on a busy machine too
-KILLED_SECONDS = 10
+KILLED_SECONDS = 60
 
 
 @dataclass(frozen=True)
