@@ -3,6 +3,8 @@ PYTHON_IN_VENV := .venv/bin/python
 # Tests run side by side, one more than there are cores: many of them wait (tests/parallel.py).
 PROCESSES := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+# What Python compiles is kept: each of the tests' processes would compile all tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 DOCKER_TIERS := tests/image tests/kubernetes tests/emr/cluster
 
 .PHONY: help run run-docker digits check test test-docker test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock zip clean

@@ -21,7 +21,7 @@ PROGRAMS = Path(sys.executable).parent
 # Every process that a run starts inherits this variable: it is how they are found, orphans too.
 MARK = "MARK_OF_TEST_RUN"
 LIMIT_SECONDS = 300  # much beyond what anything takes, on a busy machine too
-KILLED_SECONDS = 10
+KILLED_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,12 @@ def processes_of(mark: str) -> list[psutil.Process]:
 
 
 def environment_without_aws(home: Path) -> dict[str, str]:
-    """This process's environment without what would reach into a test: AWS's and mxspark's variables and configuration files."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MXSPARK_"))}
+    """This process's environment without what would reach into a test: AWS's and mxspark's variables and configuration files.
+
+    Python may keep what it compiles, where this machine's says that it may not: each of hundreds of processes would do it anew.
+    """
+    left_out = ("AWS_", "MXSPARK_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, **isolation(home), "PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 

@@ -4,6 +4,9 @@ The tests of a module that has fixtures of its own run in one process, so that t
 tests/shared.py. What takes long comes first and what is short last, so that all processes end together. A plugin (tests/conftest.py).
 """
 
+from functools import cache
+from pathlib import Path
+
 import pytest
 
 from tests.tiers import ROOT
@@ -29,5 +32,10 @@ def _shares_fixtures(item: pytest.Item) -> bool:
 
 def _rank(item: pytest.Item) -> tuple[bool, int]:
     is_alone = item.get_closest_marker("alone") is not None
-    folder = item.path.parent.relative_to(ROOT).as_posix() if ROOT in item.path.parents else ""
-    return not is_alone, ORDER.index(folder) if folder in ORDER else len(ORDER)
+    return not is_alone, _rank_of_folder(item.path.parent)
+
+
+@cache
+def _rank_of_folder(path: Path) -> int:
+    folder = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+    return ORDER.index(folder) if folder in ORDER else len(ORDER)

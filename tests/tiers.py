@@ -48,8 +48,9 @@ class Tiers:
     @pytest.hookimpl(trylast=True)  # when -k and -m have chosen
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         missing = cache(lambda check: check())
+        tier_of = cache(self._tier)  # of thousands of tests in a hundred files
         for item in items:
-            name, check = self._tier(item.path)
+            name, check = tier_of(item.path)
             if name is None:
                 continue
             item.user_properties.append((TIER, name))

@@ -1,7 +1,9 @@
 """The chart, rendered by a real Helm, and what stands in its manifests. Helm 3 and 4 are a plugin (tests/conftest.py)."""
 
+import hashlib
 import json
 import os
+import pickle
 import re
 import subprocess
 import time
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.command import REPOSITORY, Finished
-from tests.shared import once
+from tests.shared import once, run_folder
 from tools.chart.values import settings_of_values
 
 from mxspark.document import read_yaml
@@ -35,9 +37,10 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Helm:
-    """One version of the program."""
+    """One version of the program. What it rendered is kept in `rendered`, for all processes of a run: many tests look at the same."""
 
     program: str
+    rendered: Path
 
     def run(self, *arguments: str | Path, given: str = "", seconds: float = 60) -> Finished:
         """To its end, whichever; `given` is its standard input."""
@@ -56,7 +59,14 @@ class Helm:
     def try_to_render(self, values: Mapping[str, Any] | Path, *arguments: str, release: str = RELEASE) -> Finished:
         """`helm template` with these values."""
         given = values.read_text() if isinstance(values, Path) else json.dumps(values)
-        return self.run("template", release, CHART, f"--namespace={NAMESPACE}", "--values=-", *arguments, given=given)
+        command: tuple[str | Path, ...] = ("template", release, CHART, f"--namespace={NAMESPACE}", "--values=-", *arguments)
+        kept = self.rendered / hashlib.sha256(repr((self.program, command, given)).encode()).hexdigest()
+        if not kept.exists():
+            new = kept.with_suffix(f".{os.getpid()}")
+            new.write_bytes(pickle.dumps(self.run(*command, given=given)))
+            new.replace(kept)
+        found: Finished = pickle.loads(kept.read_bytes())
+        return found
 
     def render(self, values: Mapping[str, Any] | Path, *arguments: str, release: str = RELEASE) -> list[Manifest]:
         """The manifests that these values make."""
@@ -79,9 +89,17 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
-def helm3(program: Callable[[str], str]) -> Helm:
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the whole run."""
+    folder = run_folder(tmp_path_factory) / "rendered"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def helm3(program: Callable[[str], str], rendered: Path) -> Helm:
     """The older one, which many have."""
-    return Helm(program("helm3"))
+    return Helm(program("helm3"), rendered)
 
 
 @pytest.fixture(params=["helm3", "helm"])
@@ -92,9 +110,9 @@ def each_helm(request: pytest.FixtureRequest) -> Helm:
 
 
 @pytest.fixture(scope="session")
-def helm(program: Callable[[str], str]) -> Helm:
+def helm(program: Callable[[str], str], rendered: Path) -> Helm:
     """The newer one, for what doesn't depend on it."""
-    return Helm(program("helm4"))
+    return Helm(program("helm4"), rendered)
 
 
 def manifests(text: str) -> list[Manifest]:

@@ -22,7 +22,7 @@ from mxspark.submit.emr import driver_log, follower, job, job_runs
 from mxspark.submit.emr.job_runs import JobRun
 
 JOB = ("--input", "s3://images/photos", "--model", "s3://models/lite0", "--image", IMAGE, "--execution-role", ROLE)
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from tests.conftest import DIGITS, missing_weed
 from tests.faults import s3_faults, toxiproxy
 from tests.faults.toxiproxy import Toxiproxy
 from tests.faults.way import Way
-from tests.spark.conftest import ALL_DIGITS, missing_java
+from tests.spark.conftest import ALL_DIGITS, copied, digits_run, missing_java
 from tests.tiers import Missing
+
+__all__ = ["copied", "digits_run"]  # fixtures
 
 
 def missing() -> Missing | None:

@@ -3,6 +3,7 @@
 Made anew by the tests, the same each time. Each says what may become of it.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from itertools import chain
 
@@ -22,3 +23,21 @@ HOSTILE = (bombs, swollen, metadata, broken_exif)
 def corpus() -> tuple[Specimen, ...]:
     """All of them, the same at every call and in every process."""
     return tuple(chain.from_iterable(group() for group in (*GOOD, *BAD, *LYING, *HOSTILE)))
+
+
+@cache
+def specimens() -> dict[str, Specimen]:
+    """All of them by their names; not made before a test asks, for every process of a run reads the tests' modules."""
+    return {specimen.name: specimen for specimen in corpus()}
+
+
+def listed(failures: Iterable[str]) -> str:
+    """What tests compare with nothing, so that pytest shows one failure a line."""
+    return "\n".join(failures)
+
+
+def is_told_well(status: str, problem: str | None) -> bool:
+    """Whether an error goes with the status: none with ok; else a line that may stand in a table and on a terminal."""
+    if status == "ok":
+        return not problem
+    return bool(problem and problem.isprintable() and len(problem) <= 300 and "/" not in problem and "Traceback" not in problem)

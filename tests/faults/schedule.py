@@ -9,7 +9,7 @@ from tests.faults.s3_faults import EXPIRED_TOKEN, INTERNAL_ERROR, SLOW_DOWN
 from tests.faults.toxiproxy import Toxic
 
 # Rounds from one killed driver to the next, at least and at most: its next start takes as long as several other rounds.
-SHORTEST_LIFE, LONGEST_LIFE = 6, 10
+LIVES = 6, 10
 STREAMS = ("downstream", "upstream")
 
 
@@ -60,8 +60,9 @@ DRIVER = "driver"
 ALL_KINDS = (*KINDS, DRIVER)
 
 
-def draw(seed: int, rounds: int, kinds: Sequence[str] = ALL_KINDS) -> list[Round]:
+def draw(seed: int, rounds: int, kinds: Sequence[str] = ALL_KINDS, lives: tuple[int, int] = LIVES) -> list[Round]:
     """So many rounds of these kinds of faults. The driver's lives alternate between a cluster and one machine."""
+    shortest, longest = lives
     random = Random(seed)
     bag: list[str] = []
     drawn: list[Round] = []
@@ -70,7 +71,7 @@ def draw(seed: int, rounds: int, kinds: Sequence[str] = ALL_KINDS) -> list[Round
         starting = not drawn or (isinstance(drawn[-1].fault, KillDriver) and random.random() < 0.5)
         progress = (number - 0.5) / rounds if not starting else drawn[-1].progress if drawn else 0.0
         delay = round(random.uniform(1, 6), 1) if starting else 0.0
-        if left == 0 and DRIVER in kinds and number <= rounds - SHORTEST_LIFE / 2:
+        if left == 0 and DRIVER in kinds and number <= rounds - shortest / 2:
             fault: Fault = KillDriver("local" if master == "cluster" else "cluster")
         else:
             fault = KINDS[_take(random, bag, kinds, master)].draw(random)
@@ -78,7 +79,7 @@ def draw(seed: int, rounds: int, kinds: Sequence[str] = ALL_KINDS) -> list[Round
         drawn.append(Round(number, master, round(progress, 4), delay, fault, seconds))
         left = max(0, left - 1)
         if isinstance(fault, KillDriver):
-            master, left = fault.next_master, random.randint(SHORTEST_LIFE, LONGEST_LIFE) - 1
+            master, left = fault.next_master, random.randint(shortest, longest) - 1
     return drawn
 
 

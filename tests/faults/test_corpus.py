@@ -1,4 +1,7 @@
-"""A thousand broken, odd and hostile files: each is an array or a row that says what is wrong, within limits on memory and time."""
+"""A thousand broken, odd and hostile files: each is an array or a row that says what is wrong, within limits on memory and time.
+
+test_broken_images.py has them all in a real run.
+"""
 
 import faulthandler
 import json
@@ -6,31 +9,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import REPOSITORY, Command, summary
-from tests.faults.corpus import corpus
+from tests.command import REPOSITORY
+from tests.faults.corpus import corpus, is_told_well, listed, specimens
 from tests.faults.decoding import Outcome, alone
-from tests.faults.specimens import FORMATS, MAX_PIXELS, Specimen
+from tests.faults.specimens import FORMATS
 
-# docs/local.md lists them; `too_many_frames` is for images of more pages than are allowed.
-STATUSES = {
-    "ok", "empty", "not_an_image", "too_many_pixels", "too_many_frames", "truncated", "decode_error", "unsupported_format",
-    "unsupported_pixels",
-}  # fmt: skip
 SLOW = 5.0  # seconds of a processor, of which no file takes half a one
 MOST_MEMORY = 128 * 2**20  # Pillow lets a PNG's texts have 64 MiB
 BOMB_MEMORY = 16 * 2**20  # what nothing needs that isn't unpacked
-
-
-@cache
-def specimens() -> dict[str, Specimen]:
-    """All files by their names; not made before a test asks, for every process of a run reads this module."""
-    return {specimen.name: specimen for specimen in corpus()}
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +30,6 @@ def outcomes() -> dict[str, Outcome]:
     decoding = subprocess.run(command, capture_output=True, cwd=REPOSITORY, env=environment, timeout=300)
     assert decoding.returncode == 0, decoding.stderr.decode(errors="replace")[-2000:]
     return {outcome.name: outcome for outcome in (Outcome(**json.loads(line)) for line in decoding.stdout.splitlines())}
-
-
-def listed(failures: Iterable[str]) -> str:
-    """What the tests compare with nothing, so that pytest shows one failure a line."""
-    return "\n".join(failures)
 
 
 # ---- the corpus itself ----
@@ -116,13 +100,6 @@ def test_what_is_wrong_is_said_in_one_line_without_a_path(outcomes: dict[str, Ou
     assert listed(wrong) == ""
 
 
-def is_told_well(status: str, problem: str | None) -> bool:
-    """Whether an error goes with the status: none with ok; else a line that may stand in a table and on a terminal."""
-    if status == "ok":
-        return not problem
-    return bool(problem and problem.isprintable() and len(problem) <= 300 and "/" not in problem and "Traceback" not in problem)
-
-
 def test_no_file_takes_long(outcomes: dict[str, Outcome]) -> None:
     assert listed(f"{name}: {found.seconds:.1f} s" for name, found in outcomes.items() if found.seconds > SLOW) == ""
 
@@ -132,43 +109,3 @@ def test_no_file_takes_much_memory_and_one_that_is_refused_takes_hardly_any(outc
     wrong = (f"{name}: {found.memory / 2**20:.0f} MiB" for name, found in outcomes.items() if found.memory > limits[name])
     assert sum(specimen.bomb for specimen in specimens().values()) >= 40
     assert listed(wrong) == ""
-
-
-# ---- all of them in a real run ----
-
-
-@pytest.fixture(scope="module")
-def rows(mxspark: Command, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The table of the whole corpus: a run that ends well, however many images fail."""
-    folder, output = tmp_path_factory.mktemp("corpus") / "images", tmp_path_factory.mktemp("corpus") / "table"
-    write(folder, corpus())
-    limits = ("--max-failed-fraction", "1", "--set", f"input.max_pixels={MAX_PIXELS}")
-    finished = mxspark("run", "--input", folder, "--model", digits_bundle, "--output", output, "--format", "jsonl", *limits)
-    assert "Traceback" not in finished.succeeded().text
-    assert (output / "_SUCCESS").exists()
-    assert summary(output)["rows"] == len(specimens())
-    return [json.loads(line) for part in sorted(output.glob("part-*.jsonl")) for line in part.read_text().splitlines()]
-
-
-def write(folder: Path, specimens: Iterable[Specimen]) -> None:
-    for specimen in specimens:
-        path = folder / specimen.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(specimen.data)
-
-
-def test_every_file_has_exactly_one_row(rows: list[dict[str, Any]]) -> None:
-    assert [row["key"] for row in rows] == sorted(specimens(), key=str.encode)
-
-
-def test_every_row_says_what_its_file_may_become(rows: list[dict[str, Any]]) -> None:
-    wrong = (f"{row['key']}: {row['status']} ({row['error']})" for row in rows if row["status"] not in specimens()[row["key"]].statuses)
-    assert listed(wrong) == ""
-    assert {row["status"] for row in rows} <= STATUSES
-
-
-def test_every_row_has_either_predictions_or_an_error_in_one_line(rows: list[dict[str, Any]]) -> None:
-    def is_right(row: Mapping[str, Any]) -> bool:
-        return is_told_well(row["status"], row["error"]) and bool(row["predictions"]) == (row["status"] == "ok")
-
-    assert listed(str(row) for row in rows if not is_right(row)) == ""

@@ -9,6 +9,7 @@ from PIL import Image
 from tests.command import Command, Finished
 from tests.faults.containers import jpeg_of_many_scans
 from tests.faults.runs import Job, Rows, setting, some_digits
+from tests.spark.conftest import Run
 from tests.unit.pictures import pillow_encoded
 
 GOOD = 120
@@ -53,7 +54,8 @@ def images(digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def job(images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    waits = setting(storage__retry_seconds=2, storage__read_timeout=2, input__max_decode_seconds=6, pipeline__stall_seconds=14)
+    # As short as they may be: a decoder that never ends takes a processor for as long as both limits let it.
+    waits = setting(storage__retry_seconds=1, storage__read_timeout=1, input__max_decode_seconds=3, pipeline__stall_seconds=9)
     limits = setting(input__max_decode_memory="1g")
     return Job(images, digits_bundle, tmp_path_factory.mktemp("decoders") / "table", more=(*waits, *limits))
 
@@ -76,15 +78,6 @@ def rows(finished: Finished, job: Job) -> Rows:
     return job.rows
 
 
-@pytest.fixture(scope="module")
-def undisturbed(mxspark: Command, job: Job, digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    """The rows of the same digits where all is well."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    other = Job(some_digits(digits_images, folder / "images", GOOD), job.bundle, folder / "table")
-    mxspark(*other.command).succeeded()
-    return other.rows
-
-
 def test_the_run_ends_well(finished: Finished, job: Job) -> None:
     assert job.succeeded
     assert f"{GOOD + 5} images: {GOOD} ok, 5 failed (5 decoder_crashed)" in finished.output
@@ -102,12 +95,17 @@ def test_an_image_that_takes_too_much_memory_is_a_row(rows: Rows, name: str) -> 
     assert (rows[name]["status"], rows[name]["error"]) == ("decoder_crashed", "decoding took more than 1,024 MiB of memory")
 
 
-def test_an_image_whose_decoding_takes_minutes_is_a_row_within_the_limit(rows: Rows, finished: Finished) -> None:
-    assert (rows[ENDLESS]["status"], rows[ENDLESS]["error"]) == ("decoder_crashed", "decoding took more than 6 s")
-    assert finished.seconds < 200, "it was waited for twice, by two limits"
+def test_an_image_whose_decoding_takes_minutes_is_a_row(rows: Rows) -> None:
+    """That it is waited for once: tests/unit/test_sandbox.py."""
+    assert (rows[ENDLESS]["status"], rows[ENDLESS]["error"]) == ("decoder_crashed", "decoding took more than 3 s")
 
 
-def test_all_other_rows_are_those_of_an_undisturbed_run(rows: Rows, undisturbed: Rows) -> None:
+def test_all_other_images_are_predicted_as_in_an_undisturbed_run(rows: Rows, digits_run: Run) -> None:
     culprits = {*CRASHES, *GREEDY, ENDLESS}
+    undisturbed = digits_run.table.head(GOOD).set_index("key")
     assert culprits <= rows.keys()
-    assert {key: row for key, row in rows.items() if key not in culprits} == undisturbed
+    assert {*undisturbed.index} == rows.keys() - culprits
+    for key, predictions in undisturbed["predictions"].items():
+        found = rows[key]["predictions"]
+        assert [each["label"] for each in found] == [each["label"] for each in predictions]
+        assert [each["probability"] for each in found] == pytest.approx([each["probability"] for each in predictions], abs=1e-5)

@@ -165,7 +165,7 @@ def visited(ui: str) -> dict[str, bytes]:
 
 
 def page_of(ui: str, page: str) -> bytes:
-    with urllib.request.urlopen(f"{ui}/{page}", timeout=5) as response:
+    with urllib.request.urlopen(f"{ui}/{page}", timeout=60) as response:
         shown: bytes = response.read()
         return shown
 

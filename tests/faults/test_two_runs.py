@@ -1,12 +1,12 @@
 """Two runs on one output: the second is refused and told who holds it; when the first is killed, the output is free at once.
 
-One story, in a folder and in a bucket: the first run is made to stand still in the middle, a second one tries, the first is killed, and
-the same command does the rest.
+One story, in a bucket, where the lock is the harder one (tests/storage/test_holding.py has that of a folder too): the first run is made
+to stand still in the middle, a second one tries, the first is killed, and the same command does the rest.
 """
 
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,27 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 from examples.s3 import Server
-from tests.command import Command, Finished, Running, names
+from tests.command import Command, Finished, Running
 from tests.conftest import BUCKET
 from tests.faults.runs import Job, parts_in_bucket, rows_of, setting, some_digits
 from tests.spark.conftest import wait_until
 
 DIGITS, SHARD = 600, 15
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the table goes."""
-
-    output: str
-    environment: Mapping[str, str]
-    server: Server | None
-
-    @property
-    def parts(self) -> dict[str, bytes]:
-        if self.server is not None:
-            return parts_in_bucket(self.server, "two/table")
-        return {name: (Path(self.output) / name).read_bytes() for name in names(Path(self.output), "part-*")}
+TABLE = "two/table"
+OUTPUT = f"s3://{BUCKET}/{TABLE}"
 
 
 @dataclass(frozen=True)
@@ -50,40 +37,35 @@ class Story:
     statuses: tuple[str, str, str]
 
 
-@pytest.fixture(scope="module", params=["folder", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    if request.param == "folder":
-        return Place(str(tmp_path_factory.mktemp("two") / "table"), {}, None)
-    server: Server = request.getfixturevalue("s3_server")
-    return Place(f"s3://{BUCKET}/two/table", server.environment, server)
-
-
 @pytest.fixture(scope="module")
 def images(digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return some_digits(digits_images, tmp_path_factory.mktemp("two") / "images", DIGITS)
 
 
 @pytest.fixture(scope="module")
-def story(mxspark: Command, place: Place, images: Path, digits_bundle: Path) -> Story:
-    job = Job(images, digits_bundle, Path("nowhere"), SHARD, ("--output", place.output, *setting(output__lock_seconds=3)))
+def story(mxspark: Command, s3_server: Server, images: Path, digits_bundle: Path) -> Story:
+    job = Job(images, digits_bundle, Path("nowhere"), SHARD, ("--output", OUTPUT, *setting(output__lock_seconds=3)))
+
+    def parts() -> dict[str, bytes]:
+        return parts_in_bucket(s3_server, TABLE)
 
     def status() -> str:
-        said = mxspark("status", place.output, environment=place.environment).succeeded().output
+        said = mxspark("status", OUTPUT, environment=s3_server.environment).succeeded().output
         return next(line for line in said.splitlines() if line.strip().startswith("state")).split(maxsplit=1)[1].strip()
 
-    with mxspark.start("mxspark", *job.command, environment=place.environment) as running:
-        wait_until(lambda: len(place.parts) >= 3 or running.process.poll() is not None, "the first parts")
+    with mxspark.start("mxspark", *job.command, environment=s3_server.environment) as running:
+        wait_until(lambda: len(parts()) >= 3 or running.process.poll() is not None, "the first parts")
         with standing_still(running):
             assert running.process.poll() is None, running.wait()
-            second = mxspark(*job.command, environment=place.environment)
+            second = mxspark(*job.command, environment=s3_server.environment)
             first_status = status()
             running.process.kill()
         running.process.wait()
-        kept, second_status = place.parts, status()
+        kept, second_status = parts(), status()
         # The lock of the dead is not waited for, however long that may be.
-        third = mxspark(*job.command, *setting(output__lock_seconds=3600), environment=place.environment)
+        third = mxspark(*job.command, *setting(output__lock_seconds=3600), environment=s3_server.environment)
         left = running.processes()
-    return Story(running.process.pid, second, left, kept, third, place.parts, (first_status, second_status, status()))
+    return Story(running.process.pid, second, left, kept, third, parts(), (first_status, second_status, status()))
 
 
 @contextmanager
@@ -126,11 +108,10 @@ def test_status_says_running_then_not_finished_then_complete(story: Story) -> No
     assert (unfinished, complete) == ("not finished", "complete")
 
 
-def test_no_lock_is_left(story: Story, place: Place) -> None:
-    if place.server is not None:
-        listed = place.server.client().list_objects_v2(Bucket=BUCKET, Prefix="two/table/_")["Contents"]
-        left = sorted(entry["Key"].removeprefix("two/table/") for entry in listed)
-    else:
-        left = [str(path.relative_to(place.output)) for path in sorted(Path(place.output).rglob("_*")) if path.is_file()]
+def test_no_lock_is_left(story: Story, s3_server: Server) -> None:
+    left = [
+        entry["Key"].removeprefix(f"{TABLE}/")
+        for entry in s3_server.client().list_objects_v2(Bucket=BUCKET, Prefix=f"{TABLE}/_")["Contents"]
+    ]
     assert "_lock.json" not in left
     assert "_SUCCESS" in left

@@ -45,7 +45,7 @@ def test_all_digits_on_a_real_gpu(real_gpu: str, mxspark: Command, digits_images
 
 def test_auto_runs_on_the_cpu_and_says_why(with_driver: WithDriver, digits_images: Path, digits_bundle: Path, tmp_path: Path) -> None:
     """Whichever MXNet is installed: the CPU build has no use for a GPU, the GPU build none for this one."""
-    arguments = [*digits_arguments(digits_images, digits_bundle), "--output", tmp_path / "table", "--limit", "50"]
+    arguments = [*digits_arguments(digits_images, digits_bundle), "--output", tmp_path / "table", "--limit", "50", "--master", "local[1]"]
 
     finished = with_driver("mxspark", "run", *arguments, "--context", "auto", cards=(H100,)).succeeded()
 

@@ -85,7 +85,7 @@ def arguments(model_url: str) -> list[str]:
 @pytest.fixture(scope="module")
 def submitted(mxspark: Command, s3_server: Server, bucket: Any, model_url: str) -> Finished:
     """The article's job; the server and its keys are in the environment."""
-    main = ["--master", "local[2]", "job/infer_main.py"]
+    main = ["--master", "local[1]", "job/infer_main.py"]
     return mxspark.run("spark-submit", *main, *arguments(model_url), environment=s3_server.environment).succeeded()
 
 
@@ -147,7 +147,7 @@ def submitted_with_keys(
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "events").mkdir()
     main = shutil.copy(REPOSITORY / "job" / "infer_main.py", folder)
-    submit = ["--master", "local[2]", *EVENT_LOG, f"spark.eventLog.dir={(folder / 'events').as_uri()}", "--py-files", package, main]
+    submit = ["--master", "local[1]", *EVENT_LOG, f"spark.eventLog.dir={(folder / 'events').as_uri()}", "--py-files", package, main]
     keys = ["--access_key", s3_server.access_key, "--secret_key", s3_server.secret_key]
     environment = {"AWS_ENDPOINT_URL": s3_server.endpoint_url, "PYSPARK_PYTHON": str(bare_python), "PYTHONPATH": None}
     finished = mxspark.run("spark-submit", *submit, *arguments(model_url), *keys, environment=environment)
@@ -193,7 +193,7 @@ def test_the_keys_are_not_in_sparks_configuration(submitted_with_keys: tuple[Fin
 
 
 def test_what_is_wrong_has_its_exit_code_through_spark_submit_too(mxspark: Command, s3_server: Server, model_url: str) -> None:
-    main = ["--master", "local[2]", "job/infer_main.py"]
+    main = ["--master", "local[1]", "job/infer_main.py"]
     finished = mxspark.run("spark-submit", *main, *arguments(model_url), "--bucket", "no-such-bucket", environment=s3_server.environment)
     finished.ended_with(2)
     assert "s3://no-such-bucket: there is no such bucket" in finished.text

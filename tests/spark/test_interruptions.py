@@ -64,7 +64,19 @@ def job(mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path_fac
         keys += [f"copy{copy}/{name}" for name in names(digits_images)]
     (folder / "keys.txt").write_text("\n".join(keys))
     output = folder / "table"
-    arguments = ("run", "--input", folder / "keys.txt", "--model", digits_bundle, "--output", output, "--format", "text")
+    arguments = (
+        "run",
+        "--input",
+        folder / "keys.txt",
+        "--model",
+        digits_bundle,
+        "--output",
+        output,
+        "--format",
+        "text",
+        "--master",
+        "local[1]",
+    )
     return Job(mxspark, (*arguments, "--set", f"plan.shard_size={SHARD_SIZE}"), keys, output)
 
 

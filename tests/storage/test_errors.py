@@ -102,7 +102,7 @@ def test_of_a_bucket_that_is_not_there_the_name_is_to_be_checked(no_bucket: S3St
 def test_a_server_that_is_not_there_is_told_soon(no_server: S3Store, way: Way) -> None:
     started = time.monotonic()
     told(no_server, way, StorageError)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60  # by default it is tried for 120
 
 
 CONFUSED = {

@@ -387,6 +387,15 @@ def test_a_full_disk_is_waited_for_and_then_told_and_no_short_file_is_left(full_
     assert full_disk.read("part-000000.parquet") == b"rows"
 
 
+def test_a_disk_that_may_not_be_written_any_more_is_told_and_keeps_what_it_has(full_disk: FolderStore, tmp_path: Path) -> None:
+    full_disk.write("part-000000.parquet", b"rows")
+    subprocess.run(["mount", "-o", "remount,ro", tmp_path / "disk"], check=True)
+
+    with pytest.raises(StorageError, match=r"table/part-000001\.parquet: .*Read-only file system"):
+        full_disk.write("part-000001.parquet", b"rows")
+    assert full_disk.read("part-000000.parquet") == b"rows"
+
+
 def test_a_disk_in_which_room_is_made_meanwhile_is_written_to(full_disk: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
     full_disk.write("old", bytes(50_000))
     monkeypatch.setattr("time.sleep", lambda _: full_disk.delete("old"))

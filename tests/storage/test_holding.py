@@ -26,7 +26,7 @@ from mxspark.storage import Access, FolderStore, HeldError, MissingError, S3Stor
 
 LOCK = "_lock.json"
 SECONDS = 3.0  # after which a holder of another machine that gives no sign is taken for dead
-PATIENCE = 20.0  # seconds until a test that waits for something that never happens fails
+PATIENCE = 60.0  # seconds until a test that waits for something that never happens fails
 
 HOLDER = """
 import pickle, sys, time
