@@ -2,22 +2,26 @@
 
 The tests of a module that has fixtures of its own run in one process, so that these are made once; what a whole run shares is made by
 tests/shared.py. What takes long comes first and what is short last, so that all processes end together. A plugin (tests/conftest.py).
+
+Modules with a test that needs the cluster for itself run in one process too, one after the other: in two, one would wait for the other.
 """
 
 import pytest
 
 from tests.tiers import ROOT
 
+ALONE = "alone"  # the marker (tests/kubernetes/cluster.py)
 # What needs the cluster for itself comes first of all (_rank); all that need none can run beside it.
 ORDER = ("image", "faults", "kubernetes", "emr/cluster", "spark", "spark/spark35", "gpu", "examples", "emr", "chart", "storage", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    together = {item.path for item in items if _shares_fixtures(item)}
+    groups = {item.path: item.path.stem for item in items if _shares_fixtures(item)}
+    groups |= {item.path: ALONE for item in items if item.get_closest_marker(ALONE)}
     for item in items:
-        if item.path in together and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if item.path in groups and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(groups[item.path]))
     items.sort(key=_rank)
 
 
@@ -28,6 +32,6 @@ def _shares_fixtures(item: pytest.Item) -> bool:
 
 
 def _rank(item: pytest.Item) -> tuple[bool, int]:
-    is_alone = item.get_closest_marker("alone") is not None
+    is_alone = item.get_closest_marker(ALONE) is not None
     folder = item.path.parent.relative_to(ROOT).as_posix() if ROOT in item.path.parents else ""
     return not is_alone, ORDER.index(folder) if folder in ORDER else len(ORDER)
