@@ -1,9 +1,9 @@
-"""How the tests are shared out among pytest-xdist's processes (`-n 4 --dist loadgroup`), and in which order.
+"""How the tests are shared out among pytest-xdist's processes (`-n 4 --dist loadgroup`), and in which order. A plugin (tests/conftest.py).
 
 The tests of a module that has fixtures of its own run in one process, so that these are made once; what a whole run shares is made by
-tests/shared.py. What takes long comes first and what is short last, so that all processes end together. A plugin (tests/conftest.py).
-
-Modules with a test that needs the cluster for itself run in one process too, one after the other: in two, one would wait for the other.
+tests/shared.py. Modules with a test that needs the cluster for itself run in one process too, one after the other: in two, one would wait
+for the other. What takes long comes first and what is short last, so that all processes end together: within a tier such groups before
+single tests.
 """
 
 import pytest
@@ -12,7 +12,7 @@ from tests.tiers import ROOT
 
 ALONE = "alone"  # the marker (tests/kubernetes/cluster.py)
 # What needs the cluster for itself comes first of all (_rank); all that need none can run beside it.
-ORDER = ("image", "faults", "kubernetes", "emr/cluster", "spark", "spark/spark35", "gpu", "examples", "emr", "chart", "storage", "unit")
+ORDER = ("image", "faults", "emr/cluster", "kubernetes", "spark", "spark/spark35", "gpu", "examples", "emr", "chart", "storage", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -31,7 +31,7 @@ def _shares_fixtures(item: pytest.Item) -> bool:
     return any(fixture.scope in ("module", "class", "package") for found in definitions.values() for fixture in found)
 
 
-def _rank(item: pytest.Item) -> tuple[bool, int]:
-    is_alone = item.get_closest_marker(ALONE) is not None
+def _rank(item: pytest.Item) -> tuple[bool, int, bool]:
+    is_alone, is_grouped = (item.get_closest_marker(marker) is not None for marker in (ALONE, "xdist_group"))
     folder = item.path.parent.relative_to(ROOT).as_posix() if ROOT in item.path.parents else ""
-    return not is_alone, ORDER.index(folder) if folder in ORDER else len(ORDER)
+    return not is_alone, ORDER.index(folder) if folder in ORDER else len(ORDER), not is_grouped

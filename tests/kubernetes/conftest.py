@@ -17,7 +17,7 @@ from tests.conftest import BUCKET, Here, put
 from tests.image import conftest as image
 from tests.image import images
 from tests.kubernetes import manifests
-from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace, namespaces
+from tests.kubernetes.cluster import GIVEN, Cluster, ClusterS3, Namespace, namespaces
 from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Watched, unique, watching
 from tests.shared import shared
 from tests.tiers import Missing
@@ -107,8 +107,9 @@ class InThisProcess(Command):
 
 
 @pytest.fixture
-def at_once(jobs: Jobs, here: Here, no_aws: None) -> Jobs:
+def at_once(jobs: Jobs, here: Here, no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """The same jobs, whose commands run in this process."""
+    monkeypatch.delenv(GIVEN, raising=False)  # which they would take for a setting
     return replace(jobs, mxspark=InThisProcess(here))
 
 

@@ -221,7 +221,7 @@ WAITING: dict[str, tuple[Settings, str, str]] = {
     "no-secret": ({"credentials_from": "no-keys"}, 'CreateContainerConfigError: secret "no-keys" not found', "kubernetes.credentials_from"),
     "no-node": ({"driver": {"node_selector": {"disk": "none"}}}, "Unschedulable: 0/2 nodes are available", "node_selector"),
 }
-GIVE_UP_SECONDS = 40
+GIVE_UP_SECONDS = 60  # beside the other tests of this module, which take as long
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ import pytest
 from tests.kubernetes.jobs import Jobs, Ran, Watched
 from tests.kubernetes.manifests import BUCKET_KEYS
 
+pytestmark = pytest.mark.xdist_group("two_runs")  # in another process one would wait for them
+
 Pod = dict[str, Any]
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 GIB, MIB = 2**30, 2**20

@@ -15,6 +15,7 @@ from tests.terminal import CTRL_C, Terminal
 
 from mxspark.pods import EXECUTOR_GRACE
 
+pytestmark = pytest.mark.xdist_group("two_runs")  # as test_pods.py
 BEGUN = ("failing",)
 
 # Writes to both of its streams at once, as a driver does when it shows a table and then an error.
