@@ -10,11 +10,10 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import REPOSITORY, Command, Finished
+from tests.command import Command, Finished
 from tests.kubernetes import long_job
 from tests.kubernetes.cluster import Cluster, ClusterS3, namespaces
 from tests.kubernetes.jobs import side_by_side
@@ -32,7 +31,7 @@ SCRIPT = f"""#!/bin/sh
 echo '{{"name": "gpu", "addresses": ["{ADDRESS}"]}}'
 """
 MOUNTED = "/etc/gpu/discovery.sh"
-OWN = "/etc/gpu/own.sh"  # that script of the image's: where it lies there, it is for NVIDIA's GPUs only
+OWN = "/opt/./gpu-discovery.sh"  # the image's; under its plain path settings refuse it for another vendor than NVIDIA
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +57,11 @@ def advertise(cluster: Cluster, node: str, resource: str, number: str | None) ->
 
 @pytest.fixture(scope="module")
 def place(cluster: Cluster, cluster_image: str, s3: ClusterS3, mxspark: Command, bucket: str) -> Iterator[Place]:
-    """A namespace with the stand-in for the discovery script beside the image's own."""
+    """A namespace with the stand-in for the discovery script."""
+    script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "discovery"}, "data": {"discovery.sh": SCRIPT}}
     with namespaces(cluster) as make:
         namespace = make()
-        scripts = {Path(MOUNTED).name: SCRIPT, Path(OWN).name: (REPOSITORY / "image" / "gpu-discovery.sh").read_text()}
-        namespace.kubectl.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "discovery"}, "data": scripts})
+        namespace.kubectl.apply(script)
         yield long_job.prepared(namespace, cluster, cluster_image, s3, mxspark, bucket, IMAGES)
 
 
