@@ -1,7 +1,9 @@
-"""How the tests are shared out among pytest-xdist's processes (`-n 4 --dist loadgroup`), and in which order.
+"""How the tests are shared out among pytest-xdist's processes (`-n 4 --dist loadgroup`), and in which order. A plugin (tests/conftest.py).
 
 The tests of a module that has fixtures of its own run in one process, so that these are made once; what a whole run shares is made by
-tests/shared.py. What takes long comes first and what is short last, so that all processes end together. A plugin (tests/conftest.py).
+tests/shared.py. Modules with a test that needs the cluster for itself run in one process too, one after the other: in two, one would wait
+for the other. What takes long comes first and what is short last, so that all processes end together: within a tier such groups before
+single tests.
 """
 
 from functools import cache
@@ -11,16 +13,18 @@ import pytest
 
 from tests.tiers import ROOT
 
+ALONE = "alone"  # the marker (tests/kubernetes/cluster.py)
 # What needs the cluster for itself comes first of all (_rank); all that need none can run beside it.
-ORDER = ("image", "faults", "kubernetes", "emr/cluster", "spark", "spark/spark35", "gpu", "examples", "emr", "chart", "storage", "unit")
+ORDER = ("image", "faults", "emr/cluster", "kubernetes", "spark", "spark/spark35", "gpu", "examples", "emr", "chart", "storage", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    together = {item.path for item in items if _shares_fixtures(item)}
+    groups = {item.path: item.path.stem for item in items if _shares_fixtures(item)}
+    groups |= {item.path: ALONE for item in items if item.get_closest_marker(ALONE)}
     for item in items:
-        if item.path in together and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if item.path in groups and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(groups[item.path]))
     items.sort(key=_rank)
 
 
@@ -30,9 +34,9 @@ def _shares_fixtures(item: pytest.Item) -> bool:
     return any(fixture.scope in ("module", "class", "package") for found in definitions.values() for fixture in found)
 
 
-def _rank(item: pytest.Item) -> tuple[bool, int]:
-    is_alone = item.get_closest_marker("alone") is not None
-    return not is_alone, _rank_of_folder(item.path.parent)
+def _rank(item: pytest.Item) -> tuple[bool, int, bool]:
+    is_alone, is_grouped = (item.get_closest_marker(marker) is not None for marker in (ALONE, "xdist_group"))
+    return not is_alone, _rank_of_folder(item.path.parent), not is_grouped
 
 
 @cache

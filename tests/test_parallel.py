@@ -1,4 +1,7 @@
-"""Tests in several processes make once what they share (shared.py), and what a module's own fixtures are (parallel.py)."""
+"""Tests in several processes make once what they share (shared.py), and what a module's own fixtures are (parallel.py).
+
+What needs the cluster for itself is all in one process: in two, one would wait for the other.
+"""
 
 import os
 
@@ -50,6 +53,10 @@ def table():
 def used():
     time.sleep(0.5)
     write("used in " + os.environ["PYTEST_XDIST_WORKER"])
+
+@pytest.fixture
+def whole_cluster():
+    write("alone in " + os.environ["PYTEST_XDIST_WORKER"])
 """
 SHARED = """
 import pytest
@@ -63,6 +70,13 @@ import pytest
 
 @pytest.mark.parametrize("number", range(4))
 def test_looks(table, number):
+    pass
+"""
+ALONE = """
+import pytest
+
+@pytest.mark.alone
+def test_takes_nodes_away(whole_cluster):
     pass
 """
 BROKEN = """
@@ -80,14 +94,15 @@ def test_what_tests_share_is_made_once(pytester: pytest.Pytester, monkeypatch: p
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT.parent), str(ROOT.parent / "job")]))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(test_a_shared=SHARED, test_b_module=OF_A_MODULE, test_c_broken=BROKEN)
+    pytester.makepyfile(test_a_shared=SHARED, test_b_module=OF_A_MODULE, test_c_broken=BROKEN, test_d=ALONE, test_e=ALONE)
     flags = ("--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder", "-p", "xdist", "-p", "tests.parallel")
 
     result = pytester.runpytest_subprocess(*flags, timeout=300)
 
-    result.assert_outcomes(passed=8, errors=4)
+    result.assert_outcomes(passed=10, errors=4)
     done = log.read_text().splitlines()
     assert {"used in gw0", "used in gw1"} <= set(done)
+    assert len({word for word in done if word.startswith("alone in ")}) == 1
     assert [done.count(word) for word in ("started", "stopped", "built", "run", "tried")] == [1, 1, 1, 1, 1]
     assert done.index("stopped") > max(place for place, word in enumerate(done) if word.startswith("used"))
     result.stdout.fnmatch_lines(["*ValueError: no such image*"])

@@ -6,7 +6,7 @@ Environment: DOCKER (the program to use; by default the Docker or Podman that to
 
 One line for each check: ok, problem (with what to do) or can't tell. Ends with 0 where nothing is a problem, with 1 where something is,
 with 2 where it can't look. With --base, the image that this one was built on, what AWS put there is compared file by file: AWS's validator
-has lists of files instead, which end with EMR 6.14. Nothing is changed; each look is a container that is removed again.
+has lists of files instead, which end with EMR 6.14. Nothing is changed; the containers in which it looks are removed again.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -106,11 +107,28 @@ class Image:
 
     def look(self, script: str, *arguments: str, user: str = "0") -> list[str]:
         """The lines that a script for bash prints in the image as it lies there."""
-        inside = ("--network", "none", "--user", user, "--workdir", "/", "--entrypoint", "/bin/bash")
-        done = self._call("run", "--rm", *inside, self.name, "-c", f"shopt -s globstar dotglob nullglob\n{script}", "bash", *arguments)
+        command = ("/bin/bash", "-c", f"shopt -s globstar dotglob nullglob\n{script}", "bash", *arguments)
+        done = self._call("exec", "--user", user, "--workdir", "/", self._container, *command)
         if done.returncode != 0:
-            raise CannotLookError(f"can't look into {self.name}: {_last_words(done)}")
+            raise self._can_not_look(done)
         return done.stdout.splitlines()
+
+    @cached_property
+    def _container(self) -> str:
+        """One for all looks, which takes a fifth of the time of one for each: it does nothing until `close`."""
+        inside = ("--network", "none", "--user", "0", "--entrypoint", "/bin/sleep")
+        done = self._call("run", "--detach", "--rm", *inside, self.name, str(24 * 3600))
+        if done.returncode != 0:
+            raise self._can_not_look(done)
+        return done.stdout.strip()
+
+    def close(self) -> None:
+        """Removes that container."""
+        if "_container" in self.__dict__:
+            self._call("rm", "--force", self._container)
+
+    def _can_not_look(self, done: "subprocess.CompletedProcess[str]") -> CannotLookError:
+        return CannotLookError(f"can't look into {self.name}: {_last_words(done)}")
 
     def _call(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -144,11 +162,11 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         docker = _docker()
-        image, base = Image(docker, given.image), Image(docker, given.base) if given.base else None
-        well = True
-        for finding in examine(image, base):
-            print(finding, flush=True)
-            well = well and finding.verdict != "problem"
+        with closing(Image(docker, given.image)) as image, closing(Image(docker, given.base or "")) as base:
+            well = True
+            for finding in examine(image, base if given.base else None):
+                print(finding, flush=True)
+                well = well and finding.verdict != "problem"
     except (CannotLookError, subprocess.TimeoutExpired) as error:
         print(f"check-emr-image: {error}", file=sys.stderr)
         return 2

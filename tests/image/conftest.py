@@ -17,6 +17,9 @@ from tests.tiers import Missing
 driver_folder = gpu.driver_folder  # a folder with the stand-in for the NVIDIA driver
 EXAMPLE = "/opt/mxspark/examples/imagenet"  # in every image
 
+# As careful clusters do.
+RESTRICTED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
+
 FREE_BYTES = 25e9  # the four images with what Docker keeps to build them again; CUDA's libraries are most of it
 
 

@@ -37,10 +37,12 @@ class Image:
             Container(self.docker, name).remove()  # it doesn't end with the command that started it
             raise
 
-    def shell(self, script: str, options: tuple[str, ...] = ()) -> str:
-        """What a shell script prints that runs in the image as root, without its entrypoint and without a network."""
-        inside = ("--network", "none", "--user", "0", "--entrypoint", "/bin/sh", *options)
-        return self.run("-c", script, options=inside).succeeded().output
+    def shell(self, script: str) -> str:
+        """What a shell script prints that runs in the image as root, without its entrypoint and without a network.
+
+        All in one container, which takes a fifth of the time of one for each.
+        """
+        return looked_into(self).run("/bin/sh", "-c", script, options=("--user", "0")).succeeded().output
 
     def start(self, *arguments: str, options: tuple[str, ...] = ()) -> "Container":
         """The same in the background."""
@@ -90,6 +92,21 @@ class Container:
 
     def remove(self) -> None:
         _run(self.docker, "rm", "--force", self.name)
+
+
+_LOOKED_INTO: dict[Image, Container] = {}
+
+
+def looked_into(image: Image) -> Container:
+    """A container of the image that does nothing."""
+    if image not in _LOOKED_INTO:
+        _LOOKED_INTO[image] = image.start("infinity", options=("--network", "none", "--entrypoint", "sleep"))
+    return _LOOKED_INTO[image]
+
+
+def remove_those_looked_into() -> None:
+    while _LOOKED_INTO:
+        _LOOKED_INTO.popitem()[1].remove()
 
 
 def unused_name() -> str:

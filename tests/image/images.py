@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.command import REPOSITORY
-from tests.image.container import Image
+from tests.image.container import Image, remove_those_looked_into
 from tests.shared import once
 
 NAME = "mxspark-tests"  # not mxspark: that is the person's own
 BASE = f"{NAME}-base"
 EMR_BASE = f"{NAME}-emr-base"
+
+
+def pytest_sessionfinish() -> None:
+    remove_those_looked_into()
 
 
 @cache

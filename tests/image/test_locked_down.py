@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.conftest import EXAMPLE
+from tests.image.conftest import EXAMPLE, RESTRICTED
 from tests.image.container import Container, Image
 from tests.image.test_runs import PHOTOGRAPHS
 
-RESTRICTED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
 GRACE_SECONDS = 30  # Kubernetes' own
 
 
-@pytest.mark.parametrize("user", ["185", "12345"])
-def test_a_run_with_a_read_only_root_and_no_rights(cpu_image: Image, user: str) -> None:
-    ran = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/tmp/table", "--limit", "3", options=(*RESTRICTED, "--user", user)).succeeded()
+def test_a_run_of_any_user_with_a_read_only_root_and_no_rights(cpu_image: Image) -> None:
+    options = (*RESTRICTED, "--user", "12345")
+    ran = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/tmp/table", "--limit", "3", options=options).succeeded()
     assert "3 images: 3 ok, 0 failed" in ran.output
 
 

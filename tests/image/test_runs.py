@@ -8,7 +8,7 @@ from examples.s3 import REGION, Server
 
 from tests.command import summary
 from tests.conftest import BUCKET, IMAGENET, put
-from tests.image.conftest import EXAMPLE, digits
+from tests.image.conftest import EXAMPLE, RESTRICTED, digits
 from tests.image.container import Image
 from tests.image.images import make
 from tests.spark.conftest import ALL_DIGITS
@@ -21,8 +21,8 @@ def best_labels(table: Path) -> dict[str, str]:
     return {row["key"].rsplit("/", 1)[-1]: row["predictions"][0]["label"] for row in rows}
 
 
-def test_the_photographs_from_nothing_but_the_image_and_a_folder(cpu_image: Image, output: Path) -> None:
-    options = ("--network", "none", "--volume", f"{output}:/out")
+def test_the_photographs_from_nothing_but_the_image_and_a_folder_without_any_rights(cpu_image: Image, output: Path) -> None:
+    options = (*RESTRICTED, "--volume", f"{output}:/out")
     ran = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/out/imagenet", options=options).succeeded()
 
     assert "espresso" in ran.output
@@ -72,6 +72,7 @@ def test_sparks_own_tables_and_event_log_on_s3(cpu_image: Image, s3_server: Serv
         "spark.hadoop.fs.s3a.endpoint.region": REGION,
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "2",
     }
     conf = [word for key, value in properties.items() for word in ("--conf", f"{key}={value}")]
     options = (*on_the_host(s3_server), "--volume", f"{output}:/job:ro")

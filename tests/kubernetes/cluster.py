@@ -40,9 +40,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if "cluster" not in getattr(item, "fixturenames", ()):
         return (yield)
     factory: pytest.TempPathFactory = getattr(item.config, "_tmp_path_factory")  # noqa: B009  # the fixture's own
-    with open(run_folder(factory) / "cluster.alone", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+    with using_the_cluster(factory, alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@contextmanager
+def using_the_cluster(factory: pytest.TempPathFactory, *, alone: bool = False) -> Iterator[None]:
+    """No test takes nodes or their CPUs away meanwhile; or, `alone`, no other uses the cluster."""
+    with open(run_folder(factory) / "cluster.alone", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 @dataclass(frozen=True)

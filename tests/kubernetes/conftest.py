@@ -1,6 +1,7 @@
 """Jobs on the cluster (cluster.py)."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from examples.s3 import Server
 from tests.command import LIMIT_SECONDS, REPOSITORY, Command, Finished
 from tests.conftest import BUCKET, Here, put
 from tests.image import conftest as image
+from tests.image import images
 from tests.kubernetes import manifests
-from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace, namespaces
-from tests.kubernetes.jobs import Jobs, Ran, Watched, unique, watching
-from tests.shared import once, shared
+from tests.kubernetes.cluster import GIVEN, Cluster, ClusterS3, Namespace, namespaces
+from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Watched, unique, watching
+from tests.shared import shared
 from tests.tiers import Missing
 
 MEMORY_BYTES = 7e9  # the two nodes 1.5 GB, and Spark's driver and executors on them
@@ -37,6 +39,18 @@ def missing() -> Missing | None:
     if shutil.disk_usage(REPOSITORY).free < FREE_BYTES:
         return Missing("too little disk for a cluster", f"free {FREE_BYTES / 1e9:.0f} GB")
     return None
+
+
+@pytest.fixture(autouse=True)
+def _begun(request: pytest.FixtureRequest) -> None:
+    """The fixtures that a module names as BEGUN are made with its first test, if any of its tests uses them.
+
+    So its last tests can look at jobs that have run beside the others: most of what these take is waiting.
+    """
+    used = {name for item in request.session.items if item.path == request.path for name in getattr(item, "fixturenames", ())}
+    for name in getattr(request.module, "BEGUN", ()):
+        if name in used:
+            request.getfixturevalue(name)
 
 
 @pytest.fixture(scope="session")
@@ -93,8 +107,9 @@ class InThisProcess(Command):
 
 
 @pytest.fixture
-def at_once(jobs: Jobs, here: Here, no_aws: None) -> Jobs:
+def at_once(jobs: Jobs, here: Here, no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """The same jobs, whose commands run in this process."""
+    monkeypatch.delenv(GIVEN, raising=False)  # which they would take for a setting
     return replace(jobs, mxspark=InThisProcess(here))
 
 
@@ -106,22 +121,40 @@ def watched(jobs_namespace: Namespace, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def two_runs(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
-    """All digits twice, side by side in one namespace: on two executors, and on three with the driver's whole log."""
+def two_runs(jobs: Jobs, watched: Watched, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ran, Ran]]:
+    """Two jobs side by side in one namespace: all digits on two executors; some on one of another size, with a claimed volume and the
+    driver's whole log."""
+    with shared(tmp_path_factory, "two-runs", lambda: running_twice(jobs, cluster)) as ran:
+        yield ran
 
-    def run() -> tuple[Ran, Ran]:
-        two, three = unique("two"), unique("three")
-        of_two = jobs.settings(two, spark={"executors": 2, "executor_memory_overhead": "640m"})
-        of_three = jobs.settings(
-            three,
-            spark={"executors": 3, "executor_memory": "600m", "executor_memory_overhead": "700m"},
-            kubernetes={"executor": {"cpu_request": "150m", "cpu_limit": "1500m"}},
-        )
-        with ThreadPoolExecutor() as threads:
-            running = threads.submit(jobs.submit, of_two, "--name", two), threads.submit(jobs.submit, of_three, "--name", three, "--logs")
-        return Ran(two, running[0].result()), Ran(three, running[1].result())
 
-    return once(tmp_path_factory, "two-runs", run)
+@contextmanager
+def running_twice(jobs: Jobs, cluster: Cluster) -> Iterator[tuple[Ran, Ran]]:
+    two, one = unique("two"), unique("one")
+    of_two = jobs.settings(two, spark={"executors": 2, "executor_memory_overhead": "640m"})
+    of_one = jobs.settings(
+        one,
+        input={"limit": SOME_DIGITS},
+        spark={"executor_memory": "600m", "executor_memory_overhead": "700m"},
+        kubernetes={"local_directory": {"storage_class": one, "size": "1Gi"}, "executor": {"cpu_request": "150m", "cpu_limit": "1500m"}},
+    )
+    with volume(cluster, one), ThreadPoolExecutor() as threads:
+        running = threads.submit(jobs.submit, of_two, "--name", two), threads.submit(jobs.submit, of_one, "--name", one, "--logs")
+        yield Ran(two, running[0].result()), Ran(one, running[1].result())
+
+
+@contextmanager
+def volume(cluster: Cluster, name: str) -> Iterator[None]:
+    """A volume of a storage class of the same name: a folder that each node has."""
+    path = f"/var/tmp/{name}"  # of a node
+    for node in cluster.nodes:
+        subprocess.run([images.docker(), "exec", node, "mkdir", "--mode=777", path], check=True)
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": name, "hostPath": {"path": path}}
+    cluster.kubectl.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec})
+    try:
+        yield
+    finally:
+        cluster.kubectl.delete(f"persistentvolume/{name}")
 
 
 @pytest.fixture(scope="session")

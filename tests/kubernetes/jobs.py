@@ -4,19 +4,21 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pandas as pd
 import pyarrow.fs
+import pytest
 from examples.s3 import REGION
 from tests.command import Command, Finished, Running
 from tests.conftest import BUCKET
-from tests.kubernetes.cluster import ClusterS3
+from tests.kubernetes.cluster import ClusterS3, using_the_cluster
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.manifests import BUCKET_KEYS
 from tests.spark.conftest import TRUE_LABEL, read_table, wait_until
@@ -31,6 +33,7 @@ SOME_DIGITS = 200  # of jobs that need no more to show what they show
 PROGRESS = re.compile(r"[\d,]+/[\d,]+ images, \d+/\d+ shards, [\d.]+ images/s, .* left, 0 failed")
 
 Settings = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,13 @@ class Ran:
 
     name: str
     finished: Finished
+
+
+@contextmanager
+def side_by_side(factory: pytest.TempPathFactory, calls: Mapping[str, Callable[[], T]]) -> Iterator[dict[str, Future[T]]]:
+    """The calls' results, once somebody asks for them: all run in the background, beside the tests of a module (conftest.py: BEGUN)."""
+    with using_the_cluster(factory), ThreadPoolExecutor(len(calls)) as threads:
+        yield {name: threads.submit(call) for name, call in calls.items()}
 
 
 def accuracy(table: pd.DataFrame) -> float:

@@ -80,10 +80,11 @@ class Kubectl:
 
     def wait_until(self, met: Callable[[], bool], what: str, seconds: float = LIMIT_SECONDS) -> None:
         """Until a condition holds that kubectl has no word for."""
-        limit = time.monotonic() + seconds
+        started = time.monotonic()
         while not met():
-            assert time.monotonic() < limit, f"waited {seconds} s in vain: {what}\n{self.explain('pods')}"
-            time.sleep(0.3)
+            waited = time.monotonic() - started
+            assert waited < seconds, f"waited {seconds} s in vain: {what}\n{self.explain('pods')}"
+            time.sleep(min(max(0.2, waited / 10), 2))  # each look takes a tenth of a second of a processor
 
     def result(self, pod: str, seconds: float = LIMIT_SECONDS) -> Finished:
         """A pod's end: the exit code of its first container, and what that printed."""

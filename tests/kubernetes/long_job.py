@@ -3,7 +3,7 @@
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from examples.s3 import REGION, Server
 from tests.command import Command, Finished, Running
-from tests.conftest import BUCKET, put
+from tests.conftest import BUCKET
 from tests.faults.runs import Rows, parts_in_bucket, rows_of
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace
@@ -55,10 +55,19 @@ class LongJob:
 
     def wait_for_parts(self, number: int) -> None:
         """Until so many more shards are done."""
+        client = self.server.client()
+
+        def written() -> int:
+            return len(client.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.kubectl.namespace}/table/part-").get("Contents", ()))
+
         self.running_still()
-        wanted = len(self.parts()) + number
-        self.kubectl.wait_until(lambda: len(self.parts()) >= wanted, f"{wanted} parts are written")
+        wanted = written() + number
+        self.kubectl.wait_until(lambda: written() >= wanted, f"{wanted} parts are written")
         self.running_still()
+
+    def hurry(self) -> None:
+        """What is left of it is no longer held back."""
+        self.kubectl("exec", "slow-s3", "--", "python", "-c", "import os, signal; os.kill(1, signal.SIGUSR1)")
 
     def running_still(self) -> None:
         """Fails the test, showing what it said, where it has ended."""
@@ -78,7 +87,7 @@ class LongJob:
 
     def fetched_twice(self) -> int:
         """How many images were, of those that the job wanted."""
-        fetched = re.findall(r"^GET \S+/images/(\S+\.png)$", self.kubectl.logs("slow-s3"), re.MULTILINE)
+        fetched = re.findall(r"^GET \S+/digits/(\S+\.png)$", self.kubectl.logs("slow-s3"), re.MULTILINE)
         return len(fetched) - len(set(fetched))
 
     def failed_tasks(self) -> int:
@@ -107,18 +116,19 @@ class Place:
     image: str
     server: Server
     mxspark: Command
+    data: str  # the prefix of the bucket with the digits and their network
     limit: int  # images of a job, unless it says otherwise
 
     def place(self, name: str) -> str:
-        """What a job reads or writes."""
+        """What a job writes."""
         return f"s3://{BUCKET}/{self.kubectl.namespace}/{name}"
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Small pods and small shards. Keyword arguments are sections: `kubernetes={"restarts": 0}`."""
         found = {
-            "input": {"path": self.place("images/"), "true_label": r"_(\d)\.png$", "limit": self.limit},
+            "input": {"path": f"s3://{BUCKET}/{self.data}/digits/", "true_label": r"_(\d)\.png$", "limit": self.limit},
             "output": {"path": self.place("table"), "format": "jsonl"},
-            "model": {"path": self.place("model")},
+            "model": {"path": f"s3://{BUCKET}/{self.data}/model"},
             "plan": {"shard_size": SHARD_SIZE},
             "pipeline": {"fetch_threads": 1},
             "storage": {"endpoint_url": f"http://slow-s3.{self.kubectl.namespace}:{PORT}", "region": REGION},
@@ -157,15 +167,11 @@ def seen(rows: Rows) -> dict[str, tuple[str, str, float]]:
     return {key: (status, first["label"], round(first["probability"], 3)) for key, (status, first) in best.items()}
 
 
-def prepared(
-    namespace: Namespace, cluster: Cluster, image: str, s3: ClusterS3, mxspark: Command, images: Iterable[Path], bundle: Path, limit: int
-) -> Place:
-    """A namespace where a job can be submitted, with these images and this network in the bucket."""
-    objects = {f"images/{path.name}": path for path in images} | {f"model/{path.name}": path for path in bundle.iterdir()}
-    put(s3.server, {f"{namespace.name}/{key}": path.read_bytes() for key, path in objects.items()})
+def prepared(namespace: Namespace, cluster: Cluster, image: str, s3: ClusterS3, mxspark: Command, data: str, limit: int) -> Place:
+    """A namespace where a job can be submitted."""
     namespace.kubectl.apply(keys(s3.server), *slow_s3(image, cluster.nodes[0]))
     namespace.kubectl.wait("pod/slow-s3", "condition=Ready")
-    return Place(namespace.kubectl, image, s3.server, mxspark, limit)
+    return Place(namespace.kubectl, image, s3.server, mxspark, data, limit)
 
 
 def slow_s3(image: str, node: str) -> tuple[Manifest, Manifest]:

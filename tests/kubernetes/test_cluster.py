@@ -139,17 +139,6 @@ def kind(*arguments: str, **environment: str) -> Finished:
     return Finished(done.returncode, done.stdout, done.stderr, 0, "")
 
 
-@pytest.mark.parametrize("arguments", [(), ("sideways",), ("load",)])
-def test_a_command_that_is_none_gets_the_usage(arguments: tuple[str, ...]) -> None:
-    finished = kind(*arguments).ended_with(2)
-    assert finished.errors.startswith("Usage: tools/kind.sh up")
-
-
-def test_without_docker_it_says_what_to_install() -> None:
-    finished = kind("up", DOCKER="no-such-docker").ended_with(1)
-    assert finished.errors.startswith("docker: there is no program no-such-docker: DOCKER names it")
-
-
 @pytest.mark.parametrize("command", [("load", "mxspark"), ("s3",)])
 def test_without_a_cluster_it_says_how_to_make_one(command: tuple[str, ...]) -> None:
     finished = kind(*command).ended_with(1)

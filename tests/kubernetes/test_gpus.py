@@ -9,60 +9,73 @@ and tests/image have what can be had of that.
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from tests.command import Command
+from tests.command import Command, Finished
 from tests.kubernetes import long_job
-from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace
+from tests.kubernetes.cluster import Cluster, ClusterS3, namespaces
+from tests.kubernetes.jobs import side_by_side
 from tests.kubernetes.long_job import LongJob, Place, node_of
+
+BEGUN = ("blind",)
 
 RESOURCE = "nvidia.com/gpu"
 ADDRESS = 5  # of the card, as the discovery script finds it: no default anywhere
-IMAGES = 200
-RUN_SECONDS = 300
+OTHER_VENDOR = "example.com"
+IMAGES = 800  # 200 s, of which the test takes as many as it needs
+RUN_SECONDS = 600
 # Without nvidia-smi the image's own script ends with an error, as it must.
 SCRIPT = f"""#!/bin/sh
 echo '{{"name": "gpu", "addresses": ["{ADDRESS}"]}}'
 """
 MOUNTED = "/etc/gpu/discovery.sh"
+OWN = "/opt/./gpu-discovery.sh"  # the image's; under its plain path settings refuse it for another vendor than NVIDIA
 
 
 @pytest.fixture(scope="module")
 def gpu_node(cluster: Cluster) -> Iterator[str]:
-    """A node with one GPU, kept for those who ask for it."""
-    node = cluster.nodes[1]
-    advertise(cluster, node, "1")
+    """A node with one GPU, kept for those who ask for it. The other node has one of another vendor."""
+    other, node = cluster.nodes
+    advertise(cluster, node, RESOURCE, "1")
+    advertise(cluster, other, f"{OTHER_VENDOR}/gpu", "1")
     cluster.kubectl("taint", "node", node, f"{RESOURCE}=present:NoSchedule", "--overwrite")
     try:
         yield node
     finally:
         cluster.kubectl("taint", "node", node, f"{RESOURCE}-")
-        advertise(cluster, node, None)
+        advertise(cluster, node, RESOURCE, None)
+        advertise(cluster, other, f"{OTHER_VENDOR}/gpu", None)
 
 
-def advertise(cluster: Cluster, node: str, number: str | None) -> None:
+def advertise(cluster: Cluster, node: str, resource: str, number: str | None) -> None:
     """As a device plugin does through the kubelet; None takes the resource away."""
-    patch = {"status": {kind: {RESOURCE: number} for kind in ("capacity", "allocatable")}}
+    patch = {"status": {kind: {resource: number} for kind in ("capacity", "allocatable")}}
     cluster.kubectl("patch", f"node/{node}", "--subresource=status", "--type=merge", f"--patch={json.dumps(patch)}")
 
 
-@pytest.fixture
-def place(
-    namespace: Namespace,
-    cluster: Cluster,
-    cluster_image: str,
-    s3: ClusterS3,
-    mxspark: Command,
-    digits_images: Path,
-    digits_bundle: Path,
-) -> Place:
-    """A namespace with some digits, and the stand-in for the discovery script."""
-    place = long_job.prepared(namespace, cluster, cluster_image, s3, mxspark, sorted(digits_images.glob("*.png")), digits_bundle, 200)
+@pytest.fixture(scope="module")
+def place(cluster: Cluster, cluster_image: str, s3: ClusterS3, mxspark: Command, bucket: str) -> Iterator[Place]:
+    """A namespace with the stand-in for the discovery script."""
     script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "discovery"}, "data": {"discovery.sh": SCRIPT}}
-    namespace.kubectl.apply(script)
-    return place
+    with namespaces(cluster) as make:
+        namespace = make()
+        namespace.kubectl.apply(script)
+        yield long_job.prepared(namespace, cluster, cluster_image, s3, mxspark, bucket, IMAGES)
+
+
+@pytest.fixture(scope="module")
+def blind(place: Place, gpu_node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Finished]]:
+    """A job whose executors have the GPU, but no nvidia-smi to find it with: Spark starts several before it gives up."""
+    settings = with_gpu("gpu", gpu_discovery=OWN, gpu_vendor=OTHER_VENDOR, restarts=0)
+
+    def run() -> Finished:
+        with place.submitted("blind", **settings, output={"path": place.place("blind")}) as job:
+            return job.running.wait(RUN_SECONDS)
+
+    with side_by_side(tmp_path_factory, {"blind": run}) as found:
+        yield found["blind"]
 
 
 def with_gpu(context: str, **kubernetes: Any) -> dict[str, Any]:
@@ -89,9 +102,7 @@ def the_executor(job: LongJob, phase: str) -> dict[str, Any]:
 
 
 def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_node: str) -> None:
-    # One image after the other: the first job has to last until the second one has been submitted.
-    slow = {"batch_size": 1, "pipeline": {"fetch_threads": 1, "decode_threads": 1}}
-    with place.submitted("first", **with_gpu("auto"), **slow) as first:
+    with place.submitted("first", **with_gpu("auto")) as first:
         executor = the_executor(first, "Running")
         (container,) = executor["spec"]["containers"]
         assert container["resources"]["requests"][RESOURCE] == container["resources"]["limits"][RESOURCE] == "1"
@@ -102,6 +113,7 @@ def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_nod
         with place.submitted("second", **with_gpu("gpu"), output={"path": place.place("second")}) as second:
             waiting = the_executor(second, "Pending")
             assert node_of(waiting) == ""
+            first.hurry()
 
             # Its executor runs on the CPU, two cores for the one task that has the GPU.
             ended = first.running.wait().succeeded()
@@ -118,19 +130,9 @@ def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_nod
             assert status["failed"] == 1, "trying again would not help"
 
 
-def test_executors_that_have_no_driver_are_told_in_their_words(place: Place, gpu_node: str) -> None:
-    """With the image's own script, in containers without nvidia-smi."""
-    with place.submitted("blind", **with_gpu("gpu", gpu_discovery="/opt/gpu-discovery.sh", restarts=0)) as job:
-        finished = job.running.wait(RUN_SECONDS).ended_with(1)
-
-    assert "Error: Spark ended the application, as it does when executors end again and again" in finished.output
-    assert re.search(
-        r"Executor blind-\S+ was lost: exit code 1: gpu-discovery: nvidia-smi is not there: give the container its GPU", finished.errors
-    )
-
-
 def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
-    with place.submitted("none", **with_gpu("gpu", gpu_vendor="amd.com", gpu_discovery="/opt/amd.sh")) as job:
+    settings = with_gpu("gpu", gpu_vendor="amd.com", gpu_discovery="/opt/amd.sh")
+    with place.submitted("none", **settings, output={"path": place.place("none")}) as job:
         the_executor(job, "Pending")
         job.kubectl.wait_until(lambda: "Insufficient amd.com/gpu" in job.kubectl("get", "events"), "the scheduler says why")
         place.mxspark("cancel", job.name, "--yes", "--namespace", job.kubectl.namespace, environment=place.environment).succeeded()
@@ -138,3 +140,12 @@ def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
 
     assert "Warning: no node of the cluster has 1 amd.com/gpu: executors will wait until one comes." in finished.errors
     assert re.search(r"Executors: 0 of 1 run\n +1 wait: Unschedulable: .* Insufficient amd.com/gpu", finished.errors)
+
+
+def test_executors_that_have_no_driver_are_told_in_their_words(blind: Future[Finished]) -> None:
+    """With the image's own script, in containers without nvidia-smi."""
+    finished = blind.result().ended_with(1)
+    assert "Error: Spark ended the application, as it does when executors end again and again" in finished.output
+    assert re.search(
+        r"Executor blind-\S+ was lost: exit code 1: gpu-discovery: nvidia-smi is not there: give the container its GPU", finished.errors
+    )

@@ -4,7 +4,9 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ import yaml
 from tests.command import REPOSITORY, Command, Finished, environment_without_aws
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Cluster, ClusterS3, namespaces
-from tests.kubernetes.jobs import RUN_SECONDS, SOME_DIGITS, Jobs, Watched, accuracy, watching
+from tests.kubernetes.jobs import RUN_SECONDS, SOME_DIGITS, Jobs, Watched, accuracy, side_by_side, watching
 from tests.kubernetes.manifests import BUCKET_KEYS
 from tests.kubernetes.users import as_user
 from tests.spark.conftest import ALL_DIGITS, TRUE_LABEL
 
 from mxspark.java import java_home
+
+BEGUN = ("submitted",)
 
 DOCS = REPOSITORY / "docs" / "kubernetes.md"
 ACCOUNT = "mxspark"
@@ -75,13 +79,15 @@ class Documented:
 
     def in_cluster_mode(self, name: str, *flags: str, **environment: str) -> Finished:
         """spark-submit, to its end."""
-        (self.folder / "driver.yaml").write_text(self.text("# driver.yaml", name))
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "driver.yaml").write_text(self.text("# driver.yaml", name))
         command = self.text("spark-submit", name).strip()
         if any(flag.startswith("--input=") for flag in flags):  # instead of the documented one, not besides
             command = re.sub(r"--input \S+", "", command)
         small = "--deploy-mode cluster --conf spark.kubernetes.driver.request.cores=100m"
         words = " ".join(f"'{flag}'" for flag in (*self.flags, *flags))
-        return self.shell(f"{command.replace('--deploy-mode cluster', small)} {words}", **environment)
+        return self.shell(f"{command.replace('--deploy-mode cluster', small)} {words}", folder, **environment)
 
     def in_client_mode(self, name: str, *flags: str) -> Finished:
         """The pod's end. It is for this very kind of cluster, and needs nothing besides."""
@@ -90,12 +96,12 @@ class Documented:
         self.jobs.kubectl.apply(pod)
         return self.jobs.kubectl.result(name, RUN_SECONDS)
 
-    def shell(self, text: str, **environment: str) -> Finished:
+    def shell(self, text: str, folder: Path | None = None, **environment: str) -> Finished:
         started = time.monotonic()
         done = subprocess.run(
             ["bash", "-e", "-c", text],
             env={**self.environment, **environment},
-            cwd=self.folder,
+            cwd=folder or self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -136,21 +142,56 @@ def documented(
             yield found
 
 
-@pytest.mark.parametrize(("mode", "images"), [("cluster", ALL_DIGITS), ("client", SOME_DIGITS)])
-def test_it_ends_well_with_two_executors_that_are_restricted_and_have_no_token(documented: Documented, mode: str, images: int) -> None:
-    submit = documented.in_cluster_mode if mode == "cluster" else documented.in_client_mode
-    submit(f"digits-{mode}", f"--limit={images}", f"--set={TRUE_LABEL}", "--set=plan.shard_size=64").succeeded()
-    code, log = documented.afterwards(f"digits-{mode}")
+# What the documentation says that whoever submits needs.
+SUBMITTING = (
+    ("", "pods", "create get watch delete"),
+    ("", "services configmaps", "create patch"),
+    ("networking.k8s.io", "networkpolicies", "create patch"),
+)
+
+
+@pytest.fixture(scope="module")
+def submitted(documented: Documented, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Finished]]]:
+    """Four jobs side by side: two that end well, and two that fail."""
+    in_cluster_mode, in_client_mode, place = documented.in_cluster_mode, documented.in_client_mode, documented.jobs.place
+    kubeconfig = as_user(documented.jobs.kubectl, documented.folder, *SUBMITTING)
+    some = (f"--limit={SOME_DIGITS}", f"--set={TRUE_LABEL}", "--set=plan.shard_size=64")
+    calls = {
+        "digits-cluster": partial(in_cluster_mode, "digits-cluster"),
+        "digits-client": partial(in_client_mode, "digits-client", *some),
+        "failing": partial(in_cluster_mode, "failing", f"--input={place('broken/')}", KUBECONFIG=kubeconfig),
+        "no-model": partial(in_client_mode, "no-model", f"--model={place('broken')}"),
+    }
+    with side_by_side(tmp_path_factory, calls) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("right", "granted"),
+    [(f"{verb} pods", "yes") for verb in ("create", "get", "list", "watch", "delete", "deletecollection")]
+    + [("get secrets", "no"), ("create services", "no"), ("get configmaps", "no"), ("update pods", "no")],
+)
+def test_the_documented_account_may_do_what_spark_needs_and_nothing_else(documented: Documented, right: str, granted: str) -> None:
+    account = f"--as=system:serviceaccount:{documented.jobs.namespace}:{ACCOUNT}"
+    assert documented.jobs.kubectl.run("auth", "can-i", *right.split(), account).output.strip() == granted
+
+
+@pytest.mark.parametrize(("name", "images"), [("digits-cluster", ALL_DIGITS), ("digits-client", SOME_DIGITS)])
+def test_it_ends_well_with_two_executors_that_are_restricted_and_have_no_token(
+    documented: Documented, submitted: dict[str, Future[Finished]], name: str, images: int
+) -> None:
+    submitted[name].result().succeeded()
+    code, log = documented.afterwards(name)
     assert code == "0"
     assert f"{images:,} images: {images:,} ok, 0 failed" in log
     # Not any exception: on a busy machine Spark also says of its own pod that it was not ready within a second.
     assert "is forbidden" not in log, "Spark has all rights that it needs"
-    table = documented.jobs.table(f"digits-{mode}")
+    table = documented.jobs.table(name)
     assert len(table) == images
     assert table["key"].is_unique
     assert accuracy(table) > 0.99
 
-    executors = documented.executors(f"digits-{mode}")
+    executors = documented.executors(name)
     assert len(executors) == 2
     for pod in executors:
         assert pod["spec"]["automountServiceAccountToken"] is False
@@ -164,34 +205,26 @@ def test_it_ends_well_with_two_executors_that_are_restricted_and_have_no_token(d
     } == set()
 
 
-# What the documentation says that whoever submits needs.
-SUBMITTING = (
-    ("", "pods", "create get watch delete"),
-    ("", "services configmaps", "create patch"),
-    ("networking.k8s.io", "networkpolicies", "create patch"),
-)
-
-
-def test_of_a_job_that_fails_spark_submit_says_nothing_but_the_pod_does(documented: Documented, tmp_path: Path) -> None:
-    broken = f"--input={documented.jobs.place('broken/')}"
-    kubeconfig = as_user(documented.jobs.kubectl, tmp_path, *SUBMITTING)
-    finished = documented.in_cluster_mode("failing", broken, KUBECONFIG=kubeconfig)
+def test_of_a_job_that_fails_spark_submit_says_nothing_but_the_pod_does(
+    documented: Documented, submitted: dict[str, Future[Finished]]
+) -> None:
+    finished = submitted["failing"].result()
     code, log = documented.afterwards("failing")
     assert code == "3"
     assert "20 of 20 images failed" in log
     assert finished.code == 0, "spark-submit's own: if that changes, so must the documentation"
 
 
-def test_in_client_mode_the_pod_s_exit_code_is_the_job_s(documented: Documented) -> None:
-    finished = documented.in_client_mode("no-model", f"--model={documented.jobs.place('broken')}").ended_with(2)
+def test_in_client_mode_the_pod_s_exit_code_is_the_job_s(documented: Documented, submitted: dict[str, Future[Finished]]) -> None:
+    finished = submitted["no-model"].result().ended_with(2)
     assert "model.yaml" in finished.output
     assert not documented.executors("no-model")
 
 
-def test_with_the_driver_s_pod_all_else_goes(documented: Documented) -> None:
+def test_with_the_driver_s_pod_all_else_goes(documented: Documented, submitted: dict[str, Future[Finished]]) -> None:
     kinds = "pods,services,configmaps,networkpolicies"
-    if not documented.jobs.kubectl.items("networkpolicies"):  # no other test has made any job
-        documented.in_cluster_mode("digits-cluster")
+    wait(submitted.values())
+    assert documented.jobs.kubectl.items("networkpolicies")
     for pod in documented.jobs.kubectl.items("pods"):
         documented.delete(pod["metadata"]["name"])
 
@@ -199,13 +232,3 @@ def test_with_the_driver_s_pod_all_else_goes(documented: Documented) -> None:
         return [item["metadata"]["name"] for item in documented.jobs.kubectl.items(kinds)]
 
     documented.jobs.kubectl.wait_until(lambda: left() == ["kube-root-ca.crt"], "nothing of the jobs is left")
-
-
-@pytest.mark.parametrize(
-    ("right", "granted"),
-    [(f"{verb} pods", "yes") for verb in ("create", "get", "list", "watch", "delete", "deletecollection")]
-    + [("get secrets", "no"), ("create services", "no"), ("get configmaps", "no"), ("update pods", "no")],
-)
-def test_the_documented_account_may_do_what_spark_needs_and_nothing_else(documented: Documented, right: str, granted: str) -> None:
-    account = f"--as=system:serviceaccount:{documented.jobs.namespace}:{ACCOUNT}"
-    assert documented.jobs.kubectl.run("auth", "can-i", *right.split(), account).output.strip() == granted

@@ -2,16 +2,21 @@
 
 import re
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.command import Running, environment_without_aws
-from tests.kubernetes.jobs import Jobs, Ran, Settings, Watched, accuracy, settings_file, unique
+from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Settings, Watched, accuracy, settings_file, side_by_side, unique
 from tests.spark.conftest import ALL_DIGITS, wait_until
 from tests.terminal import CTRL_C, Terminal
 
 from mxspark.pods import EXECUTOR_GRACE
+
+pytestmark = pytest.mark.xdist_group("two_runs")  # as test_pods.py
+BEGUN = ("failing",)
 
 # Writes to both of its streams at once, as a driver does when it shows a table and then an error.
 TALKATIVE = {"command": ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo out $i; echo err $i >&2; done"]}
@@ -24,13 +29,13 @@ UNSCHEDULABLE = {"kubernetes": {"driver": {"node_selector": {"no-node-has": "thi
 
 
 def test_two_jobs_side_by_side_end_well_with_every_image_once(two_runs: tuple[Ran, Ran], jobs: Jobs) -> None:
-    for ran in two_runs:
+    for ran, images in zip(two_runs, (ALL_DIGITS, SOME_DIGITS), strict=True):
         ran.finished.succeeded()
         table = jobs.table(ran.name)
-        assert len(table) == ALL_DIGITS
+        assert len(table) == images
         assert table["key"].is_unique
         assert set(table["status"]) == {"ok"}
-        assert accuracy(table) == pytest.approx(0.9978, abs=1e-4)
+    assert accuracy(jobs.table(two_runs[0].name)) == pytest.approx(0.9978, abs=1e-4)
 
 
 def test_a_person_sees_the_pods_come_up_and_how_far_the_job_is(followed: Ran) -> None:
@@ -67,9 +72,9 @@ def test_no_line_of_a_log_is_lost_whichever_stream_it_was_written_to(jobs: Jobs)
     assert sorted(told) == sorted(f"{stream} {number}" for stream in ("out", "err") for number in range(1, 3001))
 
 
-def test_what_ended_keeps_its_log_until_it_is_cancelled(followed: Ran, jobs: Jobs) -> None:
-    assert jobs("logs", followed.name, "--tail", "1").succeeded().output.strip() == f"Predictions: {jobs.place(followed.name)}"
-    assert jobs.status(followed.name)["state"] == "complete"
+def test_what_ended_keeps_its_log_until_it_is_cancelled(followed: Ran, at_once: Jobs) -> None:
+    assert at_once("logs", followed.name, "--tail", "1").succeeded().output.strip() == f"Predictions: {at_once.place(followed.name)}"
+    assert at_once.status(followed.name)["state"] == "complete"
 
 
 def test_the_executors_are_gone_when_the_job_has_ended(two_runs: tuple[Ran, Ran], jobs: Jobs) -> None:
@@ -80,61 +85,61 @@ def test_the_executors_are_gone_when_the_job_has_ended(two_runs: tuple[Ran, Ran]
 # ---- looked at by its name ----
 
 
-def test_a_job_that_is_left_alone_is_looked_at_and_cancelled_by_its_name(jobs: Jobs) -> None:
+def test_a_job_that_is_left_alone_is_looked_at_and_cancelled_by_its_name(at_once: Jobs) -> None:
     name = unique("detached")
-    finished = jobs.submit(jobs.settings(name, input={"limit": 64}), "--name", name, "--detach").succeeded()
+    finished = at_once.submit(at_once.settings(name, input={"limit": 64}), "--name", name, "--detach").succeeded()
     assert finished.output == f"{name}\n"
     for command in ("status", "follow", "cancel"):
-        assert f"mxspark {command} {name} --namespace {jobs.namespace}" in finished.errors
+        assert f"mxspark {command} {name} --namespace {at_once.namespace}" in finished.errors
 
-    wait_until(lambda: jobs.status(name)["state"] == "running", "the job runs")
-    log = jobs("logs", name, "-f").succeeded().output
-    assert log.endswith(f"Predictions: {jobs.place(name)}\n")
+    wait_until(lambda: at_once.status(name)["state"] == "running", "the job runs")
+    log = at_once("logs", name, "-f").succeeded().output
+    assert log.endswith(f"Predictions: {at_once.place(name)}\n")
 
-    wait_until(lambda: jobs.status(name)["state"] == "complete", "the job is complete")
-    status = jobs.status(name)
-    assert (status["exit_code"], status["output"], status["namespace"]) == (0, jobs.place(name), jobs.namespace)
+    wait_until(lambda: at_once.status(name)["state"] == "complete", "the job is complete")
+    status = at_once.status(name)
+    assert (status["exit_code"], status["output"], status["namespace"]) == (0, at_once.place(name), at_once.namespace)
     assert status["progress"] == "64 images: 64 ok, 0 failed"
-    shown = jobs("status", name).succeeded().output
+    shown = at_once("status", name).succeeded().output
     assert "complete" in shown
-    assert jobs.place(name) in shown
+    assert at_once.place(name) in shown
 
-    assert any(found.startswith("Pod/") for found in jobs.objects(name))
-    assert jobs("cancel", name, "--yes").succeeded().output == f"Job {name} is deleted.\n"
-    jobs.wait_until_gone(name)
-    assert len(jobs.table(name)) == 64, "what it has done stays"
+    assert any(found.startswith("Pod/") for found in at_once.objects(name))
+    assert at_once("cancel", name, "--yes").succeeded().output == f"Job {name} is deleted.\n"
+    at_once.wait_until_gone(name)
+    assert len(at_once.table(name)) == 64, "what it has done stays"
 
 
-def test_cancelled_in_mid_run_nothing_is_left_but_what_was_done(jobs: Jobs) -> None:
+def test_cancelled_in_mid_run_nothing_is_left_but_what_was_done(jobs: Jobs, at_once: Jobs) -> None:
     name = unique("cancelled")
     with jobs.started(jobs.slow(name, images=800), "--name", name) as running:
         jobs.wait_for_parts(name, 2)
         kinds = {found.partition("/")[0] for found in jobs.objects(name)}
         assert kinds == {"Job", "Pod", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"}
         assert len(jobs.pods(name, "executor")) == 1
-        status = jobs.status(name)
+        status = at_once.status(name)
         assert status["state"] == "running"
         assert [len(status[kind]) for kind in ("drivers", "executors")] == [1, 1]
 
-        jobs("cancel", name, "--yes").succeeded()
+        at_once("cancel", name, "--yes").succeeded()
         jobs.kubectl.wait_until(lambda: not jobs.objects(name), "nothing is left of it", EXECUTOR_GRACE)
         followed = running.wait().ended_with(1)
     assert f"job {name} is gone: somebody deleted it" in followed.errors
     assert 2 <= len(jobs.parts(name)) < 50
 
 
-def test_without_yes_nobody_can_be_asked_whether_to_cancel(jobs: Jobs, followed: Ran) -> None:
-    refused = jobs("cancel", followed.name).ended_with(2)
-    assert f"Job {followed.name} in namespace {jobs.namespace} has ended" in refused.errors
+def test_without_yes_nobody_can_be_asked_whether_to_cancel(at_once: Jobs, followed: Ran) -> None:
+    refused = at_once("cancel", followed.name).ended_with(2)
+    assert f"Job {followed.name} in namespace {at_once.namespace} has ended" in refused.errors
     assert "--yes" in refused.errors
-    assert jobs.objects(followed.name)
+    assert at_once.objects(followed.name)
 
 
 # ---- Ctrl-C ----
 
 
 @pytest.mark.parametrize(("answer", "stays"), [("leave\n", True), ("cancel\n", False), (CTRL_C, True)], ids=["leave", "cancel", "again"])
-def test_ctrl_c_asks_whether_to_leave_the_job_or_to_cancel_it(jobs: Jobs, tmp_path: Path, answer: str, stays: bool) -> None:
+def test_ctrl_c_asks_whether_to_leave_the_job_or_to_cancel_it(jobs: Jobs, at_once: Jobs, tmp_path: Path, answer: str, stays: bool) -> None:
     name = unique("asked")
     with settings_file(jobs.settings(name, **UNSCHEDULABLE)) as file:
         command = ("submit", "kubernetes", "--settings", str(file), "--name", name)
@@ -148,14 +153,14 @@ def test_ctrl_c_asks_whether_to_leave_the_job_or_to_cancel_it(jobs: Jobs, tmp_pa
     if stays:
         assert f"job {name} goes on" in terminal.said
         assert f"mxspark status {name}" in terminal.said
-        assert jobs.status(name)["state"] == "waiting"
-        jobs("cancel", name, "--yes").succeeded()
+        assert at_once.status(name)["state"] == "waiting"
+        at_once("cancel", name, "--yes").succeeded()
     else:
         assert f"job {name} is being cancelled" in terminal.said
     jobs.wait_until_gone(name)
 
 
-def test_ctrl_c_without_a_terminal_leaves_the_job(jobs: Jobs) -> None:
+def test_ctrl_c_without_a_terminal_leaves_the_job(jobs: Jobs, at_once: Jobs) -> None:
     name = unique("interrupted")
     with jobs.started(jobs.settings(name, **UNSCHEDULABLE), "--name", name) as running:
         wait_until(lambda: bool(jobs.pods(name, "driver")), "its driver's pod is there")
@@ -163,8 +168,8 @@ def test_ctrl_c_without_a_terminal_leaves_the_job(jobs: Jobs) -> None:
         running.press_ctrl_c()
         finished = running.wait().ended_with(130)
     assert f"job {name} goes on" in finished.errors
-    assert jobs.status(name)["state"] == "waiting"
-    jobs("cancel", name, "--yes").succeeded()
+    assert at_once.status(name)["state"] == "waiting"
+    at_once("cancel", name, "--yes").succeeded()
     jobs.wait_until_gone(name)
 
 
@@ -179,8 +184,8 @@ def catches(running: Running, number: signal.Signals) -> bool:
 
 
 @pytest.fixture(scope="module")
-def failing(jobs: Jobs, watched: Watched) -> dict[str, Ran]:
-    """Jobs that fail, each for a cause of its own, submitted all at once; all but the last might be started again."""
+def failing(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ran]]]:
+    """Jobs that fail, each for a cause of its own; all but the last might be started again."""
     names = {cause: unique(cause) for cause in ("broken", "wrong-model", "memory")}
     again = {"kubernetes": {"restarts": 3}}
     settings: dict[str, Settings] = {
@@ -188,9 +193,12 @@ def failing(jobs: Jobs, watched: Watched) -> dict[str, Ran]:
         "wrong-model": jobs.settings(names["wrong-model"], model={"path": jobs.place("broken")}, **again),
         "memory": jobs.settings(names["memory"], kubernetes={"driver": {"template": {"spec": {"containers": [GREEDY]}}}}),
     }
-    with ThreadPoolExecutor() as threads:
-        running = {cause: threads.submit(jobs.submit, settings[cause], "--name", names[cause]) for cause in settings}
-    return {cause: Ran(names[cause], found.result()) for cause, found in running.items()}
+
+    def submit(cause: str) -> Ran:
+        return Ran(names[cause], jobs.submit(settings[cause], "--name", names[cause]))
+
+    with side_by_side(tmp_path_factory, {cause: partial(submit, cause) for cause in names}) as found:
+        yield found
 
 
 def starts(watched: Watched, ran: Ran) -> int:
@@ -198,27 +206,31 @@ def starts(watched: Watched, ran: Ran) -> int:
     return len(watched.pods(ran.name, "driver"))
 
 
-def test_too_many_failed_images_are_exit_code_3_and_no_reason_to_start_again(failing: dict[str, Ran], jobs: Jobs, watched: Watched) -> None:
-    ran = failing["broken"]
+def test_too_many_failed_images_are_exit_code_3_and_no_reason_to_start_again(
+    failing: dict[str, Future[Ran]], at_once: Jobs, watched: Watched
+) -> None:
+    ran = failing["broken"].result()
     finished = ran.finished.ended_with(3)
     assert f"Error: job {ran.name}: the driver ended with exit code 3" in finished.errors
     assert "20 of 20 images failed, more than max_failed_fraction 0.05 allows: 20 " in finished.text
     assert starts(watched, ran) == 1
-    assert jobs.status(ran.name)["exit_code"] == 3
+    assert at_once.status(ran.name)["exit_code"] == 3
 
 
-def test_a_wrong_model_is_exit_code_2_and_no_reason_to_start_again(failing: dict[str, Ran], jobs: Jobs, watched: Watched) -> None:
-    ran = failing["wrong-model"]
+def test_a_wrong_model_is_exit_code_2_and_no_reason_to_start_again(failing: dict[str, Future[Ran]], watched: Watched) -> None:
+    ran = failing["wrong-model"].result()
     finished = ran.finished.ended_with(2)
     assert f"Error: job {ran.name}: the driver ended with exit code 2" in finished.errors
     assert "model.yaml" in finished.text, "the driver's last words are shown"
     assert starts(watched, ran) == 1
 
 
-def test_a_driver_that_needs_more_memory_is_exit_code_1_and_says_so(failing: dict[str, Ran], jobs: Jobs, watched: Watched) -> None:
-    ran = failing["memory"]
+def test_a_driver_that_needs_more_memory_is_exit_code_1_and_says_so(
+    failing: dict[str, Future[Ran]], at_once: Jobs, watched: Watched
+) -> None:
+    ran = failing["memory"].result()
     finished = ran.finished.ended_with(1)
     assert "OOMKilled" in finished.errors
     assert "spark.driver_memory_overhead" in finished.errors
     assert starts(watched, ran) == 1
-    assert "OOMKilled" in jobs("status", ran.name).succeeded().output
+    assert "OOMKilled" in at_once("status", ran.name).succeeded().output

@@ -1,7 +1,6 @@
 """The job on a real cluster as EMR would start it: from the request's own parameters, properties and pod templates."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,6 +9,7 @@ from tests.conftest import BUCKET, put
 from tests.emr.cluster import runner
 from tests.emr.jobs import ROLE, arguments, submission
 from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace
+from tests.kubernetes.jobs import watching
 from tests.spark.conftest import TRUE_LABEL
 
 from mxspark.submit.emr.submissions import Submission
@@ -81,17 +81,15 @@ def summary(s3: ClusterS3, here: str) -> dict[str, Any]:
 
 def driven(namespace: Namespace, found: Submission, image: str, s3: ClusterS3, attempt: int) -> dict[str, dict[str, Any]]:
     """The executors' pods that ran while the driver did: Spark removes them at its end."""
-    kubectl = namespace.kubectl
-    kubectl.apply(*runner.objects(found, namespace, image, s3.endpoint_url, attempt))
-    driver = f"driver-{attempt}"
-    limit = time.monotonic() + LIMIT_SECONDS
-    executors: dict[str, dict[str, Any]] = {}
-    while kubectl.run("get", f"pod/{driver}").code != 0 or kubectl.phase(driver) not in ("Succeeded", "Failed"):
-        assert kubectl.phase(f"runner-{attempt}") != "Failed", kubectl.logs(f"runner-{attempt}")[-4000:]
-        assert time.monotonic() < limit, kubectl.explain("pods")
-        for pod in kubectl.items("pods", "--selector=spark-role=executor"):
-            if pod["spec"].get("nodeName"):
-                executors[pod["metadata"]["name"]] = pod
-        time.sleep(1)
+    kubectl, driver, starter = namespace.kubectl, f"driver-{attempt}", f"runner-{attempt}"
+
+    def is_over() -> bool:
+        assert kubectl.phase(starter) != "Failed", kubectl.logs(starter)[-4000:]
+        return kubectl.run("get", f"pod/{driver}").code == 0 and kubectl.phase(driver) in ("Succeeded", "Failed")
+
+    with watching(kubectl) as watched:
+        kubectl.apply(*runner.objects(found, namespace, image, s3.endpoint_url, attempt))
+        kubectl.wait_until(is_over, f"{driver} ends", LIMIT_SECONDS)
+        executors = {pod["metadata"]["name"]: pod for pod in watched.all() if pod["metadata"]["labels"].get("spark-role") == "executor"}
     assert kubectl.phase(driver) == "Succeeded", kubectl.logs(driver)[-4000:]
     return executors

@@ -1,4 +1,4 @@
-"""How the cluster's programs are found and built, where a machine lacks something; stand-ins for Go and runc show what they are asked."""
+"""How a cluster's programs are found, built and called, where a machine lacks something; stand-ins show what Go and runc are asked."""
 
 import json
 import os
@@ -7,9 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.command import REPOSITORY, Finished
 
 GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
+KIND = REPOSITORY / "tools" / "kind.sh"
 RUNC = REPOSITORY / "tools" / "runc-without-sys-resource.py"
 SHELL = (
     "bash",
@@ -110,3 +112,21 @@ def test_runc_is_not_asked_for_what_the_machine_can_t_grant(command: list[str], 
     assert done.stdout.split() == [*command, str(tmp_path), "name"]
     granted = {"bounding": ["CAP_CHOWN"], "effective": []}
     assert json.loads(request.read_text())["process"] == {"args": ["sh"], "capabilities": granted, "oomScoreAdj": 0}
+
+
+def kind(*arguments: str, **environment: str) -> Finished:
+    """tools/kind.sh."""
+    variables = {**os.environ, "KIND_CLUSTER": "mxspark-tests-none", **environment}
+    done = subprocess.run([KIND, *arguments], env=variables, capture_output=True, text=True, timeout=120, check=False)
+    return Finished(done.returncode, done.stdout, done.stderr, 0, "")
+
+
+@pytest.mark.parametrize("arguments", [(), ("sideways",), ("load",)])
+def test_a_command_of_kind_sh_that_is_none_gets_the_usage(arguments: tuple[str, ...]) -> None:
+    finished = kind(*arguments).ended_with(2)
+    assert finished.errors.startswith("Usage: tools/kind.sh up")
+
+
+def test_without_docker_kind_sh_says_what_to_install() -> None:
+    finished = kind("up", DOCKER="no-such-docker").ended_with(1)
+    assert finished.errors.startswith("docker: there is no program no-such-docker: DOCKER names it")
