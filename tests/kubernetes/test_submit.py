@@ -22,6 +22,17 @@ BEGUN = ("failing",)
 TALKATIVE = {"command": ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo out $i; echo err $i >&2; done"]}
 # Takes more memory than any driver is given.
 GREEDY = {"command": ["python", "-c", "b'.' * 2**32"]}
+# Never ends by itself.
+SLEEPER = {
+    "name": "sleeper",
+    "command": ["sleep", "infinity"],
+    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+    "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
+}
+# Python's processes in the first executor send what they ask of S3 to a proxy that isn't there.
+CUT_OFF_FOLDER = "/tmp/cut-off"
+CUT_OFF = f"""[ "$SPARK_EXECUTOR_ID" != 1 ] || {{ mkdir {CUT_OFF_FOLDER}
+echo 'import os; os.environ["HTTP_PROXY"] = "http://127.0.0.1:9"' > {CUT_OFF_FOLDER}/sitecustomize.py; }}"""
 UNSCHEDULABLE = {"kubernetes": {"driver": {"node_selector": {"no-node-has": "this"}}}}
 
 
@@ -185,13 +196,30 @@ def catches(running: Running, number: signal.Signals) -> bool:
 
 @pytest.fixture(scope="module")
 def failing(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ran]]]:
-    """Jobs that fail, each for a cause of its own; all but the last might be started again."""
-    names = {cause: unique(cause) for cause in ("broken", "wrong-model", "memory")}
+    """Jobs that fail, each for a cause of its own; the first two might be started again. The last one goes on without an executor."""
+    names = {cause: unique(cause) for cause in ("broken", "wrong-model", "memory", "cut-off")}
     again = {"kubernetes": {"restarts": 3}}
     settings: dict[str, Settings] = {
         "broken": jobs.settings(names["broken"], input={"path": jobs.place("broken/")}, **again),
         "wrong-model": jobs.settings(names["wrong-model"], model={"path": jobs.place("broken")}, **again),
         "memory": jobs.settings(names["memory"], kubernetes={"driver": {"template": {"spec": {"containers": [GREEDY]}}}}),
+        "cut-off": jobs.settings(
+            names["cut-off"],
+            input={"limit": SOME_DIGITS},
+            plan={"shard_size": 16},
+            storage={"retries": 1},
+            spark={"executors": 2, "conf": {"spark.executorEnv.PYTHONPATH": CUT_OFF_FOLDER}},
+            kubernetes={
+                "driver": {"template": {"spec": {"containers": [{"name": "driver"}, {**SLEEPER, "image": jobs.image}]}}},
+                "executor": {
+                    "template": {
+                        "spec": {
+                            "containers": [{"name": "executor", "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", CUT_OFF]}}}}]
+                        }
+                    }
+                },
+            },
+        ),
     }
 
     def submit(cause: str) -> Ran:
@@ -234,3 +262,26 @@ def test_a_driver_that_needs_more_memory_is_exit_code_1_and_says_so(
     assert "spark.driver_memory_overhead" in finished.errors
     assert starts(watched, ran) == 1
     assert "OOMKilled" in at_once("status", ran.name).succeeded().output
+
+
+# ---- one node that can't work, and a container beside the driver that never ends ----
+
+
+def test_an_executor_without_a_way_to_the_bucket_costs_time_and_nothing_else(
+    failing: dict[str, Future[Ran]], jobs: Jobs, watched: Watched
+) -> None:
+    ran = failing["cut-off"].result()
+    ran.finished.succeeded()
+    assert list(jobs.table(ran.name)["status"]) == SOME_DIGITS * ["ok"]
+    (first,) = (pod for name, (*_, pod) in watched.pods(ran.name, "executor").items() if name.endswith("-exec-1"))
+    where = f"executor 1 on node {first['spec']['nodeName']} (pod {first['metadata']['name']})"
+    assert "connection" in jobs.summary(ran.name)["this_run"]["failing_executors"][where]
+    assert f"Could not work: {where}" in ran.finished.output
+
+
+def test_a_container_beside_the_driver_that_never_ends_ends_with_it(failing: dict[str, Future[Ran]], at_once: Jobs) -> None:
+    ran = failing["cut-off"].result()
+    assert at_once.status(ran.name)["state"] == "complete"
+    (pod,) = at_once.pods(ran.name, "driver")
+    assert pod["status"]["phase"] == "Succeeded"
+    assert [status["name"] for status in pod["status"]["initContainerStatuses"]] == ["sleeper"]
