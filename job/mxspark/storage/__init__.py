@@ -12,6 +12,7 @@ from mxspark.storage.retry import retries_so_far
 from mxspark.storage.store import (
     Access,
     Credentials,
+    CredentialsError,
     DeniedError,
     HeldError,
     Hold,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "Credentials",
+    "CredentialsError",
     "DeniedError",
     "FolderStore",
     "HeldError",

@@ -156,6 +156,11 @@ def raise_s3(place: str, code: str, message: str, status: int | None = None, mor
     raise meaning.kind(problem, hint, place=place)
 
 
+def passing(code: str, status: int | None) -> str | None:
+    """The cause, one of CAUSES, where what the code (or else the HTTP status) stands for may pass."""
+    return _meaning(code, code, status)[0].passes
+
+
 def _meaning(code: str, said: str, status: int | None) -> tuple[Meaning, str]:
     """What the answer means, and the action that it names."""
     for pattern, refined in _REFINED:

@@ -14,6 +14,7 @@ from mxspark.errors import MxsparkError, PassingError, UsageError, without_secre
 from mxspark.settings import StorageSettings
 
 HASTY_RETRIES = 5  # eight seconds at most
+HASTY_SECONDS = 30.0  # for what only time limits
 
 
 class StorageError(MxsparkError):
@@ -44,6 +45,10 @@ class DeniedError(StorageError):
     status = "denied"
 
 
+class CredentialsError(StorageError):
+    """There are no credentials to sign a request with: none was sent, which says nothing of any object, and is never a row."""
+
+
 class TooLargeError(StorageError):
     """The object has more bytes than allowed; it was not read."""
 
@@ -68,7 +73,7 @@ class TransientError(StorageError):
 
 
 # Why requests are tried again, as the summary counts them.
-CAUSES = ("timeout", "connection", "truncated", "throttled", "server_error", "expired_credentials", "replaced", "no_space")
+CAUSES = ("timeout", "connection", "truncated", "throttled", "server_error", "credentials", "expired_credentials", "replaced", "no_space")
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class Access:
     @property
     def hasty(self) -> "Access":
         """The same with less patience: for the first contact, where what doesn't answer is more likely misspelt than ailing."""
-        return self._trying(min(self.settings.retries, HASTY_RETRIES))
+        seconds = min(self.settings.retry_seconds, HASTY_SECONDS)
+        return self._trying(min(self.settings.retries, HASTY_RETRIES), retry_seconds=seconds)
 
     def of_driver(self, environ: Mapping[str, str]) -> "Access":
         """The same, in a pod with all the patience of `retry_seconds`: a driver may be there before names, policies and sidecars are."""
@@ -99,8 +105,8 @@ class Access:
         """`hasty` where somebody may wait for a message, `of_driver` in a pod."""
         return self.of_driver(environ) if _is_pod(environ) else self.hasty
 
-    def _trying(self, retries: int) -> "Access":
-        return replace(self, settings=self.settings.model_copy(update={"retries": retries}))
+    def _trying(self, retries: int, **more: float) -> "Access":
+        return replace(self, settings=self.settings.model_copy(update={"retries": retries, **more}))
 
 
 def _is_pod(environ: Mapping[str, str]) -> bool:

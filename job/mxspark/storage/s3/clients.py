@@ -2,26 +2,28 @@
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import OperationModel
 from botocore.utils import is_valid_endpoint_url
-from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as ObstoreS3
 
 from mxspark.storage import web
+from mxspark.storage.s3.credentials import LOCK, Origin, origin
 from mxspark.storage.s3.errors import boto_errors
-from mxspark.storage.store import Access, DeniedError, StorageError, ca_bundle, hush
+from mxspark.storage.store import Access, StorageError, ca_bundle
 
-# botocore renews credentials ten minutes before they expire at the latest; asking it more often than that is always in time.
-CREDENTIALS_TTL = timedelta(minutes=5)
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
 PART_TRIES = 4  # of one part of a large file, before the whole file is tried again
 
 
@@ -34,25 +36,26 @@ class Clients:
     name: str
 
     @cached_property
+    def _origin(self) -> Origin:
+        return origin(self.access)
+
+    @property
     def session(self) -> boto3.Session:
-        """boto3 with the credentials that it found. Raises DeniedError where there are none."""
-        hush()
-        given = self.access.credentials
+        """boto3 with the credentials of this process."""
         with boto_errors(self.name):
-            session = boto3.Session(
-                aws_access_key_id=given.access_key if given else None,
-                aws_secret_access_key=given.secret_key if given else None,
-                # As AWS's other programs and EKS have it; botocore itself knows only the older name of the variable.
-                region_name=self.access.settings.region or os.environ.get("AWS_REGION"),
-            )
-            if not self.access.settings.anonymous and session.get_credentials() is None:
-                raise DeniedError(
-                    "no AWS credentials found",
-                    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the pod or instance a role; "
-                    "for a public bucket --set storage.anonymous=true.",
-                    place=self.name,
-                )
-            return session
+            return self._origin.session
+
+    def credentials(self) -> ReadOnlyCredentials | None:
+        """The keys of now, None for requests that aren't signed. Raises TransientError, CredentialsError."""
+        if self.access.settings.anonymous:
+            return None
+        with boto_errors(self.name):
+            return self._origin.credentials.get_frozen_credentials()
+
+    def forget(self, refused: ReadOnlyCredentials | None) -> None:
+        """Looks for other credentials next time, where these have been refused as expired."""
+        if refused is not None:
+            self._origin.credentials.forget(refused)
 
     @cached_property
     def client(self) -> Any:
@@ -68,12 +71,13 @@ class Clients:
         settings = self.access.settings
         if self._endpoint is not None:
             _address(self.name, self._endpoint)
-        with boto_errors(self.name):
-            client = self.session.client(
+        session = self.session
+        with boto_errors(self.name), LOCK:
+            client = session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
                 verify=ca_bundle(),
-                region_name=self.session.region_name or "us-east-1",
+                region_name=session.region_name or "us-east-1",
                 config=Config(
                     signature_version=UNSIGNED if settings.anonymous else "s3v4",
                     s3={"addressing_style": "path" if self._is_path_style else "virtual"},
@@ -115,7 +119,7 @@ class Clients:
         settings = self.access.settings
         options: dict[str, Any] = {"skip_signature": True}
         if not settings.anonymous:
-            options = {"credential_provider": Boto3CredentialProvider(self.session, ttl=CREDENTIALS_TTL)}
+            options = {"credential_provider": self._obstore_credentials}
         if bundle := ca_bundle():
             os.environ.setdefault("SSL_CERT_FILE", bundle)  # the only way to tell obstore
         endpoint = self._endpoint
@@ -136,6 +140,12 @@ class Clients:
             retry_config={"max_retries": 0},
             **options,
         )
+
+    def _obstore_credentials(self) -> "S3Credential":
+        """Asked for every 100 ms at most. They are at hand: a request asks `credentials` first."""
+        found = self._origin.credentials.get_frozen_credentials()
+        now = datetime.now(UTC)
+        return {"access_key_id": found.access_key, "secret_access_key": found.secret_key, "token": found.token, "expires_at": now}
 
     def _region(self) -> str:
         """The bucket's region, which boto3 follows redirects to and obstore has to know."""

@@ -15,9 +15,10 @@ from obstore.exceptions import BaseError as ObstoreError
 from mxspark.errors import one_line
 from mxspark.storage import web
 from mxspark.storage.causes import raise_s3, raise_said
+from mxspark.storage.s3.credential_errors import KeysNotFoundError
 from mxspark.storage.store import DeniedError, StorageError, TransientError
 
-AGENTS = ("container-role", "iam-role")  # who give credentials to pods and instances, and may come up after them
+NO_CREDENTIALS = "External AWS credential provider"  # obstore's word for our function that failed
 
 
 class RedirectedError(StorageError):
@@ -49,6 +50,8 @@ def boto_errors(name: str) -> Iterator[None]:
     """What boto3 says of `name` where it asks no server, as a StorageError."""
     try:
         yield
+    except KeysNotFoundError as failure:
+        raise failure.told(name) from failure
     except ClientError as error:
         _raise_client_error(name, error)
     except S3UploadFailedError as error:
@@ -80,8 +83,6 @@ def _transient_cause(error: Exception) -> str | None:
         return None
     if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError)):
         return "connection"
-    if isinstance(error, exceptions.CredentialRetrievalError) and error.kwargs.get("provider") in AGENTS:
-        return "connection"
     return web.transient_cause(error) if isinstance(error, web.HTTPError) else None
 
 
@@ -96,6 +97,8 @@ def obstore_errors(name: str) -> Iterator[None]:
         text = str(error)
         if "redirect without LOCATION" in text:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
+        if NO_CREDENTIALS in text:
+            raise KeysNotFoundError("they have just expired", "", passes=True).told(name) from None
         status = re.search(r"status code: (\d{3})", text)
         if status:
             raise_said(name, text, int(status[1]))

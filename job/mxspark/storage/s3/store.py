@@ -97,11 +97,12 @@ class S3Store:
         """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired."""
 
         def once() -> T:
+            credentials = self._clients.credentials()  # here they can be waited for; obstore could only fail
             try:
                 return function()
             except TransientError as error:
                 if error.cause == "expired_credentials":
-                    self.__dict__.pop("_clients", None)  # who renews them may have written a file or a variable anew
+                    self._clients.forget(credentials)
                 raise
 
         return self._patience(once)
@@ -218,12 +219,15 @@ class S3Store:
         self._tried(probe)
 
     def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
-        with boto_requests(self.name):
-            pages = self._clients.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.root + prefix)
-            uploads = [upload for page in pages for upload in page.get("Uploads", ()) if ours(upload["Key"][len(self.root) :])]
-            for upload in uploads:
-                self._clients.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-        return len(uploads)
+        def remove() -> int:
+            with boto_requests(self.name):
+                pages = self._clients.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.root + prefix)
+                uploads = [upload for page in pages for upload in page.get("Uploads", ()) if ours(upload["Key"][len(self.root) :])]
+                for upload in uploads:
+                    self._clients.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                return len(uploads)
+
+        return self._tried(remove)
 
     def replace(self, key: str, data: bytes, tag: str | None) -> str | None:
         """Writes the object if it still has this tag, or if there is none where `tag` is None; returns its new tag, None where not so."""
