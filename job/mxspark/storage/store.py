@@ -200,6 +200,11 @@ def parent(location: str) -> str:
 
 def split_s3(location: str) -> tuple[str, str]:
     """('bucket', 'key or prefix') of s3://bucket/key or prefix. Raises UsageError where it isn't one."""
+    if re.match(r"s3[an]?://arn:", location, re.IGNORECASE):
+        raise UsageError(
+            f"{location!r}: the ARN of an access point isn't taken for a bucket's name",
+            "Write its alias, s3://…-s3alias/prefix (aws s3control get-access-point tells it).",
+        )
     match = re.fullmatch(r"s3[an]?://([A-Za-z0-9._-]+)(?:/(.*))?", location, re.DOTALL | re.IGNORECASE)
     if not match:
         raise UsageError(f"{location!r} names no bucket", "Write s3://bucket/prefix.")
@@ -223,8 +228,8 @@ def hush() -> None:
 
 
 def ca_bundle() -> str | None:
-    """The certificates to trust instead of the system's, in boto3's variable or in OpenSSL's: either holds for all clients."""
-    return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    """The certificates to trust instead of the system's, in boto3's variables or in OpenSSL's: each holds for all clients."""
+    return next(filter(None, map(os.environ.get, ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))), None)
 
 
 @contextmanager

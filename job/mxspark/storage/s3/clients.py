@@ -1,28 +1,29 @@
 """How a bucket is reached: credentials, region, addresses, time limits, for boto3, obstore and plain requests alike."""
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
 
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from botocore.model import OperationModel
-from botocore.utils import is_valid_endpoint_url
 from obstore.store import S3Store as ObstoreS3
 
+from mxspark.errors import one_line
 from mxspark.storage import web
+from mxspark.storage.causes import passing
+from mxspark.storage.s3 import address
 from mxspark.storage.s3.credentials import LOCK, Origin, origin
-from mxspark.storage.s3.errors import boto_errors
-from mxspark.storage.store import Access, StorageError, ca_bundle
+from mxspark.storage.s3.errors import boto_errors, boto_requests
+from mxspark.storage.store import Access, StorageError
 
 if TYPE_CHECKING:
-    from obstore.store import S3Credential
+    from obstore.store import ClientConfig, S3Credential
 
 PART_TRIES = 4  # of one part of a large file, before the whole file is tried again
 
@@ -67,20 +68,18 @@ class Clients:
         """The client of large files, which go in parts that can be tried again each."""
         return self._make_client(PART_TRIES)
 
-    def _make_client(self, attempts: int) -> Any:
+    def _make_client(self, attempts: int, region: str | None = None) -> Any:
         settings = self.access.settings
-        if self._endpoint is not None:
-            _address(self.name, self._endpoint)
-        session = self.session
+        session, region, style = self.session, region or self._region, "path" if self._is_path_style else "virtual"
         with boto_errors(self.name), LOCK:
             client = session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
-                verify=ca_bundle(),
-                region_name=session.region_name or "us-east-1",
+                verify=address.trusted(session),
+                region_name=region,
                 config=Config(
-                    signature_version=UNSIGNED if settings.anonymous else "s3v4",
-                    s3={"addressing_style": "path" if self._is_path_style else "virtual"},
+                    signature_version=UNSIGNED if settings.anonymous else None if address.is_directory(self.bucket) else "s3v4",
+                    s3={"addressing_style": style},
                     connect_timeout=settings.connect_timeout,
                     read_timeout=settings.read_timeout,
                     retries={"total_max_attempts": attempts, "mode": "standard"},
@@ -98,47 +97,63 @@ class Clients:
     @cached_property
     def pages(self) -> web.Pool:
         """Connections for addresses that boto3 signs."""
-        with boto_errors(self.name):
-            url = self.client.generate_presigned_url("list_objects_v2", Params={"Bucket": self.bucket})
-        return web.pool(url, self.access.settings)
+        return web.pool(self.address.base, self.access.settings, address.trusted(self.session))
 
-    @property
-    def _endpoint(self) -> str | None:
-        """The S3-compatible server that is not AWS, from the settings or where boto3 takes it from."""
-        return self.access.settings.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    @cached_property
+    def address(self) -> address.Address:
+        """Where all requests about the bucket's objects go."""
+        client = self._make_client(1)
+        with boto_errors(self.name):
+            return address.resolved(client, self.bucket, self._region)
+
+    @cached_property
+    def _endpoint(self) -> str:
+        """The server of the settings, else the one that boto3 finds."""
+        if self.access.settings.endpoint_url is not None:
+            address.check(self.name, self.access.settings.endpoint_url)
+            return self.access.settings.endpoint_url
+        session = self.session
+        try:
+            with boto_errors(self.name), LOCK:
+                return address.configured(session)
+        except ValueError as error:
+            raise StorageError(one_line(error), "Check AWS_ENDPOINT_URL and the AWS configuration.", place=self.name) from None
+
+    @cached_property
+    def _is_of_aws(self) -> bool:
+        return address.is_of_aws(self.session, self._endpoint)
 
     @property
     def _is_path_style(self) -> bool:
-        style = self.access.settings.addressing_style
+        settings = self.access.settings
+        if address.is_directory(self.bucket):
+            return False  # there are no others of S3 Express
         # A dot in a bucket's name fits no wildcard certificate.
-        return style == "path" or (style == "auto" and (self._endpoint is not None or "." in self.bucket))
+        is_auto_path = settings.endpoint_url is not None or "." in self.bucket or not self._is_of_aws
+        return settings.addressing_style == "path" or (settings.addressing_style == "auto" and is_auto_path)
 
     @cached_property
     def obstore(self) -> ObstoreS3:
-        """obstore's client, with boto3's credentials."""
+        """obstore's client, with boto3's credentials, for boto3's address."""
         settings = self.access.settings
-        options: dict[str, Any] = {"skip_signature": True}
-        if not settings.anonymous:
-            options = {"credential_provider": self._obstore_credentials}
-        if bundle := ca_bundle():
-            os.environ.setdefault("SSL_CERT_FILE", bundle)  # the only way to tell obstore
-        endpoint = self._endpoint
-        if endpoint is not None:
-            address = _address(self.name, endpoint)
-            scheme, host = address.scheme, address.netloc
-            options["endpoint"] = endpoint if self._is_path_style else f"{scheme}://{self.bucket}.{host}"
+        client_options: ClientConfig = {
+            "allow_http": self.address.base.startswith("http://"),
+            "connect_timeout": timedelta(seconds=settings.connect_timeout),
+            "timeout": timedelta(seconds=settings.read_timeout),
+        }
+        if bundle := address.trusted(self.session):
+            client_options["root_certificate"] = _certificates(self.name, bundle)
         return ObstoreS3(
             self.bucket,
-            region=self._region(),
-            virtual_hosted_style_request=not self._is_path_style,
+            aws_endpoint_url_s3=self.address.base,  # which wins over the variable of this name, that obstore reads too
+            region=self.address.region,
+            virtual_hosted_style_request=True,  # the endpoint has the bucket in it, wherever that is
+            s3_express=False,
             request_payer=settings.request_payer,
-            client_options={
-                "allow_http": endpoint is not None and endpoint.startswith("http://"),
-                "connect_timeout": timedelta(seconds=settings.connect_timeout),
-                "timeout": timedelta(seconds=settings.read_timeout),
-            },
+            skip_signature=settings.anonymous,
+            credential_provider=None if settings.anonymous else self._obstore_credentials,
+            client_options=client_options,
             retry_config={"max_retries": 0},
-            **options,
         )
 
     def _obstore_credentials(self) -> "S3Credential":
@@ -147,33 +162,31 @@ class Clients:
         now = datetime.now(UTC)
         return {"access_key_id": found.access_key, "secret_access_key": found.secret_key, "token": found.token, "expires_at": now}
 
+    @cached_property
     def _region(self) -> str:
-        """The bucket's region, which boto3 follows redirects to and obstore has to know."""
-        region = self.access.settings.region or self.session.region_name
-        if self._endpoint is None and self.access.settings.region is None:
+        """The bucket's, which AWS tells: asked once for each client of it, where the settings don't say."""
+        region = self.access.settings.region or self.session.region_name or "us-east-1"
+        if not self._is_of_aws or self.access.settings.region is not None or address.is_directory(self.bucket):
+            return region
+        client = self._make_client(1, region)
+        with boto_requests(self.name):
             try:
-                response = self.client.head_bucket(Bucket=self.bucket)
+                response = client.head_bucket(Bucket=self.bucket)
             except ClientError as error:  # a refused HEAD names the region all the same
                 response = error.response
-            except BotoCoreError:
-                return region or "us-east-1"
-            region = response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
-        return region or "us-east-1"
+                if passing("", response["ResponseMetadata"].get("HTTPStatusCode")):
+                    raise
+        return str(response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region))
+
+
+def _certificates(name: str, bundle: str) -> bytes:
+    try:
+        return Path(bundle).read_bytes()
+    except OSError as error:
+        raise StorageError(f"{bundle}: {error.strerror}", "Check AWS_CA_BUNDLE.", place=name) from None
 
 
 def _pay(params: dict[str, Any], model: OperationModel, **_event: Any) -> None:
     """Says of every request that can say it that who makes it pays."""
     if model.input_shape is not None and "RequestPayer" in model.input_shape.members:
         params["RequestPayer"] = "requester"
-
-
-def _address(name: str, endpoint: str) -> SplitResult:
-    """The endpoint in its parts. obstore would panic at a port that is none; boto3 takes no host that no machine can have."""
-    try:
-        address = urlsplit(endpoint)
-        _ = address.port
-        if not is_valid_endpoint_url(endpoint):
-            raise ValueError("not http://host or https://host")
-    except ValueError as error:
-        raise StorageError(f"the endpoint {endpoint} is no address: {error}", "Write http://host:port.", place=name) from None
-    return address

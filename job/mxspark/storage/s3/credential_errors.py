@@ -108,7 +108,7 @@ def credential_errors(metadata: Metadata | None = None) -> Iterator[None]:
 
 def _refused(error: ClientError) -> KeysNotFoundError:
     said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    code, message = shown(str(said.get("Code", "unknown"))), shown(said.get("Message", "")).rstrip(".")
+    code, message = shown(str(said.get("Code", "unknown"))), shown(said.get("Message") or "").rstrip(".")
     words = f"{code}: {message}" if message else code
     service = SERVICES.get(error.operation_name, "STS")
     cause = passing(code, status)

@@ -62,6 +62,9 @@ def boto_errors(name: str) -> Iterator[None]:
         reason = web.gist(one_line(error))
         if isinstance(error, exceptions.EndpointConnectionError):
             reason = f"can't connect to {urlsplit(str(error.kwargs.get('endpoint_url'))).netloc.rpartition('@')[2]}"
+        if "CERTIFICATE" in str(error):
+            host = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url"))).netloc
+            raise web.untrusted(name, host, web.why_untrusted(error)) from error
         mend = "Check --endpoint-url, the network, and the AWS configuration."
         if cause := _transient_cause(error):
             raise TransientError(reason, mend, place=name, cause=cause) from error
@@ -71,7 +74,7 @@ def boto_errors(name: str) -> Iterator[None]:
 def _raise_client_error(name: str, error: ClientError) -> NoReturn:
     answer, said = error.response.get("ResponseMetadata", {}), error.response.get("Error", {})
     region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region") or said.get("Region", "")
-    raise_s3(name, code_of(error), said.get("Message", ""), answer.get("HTTPStatusCode"), f"<Region>{region} {said.get('Endpoint', '')}")
+    raise_s3(name, code_of(error), said.get("Message") or "", answer.get("HTTPStatusCode"), f"<Region>{region} {said.get('Endpoint', '')}")
 
 
 def _transient_cause(error: Exception) -> str | None:
@@ -79,8 +82,6 @@ def _transient_cause(error: Exception) -> str | None:
         return "timeout"
     if isinstance(error, (exceptions.IncompleteReadError, exceptions.ResponseStreamingError)):
         return "truncated"
-    if "CERTIFICATE" in str(error):
-        return None
     if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError)):
         return "connection"
     return web.transient_cause(error) if isinstance(error, web.HTTPError) else None
@@ -110,8 +111,12 @@ def obstore_errors(name: str) -> Iterator[None]:
 def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     mend = "Check --endpoint-url and the network."
     kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
+    address = re.search(r"performing \w+ (\S+)", text)
+    host = urlsplit(address[1]).netloc.rpartition("@")[2] if address else ""
     if "ertificate" in text:
-        raise StorageError(web.gist(text), mend, place=name) from error
+        raise web.untrusted(
+            name, host, "".join(re.findall(r"(?:invalid peer certificate: |InvalidCertificate\()(\w+)", text)[:1])
+        ) from error
     if kind is None:
         raise web.unreadable(name, error) from error
     if kind[1] == "Timeout":
@@ -119,6 +124,5 @@ def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     if "kind: Body" in text:
         raise TransientError("the transfer broke off", mend, place=name, cause="truncated") from error
     innermost = "".join(f": {words}" for words in re.findall(r'(?:message|error): "([^"]+)"', text)[-1:])
-    address = re.search(r"performing \w+ (\S+)", text)
-    host = f" to {urlsplit(address[1]).netloc.rpartition('@')[2]}" if address else ""
-    raise TransientError(f"the connection{host} failed{innermost}", mend, place=name, cause="connection") from error
+    to = f" to {host}" if host else ""
+    raise TransientError(f"the connection{to} failed{innermost}", mend, place=name, cause="connection") from error
