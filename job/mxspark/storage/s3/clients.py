@@ -1,5 +1,6 @@
 """How a bucket is reached: credentials, region, addresses, time limits, for boto3, obstore and plain requests alike."""
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -15,6 +16,7 @@ from botocore.model import OperationModel
 from obstore.store import S3Store as ObstoreS3
 
 from mxspark.errors import one_line
+from mxspark.settings import Checksums
 from mxspark.storage import web
 from mxspark.storage.causes import passing
 from mxspark.storage.s3 import address
@@ -70,6 +72,8 @@ class Clients:
 
     def _make_client(self, attempts: int, region: str | None = None) -> Any:
         settings = self.access.settings
+        requests = self._checksums(settings.request_checksums, "request_checksum_calculation")
+        responses = self._checksums(settings.response_checksums, "response_checksum_validation")
         session, region, style = self.session, region or self._region, "path" if self._is_path_style else "virtual"
         with boto_errors(self.name), LOCK:
             client = session.client(
@@ -80,6 +84,8 @@ class Clients:
                 config=Config(
                     signature_version=UNSIGNED if settings.anonymous else None if address.is_directory(self.bucket) else "s3v4",
                     s3={"addressing_style": style},
+                    request_checksum_calculation=requests,
+                    response_checksum_validation=responses,
                     connect_timeout=settings.connect_timeout,
                     read_timeout=settings.read_timeout,
                     retries={"total_max_attempts": attempts, "mode": "standard"},
@@ -88,6 +94,13 @@ class Clients:
         if settings.request_payer:
             client.meta.events.register("before-parameter-build.s3", _pay)
         return client
+
+    def _checksums(self, chosen: Checksums, name: str) -> str | None:
+        """When there are some, as boto3 names it; None for what boto3 is configured for, or does on AWS."""
+        if chosen != "auto":
+            return chosen
+        is_configured = f"AWS_{name.upper()}" in os.environ or name in self.session._session.get_scoped_config()
+        return None if self._is_of_aws or is_configured else "when_required"
 
     @property
     def headers(self) -> dict[str, str]:
