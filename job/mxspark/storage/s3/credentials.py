@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from threading import Lock
 from typing import Any
@@ -114,7 +114,7 @@ class Origin:
     region: str | None
     connect_timeout: float
     read_timeout: float
-    environment: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...] = field(repr=False)  # secrets among them
 
     @cached_property
     def credentials(self) -> SharedCredentials:
