@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.storage import MissingError, StorageError, TooLargeError
+from mxspark.storage import CredentialsError, MissingError, StorageError, TooLargeError
 
 SUSPICIOUS = 16  # images in a row that can't be fetched
 GOES_ON = "The same command goes on where this run stopped."
@@ -42,6 +42,8 @@ class OutageGuard:
         """The image's bytes. Raises StorageError, OutageError."""
         try:
             data = self._fetch(key)
+        except CredentialsError:
+            raise  # no storage was asked
         except StorageError as error:
             self._note(error)
             raise

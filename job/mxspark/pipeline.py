@@ -21,7 +21,7 @@ from mxspark.errors import MxsparkError, without_paths
 from mxspark.predictions import OK, Row, top_k
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
-from mxspark.storage import StorageError
+from mxspark.storage import CredentialsError, StorageError
 from mxspark.words import printable
 
 LONGEST_REASON = 600  # characters: a server's words have half of it
@@ -39,7 +39,7 @@ class PredictionError(MxsparkError):
 class Stages:
     """What is done to each image: key to bytes, bytes to array (C, H, W), arrays (n, C, H, W) to probabilities (n, classes)."""
 
-    fetch: Callable[[str], bytes]  # called from many threads; raises StorageError
+    fetch: Callable[[str], bytes]  # called from many threads; raises StorageError, of which CredentialsError is no row
     decode: Callable[[bytes], Floats]  # called from `decode_threads` threads; raises BadImageError
     predict: Callable[[Floats], Floats]  # called from the caller's thread only, with `batch_size` images at most
     batch_size: int
@@ -120,6 +120,8 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
     start = time.perf_counter()
     try:
         data = stages.fetch(key)
+    except CredentialsError:
+        raise  # it says nothing of this image
     except StorageError as error:
         return _Loaded(
             key,

@@ -243,6 +243,9 @@ class PipelineSettings(Document):
     )
 
 
+Checksums = Literal["auto", "when_supported", "when_required"]
+
+
 class StorageSettings(Document):
     """How to reach s3:// and http(s)://. Credentials are never settings: boto3's default chain finds them."""
 
@@ -252,6 +255,16 @@ class StorageSettings(Document):
     region: str | None = Field(None, description="Region of the buckets. Default: AWS_REGION or the profile's; asked of AWS where it can.")
     addressing_style: Literal["auto", "path", "virtual"] = Field(
         "auto", description="path: http://host/bucket/key; virtual: http://bucket.host/key; auto: path where an endpoint_url is given."
+    )
+    request_checksums: Checksums = Field(
+        "auto",
+        description="Checksums of what is written: when_supported (after the body, which many stores refuse) or when_required. "
+        "auto: on AWS, boto3's choice; elsewhere AWS_REQUEST_CHECKSUM_CALCULATION, or when_required.",
+    )
+    response_checksums: Checksums = Field(
+        "auto",
+        description="Checksums that boto3 asks for where it reads: when_supported or when_required. "
+        "auto: on AWS, boto3's choice; elsewhere AWS_RESPONSE_CHECKSUM_VALIDATION, or when_required.",
     )
     anonymous: bool = Field(False, description="Unsigned requests, for public buckets.")
     request_payer: bool = Field(False, description="Pay for requests to buckets of others that are open only to who does (Requester Pays).")

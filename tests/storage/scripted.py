@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from ssl import SSLContext
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -51,15 +52,17 @@ def scripted(*answers: Answer, port: int = 0) -> Iterator[Scripted]:
 
 
 @contextmanager
-def answering(answer_to: Callable[[Request], Answer], port: int = 0) -> Iterator[Scripted]:
-    """A server that answers each request, one at a time, as the function says; on any port, or on this one."""
+def answering(answer_to: Callable[[Request], Answer], port: int = 0, context: SSLContext | None = None) -> Iterator[Scripted]:
+    """A server that answers each request, one at a time, as the function says; on any port, or on this one; by TLS with a `context`."""
     requests: list[Request] = []
     server = ThreadingHTTPServer(("127.0.0.1", port), _handler(answer_to, requests))
     server.daemon_threads = True
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield Scripted(f"http://127.0.0.1:{server.server_port}", requests)
+        yield Scripted(f"http{'s' if context else ''}://127.0.0.1:{server.server_port}", requests)
     finally:
         server.shutdown()
         thread.join()

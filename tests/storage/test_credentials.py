@@ -12,7 +12,7 @@ from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, Request, an_object, answering, error, listing, scripted
 
 from mxspark.settings import StorageSettings
-from mxspark.storage import Access, Credentials, DeniedError, S3Store, StorageError, retries_so_far
+from mxspark.storage import Access, Credentials, CredentialsError, DeniedError, S3Store, StorageError, retries_so_far
 
 
 def uses_a_bucket_in_every_way(store: S3Store) -> None:
@@ -78,7 +78,7 @@ THREE_WAYS: dict[str, Callable[[S3Store], object]] = {
 
 @pytest.mark.parametrize("way", THREE_WAYS.values(), ids=THREE_WAYS.keys())
 def test_without_any_keys_the_mend_names_where_they_may_be(chain: S3Store, way: Callable[[S3Store], object]) -> None:
-    with pytest.raises(DeniedError, match="no AWS credentials found") as caught:
+    with pytest.raises(CredentialsError, match="no AWS credentials found") as caught:
         way(chain)
     assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE" in caught.value.mend
     assert "storage.anonymous" in caught.value.mend

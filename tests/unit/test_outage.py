@@ -10,13 +10,14 @@ from contextlib import suppress
 import pytest
 
 from mxspark.outage import SUSPICIOUS, OutageError, OutageGuard
-from mxspark.storage import DeniedError, MissingError, StorageError, TooLargeError
+from mxspark.storage import CredentialsError, DeniedError, MissingError, StorageError, TooLargeError
 
 SAMPLES = tuple(f"sample {number}.png" for number in range(8))
 ERRORS = {
     "denied": DeniedError("access denied", "Give these credentials the right to do this."),
     "silent": StorageError("no answer", "Check the network."),
     "missing": MissingError("there is no such object"),
+    "unsigned": CredentialsError("can't get credentials", cause="credentials"),
     "large": TooLargeError("more bytes than allowed"),
 }
 
@@ -73,6 +74,14 @@ def test_a_storage_that_is_closed_to_all_is_an_outage_as_soon_as_it_looks_like_o
         f"s3://bucket/photos: no image can be fetched, none of 8 tried all over the input: {ERRORS[closed].problem}"
     )
     assert outage.value.mend == f"{ERRORS[closed].mend} The same command goes on where this run stopped."
+
+
+def test_missing_credentials_say_nothing_of_the_storage() -> None:
+    storage = Storage()
+    guard = guard_of(storage)
+    fetch_all(guard, "unsigned", 2 * SUSPICIOUS)
+    guard.settle()
+    assert not storage.probed
 
 
 def test_a_storage_that_closes_later_is_an_outage_then() -> None:

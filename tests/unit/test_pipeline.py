@@ -20,7 +20,7 @@ from mxspark.pipeline import Stages, Timings
 from mxspark.predictions import Row
 from mxspark.preprocess import BadImageError
 from mxspark.settings import PipelineSettings
-from mxspark.storage import FolderStore, MissingError, StorageError
+from mxspark.storage import CredentialsError, FolderStore, MissingError, StorageError
 
 Floats = NDArray[np.float32]
 CLASSES = 7
@@ -169,6 +169,14 @@ def test_any_storage_error_is_a_row_even_one_that_does_not_name_the_key_with_its
         raise StorageError("the network is down", "Wait.")
 
     assert run(["1 ok"], stages(fetch=fetch)) == [Row("1 ok", "fetch_error", "the network is down. Wait.")]
+
+
+def test_missing_credentials_are_no_row() -> None:
+    def fetch(key: str) -> bytes:
+        raise CredentialsError("can't get credentials: STS throttled", "Wait.", cause="credentials")
+
+    with pytest.raises(CredentialsError, match="STS throttled"):
+        run(["1 ok"], stages(fetch=fetch))
 
 
 @pytest.mark.parametrize(

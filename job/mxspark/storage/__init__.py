@@ -12,6 +12,7 @@ from mxspark.storage.retry import retries_so_far, telling
 from mxspark.storage.store import (
     Access,
     Credentials,
+    CredentialsError,
     DeniedError,
     HeldError,
     Hold,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "Credentials",
+    "CredentialsError",
     "DeniedError",
     "FolderStore",
     "HeldError",

@@ -25,6 +25,7 @@ class Meaning:
 _DENIED = Meaning("access denied", "Give these credentials the right to do this.", DeniedError)
 _ELSEWHERE = Meaning("the bucket is in another region", "Set storage.region{region}.")
 _EXPIRED = Meaning("the credentials have expired", "Renew them and run the same command again.", DeniedError, passes="expired_credentials")
+_FOREIGN = Meaning("the server doesn't know how to do this", "Set storage.request_checksums to when_required; see docs/stores.md.")
 _KMS = "the object's KMS key can't be used"
 _THROTTLED, _SERVER, _TIMEOUT, _TRUNCATED, _REPLACED = (
     Meaning(passes=cause) for cause in ("throttled", "server_error", "timeout", "truncated", "replaced")
@@ -43,7 +44,11 @@ _CODES: dict[str, Meaning] = {
     "AccountProblem": Meaning("the AWS account has a problem", "Ask AWS's support about the account.", DeniedError),
     "NotSignedUp": Meaning("the AWS account isn't signed up for S3", "Sign up, or use other credentials.", DeniedError),
     "InvalidAccessKeyId": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url.", DeniedError),
-    "SignatureDoesNotMatch": Meaning("the secret key doesn't fit the access key", "Check AWS_SECRET_ACCESS_KEY.", DeniedError),
+    "SignatureDoesNotMatch": Meaning(
+        "the secret key doesn't fit the access key, or the server got another request than was signed",
+        "Check AWS_SECRET_ACCESS_KEY; with a store that isn't AWS's, storage.request_checksums (when_required) and proxies on the way.",
+        DeniedError,
+    ),
     "InvalidToken": Meaning("the session token is not one of this server's", "Check AWS_SESSION_TOKEN.", DeniedError),
     "RequestTimeTooSkewed": Meaning("this machine's clock differs too much from the server's", "Set the clock.", ClockError),
     "InvalidObjectState": Meaning("the object is archived", "Restore it from Glacier (aws s3api restore-object); then --retry-failed."),
@@ -52,6 +57,11 @@ _CODES: dict[str, Meaning] = {
     "IncorrectEndpoint": _ELSEWHERE,
     "301": _ELSEWHERE,
     "AuthorizationHeaderMalformed": Meaning("the server can't read the signature", "Check the access key and storage.region{region}."),
+    "NotImplemented": _FOREIGN,
+    "XAmzContentSHA256Mismatch": _FOREIGN,
+    "MissingContentLength": _FOREIGN,
+    "411": _FOREIGN,
+    "501": _FOREIGN,
     "InvalidBucketName": Meaning("this can't be the name of a bucket", "Check the bucket's name."),
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
@@ -102,6 +112,7 @@ _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
         re.compile(r"^Invalid(Request|Argument): .*(Server[ -]Side Encryption|SSE-?C|encryption key)", re.IGNORECASE),
         Meaning("the object is encrypted with a key of the customer's (SSE-C)", "Copy it to one encrypted with SSE-S3 or SSE-KMS."),
     ),
+    (re.compile(r"^InvalidArgument: .*x-amz-(checksum|content-sha256|sdk-checksum|trailer)", re.IGNORECASE), _FOREIGN),
     (re.compile(r"^Authorization\w+: .*region '[^']*' is wrong"), _ELSEWHERE),
     (re.compile(r"^KMS\.\w*(Disabled|InvalidState)"), Meaning(_KMS, "Enable the key in KMS, or cancel its deletion; then --retry-failed.")),
     (re.compile(r"^KMS\.\w*NotFound"), Meaning(_KMS, "The key that encrypted the object is gone: upload the object again.")),
@@ -154,6 +165,11 @@ def raise_s3(place: str, code: str, message: str, status: int | None = None, mor
     if meaning.passes:
         raise TransientError(problem, hint, place=place, cause=meaning.passes, final=meaning.kind)
     raise meaning.kind(problem, hint, place=place)
+
+
+def passing(code: str, status: int | None) -> str | None:
+    """The cause, one of CAUSES, where what the code (or else the HTTP status) stands for may pass."""
+    return _meaning(code, code, status)[0].passes
 
 
 def _meaning(code: str, said: str, status: int | None) -> tuple[Meaning, str]:

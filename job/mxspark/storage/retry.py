@@ -11,7 +11,8 @@ from math import ceil
 from threading import Lock
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
+from tenacity.stop import stop_base
 from tenacity.wait import wait_exponential, wait_random_exponential
 
 from mxspark.settings import StorageSettings
@@ -45,15 +46,34 @@ def telling(listener: Callable[[str], None]) -> Iterator[None]:
         _listener.reset(token)
 
 
+def shortest_wait(failures: int) -> float:
+    """What is waited at least after so many failures in a row [seconds]."""
+    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (failures - 1)) / 2
+
+
+class _Requests(stop_base):
+    """Stops after so many requests."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __call__(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        return state.attempt_number >= self._most and getattr(error, "cause", "") != "credentials"
+
+
 class Patience:
-    """Calls functions, again where they raise TransientError: `settings.retries` times within `settings.retry_seconds` at most."""
+    """Calls functions, again where they raise TransientError: `settings.retries` times within `settings.retry_seconds` at most.
+
+    Where credentials are missing no request has been made yet: that is limited by the time alone.
+    """
 
     def __init__(self, settings: StorageSettings) -> None:
         self._settings = settings
         half = {"multiplier": FIRST_WAIT / 2, "max": LONGEST_WAIT / 2}
         self._retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
-            stop=stop_after_attempt(settings.retries + 1) | stop_before_delay(settings.retry_seconds),
+            stop=_Requests(settings.retries + 1) | stop_before_delay(settings.retry_seconds),
             wait=wait_exponential(**half) + wait_random_exponential(**half),
             before_sleep=_count,
             reraise=True,

@@ -14,6 +14,7 @@ from mxspark.errors import MxsparkError, PassingError, UsageError, without_secre
 from mxspark.settings import StorageSettings
 
 HASTY_RETRIES = 5  # eight seconds at most
+HASTY_SECONDS = 30.0  # for what only time limits
 
 
 class StorageError(MxsparkError):
@@ -48,8 +49,8 @@ class ClockError(DeniedError):
     """This machine's clock is wrong: the server takes its signatures for old or future ones."""
 
 
-class NoCredentialsError(DeniedError):
-    """There are no credentials at all; in a pod they may come yet, with the node's agent or metadata service."""
+class CredentialsError(StorageError):
+    """There are no credentials to sign a request with: none was sent, which says nothing of any object, and is never a row."""
 
 
 class TooLargeError(StorageError):
@@ -76,17 +77,7 @@ class TransientError(StorageError):
 
 
 # Why requests are tried again, as the summary counts them.
-CAUSES = (
-    "timeout",
-    "connection",
-    "truncated",
-    "throttled",
-    "server_error",
-    "expired_credentials",
-    "no_credentials",
-    "replaced",
-    "no_space",
-)
+CAUSES = ("timeout", "connection", "truncated", "throttled", "server_error", "credentials", "expired_credentials", "replaced", "no_space")
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,8 @@ class Access:
     @property
     def hasty(self) -> "Access":
         """The same with less patience: for the first contact, where what doesn't answer is more likely misspelt than ailing."""
-        return self._trying(min(self.settings.retries, HASTY_RETRIES))
+        seconds = min(self.settings.retry_seconds, HASTY_SECONDS)
+        return self._trying(min(self.settings.retries, HASTY_RETRIES), retry_seconds=seconds)
 
     def of_driver(self, environ: Mapping[str, str]) -> "Access":
         """The same, in a pod with all the patience of `retry_seconds`: a driver may be there before names, policies and sidecars are."""
@@ -117,8 +109,8 @@ class Access:
         """`hasty` where somebody may wait for a message, `of_driver` in a pod."""
         return self.of_driver(environ) if is_pod(environ) else self.hasty
 
-    def _trying(self, retries: int) -> "Access":
-        return replace(self, settings=self.settings.model_copy(update={"retries": retries}))
+    def _trying(self, retries: int, **more: float) -> "Access":
+        return replace(self, settings=self.settings.model_copy(update={"retries": retries, **more}))
 
 
 def is_pod(environ: Mapping[str, str]) -> bool:
@@ -129,7 +121,7 @@ def is_pod(environ: Mapping[str, str]) -> bool:
 def is_refusal(error: Exception | None) -> bool:
     """Whether it is a server's own answer about a right or a name, which every machine would get. A folder's needn't be: on one machine
     it may not be mounted."""
-    if not isinstance(error, (DeniedError, MissingError)) or isinstance(error, (ClockError, NoCredentialsError)):
+    if not isinstance(error, (DeniedError, MissingError)) or isinstance(error, ClockError):
         return False
     return not error.cause and "://" in error.place
 
@@ -220,6 +212,11 @@ def parent(location: str) -> str:
 
 def split_s3(location: str) -> tuple[str, str]:
     """('bucket', 'key or prefix') of s3://bucket/key or prefix. Raises UsageError where it isn't one."""
+    if re.match(r"s3[an]?://arn:", location, re.IGNORECASE):
+        raise UsageError(
+            f"{location!r}: the ARN of an access point isn't taken for a bucket's name",
+            "Write its alias, s3://…-s3alias/prefix (aws s3control get-access-point tells it).",
+        )
     match = re.fullmatch(r"s3[an]?://([A-Za-z0-9._-]+)(?:/(.*))?", location, re.DOTALL | re.IGNORECASE)
     if not match:
         raise UsageError(f"{location!r} names no bucket", "Write s3://bucket/prefix.")
@@ -243,8 +240,8 @@ def hush() -> None:
 
 
 def ca_bundle() -> str | None:
-    """The certificates to trust instead of the system's, in boto3's variable or in OpenSSL's: either holds for all clients."""
-    return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    """The certificates to trust instead of the system's, in boto3's variables or in OpenSSL's: each holds for all clients."""
+    return next(filter(None, map(os.environ.get, ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))), None)
 
 
 @contextmanager

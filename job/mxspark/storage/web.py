@@ -26,7 +26,20 @@ from mxspark.storage.encoding import unpacked
 from mxspark.storage.retry import Patience
 from mxspark.storage.store import DeniedError, MissingError, StorageError, TransientError, ca_bundle, check_size, hush
 
-__all__ = ["Answer", "HTTPError", "Pool", "WebReader", "download", "get", "gist", "pool", "transient_cause", "unreadable"]
+__all__ = [
+    "Answer",
+    "HTTPError",
+    "Pool",
+    "WebReader",
+    "download",
+    "get",
+    "gist",
+    "pool",
+    "transient_cause",
+    "unreadable",
+    "untrusted",
+    "why_untrusted",
+]
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 CONNECTIONS = 16  # kept open to a host
@@ -48,16 +61,17 @@ class Answer:
     data: bytes
 
 
-def pool(url: str, settings: StorageSettings) -> Pool:
+def pool(url: str, settings: StorageSettings, certificates: str | None = None) -> Pool:
     """Connections to the host of `url`, through the proxy that the environment names for it, as boto3 and obstore do."""
     hush()
+    trusted = certificates or ca_bundle()
     timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
     retries = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)  # trying again is retry.py's business
     address = urlsplit(url)
     proxy = None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
     if proxy is not None:
-        return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries, ca_certs=ca_bundle(), maxsize=CONNECTIONS)
-    return Pool(timeout=timeout, retries=retries, ca_certs=ca_bundle(), maxsize=CONNECTIONS)
+        return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS)
+    return Pool(timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS)
 
 
 def get(
@@ -169,6 +183,8 @@ def _errors(name: str, url: str) -> Iterator[None]:
     except HTTPError as error:
         reason = getattr(error, "reason", None) or error
         host = "" if url.startswith(name) else f"{urlsplit(url).netloc.rpartition('@')[2]}: "
+        if "CERTIFICATE" in str(error):
+            raise untrusted(name, urlsplit(url).netloc.rpartition("@")[2], why_untrusted(error)) from error
         cause, said, mend = transient_cause(error), gist(one_line(reason)), "Check the address and the network."
         if cause == "truncated":
             said = "broke off" + "".join(re.findall(r" ?\(\d+ bytes read, \d+ more expected\)", said)[:1]).replace("(", " (")
@@ -187,6 +203,17 @@ def unreadable(name: str, error: Exception) -> TransientError:
     return TransientError(f"can't read the server's answer: {words}", place=name, cause="truncated")
 
 
+def untrusted(name: str, host: str, why: str) -> StorageError:
+    """The error for a server that isn't known for the one it says it is."""
+    problem = f"the certificate{f' of {host}' if host else ''} isn't trusted{f': {why}' if why else ''}"
+    return StorageError(problem, "AWS_CA_BUNDLE or SSL_CERT_FILE names the file of the authorities to trust.", place=name)
+
+
+def why_untrusted(error: BaseException) -> str:
+    """What Python's TLS has against a certificate."""
+    return "".join(re.findall(r"certificate verify failed: ([^(]+?) \(", str(error))[:1])
+
+
 def transient_cause(error: BaseException) -> str | None:
     """Why a request failed, where the same request may do better later."""
     reason = getattr(error, "reason", None)
@@ -198,6 +225,6 @@ def transient_cause(error: BaseException) -> str | None:
         return "timeout"
     if isinstance(error, (exceptions.IncompleteRead, exceptions.InvalidChunkLength)) or "IncompleteRead" in str(error):
         return "truncated"
-    if "CERTIFICATE" in str(error) or isinstance(error, exceptions.LocationValueError):
+    if isinstance(error, exceptions.LocationValueError):
         return None
     return "connection"

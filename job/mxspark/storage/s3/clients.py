@@ -2,26 +2,31 @@
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ClientError
 from botocore.model import OperationModel
-from botocore.utils import is_valid_endpoint_url
-from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as ObstoreS3
 
+from mxspark.errors import one_line
+from mxspark.settings import Checksums
 from mxspark.storage import web
-from mxspark.storage.s3.errors import boto_errors
-from mxspark.storage.store import Access, NoCredentialsError, StorageError, ca_bundle, hush
+from mxspark.storage.causes import passing
+from mxspark.storage.s3 import address
+from mxspark.storage.s3.credentials import LOCK, Origin, origin
+from mxspark.storage.s3.errors import boto_errors, boto_requests
+from mxspark.storage.store import Access, StorageError
 
-# botocore renews credentials ten minutes before they expire at the latest; asking it more often than that is always in time.
-CREDENTIALS_TTL = timedelta(minutes=5)
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Credential
+
 PART_TRIES = 4  # of one part of a large file, before the whole file is tried again
 
 
@@ -34,25 +39,26 @@ class Clients:
     name: str
 
     @cached_property
+    def _origin(self) -> Origin:
+        return origin(self.access)
+
+    @property
     def session(self) -> boto3.Session:
-        """boto3 with the credentials that it found. Raises NoCredentialsError where there are none."""
-        hush()
-        given = self.access.credentials
+        """boto3 with the credentials of this process."""
         with boto_errors(self.name):
-            session = boto3.Session(
-                aws_access_key_id=given.access_key if given else None,
-                aws_secret_access_key=given.secret_key if given else None,
-                # As AWS's other programs and EKS have it; botocore itself knows only the older name of the variable.
-                region_name=self.access.settings.region or os.environ.get("AWS_REGION"),
-            )
-            if not self.access.settings.anonymous and session.get_credentials() is None:
-                raise NoCredentialsError(
-                    "no AWS credentials found",
-                    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the pod or instance a role; "
-                    "for a public bucket --set storage.anonymous=true.",
-                    place=self.name,
-                )
-            return session
+            return self._origin.session
+
+    def credentials(self) -> ReadOnlyCredentials | None:
+        """The keys of now, None for requests that aren't signed. Raises TransientError, CredentialsError."""
+        if self.access.settings.anonymous:
+            return None
+        with boto_errors(self.name):
+            return self._origin.credentials.get_frozen_credentials()
+
+    def forget(self, refused: ReadOnlyCredentials | None) -> None:
+        """Looks for other credentials next time, where these have been refused as expired."""
+        if refused is not None:
+            self._origin.credentials.forget(refused)
 
     @cached_property
     def client(self) -> Any:
@@ -64,19 +70,22 @@ class Clients:
         """The client of large files, which go in parts that can be tried again each."""
         return self._make_client(PART_TRIES)
 
-    def _make_client(self, attempts: int) -> Any:
+    def _make_client(self, attempts: int, region: str | None = None) -> Any:
         settings = self.access.settings
-        if self._endpoint is not None:
-            _address(self.name, self._endpoint)
-        with boto_errors(self.name):
-            client = self.session.client(
+        requests = self._checksums(settings.request_checksums, "request_checksum_calculation")
+        responses = self._checksums(settings.response_checksums, "response_checksum_validation")
+        session, region, style = self.session, region or self._region, "path" if self._is_path_style else "virtual"
+        with boto_errors(self.name), LOCK:
+            client = session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
-                verify=ca_bundle(),
-                region_name=self.session.region_name or "us-east-1",
+                verify=address.trusted(session),
+                region_name=region,
                 config=Config(
-                    signature_version=UNSIGNED if settings.anonymous else "s3v4",
-                    s3={"addressing_style": "path" if self._is_path_style else "virtual"},
+                    signature_version=UNSIGNED if settings.anonymous else None if address.is_directory(self.bucket) else "s3v4",
+                    s3={"addressing_style": style},
+                    request_checksum_calculation=requests,
+                    response_checksum_validation=responses,
                     connect_timeout=settings.connect_timeout,
                     read_timeout=settings.read_timeout,
                     retries={"total_max_attempts": attempts, "mode": "standard"},
@@ -86,6 +95,13 @@ class Clients:
             client.meta.events.register("before-parameter-build.s3", _pay)
         return client
 
+    def _checksums(self, chosen: Checksums, name: str) -> str | None:
+        """When there are some, as boto3 names it; None for what boto3 is configured for, or does on AWS."""
+        if chosen != "auto":
+            return chosen
+        is_configured = f"AWS_{name.upper()}" in os.environ or name in self.session._session.get_scoped_config()
+        return None if self._is_of_aws or is_configured else "when_required"
+
     @property
     def headers(self) -> dict[str, str]:
         """Those that belong to an address that `client` signed."""
@@ -94,76 +110,96 @@ class Clients:
     @cached_property
     def pages(self) -> web.Pool:
         """Connections for addresses that boto3 signs."""
-        with boto_errors(self.name):
-            url = self.client.generate_presigned_url("list_objects_v2", Params={"Bucket": self.bucket})
-        return web.pool(url, self.access.settings)
+        return web.pool(self.address.base, self.access.settings, address.trusted(self.session))
 
-    @property
-    def _endpoint(self) -> str | None:
-        """The S3-compatible server that is not AWS, from the settings or where boto3 takes it from."""
-        return self.access.settings.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    @cached_property
+    def address(self) -> address.Address:
+        """Where all requests about the bucket's objects go."""
+        client = self._make_client(1)
+        with boto_errors(self.name):
+            return address.resolved(client, self.bucket, self._region)
+
+    @cached_property
+    def _endpoint(self) -> str:
+        """The server of the settings, else the one that boto3 finds."""
+        if self.access.settings.endpoint_url is not None:
+            address.check(self.name, self.access.settings.endpoint_url)
+            return self.access.settings.endpoint_url
+        session = self.session
+        try:
+            with boto_errors(self.name), LOCK:
+                return address.configured(session)
+        except ValueError as error:
+            raise StorageError(one_line(error), "Check AWS_ENDPOINT_URL and the AWS configuration.", place=self.name) from None
+
+    @cached_property
+    def _is_of_aws(self) -> bool:
+        return address.is_of_aws(self.session, self._endpoint)
 
     @property
     def _is_path_style(self) -> bool:
-        style = self.access.settings.addressing_style
+        settings = self.access.settings
+        if address.is_directory(self.bucket):
+            return False  # there are no others of S3 Express
         # A dot in a bucket's name fits no wildcard certificate.
-        return style == "path" or (style == "auto" and (self._endpoint is not None or "." in self.bucket))
+        is_auto_path = settings.endpoint_url is not None or "." in self.bucket or not self._is_of_aws
+        return settings.addressing_style == "path" or (settings.addressing_style == "auto" and is_auto_path)
 
     @cached_property
     def obstore(self) -> ObstoreS3:
-        """obstore's client, with boto3's credentials."""
+        """obstore's client, with boto3's credentials, for boto3's address."""
         settings = self.access.settings
-        options: dict[str, Any] = {"skip_signature": True}
-        if not settings.anonymous:
-            options = {"credential_provider": Boto3CredentialProvider(self.session, ttl=CREDENTIALS_TTL)}
-        if bundle := ca_bundle():
-            os.environ.setdefault("SSL_CERT_FILE", bundle)  # the only way to tell obstore
-        endpoint = self._endpoint
-        if endpoint is not None:
-            address = _address(self.name, endpoint)
-            scheme, host = address.scheme, address.netloc
-            options["endpoint"] = endpoint if self._is_path_style else f"{scheme}://{self.bucket}.{host}"
+        client_options: ClientConfig = {
+            "allow_http": self.address.base.startswith("http://"),
+            "connect_timeout": timedelta(seconds=settings.connect_timeout),
+            "timeout": timedelta(seconds=settings.read_timeout),
+        }
+        if bundle := address.trusted(self.session):
+            client_options["root_certificate"] = _certificates(self.name, bundle)
         return ObstoreS3(
             self.bucket,
-            region=self._region(),
-            virtual_hosted_style_request=not self._is_path_style,
+            aws_endpoint_url_s3=self.address.base,  # which wins over the variable of this name, that obstore reads too
+            region=self.address.region,
+            virtual_hosted_style_request=True,  # the endpoint has the bucket in it, wherever that is
+            s3_express=False,
             request_payer=settings.request_payer,
-            client_options={
-                "allow_http": endpoint is not None and endpoint.startswith("http://"),
-                "connect_timeout": timedelta(seconds=settings.connect_timeout),
-                "timeout": timedelta(seconds=settings.read_timeout),
-            },
+            skip_signature=settings.anonymous,
+            credential_provider=None if settings.anonymous else self._obstore_credentials,
+            client_options=client_options,
             retry_config={"max_retries": 0},
-            **options,
         )
 
+    def _obstore_credentials(self) -> "S3Credential":
+        """Asked for every 100 ms at most. They are at hand: a request asks `credentials` first."""
+        found = self._origin.credentials.get_frozen_credentials()
+        now = datetime.now(UTC)
+        return {"access_key_id": found.access_key, "secret_access_key": found.secret_key, "token": found.token, "expires_at": now}
+
+    @cached_property
     def _region(self) -> str:
-        """The bucket's region, which boto3 follows redirects to and obstore has to know."""
-        region = self.access.settings.region or self.session.region_name
-        if self._endpoint is None and self.access.settings.region is None:
+        """The bucket's, which AWS tells: asked once for each client of it, where the settings don't say."""
+        region = self.access.settings.region or self.session.region_name or "us-east-1"
+        if not self._is_of_aws or self.access.settings.region is not None or address.is_directory(self.bucket):
+            return region
+        client = self._make_client(1, region)
+        with boto_requests(self.name):
             try:
-                response = self.client.head_bucket(Bucket=self.bucket)
+                response = client.head_bucket(Bucket=self.bucket)
             except ClientError as error:  # a refused HEAD names the region all the same
                 response = error.response
-            except BotoCoreError:
-                return region or "us-east-1"
-            region = response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
-        return region or "us-east-1"
+                if passing("", response["ResponseMetadata"].get("HTTPStatusCode")):
+                    raise
+        return str(response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region))
+
+
+def _certificates(name: str, bundle: str) -> bytes:
+    try:
+        return Path(bundle).read_bytes()
+    except OSError as error:
+        raise StorageError(f"{bundle}: {error.strerror}", "Check AWS_CA_BUNDLE.", place=name) from None
 
 
 def _pay(params: dict[str, Any], model: OperationModel, **_event: Any) -> None:
     """Says of every request that can say it that who makes it pays."""
     if model.input_shape is not None and "RequestPayer" in model.input_shape.members:
         params["RequestPayer"] = "requester"
-
-
-def _address(name: str, endpoint: str) -> SplitResult:
-    """The endpoint in its parts. obstore would panic at a port that is none; boto3 takes no host that no machine can have."""
-    try:
-        address = urlsplit(endpoint)
-        _ = address.port
-        if not is_valid_endpoint_url(endpoint):
-            raise ValueError("not http://host or https://host")
-    except ValueError as error:
-        raise StorageError(f"the endpoint {endpoint} is no address: {error}", "Write http://host:port.", place=name) from None
-    return address

@@ -1,6 +1,5 @@
 """The exceptions of boto3 and obstore, as errors that stay or may pass."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +15,10 @@ from obstore.exceptions import BaseError as ObstoreError
 from mxspark.errors import one_line
 from mxspark.storage import web
 from mxspark.storage.causes import raise_s3, raise_said
-from mxspark.storage.store import DeniedError, NoCredentialsError, StorageError, TransientError
+from mxspark.storage.s3.credential_errors import KeysNotFoundError
+from mxspark.storage.store import DeniedError, StorageError, TransientError
 
-AGENTS = ("container-role", "iam-role")  # who give credentials to pods and instances, and may come up after them
+NO_CREDENTIALS = "External AWS credential provider"  # obstore's word for our function that failed
 
 
 class RedirectedError(StorageError):
@@ -50,13 +50,10 @@ def boto_errors(name: str) -> Iterator[None]:
     """What boto3 says of `name` where it asks no server, as a StorageError."""
     try:
         yield
+    except KeysNotFoundError as failure:
+        raise failure.told(name) from failure
     except ClientError as error:
         _raise_client_error(name, error)
-    except OSError as error:
-        if error.filename and error.filename == os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
-            mend = "Check AWS_WEB_IDENTITY_TOKEN_FILE, which EKS sets and mounts for a service account that has a role."
-            raise NoCredentialsError(f"can't read the token of its role: {one_line(error)}", mend, place=name) from error
-        raise
     except S3UploadFailedError as error:
         if isinstance(error.__context__, ClientError):
             _raise_client_error(name, error.__context__)
@@ -65,6 +62,9 @@ def boto_errors(name: str) -> Iterator[None]:
         reason = web.gist(one_line(error))
         if isinstance(error, exceptions.EndpointConnectionError):
             reason = f"can't connect to {urlsplit(str(error.kwargs.get('endpoint_url'))).netloc.rpartition('@')[2]}"
+        if "CERTIFICATE" in str(error):
+            host = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url"))).netloc
+            raise web.untrusted(name, host, web.why_untrusted(error)) from error
         mend = "Check --endpoint-url, the network, and the AWS configuration."
         if cause := _transient_cause(error):
             raise TransientError(reason, mend, place=name, cause=cause) from error
@@ -74,7 +74,7 @@ def boto_errors(name: str) -> Iterator[None]:
 def _raise_client_error(name: str, error: ClientError) -> NoReturn:
     answer, said = error.response.get("ResponseMetadata", {}), error.response.get("Error", {})
     region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region") or said.get("Region", "")
-    raise_s3(name, code_of(error), said.get("Message", ""), answer.get("HTTPStatusCode"), f"<Region>{region} {said.get('Endpoint', '')}")
+    raise_s3(name, code_of(error), said.get("Message") or "", answer.get("HTTPStatusCode"), f"<Region>{region} {said.get('Endpoint', '')}")
 
 
 def _transient_cause(error: Exception) -> str | None:
@@ -82,11 +82,7 @@ def _transient_cause(error: Exception) -> str | None:
         return "timeout"
     if isinstance(error, (exceptions.IncompleteReadError, exceptions.ResponseStreamingError)):
         return "truncated"
-    if "CERTIFICATE" in str(error):
-        return None
     if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError)):
-        return "connection"
-    if isinstance(error, exceptions.CredentialRetrievalError) and error.kwargs.get("provider") in AGENTS:
         return "connection"
     return web.transient_cause(error) if isinstance(error, web.HTTPError) else None
 
@@ -102,6 +98,8 @@ def obstore_errors(name: str) -> Iterator[None]:
         text = str(error)
         if "redirect without LOCATION" in text:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
+        if NO_CREDENTIALS in text:
+            raise KeysNotFoundError("they have just expired", "", passes=True).told(name) from None
         status = re.search(r"status code: (\d{3})", text)
         if status:
             raise_said(name, text, int(status[1]))
@@ -113,8 +111,12 @@ def obstore_errors(name: str) -> Iterator[None]:
 def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     mend = "Check --endpoint-url and the network."
     kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
+    address = re.search(r"performing \w+ (\S+)", text)
+    host = urlsplit(address[1]).netloc.rpartition("@")[2] if address else ""
     if "ertificate" in text:
-        raise StorageError(web.gist(text), mend, place=name) from error
+        raise web.untrusted(
+            name, host, "".join(re.findall(r"(?:invalid peer certificate: |InvalidCertificate\()(\w+)", text)[:1])
+        ) from error
     if kind is None:
         raise web.unreadable(name, error) from error
     if kind[1] == "Timeout":
@@ -122,6 +124,5 @@ def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     if "kind: Body" in text:
         raise TransientError("the transfer broke off", mend, place=name, cause="truncated") from error
     innermost = "".join(f": {words}" for words in re.findall(r'(?:message|error): "([^"]+)"', text)[-1:])
-    address = re.search(r"performing \w+ (\S+)", text)
-    host = f" to {urlsplit(address[1]).netloc.rpartition('@')[2]}" if address else ""
-    raise TransientError(f"the connection{host} failed{innermost}", mend, place=name, cause="connection") from error
+    to = f" to {host}" if host else ""
+    raise TransientError(f"the connection{to} failed{innermost}", mend, place=name, cause="connection") from error

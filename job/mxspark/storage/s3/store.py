@@ -5,7 +5,6 @@ boto3: obstore's own listing takes a prefix for whole path segments (`photos/img
 as `a//b`.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,19 +24,17 @@ from mxspark.storage.causes import raise_s3, raise_said
 from mxspark.storage.encoding import unpacked
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
+from mxspark.storage.s3.address import is_directory
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import RedirectedError, boto_requests, code_of, obstore_errors
 from mxspark.storage.store import (
     Access,
-    DeniedError,
     Hold,
     MissingError,
-    NoCredentialsError,
     Skip,
     StorageError,
     TransientError,
     check_size,
-    is_pod,
     join,
 )
 
@@ -45,6 +42,7 @@ T = TypeVar("T")
 
 ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
 LONGEST_PAGE = 64 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB at most [bytes]
+PROBE = "_mxspark_writable"
 PIECE = 8 * 2**20  # large files come in pieces [bytes]
 
 
@@ -71,13 +69,16 @@ class S3Store:
         return f"s3://{self.bucket}/{self.root}".rstrip("/")
 
     def keys(self, prefix: str = "", skip: Skip | None = None) -> Iterator[str]:
+        wanted = self.root + prefix
         token: str | None = None
         while True:
-            page = self._tried(lambda token=token: self._list_page(self.root + prefix, token))  # type: ignore[misc]
+            page = self._tried(lambda token=token: self._list_page(_listed_by(self.bucket, wanted), token))  # type: ignore[misc]
             # Asked for, so that XML can hold every key; but not every server does it.
             decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
             for content in page.iterfind("{*}Contents"):
-                yield decode(content.findtext("{*}Key") or "")[len(self.root) :]
+                key = decode(content.findtext("{*}Key") or "")
+                if key.startswith(wanted):
+                    yield key[len(self.root) :]
             token = page.findtext("{*}NextContinuationToken")
             if token is None:
                 return
@@ -107,29 +108,27 @@ class S3Store:
         return page
 
     def _tried(self, function: Callable[[], T]) -> T:
-        """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired.
-
-        In a pod, that there are none may pass too: the agent or metadata service that gives them may come up after it.
-        """
+        """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired."""
 
         def once() -> T:
+            credentials = self._clients.credentials()  # here they can be waited for; obstore could only fail
             try:
                 return function()
-            except NoCredentialsError as error:
-                if not is_pod(os.environ):
-                    raise
-                raise TransientError(error.reason, error.mend, place=error.place, cause="no_credentials", final=DeniedError) from None
             except TransientError as error:
                 if error.cause == "expired_credentials":
-                    self.__dict__.pop("_clients", None)  # who renews them may have written a file or a variable anew
+                    self._clients.forget(credentials)
                 raise
 
         return self._patience(once)
 
     def read(self, key: str, limit: int | None = None) -> bytes:
-        if _obstore_can_name(self.root + key):
+        if self._obstore_can_read(key):
             return self._tried(lambda: self._get_whole(key, limit))
         return self._tried(lambda: self._get_signed(key, limit))
+
+    def _obstore_can_read(self, key: str) -> bool:
+        """Whether obstore asks for this very key, and can sign for its bucket; boto3 can for all."""
+        return _obstore_can_name(self.root + key) and not is_directory(self.bucket)
 
     def _get_whole(self, key: str, limit: int | None) -> bytes:
         got = self._get(key, limit)
@@ -151,7 +150,7 @@ class S3Store:
         return _Got(data, result.meta["size"], result.meta["e_tag"], result.attributes.get("Content-Encoding"))
 
     def _get_signed(self, key: str, limit: int | None = None) -> bytes:
-        """Objects that obstore can't name."""
+        """Objects that obstore can't name or sign for."""
         name = join(self.name, key)
         with boto_requests(name):
             url = self._clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
@@ -161,10 +160,12 @@ class S3Store:
         return response.data
 
     def has(self, key: str) -> bool:
+        if is_directory(self.bucket):  # which has no order
+            return key in self.keys(key)
         return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
 
     def read_tail(self, key: str, size: int) -> bytes:
-        if not _obstore_can_name(self.root + key):
+        if not self._obstore_can_read(key):
             return self.read(key)[-size:]
         return self._tried(lambda: self._get_range(key, {"suffix": size}).data)
 
@@ -190,7 +191,7 @@ class S3Store:
 
     def _pieces(self, key: str) -> Iterator["_Got"]:
         """The object piece by piece, each in the time of a request. Raises TransientError where it is replaced meanwhile."""
-        if not _obstore_can_name(self.root + key):
+        if not self._obstore_can_read(key):
             data = self.read(key)
             yield _Got(data, len(data), None, None)
             return
@@ -229,21 +230,27 @@ class S3Store:
 
     def check_writable(self) -> None:
         def probe() -> None:
-            # An upload that is never completed is never visible.
+            # With bytes: many servers take a request without any, and refuse how boto3 signs those.
             with boto_requests(self.name):
-                place = {"Bucket": self.bucket, "Key": self.root + "_writable"}
-                upload = self._clients.client.create_multipart_upload(**place)["UploadId"]
-                self._clients.client.abort_multipart_upload(**place, UploadId=upload)
+                place = {"Bucket": self.bucket, "Key": self.root + PROBE}
+                self._clients.client.put_object(**place, Body=b"mxspark looks whether it can write here.\n")
+                self._clients.client.delete_object(**place)
 
         self._tried(probe)
 
     def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
-        with boto_requests(self.name):
-            pages = self._clients.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.root + prefix)
-            uploads = [upload for page in pages for upload in page.get("Uploads", ()) if ours(upload["Key"][len(self.root) :])]
-            for upload in uploads:
-                self._clients.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-        return len(uploads)
+        def remove() -> int:
+            with boto_requests(self.name):
+                pages = self._clients.client.get_paginator("list_multipart_uploads").paginate(
+                    Bucket=self.bucket, Prefix=_listed_by(self.bucket, self.root + prefix)
+                )
+                found = [upload for page in pages for upload in page.get("Uploads", ()) if upload["Key"].startswith(self.root + prefix)]
+                uploads = [upload for upload in found if ours(upload["Key"][len(self.root) :])]
+                for upload in uploads:
+                    self._clients.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                return len(uploads)
+
+        return self._tried(remove)
 
     def replace(self, key: str, data: bytes, tag: str | None) -> str | None:
         """Writes the object if it still has this tag, or if there is none where `tag` is None; returns its new tag, None where not so."""
@@ -296,6 +303,11 @@ class S3Store:
     @cached_property
     def _clients(self) -> Clients:
         return Clients(self.bucket, self.access, self.name)
+
+
+def _listed_by(bucket: str, prefix: str) -> str:
+    """The prefix to list by, which in a directory bucket is one of whole folders."""
+    return prefix[: prefix.rfind("/") + 1] if is_directory(bucket) else prefix
 
 
 def _obstore_can_name(key: str) -> bool:
