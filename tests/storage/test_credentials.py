@@ -127,7 +127,7 @@ def test_a_web_identity_is_changed_into_keys_with_a_token(moto_url: str, monkeyp
 def test_a_web_identity_without_its_token_is_told(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/predictor")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
-    with pytest.raises(DeniedError, match=r"the token of its role: .*token'\nCheck AWS_WEB_IDENTITY_TOKEN_FILE"):
+    with pytest.raises(CredentialsError, match=r"the token of its role: .*token'\nCheck AWS_WEB_IDENTITY_TOKEN_FILE"):
         THREE_WAYS[way](S3Store("bucket", "", access_to("http://127.0.0.1:9", None)))
 
 

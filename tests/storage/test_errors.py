@@ -12,7 +12,7 @@ from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, error, scripted
 
 from mxspark.errors import UsageError
-from mxspark.storage import Access, Credentials, DeniedError, MissingError, S3Store, StorageError, download, open_store
+from mxspark.storage import Access, ClockError, Credentials, DeniedError, MissingError, S3Store, StorageError, download, open_store
 
 WAYS = {
     "listing": lambda store: list(store.keys("photos/")),
@@ -195,7 +195,7 @@ REASONS: dict[str, tuple[Answer, type[StorageError], tuple[str, ...]]] = {
         ("Set storage.region to ap-southeast-3.",),
     ),
     "a region that is not named": (error(301, "PermanentRedirect"), StorageError, ("Set storage.region.",)),
-    "a clock that is wrong": (error(403, "RequestTimeTooSkewed"), DeniedError, ("clock", "RequestTimeTooSkewed: told by the test")),
+    "a clock that is wrong": (error(403, "RequestTimeTooSkewed"), ClockError, ("clock", "RequestTimeTooSkewed: told by the test")),
     "credentials that have expired": (error(400, "ExpiredToken"), DeniedError, ("have expired (ExpiredToken: told", "Renew them")),
     "no bucket": (error(404, "NoSuchBucket"), MissingError, ("there is no such bucket (NoSuchBucket: told by the test)",)),
     "a code unheard of": (error(403, "BrandNew"), DeniedError, ("access denied (BrandNew: told by the test)",)),

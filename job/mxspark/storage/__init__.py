@@ -11,6 +11,7 @@ from mxspark.storage.folder import FolderStore, escape_bytes
 from mxspark.storage.retry import retries_so_far, telling
 from mxspark.storage.store import (
     Access,
+    ClockError,
     Credentials,
     CredentialsError,
     DeniedError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access",
+    "ClockError",
     "Credentials",
     "CredentialsError",
     "DeniedError",
