@@ -100,16 +100,15 @@ class JavasTasks:
     """What Spark's own store of statuses, which its pages show, knows of the tasks of the stage that runs."""
 
     def __init__(self, context: Any) -> None:
-        self._jvm = context._jvm
-        self._tracker = context.statusTracker()
-        self._store = context._jsc.sc().statusStore()
+        self._context = context
         self._failed: dict[tuple[int, int], int] = {}  # how many tasks had failed when they were read last
 
     def failed(self) -> list[FailedTask]:
         """Those that failed for a cause on their machine; only where others have failed since the last call."""
         found = []
-        for stage in self._tracker.getActiveStageIds():
-            info = self._tracker.getStageInfo(stage)
+        tracker = self._context.statusTracker()
+        for stage in tracker.getActiveStageIds():
+            info = tracker.getStageInfo(stage)
             if info is None or info.numFailedTasks <= self._failed.get((stage, info.currentAttemptId), 0):
                 continue
             self._failed[stage, info.currentAttemptId] = info.numFailedTasks
@@ -117,10 +116,10 @@ class JavasTasks:
         return found
 
     def _read(self, stage: int, attempt: int, number: int) -> list[FailedTask]:
-        api = self._jvm.org.apache.spark.status.api.v1
-        states = self._jvm.java.util.ArrayList()
+        jvm = self._context._jvm
+        api, states = jvm.org.apache.spark.status.api.v1, jvm.java.util.ArrayList()
         states.add(api.TaskStatus.FAILED)
-        tasks = self._store.taskList(stage, attempt, 0, number, api.TaskSorting.ID, states)
+        tasks = self._store().taskList(stage, attempt, 0, number, api.TaskSorting.ID, states)
         found = []
         for index in range(tasks.size()):
             task = tasks.apply(index)
@@ -130,6 +129,9 @@ class JavasTasks:
         return found
 
     def executors(self) -> list[Executor]:
-        found = self._store.executorList(True)
+        found = self._store().executorList(True)
         executors = [found.apply(index) for index in range(found.size())]
         return [Executor(str(each.id()), int(each.activeTasks()), int(each.completedTasks())) for each in executors]
+
+    def _store(self) -> Any:
+        return self._context._jsc.sc().statusStore()

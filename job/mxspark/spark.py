@@ -189,10 +189,13 @@ class Application:
 
         def look() -> None:
             on_wait()
-            failed = tasks.failed()
-            if failed or failing.failing:
-                for task in failing.update(failed, tasks.executors()):
-                    on_bad_node(task)
+            try:
+                failed = tasks.failed()
+                executors = tasks.executors() if failed or failing.failing else []
+            except Exception:  # noqa: BLE001  # py4j raises what it likes when Java is gone, which ends the job itself
+                return
+            for task in failing.update(failed, executors):
+                on_bad_node(task)
 
         def run_all() -> None:
             self._context.parallelize(shards, len(shards)).foreachPartition(_task(job, reports))
