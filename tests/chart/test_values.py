@@ -81,6 +81,7 @@ SAMPLES: dict[str, Any] = {
     "localDirectory.size": "9Gi",
     "localDirectory.request": "9Gi",
     "localDirectory.storageClass": "fast",
+    "gitops": True,
     "openshift": True,
     "restarts": 0,
     "deadlineSeconds": 3600,

@@ -22,17 +22,26 @@ BEGUN = ("failing",)
 TALKATIVE = {"command": ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo out $i; echo err $i >&2; done"]}
 # Takes more memory than any driver is given.
 GREEDY = {"command": ["python", "-c", "b'.' * 2**32"]}
-# Never ends by itself.
-SLEEPER = {
-    "name": "sleeper",
-    "command": ["sleep", "infinity"],
+RESTRICTED = {
     "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
     "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
 }
+# Never ends by itself.
+SLEEPER = {"name": "sleeper", "command": ["sleep", "infinity"], **RESTRICTED}
 # Python's processes in the first executor send what they ask of S3 to a proxy that isn't there.
 CUT_OFF_FOLDER = "/tmp/cut-off"
-CUT_OFF = f"""[ "$SPARK_EXECUTOR_ID" != 1 ] || {{ mkdir {CUT_OFF_FOLDER}
-echo 'import os; os.environ["HTTP_PROXY"] = "http://127.0.0.1:9"' > {CUT_OFF_FOLDER}/sitecustomize.py; }}"""
+CUT_OFF = {
+    "name": "cut-off",
+    "command": [
+        "sh",
+        "-c",
+        f"""[ "$ID" != 1 ] || {{ mkdir {CUT_OFF_FOLDER}
+        echo 'import os; os.environ["HTTP_PROXY"] = "http://127.0.0.1:9"' > {CUT_OFF_FOLDER}/sitecustomize.py; }}""",
+    ],
+    "env": [{"name": "ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['spark-exec-id']"}}}],
+    "volumeMounts": [{"name": "local", "mountPath": "/tmp", "subPath": "tmp"}],
+    **RESTRICTED,
+}
 UNSCHEDULABLE = {"kubernetes": {"driver": {"node_selector": {"no-node-has": "this"}}}}
 
 
@@ -206,18 +215,12 @@ def failing(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFacto
         "cut-off": jobs.settings(
             names["cut-off"],
             input={"limit": SOME_DIGITS},
-            plan={"shard_size": 16},
+            plan={"shard_size": 4},  # so many that both executors take part
             storage={"retries": 1},
             spark={"executors": 2, "conf": {"spark.executorEnv.PYTHONPATH": CUT_OFF_FOLDER}},
             kubernetes={
                 "driver": {"template": {"spec": {"containers": [{"name": "driver"}, {**SLEEPER, "image": jobs.image}]}}},
-                "executor": {
-                    "template": {
-                        "spec": {
-                            "containers": [{"name": "executor", "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", CUT_OFF]}}}}]
-                        }
-                    }
-                },
+                "executor": {"template": {"spec": {"initContainers": [{**CUT_OFF, "image": jobs.image}]}}},
             },
         ),
     }
