@@ -17,13 +17,15 @@ from mxspark.context import Choice, Context, choose, load_mxnet, said
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.graph import Graph, Shape
 from mxspark.meaning import Meaning, MeaningError
-from mxspark.model_spec import ModelInput, ModelSpec, check_channels
+from mxspark.model_spec import ModelInput, ModelSpec, Preprocessing, check_channels
 
 Floats = NDArray[np.float32]
 
 _Batch = namedtuple("_Batch", ["data"])
-# By how much a probability may depend on the other images of its batch: more than rounding, less than a prediction.
-_BATCH_TOLERANCE = 1e-2
+# By how much of the highest probability, or of a small one, one may depend on the other images of its batch: more than rounding does.
+_BATCH_TOLERANCE, _SMALL = 1e-2, 1e-2
+# MXNet's numbers of types, in the attribute __dtype__ of an input.
+_WHOLE_NUMBERS: Mapping[str, Any] = {"3": np.uint8, "4": np.int32, "5": np.int8, "6": np.int64}
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
         raw = _Module(mx, model.checkpoint.symbol, model, 3, choice).predict(images)
         if raw.shape[1] > 1 and np.isfinite(raw).all() and not any(meaning.trouble(row, sums_to_one=True) for row in raw):
             raise UsageError(f"{symbol}: output.kind is logits, but its numbers are probabilities already", "Say output.kind: softmax.")
-    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE:
+    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE * max(alone.max(), _SMALL):
         raise UsageError(
             f"{symbol}: gives other numbers for the same image when another one is in the batch, or each time",
             "Give a network of which each output depends on its image alone, without dropout in prediction.",
@@ -215,6 +217,7 @@ class _Model:
         self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
         model_input, shape = self._fitting_input(bundle)
         self._check_batches(model_input)
+        self._check_type(bundle.spec.preprocess)
         found = self._meaning(bundle, model_input, shape)
         symbol = self.checkpoint.symbol
         self.symbol = getattr(mx.sym, found.adds)(mx.sym.flatten(symbol), name=f"mxspark_{found.adds}") if found.adds else symbol
@@ -283,6 +286,18 @@ class _Model:
             raise UsageError(
                 f"{self.names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
                 f"Give a network that takes batches of any size.{self._about_constants}",
+            )
+
+    def _check_type(self, steps: Preprocessing) -> None:
+        """Raises UsageError where the input takes whole numbers only, to which MXNet would cut all others."""
+        name = self.checkpoint.input_name
+        kind = _WHOLE_NUMBERS.get(self.checkpoint.symbol.attr_dict().get(name, {}).get("__dtype__", ""))
+        numbers = (np.arange(256)[:, np.newaxis] * steps.scale - steps.mean) / steps.std
+        if kind is not None and not (numbers.clip(np.iinfo(kind).min, np.iinfo(kind).max).astype(kind) == numbers).all():
+            raise UsageError(
+                f"{self.names['symbol']}: its input {name} takes {kind.__name__}, but preprocess gives numbers from {numbers.min():g} to "
+                f"{numbers.max():g}, which don't fit",
+                "Correct scale, mean and std of preprocess in model.yaml: most likely the network does that itself, and wants 0 to 255.",
             )
 
     @property
