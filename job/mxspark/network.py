@@ -215,12 +215,16 @@ class _Model:
         self._mx = mx
         self.names = bundle.source.locations
         self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
-        model_input, shape = self._fitting_input(bundle)
-        self._check_batches(model_input)
+        model_input = self._fitting_input(bundle)
+        shape = self._batch_shape(model_input)
         self._check_type(bundle.spec.preprocess)
         found = self._meaning(bundle, model_input, shape)
         symbol = self.checkpoint.symbol
-        self.symbol = getattr(mx.sym, found.adds)(mx.sym.flatten(symbol), name=f"mxspark_{found.adds}") if found.adds else symbol
+        self.symbol = (
+            getattr(mx.sym, found.adds)(mx.sym.reshape(symbol, shape=(-1, shape[1])), name=f"mxspark_{found.adds}")
+            if found.adds
+            else symbol
+        )
         self.inspection = Inspection(
             input_name=self.checkpoint.input_name,
             input=model_input,
@@ -235,16 +239,16 @@ class _Model:
             prefix=self.checkpoint.prefix,
         )
 
-    def _fitting_input(self, bundle: Bundle) -> tuple[ModelInput, Shape]:
-        """The input with the channels that the parameters fit, and the output's shape for one image."""
+    def _fitting_input(self, bundle: Bundle) -> ModelInput:
+        """The input with the channels that the parameters fit."""
         stated = bundle.spec.input
         errors = []
         for channels in (stated.channels,) if stated.channels else (3, 1):
             model_input = stated.model_copy(update={"channels": channels})
             try:
-                shape = self._output_shape(model_input)
+                self._check_shapes(model_input)
                 check_channels(bundle.spec.preprocess, channels)
-                return model_input, shape
+                return model_input
             except UsageError as error:
                 errors.append(error)
             except ValueError as error:
@@ -252,7 +256,7 @@ class _Model:
         # Where three channels don't fit and one does but for something else, that is what has to be mended.
         raise errors[-1] if len(errors) > 1 and "preprocess" in errors[-1].problem else errors[0]
 
-    def _output_shape(self, model_input: ModelInput) -> Shape:
+    def _check_shapes(self, model_input: ModelInput) -> None:
         symbol, name, shape = self.checkpoint.symbol, self.checkpoint.input_name, model_input.shape(1)
         try:
             arguments, outputs, states = symbol.infer_shape(**{name: shape})
@@ -273,9 +277,9 @@ class _Model:
                     "Give the size that the network was made for (input.height, input.width, input.channels), and files of one model."
                     + self._about_constants,
                 )
-        return tuple(outputs[0])
 
-    def _check_batches(self, model_input: ModelInput) -> None:
+    def _batch_shape(self, model_input: ModelInput) -> Shape:
+        """The output's shape for two images: where there is but one, a graph may leave that axis away."""
         shape = model_input.shape(2)
         try:
             found = tuple(self.checkpoint.symbol.infer_shape(**{self.checkpoint.input_name: shape})[1][0])
@@ -287,6 +291,7 @@ class _Model:
                 f"{self.names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
                 f"Give a network that takes batches of any size.{self._about_constants}",
             )
+        return found
 
     def _check_type(self, steps: Preprocessing) -> None:
         """Raises UsageError where the input takes whole numbers only, to which MXNet would cut all others."""

@@ -420,6 +420,14 @@ def test_a_convolution_that_two_operators_read_is_computed_right(tmp_path: Path,
     np.testing.assert_allclose(found, Network(bundle, BATCH, "cpu").predict(pixels), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("end", [lambda logits: logits, lambda logits: mx.sym.softmax(logits, axis=1)])
+def test_a_graph_may_leave_away_the_axis_of_a_single_image(tmp_path: Path, end: Any) -> None:
+    bundle, pixels = made(tmp_path, mx.sym.squeeze(end(mx.sym.reshape(LOGITS, shape=(0, 0, 1, 1))))), images(1)
+
+    inspect(bundle)
+    np.testing.assert_allclose(Network(bundle, 1, "cpu").predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+
+
 def test_an_input_of_whole_numbers_takes_no_fractions(tmp_path: Path) -> None:
     symbol = mx.sym.softmax(logits_of(mx.sym.cast(mx.sym.var("data", dtype="uint8"), dtype="float32")))
     pixels = images(BATCH).round()
