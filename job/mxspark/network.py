@@ -274,7 +274,7 @@ class _Model:
                 raise UsageError(
                     f"symbol and params don't fit each other: {parameter} has shape {tuple(array.shape)} in {self.names['params']}, "
                     f"but {self.names['symbol']} needs {tuple(expected[parameter])} for an input of shape {shape}",
-                    "Give the size that the network was made for (input.height, input.width, input.channels), and files of one model."
+                    "Give the input that the network was made for (input.height, width, channels and layout), and files of one model."
                     + self._about_constants,
                 )
 
