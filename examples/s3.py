@@ -201,6 +201,8 @@ def _alone(folder: Path) -> Iterator[None]:
 def main() -> None:
     folder = HERE.parent / ".cache" / "s3"
     folder.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # that of a terminal that is closed
+        signal.signal(number, signal.default_int_handler)
     try:
         port = chosen_port(os.environ.get("PORT", ""))
         with _alone(folder), serve(folder, ["images", "models"], port) as server:

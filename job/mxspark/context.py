@@ -146,10 +146,12 @@ def _count_gpus(mx: Any) -> int:
 
 
 def said(error: BaseException) -> str:
-    """MXNet's own words without its stack trace, the place in its code and the condition that it checked: the last line of the message."""
+    """MXNet's own words without its stack trace, the place in its code and the condition that it checked: the line that is marked as its
+    error, or the last one."""
     noise = ("[bt]", "Stack trace", "Traceback", 'File "')
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(noise)]
-    text = (lines[-1] if lines else type(error).__name__).removeprefix("MXNetError: ")
+    text = next((line for line in lines if line.startswith("MXNetError: ")), lines[-1] if lines else type(error).__name__)
+    text = text.removeprefix("MXNetError: ")
     operator = re.match(r"Error in operator ([^\s:]+): ", text)
     text = text.rpartition("Check failed: ")[2]
     text = re.sub(r"^(Error in operator [^\s:]+: )?\[[\d:]+\] \S+:\d+: ", "", text)

@@ -23,15 +23,19 @@ _FAMILIES: Mapping[str, Family] = {
     "SoftmaxActivation": "softmax",
     "log_softmax": "log_softmax",
     "sigmoid": "sigmoid",
+    "_npx_sigmoid": "sigmoid",
     "LogisticRegressionOutput": "sigmoid",
     "FullyConnected": "linear",
     "Convolution": "linear",
     "dot": "linear",
+    "_np_dot": "linear",
+    "_npi_matmul": "linear",
     "_linalg_gemm2": "linear",
 }
 # Operators that leave the numbers, and their order in memory, as they are; dropout does so outside of training.
 _PASS_THROUGH = (
     "_copy",
+    "_np_copy",
     "BlockGrad",
     "Dropout",
     "Flatten",
@@ -45,9 +49,16 @@ _PASS_THROUGH = (
 _CASTS = ("Cast", "amp_cast")
 _TRANSPOSES = ("transpose", "_np_transpose", "SwapAxis")
 _SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
-# What MXNet's oneDNN backend computes in one with the fully connected layer before it. It does so too where that layer has other readers,
-# which then, or instead of them the last one, read the wrong numbers.
-_FUSED = ("Activation", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square")
+# What MXNet's oneDNN backend computes in one with an operator before it. It does so too where that has other readers, which then, or
+# instead of them the last one, read the wrong numbers; or it fails.
+_FUSED_SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
+_FUSED_FUNCTIONS = ("Activation", "_npx_relu", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square")
+_FUSED: Mapping[str, Sequence[str]] = {
+    "FullyConnected": _FUSED_FUNCTIONS,
+    "Convolution": ("BatchNorm", *_FUSED_SUMS, *_FUSED_FUNCTIONS),
+    "BatchNorm": (*_FUSED_SUMS, *_FUSED_FUNCTIONS),
+    **dict.fromkeys(_FUSED_SUMS, _FUSED_FUNCTIONS),
+}
 # Clipping from this far below 1 and above 0 changes probabilities no more than rounding does.
 _CLIPPED = 1e-3
 
@@ -114,11 +125,22 @@ class Graph:
         chain = list(self._chain(shapes))
         operators = [node.op for node in chain]
         family = _family(chain[-1], shapes.get(f"{chain[-1].name}_output", ()), classes) if chain else None
-        # A clip changes what is linear, and a sum what isn't.
-        if family is None or (family == "linear" and "clip" in operators) or (family != "linear" and set(_SUMS) & set(operators)):
+        # A clip changes scores, and a sum probabilities; a product of two computed arrays is no layer.
+        if family == "linear":
+            is_proved = "clip" not in operators and self._has_own_weights(chain[-1])
+        else:
+            is_proved = not set(_SUMS) & set(operators) and not (family == "log_softmax" and "clip" in operators)
+        if family is None or not is_proved:
             before = chain[-1].inputs[:1] if chain else ()
             return Ending((*operators, *(op for source, _ in before if (op := self.nodes[source].op) != "null")), None)
         return Ending(tuple(operators), family)
+
+    def _has_own_weights(self, node: Node) -> bool:
+        """Whether a linear operator multiplies with parameters as they are."""
+        weights = self.nodes[node.inputs[1][0]]
+        while weights.op in (*_PASS_THROUGH, *_CASTS, *_TRANSPOSES):
+            weights = self.nodes[weights.inputs[0][0]]
+        return weights.op == "null"
 
     def _chain(self, shapes: Mapping[str, Shape]) -> Iterator[Node]:
         """The last operator, and what is before it as long as each passes its numbers on."""
@@ -144,17 +166,20 @@ class Graph:
 
 
 def unshared(text: str) -> str:
-    """A symbol's JSON with a node that changes nothing between each fully connected layer of several readers and what is fused with it."""
+    """A symbol's JSON with a node that changes nothing between each output of several readers and what MXNet would fuse with it."""
     graph = json.loads(text)
     nodes = graph["nodes"]
     readers = Counter(source for node in nodes for source, *_ in node["inputs"])
     kept: list[dict[str, Any]] = []
     moved: list[int] = []  # where each node is now
     for node in nodes:
-        inputs = [[moved[source], *rest] for source, *rest in node["inputs"]]
-        if node["op"] in _FUSED and _is_of_shared_layer(node["inputs"][0][0], nodes, readers):
-            kept.append({"op": "BlockGrad", "name": f"mxspark_unshared_{node['name']}", "inputs": [inputs[0]]})
-            inputs[0] = [len(kept) - 1, 0, 0]
+        inputs = []
+        for place, (source, output, *rest) in enumerate(node["inputs"]):
+            if _is_fused_though_shared(node["op"], source, nodes, readers):
+                kept.append({"op": "BlockGrad", "name": f"mxspark_unshared_{node['name']}_{place}", "inputs": [[moved[source], output, 0]]})
+                inputs.append([len(kept) - 1, 0, 0])
+            else:
+                inputs.append([moved[source], output, *rest])
         kept.append({**node, "inputs": inputs})
         moved.append(len(kept) - 1)
     del graph["node_row_ptr"]
@@ -162,13 +187,13 @@ def unshared(text: str) -> str:
     return json.dumps({**graph, "nodes": kept, "heads": heads, "arg_nodes": [moved[number] for number in graph["arg_nodes"]]})
 
 
-def _is_of_shared_layer(number: int, nodes: Sequence[Mapping[str, Any]], readers: Mapping[int, int]) -> bool:
-    """Whether a node's output is that of a fully connected layer which others read as well; copies are left out by MXNet."""
-    is_shared = readers[number] > 1
-    while nodes[number]["op"] in ("_copy", "Dropout"):
-        number = nodes[number]["inputs"][0][0]
-        is_shared = is_shared or readers[number] > 1
-    return is_shared and nodes[number]["op"] == "FullyConnected"
+def _is_fused_though_shared(op: str, source: int, nodes: Sequence[Mapping[str, Any]], readers: Mapping[int, int]) -> bool:
+    """Whether MXNet would fuse an operator with its input although others read that too; copies are left out by MXNet."""
+    is_shared = readers[source] > 1
+    while nodes[source]["op"] in ("_copy", "Dropout"):
+        source = nodes[source]["inputs"][0][0]
+        is_shared = is_shared or readers[source] > 1
+    return is_shared and op in _FUSED.get(nodes[source]["op"], ())
 
 
 def _node(data: Mapping[str, Any]) -> Node:

@@ -16,7 +16,7 @@ _NAMES = ("synset", "labels", "label", "classes", "class_names", "classnames", "
 ENDINGS = (*(f"{name}.{suffix}" for name in _NAMES for suffix in ("txt", "csv", "json")), ".names")
 # What begins so is no list of names, one a line, whatever the file is called.
 _JSON = re.compile(r"""\s*[\[{]\s*(["'\d\[{\]}]|$)""")
-_NUMBER = re.compile(r"\s*(\d+)(?=[\s:;,])")
+_NUMBER = re.compile(r"\s*(\d+)(?=[\s:;,])|.*[\s:;,=](\d+)$")  # at a line's beginning or end
 _FORMS = "Give one name a line (synset.txt), CSV with a column `label`, or JSON: a list, or {index: name}."
 
 
@@ -29,7 +29,7 @@ def read(text: str, location: str) -> tuple[str, ...]:
         labels = _from_json(text, location)
     else:
         labels = _lines(text)
-        _check_order([_number(found[1]) if (found := _NUMBER.match(line)) else -1 for line in labels], location)
+        _check_order([_number(found[1] or found[2]) if (found := _NUMBER.match(line)) else -1 for line in labels], location)
     if not labels:
         mend = "Give one name a line, or leave the labels file away: predictions then have indices only."
         raise UsageError(f"{location}: holds no labels", mend)

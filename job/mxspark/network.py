@@ -17,13 +17,15 @@ from mxspark.context import Choice, Context, choose, load_mxnet, said
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.graph import Graph, Shape
 from mxspark.meaning import Meaning, MeaningError
-from mxspark.model_spec import ModelInput, ModelSpec, check_channels
+from mxspark.model_spec import ModelInput, ModelSpec, Preprocessing, check_channels
 
 Floats = NDArray[np.float32]
 
 _Batch = namedtuple("_Batch", ["data"])
-# By how much a probability may depend on the other images of its batch: more than rounding, less than a prediction.
-_BATCH_TOLERANCE = 1e-2
+# By how much of the highest probability, or of a small one, one may depend on the other images of its batch: more than rounding does.
+_BATCH_TOLERANCE, _SMALL = 1e-2, 1e-2
+# MXNet's numbers of types, in the attribute __dtype__ of an input.
+_WHOLE_NUMBERS: Mapping[str, Any] = {"3": np.uint8, "4": np.int32, "5": np.int8, "6": np.int64}
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
         raw = _Module(mx, model.checkpoint.symbol, model, 3, choice).predict(images)
         if raw.shape[1] > 1 and np.isfinite(raw).all() and not any(meaning.trouble(row, sums_to_one=True) for row in raw):
             raise UsageError(f"{symbol}: output.kind is logits, but its numbers are probabilities already", "Say output.kind: softmax.")
-    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE:
+    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE * max(alone.max(), _SMALL):
         raise UsageError(
             f"{symbol}: gives other numbers for the same image when another one is in the batch, or each time",
             "Give a network of which each output depends on its image alone, without dropout in prediction.",
@@ -213,11 +215,16 @@ class _Model:
         self._mx = mx
         self.names = bundle.source.locations
         self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
-        model_input, shape = self._fitting_input(bundle)
-        self._check_batches(model_input)
+        model_input = self._fitting_input(bundle)
+        shape = self._batch_shape(model_input)
+        self._check_type(bundle.spec.preprocess)
         found = self._meaning(bundle, model_input, shape)
         symbol = self.checkpoint.symbol
-        self.symbol = getattr(mx.sym, found.adds)(mx.sym.flatten(symbol), name=f"mxspark_{found.adds}") if found.adds else symbol
+        self.symbol = (
+            getattr(mx.sym, found.adds)(mx.sym.reshape(symbol, shape=(-1, shape[1])), name=f"mxspark_{found.adds}")
+            if found.adds
+            else symbol
+        )
         self.inspection = Inspection(
             input_name=self.checkpoint.input_name,
             input=model_input,
@@ -232,16 +239,16 @@ class _Model:
             prefix=self.checkpoint.prefix,
         )
 
-    def _fitting_input(self, bundle: Bundle) -> tuple[ModelInput, Shape]:
-        """The input with the channels that the parameters fit, and the output's shape for one image."""
+    def _fitting_input(self, bundle: Bundle) -> ModelInput:
+        """The input with the channels that the parameters fit."""
         stated = bundle.spec.input
         errors = []
         for channels in (stated.channels,) if stated.channels else (3, 1):
             model_input = stated.model_copy(update={"channels": channels})
             try:
-                shape = self._output_shape(model_input)
+                self._check_shapes(model_input)
                 check_channels(bundle.spec.preprocess, channels)
-                return model_input, shape
+                return model_input
             except UsageError as error:
                 errors.append(error)
             except ValueError as error:
@@ -249,7 +256,7 @@ class _Model:
         # Where three channels don't fit and one does but for something else, that is what has to be mended.
         raise errors[-1] if len(errors) > 1 and "preprocess" in errors[-1].problem else errors[0]
 
-    def _output_shape(self, model_input: ModelInput) -> Shape:
+    def _check_shapes(self, model_input: ModelInput) -> None:
         symbol, name, shape = self.checkpoint.symbol, self.checkpoint.input_name, model_input.shape(1)
         try:
             arguments, outputs, states = symbol.infer_shape(**{name: shape})
@@ -267,12 +274,12 @@ class _Model:
                 raise UsageError(
                     f"symbol and params don't fit each other: {parameter} has shape {tuple(array.shape)} in {self.names['params']}, "
                     f"but {self.names['symbol']} needs {tuple(expected[parameter])} for an input of shape {shape}",
-                    "Give the size that the network was made for (input.height, input.width, input.channels), and files of one model."
+                    "Give the input that the network was made for (input.height, width, channels and layout), and files of one model."
                     + self._about_constants,
                 )
-        return tuple(outputs[0])
 
-    def _check_batches(self, model_input: ModelInput) -> None:
+    def _batch_shape(self, model_input: ModelInput) -> Shape:
+        """The output's shape for two images: where there is but one, a graph may leave that axis away."""
         shape = model_input.shape(2)
         try:
             found = tuple(self.checkpoint.symbol.infer_shape(**{self.checkpoint.input_name: shape})[1][0])
@@ -283,6 +290,19 @@ class _Model:
             raise UsageError(
                 f"{self.names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
                 f"Give a network that takes batches of any size.{self._about_constants}",
+            )
+        return found
+
+    def _check_type(self, steps: Preprocessing) -> None:
+        """Raises UsageError where the input takes whole numbers only, to which MXNet would cut all others."""
+        name = self.checkpoint.input_name
+        kind = _WHOLE_NUMBERS.get(self.checkpoint.symbol.attr_dict().get(name, {}).get("__dtype__", ""))
+        numbers = (np.arange(256)[:, np.newaxis] * steps.scale - steps.mean) / steps.std
+        if kind is not None and not (numbers.clip(np.iinfo(kind).min, np.iinfo(kind).max).astype(kind) == numbers).all():
+            raise UsageError(
+                f"{self.names['symbol']}: its input {name} takes {kind.__name__}, but preprocess gives numbers from {numbers.min():g} to "
+                f"{numbers.max():g}, which don't fit",
+                "Correct scale, mean and std of preprocess in model.yaml: most likely the network does that itself, and wants 0 to 255.",
             )
 
     @property

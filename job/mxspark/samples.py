@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import (
     IMAGEWIDTH,
     PHOTOMETRIC_INTERPRETATION,
     PLANAR_CONFIGURATION,
+    PREDICTOR,
     SAMPLEFORMAT,
     SAMPLESPERPIXEL,
     STRIPBYTECOUNTS,
@@ -47,6 +48,7 @@ _PHOTOMETRIC_WORDS = {0: "WhiteIsZero", 1: "grey", 2: "RGB", 3: "palette", 5: "C
 _WHITE_IS_ZERO = 0
 _INK_SET, _NOT_CMYK = 332, 2
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1  # this page is a smaller copy of another
+_PACKBITS = 32773
 _DNG_VERSION = 50706
 _PLANES = 2  # of PlanarConfiguration
 # libtiff gives samples in this machine's order of bytes, which Pillow minds for unsigned ones only.
@@ -102,6 +104,8 @@ def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
     tags = image.tag_v2
     if _DNG_VERSION in tags or (SUBIFD in tags and tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED):
         raise UnsupportedVariantError("a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail")
+    if tags.get(COMPRESSION) == _PACKBITS and tags.get(PREDICTOR, 1) != 1:  # which some programs apply, and libtiff doesn't
+        raise UnsupportedVariantError("TIFF with PackBits and a predictor, which programs read in two ways")
     if tags.get(PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA", "LAB"):
         raise UnsupportedVariantError(f"TIFF in separate planes of {'CIELab' if image.mode == 'LAB' else 'grey and transparency'}")
     if image.mode == "CMYK" and tags.get(_INK_SET, 1) == _NOT_CMYK:

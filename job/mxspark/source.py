@@ -137,6 +137,8 @@ class Source:
                 bucket, name = storage.split_s3(key)
             except UsageError as error:
                 raise StorageError(error.problem, error.mend) from None
+            if not name:
+                raise StorageError(f"{key}: names a bucket, and no object in it", "Write s3://bucket/key.")
             return self._store(f"s3://{bucket}").read(name, limit)
         if places.is_address(key):
             raise StorageError(f"{key}: only s3://, https://, http:// and paths are read")

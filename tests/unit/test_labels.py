@@ -80,6 +80,8 @@ def test_a_name_in_brackets_is_a_name(text: str) -> None:
         ("2 c\n0 a\n1 b", "labels.txt"),
         ("1: b\n0: a", "labels.txt"),
         ("2 b\n1 a", "synset.txt"),
+        ("cat 2\ndog 0\nbird 1", "classes.txt"),
+        ("cat,1\ndog,0", "labels.txt"),
     ],
 )
 def test_labels_that_are_numbered_otherwise_than_they_stand_are_refused(text: str, name: str) -> None:

@@ -48,6 +48,7 @@ def sigmoid(values: Any) -> Any:
     "end",
     [
         lambda logits: mx.sym.sigmoid(logits),
+        lambda logits: mx.sym.npx.sigmoid(logits.as_np_ndarray()).as_nd_ndarray(),
         lambda logits: mx.sym.Activation(logits, act_type="sigmoid"),
         lambda logits: mx.sym.LogisticRegressionOutput(logits, name="out"),
         lambda logits: mx.sym.LogisticRegressionOutput(logits, mx.sym.var("truth"), name="out"),
@@ -95,6 +96,13 @@ UNKNOWN = {
     "rectified numbers": mx.sym.relu(LOGITS),
     "two networks summed": LOGITS + mx.sym.FullyConnected(mx.sym.flatten(mx.sym.var("data")), num_hidden=CLASSES, name="fc"),
     "log_softmax over the images": mx.sym.log_softmax(LOGITS, axis=0),
+    "clipped logarithms": mx.sym.clip(mx.sym.log_softmax(LOGITS), 0, 1),
+    "cosines of classes": mx.sym.FullyConnected(
+        mx.sym.flatten(mx.sym.var("data")),
+        mx.sym.L2Normalization(mx.sym.var("fc_weight", shape=WEIGHT.shape)),
+        mx.sym.var("fc_bias"),
+        num_hidden=CLASSES,
+    ),
     "whole numbers": mx.sym.cast(mx.sym.cast(mx.sym.softmax(LOGITS), dtype="int32"), dtype="float32"),
 }
 
@@ -216,11 +224,12 @@ def test_parameters_that_are_no_numbers_are_noticed(tmp_path: Path) -> None:
     assert "NaN" in refused.value.mend
 
 
-def test_an_image_whose_numbers_depend_on_others_in_the_batch_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scale", [1, 0.01])  # by the second, all probabilities are about 1 / 5, as those of many classes are small
+def test_an_image_whose_numbers_depend_on_others_in_the_batch_is_noticed(tmp_path: Path, scale: float) -> None:
     centred = mx.sym.broadcast_sub(LOGITS, mx.sym.mean(LOGITS, axis=0, keepdims=True))
 
     with pytest.raises(UsageError, match="another one is in the batch"):
-        inspect(made(tmp_path, mx.sym.softmax(centred)))
+        inspect(made(tmp_path, mx.sym.softmax(centred * scale)))
 
 
 # ---- parameters and inputs as people have them ----
@@ -377,6 +386,55 @@ def test_a_layer_that_two_operators_read_is_computed_right(tmp_path: Path, symbo
     found = Network(made(tmp_path, symbol, spec=saying(kind="softmax")), BATCH, "cpu").predict(pixels)
 
     np.testing.assert_allclose(found, expected(dense(pixels)), rtol=1e-4, atol=1e-6)
+
+
+def _convolved(data: Any, name: str) -> Any:
+    return mx.sym.Convolution(data, kernel=(1, 1), num_filter=3, no_bias=True, name=name)
+
+
+_CONVOLVED = _convolved(mx.sym.var("data"), "a")
+_NORMALISED = mx.sym.BatchNorm(_CONVOLVED, name="bn")
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        _convolved(mx.sym.relu(_CONVOLVED), "b") + _CONVOLVED,
+        _CONVOLVED + _convolved(_NORMALISED, "b"),
+        _CONVOLVED + mx.sym.relu(mx.sym.identity(_CONVOLVED)),
+        mx.sym.relu(_NORMALISED) + _NORMALISED,
+        _CONVOLVED + _CONVOLVED,
+    ],
+)
+def test_a_convolution_that_two_operators_read_is_computed_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: Any) -> None:
+    """MXNet itself fuses one of them with it, which gives other numbers, or an error."""
+    generator = np.random.default_rng(0)
+    names = (*features.list_arguments(), *features.list_auxiliary_states())
+    shapes = {name: (3, 3, 1, 1) if name.endswith("weight") else (3,) for name in names if name != "data"}
+    parameters = {name: generator.uniform(0.1, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    bundle, pixels = made(tmp_path, logits_of(mx.sym.tanh(features * 0.01)), {**DENSE, **parameters}), images(BATCH)
+
+    found = Network(bundle, BATCH, "cpu").predict(pixels)
+    monkeypatch.setenv("MXNET_SUBGRAPH_BACKEND", "NONE")
+
+    np.testing.assert_allclose(found, Network(bundle, BATCH, "cpu").predict(pixels), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("end", [lambda logits: logits, lambda logits: mx.sym.softmax(logits, axis=1)])
+def test_a_graph_may_leave_away_the_axis_of_a_single_image(tmp_path: Path, end: Any) -> None:
+    bundle, pixels = made(tmp_path, mx.sym.squeeze(end(mx.sym.reshape(LOGITS, shape=(0, 0, 1, 1))))), images(1)
+
+    inspect(bundle)
+    np.testing.assert_allclose(Network(bundle, 1, "cpu").predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+
+
+def test_an_input_of_whole_numbers_takes_no_fractions(tmp_path: Path) -> None:
+    symbol = mx.sym.softmax(logits_of(mx.sym.cast(mx.sym.var("data", dtype="uint8"), dtype="float32")))
+    pixels = images(BATCH).round()
+    bundle = made(tmp_path, symbol)
+
+    assert "takes uint8" in refusal(made(tmp_path, symbol, spec=SPEC.model_copy(update={"preprocess": Preprocessing(scale=1 / 255)})))
+    np.testing.assert_allclose(Network(bundle, BATCH, "cpu").predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("prefix", ["module.", "arg:module.", "arg:net.module.", "net_"])

@@ -280,6 +280,12 @@ def test_a_tiff_of_a_compression_that_is_not_there_says_so(compression: str) -> 
     assert error.startswith("TIFF of 3 x 8-bit unsigned samples (RGB, ")
 
 
+def test_differences_of_pixels_that_not_all_programs_undo_are_no_pixels() -> None:
+    data = tiff(COLOURS, photometric="rgb", compression="packbits", predictor=True)
+
+    assert refusal(data) == ("unsupported_format", "TIFF with PackBits and a predictor, which programs read in two ways")
+
+
 def test_the_thumbnail_in_a_raw_file_is_not_taken_for_the_photograph() -> None:
     thumbnail = tiff(COLOURS, photometric="rgb", extratags=[(50706, "B", 4, (1, 4, 0, 0), True)])
 

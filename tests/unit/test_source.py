@@ -495,6 +495,12 @@ def test_a_line_that_names_no_place_is_a_failed_row(tmp_path: Path, line: str) -
         images.read(line)
 
 
+@pytest.mark.parametrize("line", ["s3://b", "s3://b/"])
+def test_a_line_that_names_a_bucket_only_says_so(tmp_path: Path, line: str) -> None:
+    with pytest.raises(StorageError, match="no object in it"):
+        source(manifest(tmp_path, ".txt", [line])).read(line)
+
+
 @pytest.mark.parametrize("user", ["me:hush", "hush", "me:h%40u", "me:hu/sh", "me:h'u sh", ":hush", "HTTPS://me:hush@a@"])
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".parquet"])
 def test_the_user_and_password_of_an_address_are_in_no_key_and_the_row_says_so(tmp_path: Path, user: str, suffix: str) -> None:

@@ -53,7 +53,7 @@ def pack_model(
     ],
     params: Annotated[str, typer.Option("--params", metavar="PLACE", help="The parameters (….params).")],
     labels: Annotated[
-        str | None, typer.Option("--labels", metavar="PLACE", help="The classes' names, one a line (synset.txt), or .csv.")
+        str | None, typer.Option("--labels", metavar="PLACE", help="The classes' names: one a line (synset.txt), CSV or JSON.")
     ] = None,
     spec: Annotated[
         Path | None,
