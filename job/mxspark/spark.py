@@ -29,7 +29,7 @@ from mxspark.lost_pods import JavasPods, LostPods
 from mxspark.outage import GOES_ON
 from mxspark.pods import DriverPod
 from mxspark.settings import Settings
-from mxspark.spark_configuration import PREFER_IPV6_VARIABLE, TASK_FAILURES, configuration, stands
+from mxspark.spark_configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, TASK_FAILURES, configuration, stands
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
@@ -83,6 +83,8 @@ class Application:
         self._lost_pods: LostPods | None = None
         conf = _submitted() if is_submitted() else SparkConf()
         chosen = settings.spark
+        if is_submitted() and conf.contains(MAX_FAILURES):  # the limits that depend on it have to fit
+            chosen = chosen.model_copy(update={"conf": {**chosen.conf, MAX_FAILURES: str(conf.get(MAX_FAILURES))}})
         self._is_local = chosen.is_local
         pod = DriverPod.from_environment(os.environ)
         if pod and pod.is_ipv6:
