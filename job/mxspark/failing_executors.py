@@ -45,7 +45,7 @@ class FailingExecutors:
 
     def __init__(self, most: int) -> None:
         """`most` is how many executors the run may have."""
-        self._is_alone = most == 1
+        self._most = most
         self._seen: set[int] = set()
         self._last: dict[str, FailedTask] = {}
         self._completed: dict[str, int] = {}  # when the last failure of an executor was seen
@@ -79,10 +79,12 @@ class FailingExecutors:
         failing = [task for id_, task in self._last.items() if id_ in there]
         if not failing:
             return
-        if self._is_alone:
+        if self._most == 1:
             if failing[0].failure.is_lasting or failing[0].attempt + 1 >= TRIES_ALONE:
                 raise failing[0].failure.error
             return
+        if len({task.failure.machine for task in failing}) == 1 and len(failing) < self._most:
+            return  # one node has several of them, and may be the first with any
         working = sum(executor.id not in self._last and executor.running + executor.completed > 0 for executor in executors)
         cause, number = Counter(task.failure.cause for task in failing).most_common(1)[0]
         if number >= 2 and 2 * number > len(failing) + working:
