@@ -170,6 +170,8 @@ CONFIGURED = {
     "services": "[default]\nservices = corp\n[services corp]\ns3 =\n  endpoint_url = https://s3.corp.example\n",
     "dual-stack": "[default]\nuse_dualstack_endpoint = true\n",
     "fips": "[default]\nuse_fips_endpoint = true\n",
+    "path": "[default]\ns3 =\n  addressing_style = path\n",
+    "virtual": "[default]\ns3 =\n  addressing_style = virtual\n",
 }
 OPTIONS: list[tuple[str, dict[str, str], str | None, dict[str, str], str]] = [
     ("photos", FIPS, None, {}, "photos.s3-fips.us-gov-west-1.amazonaws.com"),
@@ -184,6 +186,10 @@ OPTIONS: list[tuple[str, dict[str, str], str | None, dict[str, str], str]] = [
     ("photos", {"AWS_ENDPOINT_URL_S3": "https://s3.corp.example"}, None, {}, "s3.corp.example"),
     ("photos", {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "services", {}, "photos.s3.us-gov-west-1.amazonaws.com"),
     ("photos", {}, "endpoint", {"endpoint_url": "https://given.example/gate"}, "given.example"),
+    ("photos", {}, "path", {}, "s3.us-gov-west-1.amazonaws.com"),
+    ("photos", {}, "path", {"addressing_style": "virtual"}, "photos.s3.us-gov-west-1.amazonaws.com"),
+    ("photos", {}, "virtual", {"endpoint_url": "https://given.example"}, "photos.given.example"),
+    ("photos", {}, None, {"endpoint_url": "http://[fd00::1]:9000"}, "[fd00::1]:9000"),
     ("my-point-0123-s3alias", {}, None, {}, "my-point-0123-s3alias.s3.us-gov-west-1.amazonaws.com"),
 ]
 

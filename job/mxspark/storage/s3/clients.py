@@ -141,9 +141,10 @@ class Clients:
         settings = self.access.settings
         if address.is_directory(self.bucket):
             return False  # there are no others of S3 Express
+        style = address.style(self.session) if settings.addressing_style == "auto" else settings.addressing_style
         # A dot in a bucket's name fits no wildcard certificate.
         is_auto_path = settings.endpoint_url is not None or "." in self.bucket or not self._is_of_aws
-        return settings.addressing_style == "path" or (settings.addressing_style == "auto" and is_auto_path)
+        return style == "path" or (style == "auto" and is_auto_path)
 
     @cached_property
     def obstore(self) -> ObstoreS3:
