@@ -1,9 +1,10 @@
 """The two ways to write a bucket into an address, and addresses that only a proxy can reach."""
 
+import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.client import HTTPConnection
@@ -132,6 +133,50 @@ def test_no_proxy_is_asked_for_hosts_that_need_none(s3_server: Server, proxy: li
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     round_trip(a_store(s3_server, s3_server.endpoint_url, "path"))
     assert proxy == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_asked"),
+    [
+        ({"http_proxy": "{proxy}"}, True),
+        ({"http_proxy": "{bare}"}, True),
+        ({"http_proxy": "{proxy}", "no_proxy": "127.0.0.0/8"}, True),
+        ({"http_proxy": "{proxy}", "no_proxy": "*"}, False),
+        ({"http_proxy": "{proxy}", "no_proxy": "127.0.0.1:{port}"}, False),
+        ({"all_proxy": "{proxy}"}, False),
+    ],
+)
+def test_all_requests_leave_by_the_way_that_boto3_s_take(
+    environment: dict[str, str], is_asked: bool, proxy: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: Request) -> Answer:
+        return (
+            Answer(headers={"ETag": '"1"'}) if request.method == "PUT" else listing("1") if "list-type" in request.path else an_object(b".")
+        )
+
+    address = os.environ["http_proxy"]
+    monkeypatch.delenv("http_proxy")
+    with answering(answer) as server:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value.format(proxy=address, bare=urlsplit(address).netloc, port=urlsplit(server.url).port))
+        store = S3Store("bucket", "", access_to(server.url))
+        ways: tuple[Callable[[], object], ...] = (
+            lambda: store.write("1", b"."),
+            lambda: list(store.keys()),
+            lambda: store.read("1"),
+            lambda: store.read("a//1"),
+        )
+        for count, use in enumerate(ways, 1):
+            use()
+            assert len(proxy) == count * is_asked
+
+
+def test_a_proxy_is_told_who_asks(proxy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", os.environ["http_proxy"].replace("://", "://me:p%40ss@"))
+    with scripted(listing("1"), an_object(b"."), an_object(b".")) as server:
+        store = S3Store("bucket", "", access_to(server.url))
+        assert [list(store.keys()), store.read("1"), store.read("a//1")] == [["1"], b".", b"."]
+    assert [request.headers["proxy-authorization"] for request in server.requests] == 3 * ["Basic bWU6cEBzcw=="]
 
 
 @pytest.mark.parametrize(
