@@ -54,8 +54,7 @@ class FailingExecutors:
         """Takes what Spark knows by now; returns the first failure of each executor that was not failing before. Raises MxsparkError where
         the job is at fault."""
         completed = {executor.id: executor.completed for executor in executors}
-        for id_ in [id_ for id_ in self._last if completed.get(id_, 0) > self._completed[id_]]:
-            del self._last[id_]
+        self.forget_working(executors)
         new = []
         for task in failed:
             if task.id in self._seen:
@@ -67,6 +66,12 @@ class FailingExecutors:
             self._completed[task.executor] = completed.get(task.executor, 0)
         self._judge(executors)
         return new
+
+    def forget_working(self, executors: Sequence[Executor]) -> None:
+        """Those that have completed something since they failed."""
+        for executor in executors:
+            if executor.completed > self._completed.get(executor.id, executor.completed):
+                self._last.pop(executor.id, None)
 
     @property
     def failing(self) -> tuple[FailedTask, ...]:

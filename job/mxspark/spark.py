@@ -191,8 +191,7 @@ class Application:
 
         def look() -> None:
             on_wait()
-            failed = tasks.failed()
-            if failed or failing.failing:
+            if failed := tasks.failed():  # else Java isn't asked about each of a thousand executors, again and again
                 for task in failing.update(failed, tasks.executors()):
                     on_bad_node(task)
 
@@ -213,6 +212,8 @@ class Application:
                 with suppress(Exception):
                     self._context.cancelAllJobs()
                 raise
+        if failing.failing:
+            failing.forget_working(tasks.executors())
         return failing.failing
 
     def _exit_code_of_java(self, error: BaseException) -> int | None:
