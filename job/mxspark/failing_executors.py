@@ -45,7 +45,7 @@ class FailingExecutors:
 
     def __init__(self, most: int) -> None:
         """`most` is how many executors the run may have."""
-        self._is_alone = most == 1
+        self._most = most
         self._seen: set[int] = set()
         self._last: dict[str, FailedTask] = {}
         self._completed: dict[str, int] = {}  # when the last failure of an executor was seen
@@ -54,8 +54,7 @@ class FailingExecutors:
         """Takes what Spark knows by now; returns the first failure of each executor that was not failing before. Raises MxsparkError where
         the job is at fault."""
         completed = {executor.id: executor.completed for executor in executors}
-        for id_ in [id_ for id_ in self._last if completed.get(id_, 0) > self._completed[id_]]:
-            del self._last[id_]
+        self.forget_working(executors)
         new = []
         for task in failed:
             if task.id in self._seen:
@@ -68,6 +67,12 @@ class FailingExecutors:
         self._judge(executors)
         return new
 
+    def forget_working(self, executors: Sequence[Executor]) -> None:
+        """Those that have completed something since they failed."""
+        for executor in executors:
+            if executor.completed > self._completed.get(executor.id, executor.completed):
+                self._last.pop(executor.id, None)
+
     @property
     def failing(self) -> tuple[FailedTask, ...]:
         """The last failure of each."""
@@ -79,10 +84,12 @@ class FailingExecutors:
         failing = [task for id_, task in self._last.items() if id_ in there]
         if not failing:
             return
-        if self._is_alone:
+        if self._most == 1:
             if failing[0].failure.is_lasting or failing[0].attempt + 1 >= TRIES_ALONE:
                 raise failing[0].failure.error
             return
+        if len({task.failure.machine for task in failing}) == 1 and len(failing) < self._most:
+            return  # one node has several of them, and may be the first with any
         working = sum(executor.id not in self._last and executor.running + executor.completed > 0 for executor in executors)
         cause, number = Counter(task.failure.cause for task in failing).most_common(1)[0]
         if number >= 2 and 2 * number > len(failing) + working:

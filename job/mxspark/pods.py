@@ -244,8 +244,9 @@ def merged(ours: Manifest, template: Mapping[str, Any]) -> Manifest:
         mine = result.get(key)
         if isinstance(mine, dict) and isinstance(value, Mapping):
             result[key] = merged(mine, value)
-        elif key == "containers" and mine and value:
-            result[key] = [merged(mine[0], {name: inner for name, inner in value[0].items() if name != "name"}), *value[1:]]
+        elif key == "containers" and mine:
+            first, *others = value or [{}]
+            result[key] = [merged(mine[0], {name: inner for name, inner in first.items() if name != "name"}), *others]
         elif isinstance(mine, list) and isinstance(value, (list, tuple)):
             result[key] = [*mine, *value]
         else:

@@ -29,7 +29,7 @@ from mxspark.lost_pods import JavasPods, LostPods
 from mxspark.outage import GOES_ON
 from mxspark.pods import DriverPod
 from mxspark.settings import Settings
-from mxspark.spark_configuration import PREFER_IPV6_VARIABLE, TASK_FAILURES, configuration, stands
+from mxspark.spark_configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, TASK_FAILURES, configuration, stands
 from mxspark.worker import Job, ShardReport, TaskError, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
@@ -83,6 +83,8 @@ class Application:
         self._lost_pods: LostPods | None = None
         conf = _submitted() if is_submitted() else SparkConf()
         chosen = settings.spark
+        if is_submitted() and conf.contains(MAX_FAILURES):  # the limits that depend on it have to fit
+            chosen = chosen.model_copy(update={"conf": {**chosen.conf, MAX_FAILURES: str(conf.get(MAX_FAILURES))}})
         self._is_local = chosen.is_local
         pod = DriverPod.from_environment(os.environ)
         if pod and pod.is_ipv6:
@@ -191,11 +193,12 @@ class Application:
             on_wait()
             try:
                 failed = tasks.failed()
-                executors = tasks.executors() if failed or failing.failing else []
+                executors = tasks.executors() if failed else []  # a thousand of them aren't asked about again and again
             except Exception:  # noqa: BLE001  # py4j raises what it likes when Java is gone, which ends the job itself
                 return
-            for task in failing.update(failed, executors):
-                on_bad_node(task)
+            if failed:
+                for task in failing.update(failed, executors):
+                    on_bad_node(task)
 
         def run_all() -> None:
             self._context.parallelize(shards, len(shards)).foreachPartition(_task(job, reports))
@@ -214,6 +217,8 @@ class Application:
                 with suppress(Exception):
                     self._context.cancelAllJobs()
                 raise
+        if failing.failing:
+            failing.forget_working(tasks.executors())
         return failing.failing
 
     def _exit_code_of_java(self, error: BaseException) -> int | None:

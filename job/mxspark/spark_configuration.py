@@ -12,7 +12,10 @@ from mxspark.settings import SparkSettings
 # How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
 # nodes that are lost.
 TASK_FAILURES = 8
-TRIES_ON_EXECUTOR = 2  # of a shard: the second one decodes with care
+MAX_FAILURES = "spark.task.maxFailures"
+TRIES_ON_EXECUTOR = 2  # of a shard at least: the second one decodes with care
+# So many different shards may fail on an executor for each of its workers, in the whole run: images that kill workers are no fault of its.
+FAILED_SHARDS = 100
 # What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one): besides
 # Spark's own words, presigned addresses and those with a password. Without a backslash, which files of properties take for themselves.
 REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/ ]*@"
@@ -35,7 +38,7 @@ def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None
         "spark.app.name": settings.app_name,
         "spark.driver.memory": settings.driver_memory,
         "spark.task.cpus": str(settings.task_cpus),
-        "spark.task.maxFailures": str(TASK_FAILURES),
+        MAX_FAILURES: str(TASK_FAILURES),
         "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
         "spark.python.worker.reuse": "true",
         # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it).
@@ -98,17 +101,26 @@ def stands(key: str, contains: Callable[[str], bool]) -> bool:
 
 def _exclusion(settings: SparkSettings) -> dict[str, str]:
     """Executors that can't work get no more tasks (failing_executors.py says of what). A worker that an image kills fails a task too, and
-    its executor is fine: so the limit is above what all of its workers may do at once."""
-    failures = int(settings.conf.get("spark.task.maxFailures", TASK_FAILURES))
-    if failures <= TRIES_ON_EXECUTOR:
-        return {}  # Spark would refuse: a shard would be given up before its executor is
+    its executor is fine: a shard is given up after as many failures as without this, be the executors few, and an executor late."""
+    chosen = settings.conf.get(MAX_FAILURES, "")
+    failures = int(chosen) if chosen.isdecimal() else TASK_FAILURES  # Spark refuses what is no number
+    executors = _most_executors(settings)
+    if executors == 1 or failures <= TRIES_ON_EXECUTOR:
+        return {}  # nobody else could do it; or Spark would refuse: a shard would be given up before its executor is
     return {
         "spark.excludeOnFailure.enabled": "true",
-        "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor": str(TRIES_ON_EXECUTOR),
+        "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor": str(max(TRIES_ON_EXECUTOR, -(-failures // executors))),
         # Several executors may be on one machine, of which one can't work: its address isn't excluded. On Kubernetes each has its own.
         "spark.excludeOnFailure.task.maxTaskAttemptsPerNode": str(failures - 1),
-        "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor": str(2 * max(1, settings.executor_cores // settings.task_cpus) + 2),
+        "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor": str(FAILED_SHARDS * settings.workers_of_executor),
     }
+
+
+def _most_executors(settings: SparkSettings) -> int:
+    if local := re.match(r"local-cluster\[\s*(\d+)", settings.master):
+        return int(local[1])
+    chosen = settings.dynamic_allocation
+    return (chosen.max_executors or settings.executors) if chosen.enabled else settings.executors
 
 
 def _executors(settings: SparkSettings) -> dict[str, str]:
@@ -123,7 +135,7 @@ def _executors(settings: SparkSettings) -> dict[str, str]:
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
         "spark.dynamicAllocation.minExecutors": str(chosen.min_executors),
         "spark.dynamicAllocation.initialExecutors": str(chosen.min_executors),
-        "spark.dynamicAllocation.maxExecutors": str(chosen.max_executors or settings.executors),
+        "spark.dynamicAllocation.maxExecutors": str(_most_executors(settings)),
         "spark.dynamicAllocation.executorIdleTimeout": f"{chosen.idle_seconds}s",
     }
 

@@ -69,6 +69,11 @@ class TaskFailure:
     cause: str = ""
     is_lasting: bool = False
 
+    @property
+    def machine(self) -> str:
+        """The node without the pod."""
+        return self.node.partition(" (")[0]
+
 
 class TaskError(Exception):
     """A TaskFailure in a form that survives Spark's way of reporting what went wrong in a task."""

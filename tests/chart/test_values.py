@@ -771,6 +771,11 @@ def test_with_gitops_a_job_that_is_made_again_goes_on_and_none_meets_another(hel
     assert driver(helm.render(values)) == driver(rendered), "the same Job, whenever it is made"
     assert submission["value"].startswith("jobs/digits/")
     assert settings(rendered).kubernetes.driver_service is None
+    # A Job that nobody has pruned keeps its own settings, too, when its driver is started again.
+    assert read_yaml(driver(rendered)["metadata"]["annotations"]["mxspark/settings"], "settings") == read_yaml(
+        settings_text(rendered), "settings"
+    )
+    assert not [volume for volume in driver(rendered)["spec"]["volumes"] if "configMap" in volume]
     assert not [each for each in rendered if each["kind"] == "Service" or "helm.sh/hook" in each["metadata"].get("annotations", {})]
     assert "ttlSecondsAfterFinished" not in of_kind(rendered, "Job")["spec"]
     assert "ttlSeconds is 60, but gitops is true" in helm.refusal(values | {"ttlSeconds": 60})

@@ -1,9 +1,10 @@
 """The two ways to write a bucket into an address, and addresses that only a proxy can reach."""
 
+import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.client import HTTPConnection
@@ -135,6 +136,50 @@ def test_no_proxy_is_asked_for_hosts_that_need_none(s3_server: Server, proxy: li
 
 
 @pytest.mark.parametrize(
+    ("environment", "is_asked"),
+    [
+        ({"http_proxy": "{proxy}"}, True),
+        ({"http_proxy": "{bare}"}, True),
+        ({"http_proxy": "{proxy}", "no_proxy": "127.0.0.0/8"}, True),
+        ({"http_proxy": "{proxy}", "no_proxy": "*"}, False),
+        ({"http_proxy": "{proxy}", "no_proxy": "127.0.0.1:{port}"}, False),
+        ({"all_proxy": "{proxy}"}, False),
+    ],
+)
+def test_all_requests_leave_by_the_way_that_boto3_s_take(
+    environment: dict[str, str], is_asked: bool, proxy: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: Request) -> Answer:
+        return (
+            Answer(headers={"ETag": '"1"'}) if request.method == "PUT" else listing("1") if "list-type" in request.path else an_object(b".")
+        )
+
+    address = os.environ["http_proxy"]
+    monkeypatch.delenv("http_proxy")
+    with answering(answer) as server:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value.format(proxy=address, bare=urlsplit(address).netloc, port=urlsplit(server.url).port))
+        store = S3Store("bucket", "", access_to(server.url))
+        ways: tuple[Callable[[], object], ...] = (
+            lambda: store.write("1", b"."),
+            lambda: list(store.keys()),
+            lambda: store.read("1"),
+            lambda: store.read("a//1"),
+        )
+        for count, use in enumerate(ways, 1):
+            use()
+            assert len(proxy) == count * is_asked
+
+
+def test_a_proxy_is_told_who_asks(proxy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", os.environ["http_proxy"].replace("://", "://me:p%40ss@"))
+    with scripted(listing("1"), an_object(b"."), an_object(b".")) as server:
+        store = S3Store("bucket", "", access_to(server.url))
+        assert [list(store.keys()), store.read("1"), store.read("a//1")] == [["1"], b".", b"."]
+    assert [request.headers["proxy-authorization"] for request in server.requests] == 3 * ["Basic bWU6cEBzcw=="]
+
+
+@pytest.mark.parametrize(
     ("style", "endpoint", "host", "path"),
     [
         ("path", "http://s3.company.invalid:9000", "s3.company.invalid:9000", "/photos.2024/a/1.png"),
@@ -170,6 +215,8 @@ CONFIGURED = {
     "services": "[default]\nservices = corp\n[services corp]\ns3 =\n  endpoint_url = https://s3.corp.example\n",
     "dual-stack": "[default]\nuse_dualstack_endpoint = true\n",
     "fips": "[default]\nuse_fips_endpoint = true\n",
+    "path": "[default]\ns3 =\n  addressing_style = path\n",
+    "virtual": "[default]\ns3 =\n  addressing_style = virtual\n",
 }
 OPTIONS: list[tuple[str, dict[str, str], str | None, dict[str, str], str]] = [
     ("photos", FIPS, None, {}, "photos.s3-fips.us-gov-west-1.amazonaws.com"),
@@ -184,6 +231,10 @@ OPTIONS: list[tuple[str, dict[str, str], str | None, dict[str, str], str]] = [
     ("photos", {"AWS_ENDPOINT_URL_S3": "https://s3.corp.example"}, None, {}, "s3.corp.example"),
     ("photos", {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "services", {}, "photos.s3.us-gov-west-1.amazonaws.com"),
     ("photos", {}, "endpoint", {"endpoint_url": "https://given.example/gate"}, "given.example"),
+    ("photos", {}, "path", {}, "s3.us-gov-west-1.amazonaws.com"),
+    ("photos", {}, "path", {"addressing_style": "virtual"}, "photos.s3.us-gov-west-1.amazonaws.com"),
+    ("photos", {}, "virtual", {"endpoint_url": "https://given.example"}, "photos.given.example"),
+    ("photos", {}, None, {"endpoint_url": "http://[fd00::1]:9000"}, "[fd00::1]:9000"),
     ("my-point-0123-s3alias", {}, None, {}, "my-point-0123-s3alias.s3.us-gov-west-1.amazonaws.com"),
 ]
 

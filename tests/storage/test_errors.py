@@ -12,7 +12,18 @@ from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, error, scripted
 
 from mxspark.errors import UsageError
-from mxspark.storage import Access, ClockError, Credentials, DeniedError, MissingError, S3Store, StorageError, download, open_store
+from mxspark.storage import (
+    Access,
+    ClockError,
+    Credentials,
+    DeniedError,
+    MissingError,
+    S3Store,
+    StorageError,
+    download,
+    is_refusal,
+    open_store,
+)
 
 WAYS = {
     "listing": lambda store: list(store.keys("photos/")),
@@ -259,3 +270,17 @@ def test_credentials_are_not_in_what_is_printed_of_a_store(access: Access, s3_st
 def test_places_of_other_kinds_are_refused(access: Access, location: str) -> None:
     with pytest.raises(UsageError, match="Write s3://bucket/prefix"):
         open_store(location, access)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_s3s"),
+    [(error(403, "AccessDenied"), True), (error(404, "NoSuchBucket"), True), (Answer(403, b"<html>blocked</html>"), False)],
+)
+def test_a_page_of_a_proxy_s_is_no_refusal_that_every_machine_would_get(answer: Answer, is_s3s: bool) -> None:
+    with scripted(answer) as server:
+        store = S3Store("bucket", "", access_to(server.url))
+        uses: tuple[Callable[[], object], ...] = (lambda: store.read("1.png"), lambda: store.write("1.png", b"."))
+        for use in uses:
+            with pytest.raises(StorageError, match=r"\((HTTP 403|\w+: told by the test)\)") as caught:
+                use()
+            assert is_refusal(caught.value) == is_s3s

@@ -135,6 +135,9 @@ PASSING = {
     "STS throttled": ("STS", THROTTLED, r"STS throttled \(Throttling: Rate exceeded\)"),
     "STS out of order": ("STS", sts_error(503, "ServiceUnavailable"), "STS: ServiceUnavailable"),
     "no word of STS": ("STS", Answer(drop=True), r"STS can't be reached at 127\.0\.0\.1:\d+"),
+    "STS's answer broken off": ("STS", Answer(body=sts_keys().body[:100], headers={"Content-Type": "text/xml"}), "ResponseParserError"),
+    "a page instead of STS's answer": ("STS", Answer(body=b"<html><body>Log in</body></html>"), "KeyError"),
+    "STS throttled by a proxy": ("STS", Answer(429, b"<html>busy</html>"), r"STS throttled \(HTTP 429\)"),
     "identity provider away": ("STS", sts_error(400, "IDPCommunicationError"), "STS: IDPCommunicationError"),
     "identity provider's keys away": (
         "STS",
@@ -144,6 +147,9 @@ PASSING = {
     "metadata service throttled": ("metadata", Answer(429), "metadata service: 429"),
     "metadata service out of order": ("metadata", Answer(500), "metadata service: 500"),
     "metadata service silent": ("metadata", Answer(drop=True), "metadata service: ConnectionClosed"),
+    "metadata service's nonsense": ("metadata", Answer(body=b"null"), "TypeError"),
+    "Pod Identity's nonsense": ("agent", Answer(body=b"[]"), "TypeError"),
+    "Pod Identity's half answer": ("agent", as_json(AccessKeyId="KEY"), "KeyError: 'SecretAccessKey'"),
     "Pod Identity out of order": ("agent", Answer(500, b"internal"), r"the pod's or container's agent: 500 \(internal\)"),
     "Pod Identity throttled": ("agent", Answer(429), "the pod's or container's agent: 429"),
 }
@@ -170,6 +176,19 @@ def test_what_does_not_pass_is_told_as_what_it_is(way: str, fault: Answer, words
     assert told.value.mend
     assert RETRY_SECONDS / 2 <= waits.seconds - started <= RETRY_SECONDS
     assert s3.requests == []
+
+
+@pytest.mark.parametrize("is_pod", [False, True])
+def test_a_token_that_is_still_empty_is_told_and_in_a_pod_waited_for(
+    is_pod: bool, given: Given, waits: Waits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if is_pod:
+        monkeypatch.setenv("POD_NAME", "driver")
+    store, started = given("STS", Giver([])), waits.seconds
+    (tmp_path / "token").write_text("")
+    with pytest.raises(CredentialsError, match="Invalid length for parameter WebIdentityToken"):
+        store.read("photos/1.png")
+    assert (waits.seconds > started) == is_pod
 
 
 @pytest.mark.parametrize(
@@ -215,6 +234,16 @@ def test_what_is_configured_wrongly_is_told_at_once(
             use(store)
         assert told.value.cause == ""
     assert waits.seconds == started
+
+
+@pytest.mark.parametrize("name", ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"])
+def test_a_key_with_a_line_break_is_told_before_it_is_sent(name: str, s3: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
+        monkeypatch.setenv(f"AWS_{each}", "KEY\n" if each == name else "KEY")
+    for use in USES.values():
+        with pytest.raises(CredentialsError, match="has a space or a line break in it"):
+            use(S3Store("bucket", "", access_to(s3.url, None)))
+    assert s3.requests == []
 
 
 def test_a_log_in_that_has_expired_is_waited_for(s3: Scripted, waits: Waits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from mxspark.worker import TaskFailure
 _ids = count()
 
 
-def failed(executor: str, cause: str = "clock", attempt: int = 0, is_lasting: bool = False) -> FailedTask:
+def failed(executor: str, cause: str = "clock", attempt: int = 0, is_lasting: bool = False, node: str = "") -> FailedTask:
     error = UsageError(f"trouble with the {cause}", "Mend it.")
-    return FailedTask(next(_ids), attempt, executor, TaskFailure(error, f"node n{executor}", cause, is_lasting))
+    return FailedTask(next(_ids), attempt, executor, TaskFailure(error, node or f"node n{executor}", cause, is_lasting))
 
 
 def working(*ids: str, completed: int = 0) -> list[Executor]:
@@ -85,3 +85,13 @@ def test_while_the_others_are_still_to_come_one_stops_nothing() -> None:
     executors = FailingExecutors(10)
 
     executors.update([failed("1", is_lasting=True), failed("1", attempt=1)], working("1"))
+
+
+def test_several_executors_of_one_node_that_are_there_first_stop_nothing_but_all_do() -> None:
+    executors = FailingExecutors(3)
+    first = [failed(id_, node=f"node a (pod {id_})") for id_ in ("1", "2")]
+
+    assert executors.update(first, working("1", "2")) == first
+
+    with pytest.raises(MxsparkError, match="3 executors failed so"):
+        executors.update([failed("3", node="node a (pod 3)")], working("1", "2", "3"))

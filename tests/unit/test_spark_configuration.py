@@ -82,6 +82,29 @@ def test_a_users_own_properties_win() -> None:
     assert (found["spark.ui.enabled"], found["spark.task.maxFailures"], found["spark.mine"]) == ("true", "9", "x")
 
 
+LIMITS = ("task.maxTaskAttemptsPerExecutor", "task.maxTaskAttemptsPerNode", "stage.maxFailedTasksPerExecutor")
+
+
+@pytest.mark.parametrize(
+    ("settings", "limits"),
+    [
+        ({"executors": 1}, None),
+        ({"master": "local-cluster[1,1,512]"}, None),
+        ({"executors": 9, "conf": {"spark.task.maxFailures": "2"}}, None),
+        ({"executors": 2, "executor_cores": 1}, ("4", "7", "100")),
+        ({"executors": 3, "executor_cores": 4, "task_cpus": 2}, ("3", "7", "200")),
+        ({"executors": 9, "executor_cores": 1, "conf": {"spark.task.maxFailures": "4"}}, ("2", "3", "100")),
+        ({"executors": 9, "executor_cores": 1, "conf": {"spark.task.maxFailures": "four"}}, ("2", "7", "100")),
+        ({"executors": 1, "executor_cores": 1, "dynamic_allocation": {"enabled": True, "max_executors": 5}}, ("2", "7", "100")),
+    ],
+)
+def test_an_executor_is_excluded_where_others_can_do_its_shards(settings: dict[str, Any], limits: tuple[str, ...] | None) -> None:
+    found = properties(**{"master": "yarn"} | settings)
+
+    assert found.get("spark.excludeOnFailure.enabled") == (limits and "true")
+    assert tuple(found[f"spark.excludeOnFailure.{limit}"] for limit in LIMITS if limits) == (limits or ())
+
+
 def test_every_property_is_a_text_as_spark_wants_it() -> None:
     for master in ("local[2]", "yarn"):
         for key, value in properties(master=master).items():

@@ -742,6 +742,15 @@ def test_a_job_that_gitops_made_is_ended_there_and_its_pods_are_found(
     assert told in kubernetes.read_status(cluster, "other-1").owner
 
 
+def test_an_application_of_argo_s_whose_name_is_the_release_s_is_known_by_who_wrote_the_job() -> None:
+    cluster = Release(helm=False)
+    cluster.made["metadata"]["labels"]["app.kubernetes.io/instance"] = "other"
+    cluster.made["metadata"]["managedFields"] = [{"manager": "argocd-controller", "operation": "Update"}]
+
+    with pytest.raises(UsageError, match="belongs to Argo CD's application other"):
+        kubernetes.confirm_and_cancel(cluster, "other-1", lambda _: True)
+
+
 def test_one_run_of_a_schedule_can_be_cancelled() -> None:
     cluster = Release(helm=False)
     assert kubernetes.confirm_and_cancel(cluster, "photos", lambda _: True)

@@ -128,7 +128,7 @@ metadata:
     {{- if not (hasKey $driver.annotations "sidecar.istio.io/nativeSidecar") }}
     sidecar.istio.io/nativeSidecar: "true"
     {{- end }}
-    {{- if .Values.schedule }}
+    {{- if or .Values.schedule .Values.gitops }}
     mxspark/settings: {{ include "mxspark.settings" . | quote }}
     {{- else }}
     {{- /* Other settings are another pod, and so another Job. */}}
@@ -186,7 +186,7 @@ spec:
       volumeMounts:
         {{- include "mxspark.mounts" . | nindent 8 }}
   volumes:
-    {{- if .Values.schedule }}
+    {{- if or .Values.schedule .Values.gitops }}
     # Settings of the run's own: an upgrade changes the ConfigMap, but a driver that is started again goes on as its run began.
     - name: settings
       downwardAPI:

@@ -120,10 +120,10 @@ def is_pod(environ: Mapping[str, str]) -> bool:
 
 def is_refusal(error: Exception | None) -> bool:
     """Whether it is a server's own answer about a right or a name, which every machine would get. A folder's needn't be: on one machine
-    it may not be mounted."""
+    it may not be mounted; nor that of a proxy on the way, which knows none of S3's codes."""
     if not isinstance(error, (DeniedError, MissingError)) or isinstance(error, ClockError):
         return False
-    return not error.cause and "://" in error.place
+    return not error.cause and "://" in error.place and "(HTTP " not in error.reason
 
 
 Skip = Callable[[StorageError], None]

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3 import PoolManager as Pool
 from urllib3 import exceptions
 from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 
 from mxspark import __version__
 from mxspark.errors import one_line, without_secrets
@@ -35,6 +36,7 @@ __all__ = [
     "get",
     "gist",
     "pool",
+    "proxy",
     "transient_cause",
     "unreadable",
     "untrusted",
@@ -67,11 +69,18 @@ def pool(url: str, settings: StorageSettings, certificates: str | None = None) -
     trusted = certificates or ca_bundle()
     timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
     retries = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)  # trying again is retry.py's business
-    address = urlsplit(url)
-    proxy = None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
-    if proxy is not None:
-        return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS)
+    if through := proxy(url):
+        user = parse_url(through).auth  # which urllib3 doesn't tell the proxy by itself
+        headers = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
+        return urllib3.ProxyManager(through, timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS, proxy_headers=headers)
     return Pool(timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS)
+
+
+def proxy(url: str) -> str | None:
+    """What the environment names for an address, as boto3 reads it."""
+    place = urlsplit(url)
+    found = None if proxy_bypass(place.netloc.rpartition("@")[2]) else getproxies().get(place.scheme)
+    return f"http://{found}" if found and "://" not in found else found or None
 
 
 def get(

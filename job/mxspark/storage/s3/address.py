@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.utils import is_valid_endpoint_url
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 
 from mxspark.storage.store import StorageError, ca_bundle
 
@@ -66,6 +66,12 @@ def trusted(session: boto3.Session) -> str | None:
     return session._session.get_config_variable("ca_bundle") or ca_bundle()
 
 
+def style(session: boto3.Session) -> str:
+    """How boto3's files say that a bucket stands in an address."""
+    found: str = (session._session.get_config_variable("s3") or {}).get("addressing_style", "auto")
+    return found
+
+
 def is_directory(bucket: str) -> bool:
     """Whether it is one of S3 Express."""
     return bucket.endswith(DIRECTORY_BUCKET)
@@ -75,7 +81,7 @@ def check(name: str, endpoint: str) -> None:
     """Raises StorageError where the endpoint is no address."""
     try:
         _ = urlsplit(endpoint).port
-        if not is_valid_endpoint_url(endpoint):  # a host that no machine can have
+        if not (is_valid_endpoint_url(endpoint) or is_valid_ipv6_endpoint_url(endpoint)):  # a host that no machine can have
             raise ValueError("not http://host or https://host")
     except ValueError as error:
         raise StorageError(f"the endpoint {endpoint} is no address: {error}", "Write http://host:port.", place=name) from None

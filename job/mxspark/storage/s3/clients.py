@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore import UNSIGNED
@@ -141,9 +142,10 @@ class Clients:
         settings = self.access.settings
         if address.is_directory(self.bucket):
             return False  # there are no others of S3 Express
+        style = address.style(self.session) if settings.addressing_style == "auto" else settings.addressing_style
         # A dot in a bucket's name fits no wildcard certificate.
         is_auto_path = settings.endpoint_url is not None or "." in self.bucket or not self._is_of_aws
-        return settings.addressing_style == "path" or (settings.addressing_style == "auto" and is_auto_path)
+        return style == "path" or (style == "auto" and is_auto_path)
 
     @cached_property
     def obstore(self) -> ObstoreS3:
@@ -153,6 +155,10 @@ class Clients:
             "allow_http": self.address.base.startswith("http://"),
             "connect_timeout": timedelta(seconds=settings.connect_timeout),
             "timeout": timedelta(seconds=settings.read_timeout),
+            # obstore would read the environment by rules of its own (all_proxy, networks in no_proxy): where there is no proxy it is given
+            # one for no host at all.
+            "proxy_url": web.proxy(self.address.base) or "http://localhost",
+            "proxy_excludes": "" if web.proxy(self.address.base) else f"*,{urlsplit(self.address.base).hostname}",
         }
         if bundle := address.trusted(self.session):
             client_options["root_certificate"] = _certificates(self.name, bundle)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from mxspark.errors import one_line
 from mxspark.storage.causes import passing, shown
@@ -23,6 +24,8 @@ SERVICES = {"GetRoleCredentials": "SSO", "CreateToken": "SSO", "CreateOAuth2Toke
 IDP_BUSY = re.compile(r"^IDPCommunicationError|^InvalidIdentityToken: .*Couldn't retrieve verification key")
 LOGINS = (exceptions.SSOError, exceptions.TokenRetrievalError, exceptions.NoAuthTokenError, exceptions.LoginError)
 NETWORK = (exceptions.ConnectionError, exceptions.HTTPClientError)
+# What comes of an answer that broke off, that a proxy gave, or in which something is missing.
+UNREADABLE = (ResponseParserError, KeyError, TypeError, AttributeError, RuntimeError)
 
 
 class KeysNotFoundError(Exception):
@@ -106,6 +109,8 @@ def credential_errors(metadata: Metadata | None = None) -> Iterator[None]:
         raise KeysNotFoundError(what + why, "Check the network, and AWS_ENDPOINT_URL_STS.", passes=passes) from error
     except exceptions.MetadataRetrievalError as error:
         raise KeysNotFoundError(f"metadata service: {one_line(error)}", CHECK, passes=False) from error
+    except exceptions.ParamValidationError as error:  # a file with a token that is still empty
+        raise KeysNotFoundError(shown(str(error)), CHECK, passes=False, in_pods=True) from error
     except BotoCoreError as error:
         raise KeysNotFoundError(one_line(error), CHECK, passes=False) from error
     except FileNotFoundError as error:
@@ -113,13 +118,13 @@ def credential_errors(metadata: Metadata | None = None) -> Iterator[None]:
             raise KeysNotFoundError(one_line(error), CHECK, passes=False) from error
         mend = "Check AWS_WEB_IDENTITY_TOKEN_FILE, which EKS sets and mounts for a service account that has a role."
         raise KeysNotFoundError(f"can't read the token of its role: {one_line(error)}", mend, passes=False, in_pods=True) from error
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:  # files and answers in which something is missing
-        raise KeysNotFoundError(f"{type(error).__name__}: {one_line(error)}", CHECK, passes=isinstance(error, RuntimeError)) from error
+    except (OSError, ValueError, EOFError, *UNREADABLE) as error:  # of files, too
+        raise KeysNotFoundError(f"{type(error).__name__}: {one_line(error)}", CHECK, passes=isinstance(error, UNREADABLE)) from error
 
 
 def _refused(error: ClientError) -> KeysNotFoundError:
     said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    code, message = shown(str(said.get("Code", "unknown"))), shown(said.get("Message") or "").rstrip(".")
+    code, message = shown(str(said.get("Code", f"HTTP {status}"))), shown(said.get("Message") or "").rstrip(".")
     words = f"{code}: {message}" if message else code
     service = SERVICES.get(error.operation_name, "STS")
     cause = passing(code, status)

@@ -143,7 +143,7 @@ class Origin:
         """Asked anew each time: whoever renews them may have written a file or a variable."""
         if self.given is not None:
             keys = credentials.Credentials(self.given.access_key, self.given.secret_key)
-            return keys, keys.get_frozen_credentials()
+            return keys, _usable(keys.get_frozen_credentials())
         metadata = Metadata()
         with credential_errors(metadata):
             chain = self._core().get_component("credential_provider")
@@ -151,7 +151,7 @@ class Origin:
             _ask_once(chain.get_provider("container-role"))
             found = chain.load_credentials()
             if found is not None:
-                return found, found.get_frozen_credentials()  # some ask only now
+                return found, _usable(found.get_frozen_credentials())  # some ask only now
         raise metadata.failure or no_credentials()
 
 
@@ -163,6 +163,16 @@ class _Chain:
 
     def load_credentials(self) -> SharedCredentials:
         return self.credentials
+
+
+def _usable(keys: ReadOnlyCredentials) -> ReadOnlyCredentials:
+    """The same. Raises KeysNotFoundError for what no header can have: obstore would panic, and servers would say that the key is wrong."""
+    for name in ("access_key", "secret_key", "token"):
+        value = getattr(keys, name) or ""
+        if not value.isprintable() or " " in value:
+            mend = "Write it anew without (a secret of Kubernetes' with printf, not with echo)."
+            raise KeysNotFoundError(f"the {name.replace('_', ' ')} has a space or a line break in it", mend, passes=False)
+    return keys
 
 
 def _ask_once(provider: Any) -> None:

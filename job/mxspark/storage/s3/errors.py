@@ -26,8 +26,9 @@ class RedirectedError(StorageError):
 
 
 def code_of(error: ClientError) -> str:
-    """What S3 calls the error, e.g. NoSuchKey."""
-    return str(error.response.get("Error", {}).get("Code", "unknown"))
+    """What S3 calls the error, e.g. NoSuchKey; of a page in place of its answer the HTTP status."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "unknown")
+    return str(error.response.get("Error", {}).get("Code") or status)
 
 
 @contextmanager

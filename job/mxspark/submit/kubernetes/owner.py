@@ -11,6 +11,7 @@ from mxspark.pods import Manifest
 RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object of a release
 CHARTS_ANNOTATION = "mxspark/release"  # the chart's, on what its CronJobs make as well
 ARGO_ANNOTATION, ARGO_LABEL = "argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance"
+ARGO_MANAGER = "argocd"  # how Kubernetes' own record names who wrote an object: argocd-controller, …
 FLUX_LABELS = {"HelmRelease": "helm.toolkit.fluxcd.io", "Kustomization": "kustomize.toolkit.fluxcd.io"}
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 
@@ -41,14 +42,16 @@ def find(job: Manifest, flags: str) -> Owner | None:
 
 
 def _argos_application(job: Manifest, annotations: Mapping[str, str], labels: Mapping[str, str]) -> str:
-    """The name of the application that tracks a Job by an annotation, by a label of Argo's, or by its name written over our label."""
+    """The name of the application that tracks a Job by an annotation, by a label of Argo's, or by its name written over our label, which
+    may be the same."""
     if tracking := annotations.get(ARGO_ANNOTATION):
         return tracking.partition(":")[0]
     if application := labels.get(ARGO_LABEL):
         return application
     ours = instance(job)
-    written = labels.get(INSTANCE_LABEL, ours)
-    return written if written != ours and CHARTS_ANNOTATION in annotations else ""
+    written: str = labels.get(INSTANCE_LABEL, ours)
+    is_argos = any(str(each.get("manager")).startswith(ARGO_MANAGER) for each in job["metadata"].get("managedFields") or ())
+    return written if is_argos or (written != ours and CHARTS_ANNOTATION in annotations) else ""
 
 
 def instance(job: Manifest) -> str:
