@@ -16,6 +16,11 @@ _NAMES = ("synset", "labels", "label", "classes", "class_names", "classnames", "
 ENDINGS = (*(f"{name}.{suffix}" for name in _NAMES for suffix in ("txt", "csv", "json")), ".names")
 # What begins so is no list of names, one a line, whatever the file is called.
 _JSON = re.compile(r"""\s*[\[{]\s*(["'\d\[{\]}]|$)""")
+_WRAPPERS = ("id2label", "labels", "classes", "names")  # keys of configurations that hold the labels, as Hugging Face's config.json
+# What begins so is a web page, XML, a pointer of Git LFS, or YAML.
+_OTHER = re.compile(
+    r"\s*(<(!doctype|html|\?xml)|version https://git-lfs|---\s*$|(names|labels|classes):\s*$)", re.IGNORECASE | re.MULTILINE
+)
 _NUMBER = re.compile(r"\s*(\d+)(?=[\s:;,])|.*[\s:;,=](\d+)$")  # at a line's beginning or end
 _FORMS = "Give one name a line (synset.txt), CSV with a column `label`, or JSON: a list, or {index: name}."
 
@@ -27,6 +32,8 @@ def read(text: str, location: str) -> tuple[str, ...]:
         labels = _from_csv(text, location)
     elif name.endswith(".json") or _JSON.match(text):
         labels = _from_json(text, location)
+    elif _OTHER.match(text):
+        raise UsageError(f"{location}: begins with {text.split(maxsplit=1)[0][:40]!r}, so it is no list of names, one a line", _FORMS)
     else:
         labels = _lines(text)
         _check_order([_number(found[1] or found[2]) if (found := _NUMBER.match(line)) else -1 for line in labels], location)
@@ -57,11 +64,14 @@ def _lines(text: str) -> list[str]:
 
 
 def _from_json(text: str, location: str) -> list[str]:
-    """A list of names, {index: name}, or {name: index}; a name may be a list, as in imagenet_class_index.json: [wnid, name]."""
+    """A list of names, {index: name}, or {name: index}, also below a key of _WRAPPERS; a name may be a list, as in
+    imagenet_class_index.json: [wnid, name]."""
     try:
         data = _parsed(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         raise UsageError(f"{location}: begins as JSON does, but is none, or not whole", f"Mend the file. {_FORMS}") from None
+    if isinstance(data, Mapping):
+        data = next((data[key] for key in _WRAPPERS if isinstance(data.get(key), list | Mapping)), data)
     if isinstance(data, Mapping):
         data = _in_order(data, location)
     if not isinstance(data, list) or not all(isinstance(item, str) or _is_names(item) for item in data):
@@ -101,7 +111,7 @@ def _from_csv(text: str, location: str) -> list[str]:
     """The column `label`, ordered by the column `index` where there is one."""
     delimiter, columns = delimited.header(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0], "label")
     if columns.count("label") != 1:
-        has = "several columns `label`" if "label" in columns else f"no column `label`, only {', '.join(columns) or 'nothing'}"
+        has = "several columns `label`" if "label" in columns else f"no column `label`, only {', '.join(columns) or 'an empty line'}"
         raise UsageError(f"{location}: has {has}", "Name one column of the first line `label`, that of the names.")
     reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:

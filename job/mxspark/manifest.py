@@ -93,7 +93,7 @@ def _table_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
     first = next(lines, "")
     delimiter, names = delimited.header(first, "key")
     if names.count("key") != 1:
-        has = "several columns `key`" if "key" in names else f"no column `key`, only {', '.join(names) or 'nothing'}"
+        has = "several columns `key`" if "key" in names else f"no column `key`, only {', '.join(names) or 'an empty line'}"
         raise UsageError(f"{path}: has {has}", "Name one column `key` in the first line; where each line is a key, call the file .txt.")
     position = names.index("key")
     rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=f"{delimiter} " in first, strict=True)

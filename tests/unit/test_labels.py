@@ -18,6 +18,8 @@ PAIRS = {"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}
         '{"0": "cat", "1": "dog"}',
         '{"1": "dog", "0": "cat"}',
         '{"cat": 0, "dog": 1}',
+        '{"labels": ["cat", "dog"]}',
+        '{"model": "resnet", "id2label": {"0": "cat", "1": "dog"}, "label2id": {"cat": 0, "dog": 1}}',
         '{"dog": 1, "cat": 0}',
         "{0: 'cat',\n 1: 'dog'}",
         "\n [\n'cat', 'dog']\n",
@@ -47,7 +49,7 @@ def test_more_than_ten_indices_are_in_the_order_of_numbers() -> None:
         '{"1": "cat", "2": "dog"}',
         '{"0": "cat", "00": "dog"}',
         '{"cat": 0, "dog": 0}',
-        '{"labels": ["cat", "dog"]}',
+        '{"labels": "cat dog"}',
         '[{"name": "cat"}]',
         "[1, 2]",
         '{"0": []}',
@@ -66,6 +68,21 @@ def test_json_that_is_no_list_of_labels_is_refused_and_never_read_as_lines(text:
 
     assert refused.value.problem.startswith(f"{name}: ")
     assert refused.value.mend
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!DOCTYPE html>\n<p>",
+        "<?xml version='1.0'?>\n<x/>",
+        "version https://git-lfs.github.com/spec/v1\noid",
+        "names:\n- cat",
+        "---\n- cat",
+    ],
+)
+def test_other_formats_are_not_read_as_lines(text: str) -> None:
+    with pytest.raises(UsageError, match="begins with"):
+        labels.read(text, "labels.txt")
 
 
 @pytest.mark.parametrize("text", ["[unknown]\ncat", "{brace}\ncat", "cat\n[dog]"])
@@ -94,7 +111,7 @@ def test_labels_that_are_numbered_otherwise_than_they_stand_are_refused(text: st
     [
         "label\ncat, tabby\ndog",
         "label;\ncat, tabby;\ndog;\n",
-        "index;label\n1;dog\n0;cat, tabby\n",
+        "Index;Label\n1;dog\n0;cat, tabby\n",
         'index, label\n1, dog\n0, "cat, tabby"\n',
         " index , label \n 1 , dog \n 0 , 'cat'\n",
         'index\tlabel\r\n0\t"cat, tabby"\r\n1\tdog\r\n',
@@ -117,7 +134,7 @@ def test_columns_are_read_as_spreadsheets_write_them_or_refused(text: str, name:
     [
         ("index,label\n", "holds no labels"),
         ("label\n", "holds no labels"),
-        ("", "no column `label`, only nothing"),
+        ("", "no column `label`, only an empty line"),
         ("index, name\n0, cat\n", "no column `label`, only index, name$"),
         ("index|label\n0|cat\n", r"no column `label`, only index\|label$"),
         ("label,label\na,b\n", "several columns `label`"),

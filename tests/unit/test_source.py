@@ -400,7 +400,7 @@ def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Pat
         ("keys.lst", b"a.png\tcat\n", "line 1"),
         ("keys.csv", b'key\n"a.png\nb.png\n', "line"),
         ("keys.csv", b"path,label\na.png,cat\n", "path, label"),
-        ("keys.csv", b"", "nothing"),
+        ("keys.csv", b"", "an empty line"),
         ("keys.csv", b"key,key\na.png,b.png\n", "several columns `key`"),
         ("keys.csv", b"key\n" + b"x" * 200_000, "keys.csv"),
         ("keys.csv", b"\xff\xfek\x00e\x00", "UTF-8"),
