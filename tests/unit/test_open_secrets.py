@@ -50,6 +50,7 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
+        ({"kubernetes": variable("GREETING", value="Bearer 4a9f0c2e77d14b0a")}, CONTAINERS + ".env.GREETING"),
         ({"model": {"path": "https://host/m?X-Amz-Signature=hush"}}, "model.path"),
         ({"model": {"path": "https://host/m?version=3"}}, "model.path"),
         ({"storage": {"endpoint_url": "http://me:hush@host:8333"}}, "storage.endpoint_url"),
@@ -159,6 +160,7 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
         {"spark": {"conf": {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.example.Provider", "spark.x.passive": "compass-rose"}}},
         {"spark": {"conf": {"spark.executorEnv.AWS_SHARED_CREDENTIALS_FILE": "/etc/aws/credentials"}}},
         {"kubernetes": variable("BYPASS_CACHE", value="1")},
+        {"kubernetes": variable("GREETING", value="Basic instructions-for-everybody")},
         *[
             {"kubernetes": variable(name, value=value)}
             for name, value in {

@@ -20,7 +20,7 @@ secretsmanager\s[^;&|]*?--secret-id[\s=]+["']?([^\s$"'-]|\$([^({A-Z_]|$))[^\s"']
 {{- end -}}
 
 {{- define "mxspark.secrets.form" -}}
-\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY|\b(gh[pousr]|github_pat)_\w{16,}|\bgl(pat|dt|rt|cbt|ptt)-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|(^|[^\w-])(sk-[A-Za-z0-9]{20,}|sk-(proj|ant|svcacct|admin|or-v1)-[\w-]{16,}|[sr]k_(live|test)_\w{10,})|\bhf_[A-Za-z0-9]{20,}|\bAIza[\w-]{35}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{50,}|\bdop_v1_\w{20,}|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bdapi[0-9a-f]{32}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}|\bhvs\.[\w-]{20,}|\bglsa_\w{20,}|\bdckr_pat_[\w-]{16,}|\bshpat_\w{20,}|\b(gsk|r8)_[A-Za-z0-9]{20,}|\bAGE-SECRET-KEY-1|hooks\.slack\.com/\w+/\w|://[^\s'\"]*/(api/)?(web)?hooks?b?[0-9]?/[^\s'\"]*[A-Za-z0-9]{16}|\bjdbc:oracle:\w+:[^\s/@]+/[^\s@]+@
+\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY|\b(gh[pousr]|github_pat)_\w{16,}|\bgl(pat|dt|rt|cbt|ptt)-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|(^|[^\w-])(sk-[A-Za-z0-9]{20,}|sk-(proj|ant|svcacct|admin|or-v1)-[\w-]{16,}|[sr]k_(live|test)_\w{10,})|\bhf_[A-Za-z0-9]{20,}|\bAIza[\w-]{35}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{50,}|\bdop_v1_\w{20,}|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bdapi[0-9a-f]{32}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}|\bhvs\.[\w-]{20,}|\bglsa_\w{20,}|\bdckr_pat_[\w-]{16,}|\bshpat_\w{20,}|\b(gsk|r8)_[A-Za-z0-9]{20,}|\bAGE-SECRET-KEY-1|\b([Bb]earer|[Bb]asic) [\w+/.~-]*\d[\w+/.~-]{11,}|hooks\.slack\.com/\w+/\w|://[^\s'\"]*/(api/)?(web)?hooks?b?[0-9]?/[^\s'\"]*[A-Za-z0-9]{16}|\bjdbc:oracle:\w+:[^\s/@]+/[^\s@]+@
 {{- end -}}
 
 {{- define "mxspark.secrets.address" -}}

@@ -63,6 +63,7 @@ PATTERNS = {
     r"|\bhf_[A-Za-z0-9]{20,}|\bAIza[\w-]{35}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{50,}|\bdop_v1_\w{20,}"
     r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bdapi[0-9a-f]{32}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}"
     r"|\bhvs\.[\w-]{20,}|\bglsa_\w{20,}|\bdckr_pat_[\w-]{16,}|\bshpat_\w{20,}|\b(gsk|r8)_[A-Za-z0-9]{20,}|\bAGE-SECRET-KEY-1"
+    r"|\b([Bb]earer|[Bb]asic) [\w+/.~-]*\d[\w+/.~-]{11,}"
     # Webhooks, and addresses of Oracle's.
     r"|hooks\.slack\.com/\w+/\w|://[^\s'\"]*/(api/)?(web)?hooks?b?[0-9]?/[^\s'\"]*[A-Za-z0-9]{16}|\bjdbc:oracle:\w+:[^\s/@]+/[^\s@]+@",
     # An address with a user or a query (a presigned one is as good as a key), or a signature: what errors.without_secrets takes out.
