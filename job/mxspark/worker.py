@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mxspark import bundle, machine, pipeline, plan, predictions, preprocess, storage
 from mxspark.bundle import BundleSource
-from mxspark.errors import MxsparkError, UsageError, frames, mistake
+from mxspark.errors import MxsparkError, UsageError, frames, mistake, one_line
 from mxspark.network import Network
 from mxspark.outage import GOES_ON, OutageError, OutageGuard
 from mxspark.pipeline import Floats, PredictionError, Stages, Timings
@@ -121,6 +121,9 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
             raise TaskError(TaskFailure(told, machine.name(), cause, is_lasting)) from None
         # Another attempt would not do better: the driver ends the run.
         return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, told)
+    except (OSError, ImportError) as error:
+        told = MxsparkError(f"{type(error).__name__}: {one_line(error)}", "Look at that machine: its disk, memory and libraries.")
+        raise TaskError(TaskFailure(told, machine.name(), type(error).__name__)) from None
     except Exception as error:  # noqa: BLE001  # likewise
         raise TaskError(TaskFailure(mistake(error), machine.name())) from None
 

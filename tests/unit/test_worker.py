@@ -1,5 +1,6 @@
 """A worker: one shard becomes one part, whatever is tried again; and what no other attempt can mend stops the run in words."""
 
+import errno
 import os
 import pickle
 import socket
@@ -260,6 +261,19 @@ def test_what_a_folder_lacks_may_be_the_nodes_fault(job: Job) -> None:
     assert "--overwrite" in failure.error.mend
     assert "_plan/000000.jsonl.gz" in failure.error.problem
     assert (failure.cause, failure.is_lasting, failure.error.exit_code) == ("MxsparkError", False, 1)
+
+
+def test_a_disk_that_is_full_is_told_as_the_machines(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mxspark.worker._set_up", full)
+
+    failure = on_node(job, 0)
+
+    assert (failure.cause, failure.error.exit_code) == ("OSError", 1)
+    assert "No space left on device" in failure.error.problem
+    assert "disk" in failure.error.mend
 
 
 def on_node(job: Job, attempt: int) -> TaskFailure:
