@@ -193,12 +193,13 @@ class Application:
             on_wait()
             try:
                 failed = tasks.failed()
-                executors = tasks.executors() if failed else []  # a thousand of them aren't asked about again and again
+                if not failed:
+                    return
+                executors = tasks.executors()  # only then: there may be a thousand
             except Exception:  # noqa: BLE001  # py4j raises what it likes when Java is gone, which ends the job itself
                 return
-            if failed:
-                for task in failing.update(failed, executors):
-                    on_bad_node(task)
+            for task in failing.update(failed, executors):
+                on_bad_node(task)
 
         def run_all() -> None:
             self._context.parallelize(shards, len(shards)).foreachPartition(_task(job, reports))
@@ -218,7 +219,8 @@ class Application:
                     self._context.cancelAllJobs()
                 raise
         if failing.failing:
-            failing.forget_working(tasks.executors())
+            with suppress(Exception):  # likewise: the job is done, and this is for the summary alone
+                failing.forget_working(tasks.executors())
         return failing.failing
 
     def _exit_code_of_java(self, error: BaseException) -> int | None:

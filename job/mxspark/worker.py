@@ -124,7 +124,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
     except (OSError, ImportError) as error:
         told = MxsparkError(f"{type(error).__name__}: {one_line(error)}", "Look at that machine: its disk, memory and libraries.")
         raise TaskError(TaskFailure(told, machine.name(), type(error).__name__)) from None
-    except Exception as error:  # noqa: BLE001  # likewise
+    except Exception as error:  # noqa: BLE001  # whatever it is, Spark must not show its words, which may name secrets
         raise TaskError(TaskFailure(mistake(error), machine.name())) from None
 
 

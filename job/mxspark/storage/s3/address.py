@@ -22,10 +22,6 @@ class Address:
     base: str
     region: str
 
-    @property
-    def host(self) -> str:
-        return urlsplit(self.base).netloc
-
 
 class _ResolvedError(Exception):
     """Stops boto3 when it has an address, before it signs or sends anything."""

@@ -151,14 +151,15 @@ class Clients:
     def obstore(self) -> ObstoreS3:
         """obstore's client, with boto3's credentials, for boto3's address."""
         settings = self.access.settings
+        proxy = web.proxy(self.address.base)
         client_options: ClientConfig = {
             "allow_http": self.address.base.startswith("http://"),
             "connect_timeout": timedelta(seconds=settings.connect_timeout),
             "timeout": timedelta(seconds=settings.read_timeout),
             # obstore would read the environment by rules of its own (all_proxy, networks in no_proxy): where there is no proxy it is given
             # one for no host at all.
-            "proxy_url": web.proxy(self.address.base) or "http://localhost",
-            "proxy_excludes": "" if web.proxy(self.address.base) else f"*,{urlsplit(self.address.base).hostname}",
+            "proxy_url": proxy or "http://localhost",
+            "proxy_excludes": "" if proxy else f"*,{urlsplit(self.address.base).hostname}",
         }
         if bundle := address.trusted(self.session):
             client_options["root_certificate"] = _certificates(self.name, bundle)
