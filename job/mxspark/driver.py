@@ -294,6 +294,11 @@ class _Run:
             self._stop_if_hopeless(frozen, counts, failed)
 
         self._progress.note(f"Running on {context} with {counted(spark.workers, 'worker')}, Spark {spark.version}")
+        if spark.key_problem:
+            self._progress.note(
+                "The run's key, by which Spark's processes know each other, stands in the executors' pods, for all who may read those: "
+                f"{spark.key_problem}"
+            )
         startup = first - self._started
 
         def on_bad_node(task: FailedTask) -> None:

@@ -106,6 +106,9 @@ class KubernetesSettings(Document):
     driver_service: ServiceName | None = Field(
         None, description="Headless service by which executors find the driver. Default: the submission's own; else the pod's address."
     )
+    network_policies: bool = Field(
+        True, description="Let nothing connect to the pods but driver and executors to each other (made by a submission)."
+    )
     gpu_vendor: Vendor = Field(NVIDIA, description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
     gpu_discovery: PathInImage = Field(
         NVIDIA_DISCOVERY,

@@ -21,6 +21,7 @@ PORTS = {"driver-rpc": RPC_PORT, "blockmanager": BLOCK_PORT, "ui": UI_PORT}
 # The name that Spark's documentation uses; by it `kubectl logs -c` finds the container.
 EXECUTOR_CONTAINER = "spark-kubernetes-executor"
 LOCAL_VOLUME = "local"
+COMPONENT = "app.kubernetes.io/component"  # the label that tells a job's kinds of pods apart
 DRIVER_GRACE = 30  # seconds; Kubernetes' own default
 NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}  # by it machine.py names the machine
 EXECUTOR_GRACE = 120  # seconds in which it ends its shards; what AWS's spot instances give
@@ -205,7 +206,7 @@ def labels(instance: str, component: str | None = None) -> dict[str, str]:
     """Kubernetes' recommended labels: what belongs together, and which part of it something is."""
     value = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9]+$", "", re.sub(r"[^-\w.]", "-", instance, flags=re.ASCII)[:63])
     found = {"app.kubernetes.io/name": "mxspark", "app.kubernetes.io/instance": value}
-    return found | ({"app.kubernetes.io/component": component} if component else {})
+    return found | ({COMPONENT: component} if component else {})
 
 
 def container_security() -> Manifest:

@@ -21,7 +21,7 @@ import pyspark
 from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, TaskContext
 from pyspark.java_gateway import launch_gateway
 
-from mxspark import document, java, pods
+from mxspark import document, java, pods, run_key
 from mxspark.class_archive import ClassArchive
 from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
 from mxspark.failing_executors import FailedTask, FailingExecutors, JavasTasks
@@ -89,7 +89,7 @@ class Application:
         pod = DriverPod.from_environment(os.environ)
         if pod and pod.is_ipv6:
             os.environ.setdefault(PREFER_IPV6_VARIABLE, "true")
-        for key, value in configuration(chosen, settings.kubernetes, pod).items():
+        for key, value in configuration(chosen, settings.kubernetes, pod, versions()[1]).items():
             if key == "spark.master" or not (is_submitted() and stands(key, conf.contains)):  # the master only gets its retries
                 conf.set(key, value)
         self._scratch = tempfile.TemporaryDirectory(prefix="mxspark-", ignore_cleanup_errors=True)  # Java that is killed leaves it
@@ -99,10 +99,12 @@ class Application:
             template = Path(self._scratch.name, "executor.yaml")
             template.write_text(document.to_yaml(pods.executor_template(chosen, settings.kubernetes)))
             conf.set(POD_TEMPLATE, str(template))
+        self.key_problem: str | None = None  # why the run's key isn't in a secret of Kubernetes, where it should be
         # What Java and the workers print is for the day that something goes wrong.
         with tempfile.TemporaryFile() as log:
             try:
                 gateway = None if is_submitted() else self._launch(conf, cache_dir, settings.spark.class_archive, None if debug else log)
+                self._share_key(conf, SparkContext._jvm if gateway is None else gateway.jvm, chosen.app_name)
                 self._context = SparkContext(conf=conf, gateway=gateway)
                 if not debug:
                     _silence_accumulators(self._context)
@@ -134,6 +136,26 @@ class Application:
         )
         self._java = gateway.proc
         return gateway
+
+    def _share_key(self, conf: SparkConf, jvm: Any, instance: str) -> None:
+        """Gives the run's key to its processes, where Spark doesn't by itself."""
+        master = conf.get("spark.master") or ""
+        if conf.get(run_key.AUTHENTICATE) != "true" or any(key.startswith(run_key.SECRET) for key, _ in conf.getAll()):
+            return
+        if master.startswith("local-cluster"):
+            conf.set(run_key.SECRET, run_key.fresh())
+        if master.startswith("k8s://"):
+            pod, namespace = conf.get("spark.kubernetes.driver.pod.name"), conf.get("spark.kubernetes.namespace") or "default"
+            if pod is None:
+                self.key_problem = "the driver's pod isn't known"
+                return
+            try:
+                found = run_key.share(jvm, run_key.Owner(pod, namespace), instance, Path(self._scratch.name))
+            except Exception as error:  # noqa: BLE001  # py4j raises what it likes
+                self.key_problem = run_key.why_not(error)
+                return
+            for key, value in found.items():
+                conf.set(key, value)
 
     @property
     def workers(self) -> int:

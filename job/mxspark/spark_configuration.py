@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from mxspark import pods
+from mxspark import pods, run_key
 from mxspark.errors import SECRET_NAME
 from mxspark.kubernetes_settings import KubernetesSettings
 from mxspark.pods import DriverPod
@@ -28,10 +28,12 @@ PREFER_IPV6 = "-Djava.net.preferIPv6Addresses=true"
 PREFER_IPV6_VARIABLE = "SPARK_PREFER_IPV6"
 
 
-def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None = None, pod: DriverPod | None = None) -> dict[str, str]:
+def configuration(
+    settings: SparkSettings, kubernetes: KubernetesSettings | None = None, pod: DriverPod | None = None, version: str = ""
+) -> dict[str, str]:
     """The Spark properties of a job, the same however it is started; `spark.conf` wins over all of them.
 
-    `pod` is that of the driver, where this process runs in one.
+    `pod` is that of the driver, where this process runs in one; `version` is that of Spark.
     """
     properties = {
         "spark.master": settings.master,
@@ -46,6 +48,10 @@ def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None
         "spark.redaction.regex": REDACTED,
         "spark.ui.showConsoleProgress": "false",
         "spark.dynamicAllocation.enabled": "false",
+        # Its pages show and change nothing to whom Spark doesn't know as the job's owner; nobody ends a job there.
+        "spark.ui.killEnabled": "false",
+        "spark.acls.enable": "true",
+        **run_key.properties(settings.master, version),
     }
     if settings.is_local:
         properties |= {

@@ -84,7 +84,7 @@ def test_the_job_is_the_same_but_for_its_name(helm: Helm, example: str) -> None:
 def test_the_settings_are_the_same(helm: Helm, example: str) -> None:
     values = values_of(example)
     given, _ = submitted(helm, values)
-    in_the_job = {"driver", "restarts", "deadline_seconds", "keep_seconds"}
+    in_the_job = {"driver", "restarts", "deadline_seconds", "keep_seconds", "network_policies"}
     found, expected = (each.model_dump() for each in (settings(helm.render(values)), given))
     for each in (found, expected):
         each["kubernetes"] = {key: value for key, value in each["kubernetes"].items() if key not in in_the_job}
@@ -106,6 +106,17 @@ def test_the_other_objects_have_the_same_names_and_rights(helm: Helm, example: s
     service, other = of_kind(rendered, "Service")["spec"], of_kind(objects, "Service")["spec"]
     assert other["selector"].items() <= service["selector"].items()
     assert [(port["name"], port["port"]) for port in service["ports"]] == [(port["name"], port["port"]) for port in other["ports"]]
+
+
+@pytest.mark.parametrize("example", SAME)
+def test_what_may_connect_to_the_pods_is_the_same(helm: Helm, example: str) -> None:
+    values = values_of(example)
+    ours, theirs = (
+        {each["metadata"]["name"]: plain(each["spec"]) for each in made if each["kind"] == "NetworkPolicy"}
+        for made in (helm.render(values), submitted(helm, values)[1])
+    )
+    assert ours == theirs
+    assert len(ours) == 3
 
 
 def test_memory_that_is_no_whole_mib_is_rounded_up_by_both(helm: Helm) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -93,6 +94,7 @@ SAMPLES: dict[str, Any] = {
     "cronJob.successfulJobsHistoryLimit": 0,
     "cronJob.failedJobsHistoryLimit": 0,
     "cronJob.suspend": True,
+    "networkPolicy.ingress": False,
     "networkPolicy.enabled": True,
     "networkPolicy.dns.to": PEER,
     "networkPolicy.dns.ports": [5353],
@@ -157,7 +159,7 @@ def needed_for(value: str) -> dict[str, Any]:
     if exact is None:
         for prefix in prefixes:
             found = together(found, NEEDS.get(prefix, {}))
-    if value in ("dynamicAllocation.enabled", "networkPolicy.enabled", "monitoring.prometheus.podMonitor.enabled"):
+    if value in ("dynamicAllocation.enabled", "networkPolicy.enabled", "networkPolicy.ingress", "monitoring.prometheus.podMonitor.enabled"):
         found = {}
     return together(BASE, found)
 
@@ -177,7 +179,7 @@ def test_a_value_reaches_the_manifests(helm: Helm, value: str) -> None:
 IN_SETTINGS = [
     (value, setting)
     for value, setting in settings_of_values()
-    if setting[:2] != ("kubernetes", "driver") and setting[-1] not in ("restarts", "deadline_seconds", "keep_seconds")
+    if setting[:2] != ("kubernetes", "driver") and setting[-1] not in ("restarts", "deadline_seconds", "keep_seconds", "network_policies")
 ]
 
 
@@ -817,3 +819,49 @@ def test_the_settings_file_is_what_a_person_would_write(helm: Helm) -> None:
     """No key twice, and all of it known."""
     text = settings_text(helm.render(BASE))
     assert set(read_yaml(text, "settings.yaml")) == {"context", "input", "kubernetes", "model", "output", "spark"}
+
+
+@pytest.mark.parametrize(
+    ("values", "readers"),
+    [
+        ({}, []),
+        ({"monitoring": {"prometheus": {"annotations": True}}}, [None]),
+        ({"monitoring": {"uiService": True}, "networkPolicy": {"uiFrom": PEER}}, [PEER]),
+        ({"monitoring": {"uiService": True}, "networkPolicy": {"enabled": True}}, [None]),
+    ],
+)
+def test_spark_s_pages_are_open_to_those_for_whom_monitoring_serves_them(helm: Helm, values: dict[str, Any], readers: list[Any]) -> None:
+    policies = [each["spec"] for each in helm.render(together(BASE, values)) if each["kind"] == "NetworkPolicy"]
+    rules = [rule for policy in policies for rule in policy["ingress"] if 4040 in [port["port"] for port in rule["ports"]]]
+    assert [rule.get("from") for rule in rules] == readers
+
+
+@pytest.mark.parametrize(
+    ("values", "is_open"),
+    [
+        ({}, True),
+        ({"s3": {"secretName": "keys"}}, False),
+        ({"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/mxspark"}}}, False),
+    ],
+)
+def test_a_node_s_metadata_is_closed_unless_an_identity_needs_it(helm: Helm, values: dict[str, Any], is_open: bool) -> None:
+    rendered = helm.render(together(together(BASE, values), {"networkPolicy": {"enabled": True}}))
+    peers = [
+        peer["ipBlock"]
+        for each in rendered
+        if each["kind"] == "NetworkPolicy"
+        for rule in each["spec"].get("egress", [])
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    ]
+    metadata = IPv4Address("169.254.169.254")
+    reached = [
+        peer
+        for peer in peers
+        if metadata in ip_network(peer["cidr"]) and not any(metadata in ip_network(part) for part in peer.get("except", []))
+    ]
+    assert bool(reached) == is_open
+
+
+def test_without_policies_none_is_made(helm: Helm) -> None:
+    assert not [each for each in helm.render(together(BASE, {"networkPolicy": {"ingress": False}})) if each["kind"] == "NetworkPolicy"]

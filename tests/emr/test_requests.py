@@ -278,7 +278,18 @@ def test_the_pod_templates_have_nothing_that_emr_refuses() -> None:
 def test_what_emr_sets_itself_is_not_in_the_request() -> None:
     found = submission("kubernetes.namespace=mine", "kubernetes.service_account=mine")
 
-    assert not {key for key in all_properties(found) if "authenticate" in key or key in ("spark.master", "spark.kubernetes.namespace")}
+    assert not [
+        key
+        for key in all_properties(found)
+        if key.startswith("spark.kubernetes.authenticate") or key in ("spark.master", "spark.kubernetes.namespace")
+    ]
+
+
+def test_executors_and_driver_know_each_other_by_a_key_that_is_not_in_the_request() -> None:
+    found = all_properties(submission())
+
+    assert found["spark.authenticate"] == found["spark.network.crypto.enabled"] == "true"
+    assert not [key for key in found if key.startswith("spark.authenticate.secret")]
 
 
 def test_the_driver_computes_no_property_that_the_request_has_not() -> None:

@@ -176,3 +176,23 @@ def test_spark_gives_executors_the_grace_that_their_template_has(chosen: dict[st
 
 def test_executors_that_were_lost_long_ago_do_not_end_a_run() -> None:
     assert configuration(SparkSettings(master="k8s://https://host:6443"))["spark.executor.failuresValidityInterval"] == "10m"
+
+
+@pytest.mark.parametrize("master", ["local[2]", "local-cluster[1,1,512]", "k8s://https://host:6443"])
+def test_spark_s_processes_ask_each_other_for_the_run_s_key_and_encrypt_what_they_say(master: str) -> None:
+    found = configuration(SparkSettings(master=master), version="4.3.0")
+
+    for key in ("spark.authenticate", "spark.network.crypto.enabled", "spark.io.encryption.enabled", "spark.acls.enable"):
+        assert found[key] == "true"
+    assert found["spark.network.crypto.cipher"] == "AES/GCM/NoPadding"
+    assert found["spark.network.crypto.saslFallback"] == found["spark.ui.killEnabled"] == "false"
+    assert not [key for key in found if key.startswith("spark.authenticate.secret")]
+
+
+def test_the_cipher_is_one_that_spark_knows() -> None:
+    assert "spark.network.crypto.cipher" not in configuration(SparkSettings(master="local"), version="3.5.1")
+    assert configuration(SparkSettings(master="local"), version="3.5.6")["spark.network.crypto.cipher"] == "AES/GCM/NoPadding"
+
+
+def test_the_key_of_a_cluster_of_spark_s_own_is_its_administrator_s() -> None:
+    assert not [key for key in properties(master="spark://host:7077") if "authenticate" in key or "crypto" in key]

@@ -113,7 +113,7 @@ def test_the_job_waits_until_all_that_its_pod_needs_is_there_and_owns_it() -> No
     cluster = Played()
     kubernetes.submit(settings(), cluster, "digits", Heard())
     objects = cluster.objects
-    assert list(objects) == ["Job", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"]
+    assert list(objects) == ["Job", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"]
     assert objects["Job"]["spec"]["suspend"] is True
     for kind in list(objects)[1:]:
         (owner,) = objects[kind]["metadata"]["ownerReferences"]
@@ -121,7 +121,7 @@ def test_the_job_waits_until_all_that_its_pod_needs_is_there_and_owns_it() -> No
     assert cluster.started == ["digits"]
 
 
-@pytest.mark.parametrize("kind", ["ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"])
+@pytest.mark.parametrize("kind", ["ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"])
 @pytest.mark.parametrize("error", [ForbiddenError("not allowed", "docs"), ExistsError("there is one", "name"), KeyboardInterrupt()])
 def test_whatever_can_t_be_made_nothing_is_left_behind(kind: str, error: BaseException) -> None:
     def refuse(manifest: Manifest) -> None:

@@ -234,11 +234,18 @@ class LocalDirectory(Values):
     storage_class: ObjectName | None = setting("kubernetes", "local_directory", "storage_class")
 
 
+# All addresses but those of a node's own services, its metadata among them: the rule `credentials` opens these where an identity needs it.
+ANYBODY: tuple[dict[str, Any], ...] = (
+    {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}},
+    {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::/32", "fe80::/10"]}},
+)
+
+
 class ObjectStore(Values):
     """The object store."""
 
     to: Mappings = Field(
-        ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}),
+        ANYBODY,
         description="Peers, as in a NetworkPolicy; AWS STS among them where it gives out credentials (IRSA). [] for none.",
         json_schema_extra=PEERS,
     )
@@ -250,11 +257,11 @@ class ObjectStore(Values):
 
 
 class Credentials(Values):
-    """Whoever gives out credentials on a node: for all pods, where s3.secretName is not set."""
+    """Whoever gives out credentials on a node: for all pods, without s3.secretName and without a role in serviceAccount.annotations."""
 
     to: Mappings = Field(
         tuple({"ipBlock": {"cidr": address}} for address in CREDENTIALS),
-        description="Peers, as in a NetworkPolicy: EKS Pod Identity and the nodes' metadata service. [] for none, as with IRSA.",
+        description="Peers, as in a NetworkPolicy: EKS Pod Identity and the nodes' metadata service. [] for none.",
         json_schema_extra=PEERS,
     )
     ports: tuple[Port, ...] = Field((80,), min_length=1, description="TCP ports.")
@@ -264,7 +271,7 @@ class ApiServer(Values):
     """The API server, which no selector can name: only the driver may connect to it."""
 
     to: Mappings = Field(
-        ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}),
+        ANYBODY,
         description="Peers, as in a NetworkPolicy; the addresses of `kubectl get endpoints kubernetes` are the narrowest. [] for none.",
         json_schema_extra=PEERS,
     )
@@ -283,16 +290,23 @@ class Dns(Values):
 
 
 class NetworkPolicy(Values):
-    """What may connect to the pods, and to what they may: nothing but what is needed. Where `to` is [], that rule is left out."""
+    """What may connect to the pods, and to what they may: nothing but what is needed. Where `to` is [], that rule is left out.
 
-    enabled: bool = Field(False, description="Make the policies. A network plugin that knows none of them ignores them.")
+    A network plugin that knows no policies ignores them.
+    """
+
+    ingress: bool = setting("kubernetes", "network_policies")
+    enabled: bool = Field(False, description="Restrict what the pods may connect to, too (and `ingress`, whatever it says).")
     dns: Dns = Field(Dns(), description="The cluster's name server.")
     api_server: ApiServer = Field(ApiServer(), description="The API server.")
     s3: ObjectStore = Field(ObjectStore(), description="The object store.")
     credentials: Credentials = Field(Credentials(), description="Whoever gives out credentials on a node.")
     egress: Mappings = Field((), description="More egress rules of all pods, as in a NetworkPolicy.", json_schema_extra=EGRESS)
     ui_from: Mappings = Field(
-        (), description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy.", json_schema_extra=PEERS
+        (),
+        description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy. Default: all where `monitoring` has a "
+        "Service or metrics, else none; `kubectl port-forward` always works.",
+        json_schema_extra=PEERS,
     )
 
 

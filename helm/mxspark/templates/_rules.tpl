@@ -5,6 +5,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [create, get, list, watch, delete, deletecollection]
+# create: that of the run's key, by which Spark's processes know each other; it goes with the driver's pod.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
 {{- if .Values.localDirectory.storageClass }}
 # create: each executor's own. deletecollection: all of them, at the end.
 - apiGroups: [""]

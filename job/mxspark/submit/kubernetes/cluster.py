@@ -87,6 +87,7 @@ class Cluster:
             "ServiceAccount": core.create_namespaced_service_account,
             "Role": rights.create_namespaced_role,
             "RoleBinding": rights.create_namespaced_role_binding,
+            "NetworkPolicy": self._client.NetworkingV1Api().create_namespaced_network_policy,
         }
 
     def start(self, name: str) -> None:

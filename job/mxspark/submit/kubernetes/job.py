@@ -33,6 +33,10 @@ SEARCHED_LINES = 200  # of a log, for the last word on how far it is
 OWN_ACCOUNT = (
     "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set kubernetes.service_account=NAME."
 )
+NO_POLICIES = (
+    "docs/kubernetes.md has the rights for an administrator; or leave the policies out, --set kubernetes.network_policies=false: then "
+    "whoever reaches the pods' network can try the ports of Spark, which ask for the run's key."
+)
 
 
 def check_name(name: str) -> str:
@@ -100,6 +104,8 @@ def _create(cluster: Cluster, manifest: Manifest) -> None:
     except ForbiddenError as error:
         if manifest["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
             raise UsageError(error.problem, OWN_ACCOUNT) from None
+        if manifest["kind"] == "NetworkPolicy":
+            raise UsageError(error.problem, NO_POLICIES) from None
         raise
     except ExistsError as error:  # of an earlier submission that somebody kept
         raise ExistsError(error.problem, "Take another --name, or delete it.") from None

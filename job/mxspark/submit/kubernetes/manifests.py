@@ -13,6 +13,7 @@ from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
 from mxspark.pods import Manifest
 from mxspark.settings import Settings, memory_bytes
 from mxspark.submit import open_secrets
+from mxspark.submit.kubernetes import network_policies
 
 MASTER = "k8s://https://kubernetes.default.svc"  # as every pod knows it
 SETTINGS_DIR, SETTINGS_FILE = "/etc/mxspark", "settings.yaml"
@@ -26,6 +27,7 @@ CONTROLLER_LABEL = "batch.kubernetes.io/controller-uid"  # since Kubernetes 1.27
 RIGHTS = {
     "pods": ["create", "get", "list", "watch", "delete", "deletecollection"],
     "persistentvolumeclaims": ["create", "deletecollection"],
+    "secrets": ["create"],  # that of the run's key (run_key.py)
 }
 
 
@@ -37,6 +39,8 @@ def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
         made.append(service(name))
     if kubernetes.service_account == name:  # nobody named another: it is this job's own
         made += [service_account(name), role(kubernetes, name), role_binding(name)]
+    if kubernetes.network_policies:
+        made += network_policies.policies(name)
     for manifest in made:
         manifest["metadata"] |= {"namespace": kubernetes.namespace}
         manifest["metadata"]["labels"] = pods.labels(name) | {
@@ -249,8 +253,8 @@ def service_account(name: str) -> Manifest:
 
 
 def role(kubernetes: KubernetesSettings, name: str) -> Manifest:
-    """What a driver may do: start executors, watch them and end them."""
-    kinds = ["pods", *(["persistentvolumeclaims"] if kubernetes.local_directory.storage_class else [])]
+    """What a driver may do: start executors, watch them and end them, and give them the run's key."""
+    kinds = ["pods", "secrets", *(["persistentvolumeclaims"] if kubernetes.local_directory.storage_class else [])]
     rules = [{"apiGroups": [""], "resources": [kind], "verbs": RIGHTS[kind]} for kind in kinds]
     return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}
 

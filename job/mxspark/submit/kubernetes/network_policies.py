@@ -1,0 +1,38 @@
+"""What may connect to a job's pods: driver and executors to each other, where Spark listens, and nobody else.
+
+The chart's templates say the same. The network plugin enforces it; one that knows no policies ignores them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mxspark import pods
+from mxspark.pods import Manifest
+
+DRIVER, EXECUTOR = "driver", "executor"
+
+
+def policies(name: str) -> list[Manifest]:
+    """One for all pods of the job, which lets nothing in, and one for each kind of pod with what it needs."""
+    return [
+        _policy(name, name, None, []),
+        _policy(f"{name}-driver", name, DRIVER, [_from(name, [EXECUTOR], [pods.RPC_PORT, pods.BLOCK_PORT])]),
+        _policy(f"{name}-executor", name, EXECUTOR, [_from(name, [DRIVER, EXECUTOR], [pods.BLOCK_PORT])]),
+    ]
+
+
+def _policy(name: str, instance: str, component: str | None, ingress: Sequence[Manifest]) -> Manifest:
+    chosen = {"matchLabels": pods.labels(instance, component)}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": chosen, "policyTypes": ["Ingress"], "ingress": list(ingress)},
+    }
+
+
+def _from(instance: str, components: Sequence[str], ports: Sequence[int]) -> Manifest:
+    peers: dict[str, Any] = {"matchLabels": pods.labels(instance, components[0] if len(components) == 1 else None)}
+    if len(components) > 1:
+        peers["matchExpressions"] = [{"key": pods.COMPONENT, "operator": "In", "values": list(components)}]
+    return {"from": [{"podSelector": peers}], "ports": [{"port": port, "protocol": "TCP"} for port in ports]}
