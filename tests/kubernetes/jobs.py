@@ -26,7 +26,7 @@ from tests.spark.conftest import TRUE_LABEL, read_table, wait_until
 # EfficientNet-Lite0 out of the image: it makes of some hundred images a job that lasts long enough for something to happen to it.
 SLOW_MODEL = "/opt/mxspark/examples/imagenet/bundle"
 # All that a submission makes, besides what its driver makes.
-KINDS = "jobs,pods,configmaps,services,serviceaccounts,roles,rolebindings"
+KINDS = "jobs,pods,configmaps,services,serviceaccounts,roles,rolebindings,networkpolicies,secrets"
 RUN_SECONDS = 600
 SOME_DIGITS = 200  # of jobs that need no more to show what they show
 # What is told of a job that runs.

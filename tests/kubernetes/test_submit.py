@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.command import Running, environment_without_aws
+from tests.kubernetes import attackers
 from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Settings, Watched, accuracy, settings_file, side_by_side, unique
 from tests.spark.conftest import ALL_DIGITS, wait_until
 from tests.terminal import CTRL_C, Terminal
@@ -135,17 +136,34 @@ def test_cancelled_in_mid_run_nothing_is_left_but_what_was_done(jobs: Jobs, at_o
     with jobs.started(jobs.slow(name, images=800), "--name", name) as running:
         jobs.wait_for_parts(name, 2)
         kinds = {found.partition("/")[0] for found in jobs.objects(name)}
-        assert kinds == {"Job", "Pod", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"}
+        assert kinds == {"Job", "Pod", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy", "Secret"}
         assert len(jobs.pods(name, "executor")) == 1
         status = at_once.status(name)
         assert status["state"] == "running"
         assert [len(status[kind]) for kind in ("drivers", "executors")] == [1, 1]
+        assert_nobody_else_gets_in(jobs, name)
 
         at_once("cancel", name, "--yes").succeeded()
         jobs.kubectl.wait_until(lambda: not jobs.objects(name), "nothing is left of it", EXECUTOR_GRACE)
         followed = running.wait().ended_with(1)
     assert f"job {name} is gone: somebody deleted it" in followed.errors
     assert 2 <= len(jobs.parts(name)) < 50
+
+
+def assert_nobody_else_gets_in(jobs: Jobs, name: str) -> None:
+    """A pod of the namespace doesn't reach the driver; an executor that does is asked for the run's key, which is in no pod's spec."""
+    kubectl, driver = jobs.kubectl, f"{name}-driver"
+    kubectl.apply(
+        attackers.neighbour(f"{name}-neighbour", jobs.image, driver), attackers.executor(f"{name}-foreign", jobs.image, driver, name)
+    )
+    neighbour, foreign = (kubectl.result(f"{name}-{which}") for which in ("neighbour", "foreign"))
+    kubectl.delete(f"pod/{name}-foreign")
+    assert neighbour.code == 1
+    assert "TimeoutError" in neighbour.output
+    assert foreign.code != 0
+    assert "Unknown challenge message" in foreign.output
+    (spec,) = (pod["spec"] for pod in jobs.pods(name, "executor"))
+    assert "_SPARK_AUTH_SECRET" not in str(spec)
 
 
 def test_without_yes_nobody_can_be_asked_whether_to_cancel(at_once: Jobs, followed: Ran) -> None:
