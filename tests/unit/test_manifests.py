@@ -35,7 +35,7 @@ def driver(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_job_is_the_first_for_it_owns_the_others() -> None:
-    assert list(made()) == ["Job", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding"]
+    assert list(made()) == ["Job", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"]
 
 
 def test_all_are_of_one_namespace_and_known_by_the_same_labels() -> None:
@@ -51,7 +51,7 @@ def test_all_are_of_one_namespace_and_known_by_the_same_labels() -> None:
 
 def test_a_service_account_that_is_named_is_used_and_none_is_made() -> None:
     found = made(kubernetes={"service_account": "spark"})
-    assert list(found) == ["Job", "ConfigMap", "Service"]
+    assert list(found) == ["Job", "ConfigMap", "Service", "NetworkPolicy"]
     assert found["Job"]["spec"]["template"]["spec"]["serviceAccountName"] == "spark"
 
 
@@ -65,9 +65,9 @@ def test_rights_for_volume_claims_are_given_only_where_there_are_any() -> None:
         return {kind: rule["verbs"] for rule in made(kubernetes=kubernetes)["Role"]["rules"] for kind in rule["resources"]}
 
     pods = ["create", "get", "list", "watch", "delete", "deletecollection"]
-    assert rights() == {"pods": pods}
+    assert rights() == {"pods": pods, "secrets": ["create"]}
     claims = rights(local_directory={"storage_class": "fast"})
-    assert claims == {"pods": pods, "persistentvolumeclaims": ["create", "deletecollection"]}
+    assert claims == {"pods": pods, "secrets": ["create"], "persistentvolumeclaims": ["create", "deletecollection"]}
 
 
 def test_what_the_driver_reads_are_the_settings_as_they_were_submitted() -> None:
@@ -156,3 +156,7 @@ def test_odd_templates_work_or_are_refused() -> None:
     for spec in specs:
         with right_or_refused("template"):
             made(kubernetes={"driver": {"template": {"spec": spec}}, "executor": {"template": {"spec": spec}}})
+
+
+def test_policies_can_be_left_to_others() -> None:
+    assert "NetworkPolicy" not in made(kubernetes={"network_policies": False})
