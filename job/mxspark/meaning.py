@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.graph import Ending, Family, Shape
+from mxspark.graph import Ending, Family, Shape, Use
 from mxspark.model_spec import Kind, ModelOutput
 
 # How far rounding takes the sum of float16 probabilities from 1 (half a unit in the last place is 2^-11 of each), and some more.
@@ -21,6 +21,8 @@ _KINDS = (
 )
 _WRONG = "Correct output.kind, or leave it away."
 _PROVED: dict[Family, Kind] = {"softmax": "softmax", "log_softmax": "logits", "sigmoid": "sigmoid"}
+# By what the graph does with a linear layer that is not its end: the kind, and the operator to add.
+_USED: dict[Use | None, tuple[Kind, str]] = {"softmax": ("logits", "softmax"), "sigmoid": ("sigmoid", "sigmoid")}
 
 
 class MeaningError(Exception):
@@ -70,10 +72,16 @@ def _proved(shape: Shape, ending: Ending, labels: int) -> Meaning:
     if ending.family in _PROVED:
         kind = _PROVED[ending.family]
         return Meaning(kind, f"the graph ends in {ending}", "softmax" if kind == "logits" else None)
-    if ending.family == "linear" and labels:
-        return Meaning("logits", f"the graph ends in {ending}, and has a label for each unit", "softmax")
-    more = ", and there are no labels, so it may be a classifier or not" if ending.family == "linear" else ""
-    raise MeaningError(f"the output has the shape {_shown(shape)} and ends in {ending}{more}: what its numbers mean can't be told", _KINDS)
+    doubt = ""
+    if ending.family == "linear":
+        readers = ", ".join(ending.readers)
+        if ending.use in _USED:
+            kind, adds = _USED[ending.use]
+            return Meaning(kind, f"the output is that of {ending}, of which the graph itself computes {readers}", adds)
+        if labels and ending.use is None:
+            return Meaning("logits", f"the graph ends in {ending}, and has a label for each unit", "softmax")
+        doubt = f", from which the graph goes on ({readers})" if readers else ", and there are no labels, so it may be a classifier or not"
+    raise MeaningError(f"the output has the shape {_shown(shape)} and ends in {ending}{doubt}: what its numbers mean can't be told", _KINDS)
 
 
 def _stated(kind: Kind, ending: Ending) -> Meaning:

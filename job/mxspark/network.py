@@ -4,7 +4,7 @@ import re
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -317,9 +317,14 @@ class _Model:
         )
 
     def _meaning(self, bundle: Bundle, model_input: ModelInput, shape: Shape) -> Meaning:
-        internals = self.checkpoint.symbol.get_internals()
-        _, shapes, _ = internals.infer_shape(**{self.checkpoint.input_name: model_input.shape(2)})
-        ending = self._graph.ending(dict(zip(internals.list_outputs(), map(tuple, shapes), strict=True)))
+        shapes = self._shapes(self.checkpoint.symbol, model_input)
+        ending = self._graph.ending(shapes)
+        if bundle.spec.output.name is not None:  # the graph may go on behind that
+            last, whole = self._graph.nodes[self._graph.head], self.checkpoint.whole
+            for head in whole:  # of which one may be of training alone, with shapes that can't be told
+                shapes = shapes | self._shapes(head, model_input)
+            use, readers = Graph.read(whole.tojson()).use(last.name, shapes)
+            ending = replace(ending, use=use, readers=readers)
         try:
             found = meaning.find(bundle.spec.output, shape, ending, len(bundle.labels))
         except MeaningError as error:
@@ -330,6 +335,15 @@ class _Model:
                 "Give the labels of this very network, one for each class.",
             )
         return found
+
+    def _shapes(self, symbol: Any, model_input: ModelInput) -> dict[str, Shape]:
+        """The shapes of all outputs within a graph, by name, for two images; those that can't be told are left out."""
+        internals = symbol.get_internals()
+        try:
+            _, shapes, _ = internals.infer_shape_partial(**{self.checkpoint.input_name: model_input.shape(2)})
+        except self._mx.MXNetError:
+            return {}
+        return {name: tuple(shape) for name, shape in zip(internals.list_outputs(), shapes or (), strict=False) if shape}
 
     @property
     def _graph(self) -> Graph:
