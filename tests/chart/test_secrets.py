@@ -8,8 +8,7 @@ from tests.chart.helm import JOB, Helm, as_settings, nested, settings, together
 from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
 from mxspark.settings import Settings
-from mxspark.submit import open_secrets
-from mxspark.submit.kubernetes.manifests import refuse_what_pods_cannot_reach
+from mxspark.submit import open_secrets, reach
 
 BASE: dict[str, Any] = {"job": JOB}
 JWT = "eyJ" + 2 * "canary" + ".eyJ" + 2 * "canary" + "." + 2 * "canary"
@@ -78,7 +77,7 @@ def test_an_address_that_holds_a_secret_is_refused(helm: Helm, name: str, value:
     assert f"{name} may be a secret" in refusal
     assert "canary" not in refusal
     with pytest.raises(UsageError):  # of places that are written to the plan the settings say so themselves
-        refuse_what_pods_cannot_reach(settings_of(given(name, value)))
+        reach.check(settings_of(given(name, value)))
 
 
 def test_an_address_of_the_event_log_that_holds_a_secret_is_refused(helm: Helm) -> None:
