@@ -102,6 +102,7 @@ def test_an_address_of_the_event_log_that_holds_a_secret_is_refused(helm: Helm) 
         (container(args=["-H", "Authorization: Bearer canary"]), "containers.args"),
         (container(command=["sh", "-c", "fetch --db-pwd 'canary'"]), "containers.command"),
         (container(args=["--auth", "none", "-u", "user:canary", "-H", "X-Api-Key: $(KEY)"]), "containers.args"),
+        (container(command=["aws", "configure", "set", "aws_secret_access_key", "canary"]), "containers.command"),
         (variable("SLACK_WEBHOOK_URL", value="https://chat/canary"), "containers.env.SLACK_WEBHOOK_URL"),
         (container(livenessProbe={"httpGet": {"httpHeaders": [{"name": "Cookie", "value": "canary"}]}}), PROBE + ".Cookie"),
         (variable("DB_PWD", value="canary"), "containers.env.DB_PWD"),
@@ -155,6 +156,7 @@ def test_an_annotation_with_a_password_is_refused(helm: Helm, pod: str) -> None:
             {"spark.io.encryption.keySizeBits": 256, "spark.driver.extraJavaOptions": "-Dauth=basic", "spark.smtp.auth": "login"},
         ),
         ("executor.podTemplate.spec", container(args=["-u", "1000:1000", "--auth", "none", "-H", "X-Api-Key: $(KEY)"])),
+        ("executor.podTemplate.spec", container(args=["kubectl", "config", "set-credentials", "me", "--token=$(TOKEN)"])),
         ("executor.podTemplate.spec", {"securityContext": {"runAsUser": None}}),
     ],
 )
