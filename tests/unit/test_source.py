@@ -358,9 +358,17 @@ def test_a_table_as_manifest_gives_back_every_key_as_it_is(suffix: str, names: l
         assert keys(manifest(Path(folder), suffix, names)) == names
 
 
-def test_rows_without_a_key_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "keys.csv").write_bytes(b"label,key\ncat,a.png\ndog\nbird,\n\n,\n")
-    images = source(tmp_path / "keys.csv")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("keys.csv", b"label,key\ncat,a.png\ndog\nbird,\n\n,\n"),
+        ("keys.lst", b"0\t0\ta.png\n1\t0\t\n\n2\t1\n \t\n"),
+        ("keys.lst", b"0\t0\ta.png\t\n1\t0\t2\t \t\n2\t\n"),
+    ],
+)
+def test_rows_without_a_key_are_counted(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    images = source(tmp_path / name)
 
     assert list(images.keys()) == ["a.png"]
     assert images.skipped.counts() == {"(no key)": 2}
