@@ -183,7 +183,7 @@ def _is_palm(data: bytes) -> bool:
         return False
     columns, rows, row_bytes, flags, depth, version = struct.unpack(">HHHHBB", data[:10])
     colours = 2 + 4 * int.from_bytes(data[16:18], "big") if flags & 0x4000 else 0
-    is_consistent = depth in _PALM_DEPTHS and version <= 3 and columns > 0 and 0 <= row_bytes - columns * depth // 8 <= 4  # noqa: PLR2004
+    is_consistent = depth in _PALM_DEPTHS and version <= 3 and columns > 0 and 0 <= row_bytes - columns * depth // 8 <= 4
     return is_consistent and rows > 0 and len(data) == 16 + colours + rows * row_bytes
 
 
