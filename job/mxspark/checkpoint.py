@@ -73,7 +73,7 @@ class _Loader:
         bare = {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in saved.items()}
         if len(bare) < len(saved):
             twice = next(name for name in saved if name not in bare and name.split(":", 1)[1] in saved)
-            raise UsageError(f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Leave one of them away.")
+            raise UsageError(f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Remove one of them.")
         prefix = self._prefix(bare, {*variables, *states} - graph.truths - {*self._spec.input.constants})
         bare = {name.removeprefix(prefix): array for name, array in bare.items()}
         input_name = self._input_name(variables, bare, graph)

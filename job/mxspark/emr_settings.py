@@ -46,7 +46,7 @@ class EmrSettings(Document):
         description="What the names of the log streams start with, neither : nor * in it; goes with emr.log_group.",
     )
     persistent_ui: bool = Field(True, description="Whether EMR keeps Spark's pages for thirty days after the job's end.")
-    retries: Count = Field(2, description="Times that EMR starts a driver again that failed or was lost; it goes on with what is left.")
+    retries: Count = Field(2, description="Times that EMR starts a driver again that failed or was lost; it resumes with what is left.")
     start_seconds: Annotated[int, Field(ge=60, le=86_400, strict=True)] | None = Field(
         None, description="How long the job may wait for nodes before EMR gives it up [seconds]. Default: EMR's own, 15 minutes."
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from mxspark import delimited, parquet, storage
+from mxspark import delimited, storage
 from mxspark.errors import UsageError
 from mxspark.storage import Access
 
@@ -44,6 +44,8 @@ def read(path: str, access: Access, no_key: Callable[[], None]) -> Iterator[str]
         storage.download(path, access, file)
         file.seek(0)
         if path.lower().endswith(".parquet"):
+            from mxspark import parquet  # only here: who asks what a manifest is called need not load Arrow
+
             keys: Iterator[str | None] = parquet.read_column(file, "key", path)
         else:
             keys = _text_keys(file, path)

@@ -19,7 +19,7 @@ _KINDS = (
     "that exclude each other), logits (a softmax is added), or sigmoid (independent probabilities). Vectors, such as embeddings, are none "
     "of these."
 )
-_WRONG = "Correct output.kind, or leave it away."
+_WRONG = "Correct output.kind, or leave it out."
 _PROVED: dict[Family, Kind] = {"softmax": "softmax", "log_softmax": "logits", "sigmoid": "sigmoid"}
 # By what the graph does with a linear layer that is not its end: the kind, and the operator to add.
 _USED: dict[Use | None, tuple[Kind, str]] = {"softmax": ("logits", "softmax"), "sigmoid": ("sigmoid", "sigmoid")}
@@ -64,7 +64,7 @@ def find(output: ModelOutput, shape: Shape, ending: Ending, labels: int) -> Mean
             "If the unit is the probability of one class, say output.kind: sigmoid.",
         )
     if output.threshold is not None and meaning.kind != "sigmoid":
-        raise MeaningError(f"output.threshold goes with output.kind sigmoid, but that is {meaning.kind}", "Leave output.threshold away.")
+        raise MeaningError(f"output.threshold goes with output.kind sigmoid, but that is {meaning.kind}", "Remove output.threshold.")
     return meaning
 
 

@@ -81,7 +81,7 @@ def refused(finished: Finished, *told: str) -> None:
         ({"output": {"path": "/tmp/table"}}, ("output.path is '/tmp/table'", "gone with it", "s3://bucket/prefix")),
         (
             {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}}},
-            ("would lie open", "spark.hadoop.fs.s3a.secret.key", "kubernetes.credentials_from"),
+            ("expose a secret", "spark.hadoop.fs.s3a.secret.key", "kubernetes.credentials_from"),
         ),
         ({"output": {"path": "gs://tables/2024"}}, ("output.path is 'gs://tables/2024'", "knows no gs://", "storage.endpoint_url")),
         ({"kubernetes": {"gpu_vendor": "amd.com"}}, ("kubernetes.gpu_vendor is 'amd.com'", "kubernetes.gpu_discovery")),

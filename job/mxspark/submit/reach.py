@@ -48,7 +48,7 @@ def check(settings: Settings) -> None:
                 "Give an address that pods reach, such as http://SERVICE.NAMESPACE:PORT of a server in the cluster.",
             )
     if found := open_secrets.find(settings):
-        raise UsageError(f"what may be a secret would lie open: {', '.join(found)}", open_secrets.MEND)
+        raise UsageError(f"these settings may expose a secret: {', '.join(found)}", open_secrets.MEND)
 
 
 def doubts(settings: Settings) -> list[str]:

@@ -28,7 +28,7 @@ QUOTAS_SECONDS = 30.0  # between two looks at them, while executors are missing
 LOG_SECONDS = 30.0  # for the end of the log, when the job has ended
 LAST_LINES = 20  # of the driver's log, where the job failed
 PROGRESS = re.compile(
-    r"[\d,]+/[\d,]+ images?, [\d,]+/[\d,]+ shards?|Predicting [\d,]+ images?|Starting workers|Going on with the run|"
+    r"[\d,]+/[\d,]+ images?, [\d,]+/[\d,]+ shards?|Predicting [\d,]+ images?|Starting workers|Resuming the run|"
     r"Waiting for executors|Running on "
 )
 RESULTS = re.compile(r"Counting the parts$")  # what comes after it is the result
@@ -150,7 +150,7 @@ class Follower:
         if trouble and not trouble.passes and not self._has_run:
             return self._cannot_start(trouble)
         if self._start_seconds is not None and not self._has_run and time.monotonic() - self._started > self._start_seconds:
-            self._give_up(trouble or Trouble("nothing says why", ""))
+            self._give_up(trouble or Trouble("no cause is known", ""))
         return None
 
     def _kept(self, keeping: str) -> Ending | None:
@@ -177,7 +177,7 @@ class Follower:
             return self._end(True, "")
         raise JobGoneError(
             f"job {self._name} is gone: somebody deleted it, or it had ended and was kept no longer",
-            "What it finished stays: mxspark status OUTPUT counts it. Submit it again to go on.",
+            "What it finished is kept: mxspark status OUTPUT counts it. Submit it again to go on.",
         )
 
     def _give_up(self, cause: Trouble) -> None:

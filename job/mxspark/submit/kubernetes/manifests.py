@@ -77,7 +77,7 @@ def in_namespace(settings: Settings, namespace: str) -> Settings:
 
 
 def job(settings: Settings, name: str, version: str) -> Manifest:
-    """One pod, the driver; Kubernetes starts it again when it is lost, and it goes on with what is left."""
+    """One pod, the driver; Kubernetes starts it again when it is lost, and it resumes with what is left."""
     kubernetes = settings.kubernetes
     rules = [
         {
