@@ -13,7 +13,7 @@ _WORDS = {
     NO_SUFFIX: "without a suffix",
     OTHER: "with other suffixes",
     EXCLUDED: "by input.exclude",
-    UNREADABLE: "folders that can't be read",
+    UNREADABLE: "folders left out",
     NO_KEY: "rows without a key",
     MARKER: "folder markers",
 }

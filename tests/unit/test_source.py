@@ -220,6 +220,16 @@ def test_a_folder_that_cannot_be_entered_is_left_out_and_named(tmp_path: Path, m
     assert str(tmp_path) in refusal(tmp_path)
 
 
+def test_a_link_to_a_folder_that_it_lies_in_is_left_out_and_named(tmp_path: Path) -> None:
+    folder_with(tmp_path, "sub/a.png")
+    (tmp_path / "sub" / "above").symlink_to(tmp_path)
+    images = source(tmp_path)
+
+    assert list(images.keys()) == ["sub/a.png"]
+    assert images.skipped.counts() == {"(unreadable folder)": 1}
+    assert "sub/above: a link to a folder that it lies in" in str(images.skipped.unreadable)
+
+
 def test_odd_entries_are_keys_like_others(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
