@@ -389,7 +389,7 @@ class _NoExecutors:
         self._next += NO_EXECUTORS_SECONDS
         if self._spark.executors != 0:
             return
-        look = "the master's page says what it has to give"
+        look = "the master's page says what it can give"
         if self._spark.is_kubernetes:
             selector = ",".join(f"{key}={value}" for key, value in pods.labels(self._settings.app_name, "executor").items())
             look = f"`kubectl describe pods -l {selector}` says why their pods don't come up; where there are none, look at the quotas"

@@ -77,11 +77,11 @@ def _proved(shape: Shape, ending: Ending, labels: int) -> Meaning:
         readers = ", ".join(ending.readers)
         if ending.use in _USED:
             kind, adds = _USED[ending.use]
-            return Meaning(kind, f"the output is that of {ending}, of which the graph itself computes {readers}", adds)
+            return Meaning(kind, f"the graph passes the output of {ending} on to {readers}", adds)
         if labels and ending.use is None:
             return Meaning("logits", f"the graph ends in {ending}, and has a label for each unit", "softmax")
-        doubt = f", from which the graph goes on ({readers})" if readers else ", and there are no labels, so it may be a classifier or not"
-    raise MeaningError(f"the output has the shape {_shown(shape)} and ends in {ending}{doubt}: what its numbers mean can't be told", _KINDS)
+        doubt = f", which the graph passes on to {readers}" if readers else ", and there are no labels, so it may be a classifier or not"
+    raise MeaningError(f"the output has the shape {_shown(shape)} and ends in {ending}{doubt}: what its numbers mean is not known", _KINDS)
 
 
 def _stated(kind: Kind, ending: Ending) -> Meaning:
@@ -89,7 +89,7 @@ def _stated(kind: Kind, ending: Ending) -> Meaning:
     if kind == "sigmoid" and ending.family == "linear":
         return Meaning(kind, f"{said}, and the graph ends in {ending}", "sigmoid")
     if ending.family is not None and _PROVED.get(ending.family, "logits") != kind:
-        raise MeaningError(f"{said}, but the graph ends in {ending}, which are {_AS_WORDS[ending.family]}", _WRONG)
+        raise MeaningError(f"{said}, but the graph ends in {ending}, whose numbers are {_AS_WORDS[ending.family]}", _WRONG)
     why = f"{said}, and the graph ends in {ending}" if ending.family else said
     return Meaning(kind, why, "softmax" if kind == "logits" else None)
 
@@ -98,7 +98,7 @@ _AS_WORDS: dict[Family, str] = {
     "softmax": "probabilities already (softmax)",
     "log_softmax": "logarithms of probabilities (logits)",
     "sigmoid": "independent probabilities already (sigmoid)",
-    "linear": "no probabilities (logits)",
+    "linear": "not probabilities (logits)",
 }
 
 

@@ -381,9 +381,7 @@ def _translated(error: BaseException) -> MxsparkError:
     if found is not None:
         return found.error
     if "excludeOnFailure" in text:
-        return MxsparkError(
-            "all executors failed too often, and Spark uses them no more", f"See of what in their logs, or with --debug. {GOES_ON}"
-        )
+        return MxsparkError("all executors failed too often, and Spark uses them no more", f"Their logs say why, or --debug. {GOES_ON}")
     if "Python worker exited unexpectedly" in text:
         return MxsparkError(
             f"a worker's process crashed or was killed, {TASK_FAILURES} times at one shard",

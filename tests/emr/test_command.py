@@ -406,7 +406,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
     ((), {}, CLUSTER, f"there is no virtual cluster {CLUSTER} in region eu-central-1", "Those that run there: "),
     ((), {}, "nobody", "there is no virtual cluster nobody", "--virtual-cluster"),
     ((), {}, None, "no virtual cluster is given", "list-virtual-clusters"),
-    (("--release", "emr-7.99.0-latest-x"), {}, "own", "it is no release", "emr-7.13.0-latest"),
+    (("--release", "emr-7.99.0-latest-x"), {}, "own", "it is not a release", "emr-7.13.0-latest"),
     (("--release", "emr-77.1.0-latest"), {}, "own", "is made from emr-7.13.0", "--release"),
     (("--execution-role", "arn:aws:iam:123456789012:role/x"), {}, "own", "no role's ARN", "role/mxspark"),
     (("--context", "gpu"), {}, "own", "spark.executor_gpus is 0", "Set spark.executor_gpus to 1"),

@@ -166,7 +166,7 @@ def test_an_inner_layer_means_what_the_graph_makes_of_it(tmp_path: Path, graph: 
 def test_an_inner_layer_of_which_the_graph_makes_something_else_is_asked_for(tmp_path: Path, graph: Any) -> None:
     refused = refusal(made(tmp_path, graph, spec=saying(name="fc")))
 
-    assert "from which the graph goes on (" in refused
+    assert "which the graph passes on to" in refused
     assert "output.kind" in refused
     stated = inspect(made(tmp_path, graph, spec=saying(name="fc", kind="sigmoid")))
     assert (stated.meaning.kind, stated.meaning.adds) == ("sigmoid", "sigmoid")

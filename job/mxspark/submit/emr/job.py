@@ -43,7 +43,7 @@ def start(aws: Aws, submission: Submission) -> JobRun:
         raise UsageError(error.problem, mend_of(error.problem) or REASONS["VALIDATION_ERROR"]) from None
     except PassingError as error:
         look = job_runs.list_command(request["virtualClusterId"], request["name"], aws.region)
-        raise PassingError(error.problem, f"Look whether it was started, by its name: {look}. {error.mend}") from None
+        raise PassingError(error.problem, f"Check by its name whether it was started: {look}. {error.mend}") from None
     asked = request if submission.template is None else {**submission.template["jobTemplateData"], **request}
     return JobRun({**asked, "id": answer["id"]})
 

@@ -143,7 +143,7 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None, 
         return Finding(SUBJECT, "ok", f"{wanted} can assume the role")
     if False not in allowed:
         text = f"whether {wanted} can assume the role depends on what isn't seen: the cluster's OIDC provider, or other conditions"
-        return Finding(SUBJECT, "can't tell", text, "Let somebody look who may eks:DescribeCluster.")
+        return Finding(SUBJECT, "can't tell", text, "Ask somebody who has eks:DescribeCluster.")
     by_pod_identity = _pod_identity(statements)
     if by_pod_identity and is_associated():
         return Finding(SUBJECT, "ok", "EKS's pod identity hands the role out to EMR's service accounts")

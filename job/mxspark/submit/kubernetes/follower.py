@@ -122,7 +122,7 @@ class Follower:
                 except MxsparkError as error:
                     if time.monotonic() - answered > PATIENCE_SECONDS:
                         raise OutOfSightError(error.problem, error.mend) from None
-                    self._once("cluster", f"{error.problem}; the job is not touched by that. Asking again")
+                    self._once("cluster", f"{error.problem}; the job is not affected. Asking again")
                 time.sleep(POLL_SECONDS * (1 + self._executors / POLL_EXECUTORS))
         finally:
             self._log.stop()
@@ -160,7 +160,7 @@ class Follower:
             return None
         self._once(
             "driver",
-            f"The driver has ended, but {keeping}: Kubernetes takes the job for unfinished, and starts no driver again. Let that container "
+            f"The driver has ended, but {keeping}: Kubernetes counts the job as unfinished, and starts no new driver. Let that container "
             "end with the driver (docs/kubernetes.md, sidecars), and delete the job.",
         )
         return self._end(diagnosis.exit_code(self._drivers[-1], DRIVER_CONTAINER) == 0, keeping)
@@ -215,7 +215,7 @@ class Follower:
 
     def _tell_no_driver(self, job: Manifest) -> Trouble | None:
         if job["spec"].get("suspend"):
-            self._once("driver", f"Job {self._name} is suspended: no pod is made before somebody lets it begin")
+            self._once("driver", f"Job {self._name} is suspended: no pod is made until somebody resumes it")
             return None
         trouble = diagnosis.of_job(self._cluster.events(self._name))
         self._once("driver", f"The driver's pod can't be made: {trouble}" if trouble else "Waiting for the driver's pod")
