@@ -16,12 +16,19 @@ _NAMES = ("synset", "labels", "label", "classes", "class_names", "classnames", "
 ENDINGS = (*(f"{name}.{suffix}" for name in _NAMES for suffix in ("txt", "csv", "json")), ".names")
 # What begins so is no list of names, one a line, whatever the file is called.
 _JSON = re.compile(r"""\s*[\[{]\s*(["'\d\[{\]}]|$)""")
-_WRAPPERS = ("id2label", "labels", "classes", "names")  # keys of configurations that hold the labels, as Hugging Face's config.json
+_WRAPPERS = (
+    "id2label",
+    "labels",
+    "classes",
+    "names",
+    "label2id",
+)  # keys of configurations that hold the labels, as Hugging Face's config.json
 # What begins so is a web page, XML, a pointer of Git LFS, or YAML.
 _OTHER = re.compile(
     r"\s*(<(!doctype|html|\?xml)|version https://git-lfs|---\s*$|(names|labels|classes):\s*$)", re.IGNORECASE | re.MULTILINE
 )
 _NUMBER = re.compile(r"\s*(\d+)(?=[\s:;,])|.*[\s:;,=](\d+)$")  # at a line's beginning or end
+_QUOTED = re.compile(r'"[^"\\]+"')
 _FORMS = "Give one name a line (synset.txt), CSV with a column `label`, or JSON: a list, or {index: name}."
 
 
@@ -60,6 +67,8 @@ def _lines(text: str) -> list[str]:
     lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
+    if all(_QUOTED.fullmatch(line) for line in lines):  # as a program writes each as JSON
+        return [line[1:-1] for line in lines]
     return lines
 
 
