@@ -218,6 +218,7 @@ class _Model:
         model_input = self._fitting_input(bundle)
         shape = self._batch_shape(model_input)
         self._check_type(bundle.spec.preprocess)
+        self._check_quantized()
         found = self._meaning(bundle, model_input, shape)
         symbol = self.checkpoint.symbol
         self.symbol = (
@@ -304,6 +305,22 @@ class _Model:
                 f"{numbers.max():g}, which don't fit",
                 "Correct scale, mean and std of preprocess in model.yaml: most likely the network does that itself, and wants 0 to 255.",
             )
+
+    def _check_quantized(self) -> None:
+        """Raises UsageError for parameters of 8 bits where the graph takes floats: without their scales they would be other numbers."""
+        symbol, bytes_only = self.checkpoint.symbol, (np.int8, np.uint8)
+        try:
+            types = symbol.infer_type(**{self.checkpoint.input_name: np.float32})[0] or ()
+        except self._mx.MXNetError:
+            return
+        for name, wanted in zip(symbol.list_arguments(), types, strict=False):
+            array = self.checkpoint.arguments.get(name)
+            if array is not None and array.dtype in bytes_only and wanted not in bytes_only:
+                raise UsageError(
+                    f"{self.names['params']}: {name} has numbers of 8 bits ({np.dtype(array.dtype)}), but {self.names['symbol']} computes "
+                    f"with {np.dtype(wanted)}",
+                    "Give the graph of the quantized network, or the parameters that were not quantized.",
+                )
 
     @property
     def _about_constants(self) -> str:

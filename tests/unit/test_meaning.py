@@ -319,6 +319,13 @@ def test_arrays_of_the_input_and_of_the_labels_among_the_parameters_are_left_out
     assert set(network.inspection.unused) == {"data", "softmax_label"}
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_quantized_parameters_are_none_of_a_graph_of_floats(tmp_path: Path, kind: Any) -> None:
+    refused = refusal(made(tmp_path, parameters={**DENSE, "arg:fc_weight": (WEIGHT * 1000).astype(kind)}))
+
+    assert all(part in refused for part in ("fc_weight", f"8 bits ({np.dtype(kind)})", "float32"))
+
+
 def test_a_parameter_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     refused = refusal(made(tmp_path, parameters={**DENSE, "fc_weight": WEIGHT}))
 
