@@ -38,6 +38,7 @@ class Checkpoint:
     """A graph with the values of its variables."""
 
     symbol: Any
+    whole: Any  # the file's symbol, of which `symbol` is but what leads to one output
     graph: Graph
     outputs: tuple[str, ...]  # of the file's graph, of which `symbol` has but one
     input_name: str
@@ -62,9 +63,9 @@ class _Loader:
         self._spec: ModelSpec = bundle.spec
 
     def load(self) -> Checkpoint:
-        symbol = self._symbol()
-        outputs = tuple(symbol.list_outputs())
-        symbol = self._chosen_output(symbol, outputs)
+        whole = self._symbol()
+        outputs = tuple(whole.list_outputs())
+        symbol = self._chosen_output(whole, outputs)
         graph = Graph.read(symbol.tojson())
         saved = self._saved()
         variables, states = symbol.list_arguments(), symbol.list_auxiliary_states()
@@ -72,7 +73,7 @@ class _Loader:
         bare = {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in saved.items()}
         if len(bare) < len(saved):
             twice = next(name for name in saved if name not in bare and name.split(":", 1)[1] in saved)
-            raise UsageError(f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Leave one of them away.")
+            raise UsageError(f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Remove one of them.")
         prefix = self._prefix(bare, {*variables, *states} - graph.truths - {*self._spec.input.constants})
         bare = {name.removeprefix(prefix): array for name, array in bare.items()}
         input_name = self._input_name(variables, bare, graph)
@@ -86,6 +87,7 @@ class _Loader:
         self._check_missing([*missing, *(n for n in states if n not in bare)], bare, {*variables, *states})
         return Checkpoint(
             symbol=symbol,
+            whole=whole,
             graph=graph,
             outputs=outputs,
             input_name=input_name,

@@ -114,7 +114,7 @@ def confirm(question: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(question.replace("?", ": nobody can be asked here"), "Add --yes to agree beforehand.")
+        raise UsageError(f"{question} There is no terminal to answer on", "Add --yes to agree beforehand.")
     try:
         return Confirm.ask(Text(question), console=_err, default=False)
     except EOFError:  # Ctrl-D
@@ -306,7 +306,7 @@ def show_findings(findings: "Sequence[Finding]") -> None:
 def model_sections(found: "Inspection") -> list[tuple[str, str]]:
     """What an inspection says, in words."""
     return [
-        ("input", f"{found.input_name}, shape {found.input_shape} with 1 as the batch size"),
+        ("input", f"{found.input_name}: N x {' x '.join(map(str, found.input_shape[1:]))} ({found.input.layout})"),
         (
             "output",
             f"{found.output_name}: {counted(found.classes, 'class', 'classes')}"

@@ -155,4 +155,5 @@ def said(error: BaseException) -> str:
     operator = re.match(r"Error in operator ([^\s:]+): ", text)
     text = text.rpartition("Check failed: ")[2]
     text = re.sub(r"^(Error in operator [^\s:]+: )?\[[\d:]+\] \S+:\d+: ", "", text)
+    text = text.replace("currentlyonly", "currently only")  # as it has it
     return f"{f'operator {operator[1]}: ' if operator and operator[1] not in text else ''}{text}"[-300:]

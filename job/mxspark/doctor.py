@@ -75,7 +75,7 @@ def _mxnet() -> tuple[Finding, Build | None]:
     except TimeoutError:
         return Finding("MXNet", "can't tell", f"it took more than {CHILD_SECONDS} s to load", "Try again; is the disk slow?"), None
     except child.CrashError as error:
-        return Finding("MXNet", "problem", f"it crashes while it is loaded ({error})", "Install it anew, or use the image."), None
+        return Finding("MXNet", "problem", f"it crashes while it is loaded ({error})", "Reinstall it, or use the image."), None
     return Finding("MXNet", "ok", f"{build.version}, the {'GPU' if build.cuda else 'CPU'} build"), build
 
 

@@ -215,7 +215,7 @@ def read_yaml(text: str, source: str) -> dict[str, Any]:
         line = f" line {mark.line + 1}:" if mark else ""
         # Of a value that was meant as text, such as a password that begins with ! or *, it would tell what it takes for a tag or an alias.
         cause = re.sub(r"(alias|tag|tag handle) '.*'", r"\1", getattr(error, "problem", None) or one_line(error))
-        raise UsageError(f"{source}:{line} not YAML: {cause}", "Mend the file's syntax.") from None
+        raise UsageError(f"{source}:{line} not YAML: {cause}", "Correct the file's syntax.") from None
     if data is None:
         return {}
     if not isinstance(data, dict):

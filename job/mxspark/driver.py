@@ -154,7 +154,7 @@ class _Run:
         if self._source.empty:
             self._progress.note(f"No images in {', '.join(self._source.empty[:3])}{' …' if len(self._source.empty) > 3 else ''}")
         if doubles := spool.listed - len(spool):
-            self._progress.note(f"Doubles among the keys: {doubles:,}. Each key has one row.")
+            self._progress.note(f"Duplicate keys: {doubles:,}. Each key has one row.")
         self._tell_skipped(self._source.skipped.counts())
 
     def _tell_skipped(self, counts: Mapping[str, int]) -> None:
@@ -182,8 +182,8 @@ class _Run:
         }  # earlier versions had them
         if changes := plan.differences({**existing.identity, "input": known}, self._identity(model)):
             raise UsageError(
-                f"{self._store.name} holds the results of another job. What differs (there -> now):\n  " + "\n  ".join(changes),
-                "Choose another output, or start afresh with --overwrite.",
+                f"{self._store.name} holds the results of another job. Differences (there -> now):\n  " + "\n  ".join(changes),
+                "Choose another output, or start over with --overwrite.",
             )
         return existing
 
@@ -191,7 +191,7 @@ class _Run:
         if not self._settings.output.overwrite:
             return
         there = output.describe(self._store, self._settings.output.format)
-        if there is not None and not self._progress.confirm(f"--overwrite deletes what is in {self._store.name}: {there}. Go on?"):
+        if there is not None and not self._progress.confirm(f"--overwrite deletes what is in {self._store.name}: {there}. Continue?"):
             raise UsageError("nothing was deleted, nothing was run", "")
 
     def _identity(self, model: Bundle) -> dict[str, Any]:
@@ -234,7 +234,7 @@ class _Run:
         frozen, kept = work.plan, work.plan.keys - work.images
         what = "are left or failed" if self._settings.output.retry_failed else "are left"
         self._progress.note(
-            f"Going on with the run of {frozen.created}: {kept:,} of {counted(frozen.keys, 'image')} are kept, {work.images:,} {what} "
+            f"Resuming the run of {frozen.created}: {kept:,} of {counted(frozen.keys, 'image')} are kept, {work.images:,} {what} "
             f"in {len(work.shards):,} of {counted(frozen.shards, 'shard')}. Images that came later are not in it; "
             "--overwrite starts afresh."
         )
@@ -374,7 +374,7 @@ class _Run:
         return TooManyFailedError(
             f"{prefix}{counts.failed:,} of {counted(counts.rows, 'image')} failed, more than max_failed_fraction "
             f"{self._settings.max_failed_fraction:g} allows: {by_status}\nFor example {', '.join(examples)}",
-            "Mend them and add --retry-failed, or allow more with --max-failed-fraction.",
+            "Fix them and add --retry-failed, or allow more with --max-failed-fraction.",
         )
 
 
@@ -394,12 +394,12 @@ class _NoExecutors:
         self._next += NO_EXECUTORS_SECONDS
         if self._spark.executors != 0:
             return
-        look = "the master's page says what it has to give"
+        look = "the master's page says what it can give"
         if self._spark.is_kubernetes:
             selector = ",".join(f"{key}={value}" for key, value in pods.labels(self._settings.app_name, "executor").items())
             look = f"`kubectl describe pods -l {selector}` says why their pods don't come up; where there are none, look at the quotas"
         waited = time.monotonic() - self._started
-        self._progress.note(f"Waiting for executors since {waited:.0f} s: {self._settings.executors} are asked for, none is there; {look}.")
+        self._progress.note(f"Waiting for executors for {waited:.0f} s: {self._settings.executors} are requested, none is running; {look}.")
 
 
 def cache_dir(settings: Settings) -> Path:

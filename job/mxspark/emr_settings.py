@@ -46,7 +46,7 @@ class EmrSettings(Document):
         description="What the names of the log streams start with, neither : nor * in it; goes with emr.log_group.",
     )
     persistent_ui: bool = Field(True, description="Whether EMR keeps Spark's pages for thirty days after the job's end.")
-    retries: Count = Field(2, description="Times that EMR starts a driver again that failed or was lost; it goes on with what is left.")
+    retries: Count = Field(2, description="Times that EMR starts a driver again that failed or was lost; it resumes with what is left.")
     start_seconds: Annotated[int, Field(ge=60, le=86_400, strict=True)] | None = Field(
         None, description="How long the job may wait for nodes before EMR gives it up [seconds]. Default: EMR's own, 15 minutes."
     )
@@ -68,7 +68,9 @@ class EmrSettings(Document):
     @classmethod
     def _is_a_role(cls, arn: str | None) -> str | None:
         if arn is not None and not ROLE.fullmatch(arn):
-            raise ValueError("it is no role's ARN. It must read like arn:aws:iam::123456789012:role/mxspark; `aws iam list-roles` has them")
+            raise ValueError(
+                "it is not the ARN of a role. It must look like arn:aws:iam::123456789012:role/mxspark; `aws iam list-roles` has them"
+            )
         return arn
 
     @field_validator("release")
@@ -76,7 +78,7 @@ class EmrSettings(Document):
     def _is_a_release(cls, release: str) -> str:
         found = RELEASE.fullmatch(release)
         if not found:
-            raise ValueError("it is no release of EMR on EKS for Spark. It must read like emr-7.13.0-latest")
+            raise ValueError("it is not a release of EMR on EKS for Spark. It must look like emr-7.13.0-latest")
         if (int(found[1]), int(found[2])) < OLDEST_RELEASE:
             raise ValueError("it is older than emr-7.10.0, the first with Python 3.11, which the image needs. Take emr-7.13.0-latest")
         return release

@@ -93,7 +93,7 @@ def one_line(error: BaseException, limit: int = 300) -> str:
 
 def mistake(error: Exception) -> MxsparkError:
     """An exception that nobody foresaw."""
-    return MxsparkError(f"{type(error).__name__}: {one_line(error)}", "This is a mistake in mxspark; --debug shows where.")
+    return MxsparkError(f"{type(error).__name__}: {one_line(error)}", "This is a bug in mxspark; --debug shows where.")
 
 
 def frames(error: BaseException) -> str:

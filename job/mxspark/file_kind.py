@@ -1,6 +1,7 @@
 """What kind of image file some bytes are, told by their signature: also those that can't be decoded, so that they can be called by name."""
 
 import re
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import Literal
@@ -88,6 +89,24 @@ _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (344, b"n+1\0", FileKind("NIfTI")),
     (0, b"\1\xda\0", FileKind("SGI")),
     (0, b"\1\xda\1", FileKind("SGI")),
+    (0, b"DanM", FileKind("MSP (Microsoft Paint)")),
+    (0, b"LinS", FileKind("MSP (Microsoft Paint)")),
+    (0, b"FTEX", FileKind("FTEX")),
+    (0, b"\x80\xe8\0\0", FileKind("PIXAR")),
+    (0, b"Paint Shop Pro Image File\n\x1a", FileKind("PSP (Paint Shop Pro)")),
+    (0, b"PDN3", FileKind("PDN (Paint.NET)")),
+    (0, b"CSFCHUNK", FileKind("CLIP (Clip Studio Paint)")),
+    (30, b"mimetypeimage/openraster", FileKind("OpenRaster")),
+    (30, b"mimetypeapplication/x-krita", FileKind("Krita")),
+    (0, b"NRRD000", FileKind("NRRD")),
+    (0, b"ObjectType = Image", FileKind("MetaImage")),
+    (0, b"LBLSIZE=", FileKind("VICAR")),
+    (0, b"NITF0", FileKind("NITF")),
+    (0, b"ZISRAWFILE", FileKind("CZI (Zeiss)")),
+    (0, b"\xda\xce\xbe\x0a", FileKind("ND2 (Nikon)")),
+    (0, b"\xffWPC", FileKind("WPG (WordPerfect)")),
+    (0, b"PVR\3", FileKind("PVR")),
+    (0, b"IIN1", FileKind("NIFF")),
     (-18, b"TRUEVISION-XFILE.\0", FileKind("TGA", "TGA")),  # at the end of the file
 )
 _ICON = re.compile(rb"\0\0([\x01\x02])\0[^\0]\0")
@@ -103,8 +122,12 @@ _PATTERNS = (
     (rb"\x00{3}.\x00{3}[\x01-\x03].{12}GIMP", "GBR (a GIMP brush)"),
     (rb"FORM.{4}(ILBM|PBM )", "ILBM (Amiga)"),
     (rb"RIFF.{4}ACON", "ANI (an animated cursor)"),
+    (rb"(?=.{511}\x1a)([A-Za-z][^\r\n:]{0,40}:[ \t]+[^\r\n]{0,200}\r?\n){2}", "IM (IFUNC)"),
+    (rb".{4}[\x11\x12]\xaf.{6}\x08\x00[\x00\x03]\x00", "FLI (an animation)"),
 )
 _HEAD_BYTES = 4096
+_SPIDER_FORMS = (1, 3, -11, -12, -21, -22)  # what a SPIDER file holds: a picture or a volume, or their Fourier transforms
+_PALM_DEPTHS = (1, 2, 4, 8, 16)
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 
 
@@ -126,6 +149,10 @@ def file_kind(data: bytes) -> FileKind | None:
             return FileKind(name)
     if _is_svg(head):
         return FileKind("SVG")
+    if _is_spider(data):
+        return FileKind("SPIDER")
+    if _is_palm(data):
+        return FileKind("bitmap of Palm OS")
     return _of_gzip(head) if data.startswith(b"\x1f\x8b") else None
 
 
@@ -135,6 +162,29 @@ def _of_gzip(head: bytes) -> FileKind | None:
     except zlib.error:
         return None
     return FileKind(f"{inner.name} compressed with gzip") if inner else None
+
+
+def _is_spider(data: bytes) -> bool:
+    """Whether the data begin with a header of SPIDER, all of it floats: https://spider.wadsworth.org/spider_doc/spider/docs/image_doc.html."""
+    if len(data) < 4 * 27:
+        return False
+    for order in "<>":
+        slices, rows, _, _, form, *_ = header = struct.unpack(f"{order}27f", data[: 4 * 27])
+        records, columns, length, record = header[12], header[11], header[21], header[22]
+        numbers = (slices, rows, columns, records, length, record)
+        if form in _SPIDER_FORMS and all(number.is_integer() and number != 0 for number in numbers):
+            return bool(length == records * record and rows > 0 and columns > 0 and 4 * 27 <= length <= len(data))
+    return False
+
+
+def _is_palm(data: bytes) -> bool:
+    """Whether the data are an uncompressed bitmap of Palm OS, which has no signature: its numbers have to give its length."""
+    if len(data) < 16:
+        return False
+    columns, rows, row_bytes, flags, depth, version = struct.unpack(">HHHHBB", data[:10])
+    colours = 2 + 4 * int.from_bytes(data[16:18], "big") if flags & 0x4000 else 0
+    is_consistent = depth in _PALM_DEPTHS and version <= 3 and columns > 0 and 0 <= row_bytes - columns * depth // 8 <= 4
+    return is_consistent and rows > 0 and len(data) == 16 + colours + rows * row_bytes
 
 
 def _is_svg(head: bytes) -> bool:

@@ -43,7 +43,7 @@ class DriverError(UsageError):
     @staticmethod
     def of(cause: str, code: int = 0) -> "DriverError":
         error = DriverError(
-            f"the NVIDIA driver doesn't work: {cause}", "See what nvidia-smi says on the node; as a rule the driver has to be loaded anew."
+            f"the NVIDIA driver doesn't work: {cause}", "See what nvidia-smi says on the node; as a rule the driver has to be reloaded."
         )
         error.code = code
         return error

@@ -14,6 +14,8 @@ Shape = tuple[int, ...]
 # What an operator makes of its input, as far as it says what the numbers mean. `log_softmax` are logits too: their softmax is the
 # probabilities.
 Family = Literal["softmax", "log_softmax", "sigmoid", "linear"]
+# What a graph of several outputs, or one that goes on behind the chosen one, does with its numbers.
+Use = Literal["softmax", "sigmoid", "other"]
 
 # Layers that end a graph for training. Their second input is the truth, of which prediction has none.
 LOSSES = ("SoftmaxOutput", "LogisticRegressionOutput", "LinearRegressionOutput", "MAERegressionOutput", "SVMOutput")
@@ -47,6 +49,8 @@ _PASS_THROUGH = (
     "expand_dims",
 )
 _CASTS = ("Cast", "amp_cast")
+# Operators, beside those of a family, that prove of their input what it is.
+_USES: Mapping[str, Use] = {"softmax_cross_entropy": "softmax"}
 _TRANSPOSES = ("transpose", "_np_transpose", "SwapAxis")
 _SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
 # What MXNet's oneDNN backend computes in one with an operator before it. It does so too where that has other readers, which then, or
@@ -79,6 +83,8 @@ class Ending:
 
     operators: tuple[str, ...]
     family: Family | None
+    use: Use | None = None  # what the rest of the graph does with the numbers, if it does anything
+    readers: tuple[str, ...] = ()  # the operators by which it does that
 
     def __str__(self) -> str:
         return " of ".join(self.operators) or "its input"
@@ -125,15 +131,50 @@ class Graph:
         chain = list(self._chain(shapes))
         operators = [node.op for node in chain]
         family = _family(chain[-1], shapes.get(f"{chain[-1].name}_output", ()), classes) if chain else None
-        # A clip changes scores, and a sum probabilities; a product of two computed arrays is no layer.
+        # A clip changes scores, and a sum probabilities; a product of two computed arrays is no layer, and one of probabilities may be
+        # probabilities again.
         if family == "linear":
-            is_proved = "clip" not in operators and self._has_own_weights(chain[-1])
+            is_proved = "clip" not in operators and self._has_own_weights(chain[-1]) and not self._is_of_probabilities(chain[-1], shapes)
         else:
             is_proved = not set(_SUMS) & set(operators) and not (family == "log_softmax" and "clip" in operators)
         if family is None or not is_proved:
             before = chain[-1].inputs[:1] if chain else ()
             return Ending((*operators, *(op for source, _ in before if (op := self.nodes[source].op) != "null")), None)
         return Ending(tuple(operators), family)
+
+    def use(self, name: str, shapes: Mapping[str, Shape]) -> tuple[Use | None, tuple[str, ...]]:
+        """What the graph does with the output of the operator `name`, and by which operators; None where it ends there."""
+        number = next(number for number, node in enumerate(self.nodes) if node.name == name and node.op != "null")
+        classes = _classes(shapes.get(f"{name}_output", ()))
+        found = [(node.op, self._use(node, shapes, classes)) for node in self._readers(number, shapes)]
+        uses = {use for _, use in found}
+        return (uses.pop() if len(uses) == 1 else "other" if uses else None), tuple(dict.fromkeys(op for op, _ in found))
+
+    def _readers(self, number: int, shapes: Mapping[str, Shape]) -> Iterator[Node]:
+        """The operators that do something with a node's numbers, seen through those that pass them on."""
+        for other, node in enumerate(self.nodes):
+            if number in (source for source, _ in node.inputs):
+                is_passed_on = node.op not in (*_SUMS, "clip") and self._passed_on(node, shapes) == number
+                if is_passed_on:
+                    yield from self._readers(other, shapes)
+                else:
+                    yield node
+
+    def _use(self, node: Node, shapes: Mapping[str, Shape], classes: int | None) -> Use:
+        family = _family(node, shapes.get(f"{node.name}_output", ()), classes)
+        if family in ("softmax", "log_softmax"):
+            return "softmax"
+        return "sigmoid" if family == "sigmoid" else _USES.get(node.op, "other")
+
+    def _is_of_probabilities(self, node: Node, shapes: Mapping[str, Shape]) -> bool:
+        """Whether what an operator takes is the output of a softmax, over whatever axis, or of a sigmoid."""
+        number: int | None = node.inputs[0][0]
+        while number is not None:
+            before = self.nodes[number]
+            if _FAMILIES.get(before.op) in ("softmax", "sigmoid") or before.attributes.get("act_type") == "sigmoid":
+                return True
+            number = self._passed_on(before, shapes)
+        return False
 
     def _has_own_weights(self, node: Node) -> bool:
         """Whether a linear operator multiplies with parameters as they are."""
@@ -206,11 +247,14 @@ def _classes(shape: Shape) -> int | None:
 
 
 def _family(node: Node, shape: Shape, classes: int | None) -> Family | None:
-    """What an operator proves of its output, which has `shape`. A softmax over another axis than the classes' proves nothing."""
+    """What an operator proves of its output, which has `shape`. Nothing where that has other axes than the classes', as a map of many
+    places has, or a softmax is over another one."""
+    if classes is None or not shape or _elements(shape[1:]) != classes or max(shape[1:], default=1) != classes:
+        return None
     if node.op == "Activation":
         return "sigmoid" if node.attributes.get("act_type") == "sigmoid" else None
     family = _FAMILIES.get(node.op)
-    if family in ("softmax", "log_softmax") and (classes is None or not _is_over_classes(node, shape, classes)):
+    if family in ("softmax", "log_softmax") and not _is_over_classes(node, shape, classes):
         return None
     return family
 
@@ -226,7 +270,7 @@ def _is_over_classes(node: Node, shape: Shape, classes: int) -> bool:
         axis = -1 if _is_true(node, "preserve_shape") else 1
     if not -len(shape) <= axis < len(shape):
         return False
-    return axis % len(shape) != 0 and shape[axis] == classes and _elements(shape[1:]) == classes
+    return axis % len(shape) != 0 and shape[axis] == classes
 
 
 def _is_true(node: Node, name: str) -> bool:

@@ -60,7 +60,7 @@ class PodSettings(Document):
 
     node_selector: dict[str, str] = Field({}, description="Labels that a node must have.")
     tolerations: tuple[dict[str, Any], ...] = Field(
-        (), description="Taints of nodes that are no hindrance, as in a pod's spec.", json_schema_extra={POD_PART: TOLERATION}
+        (), description="Tolerations of nodes' taints, as in a pod's spec.", json_schema_extra={POD_PART: TOLERATION}
     )
     affinity: dict[str, Any] = Field({}, description="Affinities, as in a pod's spec.", json_schema_extra={POD_PART: AFFINITY})
     priority_class: ObjectName | None = Field(None, description="Name of the pods' priority class.")
@@ -119,7 +119,7 @@ class KubernetesSettings(Document):
     driver: PodSettings = Field(PodSettings(), description="The driver's pod.")
     executor: PodSettings = Field(PodSettings(), description="The executors' pods.")
     restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = Field(
-        3, description="Times that a driver whose pod was lost or failed is started again; it goes on with what is left."
+        3, description="Times that a driver whose pod was lost or failed is started again; it resumes with what is left."
     )
     deadline_seconds: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         None, description="Limit on the whole job, after which Kubernetes ends it [seconds]. Default: none."

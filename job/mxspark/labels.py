@@ -16,12 +16,19 @@ _NAMES = ("synset", "labels", "label", "classes", "class_names", "classnames", "
 ENDINGS = (*(f"{name}.{suffix}" for name in _NAMES for suffix in ("txt", "csv", "json")), ".names")
 # What begins so is no list of names, one a line, whatever the file is called.
 _JSON = re.compile(r"""\s*[\[{]\s*(["'\d\[{\]}]|$)""")
-_WRAPPERS = ("id2label", "labels", "classes", "names")  # keys of configurations that hold the labels, as Hugging Face's config.json
+_WRAPPERS = (
+    "id2label",
+    "labels",
+    "classes",
+    "names",
+    "label2id",
+)  # keys of configurations that hold the labels, as Hugging Face's config.json
 # What begins so is a web page, XML, a pointer of Git LFS, or YAML.
 _OTHER = re.compile(
     r"\s*(<(!doctype|html|\?xml)|version https://git-lfs|---\s*$|(names|labels|classes):\s*$)", re.IGNORECASE | re.MULTILINE
 )
 _NUMBER = re.compile(r"\s*(\d+)(?=[\s:;,])|.*[\s:;,=](\d+)$")  # at a line's beginning or end
+_QUOTED = re.compile(r'"[^"\\]+"')
 _FORMS = "Give one name a line (synset.txt), CSV with a column `label`, or JSON: a list, or {index: name}."
 
 
@@ -38,10 +45,10 @@ def read(text: str, location: str) -> tuple[str, ...]:
         labels = _lines(text)
         _check_order([_number(found[1] or found[2]) if (found := _NUMBER.match(line)) else -1 for line in labels], location)
     if not labels:
-        mend = "Give one name a line, or leave the labels file away: predictions then have indices only."
+        mend = "Give one name a line, or leave the labels file out: predictions then have indices only."
         raise UsageError(f"{location}: holds no labels", mend)
     if any(re.search("[\ud800-\udfff]", label) for label in labels):
-        raise UsageError(f"{location}: a label holds half a character (a lone surrogate)", "Mend the label.")
+        raise UsageError(f"{location}: a label holds half a character (a lone surrogate)", "Correct the label.")
     return tuple(labels)
 
 
@@ -60,6 +67,8 @@ def _lines(text: str) -> list[str]:
     lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
+    if all(_QUOTED.fullmatch(line) for line in lines):  # as a program writes each as JSON
+        return [line[1:-1] for line in lines]
     return lines
 
 
@@ -69,7 +78,7 @@ def _from_json(text: str, location: str) -> list[str]:
     try:
         data = _parsed(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        raise UsageError(f"{location}: begins as JSON does, but is none, or not whole", f"Mend the file. {_FORMS}") from None
+        raise UsageError(f"{location}: begins as JSON does, but is none, or not whole", f"Correct the file. {_FORMS}") from None
     if isinstance(data, Mapping):
         data = next((data[key] for key in _WRAPPERS if isinstance(data.get(key), list | Mapping)), data)
     if isinstance(data, Mapping):
@@ -103,7 +112,7 @@ def _in_order(data: Mapping[Any, Any], location: str) -> list[Any]:
     if all(type(value) is int for value in data.values()):
         pairs = [(index, name) for name, index in data.items()]
     if sorted(index for index, _ in pairs) != list(range(len(pairs))):
-        raise UsageError(f"{location}: its indices are not 0, 1, 2, … without gaps", f"Mend the numbers. {_FORMS}")
+        raise UsageError(f"{location}: its indices are not 0, 1, 2, … without gaps", f"Correct the numbers. {_FORMS}")
     return [name for _, name in sorted(pairs, key=lambda pair: pair[0])]
 
 
@@ -117,18 +126,18 @@ def _from_csv(text: str, location: str) -> list[str]:
     try:
         _, *rows = filter(None, reader)
     except csv.Error as error:
-        raise UsageError(f"{location}: not CSV: {error}", "Mend the file, or give one name a line in a .txt.") from None
+        raise UsageError(f"{location}: not CSV: {error}", "Correct the file, or give one name a line in a .txt.") from None
     for number, row in enumerate(rows, start=1):
         if len(row) > len(columns):
             mend = "Put names that hold the delimiter between double quotes."
             raise UsageError(f"{location}: row {number} has {len(row)} fields, the first line only {len(columns)}", mend)
         if len(row) <= columns.index("label"):
-            raise UsageError(f"{location}: row {number} has no label", f"Mend the row; the first line is delimited by {delimiter!r}.")
+            raise UsageError(f"{location}: row {number} has no label", f"Correct the row; the first line is delimited by {delimiter!r}.")
     found = [dict(zip(columns, map(str.strip, row), strict=False)) for row in rows]
     if "index" in columns:
         found.sort(key=lambda row: _number(row.get("index")))
         if [_number(row.get("index")) for row in found] != list(range(len(found))):
-            raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Mend the numbers.")
+            raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Correct the numbers.")
     for column in set(columns) - {"index", "label"}:
         _check_order([_number(row.get(column)) for row in found], location)
     return [row["label"] for row in found]

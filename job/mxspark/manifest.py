@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from mxspark import delimited, parquet, storage
+from mxspark import delimited, storage
 from mxspark.errors import UsageError
 from mxspark.storage import Access
 
@@ -44,6 +44,8 @@ def read(path: str, access: Access, no_key: Callable[[], None]) -> Iterator[str]
         storage.download(path, access, file)
         file.seek(0)
         if path.lower().endswith(".parquet"):
+            from mxspark import parquet  # only here: who asks what a manifest is called need not load Arrow
+
             keys: Iterator[str | None] = parquet.read_column(file, "key", path)
         else:
             keys = _text_keys(file, path)
@@ -61,9 +63,9 @@ def _text_keys(file: IO[bytes], path: str) -> Iterator[str | None]:
             yield from _table_keys(lines, path)
             return
         # Blanks at the end are nobody's intent; quotes keep them.
-        stripped = (line.rstrip("\r\n").rstrip(" \t") for line in lines)
-        keys = _im2rec_keys(stripped, path) if kind == "lst" else stripped
-        yield from (_unquoted(key) for key in keys if key)
+        whole = (line.rstrip("\r\n") for line in lines)
+        keys: Iterator[str | None] = _im2rec_keys(whole, path) if kind == "lst" else (line.rstrip(" \t") for line in whole)
+        yield from (_unquoted(key) if key else None for key in keys if key != "")
 
 
 def _unquoted(line: str) -> str:
@@ -72,10 +74,17 @@ def _unquoted(line: str) -> str:
     return quoted[1].replace('""', '"') if quoted else line
 
 
-def _im2rec_keys(lines: Iterator[str], path: str) -> Iterator[str]:
-    """The last column of MXNet's own lists: number, labels and path, with tabs between them. A line without tabs is a key."""
+def _im2rec_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
+    """The last column of MXNet's own lists: number, labels and path, with tabs between them, None where the path is missing.
+
+    A line without tabs is a key.
+    """
     for number, line in enumerate(lines, start=1):
-        *before, key = line.split("\t")
+        *before, key = line.rstrip(" \t").split("\t")
+        numbers = [*before, key] if line.endswith("\t") or len(before) == 1 else []
+        if numbers and all(map(_is_number, numbers)):
+            yield None
+            continue
         if before and not (len(before) > 1 and all(map(_is_number, before))):
             raise UsageError(
                 f"{path}: line {number} is not of MXNet's form: {line[:80]!r}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.graph import Ending, Family, Shape
+from mxspark.graph import Ending, Family, Shape, Use
 from mxspark.model_spec import Kind, ModelOutput
 
 # How far rounding takes the sum of float16 probabilities from 1 (half a unit in the last place is 2^-11 of each), and some more.
@@ -19,8 +19,10 @@ _KINDS = (
     "that exclude each other), logits (a softmax is added), or sigmoid (independent probabilities). Vectors, such as embeddings, are none "
     "of these."
 )
-_WRONG = "Correct output.kind, or leave it away."
+_WRONG = "Correct output.kind, or leave it out."
 _PROVED: dict[Family, Kind] = {"softmax": "softmax", "log_softmax": "logits", "sigmoid": "sigmoid"}
+# By what the graph does with a linear layer that is not its end: the kind, and the operator to add.
+_USED: dict[Use | None, tuple[Kind, str]] = {"softmax": ("logits", "softmax"), "sigmoid": ("sigmoid", "sigmoid")}
 
 
 class MeaningError(Exception):
@@ -62,7 +64,7 @@ def find(output: ModelOutput, shape: Shape, ending: Ending, labels: int) -> Mean
             "If the unit is the probability of one class, say output.kind: sigmoid.",
         )
     if output.threshold is not None and meaning.kind != "sigmoid":
-        raise MeaningError(f"output.threshold goes with output.kind sigmoid, but that is {meaning.kind}", "Leave output.threshold away.")
+        raise MeaningError(f"output.threshold goes with output.kind sigmoid, but that is {meaning.kind}", "Remove output.threshold.")
     return meaning
 
 
@@ -70,10 +72,16 @@ def _proved(shape: Shape, ending: Ending, labels: int) -> Meaning:
     if ending.family in _PROVED:
         kind = _PROVED[ending.family]
         return Meaning(kind, f"the graph ends in {ending}", "softmax" if kind == "logits" else None)
-    if ending.family == "linear" and labels:
-        return Meaning("logits", f"the graph ends in {ending}, and has a label for each unit", "softmax")
-    more = ", and there are no labels, so it may be a classifier or not" if ending.family == "linear" else ""
-    raise MeaningError(f"the output has the shape {_shown(shape)} and ends in {ending}{more}: what its numbers mean can't be told", _KINDS)
+    doubt = ""
+    if ending.family == "linear":
+        readers = ", ".join(ending.readers)
+        if ending.use in _USED:
+            kind, adds = _USED[ending.use]
+            return Meaning(kind, f"the graph passes the output of {ending} on to {readers}", adds)
+        if labels and ending.use is None:
+            return Meaning("logits", f"the graph ends in {ending}, and has a label for each unit", "softmax")
+        doubt = f", which the graph passes on to {readers}" if readers else ", and there are no labels, so it may be a classifier or not"
+    raise MeaningError(f"the output has the shape {_shown(shape)} and ends in {ending}{doubt}: what its numbers mean is not known", _KINDS)
 
 
 def _stated(kind: Kind, ending: Ending) -> Meaning:
@@ -81,7 +89,7 @@ def _stated(kind: Kind, ending: Ending) -> Meaning:
     if kind == "sigmoid" and ending.family == "linear":
         return Meaning(kind, f"{said}, and the graph ends in {ending}", "sigmoid")
     if ending.family is not None and _PROVED.get(ending.family, "logits") != kind:
-        raise MeaningError(f"{said}, but the graph ends in {ending}, which are {_AS_WORDS[ending.family]}", _WRONG)
+        raise MeaningError(f"{said}, but the graph ends in {ending}, whose numbers are {_AS_WORDS[ending.family]}", _WRONG)
     why = f"{said}, and the graph ends in {ending}" if ending.family else said
     return Meaning(kind, why, "softmax" if kind == "logits" else None)
 
@@ -90,7 +98,7 @@ _AS_WORDS: dict[Family, str] = {
     "softmax": "probabilities already (softmax)",
     "log_softmax": "logarithms of probabilities (logits)",
     "sigmoid": "independent probabilities already (sigmoid)",
-    "linear": "no probabilities (logits)",
+    "linear": "not probabilities (logits)",
 }
 
 

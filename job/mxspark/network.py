@@ -4,7 +4,7 @@ import re
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -218,6 +218,7 @@ class _Model:
         model_input = self._fitting_input(bundle)
         shape = self._batch_shape(model_input)
         self._check_type(bundle.spec.preprocess)
+        self._check_quantized()
         found = self._meaning(bundle, model_input, shape)
         symbol = self.checkpoint.symbol
         self.symbol = (
@@ -305,6 +306,22 @@ class _Model:
                 "Correct scale, mean and std of preprocess in model.yaml: most likely the network does that itself, and wants 0 to 255.",
             )
 
+    def _check_quantized(self) -> None:
+        """Raises UsageError for parameters of 8 bits where the graph takes floats: without their scales they would be other numbers."""
+        symbol, bytes_only = self.checkpoint.symbol, (np.int8, np.uint8)
+        try:
+            types = symbol.infer_type(**{self.checkpoint.input_name: np.float32})[0] or ()
+        except self._mx.MXNetError:
+            return
+        for name, wanted in zip(symbol.list_arguments(), types, strict=False):
+            array = self.checkpoint.arguments.get(name)
+            if array is not None and array.dtype in bytes_only and wanted not in bytes_only:
+                raise UsageError(
+                    f"{self.names['params']}: {name} has numbers of 8 bits ({np.dtype(array.dtype)}), but {self.names['symbol']} computes "
+                    f"with {np.dtype(wanted)}",
+                    "Give the graph of the quantized network, or the parameters that were not quantized.",
+                )
+
     @property
     def _about_constants(self) -> str:
         """What may be wrong with the shapes of input.constants, if there are any."""
@@ -317,9 +334,14 @@ class _Model:
         )
 
     def _meaning(self, bundle: Bundle, model_input: ModelInput, shape: Shape) -> Meaning:
-        internals = self.checkpoint.symbol.get_internals()
-        _, shapes, _ = internals.infer_shape(**{self.checkpoint.input_name: model_input.shape(2)})
-        ending = self._graph.ending(dict(zip(internals.list_outputs(), map(tuple, shapes), strict=True)))
+        shapes = self._shapes(self.checkpoint.symbol, model_input)
+        ending = self._graph.ending(shapes)
+        if bundle.spec.output.name is not None:  # the graph may go on behind that
+            last, whole = self._graph.nodes[self._graph.head], self.checkpoint.whole
+            for head in whole:  # of which one may be of training alone, with shapes that can't be told
+                shapes = shapes | self._shapes(head, model_input)
+            use, readers = Graph.read(whole.tojson()).use(last.name, shapes)
+            ending = replace(ending, use=use, readers=readers)
         try:
             found = meaning.find(bundle.spec.output, shape, ending, len(bundle.labels))
         except MeaningError as error:
@@ -330,6 +352,15 @@ class _Model:
                 "Give the labels of this very network, one for each class.",
             )
         return found
+
+    def _shapes(self, symbol: Any, model_input: ModelInput) -> dict[str, Shape]:
+        """The shapes of all outputs within a graph, by name, for two images; those that can't be told are left out."""
+        internals = symbol.get_internals()
+        try:
+            _, shapes, _ = internals.infer_shape_partial(**{self.checkpoint.input_name: model_input.shape(2)})
+        except self._mx.MXNetError:
+            return {}
+        return {name: tuple(shape) for name, shape in zip(internals.list_outputs(), shapes or (), strict=False) if shape}
 
     @property
     def _graph(self) -> Graph:

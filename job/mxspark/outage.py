@@ -8,7 +8,7 @@ from mxspark.errors import MxsparkError, UsageError
 from mxspark.storage import CredentialsError, MissingError, StorageError, TooLargeError
 
 SUSPICIOUS = 16  # images in a row that can't be fetched
-GOES_ON = "The same command goes on where this run stopped."
+GOES_ON = "The same command resumes where this run stopped."
 
 OK, MISSING, GONE = "ok", "missing", "gone"  # what a sample can be
 

@@ -58,7 +58,7 @@ def _refuse_others(store: Store, overwrite: bool) -> None:
         if not hidden and not (overwrite and OURS.fullmatch(name)):
             mend = "Choose an empty or new place."
             if OURS.fullmatch(name):
-                mend = "Choose another place, or start afresh with --overwrite, which deletes them."
+                mend = "Choose another place, or start over with --overwrite, which deletes them."
             raise UsageError(f"output.path: {store.name} is not empty: it has {name}, which is no part of this run", mend)
 
 

@@ -82,4 +82,4 @@ def _matching(path: str, base: str, pattern: str, prefix: str, suffixes: tuple[s
     try:
         return Place(path, base, prefix, globs.regex(pattern), suffixes)
     except ValueError as error:
-        raise UsageError(f"{path}: {error}", "Mend the pattern.") from None
+        raise UsageError(f"{path}: {error}", "Correct the pattern.") from None

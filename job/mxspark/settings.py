@@ -239,7 +239,7 @@ class PipelineSettings(Document):
     stall_seconds: Seconds | None = Field(
         None,
         description="A worker that gets no image done for so long is ended, and its shard tried again [seconds]. "
-        "Default: half as long again, and 30 more, as one image may take by the other limits.",
+        "Default: 1.5 times what one image may take by the other limits, and 30 more.",
     )
 
 
@@ -271,7 +271,7 @@ class StorageSettings(Document):
     connect_timeout: Seconds = Field(5, description="Limit on making a connection [seconds].")
     read_timeout: Seconds = Field(60, description="Limit on one request [seconds].")
     retries: Annotated[int, Field(ge=0, le=50, strict=True)] = Field(
-        8, description="Times that a request is tried again that failed for a cause that may pass, with backoff and jitter."
+        8, description="Retries after a transient failure, with backoff and jitter."
     )
     retry_seconds: Annotated[float, Field(ge=0, le=DAY)] = Field(120, description="Limit on one request with all its tries [seconds].")
 

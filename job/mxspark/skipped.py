@@ -13,7 +13,7 @@ _WORDS = {
     NO_SUFFIX: "without a suffix",
     OTHER: "with other suffixes",
     EXCLUDED: "by input.exclude",
-    UNREADABLE: "folders that can't be read",
+    UNREADABLE: "folders left out",
     NO_KEY: "rows without a key",
     MARKER: "folder markers",
 }
@@ -59,5 +59,10 @@ def hint(counts: Mapping[str, int]) -> str:
 
 def in_words(counts: Mapping[str, int], kinds: int = 10) -> str:
     """`12 .heic, 3 without a suffix`: the first kinds, as a sentence has them."""
-    shown = ", ".join(f"{number:,} {_WORDS.get(kind, kind)}" for kind, number in list(counts.items())[:kinds])
+    shown = ", ".join(f"{number:,} {_WORDS.get(kind, _shown(kind))}" for kind, number in list(counts.items())[:kinds])
     return f"{shown} and {len(counts) - kinds} more kinds" if len(counts) > kinds else shown
+
+
+def _shown(kind: str) -> str:
+    """A suffix, in quotes where something in it would not be seen, as a blank at its end."""
+    return kind if kind.isprintable() and " " not in kind else repr(kind)

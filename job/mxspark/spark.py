@@ -235,7 +235,7 @@ class Application:
                 if code is not None and isinstance(error, MxsparkError):
                     raise MxsparkError(
                         f"Spark's Java process ended ({how_it_ended(code)})",
-                        "Out of memory, perhaps. Run the same command again: it goes on where this one stopped.",
+                        "Out of memory, perhaps. Run the same command again: it resumes where this one stopped.",
                     ) from error
                 with suppress(Exception):
                     self._context.cancelAllJobs()
@@ -403,9 +403,7 @@ def _translated(error: BaseException) -> MxsparkError:
     if found is not None:
         return found.error
     if "excludeOnFailure" in text:
-        return MxsparkError(
-            "all executors failed too often, and Spark uses them no more", f"See of what in their logs, or with --debug. {GOES_ON}"
-        )
+        return MxsparkError("all executors failed too often, and Spark uses them no more", f"Their logs say why, or --debug. {GOES_ON}")
     if "Python worker exited unexpectedly" in text:
         return MxsparkError(
             f"a worker's process crashed or was killed, {TASK_FAILURES} times at one shard",
@@ -414,16 +412,16 @@ def _translated(error: BaseException) -> MxsparkError:
         )
     if "SparkContext was shut down" in text:
         return MxsparkError(
-            "Spark ended the application, as it does when executors end again and again",
+            "Spark ended the application: executors failed too often",
             f"See why they do: `mxspark submit` tells of pods that end; else their logs. {GOES_ON}",
         )
     if failure := re.search(r"failed (\d+) times, most recent failure: (?:Lost task .*? executor \w+\): )?(.*)", text):
         return MxsparkError(
-            f"a shard failed {failure[1]} times, at last with: {without_secrets(failure[2])[:300]}", "--debug shows the whole story."
+            f"a shard failed {failure[1]} times, at last with: {without_secrets(failure[2])[:300]}", "--debug shows the details."
         )
     reason = re.search(r"^:? ?[\w.$]+(?:Exception|Error): (.+)", text, re.MULTILINE)
     cause = without_secrets(reason[1])[:300] if reason else one_line(error)
-    return MxsparkError(f"Spark: {cause}", "Check spark.master and the cluster; --debug shows the whole story.")
+    return MxsparkError(f"Spark: {cause}", "Check spark.master and the cluster; --debug shows the details.")
 
 
 def _end(java_process: "subprocess.Popen[bytes]") -> None:

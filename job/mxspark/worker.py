@@ -176,7 +176,7 @@ def _check_plan(job: Job, output: Store, shard: int, keys: int) -> None:
     if current.size(shard) != keys:
         raise plan.damaged(output, f"the keys of shard {shard}")
     if current.id != job.plan_id:
-        raise HeldError(f"{output.name}: another run has started afresh here", {})
+        raise HeldError(f"{output.name}: another run has started over here", {})
 
 
 def _write_part(job: Job, shard: int, output: Store, rows: Sequence[Row]) -> None:

@@ -8,8 +8,7 @@ from tests.chart.helm import JOB, Helm, as_settings, nested, settings, together
 from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
 from mxspark.settings import Settings
-from mxspark.submit import open_secrets
-from mxspark.submit.kubernetes.manifests import refuse_what_pods_cannot_reach
+from mxspark.submit import open_secrets, reach
 
 BASE: dict[str, Any] = {"job": JOB}
 JWT = "eyJ" + 2 * "canary" + ".eyJ" + 2 * "canary" + "." + 2 * "canary"
@@ -78,7 +77,7 @@ def test_an_address_that_holds_a_secret_is_refused(helm: Helm, name: str, value:
     assert f"{name} may be a secret" in refusal
     assert "canary" not in refusal
     with pytest.raises(UsageError):  # of places that are written to the plan the settings say so themselves
-        refuse_what_pods_cannot_reach(settings_of(given(name, value)))
+        reach.check(settings_of(given(name, value)))
 
 
 def test_an_address_of_the_event_log_that_holds_a_secret_is_refused(helm: Helm) -> None:
@@ -103,6 +102,7 @@ def test_an_address_of_the_event_log_that_holds_a_secret_is_refused(helm: Helm) 
         (container(args=["-H", "Authorization: Bearer canary"]), "containers.args"),
         (container(command=["sh", "-c", "fetch --db-pwd 'canary'"]), "containers.command"),
         (container(args=["--auth", "none", "-u", "user:canary", "-H", "X-Api-Key: $(KEY)"]), "containers.args"),
+        (container(command=["aws", "configure", "set", "aws_secret_access_key", "canary"]), "containers.command"),
         (variable("SLACK_WEBHOOK_URL", value="https://chat/canary"), "containers.env.SLACK_WEBHOOK_URL"),
         (container(livenessProbe={"httpGet": {"httpHeaders": [{"name": "Cookie", "value": "canary"}]}}), PROBE + ".Cookie"),
         (variable("DB_PWD", value="canary"), "containers.env.DB_PWD"),
@@ -156,6 +156,7 @@ def test_an_annotation_with_a_password_is_refused(helm: Helm, pod: str) -> None:
             {"spark.io.encryption.keySizeBits": 256, "spark.driver.extraJavaOptions": "-Dauth=basic", "spark.smtp.auth": "login"},
         ),
         ("executor.podTemplate.spec", container(args=["-u", "1000:1000", "--auth", "none", "-H", "X-Api-Key: $(KEY)"])),
+        ("executor.podTemplate.spec", container(args=["kubectl", "config", "set-credentials", "me", "--token=$(TOKEN)"])),
         ("executor.podTemplate.spec", {"securityContext": {"runAsUser": None}}),
     ],
 )

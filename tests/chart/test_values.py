@@ -18,7 +18,8 @@ from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
 from mxspark.pods import executor_template, merged
 from mxspark.settings import Settings
-from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, refuse_what_pods_cannot_reach, with_native_sidecars
+from mxspark.submit import reach
+from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, with_native_sidecars
 
 BASE: dict[str, Any] = {"job": JOB}
 TOLERATION = {"key": "batch", "operator": "Exists"}
@@ -490,7 +491,64 @@ def test_folders_that_no_two_pods_share_are_refused_as_mxspark_refuses_them(
     assert f"job.{key} is {place if isinstance(place, str) else place[-1]}" in (refusal := helm.refusal({"job": job}))
     assert words in refusal
     with pytest.raises(UsageError):
-        refuse_what_pods_cannot_reach(effective([file_layer(as_settings({"job": job}), "values")]).settings)
+        reach.check(effective([file_layer(as_settings({"job": job}), "values")]).settings)
+
+
+def mounting(path: str, kind: dict[str, Any], **mount: Any) -> dict[str, Any]:
+    volumes = [{"name": "data", **kind}]
+    return {"podTemplate": {"spec": {"volumes": volumes, "containers": [{"volumeMounts": [{"name": "data", "mountPath": path, **mount}]}]}}}
+
+
+CLAIM: dict[str, Any] = {"persistentVolumeClaim": {"claimName": "data"}}
+SIDECAR: dict[str, Any] = {"podTemplate": {"spec": {"containers": [{}, {"name": "proxy", "image": "proxy:1"}]}}}
+UNREACHED: list[tuple[dict[str, Any], str]] = [
+    ({"job": {"output": {"path": "/database"}}, "driver": mounting("/data", CLAIM), "executor": mounting("/data", CLAIM)}, "gone with it"),
+    (
+        {"job": {"output": {"path": "/data"}}, "driver": mounting("/data", {"emptyDir": {}}), "executor": mounting("/data", CLAIM)},
+        "gone with it",
+    ),
+    (
+        {"job": {"output": {"path": "/data/a"}}, "driver": mounting("/data", CLAIM), "executor": mounting("/data/", CLAIM, readOnly=True)},
+        "readOnly: true",
+    ),
+    ({"job": {"model": {"path": "/data/a"}}, "driver": mounting("/data", CLAIM)}, "not in the executor"),
+    ({"job": {"input": {"path": "/data/a"}}, "executor": mounting("/data", CLAIM)}, "not in the driver"),
+    ({"job": {"input": {"path": "photos"}}, "driver": mounting("/data", CLAIM), "executor": mounting("/data", CLAIM)}, "photos"),
+    ({"s3": {"endpoint": "http://localhost:8333"}}, "is http://localhost:8333"),
+    ({"s3": {"endpoint": "http://[::1]:8333"}}, "the pod itself"),
+    ({"s3": {"endpoint": "https://127.0.0.1"}, "driver": SIDECAR}, "the pod itself"),
+    ({"job": {"model": {"path": "http://127.0.0.1:80/m"}}}, "the pod itself"),
+]
+
+
+@pytest.mark.parametrize(("values", "words"), UNREACHED)
+def test_what_pods_do_not_reach_is_refused_as_mxspark_refuses_it(helm: Helm, values: dict[str, Any], words: str) -> None:
+    values = together(BASE, values)
+    assert words in helm.refusal(values)
+    with pytest.raises(UsageError) as refused:
+        reach.check(effective([file_layer(as_settings(values), "values")]).settings)
+    assert words in refused.value.problem
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"job": {"output": {"path": "/data/a"}}, "driver": mounting("/data", CLAIM), "executor": mounting("/data", CLAIM)},
+        {"job": {"input": {"path": "/lists/a.csv"}}, "driver": mounting("/lists", {"configMap": {"name": "lists"}})},
+        {"job": {"model": {"path": "/in-the-image"}}},
+        {
+            "job": {"output": {"path": "/data"}},
+            "driver": mounting("/data", CLAIM),
+            "sparkConf": {"spark.kubernetes.executor.volumes.persistentVolumeClaim.data.mount.path": "/data"},
+        },
+        {"s3": {"endpoint": "http://localhost:1"}, "driver": SIDECAR, "executor": {"podTemplate": {"spec": {"hostNetwork": True}}}},
+        {"s3": {"endpoint": "http://localhost.example.com"}},
+    ],
+)
+def test_what_pods_may_reach_is_taken_as_mxspark_takes_it(helm: Helm, values: dict[str, Any]) -> None:
+    values = together(BASE, values)
+    helm.render(values)
+    reach.check(effective([file_layer(as_settings(values), "values")]).settings)
 
 
 @pytest.mark.parametrize(
@@ -509,7 +567,7 @@ def test_places_that_mxspark_does_not_know_are_refused_as_mxspark_refuses_them(h
     words = f"is {place}, and mxspark knows no {place.partition('://')[0]}://"
     assert f"job.{key} {words}: give s3://bucket/prefix" in helm.refusal({"job": job})
     with pytest.raises(UsageError) as refused:
-        refuse_what_pods_cannot_reach(effective([file_layer(as_settings({"job": job}), "values")]).settings)
+        reach.check(effective([file_layer(as_settings({"job": job}), "values")]).settings)
     assert words.replace(place, repr(place), 1) in refused.value.problem
 
 

@@ -32,7 +32,7 @@ Counting the parts
 Predictions: s3://results/table
 Error: 3 of 4 images failed, more than max_failed_fraction 0.05 allows: 3 not_an_image
 For example bad1.png (not_an_image: not an image of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP)
-Mend them and add --retry-failed, or allow more with --max-failed-fraction.
+Fix them and add --retry-failed, or allow more with --max-failed-fraction.
 mxspark ended with exit code 3
 """,
     "stderr": """\

@@ -217,7 +217,7 @@ def detached(submit: Callable[..., Finished], moto: Moto, virtual_cluster: Virtu
             logs.TOO_MANY_FAILED,
             "JobRun failed.",
             3,
-            ["3 of 4 images failed", "\nFor example bad1.png", "\nMend them and add --retry-failed"],
+            ["3 of 4 images failed", "\nFor example bad1.png", "\nFix them and add --retry-failed"],
         ),
         (
             {"stderr": "java.lang.Error\n"},
@@ -341,7 +341,7 @@ def test_cancel_asks_and_cancels(
 ) -> None:
     run = detached(submit, moto, virtual_cluster)
 
-    assert "nobody can be asked" in here("cancel", run.id, environment=moto.environment).ended_with(2).errors
+    assert "no terminal to answer on" in here("cancel", run.id, environment=moto.environment).ended_with(2).errors
     assert run.state == "RUNNING"
     here("cancel", run.id, "--yes", environment=moto.environment).succeeded()
     assert run.state == "CANCELLED"
@@ -391,7 +391,7 @@ def test_a_signal_where_nobody_can_be_asked_leaves_the_job_running(
 
 
 def test_overwriting_is_asked_about(submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:
-    assert "nobody can be asked" in submit("--overwrite").ended_with(2).errors
+    assert "no terminal to answer on" in submit("--overwrite").ended_with(2).errors
     assert moto.job_runs(virtual_cluster.id) == []
 
 
@@ -406,7 +406,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
     ((), {}, CLUSTER, f"there is no virtual cluster {CLUSTER} in region eu-central-1", "Those that run there: "),
     ((), {}, "nobody", "there is no virtual cluster nobody", "--virtual-cluster"),
     ((), {}, None, "no virtual cluster is given", "list-virtual-clusters"),
-    (("--release", "emr-7.99.0-latest-x"), {}, "own", "it is no release", "emr-7.13.0-latest"),
+    (("--release", "emr-7.99.0-latest-x"), {}, "own", "it is not a release", "emr-7.13.0-latest"),
     (("--release", "emr-77.1.0-latest"), {}, "own", "is made from emr-7.13.0", "--release"),
     (("--execution-role", "arn:aws:iam:123456789012:role/x"), {}, "own", "no role's ARN", "role/mxspark"),
     (("--context", "gpu"), {}, "own", "spark.executor_gpus is 0", "Set spark.executor_gpus to 1"),
@@ -419,7 +419,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
     (("--tag", "=vision"), {}, "own", "--tag =vision has no key", "KEY=VALUE"),
     (("--tag", "aws:x=y"), {}, "own", "(from --tag)", "not begin with aws:"),
     (("--job-template", "my template"), {}, "own", "--job-template is 'my template'", "1 to 64"),
-    (("--endpoint-url", "http://user:hunter2@host:1"), {}, "own", "would lie open: storage.endpoint_url", "Put it into a secret"),
+    (("--endpoint-url", "http://user:hunter2@host:1"), {}, "own", "expose a secret: storage.endpoint_url", "Put it into a secret"),
     (("--name", "my job"), {}, "own", "--name is 'my job'", "1 to 64"),
 ]
 

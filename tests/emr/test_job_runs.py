@@ -90,7 +90,7 @@ def test_a_driver_that_is_started_again_is_told(aws: Aws, stub: Stubber) -> None
 
     ending, heard = followed(aws)
 
-    assert "The driver is started again, attempt 2; it goes on with what is left" in heard.notes
+    assert "The driver is started again, attempt 2; it resumes with what is left" in heard.notes
     assert ending.exit_code == 1
     assert "at the last of 2 starts" in ending.cause
 

@@ -164,7 +164,7 @@ def test_a_server_that_goes_away_ends_the_run_with_the_cause(left_alone: tuple[F
     finished.ended_with(1)
     assert f"s3://{BUCKET}" in finished.errors
     assert "onnect" in finished.errors.splitlines()[-2], finished.errors
-    assert "The same command goes on where this run stopped" in finished.errors
+    assert "The same command resumes where this run stopped" in finished.errors
     assert "Traceback" not in finished.text
     assert seconds < 110, "the retries are limited to 3 s, by default to 120"
 

@@ -108,7 +108,7 @@ def test_the_same_command_leaves_later_images_alone_and_says_so(again: Step, fir
 
 def test_overwriting_where_nobody_can_be_asked_takes_a_flag(unasked: Step, first: Step) -> None:
     unasked.finished.ended_with(2)
-    assert "nobody can be asked here" in unasked.finished.errors
+    assert "There is no terminal to answer on" in unasked.finished.errors
     assert "--yes" in unasked.finished.errors
     assert f"3 of 3 parts of {DIGITS} images" in unasked.finished.errors
     assert unasked.table == first.table
@@ -116,7 +116,7 @@ def test_overwriting_where_nobody_can_be_asked_takes_a_flag(unasked: Step, first
 
 def test_who_says_no_keeps_all(declined: Step, first: Step) -> None:
     declined.finished.ended_with(2)
-    assert f"3 of 3 parts of {DIGITS} images. Go on?" in " ".join(declined.finished.output.split())
+    assert f"3 of 3 parts of {DIGITS} images. Continue?" in " ".join(declined.finished.output.split())
     assert "nothing was deleted" in declined.finished.output
     assert declined.table == first.table
 

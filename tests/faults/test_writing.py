@@ -98,7 +98,7 @@ def test_a_run_that_fills_the_disk_says_so(full: Step, job: Job) -> None:
     assert "No space left on device" in full.finished.errors
     assert "Make room" in full.finished.errors
     assert str(job.output / "part-") in full.finished.errors
-    assert "The same command goes on where this run stopped" in full.finished.errors
+    assert "The same command resumes where this run stopped" in full.finished.errors
 
 
 def test_where_there_is_still_no_room_it_is_said_again(still_full: Step) -> None:

@@ -141,7 +141,7 @@ def test_executors_and_nodes_that_are_lost_cost_no_more_than_what_they_had_begun
         job.hurry()
         finished = job.ended_well(all_expected, twice=(2 * EXECUTORS + 1) * SHARD_SIZE)
 
-    assert len(re.findall(r"^Going on with the run of .* images are kept", finished.output, re.MULTILINE)) == 1
+    assert len(re.findall(r"^Resuming the run of .* images are kept", finished.output, re.MULTILINE)) == 1
     assert PROGRESS.search(finished.output), "how far it is, with images, shards and images a second"
 
 
@@ -159,4 +159,4 @@ def test_a_driver_that_is_deleted_or_killed_is_started_again_and_goes_on_althoug
         job.hurry()
         finished = job.ended_well(expected, twice=2 * EXECUTORS * SHARD_SIZE)
 
-    assert len(re.findall(r"^Going on with the run of .* images are kept", finished.output, re.MULTILINE)) == 2
+    assert len(re.findall(r"^Resuming the run of .* images are kept", finished.output, re.MULTILINE)) == 2

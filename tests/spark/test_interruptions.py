@@ -120,12 +120,12 @@ def _is_worker(process: psutil.Process) -> bool:
 
 def test_ctrl_c_ends_the_run_with_130_and_says_what_now(after_ctrl_c: Stopped) -> None:
     assert after_ctrl_c.finished.code == 130
-    assert "the same command goes on with the rest" in after_ctrl_c.finished.errors
+    assert "the same command resumes it" in after_ctrl_c.finished.errors
 
 
 def test_sigterm_ends_the_run_with_143_and_says_what_now(after_termination: Stopped) -> None:
     assert after_termination.finished.code == 143
-    assert "the same command goes on with the rest" in after_termination.finished.errors
+    assert "the same command resumes it" in after_termination.finished.errors
 
 
 @pytest.mark.parametrize("how", ["after_ctrl_c", "after_termination"])

@@ -533,7 +533,7 @@ def test_overwriting_is_asked_about_and_only_yes_is_yes(
     ended = mxspark(*earlier_run)
 
     assert ended.code == 2
-    assert "3 of 5 parts of 10 images. Go on?" in ended.output + ended.errors
+    assert "3 of 5 parts of 10 images. Continue?" in ended.output + ended.errors
     assert "nothing was deleted" in ended.errors
     assert content("table") == before
 
@@ -648,7 +648,7 @@ def test_a_model_is_explained(mxspark: Command) -> None:
     assert ended.code == 0
     text = " ".join(ended.output.split())
     for part in (
-        "data, shape (1, 3, 32, 32)",
+        "data: N x 3 x 32 x 32 (NCHW)",
         "10 classes",
         "Convolution",
         "softmax",

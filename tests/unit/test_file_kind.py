@@ -59,6 +59,15 @@ OTHERS = {
     "XPM": b'/* XPM */\nstatic char *a[] = {"1 1 1 1", "a c red", "a"};\n',
     "PFM in colour": b"PF\n1 1\n-1.0\n" + bytes(12),
     "ILBM (Amiga)": b"FORM\0\0\0\x64ILBMBMHD" + bytes(20),
+    "IM (IFUNC)": pillow_encoded(PICTURE, "IM"),
+    "IM (IFUNC), of floats": pillow_encoded(PICTURE.convert("F"), "IM"),
+    "SPIDER": pillow_encoded(PICTURE.convert("F"), "SPIDER"),
+    "SPIDER, with the high bytes first": struct.pack(">27f", 1, 1, 0, 0, 1, *([0] * 6), 1, 27, *([0] * 8), 108, 4, *([0] * 4)) + bytes(4),
+    "MSP (Microsoft Paint)": pillow_encoded(PICTURE.convert("1"), "MSP"),
+    "bitmap of Palm OS": pillow_encoded(PICTURE.convert("1"), "PALM"),
+    "bitmap of Palm OS, in colours": pillow_encoded(PICTURE.quantize(16), "PALM"),
+    "FLI (an animation)": struct.pack("<IHHHHHH", 200, 0xAF12, 1, 8, 8, 8, 3) + bytes(200),
+    "OpenRaster": b"PK\3\4" + bytes(26) + b"mimetypeimage/openraster",
     "BLP": pillow_encoded(PICTURE.quantize(16), "BLP"),
     "DDS": pillow_encoded(PICTURE, "DDS"),
     "PCX": pillow_encoded(PICTURE, "PCX"),
@@ -101,8 +110,11 @@ def test_an_image_that_cannot_be_decoded_is_called_by_its_name(name: str) -> Non
         b"P5 is a model of a car",
         b"#define WIDTH 8\n#define DEPTH 8\n",
         gzip.compress(b"a log\n" * 99),
+        b"From: me\r\nTo: you\r\n" * 50,
+        struct.pack("<40f", *range(1, 41)),
+        bytes(range(1, 101)) * 9,
     ],
-    ids=["page", "error", "text", "archive", "film", "zeros", "comments", "car", "program", "log"],
+    ids=["page", "error", "text", "archive", "film", "zeros", "comments", "car", "program", "log", "letter", "floats", "bytes"],
 )
 def test_what_is_no_image_is_not_called_one(data: bytes) -> None:
     assert file_kind(data) is None

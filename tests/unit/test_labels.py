@@ -21,6 +21,7 @@ PAIRS = {"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}
         '{"labels": ["cat", "dog"]}',
         '{"model": "resnet", "id2label": {"0": "cat", "1": "dog"}, "label2id": {"cat": 0, "dog": 1}}',
         '{"dog": 1, "cat": 0}',
+        '{"label2id": {"dog": 1, "cat": 0}}',
         "{0: 'cat',\n 1: 'dog'}",
         "\n [\n'cat', 'dog']\n",
     ],
@@ -28,6 +29,11 @@ PAIRS = {"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}
 @pytest.mark.parametrize("name", ["labels.json", "classes.txt", "synset.txt"])
 def test_json_is_read_as_json_whatever_the_file_is_called(text: str, name: str) -> None:
     assert labels.read(text, name) == ("cat", "dog")
+
+
+def test_lines_that_are_all_in_quotes_are_taken_without() -> None:
+    assert labels.read('"cat"\n"dog"\n', "labels.txt") == ("cat", "dog")
+    assert labels.read('"cat"\ndog\n', "labels.txt") == ('"cat"', "dog")
 
 
 def test_a_class_of_two_names_is_both_as_in_a_synset() -> None:

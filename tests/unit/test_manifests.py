@@ -132,8 +132,10 @@ def test_what_pods_can_t_reach_or_all_could_read_is_refused_by_name(changes: dic
 
 def test_folders_of_the_image_and_of_volumes_are_places_for_pods() -> None:
     assert made(model={"path": "/opt/mxspark/examples/imagenet/bundle"})
-    template = {"spec": {"volumes": [{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}]}}
-    assert made(output={"path": "/shared/table"}, kubernetes={"executor": {"template": template}})
+    mounts = [{"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}]
+    template = {"spec": {"volumes": [{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}], "containers": mounts}}
+    both = {"driver": {"template": template}, "executor": {"template": template}}
+    assert made(output={"path": "/shared/table"}, kubernetes=both)
 
 
 @pytest.mark.parametrize("key", ["driver", "executor"])

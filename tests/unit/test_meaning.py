@@ -126,6 +126,68 @@ def test_a_linear_layer_without_labels_may_be_anything(tmp_path: Path) -> None:
     assert inspect(made(tmp_path, labels=(), spec=saying(kind="logits"))).meaning.adds == "softmax"
 
 
+SIGMOID, SOFTMAX = mx.sym.sigmoid(LOGITS, name="end"), mx.sym.softmax(LOGITS, name="end")
+
+
+@pytest.mark.parametrize(
+    ("graph", "function"),
+    [
+        (SIGMOID, sigmoid),
+        (mx.sym.LogisticRegressionOutput(mx.sym.Flatten(mx.sym.identity(LOGITS)), name="end"), sigmoid),
+        (mx.sym.Group([SIGMOID, mx.sym.Activation(LOGITS, act_type="sigmoid")]), sigmoid),
+        (mx.sym.Group([LOGITS, SIGMOID]), sigmoid),
+        (SOFTMAX, softmax),
+        (mx.sym.SoftmaxOutput(mx.sym.reshape(LOGITS, shape=(0, -1)), name="end"), softmax),
+        (mx.sym.Group([LOGITS, mx.sym.log_softmax(LOGITS)]), softmax),
+        (mx.sym.Group([SOFTMAX, mx.sym.MakeLoss(mx.sym.softmax_cross_entropy(LOGITS, mx.sym.var("truth")))]), softmax),
+        (mx.sym.Group([LOGITS, mx.sym.BlockGrad(LOGITS)]), softmax),  # for it has labels
+    ],
+)
+def test_an_inner_layer_means_what_the_graph_makes_of_it(tmp_path: Path, graph: Any, function: Any) -> None:
+    pixels = images(BATCH)
+    network = Network(made(tmp_path, graph, spec=saying(name="fc")), BATCH, "cpu")
+
+    np.testing.assert_allclose(network.predict(pixels), function(dense(pixels)), rtol=1e-4, atol=1e-6)
+    assert network.inspection.meaning.adds == function.__name__
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        mx.sym.FullyConnected(mx.sym.relu(LOGITS), num_hidden=CLASSES, name="last"),
+        mx.sym.LinearRegressionOutput(LOGITS, name="last"),
+        mx.sym.SVMOutput(LOGITS, name="last"),
+        mx.sym.Group([SIGMOID, mx.sym.softmax(LOGITS)]),
+        mx.sym.softmax(LOGITS, axis=0),
+        mx.sym.sigmoid(mx.sym.broadcast_add(LOGITS, mx.sym.var("fc_bias"))),
+        mx.sym.softmax(mx.sym.reshape(LOGITS, shape=(0, 1, -1)), axis=1),
+    ],
+)
+def test_an_inner_layer_of_which_the_graph_makes_something_else_is_asked_for(tmp_path: Path, graph: Any) -> None:
+    refused = refusal(made(tmp_path, graph, spec=saying(name="fc")))
+
+    assert "which the graph passes on to" in refused
+    assert "output.kind" in refused
+    stated = inspect(made(tmp_path, graph, spec=saying(name="fc", kind="sigmoid")))
+    assert (stated.meaning.kind, stated.meaning.adds) == ("sigmoid", "sigmoid")
+
+
+def test_a_layer_that_mixes_probabilities_gives_no_logits(tmp_path: Path) -> None:
+    weight = softmax(np.random.default_rng(1).normal(0, 1, (CLASSES, CLASSES))).T.astype(np.float32)
+    mixed = mx.sym.FullyConnected(mx.sym.softmax(LOGITS), num_hidden=CLASSES, no_bias=True, name="mix")
+    parameters, pixels = {**DENSE, "arg:mix_weight": weight}, images(BATCH)
+
+    assert "output.kind" in refusal(made(tmp_path, mixed, parameters))
+    found = Network(made(tmp_path, mixed, parameters, spec=saying(kind="softmax")), BATCH, "cpu").predict(pixels)
+    np.testing.assert_allclose(found, softmax(dense(pixels)) @ weight.T, rtol=1e-4, atol=1e-6)
+
+
+def test_a_map_that_the_graph_flattens_has_no_classes(tmp_path: Path) -> None:
+    maps = mx.sym.flatten(mx.sym.sigmoid(mx.sym.Convolution(mx.sym.var("data"), kernel=(1, 1), num_filter=1, no_bias=True, name="conv")))
+
+    assert "output.kind" in refusal(made(tmp_path, maps, {"arg:conv_weight": np.ones((1, 3, 1, 1), np.float32)}, labels=()))
+
+
 @pytest.mark.parametrize("kind", [None, "softmax", "logits", "sigmoid"])
 @pytest.mark.parametrize("shape", [(0, 1, CLASSES), (0, CLASSES, 1, 1, 1), (0, 1, 1, CLASSES)])
 def test_an_output_of_another_shape_is_no_classifiers(tmp_path: Path, shape: tuple[int, ...], kind: Any) -> None:
@@ -255,6 +317,13 @@ def test_arrays_of_the_input_and_of_the_labels_among_the_parameters_are_left_out
 
     np.testing.assert_allclose(network.predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
     assert set(network.inspection.unused) == {"data", "softmax_label"}
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_quantized_parameters_are_none_of_a_graph_of_floats(tmp_path: Path, kind: Any) -> None:
+    refused = refusal(made(tmp_path, parameters={**DENSE, "arg:fc_weight": (WEIGHT * 1000).astype(kind)}))
+
+    assert all(part in refused for part in ("fc_weight", f"8 bits ({np.dtype(kind)})", "float32"))
 
 
 def test_a_parameter_that_is_there_twice_is_refused(tmp_path: Path) -> None:

@@ -220,6 +220,16 @@ def test_a_folder_that_cannot_be_entered_is_left_out_and_named(tmp_path: Path, m
     assert str(tmp_path) in refusal(tmp_path)
 
 
+def test_a_link_to_a_folder_that_it_lies_in_is_left_out_and_named(tmp_path: Path) -> None:
+    folder_with(tmp_path, "sub/a.png")
+    (tmp_path / "sub" / "above").symlink_to(tmp_path)
+    images = source(tmp_path)
+
+    assert list(images.keys()) == ["sub/a.png"]
+    assert images.skipped.counts() == {"(unreadable folder)": 1}
+    assert "sub/above: a link to a folder that it lies in" in str(images.skipped.unreadable)
+
+
 def test_odd_entries_are_keys_like_others(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
@@ -358,9 +368,17 @@ def test_a_table_as_manifest_gives_back_every_key_as_it_is(suffix: str, names: l
         assert keys(manifest(Path(folder), suffix, names)) == names
 
 
-def test_rows_without_a_key_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "keys.csv").write_bytes(b"label,key\ncat,a.png\ndog\nbird,\n\n,\n")
-    images = source(tmp_path / "keys.csv")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("keys.csv", b"label,key\ncat,a.png\ndog\nbird,\n\n,\n"),
+        ("keys.lst", b"0\t0\ta.png\n1\t0\t\n\n2\t1\n \t\n"),
+        ("keys.lst", b"0\t0\ta.png\t\n1\t0\t2\t \t\n2\t\n"),
+    ],
+)
+def test_rows_without_a_key_are_counted(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    images = source(tmp_path / name)
 
     assert list(images.keys()) == ["a.png"]
     assert images.skipped.counts() == {"(no key)": 2}

@@ -476,7 +476,7 @@ class Passing(Played):
 def test_a_cluster_that_does_not_answer_for_a_while_is_told_and_the_job_is_followed_to_its_end() -> None:
     heard = Heard()
     assert follow(Passing(3), heard) == Ending(0)
-    assert heard.notes == ["reading the Job digits failed: HTTP 503; the job is not touched by that. Asking again"]
+    assert heard.notes == ["reading the Job digits failed: HTTP 503; the job is not affected. Asking again"]
 
 
 @pytest.mark.parametrize("error", [MissingObjectError("listing the pods: there is none"), ExistsError("one already"), MxsparkError("odd")])
@@ -490,7 +490,7 @@ def test_an_odd_answer_does_not_end_it(error: MxsparkError) -> None:
     cluster, heard = Odd(0), Heard()
     cluster.oddities = [error, error]
     assert follow(cluster, heard) == Ending(0)
-    assert heard.notes == [f"{error.problem}; the job is not touched by that. Asking again"]
+    assert heard.notes == [f"{error.problem}; the job is not affected. Asking again"]
 
 
 def test_a_log_in_that_has_expired_leaves_the_job_out_of_sight() -> None:
@@ -527,7 +527,7 @@ def test_a_suspended_job_is_told() -> None:
     cluster.objects["Job"]["spec"]["suspend"] = True
     with pytest.raises(MxsparkError, match="did not start"):
         follow(cluster, heard, start_seconds=0)
-    assert heard.notes == ["Job digits is suspended: no pod is made before somebody lets it begin"]
+    assert heard.notes == ["Job digits is suspended: no pod is made until somebody resumes it"]
 
 
 class Seen(Played):

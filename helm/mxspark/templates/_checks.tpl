@@ -85,10 +85,63 @@
 spark.master spark.app.name spark.kubernetes.namespace
 {{- end -}}
 
+{{/* By list (pod template, place): how the volume is mounted on which the main container has the place (shared, own to each pod, or
+readOnly), empty where there is none. The mount with the longest path counts. */}}
+{{- define "mxspark.mount" -}}
+{{- $spec := (first .).spec | default dict -}}
+{{- $place := printf "%s/" (last . | clean) -}}
+{{- $found := dict "length" 0 "how" "" -}}
+{{- range $mount := (first ($spec.containers | default (list dict))).volumeMounts -}}
+{{- $at := printf "%s/" ($mount.mountPath | clean | trimSuffix "/") -}}
+{{- if and (hasPrefix $at $place) (gt (len $at) $found.length) -}}
+{{- $how := "own" -}}
+{{- range $volume := $spec.volumes -}}
+{{- if and (eq $volume.name $mount.name) (omit $volume "name" "emptyDir" "ephemeral" "configMap" "secret" "downwardAPI" "projected" "image") -}}
+{{- $how = ternary "readOnly" "shared" ($mount.readOnly | default false) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $found "how" $how -}}
+{{- $_ := set $found "length" (len $at) -}}
+{{- end -}}
+{{- end -}}
+{{- $found.how -}}
+{{- end -}}
+
+{{/* By list (Spark's properties, place): whether one of them mounts a volume there into executors. */}}
+{{- define "mxspark.mountsByProperties" -}}
+{{- $place := printf "%s/" (last . | clean) -}}
+{{- range $key, $path := first . -}}
+{{- if and (regexMatch "^spark[.]kubernetes[.]executor[.]volumes[.].*[.]mount[.]path$" $key) (hasPrefix (printf "%s/" ($path | clean | trimSuffix "/")) $place) -}}
+true
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Addresses that each pod has for itself. */}}
+{{- define "mxspark.ownHost" -}}
+(?i)^https?://([^/]*@)?(localhost|[^/]*[.]localhost|localhost[.]localdomain|127([.]\d+){1,3}|\[::1?\]|0[.]0[.]0[.]0)([:/?]|$)
+{{- end -}}
+
+{{/* By list (the chart, key, address): fails where nothing in the pods could serve there, neither a sidecar nor the node. */}}
+{{- define "mxspark.refuseOwnHost" -}}
+{{- $chart := first . -}}
+{{- range $role := list "driver" "executor" -}}
+{{- $spec := (get $chart.Values $role).podTemplate.spec | default dict -}}
+{{- $others := rest ($spec.containers | default (list dict)) -}}
+{{- range $spec.initContainers -}}
+{{- if eq (.restartPolicy | default "") "Always" -}}
+{{- $others = append $others . -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or $others $spec.hostNetwork) -}}
+{{- fail (printf "%s is %s: in a pod that is the pod itself, and nothing in it serves there: give an address that pods reach, such as http://SERVICE.NAMESPACE:PORT" (index $ 1) (index $ 2)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Where images, model and predictions are: reached from every pod. */}}
 {{- define "mxspark.checkPlaces" -}}
 {{- $job := .Values.job -}}
-{{- $hasVolumes := dig "spec" "volumes" false .Values.executor.podTemplate -}}
 {{- $mend := "give s3://bucket/prefix, or mount a volume that all pods share: driver.podTemplate, executor.podTemplate" -}}
 {{- range $key := list "input.path" "input.base" "output.path" "output.text_object" "model.path" "model.symbol" "model.params" "model.labels" -}}
 {{- $given := dig (splitList "." $key | first) (splitList "." $key | last) "" $job | default "" -}}
@@ -98,14 +151,30 @@ spark.master spark.app.name spark.kubernetes.namespace
 {{- if not (has (splitList "://" $place | first) $schemes) -}}
 {{- fail (printf "job.%s is %s, and mxspark knows no %s://: give s3://bucket/prefix; other object stores are reached by their S3 interface, s3.endpoint" $key $place (splitList "://" $place | first)) -}}
 {{- end -}}
-{{- else if not (or (empty $place) $hasVolumes) -}}
+{{- else if not (empty $place) -}}
 {{- if not (hasPrefix "/" $place) -}}
 {{- fail (printf "job.%s is %s, a folder that pods don't have: %s" $key $place $mend) -}}
-{{- else if hasPrefix "output." $key -}}
+{{- end -}}
+{{- $driver := include "mxspark.mount" (list $.Values.driver.podTemplate $place) -}}
+{{- $isDriversAlone := or (eq $key "output.text_object") (regexMatch "(?i)\\.(txt|csv|tsv|lst|parquet)$" $place) -}}
+{{- $executor := ternary $driver (include "mxspark.mount" (list $.Values.executor.podTemplate $place)) $isDriversAlone -}}
+{{- if and (not $driver) $executor -}}
+{{- fail (printf "job.%s is %s, where a volume is mounted in the executors, but not in the driver: mount it there too, driver.podTemplate" $key $place) -}}
+{{- else if and $driver (not $executor) (not (include "mxspark.mountsByProperties" (list $.Values.sparkConf $place))) -}}
+{{- fail (printf "job.%s is %s, where a volume is mounted in the driver, but not in the executors: mount it there too, executor.podTemplate" $key $place) -}}
+{{- else if and (hasPrefix "output." $key) (has "readOnly" (list $driver $executor)) -}}
+{{- fail (printf "job.%s is %s, on a volume that is mounted with readOnly: true: mount it so that pods can write" $key $place) -}}
+{{- else if and (hasPrefix "output." $key) (or (not $driver) (has "own" (list $driver $executor))) -}}
 {{- fail (printf "job.%s is %s: each pod would write to a folder of its own, which is gone with it: %s" $key $place $mend) -}}
 {{- end -}}
 {{- end -}}
+{{- if regexMatch (include "mxspark.ownHost" .) $place -}}
+{{- include "mxspark.refuseOwnHost" (list $ (printf "job.%s" $key) $place) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch (include "mxspark.ownHost" .) (.Values.s3.endpoint | default "") -}}
+{{- include "mxspark.refuseOwnHost" (list $ "s3.endpoint" .Values.s3.endpoint) -}}
 {{- end -}}
 {{- $given := dig "input" "path" "" $job -}}
 {{- range $input := kindIs "slice" $given | ternary $given (list $given) -}}

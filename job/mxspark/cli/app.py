@@ -61,7 +61,7 @@ class Left(BaseException):
 
 def exit_with(command: Callable[[], Any], debug: bool, runs: bool = False) -> NoReturn:
     """Ends the process with a command's exit code; every error becomes a message. `runs` says that it runs a job in this process."""
-    kept = "; what was finished stays, the same command goes on with the rest" if runs else ""
+    kept = "; what was finished is kept, the same command resumes it" if runs else ""
     for number in HANDLERS:
         if signal.getsignal(number) is signal.SIG_IGN:  # as nohup leaves it
             IGNORED.add(number)

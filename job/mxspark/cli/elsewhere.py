@@ -14,7 +14,7 @@ from mxspark.submit.ending import Ending
 
 def confirm_overwriting(output: OutputSettings, yes: bool) -> None:
     """Asks before a job is started that deletes what an earlier one left. Raises UsageError where it shall not."""
-    if output.overwrite and not console.confirm(f"--overwrite deletes what an earlier run left in {output.path}. Go on?", yes):
+    if output.overwrite and not console.confirm(f"--overwrite deletes what an earlier run left in {output.path}. Continue?", yes):
         raise UsageError("nothing was deleted, nothing was submitted", "")
 
 

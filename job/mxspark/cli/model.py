@@ -102,12 +102,13 @@ def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> 
     own = {Path(location).resolve() for location in source.locations.values()}
     names = [bundle.SPEC_FILE, *bundle.file_names(source).values()]
     there = [name for name in names if (folder / name).exists() and (folder / name).resolve() not in own]
-    if there and not console.confirm(f"{folder} has {', '.join(there)} already, which this replaces. Go on?", yes):
+    if there and not console.confirm(f"{folder} has {', '.join(there)} already, which this replaces. Continue?", yes):
         raise UsageError("nothing was packed", "")
 
 
 def _preprocessing(spec: ModelSpec) -> str:
-    return ", ".join(f"{key} {value}" for key, value in spec.preprocess.model_dump(exclude_none=True).items())
+    values = spec.preprocess.model_dump(mode="json", exclude_none=True)  # in which a tuple is a list, as in model.yaml
+    return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
 def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:

@@ -11,6 +11,7 @@ from mxspark.cli import elsewhere, emr
 from mxspark.cli.app import EXIT_CODES, app
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag, YesFlag, takes_job
 from mxspark.settings import Settings
+from mxspark.submit import reach
 from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes import manifests
 from mxspark.submit.kubernetes.cluster import Cluster
@@ -58,6 +59,8 @@ def submit_kubernetes(
     name = kubernetes.check_name(name or f"mxspark-{datetime.now(UTC):%m%d-%H%M}-{secrets.token_hex(2)}")
     given_settings = layers.effective(given.layers({"kubernetes.image": image, "kubernetes.namespace": namespace})).settings
     settings = manifests.completed(given_settings, name)
+    for doubt in reach.doubts(settings):
+        console.show_warning(doubt)
     if dry_run and settings.kubernetes.namespace:  # then no cluster is needed
         _show_manifests(settings, name)
         return

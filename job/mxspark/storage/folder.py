@@ -242,6 +242,8 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: 
         with _file_errors(folder):
             status = folder.stat()
             if (status.st_dev, status.st_ino) in above:
+                if skip is not None:
+                    skip(StorageError(f"{escaped(str(folder))}: a link to a folder that it lies in"))
                 return
             with os.scandir(folder) as entries:
                 for entry in entries:

@@ -53,10 +53,13 @@ PATTERNS = {
     rf"""|(^|[\s"'])(-[uU]|--(proxy-)?user)["'=\s]*\w[\w.@+-]*:[^\s$"'/][^\s"']*"""
     rf"""|\blogin\s+\S+\s+password\s+{_VALUE}"""
     rf"""|\b(sshpass\s+-p|redis-cli\s([^;&|]*\s)?-a|(mysql\w*|login)\s([^;&|]*\s)?-p)["'=\s]*{_VALUE}"""
+    # aws configure set NAME VALUE, git config NAME VALUE, and the like
+    rf"""|(^|[\s"';&|(])(config\w*|dvc\s+remote\s+modify)\s([^;&|\n]*\s)?["']?[\w./:@-]*{_SECRET}["']?\s+{_VALUE}"""
+    rf"""|\bmc\s+(alias\s+set|config\s+host\s+add)\s+\S+\s+\S+\s+\S+\s+{_VALUE}|\b(vault|wandb)\s+login\s+{_VALUE}"""
     rf"""|{_SECRET}(["']\s*:\s*|:\s+)["']?((?i:{_METHODS})\s+)?{_VALUE}|(-H|--header)["'=\s]*[\w-]*{_SECRET}:{_VALUE}""",
     # What of that is none: a method, an id, a user and group by numbers, a host and port, the name of a secret of AWS.
     "taken": rf"""(?i:[=:\s]["']?({_PLAIN})[,;)\]}}]*$|auth(orization)?["']?[=:\s]+["']?({_METHODS})$|id[=\s]+\d+$|({_OTHERS})[=\s]"""
-    r"|[\s=u](\d+:\d+|root:root|(localhost|[\w-]+\.[\w.-]+):\d+)$|^secretsmanager\s)",
+    r"|[\s=u](\d+:\d+|root:root|(localhost|[\w-]+\.[\w.-]+):\d+)$|^secretsmanager\s|\sset-credentials\s)",
     # Whatever it is called: ids of AWS's keys, private keys, tokens of well-known services, JWTs.
     "form": r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY|\b(gh[pousr]|github_pat)_\w{16,}"
     r"|\bgl(pat|dt|rt|cbt|ptt)-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|(^|[^\w-])(sk-[A-Za-z0-9]{20,}|sk-(proj|ant|svcacct|admin|or-v1)-[\w-]{16,}|[sr]k_(live|test)_\w{10,})"

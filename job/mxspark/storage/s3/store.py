@@ -99,10 +99,10 @@ class S3Store:
                 raise_said(self.name, response.data.decode(errors="replace"), response.status)
             if response.status == 200 and (not response.data or b"<ListBucketResult" in response.data):
                 raise TransientError("the list of objects broke off", place=self.name, cause="truncated") from None
-            cause = f"the server answered {response.status} {response.reason}, and not as S3 does"
+            cause = f"the server answered {response.status} {response.reason}, which is no S3 response"
             raise StorageError(cause, "Check --endpoint-url.", place=self.name) from None
         if response.status == 200 and not page.tag.endswith("ListBucketResult"):
-            raise StorageError("the server answered with a page, and not as S3 does", "Check --endpoint-url.", place=self.name)
+            raise StorageError("the server answered with a page, which is no S3 response", "Check --endpoint-url.", place=self.name)
         if response.status != 200:
             raise_said(self.name, response.data.decode(errors="replace"), response.status)
         return page

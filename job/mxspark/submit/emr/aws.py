@@ -153,7 +153,7 @@ def _errors(doing: str, region: str | None) -> Iterator[None]:
             f"{doing} failed: {one_line(error)}", f"Check the network, and the region: {region}. EMR on EKS is not in every region."
         ) from None
     except exceptions.ParamValidationError as error:
-        raise RefusedError(f"{doing}: {' '.join(str(error).split())[:500]}", "Mend the setting that this comes from.") from None
+        raise RefusedError(f"{doing}: {' '.join(str(error).split())[:500]}", "Correct the setting that this comes from.") from None
     except (exceptions.HTTPClientError, ResponseParserError, exceptions.ResponseStreamingError, exceptions.IncompleteReadError) as error:
         raise PassingError(f"{doing} failed: {one_line(error)}", "Check the network, and try again.") from None
     except exceptions.BotoCoreError as error:
@@ -177,7 +177,7 @@ def _raise_said(error: "ClientError", doing: str, region: str | None) -> NoRetur
     if code in MISSING or status == 404 or "doesn't exist" in message or "does not exist" in message:
         raise NotThereError(f"{doing}: {message}", f"Check the name or id, and the region: {region}.")
     if code in ("ValidationException", "InvalidRequestException", "InvalidParameterException", "ValidationError"):
-        raise InvalidError(f"{doing}: AWS refuses it: {message}", "Mend the setting that this comes from.")
+        raise InvalidError(f"{doing}: AWS refuses it: {message}", "Correct the setting that this comes from.")
     if status is not None and status >= 500:
-        raise PassingError(f"{doing}: AWS had an error of its own ({code}: {message})", "Try again later.")
+        raise PassingError(f"{doing}: AWS had an internal error ({code}: {message})", "Try again later.")
     raise MxsparkError(f"{doing} failed ({code}: {message})", "")

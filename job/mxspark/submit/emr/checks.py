@@ -161,7 +161,7 @@ def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] 
         return None, _told(subject, error)
     if role["Arn"] != arn:
         text = f"the role {name} of this account is {role['Arn']}, not {arn}"
-        return None, Finding(subject, "problem", text, "Mend --execution-role: account and path belong to it.")
+        return None, Finding(subject, "problem", text, "Correct --execution-role: account and path belong to it.")
     return role, Finding(subject, "ok", arn)
 
 
@@ -181,7 +181,7 @@ def _provider(aws: Aws, arn: str, cluster: VirtualCluster | None, provider: str 
     except NotThereError:
         if _is_associated(aws, arn, cluster):
             return Finding(PROVIDER, "ok", "there is none, and EKS's pod identity needs none")
-        return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster's can be a role", mend)
+        return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster can assume a role", mend)
     except MxsparkError as error:
         return _told(PROVIDER, error)
     if trust.AUDIENCE not in found.get("ClientIDList", ()):
@@ -221,7 +221,7 @@ def _bucket(aws: Aws, subject: str, bucket: str, flag: str) -> Finding:
     try:
         aws.call("s3", "head_bucket", f"looking at the bucket {bucket}", Bucket=bucket)
     except NotThereError:
-        return Finding(subject, "problem", f"there is no bucket {bucket}", f"Make it, or mend {flag}.")
+        return Finding(subject, "problem", f"there is no bucket {bucket}", f"Make it, or correct {flag}.")
     except MxsparkError as error:
         return _told(subject, error)
     return Finding(subject, "ok", f"the bucket {bucket} is there")

@@ -11,7 +11,7 @@ STATE_MENDS = {
     "ARRESTED": "EMR can't reach its EKS cluster or namespace: is it still there, and may EMR's service role use it?",
 }
 
-POD_TEMPLATE_MEND = "Mend kubernetes.driver.template or kubernetes.executor.template; docs/emr.md says what EMR lets through."
+POD_TEMPLATE_MEND = "Correct kubernetes.driver.template or kubernetes.executor.template; docs/emr.md says what EMR lets through."
 QUOTA_MEND = "A quota of the namespace or of AWS is used up: ask for less, or have it raised."
 NO_ROOM_MEND = (
     "No node had room for it in time: give the cluster more or larger nodes, ask for less, check kubernetes.*.node_selector and "
@@ -67,7 +67,7 @@ TROUBLES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"AssumeRoleWithWebIdentity|assume role|trust (policy|relationship)|WebIdentityErr",
-        "The execution role doesn't let this job be it. Its trust policy must name the cluster's OIDC provider and this namespace: "
+        "The execution role doesn't let this job assume it. Its trust policy must name the cluster's OIDC provider and this namespace: "
         "aws emr-containers update-role-trust-policy; `mxspark doctor emr` looks at it.",
     ),
     (
@@ -108,7 +108,7 @@ REASONS = {
     "USER_ERROR": "The log says why.",
     "VALIDATION_ERROR": "AWS finds the request wrong: `mxspark doctor emr` looks for the cause.",
     "CLUSTER_UNAVAILABLE": "The EKS cluster can't be reached by EMR, or has no room: `mxspark doctor emr` looks.",
-    "INTERNAL_ERROR": "An error of AWS's own: run the same command again; where it comes again, AWS's support wants the job run's id.",
+    "INTERNAL_ERROR": "An internal error of AWS: run the same command again; where it comes again, AWS's support wants the job run's id.",
 }
 NO_DRIVER = ("VALIDATION_ERROR", "CLUSTER_UNAVAILABLE")  # reasons of runs that EMR could not begin
 LEVEL = re.compile(r"\b(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b")

@@ -24,7 +24,7 @@ WAITING_SECONDS = 180.0  # after which a person may wonder why nothing runs
 LOG_SECONDS = 90.0  # EMR brings the end of a log to S3 within a minute
 MISSED_SECONDS = 20.0  # where no driver was seen, which may have run between two looks
 LAST_LINES = 20
-AGAIN = "What it finished stays; the same command goes on with the rest (with another output.submission, where it names one)."
+AGAIN = "What it finished is kept; the same command resumes it (with another output.submission, where it names one)."
 SAME_AGAIN = (
     "AWS gives back the job run that the same request started before, and it has ended: nothing was started. "
     "For a new one take another output.submission."
@@ -117,7 +117,7 @@ class Follower:
         if self._may_be_old and run.has_ended:
             self._once("new", SAME_AGAIN)
         if run.attempt > 1:
-            self._once("attempt", f"The driver is started again, attempt {run.attempt}; it goes on with what is left")
+            self._once("attempt", f"The driver is started again, attempt {run.attempt}; it resumes with what is left")
         if run.state in ("PENDING", "SUBMITTED") and waited > WAITING_SECONDS:
             self._once(
                 "waiting",
@@ -138,7 +138,7 @@ class Follower:
         try:
             progress = read_progress(self._settings)
         except MxsparkError as error:
-            self._once("progress", f"How far it is can't be seen: {error.problem}")
+            self._once("progress", f"Its progress can't be read: {error.problem}")
             return
         if progress is not None:
             self._once("progress", str(progress))

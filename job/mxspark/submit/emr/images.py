@@ -48,7 +48,8 @@ def read(aws: Aws, image: str, fetch: Callable[[str], bytes]) -> ImageFacts | No
         if not answer.get("images"):
             failures = answer.get("failures") or [{}]
             raise NotThereError(
-                f"ECR has no image {image} ({failures[0].get('failureReason', 'not found')})", "Push it (docs/images.md), or mend --image."
+                f"ECR has no image {image} ({failures[0].get('failureReason', 'not found')})",
+                "Push it (docs/images.md), or correct --image.",
             )
         manifest = json.loads(answer["images"][0]["imageManifest"])
         if "config" in manifest:

@@ -43,7 +43,7 @@ def start(aws: Aws, submission: Submission) -> JobRun:
         raise UsageError(error.problem, mend_of(error.problem) or REASONS["VALIDATION_ERROR"]) from None
     except PassingError as error:
         look = job_runs.list_command(request["virtualClusterId"], request["name"], aws.region)
-        raise PassingError(error.problem, f"Look whether it was started, by its name: {look}. {error.mend}") from None
+        raise PassingError(error.problem, f"Check by its name whether it was started: {look}. {error.mend}") from None
     asked = request if submission.template is None else {**submission.template["jobTemplateData"], **request}
     return JobRun({**asked, "id": answer["id"]})
 
@@ -60,7 +60,7 @@ def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
     if named:
         changes = plan.differences(_plain(named[0].get("jobTemplateData", {})), _plain(request["jobTemplateData"]))
         raise UsageError(
-            f"the job template {name} ({named[0]['id']}) says something else. What differs (there -> now):\n  " + "\n  ".join(changes),
+            f"the job template {name} ({named[0]['id']}) says something else. Differences (there -> now):\n  " + "\n  ".join(changes),
             "Take another name; or delete that one: aws emr-containers delete-job-template --id ….",
         )
     return str(aws.call("emr-containers", "create_job_template", f"making the job template {name}", **request)["id"])

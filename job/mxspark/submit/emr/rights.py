@@ -98,7 +98,7 @@ def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
             results = _simulated(aws, arn, right)
         except MxsparkError as error:
             text = error.problem if isinstance(error, (NotAllowedError, PassingError)) else f"they can't be tried: {error.problem}"
-            yield Finding(SUBJECT, "can't tell", text, "Let somebody look who may iam:SimulatePrincipalPolicy.")
+            yield Finding(SUBJECT, "can't tell", text, "Ask somebody who has iam:SimulatePrincipalPolicy.")
             return
         for result in results:
             if result.get("EvalDecision") != "allowed":

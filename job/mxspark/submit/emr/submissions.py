@@ -12,12 +12,13 @@ from mxspark.emr_settings import LONGEST_VALUE, NAME
 from mxspark.errors import UsageError
 from mxspark.settings import Settings
 from mxspark.storage import is_s3
+from mxspark.submit import reach
 from mxspark.submit.emr import arguments, job_templates, properties, staging
 from mxspark.submit.emr.arguments import is_argument
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
 from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, is_emrs_own, selectors, submitters_tolerations
 from mxspark.submit.emr.request import Request, token
-from mxspark.submit.kubernetes.manifests import MASTER, refuse_what_pods_cannot_reach
+from mxspark.submit.kubernetes.manifests import MASTER
 
 ENTRY_POINT = "local:///opt/mxspark/infer_main.py"
 OF_IMAGES = {f"spark.kubernetes.{role}container.image" for role in ("", "driver.", "executor.")}
@@ -56,7 +57,7 @@ def default_name(unique: str) -> str:
 
 def completed(settings: Settings, name: str, submission: str) -> Settings:
     """The settings with what depends on the submission, checked as for a cluster. Raises UsageError."""
-    refuse_what_pods_cannot_reach(settings)
+    reach.check(settings)
     kubernetes, emr = settings.kubernetes, settings.emr
     if kubernetes.image is None:
         raise UsageError("no image is given: kubernetes.image is not set", "Name the image, made by `make image TARGET=emr`: --image NAME.")
@@ -132,6 +133,7 @@ def _monitoring(settings: Settings) -> Request:
 
 def notes(settings: Settings) -> Iterator[str]:
     """What a person should know of settings, as they were given, that EMR takes otherwise or not at all."""
+    yield from reach.doubts(settings)
     if settings.emr.s3_logs is None and settings.emr.log_group is None:
         yield "The pods' logs go with the pods: --s3-logs or --log-group keeps them."
     given = {".".join(path) for path in layers.file_layer(layers.changed(settings), "").values}

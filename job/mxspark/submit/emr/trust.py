@@ -124,7 +124,7 @@ def read(policy: Any) -> list[Statement]:
 
 
 def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None, is_associated: Callable[[], Answer]) -> Finding:
-    """Whether all of a job's pods may be the role.
+    """Whether all of a job's pods can assume the role.
 
     `provider` is the ARN of the EKS cluster's OIDC provider, where known; `is_associated` tells whether EKS's pod identity hands the role
     out to them.
@@ -136,14 +136,14 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None, 
     denied = any_of(one.is_about(pod) for one in statements if one.effect == "Deny" for pod in pods)
     allowed = [_allowed(statements, pod) for pod in pods]
     if denied:
-        return Finding(SUBJECT, "problem", f"a Deny keeps {wanted} from being the role", "Take it out of the trust policy.")
+        return Finding(SUBJECT, "problem", f"a Deny keeps {wanted} from assuming the role", "Take it out of the trust policy.")
     if all(allowed) and denied is False:
         if _allowed(statements, WebIdentity(f"system:serviceaccount:not-{cluster.namespace}:another", provider)):
-            return Finding(SUBJECT, "problem", "every pod of the cluster's may be the role: no condition on :sub keeps others out", mend)
-        return Finding(SUBJECT, "ok", f"{wanted} may be the role")
+            return Finding(SUBJECT, "problem", "any pod of the cluster can assume the role: no condition on :sub keeps others out", mend)
+        return Finding(SUBJECT, "ok", f"{wanted} can assume the role")
     if False not in allowed:
-        text = f"whether {wanted} may be the role depends on what isn't seen: the cluster's OIDC provider, or other conditions"
-        return Finding(SUBJECT, "can't tell", text, "Let somebody look who may eks:DescribeCluster.")
+        text = f"whether {wanted} can assume the role depends on what isn't seen: the cluster's OIDC provider, or other conditions"
+        return Finding(SUBJECT, "can't tell", text, "Ask somebody who has eks:DescribeCluster.")
     by_pod_identity = _pod_identity(statements)
     if by_pod_identity and is_associated():
         return Finding(SUBJECT, "ok", "EKS's pod identity hands the role out to EMR's service accounts")
@@ -153,7 +153,7 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None, 
     lacking = wanted if not any(allowed) else ", ".join(pod.subject for pod, answer in zip(pods, allowed, strict=True) if answer is False)
     seen = [value for one in statements for _, key, values in one.conditions if key.endswith((":sub", ":aud")) for value in values]
     seen = [*(name for one in statements for kind, name in one.principals if kind == "Federated"), *seen]
-    return Finding(SUBJECT, "problem", f"{lacking} may not be the role" + (f"; it trusts {', '.join(seen)}" if seen else ""), mend)
+    return Finding(SUBJECT, "problem", f"{lacking} can't assume the role" + (f"; it trusts {', '.join(seen)}" if seen else ""), mend)
 
 
 def _allowed(statements: Sequence[Statement], pod: WebIdentity) -> Answer:

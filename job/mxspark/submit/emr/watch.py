@@ -37,7 +37,7 @@ class Watch:
                 raise
             if self._clock() - self._answered > _patience(error):
                 raise OutOfSightError(error.problem, error.mend) from None
-            self._on_trouble(f"{error.problem}; the job is not touched by that. Asking again")
+            self._on_trouble(f"{error.problem}; the job is not affected. Asking again")
             return None
         self._answered, self._is_new = self._clock(), False
         return run

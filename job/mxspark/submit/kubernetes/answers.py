@@ -38,7 +38,7 @@ def meaning(status: int, body: str | None, reason: str | None, doing: str, conte
         if status == CONFLICT:
             return ExistsError(f"{doing}: there is one already in namespace {namespace}", "Take another name.")
         if status in (BAD_REQUEST, INVALID):
-            return UsageError(f"{doing}: Kubernetes refuses it: {message}", "Mend the setting that this comes from.")
+            return UsageError(f"{doing}: Kubernetes refuses it: {message}", "Correct the setting that this comes from.")
     return PassingError(f"{doing} failed: HTTP {status} {message}", "Try again later.")
 
 
@@ -52,7 +52,9 @@ def _forbidden(message: str, doing: str, namespace: str) -> MxsparkError:
     if MISSING_RIGHT.search(message) or not message:
         problem = f"{doing} in namespace {namespace} is not allowed: {message}"
         return ForbiddenError(problem, "docs/kubernetes.md says which rights are needed.")
-    return UsageError(f"{doing}: Kubernetes refuses it: {message}", "Mend the setting that this comes from; the namespace's limits say so.")
+    return UsageError(
+        f"{doing}: Kubernetes refuses it: {message}", "Correct the setting that this comes from; the namespace's limits say so."
+    )
 
 
 def _told(body: str | None) -> Mapping[str, Any]:

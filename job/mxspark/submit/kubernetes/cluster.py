@@ -219,7 +219,7 @@ class Cluster:
         except OSError as error:
             raise PassingError(f"{self.context}: {doing} failed: {one_line(error)}", "Check the network.") from None
         except ValueError as error:  # no JSON, or not what was asked for
-            problem = f"{self.context}: {doing} failed: it gave an answer that is none of Kubernetes': {one_line(error)}"
+            problem = f"{self.context}: {doing} failed: its answer is not from Kubernetes: {one_line(error)}"
             raise PassingError(problem, "Check the cluster, and what lies between it and this machine.") from None
         except Exception as error:
             if not type(error).__module__.startswith("urllib3"):

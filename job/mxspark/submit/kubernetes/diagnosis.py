@@ -13,7 +13,7 @@ WAITING = {
     "ErrImagePull": "Check the image's name and tag, and kubernetes.image_pull_secrets.",
     "ImagePullBackOff": "Check the image's name and tag, and kubernetes.image_pull_secrets.",
     "ErrImageNeverPull": "The image is not on the node, and kubernetes.image_pull_policy is Never: load it there, or take IfNotPresent.",
-    "InvalidImageName": "Mend the image's name: --image.",
+    "InvalidImageName": "Correct the image's name: --image.",
     "CreateContainerConfigError": "Make what is missing in the namespace (kubernetes.credentials_from names the secret).",
     "CreateContainerError": "See `kubectl describe pod`.",
     "RunContainerError": "See `kubectl describe pod`.",
@@ -146,8 +146,8 @@ def job_ending(reason: str, drivers: Sequence[Manifest], container: str, log_tro
     ended = f"the driver ended with exit code {code}{starts}" if code is not None else "the driver was lost"
     # That rule is ours: it only says again with which code the driver ended.
     why = f": {trouble.cause}" if trouble else "" if reason.startswith("PodFailurePolicy") else f" ({reason})"
-    why_not = "Its log says why; mend that first." if code == UsageError.exit_code else "Its log says why."
+    why_not = "Its log says why; fix that first." if code == UsageError.exit_code else "Its log says why."
     if log_trouble:
         why_not = f"Its log would say why, but can't be read: {log_trouble}."
-    mend = trouble.mend if trouble else f"{why_not} What it finished stays; the same command goes on with the rest."
+    mend = trouble.mend if trouble else f"{why_not} What it finished is kept; the same command resumes it."
     return Ending.failed(code, ended + why, mend)

@@ -28,7 +28,7 @@ QUOTAS_SECONDS = 30.0  # between two looks at them, while executors are missing
 LOG_SECONDS = 30.0  # for the end of the log, when the job has ended
 LAST_LINES = 20  # of the driver's log, where the job failed
 PROGRESS = re.compile(
-    r"[\d,]+/[\d,]+ images?, [\d,]+/[\d,]+ shards?|Predicting [\d,]+ images?|Starting workers|Going on with the run|"
+    r"[\d,]+/[\d,]+ images?, [\d,]+/[\d,]+ shards?|Predicting [\d,]+ images?|Starting workers|Resuming the run|"
     r"Waiting for executors|Running on "
 )
 RESULTS = re.compile(r"Counting the parts$")  # what comes after it is the result
@@ -122,7 +122,7 @@ class Follower:
                 except MxsparkError as error:
                     if time.monotonic() - answered > PATIENCE_SECONDS:
                         raise OutOfSightError(error.problem, error.mend) from None
-                    self._once("cluster", f"{error.problem}; the job is not touched by that. Asking again")
+                    self._once("cluster", f"{error.problem}; the job is not affected. Asking again")
                 time.sleep(POLL_SECONDS * (1 + self._executors / POLL_EXECUTORS))
         finally:
             self._log.stop()
@@ -150,7 +150,7 @@ class Follower:
         if trouble and not trouble.passes and not self._has_run:
             return self._cannot_start(trouble)
         if self._start_seconds is not None and not self._has_run and time.monotonic() - self._started > self._start_seconds:
-            self._give_up(trouble or Trouble("nothing says why", ""))
+            self._give_up(trouble or Trouble("no cause is known", ""))
         return None
 
     def _kept(self, keeping: str) -> Ending | None:
@@ -160,7 +160,7 @@ class Follower:
             return None
         self._once(
             "driver",
-            f"The driver has ended, but {keeping}: Kubernetes takes the job for unfinished, and starts no driver again. Let that container "
+            f"The driver has ended, but {keeping}: Kubernetes counts the job as unfinished, and starts no new driver. Let that container "
             "end with the driver (docs/kubernetes.md, sidecars), and delete the job.",
         )
         return self._end(diagnosis.exit_code(self._drivers[-1], DRIVER_CONTAINER) == 0, keeping)
@@ -177,7 +177,7 @@ class Follower:
             return self._end(True, "")
         raise JobGoneError(
             f"job {self._name} is gone: somebody deleted it, or it had ended and was kept no longer",
-            "What it finished stays: mxspark status OUTPUT counts it. Submit it again to go on.",
+            "What it finished is kept: mxspark status OUTPUT counts it. Submit it again to go on.",
         )
 
     def _give_up(self, cause: Trouble) -> None:
@@ -215,7 +215,7 @@ class Follower:
 
     def _tell_no_driver(self, job: Manifest) -> Trouble | None:
         if job["spec"].get("suspend"):
-            self._once("driver", f"Job {self._name} is suspended: no pod is made before somebody lets it begin")
+            self._once("driver", f"Job {self._name} is suspended: no pod is made until somebody resumes it")
             return None
         trouble = diagnosis.of_job(self._cluster.events(self._name))
         self._once("driver", f"The driver's pod can't be made: {trouble}" if trouble else "Waiting for the driver's pod")

@@ -50,7 +50,7 @@ def connect(kubeconfig: str | None, context: str | None) -> Connection:
         with _errors_raised():
             config.load_kube_config(kubeconfig, name)  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001  # certificates that aren't there, programs for credentials that fail
-        raise UsageError(f"context {name} of the kubeconfig can't be used: {one_line(error)}", "Mend it; kubectl tells more.") from None
+        raise UsageError(f"context {name} of the kubeconfig can't be used: {one_line(error)}", "Fix it; kubectl tells more.") from None
     return Connection(client, contexts[name].get("namespace") or "default", f"the cluster of context {name}")
 
 

@@ -4,7 +4,6 @@ The chart's templates say the same (tests/chart compares them).
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mxspark import document, layers, pods
@@ -12,14 +11,13 @@ from mxspark.errors import TooManyFailedError, UsageError
 from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
 from mxspark.pods import Manifest
 from mxspark.settings import Settings, memory_bytes
-from mxspark.submit import open_secrets
+from mxspark.submit import reach
 from mxspark.submit.kubernetes import network_policies
 
 MASTER = "k8s://https://kubernetes.default.svc"  # as every pod knows it
 SETTINGS_DIR, SETTINGS_FILE = "/etc/mxspark", "settings.yaml"
 DRIVER_CONTAINER = "driver"
 ISTIO_NATIVE = "sidecar.istio.io/nativeSidecar"  # Istio's proxy ends with the driver then
-IN_IMAGE = "/opt/mxspark/"  # where images have mxspark and its examples
 NO_CURE = [UsageError.exit_code, TooManyFailedError.exit_code]  # exit codes that trying again does not change
 OWN_PROPERTIES = {"spark.master", "spark.app.name", "spark.kubernetes.namespace"}
 CONTROLLER_LABEL = "batch.kubernetes.io/controller-uid"  # since Kubernetes 1.27, the oldest that is supported
@@ -55,7 +53,7 @@ def completed(settings: Settings, name: str) -> Settings:
 
     Raises UsageError.
     """
-    refuse_what_pods_cannot_reach(settings)
+    reach.check(settings)
     kubernetes = settings.kubernetes
     if other := sorted(OWN_PROPERTIES & settings.spark.conf.keys()):
         raise UsageError(f"spark.conf has {', '.join(other)}, which a submission sets itself", "Take them out.")
@@ -82,45 +80,8 @@ def in_namespace(settings: Settings, namespace: str) -> Settings:
     return settings.model_copy(update={"kubernetes": settings.kubernetes.model_copy(update={"namespace": namespace})})
 
 
-def refuse_what_pods_cannot_reach(settings: Settings) -> None:
-    """Raises UsageError for folders of this machine, and for secrets that would lie open."""
-    places = [
-        *(("input.path", path) for path in settings.input.paths),
-        ("input.base", settings.input.base),
-        ("output.path", settings.output.path),
-        ("output.text_object", settings.output.text_object),
-        *((f"model.{role}", getattr(settings.model, role)) for role in ("path", "symbol", "params", "labels")),
-    ]
-    has_volumes = "volumes" in settings.kubernetes.executor.template.get("spec", {})
-    mend = "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template."
-    for key, place in places:
-        if place is None:
-            continue
-        if "://" in place:
-            _refuse_unknown(key, place)
-            continue
-        if has_volumes:
-            continue
-        if place.startswith("/") and key.startswith("output"):
-            raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", mend)
-        if not place.startswith("/") or (Path(place).exists() and not place.startswith(IN_IMAGE)):
-            raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", mend)
-    if found := open_secrets.find(settings):
-        raise UsageError(f"what may be a secret would lie open: {', '.join(found)}", open_secrets.MEND)
-
-
-def _refuse_unknown(key: str, place: str) -> None:
-    schemes = ("s3", "s3a") if key.startswith("output") else ("s3", "s3a", "http", "https")
-    scheme = place.partition("://")[0]
-    if scheme not in schemes:
-        raise UsageError(
-            f"{key} is {place!r}, and mxspark knows no {scheme}://",
-            "Give s3://bucket/prefix; other object stores are reached by their S3 interface, storage.endpoint_url.",
-        )
-
-
 def job(settings: Settings, name: str, version: str) -> Manifest:
-    """One pod, the driver; Kubernetes starts it again when it is lost, and it goes on with what is left."""
+    """One pod, the driver; Kubernetes starts it again when it is lost, and it resumes with what is left."""
     kubernetes = settings.kubernetes
     rules = [
         {

@@ -26,7 +26,9 @@ def written(line: str) -> tuple[datetime, str]:
     """
     found = STAMPED.match(line)
     if found is None:
-        raise MxsparkError(f"its node can't give the log: {line.strip()}", "See `kubectl logs`; the node may have removed it, or be ill.")
+        raise MxsparkError(
+            f"its node can't give the log: {line.strip()}", "See `kubectl logs`; the node may have removed it, or be unhealthy."
+        )
     return datetime.fromisoformat(found[1] + found[3]), line[found.end() :]
 
 
