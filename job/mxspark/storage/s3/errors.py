@@ -75,7 +75,9 @@ def boto_errors(name: str) -> Iterator[None]:
 def _raise_client_error(name: str, error: ClientError) -> NoReturn:
     answer, said = error.response.get("ResponseMetadata", {}), error.response.get("Error", {})
     region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region") or said.get("Region", "")
-    raise_s3(name, code_of(error), said.get("Message") or "", answer.get("HTTPStatusCode"), f"<Region>{region} {said.get('Endpoint', '')}")
+    is_s3s = "x-amz-request-id" in answer.get("HTTPHeaders", {})
+    more = f"<Region>{region} {said.get('Endpoint', '')}"
+    raise_s3(name, code_of(error), said.get("Message") or "", answer.get("HTTPStatusCode"), more, is_s3s)
 
 
 def _transient_cause(error: Exception) -> str | None:
