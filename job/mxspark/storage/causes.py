@@ -57,6 +57,7 @@ _CODES: dict[str, Meaning] = {
     "AccountProblem": Meaning("the AWS account has a problem", "Ask AWS's support about the account.", DeniedError),
     "NotSignedUp": Meaning("the AWS account isn't signed up for S3", "Sign up, or use other credentials.", DeniedError),
     "InvalidAccessKeyId": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url.", DeniedError),
+    "XAdminUserNotFound": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID.", DeniedError),  # of versitygw, 404
     "SignatureDoesNotMatch": Meaning(
         "the secret key doesn't fit the access key, or the server got another request than was signed",
         "Check AWS_SECRET_ACCESS_KEY; with a store that isn't AWS's, storage.request_checksums (when_required) and proxies on the way.",
@@ -126,6 +127,7 @@ _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
         Meaning("the object is encrypted with a key of the customer's (SSE-C)", "Copy it to one encrypted with SSE-S3 or SSE-KMS."),
     ),
     (re.compile(r"^InvalidArgument: .*x-amz-(checksum|content-sha256|sdk-checksum|trailer)", re.IGNORECASE), _FOREIGN),
+    (re.compile(r"^BadRequest: .*parsing the HTTP request"), _FOREIGN),  # versitygw, of chunks on a connection that is kept
     (re.compile(r"^Authorization\w+: .*region '[^']*' is wrong"), _ELSEWHERE),
     (re.compile(r"^KMS\.\w*(Disabled|InvalidState)"), Meaning(_KMS, "Enable the key in KMS, or cancel its deletion; then --retry-failed.")),
     (re.compile(r"^KMS\.\w*NotFound"), Meaning(_KMS, "The key that encrypted the object is gone: upload the object again.")),

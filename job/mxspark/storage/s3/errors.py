@@ -21,6 +21,10 @@ from mxspark.storage.store import DeniedError, StorageError, TransientError
 NO_CREDENTIALS = "External AWS credential provider"  # obstore's word for our function that failed
 
 
+class WholeError(StorageError):
+    """The server sent all of an object to obstore, which asked for a range and takes nothing else: of empty ones some do."""
+
+
 class RedirectedError(StorageError):
     """The server sent obstore elsewhere, which doesn't tell where to."""
 
@@ -99,6 +103,8 @@ def obstore_errors(name: str) -> Iterator[None]:
         raise web.unreadable(name, error) from error
     except (FileNotFoundError, ObstoreError) as error:
         text = str(error)
+        if "non-partial response" in text:
+            raise WholeError("the server gives no ranges", place=name) from None
         if "redirect without LOCATION" in text:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
         if NO_CREDENTIALS in text:

@@ -6,7 +6,7 @@ as `a//b`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -26,7 +26,7 @@ from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.address import is_directory
 from mxspark.storage.s3.clients import Clients
-from mxspark.storage.s3.errors import RedirectedError, boto_requests, code_of, obstore_errors
+from mxspark.storage.s3.errors import RedirectedError, WholeError, boto_requests, code_of, obstore_errors
 from mxspark.storage.store import (
     Access,
     CredentialsError,
@@ -188,7 +188,8 @@ class S3Store:
         """`size` bytes at most, from `start` on or the last ones, as they are stored."""
         try:
             if self._obstore_can_read(key):
-                return self._get(key, range={"suffix": size} if start is None else (start, start + size))
+                with suppress(WholeError):
+                    return self._get(key, range={"suffix": size} if start is None else (start, start + size))
             answer = self._signed(key, wanted=f"-{size}" if start is None else f"{start}-{start + size - 1}")
             whole = answer.headers.get("Content-Range", "").rpartition("/")[2]  # none of a server that gives no ranges
             found = int(whole) if whole.isdecimal() else len(answer.data)
