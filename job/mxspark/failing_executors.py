@@ -4,16 +4,17 @@ A node may have a wrong clock, no route, a broken disk or a damaged copy of the 
 elsewhere and excludes the executor (spark.excludeOnFailure). Where most executors say the same, the job is at fault and the run stops.
 """
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mxspark.errors import MxsparkError
 from mxspark.words import counted
-from mxspark.worker import TaskError, TaskFailure
+from mxspark.worker import TaskFailure
 
 TRIES_ALONE = 2  # of a shard, on the only executor that a run has
+GRACE_SECONDS = 60.0  # for executors that were asked for, and for those of other machines, while all that are there fail
 SHOWN = 5  # nodes in a message
 
 
@@ -43,12 +44,14 @@ class Executor:
 class FailingExecutors:
     """Those that failed, and have completed nothing since."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`most` is how many executors the run may have."""
         self._most = most
+        self._clock = clock
         self._seen: set[int] = set()
         self._last: dict[str, FailedTask] = {}
         self._completed: dict[str, int] = {}  # when the last failure of an executor was seen
+        self._hopeless_since: float | None = None
 
     def update(self, failed: Iterable[FailedTask], executors: Sequence[Executor]) -> list[FailedTask]:
         """Takes what Spark knows by now; returns the first failure of each executor that was not failing before. Raises MxsparkError where
@@ -78,67 +81,52 @@ class FailingExecutors:
         """The last failure of each."""
         return tuple(self._last.values())
 
+    @property
+    def is_due(self) -> bool:
+        """Whether to look at the executors though no other task has failed: those who might have worked had their time to come."""
+        return self._hopeless_since is not None and self._clock() - self._hopeless_since >= GRACE_SECONDS
+
     def _judge(self, executors: Sequence[Executor]) -> None:
-        """Raises MxsparkError where the job is at fault: the only executor fails, most fail for one cause, or all fail."""
+        """Raises MxsparkError where the job is at fault: the only executor fails, most machines fail for one cause, or all fail.
+
+        Where there may be others, which were asked for, or which another machine has, that has to be so for GRACE_SECONDS.
+        """
         there = {executor.id for executor in executors}
         failing = [task for id_, task in self._last.items() if id_ in there]
-        if not failing:
-            return
-        if self._most == 1:
+        if failing and self._most == 1:
             if failing[0].failure.is_lasting or failing[0].attempt + 1 >= TRIES_ALONE:
                 raise failing[0].failure.error
             return
-        if len({task.failure.machine for task in failing}) == 1 and len(failing) < self._most:
-            return  # one node has several of them, and may be the first with any
-        working = sum(executor.id not in self._last and executor.running + executor.completed > 0 for executor in executors)
-        cause, number = Counter(task.failure.cause for task in failing).most_common(1)[0]
-        if number >= 2 and 2 * number > len(failing) + working:
-            failing = [task for task in failing if task.failure.cause == cause]
-        elif working or len(failing) < 2:
+        hopeless = self._hopeless(failing, executors)
+        if not hopeless:
+            self._hopeless_since = None
             return
-        error = failing[-1].failure.error
-        shown = ", ".join(task.where for task in failing[:SHOWN]) + (" …" if len(failing) > SHOWN else "")
-        stops = MxsparkError(f"{error.problem}; {counted(len(failing), 'executor')} failed so: {shown}", error.mend)
+        if self._hopeless_since is None:
+            self._hopeless_since = self._clock()
+        on_one_machine = len(_machines(hopeless)) == 1
+        may_be_others = len(there) < self._most or (on_one_machine and len(failing) < self._most)
+        if may_be_others and not self.is_due:
+            return
+        error = hopeless[-1].failure.error
+        stops = MxsparkError(f"{error.problem}; {counted(len(hopeless), 'executor')} failed so: {places(hopeless)}", error.mend)
         stops.exit_code = error.exit_code
         raise stops
 
+    def _hopeless(self, failing: Sequence[FailedTask], executors: Sequence[Executor]) -> Sequence[FailedTask]:
+        """Those of the failing ones that show that the job is at fault, if it is. Of machines that work only their executors are known."""
+        working = sum(executor.id not in self._last and executor.running + executor.completed > 0 for executor in executors)
+        causes = Counter(cause for cause, _machine in {(task.failure.cause, task.failure.machine) for task in failing})
+        cause, number = causes.most_common(1)[0] if causes else ("", 0)
+        if number >= 2 and 2 * number > len(_machines(failing)) + working:
+            return [task for task in failing if task.failure.cause == cause]
+        is_alone = len(failing) == len(executors)
+        return failing if not working and (len(failing) >= 2 or is_alone) else ()
 
-class JavasTasks:
-    """What Spark's own store of statuses, which its pages show, knows of the tasks of the stage that runs."""
 
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        self._failed: dict[tuple[int, int], int] = {}  # how many tasks had failed when they were read last
+def places(failing: Sequence[FailedTask]) -> str:
+    """Where they failed, some of them by name."""
+    return ", ".join(task.where for task in failing[:SHOWN]) + (" …" if len(failing) > SHOWN else "")
 
-    def failed(self) -> list[FailedTask]:
-        """Those that failed for a cause on their machine; only where others have failed since the last call."""
-        found = []
-        tracker = self._context.statusTracker()
-        for stage in tracker.getActiveStageIds():
-            info = tracker.getStageInfo(stage)
-            if info is None or info.numFailedTasks <= self._failed.get((stage, info.currentAttemptId), 0):
-                continue
-            self._failed[stage, info.currentAttemptId] = info.numFailedTasks
-            found += self._read(stage, info.currentAttemptId, info.numFailedTasks)
-        return found
 
-    def _read(self, stage: int, attempt: int, number: int) -> list[FailedTask]:
-        jvm = self._context._jvm
-        api, states = jvm.org.apache.spark.status.api.v1, jvm.java.util.ArrayList()
-        states.add(api.TaskStatus.FAILED)
-        tasks = self._store().taskList(stage, attempt, 0, number, api.TaskSorting.ID, states)
-        found = []
-        for index in range(tasks.size()):
-            task = tasks.apply(index)
-            failure = TaskError.find(str(task.errorMessage()))
-            if failure is not None and failure.cause:
-                found.append(FailedTask(int(task.taskId()), int(task.attempt()), str(task.executorId()), failure))
-        return found
-
-    def executors(self) -> list[Executor]:
-        found = self._store().executorList(True)
-        executors = [found.apply(index) for index in range(found.size())]
-        return [Executor(str(each.id()), int(each.activeTasks()), int(each.completedTasks())) for each in executors]
-
-    def _store(self) -> Any:
-        return self._context._jsc.sc().statusStore()
+def _machines(failing: Iterable[FailedTask]) -> set[str]:
+    return {task.failure.machine for task in failing}

@@ -21,6 +21,13 @@ SUFFIXES = (
     ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf",
     ".jpg", ".jpx", ".mpo", ".png", ".tif", ".tiff", ".webp",
 )  # fmt: skip
+# Of the container of executors, whatever their template says, and what to do instead. By its lifecycle Spark ends shards in time.
+WRITTEN_BY_SPARK = {
+    "args": "take it out, or give that to a container beside it",
+    "image": "set kubernetes.image",
+    "imagePullPolicy": "set kubernetes.image_pull_policy",
+    "lifecycle": "give that to a container beside it, or set spark.conf.spark.decommission.enabled to false",
+}
 LOCATION = "a folder, or s3://bucket/prefix"
 HIDDEN = "(hidden)"
 
@@ -429,6 +436,17 @@ class Settings(Document):
             raise ValueError("context is gpu, but spark.executor_gpus is 0: executors would get no GPU. Set spark.executor_gpus to 1")
         if self.spark.executor_gpus and self.context == "cpu":
             raise ValueError(f"spark.executor_gpus is {self.spark.executor_gpus}, but context is cpu: set context to gpu, or ask for none")
+        return self
+
+    @model_validator(mode="after")
+    def _spark_leaves_the_template_of_executors(self) -> Self:
+        first: object = next(iter(self.kubernetes.executor.template.get("spec", {}).get("containers") or ()), {})
+        decommissions = self.spark.conf.get("spark.decommission.enabled", "true") == "true"
+        for key, mend in WRITTEN_BY_SPARK.items():
+            if isinstance(first, Mapping) and key in first and (key != "lifecycle" or decommissions):
+                raise ValueError(
+                    f"kubernetes.executor.template.spec.containers.0.{key} would have no effect, for Spark writes its own over it: {mend}"
+                )
         return self
 
     @model_validator(mode="after")

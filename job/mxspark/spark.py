@@ -24,13 +24,14 @@ from pyspark.java_gateway import launch_gateway
 from mxspark import document, java, pods, run_key
 from mxspark.class_archive import ClassArchive
 from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
-from mxspark.failing_executors import FailedTask, FailingExecutors, JavasTasks
+from mxspark.failed_tasks import JavasTasks, ShardTries
+from mxspark.failing_executors import FailedTask, FailingExecutors
 from mxspark.lost_pods import JavasPods, LostPods
-from mxspark.outage import GOES_ON
 from mxspark.pods import DriverPod
 from mxspark.settings import Settings
-from mxspark.spark_configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, TASK_FAILURES, configuration, stands
-from mxspark.worker import Job, ShardReport, TaskError, run_shard
+from mxspark.spark_configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, configuration, shard_failures, stands
+from mxspark.spark_errors import translated
+from mxspark.worker import Job, ShardReport, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
 POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
@@ -83,9 +84,10 @@ class Application:
         self._lost_pods: LostPods | None = None
         conf = _submitted() if is_submitted() else SparkConf()
         chosen = settings.spark
-        if is_submitted() and conf.contains(MAX_FAILURES):  # the limits that depend on it have to fit
-            chosen = chosen.model_copy(update={"conf": {**chosen.conf, MAX_FAILURES: str(conf.get(MAX_FAILURES))}})
-        self._is_local = chosen.is_local
+        failures = configuration(chosen)[MAX_FAILURES]
+        if is_submitted() and (asked := conf.get(MAX_FAILURES, failures)) != failures:  # the limits that depend on it have to fit
+            chosen = chosen.model_copy(update={"conf": {**chosen.conf, MAX_FAILURES: str(asked)}})
+        self._is_local, self._shard_failures = chosen.is_local, shard_failures(chosen)
         pod = DriverPod.from_environment(os.environ)
         if pod and pod.is_ipv6:
             os.environ.setdefault(PREFER_IPV6_VARIABLE, "true")
@@ -210,17 +212,19 @@ class Application:
         """
         reports = self._context.accumulator([], _Reports())
         tasks, failing = JavasTasks(self._context), FailingExecutors(1 if self._is_local else self._most_executors)
+        tries = ShardTries(self._shard_failures)
 
         def look() -> None:
             on_wait()
             try:
                 failed = tasks.failed()
-                if not failed:
+                if not failed and not failing.is_due:
                     return
                 executors = tasks.executors()  # only then: there may be a thousand
             except Exception:  # noqa: BLE001  # py4j raises what it likes when Java is gone, which ends the job itself
                 return
-            for task in failing.update(failed, executors):
+            tries.update(failed)
+            for task in failing.update((task.of_machine for task in failed if task.of_machine), executors):
                 on_bad_node(task)
 
         def run_all() -> None:
@@ -230,6 +234,8 @@ class Application:
             running = thread.submit(run_all)
             try:
                 _follow(running, reports, on_report, look, poll_seconds)
+                if (error := running.exception()) is not None:
+                    raise translated(error, failing.failing) from error
             except BaseException as error:
                 code = self._exit_code_of_java(error)
                 if code is not None and isinstance(error, MxsparkError):
@@ -392,36 +398,6 @@ def _follow(
             break
         with suppress(TimeoutError):
             running.exception(timeout=poll_seconds)
-    error = running.exception()
-    if error is not None:
-        raise _translated(error) from error
-
-
-def _translated(error: BaseException) -> MxsparkError:
-    text = str(error.java_exception) if hasattr(error, "java_exception") else str(error)
-    found = TaskError.find(text)
-    if found is not None:
-        return found.error
-    if "excludeOnFailure" in text:
-        return MxsparkError("all executors failed too often, and Spark uses them no more", f"Their logs say why, or --debug. {GOES_ON}")
-    if "Python worker exited unexpectedly" in text:
-        return MxsparkError(
-            f"a worker's process crashed or was killed, {TASK_FAILURES} times at one shard",
-            "Out of memory, perhaps: give it more, or let fewer workers share it (--master 'local[N]'; on a cluster "
-            f"spark.executor_memory_overhead). {GOES_ON}",
-        )
-    if "SparkContext was shut down" in text:
-        return MxsparkError(
-            "Spark ended the application: executors failed too often",
-            f"See why they do: `mxspark submit` tells of pods that end; else their logs. {GOES_ON}",
-        )
-    if failure := re.search(r"failed (\d+) times, most recent failure: (?:Lost task .*? executor \w+\): )?(.*)", text):
-        return MxsparkError(
-            f"a shard failed {failure[1]} times, at last with: {without_secrets(failure[2])[:300]}", "--debug shows the details."
-        )
-    reason = re.search(r"^:? ?[\w.$]+(?:Exception|Error): (.+)", text, re.MULTILINE)
-    cause = without_secrets(reason[1])[:300] if reason else one_line(error)
-    return MxsparkError(f"Spark: {cause}", "Check spark.master and the cluster; --debug shows the details.")
 
 
 def _end(java_process: "subprocess.Popen[bytes]") -> None:

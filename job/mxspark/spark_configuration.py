@@ -10,9 +10,10 @@ from mxspark.pods import DriverPod
 from mxspark.settings import SparkSettings
 
 # How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
-# nodes that are lost.
+# nodes that are lost. Failures that are a bad machine's come on top, for Spark counts them too: failed_tasks.py tells them apart.
 TASK_FAILURES = 8
 MAX_FAILURES = "spark.task.maxFailures"
+BAD_EXECUTORS = 500  # of which a shard may be failed, all others being excluded before it is given up
 TRIES_ON_EXECUTOR = 2  # of a shard at least: the second one decodes with care
 # So many different shards may fail on an executor for each of its workers, in the whole run: images that kill workers are no fault of its.
 FAILED_SHARDS = 100
@@ -40,7 +41,7 @@ def configuration(
         "spark.app.name": settings.app_name,
         "spark.driver.memory": settings.driver_memory,
         "spark.task.cpus": str(settings.task_cpus),
-        MAX_FAILURES: str(TASK_FAILURES),
+        MAX_FAILURES: str(_spark_failures(settings)),
         "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
         "spark.python.worker.reuse": "true",
         # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it).
@@ -105,19 +106,36 @@ def stands(key: str, contains: Callable[[str], bool]) -> bool:
     return contains(key) or contains(key.replace(".extraJavaOptions", ".defaultJavaOptions"))
 
 
-def _exclusion(settings: SparkSettings) -> dict[str, str]:
-    """Executors that can't work get no more tasks (failing_executors.py says of what). A worker that an image kills fails a task too, and
-    its executor is fine: a shard is given up after as many failures as without this, be the executors few, and an executor late."""
+def shard_failures(settings: SparkSettings) -> int:
+    """How often a shard may fail that no bad machine is to blame for."""
     chosen = settings.conf.get(MAX_FAILURES, "")
-    failures = int(chosen) if chosen.isdecimal() else TASK_FAILURES  # Spark refuses what is no number
-    executors = _most_executors(settings)
-    if executors == 1 or failures <= TRIES_ON_EXECUTOR:
+    return int(chosen) if chosen.isdecimal() else TASK_FAILURES  # Spark refuses what is no number
+
+
+def _spark_failures(settings: SparkSettings) -> int:
+    """How often a shard may fail by Spark's count: so often that bad machines use up none of the tries that are for the shard's own
+    faults. As chosen by hand where it is."""
+    failures, executors = shard_failures(settings), _most_executors(settings)
+    if settings.is_local or executors == 1 or settings.conf.get(MAX_FAILURES):
+        return failures
+    return failures + _tries_on_executor(settings) * min(executors, BAD_EXECUTORS)
+
+
+def _tries_on_executor(settings: SparkSettings) -> int:
+    """Of a shard: a worker that an image kills fails a task too, and its executor is fine. So a shard is given up after as many failures
+    as without exclusion, be the executors few, and an executor late."""
+    return max(TRIES_ON_EXECUTOR, -(-shard_failures(settings) // _most_executors(settings)))
+
+
+def _exclusion(settings: SparkSettings) -> dict[str, str]:
+    """Executors that can't work get no more tasks (failing_executors.py says of what)."""
+    if _most_executors(settings) == 1 or shard_failures(settings) <= TRIES_ON_EXECUTOR:
         return {}  # nobody else could do it; or Spark would refuse: a shard would be given up before its executor is
     return {
         "spark.excludeOnFailure.enabled": "true",
-        "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor": str(max(TRIES_ON_EXECUTOR, -(-failures // executors))),
+        "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor": str(_tries_on_executor(settings)),
         # Several executors may be on one machine, of which one can't work: its address isn't excluded. On Kubernetes each has its own.
-        "spark.excludeOnFailure.task.maxTaskAttemptsPerNode": str(failures - 1),
+        "spark.excludeOnFailure.task.maxTaskAttemptsPerNode": str(_spark_failures(settings) - 1),
         "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor": str(FAILED_SHARDS * settings.workers_of_executor),
     }
 

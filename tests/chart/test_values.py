@@ -852,6 +852,15 @@ def test_a_container_beside_the_driver_takes_a_kubernetes_that_ends_it(helm: Hel
     assert "a container beside the driver, which Kubernetes v1.28.3 does not end with it" in refused.errors
 
 
+def test_what_spark_writes_over_a_template_of_executors_is_refused(helm: Helm) -> None:
+    template = {"spec": {"containers": [{"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}]}}
+
+    refused = helm.try_to_render(BASE | {"executor": {"podTemplate": template}}).ended_with(1)
+
+    assert "executor.podTemplate.spec.containers.0.lifecycle would have no effect" in refused.errors
+    helm.render(BASE | {"executor": {"podTemplate": template}, "sparkConf": {"spark.decommission.enabled": False}})
+
+
 def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:
     """As mxspark itself does it (pods.merged)."""
     template = {

@@ -512,3 +512,22 @@ def test_nothing_of_a_secret_is_in_what_is_sent() -> None:
 
 def test_settings_of_the_test_are_valid() -> None:
     assert settings().emr.execution_role == ROLE
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_how_a_store_that_is_not_aws_s_wants_its_checksums_reaches_the_driver(is_long: bool) -> None:
+    """From where executors have it, with the task."""
+    chosen: dict[str, Any] = {"storage.endpoint_url": "https://s3.company.example", "storage.request_checksums": "when_required"}
+    more: dict[str, Any] = {
+        "storage.response_checksums": "when_required",
+        "input.exclude": [f"{number}*" for number in range(5000 if is_long else 1)],
+    }
+
+    found = submission(**chosen, **more)
+
+    assert bool([place for place in found.objects if place.endswith("settings.yaml")]) == is_long
+    assert read_by_the_job(arguments(found), dict(found.objects))["storage"] == {
+        "endpoint_url": "https://s3.company.example",
+        "request_checksums": "when_required",
+        "response_checksums": "when_required",
+    }

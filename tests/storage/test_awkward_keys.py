@@ -49,6 +49,17 @@ def test_each_is_read_and_no_other_in_its_place(full_store: S3Store, key: str) -
     assert target.getvalue() == data
 
 
+@pytest.mark.parametrize("size", [0, 7, 8, 20])
+def test_large_ones_come_in_pieces(full_store: S3Store, moto_url: str, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("mxspark.storage.s3.store.PIECE", 8)
+    data = bytes(range(size))
+    moto_client(moto_url).put_object(Bucket=full_store.bucket, Key="a//large", Body=data, ContentEncoding="identity")
+    pieces = [piece.data for piece in full_store._pieces("a//large")]
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) <= 8
+    moto_client(moto_url).delete_object(Bucket=full_store.bucket, Key="a//large")
+
+
 @pytest.mark.parametrize("prefix", ["/", "a//", "../", "./", "//", "x" * 1020])
 def test_prefixes_of_such_keys_are_raw_text_too(full_store: S3Store, prefix: str) -> None:
     wanted = sorted(key for key in KEYS.values() if key.startswith(prefix))

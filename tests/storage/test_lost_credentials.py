@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -201,6 +202,15 @@ def test_a_token_that_is_still_empty_is_told_and_in_a_pod_waited_for(
         ),
         ("STS", sts_error(400, "InvalidIdentityToken", "The ID Token provided is not a valid JWT"), "not a valid JWT"),
         ("agent", Answer(403, b"no association"), r"agent: 403 \(no association\)"),
+        ("metadata", Answer(400), "metadata service: 400"),
+        ("metadata", Answer(401), "metadata service: 401"),
+        ("metadata", Answer(403, b"<html>blocked</html>"), "metadata service: 403"),
+        (
+            "STS",
+            sts_error(403, "SignatureDoesNotMatch", "Signature expired: 20261129T0 is now earlier than 20261129T1"),
+            r"STS: this machine's clock differs too much \(SignatureDoesNotMatch: Signature expired",
+        ),
+        ("STS", sts_error(400, "RequestExpired"), "STS: this machine's clock differs too much"),
     ],
 )
 @pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
@@ -302,3 +312,16 @@ def test_a_first_contact_waits_for_who_is_busy_but_not_for_long(given: Given, wa
     with pytest.raises(StorageError, match="STS throttled"):
         hasty.read("1.png")
     assert 10 < waits.seconds - started <= 30
+
+
+@pytest.mark.parametrize("profile", ["", "role_arn = arn:aws:iam::123456789012:role/x\nsource_profile = default\n"])
+def test_a_process_that_never_gives_credentials_is_not_waited_for_without_end(
+    profile: str, s3: Scripted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = f"credential_process = {sys.executable} -c 'import time; time.sleep(600)'"
+    (tmp_path / "config").write_text(f"[default]\nregion = us-east-1\n{program}\n[profile other]\n{profile}")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "other" if profile else "default")
+    with pytest.raises(CredentialsError, match=r"credential_process: no answer in 0.2 s \(storage.read_timeout\)"):
+        S3Store("bucket", "", access_to(s3.url, None, retries=0, retry_seconds=0, read_timeout=0.2)).read("1.png")
+    assert s3.requests == []

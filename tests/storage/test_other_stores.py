@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,20 @@ def test_checksums_of_what_is_read_are_asked_for_where_that_is_wanted(chosen: st
     with store_that_refuses(error(500, "InternalError"), certificate) as server:
         store_at(server, response_checksums=chosen).read_tagged("1.png")
     assert ("x-amz-checksum-mode" in server.requests[0].headers) is asks
+
+
+def test_an_empty_object_of_a_store_that_has_no_range_of_it_is_read() -> None:
+    """versitygw does it of empty objects; obstore takes no such answer."""
+    target = BytesIO()
+    whole = Answer(headers={"ETag": '"1"', "Last-Modified": "Mon, 02 Nov 2026 10:00:00 GMT"})
+    with answering(lambda _request: whole) as server:
+        store = S3Store("bucket", "", access_to(server.url, KEYS, retries=0))
+        store.download("1.png", target)
+        assert target.getvalue() == store.read_tail("1.png", 3) == b""
+
+
+def test_a_key_that_is_unknown_is_no_object_that_is_missing() -> None:
+    """As versitygw says it."""
+    refusal = error(404, "XAdminUserNotFound", "No user exists with the provided access key ID")
+    with answering(lambda _request: refusal) as server, pytest.raises(DeniedError, match="doesn't know this access key"):
+        S3Store("bucket", "", access_to(server.url, KEYS, retries=0)).read("1.png")

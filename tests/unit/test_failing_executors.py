@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.failing_executors import Executor, FailedTask, FailingExecutors
+from mxspark.failing_executors import GRACE_SECONDS, Executor, FailedTask, FailingExecutors
 from mxspark.worker import TaskFailure
 
 _ids = count()
@@ -81,10 +81,53 @@ def test_the_only_executor_stops_the_run_in_its_own_words(attempt: int, is_lasti
     assert stopped.value.problem == "trouble with the clock"
 
 
-def test_while_the_others_are_still_to_come_one_stops_nothing() -> None:
-    executors = FailingExecutors(10)
+class Clock:
+    """A time that only passes when it is told to."""
 
-    executors.update([failed("1", is_lasting=True), failed("1", attempt=1)], working("1"))
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("bad", [("1",), ("1", "2"), ("1", "2", "3")])
+def test_bad_ones_that_are_there_first_stop_nothing_while_the_others_may_come(bad: tuple[str, ...]) -> None:
+    clock = Clock()
+    executors = FailingExecutors(10, clock)
+    executors.update([failed(id_, is_lasting=True) for id_ in bad], working(*bad))
+    clock.now = GRACE_SECONDS - 1
+    executors.update([failed(id_, attempt=1) for id_ in bad], working(*bad))
+
+    clock.now += 1
+    executors.update([], working(*bad, "4", "5", "6", "7"))
+
+    assert not executors.is_due
+    clock.now += 1000
+    executors.update([failed("1", attempt=2)], working(*bad, "4", "5", "6", "7"))
+
+
+@pytest.mark.parametrize(("bad", "node"), [(("1",), ""), (("1", "2"), ""), (("1", "2", "3"), "node a")])
+def test_where_no_others_come_those_that_fail_stop_the_run_soon(bad: tuple[str, ...], node: str) -> None:
+    clock = Clock()
+    executors = FailingExecutors(10, clock)
+    executors.update([failed(id_, node=node) for id_ in bad], working(*bad))
+    assert not executors.is_due
+
+    clock.now += GRACE_SECONDS
+
+    assert executors.is_due, "without another task that fails"
+    with pytest.raises(MxsparkError, match=rf"{len(bad)} executors? failed so: executor 1"):
+        executors.update([], working(*bad))
+
+
+def test_few_bad_nodes_with_many_executors_each_are_few_all_the_same() -> None:
+    executors = FailingExecutors(11)
+    bad = [failed(str(number), node=f"node {number % 2} (pod {number})") for number in range(8)]
+
+    executors.update(bad, working(*map(str, range(11))))
+
+    assert len(executors.failing) == 8
 
 
 def test_several_executors_of_one_node_that_are_there_first_stop_nothing_but_all_do() -> None:

@@ -110,7 +110,7 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
             )
         ],
         *[
-            ({"kubernetes": {"executor": {"template": {"spec": {"containers": [{"args": given}]}}}}}, EXECUTORS + ".args")
+            ({"kubernetes": {"executor": {"template": {"spec": {"containers": [{}, {"args": given}]}}}}}, EXECUTORS + ".args")
             for given in (
                 ["--verbose", "--password", "hush"],
                 ["-token", "hush"],
@@ -159,7 +159,7 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
         {},
         {"storage": {"endpoint_url": "http://host:8333"}},
         {"kubernetes": {"image": f"registry:5000/mxspark:0.1.0@sha256:{'0' * 64}"}},
-        {"kubernetes": {"executor": {"template": {"spec": {"containers": [{"image": f"tool:1@sha256:{'0' * 64}"}]}}}}},
+        {"kubernetes": {"executor": {"template": {"spec": {"containers": [{}, {"image": f"tool:1@sha256:{'0' * 64}"}]}}}}},
         {"kubernetes": {"image_pull_secrets": ["registry"], "credentials_from": "bucket-keys"}},
         {"kubernetes": variable("AWS_SECRET_ACCESS_KEY", valueFrom={"secretKeyRef": {"name": "keys", "key": "secret"}})},
         {"kubernetes": {"driver": {"annotations": {"see": "https://wiki/page?id=1"}}}},

@@ -106,3 +106,17 @@ def test_so_does_an_affinity_and_a_variable_of_the_environment() -> None:
 def test_a_misspelt_field_of_an_assignment_is_named() -> None:
     with pytest.raises(UsageError, match=r"template\.spec has 'schedulername'.*Did you mean schedulerName"):
         given_settings({}, assignments=("kubernetes.driver.template.spec.schedulername=volcano",))
+
+
+@pytest.mark.parametrize("key", ["args", "image", "imagePullPolicy", "lifecycle"])
+def test_what_spark_writes_over_a_template_of_executors_is_refused_and_not_lost(key: str) -> None:
+    value: Any = {"args": ["a"], "lifecycle": {"preStop": {"exec": {"command": ["true"]}}}, "image": "tool:1"}.get(key, "Always")
+    first, beside = spec(containers=[{key: value}]), spec(containers=[{}, {"name": "beside", "image": "b", key: value}])
+
+    with pytest.raises(UsageError, match=rf"kubernetes\.executor\.template\.spec\.containers\.0\.{key} would have no effect"):
+        parsed(executor=first)
+
+    assert parsed(executor=beside, driver=first)
+    kept = {"kubernetes": {"executor": first}, "spark": {"conf": {"spark.decommission.enabled": "false"}}}
+    if key == "lifecycle":
+        assert document.parse(Settings, {**JOB, **kept}, "settings")

@@ -41,6 +41,15 @@
 {{- if and (rest (dig "spec" "containers" (list dict) .Values.driver.podTemplate)) (semverCompare "<1.29-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "driver.podTemplate has a container beside the driver, which Kubernetes %s does not end with it, so that the Job would never end: take it out, or upgrade the cluster to 1.29" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
+{{- $first := first (dig "spec" "containers" (list dict) .Values.executor.podTemplate | default (list dict)) | default dict -}}
+{{- if and (hasKey $first "lifecycle") (ne (toString (get .Values.sparkConf "spark.decommission.enabled")) "false") -}}
+{{- fail "executor.podTemplate.spec.containers.0.lifecycle would have no effect, for Spark writes its own over it: give that to a container beside it, or set sparkConf.spark.decommission.enabled to false" -}}
+{{- end -}}
+{{- range $key, $value := dict "args" "another container" "image" "image.repository" "imagePullPolicy" "image.pullPolicy" -}}
+{{- if hasKey $first $key -}}
+{{- fail (printf "executor.podTemplate.spec.containers.0.%s would have no effect, for Spark writes its own over it: take it out, see %s" $key $value) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
 {{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is made again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
 {{- end -}}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import NoReturn
 
-from mxspark.storage.store import ClockError, DeniedError, MissingError, StorageError, TransientError
+from mxspark.storage.store import ClockError, DeniedError, MissingError, ProxyError, StorageError, TransientError
 
 LONGEST_CODE, LONGEST_MESSAGE = 100, 300  # of a server's words, as they are shown [characters]
 
@@ -30,7 +30,20 @@ _KMS = "the object's KMS key can't be used"
 _THROTTLED, _SERVER, _TIMEOUT, _TRUNCATED, _REPLACED = (
     Meaning(passes=cause) for cause in ("throttled", "server_error", "timeout", "truncated", "replaced")
 )
+_CLOCK = Meaning("this machine's clock differs too much from the server's", "Set the clock.", ClockError)
+_PROXY = Meaning(
+    "not an answer of S3's",
+    "Look at proxies, firewalls and meshes on the way, HTTPS_PROXY and NO_PROXY; and --endpoint-url.",
+    ProxyError,
+    "proxy",
+)
 _NAME_HINT = "and --endpoint-url if it isn't on AWS."
+# What S3 says with a code of its own alone: without one, somebody on the way has answered.
+PROXIES = ("302", "303", "308", "401", "403", "407", "451", "511")
+# Of a request's time, under whichever code: S3's, STS's, and those of requests with their signature in the address.
+_TIMES = re.compile(
+    r"[Ss]ignature (expired|not yet current)|[Rr]equest (has expired|is not (yet valid|valid yet))|^Request(Expired|InTheFuture)"
+)
 
 # By code, or where the code says nothing by HTTP status.
 _CODES: dict[str, Meaning] = {
@@ -38,19 +51,20 @@ _CODES: dict[str, Meaning] = {
     "NoSuchKey": Meaning("there is no such object", "Check the key.", MissingError),
     "404": Meaning("there is no such object or bucket", f"Check the name, {_NAME_HINT}", MissingError),
     "AccessDenied": _DENIED,
-    "401": _DENIED,
+    "401": _DENIED,  # of a code that is not known
     "403": _DENIED,
     "AllAccessDisabled": Meaning("access denied", "Ask the bucket's owner: all access to it has been disabled.", DeniedError),
     "AccountProblem": Meaning("the AWS account has a problem", "Ask AWS's support about the account.", DeniedError),
     "NotSignedUp": Meaning("the AWS account isn't signed up for S3", "Sign up, or use other credentials.", DeniedError),
     "InvalidAccessKeyId": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url.", DeniedError),
+    "XAdminUserNotFound": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID.", DeniedError),  # of versitygw, 404
     "SignatureDoesNotMatch": Meaning(
         "the secret key doesn't fit the access key, or the server got another request than was signed",
         "Check AWS_SECRET_ACCESS_KEY; with a store that isn't AWS's, storage.request_checksums (when_required) and proxies on the way.",
         DeniedError,
     ),
     "InvalidToken": Meaning("the session token is not one of this server's", "Check AWS_SESSION_TOKEN.", DeniedError),
-    "RequestTimeTooSkewed": Meaning("this machine's clock differs too much from the server's", "Set the clock.", ClockError),
+    "RequestTimeTooSkewed": _CLOCK,
     "InvalidObjectState": Meaning("the object is archived", "Restore it from Glacier (aws s3api restore-object); then --retry-failed."),
     "PermanentRedirect": _ELSEWHERE,
     "IllegalLocationConstraintException": _ELSEWHERE,
@@ -66,7 +80,6 @@ _CODES: dict[str, Meaning] = {
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
     "TokenRefreshRequired": _EXPIRED,
-    "RequestExpired": _EXPIRED,
     "SlowDown": _THROTTLED,
     "SlowDownRead": _THROTTLED,
     "SlowDownWrite": _THROTTLED,
@@ -96,6 +109,7 @@ _CODES: dict[str, Meaning] = {
 }
 # Some codes stand for many things, which only `CODE: message` tells apart; the first that fits counts.
 _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
+    (_TIMES, _CLOCK),
     (
         re.compile(r"not authorized to perform:? (?P<action>kms:\w+)"),
         Meaning("access denied to the object's KMS key", "Grant these credentials {action} on the key.", DeniedError),
@@ -113,6 +127,7 @@ _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
         Meaning("the object is encrypted with a key of the customer's (SSE-C)", "Copy it to one encrypted with SSE-S3 or SSE-KMS."),
     ),
     (re.compile(r"^InvalidArgument: .*x-amz-(checksum|content-sha256|sdk-checksum|trailer)", re.IGNORECASE), _FOREIGN),
+    (re.compile(r"^BadRequest: .*parsing the HTTP request"), _FOREIGN),  # versitygw, of chunks on a connection that is kept
     (re.compile(r"^Authorization\w+: .*region '[^']*' is wrong"), _ELSEWHERE),
     (re.compile(r"^KMS\.\w*(Disabled|InvalidState)"), Meaning(_KMS, "Enable the key in KMS, or cancel its deletion; then --retry-failed.")),
     (re.compile(r"^KMS\.\w*NotFound"), Meaning(_KMS, "The key that encrypted the object is gone: upload the object again.")),
@@ -140,6 +155,8 @@ LEAST_SECRET = 6  # characters: shorter ones would be found in any text
 
 def raise_said(place: str, text: str, status: int) -> NoReturn:
     """Raises what a server's answer about `place` means; `text` holds its XML, if it sent any."""
+    if status == 404 and re.search("<html", text, re.IGNORECASE) and not words_in(text):
+        raise_page(place, f"HTTP {status}")
     code, message = words_in(text) or (str(status), "")
     raise_s3(place, code, message, status, text)
 
@@ -150,21 +167,36 @@ def words_in(text: str) -> tuple[str, str] | None:
     return (shown(said[1]), shown(unescape(said[2] or ""))) if said else None
 
 
-def raise_s3(place: str, code: str, message: str, status: int | None = None, more: str = "") -> NoReturn:
+def raise_s3(place: str, code: str, message: str, status: int | None = None, more: str = "", is_s3s: bool = False) -> NoReturn:
     """Raises what the code (or else the HTTP status) of a server's answer about `place` means, with the server's words.
 
-    `more` is what else the answer holds, where the bucket's region may be named.
+    `more` is what else the answer holds, where the bucket's region may be named. An answer without a code is a proxy's, but where it
+    `is_s3s` by its head.
     """
     code, message = shown(code), shown(message).rstrip(".")
     told = f"HTTP {code}" if code.isdigit() else code
     said = f"{told}: {message}" if message else told
-    meaning, named = _meaning(code, said, status)
+    meaning, named = (_PROXY, "") if code in PROXIES and not is_s3s else _meaning(code, said, status)
     region = next((name for name in _first(_REGION, f"{message} {more}") if name), None)
     hint = meaning.hint.format(action=named, region=f" to {region}" if region else "")
-    problem = f"{meaning.words} ({said})" if meaning.words else said
+    _raise(place, meaning, said, hint)
+
+
+def raise_page(place: str, said: str = "a page in the object's place") -> NoReturn:
+    """Raises what it means that somebody on the way has answered about `place`, perhaps after sending the request elsewhere."""
+    _raise(place, _PROXY, said)
+
+
+def _raise(place: str, meaning: Meaning, said: str, hint: str | None = None) -> NoReturn:
+    problem, hint = f"{meaning.words} ({said})" if meaning.words else said, meaning.hint if hint is None else hint
     if meaning.passes:
         raise TransientError(problem, hint, place=place, cause=meaning.passes, final=meaning.kind)
     raise meaning.kind(problem, hint, place=place)
+
+
+def is_about_time(said: str) -> bool:
+    """Whether `CODE: message` says that this machine's clock is wrong."""
+    return _TIMES.search(said) is not None or said.startswith("RequestTimeTooSkewed")
 
 
 def passing(code: str, status: int | None) -> str | None:

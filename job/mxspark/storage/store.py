@@ -32,6 +32,11 @@ class StorageError(MxsparkError):
         self.place = place
         self.cause = cause
 
+    def say_host(self, host: str) -> None:
+        """Tells whose answer it is, where it doesn't say so."""
+        if host and host not in self.problem:
+            self.problem = f"{self.problem}, at {host}"
+
 
 class MissingError(StorageError):
     """There is no such object."""
@@ -51,6 +56,10 @@ class ClockError(DeniedError):
 
 class CredentialsError(StorageError):
     """There are no credentials to sign a request with: none was sent, which says nothing of any object, and is never a row."""
+
+
+class ProxyError(StorageError):
+    """Somebody on the way to the store has answered in its place: it says nothing of the object."""
 
 
 class TooLargeError(StorageError):
@@ -77,7 +86,18 @@ class TransientError(StorageError):
 
 
 # Why requests are tried again, as the summary counts them.
-CAUSES = ("timeout", "connection", "truncated", "throttled", "server_error", "credentials", "expired_credentials", "replaced", "no_space")
+CAUSES = (
+    "timeout",
+    "connection",
+    "truncated",
+    "throttled",
+    "server_error",
+    "credentials",
+    "expired_credentials",
+    "proxy",
+    "replaced",
+    "no_space",
+)
 
 
 @dataclass(frozen=True)

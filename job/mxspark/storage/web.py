@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -61,6 +61,12 @@ class Answer:
     status: int
     reason: str
     data: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)  # by names of any case
+
+    @property
+    def is_page(self) -> bool:
+        """HTML without a tag: no object of a bucket's, but what a portal on the way shows."""
+        return "ETag" not in self.headers and self.headers.get("Content-Type", "").startswith("text/html")
 
 
 def pool(url: str, settings: StorageSettings, certificates: str | None = None) -> Pool:
@@ -91,16 +97,18 @@ def get(
     limit: int | None = None,
     headers: Mapping[str, str] | None = None,
     needs_length: bool = True,
+    as_stored: bool = False,
 ) -> Answer:
     """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes.
 
-    An answer that doesn't say how long it is has broken off, where it `needs_length` as S3's always have.
+    An answer that doesn't say how long it is has broken off, where it `needs_length` as S3's always have. What is packed is unpacked, but
+    where it is wanted `as_stored`.
     """
     end = time.monotonic() + seconds
     with _errors(name, url), connections.request("GET", url, headers=headers, preload_content=False) as response:
         if needs_length and not _says_length(response):
             raise TransientError("the answer broke off", place=name, cause="truncated")
-        limit = limit if response.status == 200 else LONGEST_ERROR
+        limit = limit if response.status in (200, 206) else LONGEST_ERROR
         check_size(int(response.headers.get("Content-Length", 0)), limit)
 
         def pieces() -> Iterator[bytes]:
@@ -109,8 +117,9 @@ def get(
                 if time.monotonic() > end:
                     raise TransientError(f"not all there after {seconds:g} s", "Raise storage.read_timeout.", place=name, cause="timeout")
 
-        data = b"".join(unpacked(name, pieces(), response.headers.get("Content-Encoding"), limit))
-        return Answer(response.status, response.reason or "", data)
+        encoding = None if as_stored else response.headers.get("Content-Encoding")
+        data = b"".join(unpacked(name, pieces(), encoding, limit))
+        return Answer(response.status, response.reason or "", data, response.headers)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ class Clients:
                     retries={"total_max_attempts": attempts, "mode": "standard"},
                 ),
             )
+        client.meta.events.register_last("before-parameter-build.s3", _stay)
         if settings.request_payer:
             client.meta.events.register("before-parameter-build.s3", _pay)
         return client
@@ -119,6 +120,11 @@ class Clients:
         client = self._make_client(1)
         with boto_errors(self.name):
             return address.resolved(client, self.bucket, self._region)
+
+    @property
+    def host(self) -> str:
+        """The server that answers; empty where that isn't known by now."""
+        return urlsplit(self.address.base).netloc if "_region" in self.__dict__ else ""
 
     @cached_property
     def _endpoint(self) -> str:
@@ -204,6 +210,13 @@ def _certificates(name: str, bundle: str) -> bytes:
         return Path(bundle).read_bytes()
     except OSError as error:
         raise StorageError(f"{bundle}: {error.strerror}", "Check AWS_CA_BUNDLE.", place=name) from None
+
+
+def _stay(context: dict[str, Any], **_event: Any) -> None:
+    """Keeps boto3 from asking for another region and going there by itself, which no other request would do; sent on and on, as proxies
+    may do, it would not come to an end."""
+    if "s3_redirect" in context:
+        context["s3_redirect"]["redirected"] = True
 
 
 def _pay(params: dict[str, Any], model: OperationModel, **_event: Any) -> None:

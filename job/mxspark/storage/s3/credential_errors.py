@@ -12,11 +12,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from mxspark.errors import one_line
-from mxspark.storage.causes import passing, shown
+from mxspark.storage.causes import is_about_time, passing, shown
 from mxspark.storage.store import CredentialsError, StorageError, TransientError, is_pod
 
 CHECK = "Check the AWS configuration: AWS_PROFILE, AWS_ROLE_ARN, the profile's file, the role of the pod or instance."
 LATER = "Run the same command again when it has recovered."
+REFUSED = (
+    "It gives this process no role: let pods reach it (a hop limit of 2, no network policy or proxy before 169.254.169.254), "
+    "give them a role of their own, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+)
 LOG_IN = "Log in again (aws sso login, aws login)."
 # Who answers for a role, by what it was asked.
 SERVICES = {"GetRoleCredentials": "SSO", "CreateToken": "SSO", "CreateOAuth2Token": "AWS sign-in"}
@@ -82,6 +86,8 @@ class Metadata:
         self.failure = None
         if passing("", response.status_code):
             self._fail(str(response.status_code))
+        elif response.status_code in (400, 401, 403):  # after which botocore may find keys without a token, or sees none there
+            self.failure = KeysNotFoundError(f"metadata service: {response.status_code}", REFUSED, passes=False)
         return response
 
     def _fail(self, what: str) -> None:
@@ -127,6 +133,8 @@ def _refused(error: ClientError) -> KeysNotFoundError:
     code, message = shown(str(said.get("Code", f"HTTP {status}"))), shown(said.get("Message") or "").rstrip(".")
     words = f"{code}: {message}" if message else code
     service = SERVICES.get(error.operation_name, "STS")
+    if is_about_time(words):
+        return KeysNotFoundError(f"{service}: this machine's clock differs too much ({words})", "Set the clock.", passes=False)
     cause = passing(code, status)
     if cause == "throttled" and status != 503:
         return KeysNotFoundError(f"{service} throttled ({words})", LATER, passes=True)

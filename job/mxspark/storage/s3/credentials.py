@@ -1,6 +1,7 @@
 """AWS credentials as boto3's default chain finds them: found once in a process, shared by all clients, renewed before they expire."""
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -148,6 +149,7 @@ class Origin:
         with credential_errors(metadata):
             chain = self._core().get_component("credential_provider")
             metadata.watch(chain.get_provider("iam-role"))
+            _limit_processes(chain, self.read_timeout)
             _ask_once(chain.get_provider("container-role"))
             found = chain.load_credentials()
             if found is not None:
@@ -173,6 +175,31 @@ def _usable(keys: ReadOnlyCredentials) -> ReadOnlyCredentials:
             mend = "Write it anew without (a secret of Kubernetes' with printf, not with echo)."
             raise KeysNotFoundError(f"the {name.replace('_', ' ')} has a space or a line break in it", mend, passes=False)
     return keys
+
+
+def _limit_processes(chain: Any, seconds: float) -> None:
+    """Ends a `credential_process` after so long; botocore waits for ever, both for a profile's own and for that of a role's source."""
+
+    class Limited(subprocess.Popen[bytes]):
+        def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # as Popen has it
+            try:
+                return super().communicate(input, timeout or seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise credentials.CredentialRetrievalError(
+                    provider="credential_process", error_msg=f"no answer in {seconds:g} s (storage.read_timeout)"
+                ) from None
+
+    chain.get_provider("custom-process")._popen = Limited
+    builder = chain.get_provider("assume-role")._profile_provider_builder
+    make = builder._create_process_provider
+
+    def make_limited(profile_name: str) -> Any:
+        provider = make(profile_name)
+        provider._popen = Limited
+        return provider
+
+    builder._create_process_provider = make_limited
 
 
 def _ask_once(provider: Any) -> None:

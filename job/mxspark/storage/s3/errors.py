@@ -21,6 +21,10 @@ from mxspark.storage.store import DeniedError, StorageError, TransientError
 NO_CREDENTIALS = "External AWS credential provider"  # obstore's word for our function that failed
 
 
+class WholeError(StorageError):
+    """The server sent all of an object to obstore, which asked for a range and takes nothing else: of empty ones some do."""
+
+
 class RedirectedError(StorageError):
     """The server sent obstore elsewhere, which doesn't tell where to."""
 
@@ -75,7 +79,9 @@ def boto_errors(name: str) -> Iterator[None]:
 def _raise_client_error(name: str, error: ClientError) -> NoReturn:
     answer, said = error.response.get("ResponseMetadata", {}), error.response.get("Error", {})
     region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region") or said.get("Region", "")
-    raise_s3(name, code_of(error), said.get("Message") or "", answer.get("HTTPStatusCode"), f"<Region>{region} {said.get('Endpoint', '')}")
+    is_s3s = "x-amz-request-id" in answer.get("HTTPHeaders", {})
+    more = f"<Region>{region} {said.get('Endpoint', '')}"
+    raise_s3(name, code_of(error), said.get("Message") or "", answer.get("HTTPStatusCode"), more, is_s3s)
 
 
 def _transient_cause(error: Exception) -> str | None:
@@ -97,6 +103,8 @@ def obstore_errors(name: str) -> Iterator[None]:
         raise web.unreadable(name, error) from error
     except (FileNotFoundError, ObstoreError) as error:
         text = str(error)
+        if "non-partial response" in text:
+            raise WholeError("the server gives no ranges", place=name) from None
         if "redirect without LOCATION" in text:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
         if NO_CREDENTIALS in text:

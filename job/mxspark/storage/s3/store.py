@@ -6,7 +6,7 @@ as `a//b`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -20,15 +20,16 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from mxspark.storage import web
-from mxspark.storage.causes import raise_s3, raise_said
+from mxspark.storage.causes import PROXIES, raise_page, raise_s3, raise_said
 from mxspark.storage.encoding import unpacked
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.address import is_directory
 from mxspark.storage.s3.clients import Clients
-from mxspark.storage.s3.errors import RedirectedError, boto_requests, code_of, obstore_errors
+from mxspark.storage.s3.errors import RedirectedError, WholeError, boto_requests, code_of, obstore_errors
 from mxspark.storage.store import (
     Access,
+    CredentialsError,
     Hold,
     MissingError,
     Skip,
@@ -93,10 +94,10 @@ class S3Store:
         try:
             page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
         except ElementTree.ParseError:
-            if response.status >= 500:
-                raise_s3(self.name, str(response.status), response.reason)
             if response.status != 200 and b"<Code>" in response.data:  # half of an answer
                 raise_said(self.name, response.data.decode(errors="replace"), response.status)
+            if response.status >= 500 or str(response.status) in PROXIES:
+                raise_s3(self.name, str(response.status), response.reason)
             if response.status == 200 and (not response.data or b"<ListBucketResult" in response.data):
                 raise TransientError("the list of objects broke off", place=self.name, cause="truncated") from None
             cause = f"the server answered {response.status} {response.reason}, which is no S3 response"
@@ -119,7 +120,13 @@ class S3Store:
                     self._clients.forget(credentials)
                 raise
 
-        return self._patience(once)
+        try:
+            return self._patience(once)
+        except CredentialsError:
+            raise  # of which the server knows nothing
+        except StorageError as error:
+            error.say_host(self._clients.host)
+            raise
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         if self._obstore_can_read(key):
@@ -145,19 +152,29 @@ class S3Store:
         except RedirectedError:
             self._get_signed(key, limit)  # raises with the words that obstore lost, which name the region
             raise
+        if result.meta["e_tag"] is None and str(result.attributes.get("Content-Type")).startswith("text/html"):
+            raise_page(join(self.name, key))
         if len(data) != end - start:
             raise TransientError(f"{len(data):,} of {end - start:,} bytes came", place=join(self.name, key), cause="truncated")
         return _Got(data, result.meta["size"], result.meta["e_tag"], result.attributes.get("Content-Encoding"))
 
     def _get_signed(self, key: str, limit: int | None = None) -> bytes:
         """Objects that obstore can't name or sign for."""
+        return self._signed(key, limit).data
+
+    def _signed(self, key: str, limit: int | None = None, wanted: str | None = None) -> web.Answer:
+        """The same, or a range of it as it is stored."""
         name = join(self.name, key)
         with boto_requests(name):
             url = self._clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
-        response = web.get(self._clients.pages, name, _with_dots(url), self.access.settings.read_timeout, limit, self._clients.headers)
-        if response.status != 200:
+        headers = {**self._clients.headers, "Range": f"bytes={wanted}"} if wanted else self._clients.headers
+        seconds = self.access.settings.read_timeout
+        response = web.get(self._clients.pages, name, _with_dots(url), seconds, limit, headers, as_stored=wanted is not None)
+        if response.status not in (200, 206):
             raise_said(name, response.data.decode(errors="replace"), response.status)
-        return response.data
+        if response.is_page:
+            raise_page(name)
+        return response
 
     def has(self, key: str) -> bool:
         if is_directory(self.bucket):  # which has no order
@@ -165,13 +182,18 @@ class S3Store:
         return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
 
     def read_tail(self, key: str, size: int) -> bytes:
-        if not self._obstore_can_read(key):
-            return self.read(key)[-size:]
-        return self._tried(lambda: self._get_range(key, {"suffix": size}).data)
+        return self._tried(lambda: self._get_range(key, None, size).data)[-size:]
 
-    def _get_range(self, key: str, wanted: Any) -> "_Got":
+    def _get_range(self, key: str, start: int | None, size: int) -> "_Got":
+        """`size` bytes at most, from `start` on or the last ones, as they are stored."""
         try:
-            return self._get(key, range=wanted)
+            if self._obstore_can_read(key):
+                with suppress(WholeError):
+                    return self._get(key, range={"suffix": size} if start is None else (start, start + size))
+            answer = self._signed(key, wanted=f"-{size}" if start is None else f"{start}-{start + size - 1}")
+            whole = answer.headers.get("Content-Range", "").rpartition("/")[2]  # none of a server that gives no ranges
+            found = int(whole) if whole.isdecimal() else len(answer.data)
+            return _Got(answer.data, found, answer.headers.get("ETag"), answer.headers.get("Content-Encoding"))
         except StorageError as error:
             if "InvalidRange" not in error.problem:
                 raise
@@ -191,14 +213,10 @@ class S3Store:
 
     def _pieces(self, key: str) -> Iterator["_Got"]:
         """The object piece by piece, each in the time of a request. Raises TransientError where it is replaced meanwhile."""
-        if not self._obstore_can_read(key):
-            data = self.read(key)
-            yield _Got(data, len(data), None, None)
-            return
         first: _Got | None = None
         offset = 0
         while first is None or offset < first.size:
-            piece = self._tried(lambda: self._get_range(key, (offset, offset + PIECE)))  # noqa: B023  # called at once
+            piece = self._tried(lambda: self._get_range(key, offset, PIECE))  # noqa: B023  # called at once
             first = first or piece
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")

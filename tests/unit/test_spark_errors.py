@@ -1,0 +1,82 @@
+"""What ends a job of Spark's: the cause and the node in words, and a shard's own failures counted without those of bad machines."""
+
+import pytest
+
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.failed_tasks import Failure, ShardTries
+from mxspark.failing_executors import FailedTask
+from mxspark.spark_errors import translated
+from mxspark.worker import TaskError, TaskFailure
+
+CLOCK = TaskFailure(UsageError("the clock is wrong", "Set it."), "node a (pod x-exec-3)", "ClockError", is_lasting=True)
+TOLD = str(TaskError(CLOCK))
+REFUSED = str(TaskError(TaskFailure(MxsparkError("no such bucket", "Make it."), "node b (pod x-exec-4)")))
+LOST = "Lost task 0.7 in stage 0.0 (TID 9) (10.0.0.3 executor 3): "
+ABORTED = "Job aborted due to stage failure: "
+CRASHED = "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)"
+FAILING = (FailedTask(1, 0, "3", CLOCK),)
+
+
+@pytest.mark.parametrize(
+    ("text", "failing", "problem"),
+    [
+        (
+            f"{ABORTED}Task 0 in stage 0.0 failed 26 times, most recent failure: {LOST}{TOLD}",
+            (),
+            "the clock is wrong; a shard failed 26 times, at last on node a (pod x-exec-3)",
+        ),
+        (
+            f"{ABORTED}Task 0 in stage 0.0 failed 8 times, most recent failure: {LOST}{CRASHED}",
+            FAILING,
+            "a worker's process crashed or was killed, 8 times at one shard, at last on executor 3 (10.0.0.3) "
+            "(could not work: executor 3 on node a (pod x-exec-3): the clock is wrong)",
+        ),
+        (
+            f"{ABORTED}Task 0 in stage 0.0 failed 8 times, most recent failure: {LOST}java.io.IOException: no disk\nstack",
+            (),
+            "a shard failed 8 times, at last on executor 3 (10.0.0.3), at last with: java.io.IOException: no disk",
+        ),
+        (
+            f"{ABORTED}cannot run anywhere due to node and executor excludeOnFailure. Most recent failure: {LOST}{TOLD}",
+            (),
+            "the clock is wrong; all executors failed too often, and Spark uses them no more, at last on node a (pod x-exec-3)",
+        ),
+        (
+            f"{ABORTED}cannot run anywhere due to node and executor excludeOnFailure.",
+            FAILING,
+            "the clock is wrong; all executors failed too often, and Spark uses them no more: executor 3 on node a (pod x-exec-3)",
+        ),
+        (
+            "Job 0 cancelled because SparkContext was shut down",
+            FAILING,
+            "Spark ended the application, as it does when executors end again and again "
+            "(could not work: executor 3 on node a (pod x-exec-3): the clock is wrong)",
+        ),
+    ],
+)
+def test_what_ended_the_job_names_the_nodes_and_the_cause(text: str, failing: tuple[FailedTask, ...], problem: str) -> None:
+    told = translated(Exception(text), failing)
+
+    assert told.problem == problem
+    assert told.exit_code == (2 if "the clock is wrong;" in problem else 1)
+
+
+def tasks(text: str, number: int, shard: int = 0, first: int = 0) -> list[Failure]:
+    return [Failure(first + each, shard, each, "3", text) for each in range(number)]
+
+
+def test_a_shard_is_given_up_after_its_own_failures_however_many_are_of_bad_machines() -> None:
+    tries = ShardTries(8)
+    tries.update(tasks(TOLD, 40))
+    tries.update(tasks(CRASHED, 7, first=40))
+    tries.update(tasks(CRASHED, 7, first=40))  # read once more
+    tries.update(tasks(CRASHED, 7, shard=1, first=50))
+    tries.update(tasks("ExecutorLostFailure (executor 3 exited unrelated to the running tasks) Reason: its node went", 9, first=60))
+
+    with pytest.raises(MxsparkError, match="a worker's process crashed or was killed, 8 times at one shard, at last on executor 3"):
+        tries.update(tasks(CRASHED, 1, first=80))
+
+
+def test_what_the_job_is_to_blame_for_counts_too() -> None:
+    with pytest.raises(MxsparkError, match=r"no such bucket; a shard failed 2 times, at last on node b \(pod x-exec-4\)"):
+        ShardTries(2).update(tasks(REFUSED, 2))
