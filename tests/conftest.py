@@ -11,7 +11,8 @@ from pathlib import Path
 
 import obstore
 import pytest
-from botocore.loaders import JSONFileLoader
+import typer.main
+from botocore.loaders import JSONFileLoader, Loader
 from examples import s3
 from examples.s3 import Server
 from obstore.store import S3Store
@@ -74,12 +75,16 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _service_models_are_read_once() -> Iterator[None]:
-    """botocore reads its description of a service anew for each session, of which tests have hundreds."""
-    read = JSONFileLoader.load_file
-    once = cache(lambda path: read(JSONFileLoader(), path))
+def _what_libraries_read_is_read_once() -> Iterator[None]:
+    """botocore looks its services up and reads their descriptions anew for each session, typer puts the commands together anew for each
+    command line: tests have hundreds of both in one process."""
+    read, look = JSONFileLoader.load_file, Loader.list_available_services
+    read_once = cache(lambda path: read(JSONFileLoader(), path))
+    look_once = cache(lambda paths, kind: look(Loader(include_default_search_paths=False, extra_search_paths=paths), kind))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda self, path: once(path))
+        patch.setattr(JSONFileLoader, "load_file", lambda self, path: read_once(path))
+        patch.setattr(Loader, "list_available_services", lambda self, type_name: look_once(tuple(self.search_paths), type_name))
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         yield
 
 

@@ -17,6 +17,11 @@ class ClassArchive:
         self._new = self._file.with_suffix(f".{os.getpid()}.new")
 
     @property
+    def is_new(self) -> bool:
+        """Whether there is none yet, so that Java writes it when it ends."""
+        return not self._file.exists()
+
+    @property
     def options(self) -> str:
         """What Java is started with: the archive, or where there is none yet the wish for one."""
         if self._file.exists():

@@ -36,7 +36,8 @@ from mxspark.worker import Job, ShardReport, run_shard
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
 POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
-STOP_SECONDS = 20  # for Java to end by itself; in the first run it writes its classes' archive then
+STOP_SECONDS = 20  # for Java to end by itself
+ARCHIVE_SECONDS = 120  # in the first run, in which it writes its classes' archive then: killed, each further run would begin that anew
 
 
 def versions() -> tuple[str, str]:
@@ -129,6 +130,7 @@ class Application:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         if (conf.get("spark.master") or "").startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
+            conf.setIfMissing("spark.python.daemon.module", "mxspark.worker_daemon")  # here the workers' Python has this package
         if class_archive and (conf.get("spark.master") or "").startswith("local"):
             self._archive = ClassArchive(cache_dir / "java", f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
@@ -272,7 +274,7 @@ class Application:
             self._context.stop()
         self._forget_gateway()
         if self._java is not None:
-            _end(self._java)
+            _end(self._java, ARCHIVE_SECONDS if self._archive is not None and self._archive.is_new else STOP_SECONDS)
             if self._archive is not None:
                 self._archive.keep()
         self._clean_up()
@@ -400,13 +402,13 @@ def _follow(
             running.exception(timeout=poll_seconds)
 
 
-def _end(java_process: "subprocess.Popen[bytes]") -> None:
+def _end(java_process: "subprocess.Popen[bytes]", seconds: float) -> None:
     """Java ends when its standard input does; that it has ended is what makes sure that nothing is left when this process ends."""
     with suppress(OSError):
         if java_process.stdin:
             java_process.stdin.close()
     try:
-        java_process.wait(timeout=STOP_SECONDS)
+        java_process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         java_process.kill()
         java_process.wait()

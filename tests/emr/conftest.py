@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from gzip import compress
 from typing import Any
 from uuid import uuid4
@@ -42,6 +43,12 @@ LABELS = {
 }
 
 
+@cache
+def _client(endpoint_url: str, service: str) -> Any:
+    """Made once: it takes longer than most of what is asked."""
+    return boto3.client(service, region_name=REGION, endpoint_url=endpoint_url, **KEYS)
+
+
 @dataclass
 class Moto:
     """The server, and what tests change in it."""
@@ -53,7 +60,7 @@ class Moto:
     image_labels: dict[str, str] = field(default_factory=lambda: dict(LABELS))
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, region_name=REGION, endpoint_url=self.endpoint_url, **KEYS)
+        return _client(self.endpoint_url, service)
 
     @property
     def environment(self) -> dict[str, str]:

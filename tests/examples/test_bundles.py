@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.command import Command
-from tests.conftest import DIGITS, IMAGENET
+from tests.conftest import DIGITS, IMAGENET, Here
 
 EXAMPLES = {"digits": DIGITS, "imagenet": IMAGENET}
 each_example = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES.keys())
@@ -43,9 +43,9 @@ FACTS = {
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_inspecting_tells_what_the_model_is(mxspark: Command, name: str) -> None:
+def test_inspecting_tells_what_the_model_is(here: Here, no_aws: None, name: str) -> None:
     example = EXAMPLES[name]
-    told = " ".join(mxspark("model", "inspect", example / "bundle").succeeded().output.split())
+    told = " ".join(here("model", "inspect", example / "bundle").succeeded().output.split())
     for fact in [*FACTS[name].split("; "), *(file["sha256"] for file in files(example).values())]:
         assert fact in told
 

@@ -62,7 +62,7 @@ def prepared(command: Command, folder: Path, keys: int, log: Log) -> Iterator[St
         put(s3.server, _objects(keys))
         log(f"uploaded {keys} images")
         variables = {**s3.server.environment, **_spark_of_its_own(folder / "spark")}
-        with command.start("mxspark", *_arguments(UNDISTURBED), environment=variables) as running:
+        with command.start("mxspark", *_arguments(UNDISTURBED), "--master", "local[1]", environment=variables) as running:
             undisturbed = running.wait(UNDISTURBED_SECONDS).succeeded()
         expected = read_table(s3.server, f"{BUCKET}/{UNDISTURBED}")
         log(f"undisturbed run: {len(expected)} rows in {undisturbed.seconds:.1f} s")

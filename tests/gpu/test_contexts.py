@@ -45,6 +45,18 @@ def test_gpu_is_refused_and_auto_takes_the_cpu_with_why(
     assert re.search(rf"cpu\(0\): .*{re.escape(words)}", " ".join(taken.output.split()))
 
 
+def test_gpu_stops_before_anything_is_written(with_driver: WithDriver, digits_images: Path, digits_bundle: Path, tmp_path: Path) -> None:
+    """On the CPU build too: tests/spark/test_bad_input.py."""
+    arguments = ["--input", digits_images, "--model", digits_bundle, "--output", tmp_path / "table", "--context", "gpu"]
+
+    refused = with_driver("mxspark", "run", *arguments, cards=(H100,)).ended_with(2)
+
+    assert "context gpu: " in refused.errors
+    assert "no kernel image" not in refused.text
+    assert "Traceback" not in refused.text
+    assert not (tmp_path / "table").exists()
+
+
 def test_on_the_cpu_the_gpu_build_works_whatever_the_card(with_driver: WithDriver, digits_bundle: Path) -> None:
     assert "cpu(0)" in with_driver(*INSPECT, digits_bundle, "--context", "cpu", cards=(H100,)).succeeded().output
 

@@ -52,14 +52,3 @@ def test_auto_runs_on_the_cpu_and_says_why(with_driver: WithDriver, digits_image
     line = next(line for line in finished.errors.splitlines() if line.startswith("Running on"))
     assert line.startswith("Running on cpu(0) (context auto chose it: ")
     assert "is the CPU one" in line or "compute capability 9.0" in line
-
-
-def test_gpu_stops_before_anything_is_written(with_driver: WithDriver, digits_images: Path, digits_bundle: Path, tmp_path: Path) -> None:
-    arguments = [*digits_arguments(digits_images, digits_bundle), "--output", tmp_path / "table", "--context", "gpu"]
-
-    refused = with_driver("mxspark", "run", *arguments, cards=(H100,)).ended_with(2)
-
-    assert "context gpu: " in refused.errors
-    assert "no kernel image" not in refused.text
-    assert "Traceback" not in refused.text
-    assert not (tmp_path / "table").exists()

@@ -58,7 +58,7 @@ def test_a_node_with_a_wrong_clock_costs_time_and_nothing_else(
     finished = mxspark(
         "run",
         *("--input", "s3://bucket", "--model", digits_bundle, "--output", table, "--endpoint-url", server),
-        *("--master", "local-cluster[3,1,512]", *(word for setting in settings for word in ("--set", setting))),
+        *("--master", "local-cluster[2,1,512]", *(word for setting in settings for word in ("--set", setting))),
         environment={
             "AWS_ACCESS_KEY_ID": "punctual",
             "AWS_SECRET_ACCESS_KEY": "secret",

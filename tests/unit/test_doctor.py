@@ -198,6 +198,25 @@ def test_without_a_driver_there_is_one_problem_and_what_follows_from_it(here: Ma
     assert "mxnet-cu112" in found["MXNet's GPUs"].mend
 
 
+def test_a_driver_that_fails_is_a_problem_and_all_else_is_looked_at_too(here: Machine) -> None:
+    here.has(A10)
+    here.driver = gpu.DriverError.of("cuInit says CUDA_ERROR_UNKNOWN (999)")
+
+    found = here.examine(gpus=True)
+
+    assert found["GPU driver"].verdict == "problem"
+    assert "CUDA_ERROR_UNKNOWN" in found["GPU driver"].text
+    assert list(found)[6:] == ["GPU driver", "nvidia-smi", "MXNet's GPUs"]
+
+
+def test_a_driver_without_cards_is_a_problem(here: Machine) -> None:
+    here.has()
+
+    found = here.examine(gpus=True)
+
+    assert (found["GPU driver"].verdict, found["GPU driver"].text) == ("problem", "the NVIDIA driver shows no GPU")
+
+
 def nvidia_smi_missing(here: Machine) -> None:
     (here.programs / "nvidia-smi").unlink()
 
