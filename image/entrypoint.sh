@@ -28,6 +28,8 @@ case ${1-} in
 driver)
     shift
     needs SPARK_DRIVER_BIND_ADDRESS
+    # As mxspark starts Java itself, which only hands out numbers here: the simplest compiler is up first. A job's own options come later, and win.
+    export SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1${SPARK_SUBMIT_OPTS:+ $SPARK_SUBMIT_OPTS}"
     command=(
         "$SPARK_HOME/bin/spark-submit"
         --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS"

@@ -113,7 +113,7 @@ s3() {
     must_exist
     local image
     image=$(s3_image)
-    "$kind" load docker-image --name "$cluster" "$image"
+    "$kind" load docker-image --name "$cluster" --nodes "$cluster-control-plane" "$image" # which it runs on
     sed '/^---$/q' examples/kind/s3.yaml | "${kubectl[@]}" apply --filename - >/dev/null # the namespace
     # By standard input: what is on a command line every process of the machine can read.
     "${kubectl[@]}" --namespace s3 get secret credentials >/dev/null 2>&1 ||

@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mxspark import gpu
+from mxspark import gpu, machine
 from mxspark.bundle import Bundle
 from mxspark.context import Build, Context, build
 from mxspark.errors import MxsparkError, UsageError, how_it_ended
@@ -79,6 +79,7 @@ def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[
 
 def main() -> None:
     """Answers `_ask`: the pickled request on standard input, JSON on standard output."""
+    machine.end_first()  # the driver is there to tell of it
     request = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
     try:
         print(json.dumps(_answer(*request) if request else asdict(build())))

@@ -22,7 +22,7 @@ from typing import IO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark import preprocess
+from mxspark import machine, preprocess
 from mxspark.errors import MxsparkError, how_it_ended
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, Pixels
@@ -162,6 +162,7 @@ def main() -> None:
     images, answers = sys.stdin.buffer, sys.stdout.buffer
     task: DecodeTask = pickle.loads(_read(images) or b"")  # noqa: S301  # of the worker that started this process
     _limit_memory(task.memory)
+    machine.end_first()
     answers.write(READY)
     answers.flush()
     while (data := _read(images)) is not None:
@@ -190,13 +191,11 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 
 
 def _limit_memory(extra: int) -> None:
-    """Lets this process have `extra` bytes more than it has; and of all processes here the kernel ends this one first."""
+    """Lets this process have `extra` bytes more than it has."""
     with contextlib.suppress(OSError), open("/proc/self/statm") as status:
         pages = int(status.read().split()[0])
         limit = pages * resource.getpagesize() + extra
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write("1000")
 
 
 if __name__ == "__main__":

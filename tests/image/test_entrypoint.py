@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.command import Finished
 from tests.image.container import Container, Image
 
 # What Spark 4.3 sets in an executor's pod (BasicExecutorFeatureStep).
@@ -37,22 +38,29 @@ EXECUTOR_COMMAND = [
     *("--executor-id", "7", "--cores", "3", "--app-id", "spark-0123", "--hostname", "10.0.0.2"),
     *("--resourceProfileId", "0", "--podName", "job-exec-7"),
 ]
-# In tini's place a program that prints what it would start, a line for each argument.
+# In tini's place a program that prints what it would start, a line for each argument, and apart from it what spark-submit gives to Java.
 SHOW = (
-    r"""mkdir /tmp/bin && printf '#!/bin/sh\nprintf "%%s\n" "$@"\n' >/tmp/bin/tini && chmod +x /tmp/bin/tini && """
+    r"""mkdir /tmp/bin && printf '#!/bin/sh\nprintf "%%s\n" "$@"\necho "$SPARK_SUBMIT_OPTS" >&2\n' >/tmp/bin/tini && """
+    "chmod +x /tmp/bin/tini && "
     "PATH=/tmp/bin:$PATH exec /opt/entrypoint.sh "
 )
 
 
+def shown(image: Image, *arguments: str, **environment: str) -> Finished:
+    variables = tuple(f"--env={name}={value}" for name, value in environment.items())
+    return image.run("-c", SHOW + shlex.join(arguments), options=("--entrypoint", "/bin/sh", *variables)).succeeded()
+
+
 def command_line(image: Image, *arguments: str, **environment: str) -> list[str]:
     """What the entrypoint makes tini start."""
-    variables = tuple(f"--env={name}={value}" for name, value in environment.items())
-    shown = image.run("-c", SHOW + shlex.join(arguments), options=("--entrypoint", "/bin/sh", *variables)).succeeded()
-    return shown.output.splitlines()
+    return shown(image, *arguments, **environment).output.splitlines()
 
 
-def test_the_driver_is_started_as_sparks_own_entrypoint_does(cpu_image: Image) -> None:
-    assert command_line(cpu_image, "driver", *DRIVER_COMMAND[7:], SPARK_DRIVER_BIND_ADDRESS="10.0.0.1") == ["-s", "--", *DRIVER_COMMAND]
+def test_the_driver_is_started_as_sparks_own_entrypoint_does_with_java_s_quickest_compiler(cpu_image: Image) -> None:
+    environment = {"SPARK_DRIVER_BIND_ADDRESS": "10.0.0.1", "SPARK_SUBMIT_OPTS": "-Done=own"}
+    started = shown(cpu_image, "driver", *DRIVER_COMMAND[7:], **environment)
+    assert started.output.splitlines() == ["-s", "--", *DRIVER_COMMAND]
+    assert started.errors == "-XX:TieredStopAtLevel=1 -Done=own\n"
 
 
 def test_an_executor_is_started_as_sparks_own_entrypoint_does(cpu_image: Image) -> None:
@@ -65,15 +73,6 @@ def test_further_class_paths_stand_where_spark_has_them(cpu_image: Image) -> Non
     assert started[started.index("-cp") + 1] == "/opt/spark/conf:/hadoop:/first.jar:/opt/spark/jars/*:/last.jar:/opt/spark/work-dir"
 
 
-def test_sparks_own_executor_takes_that_command_line(cpu_image: Image) -> None:
-    """It gets as far as looking for its driver, of which there is none."""
-    environment = {**{name: value for name, value in EXECUTOR.items() if "JAVA_OPT" not in name}, "SPARK_JAVA_OPT_0": "-Dx=1"}
-    environment |= {"SPARK_DRIVER_URL": "spark://CoarseGrainedScheduler@127.0.0.1:7078", "SPARK_EXECUTOR_POD_IP": "127.0.0.1"}
-    ended = cpu_image.run("executor", options=tuple(f"--env={name}={value}" for name, value in environment.items()))
-    assert ended.code != 0
-    assert "127.0.0.1:7078" in ended.text
-
-
 @pytest.mark.parametrize(("role", "lacks"), [("driver", "SPARK_DRIVER_BIND_ADDRESS"), ("executor", "SPARK_EXECUTOR_MEMORY")])
 def test_sparks_roles_say_that_they_are_not_for_people(cpu_image: Image, role: str, lacks: str) -> None:
     ended = cpu_image.run(role)
@@ -82,11 +81,11 @@ def test_sparks_roles_say_that_they_are_not_for_people(cpu_image: Image, role: s
     assert len(ended.errors.splitlines()) == 1
 
 
-def test_a_program_of_the_image_is_started_as_it_is_and_anything_else_is_a_command_of_mxspark(our_image: Image) -> None:
-    """All in one container: each start of one takes a second."""
+def test_a_program_of_the_image_is_started_as_it_is_and_anything_else_is_a_command_of_mxspark(cpu_image: Image) -> None:
+    """All in one container: each start of one takes a second. The GPU image has the same entrypoint: the next test."""
     commands = ("echo 'a b' '*'", "spark-submit --version", "", "run --help", "mxspark --version", "--version")
     calls = "; echo END; ".join(f"/opt/entrypoint.sh {command} 2>&1" for command in commands)
-    ran = our_image.run("-ec", calls, options=("--entrypoint", "/bin/sh")).succeeded()
+    ran = cpu_image.run("-ec", calls, options=("--entrypoint", "/bin/sh")).succeeded()
 
     echo, spark, nothing, run, named, version = ran.output.split("END\n")
     assert echo == "a b *\n"
@@ -103,8 +102,10 @@ def test_an_unknown_command_is_an_error(our_image: Image) -> None:
     assert "--help" in ended.errors
 
 
-def test_decommissioning_signals_the_executor_and_waits_for_its_end(cpu_image: Image, started: Callable[..., Container]) -> None:
-    """Spark's own executor, whose driver never answers; so young, it knows no other answer to the signal than to end."""
+def test_sparks_own_executor_takes_that_command_line_and_decommissioning_waits_for_its_end(
+    cpu_image: Image, started: Callable[..., Container]
+) -> None:
+    """It asks its driver, which never answers; so young, it knows no other answer to the signal than to end."""
     with socket.create_server(("127.0.0.1", 0)) as driver:
         url = f"spark://CoarseGrainedScheduler@127.0.0.1:{driver.getsockname()[1]}"
         environment = EXECUTOR | {"SPARK_DRIVER_URL": url, "SPARK_EXECUTOR_POD_IP": "127.0.0.1", "SPARK_LOCAL_IP": "127.0.0.1"}

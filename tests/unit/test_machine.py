@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,3 +70,10 @@ def test_a_run_that_could_not_start_is_told_why(monkeypatch: pytest.MonkeyPatch)
         patch.setattr(tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError("No usable temporary directory")))
         with pytest.raises(UsageError, match="no folder for temporary files"):
             machine.check()
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="only Linux has it")
+def test_a_process_can_offer_to_be_ended_first_where_memory_runs_out() -> None:
+    """Without any right: so a driver outlives its check of a model, and says what happened."""
+    script = "from mxspark import machine; machine.end_first(); print(open('/proc/self/oom_score_adj').read())"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "1000"
