@@ -12,6 +12,7 @@ from mxspark.settings import SparkSettings
 # How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
 # nodes that are lost.
 TASK_FAILURES = 8
+UNIX_SOCKETS = "spark.python.unix.domain.socket.enabled"
 MAX_FAILURES = "spark.task.maxFailures"
 TRIES_ON_EXECUTOR = 2  # of a shard at least: the second one decodes with care
 # So many different shards may fail on an executor for each of its workers, in the whole run: images that kill workers are no fault of its.
@@ -41,8 +42,9 @@ def configuration(settings: SparkSettings, kubernetes: KubernetesSettings | None
         MAX_FAILURES: str(TASK_FAILURES),
         "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
         "spark.python.worker.reuse": "true",
-        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it).
-        "spark.python.unix.domain.socket.enabled": "true",
+        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it). But executors of
+        # Spark's own cluster would have their sockets in their machine's /tmp, where others are.
+        UNIX_SOCKETS: "false" if settings.master.startswith("spark://") else "true",
         "spark.redaction.regex": REDACTED,
         "spark.ui.showConsoleProgress": "false",
         "spark.dynamicAllocation.enabled": "false",
