@@ -43,7 +43,10 @@ WIDTH = 120  # of tables where there is neither a terminal nor COLUMNS to ask
 
 class _SafeConsole(Console):
     """Shows what it is given, and obeys none of it: keys, file names, servers' words and pods' logs are other people's, and a terminal
-    takes control characters in them for commands. Whatever is printed passes here, in parts, before tables are laid out."""
+    takes control characters in them for commands. Whatever is printed passes here."""
+
+    def render_str(self, text: str, **how: Any) -> Text:  # before tables are laid out
+        return super().render_str(without_controls(text), **how)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for segment in super().render(renderable, options):

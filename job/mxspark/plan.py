@@ -32,6 +32,7 @@ MAX_PLAN_BYTES = 16 * 2**20
 MAX_SEGMENT_BYTES = 2**30
 MAX_SHARD_BYTES = 256 * 2**20  # of JSON
 MAX_SHARDS = 10**8
+MAX_DEPTH = 60  # levels of plan.json
 # Enough images to make a task's own cost (a few ms) vanish, few enough to lose little with a killed one.
 LARGEST_SHARD = 1024
 # Shards for each worker, so that none is idle long while the last ones finish.
@@ -148,6 +149,8 @@ def load(store: Store) -> Plan | None:
     """The plan under this output, None where there is none (or only an interrupted one)."""
     try:
         data = json.loads(store.read(PLAN, MAX_PLAN_BYTES))
+        if not is_flat(data):
+            raise damaged(store)
         version = data["version"]
     except MissingError:
         return None
@@ -165,6 +168,12 @@ def load(store: Store) -> Plan | None:
     if not _is_sound(found):
         raise damaged(store)
     return found
+
+
+def is_flat(data: object, levels: int = MAX_DEPTH) -> bool:
+    """Whether data has no more levels than that, so that nothing that walks through it runs out of Python's stack."""
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return levels > 0 and all(is_flat(value, levels - 1) for value in inner)
 
 
 def _is_sound(plan: Plan) -> bool:
