@@ -19,6 +19,7 @@ from obstore.store import S3Store
 
 from mxspark import cli
 from mxspark.cli.app import HANDLERS
+from mxspark.private_folder import private_folder
 from tests.command import PROGRAMS, REPOSITORY, Command, Finished, environment_without_aws, isolation
 from tests.shared import shared
 from tests.tiers import Missing, Tiers
@@ -44,8 +45,7 @@ def mxspark(tmp_path_factory: pytest.TempPathFactory) -> Command:
     # What is kept for Java depends on Java and Spark alone, and takes several seconds to make: it stays from session to session.
     kept = REPOSITORY / ".cache" / "tests" / "java"
     kept.mkdir(parents=True, exist_ok=True)
-    (home / "cache" / "mxspark").mkdir(parents=True)
-    (home / "cache" / "mxspark" / "java").symlink_to(kept)
+    private_folder(home / "cache" / "mxspark").joinpath("java").symlink_to(kept)
     return Command(environment_without_aws(home))
 
 

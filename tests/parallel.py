@@ -15,7 +15,21 @@ from tests.tiers import ROOT
 
 ALONE = "alone"  # the marker (tests/kubernetes/cluster.py)
 # What needs the cluster for itself comes first of all (_rank); all that need none can run beside it.
-ORDER = ("image", "faults", "emr/cluster", "kubernetes", "spark", "spark/spark35", "gpu", "examples", "emr", "chart", "storage", "unit")
+ORDER = (
+    "image",
+    "faults",
+    "emr/cluster",
+    "kubernetes",
+    "spark",
+    "spark/spark35",
+    "gpu",
+    "examples",
+    "emr",
+    "chart",
+    "storage",
+    "security",
+    "unit",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

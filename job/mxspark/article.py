@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from mxspark.errors import UsageError
 from mxspark.layers import EffectiveSettings, effective, environment_layer, flag_layer
 from mxspark.output import SUCCESS
-from mxspark.storage import Access, Credentials, open_store, usage_errors
+from mxspark.storage import Access, Credentials, open_output, usage_errors
 
+ENVIRONMENT = "-"  # for a key: that of the environment. Not standard input, which spark-submit doesn't pass on
+KEY_VARIABLES = {"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY"}
 ARTICLE_FLAGS = ("--bucket", "--sym_url", "--param_url", "--label_url", "--output_s3_bucket", "--output_s3_key")
 
 
@@ -19,6 +21,7 @@ class ArticleJob:
 
     effective: EffectiveSettings
     credentials: Credentials | None = field(repr=False)
+    is_secret_typed: bool  # as an argument, which others can read
 
     @property
     def access(self) -> Access:
@@ -37,6 +40,12 @@ def parse(arguments: Sequence[str], environ: dict[str, str]) -> ArticleJob:
     make the run resumable, beside it under the same name with `.mxspark`.
     """
     given = _parser().parse_args(list(arguments))
+    is_secret_typed = given.secret_key not in (None, ENVIRONMENT)
+    for name, variable in KEY_VARIABLES.items():
+        if getattr(given, name) == ENVIRONMENT:
+            if not environ.get(variable):
+                raise UsageError(f"--{name} is {ENVIRONMENT}, which stands for {variable}, and that isn't set", f"Set {variable}.")
+            setattr(given, name, environ[variable])
     if bool(given.access_key) != bool(given.secret_key):
         raise UsageError("--access_key and --secret_key go together, only one is given", "Give both or none.")
     text_object = f"s3://{given.output_s3_bucket}/{given.output_s3_key}"
@@ -51,17 +60,20 @@ def parse(arguments: Sequence[str], environ: dict[str, str]) -> ArticleJob:
         "batch_size": given.batch,
         "storage.endpoint_url": given.endpoint_url,
     }
-    credentials = Credentials(given.access_key, given.secret_key) if given.access_key else None
-    job = ArticleJob(effective([environment_layer(environ), flag_layer(flags, given.set)]), credentials)
+    # A temporary key is none without its token.
+    token = None if is_secret_typed else environ.get("AWS_SESSION_TOKEN")
+    credentials = Credentials(given.access_key, given.secret_key, token) if given.access_key else None
+    job = ArticleJob(effective([environment_layer(environ), flag_layer(flags, given.set)]), credentials, is_secret_typed)
     if _is_finished(job):
         # The article's job knew no resuming: run again, it did everything again.
-        job = ArticleJob(effective([environment_layer(environ), flag_layer(flags | {"output.overwrite": True}, given.set)]), credentials)
+        again = effective([environment_layer(environ), flag_layer(flags | {"output.overwrite": True}, given.set)])
+        job = ArticleJob(again, credentials, is_secret_typed)
     return job
 
 
 def _is_finished(job: ArticleJob) -> bool:
     with usage_errors("output.path", "Check --output_s3_bucket."):
-        return open_store(job.effective.settings.output.path, job.access.of_driver(os.environ)).has(SUCCESS)
+        return open_output(job.effective.settings.output.path, job.access.of_driver(os.environ)).has(SUCCESS)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,8 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=None, help="images in one forward pass")
     parser.add_argument("--output_s3_bucket", required=True, help="bucket of the predictions")
     parser.add_argument("--output_s3_key", required=True, help="key of the predictions' text object")
-    parser.add_argument("--access_key", help="AWS access key; better in AWS_ACCESS_KEY_ID")
-    parser.add_argument("--secret_key", help="AWS secret key; better in AWS_SECRET_ACCESS_KEY")
+    parser.add_argument("--access_key", help="AWS access key; - takes AWS_ACCESS_KEY_ID of the environment")
+    parser.add_argument(
+        "--secret_key",
+        help="AWS secret key: - takes AWS_SECRET_ACCESS_KEY of the environment; one that is typed here can be read by others",
+    )
     parser.add_argument("--endpoint-url", help="an S3-compatible server")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any of mxspark's settings")
     parser.add_argument("--debug", action="store_true", help="show stack traces and Spark's log")

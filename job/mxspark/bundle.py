@@ -6,6 +6,7 @@ worker insists on later, so a file that is swapped in mid-run is an error, not a
 
 import hashlib
 import os
+import reprlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from mxspark import labels, machine, storage
 from mxspark.document import dump_yaml, parse, read_yaml
 from mxspark.errors import UsageError
 from mxspark.model_spec import FileSpec, Kind, ModelSpec
+from mxspark.private_folder import private_folder
 from mxspark.settings import ModelSettings
 from mxspark.storage import Access, MissingError, StorageError
+from mxspark.words import printable
 
 SPEC_FILE = "model.yaml"
 ROLES = ("symbol", "params", "labels")
@@ -61,7 +64,7 @@ def default_cache_dir() -> Path:
     existing = next((folder for folder in (home, *home.parents) if folder.exists()), None)
     if existing is not None and os.access(existing, os.W_OK):
         return home / "mxspark"
-    return machine.temporary_folder() / "mxspark"
+    return machine.temporary_folder() / f"mxspark-{os.geteuid()}"  # a name of everybody's would be the first one's who took it
 
 
 def find(model: ModelSettings, access: Access) -> BundleSource:
@@ -91,7 +94,19 @@ def _find(model: ModelSettings, access: Access) -> BundleSource:
         if role not in files:
             raise UsageError(f"{storage.join(folder, SPEC_FILE)} names no {role} file", f"Add `{role}: {{file: …}}`.")
     digests = {role: file.sha256 for role, file in files.items() if file.sha256} | model.sha256
-    return BundleSource(spec, {role: storage.join(folder, file.file) for role, file in files.items()}, digests, model.fetch_seconds)
+    locations = {role: _beside(folder, role, file.file, model.allow_outside) for role, file in files.items()}
+    return BundleSource(spec, locations, digests, model.fetch_seconds)
+
+
+def _beside(folder: str, role: str, file: str, allow_outside: bool) -> str:
+    """Where a file is that a folder's model.yaml names. Raises UsageError where it isn't in the folder, though it must be."""
+    is_whole = "://" in file or file.startswith("/")
+    if (is_whole or ".." in file.split("/")) and not allow_outside:
+        raise UsageError(
+            f"{storage.join(folder, SPEC_FILE)}: {role}.file is {printable(reprlib.repr(file))}, which is outside the model's folder",
+            "Put the file beside model.yaml, or allow it: model.allow_outside (--set model.allow_outside=true).",
+        )
+    return file if is_whole else storage.join(folder, file)
 
 
 def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> BundleSource:
@@ -143,19 +158,29 @@ def _fetch_file(role: str, location: str, source: BundleSource, cache_dir: Path,
     expected = source.sha256.get(role)
     if "://" not in location:
         return Path(location), _verified(role, location, _digest_of_file(role, location), expected)
-    cached = cache_dir / "files"
-    if expected and (cached / expected).exists():
-        return cached / expected, expected
-    # One lock for each location, so that of many workers that start together one downloads.
-    with _cache_errors(cached), _lock_of(location, cached, source.seconds) as lock:
-        if expected and (cached / expected).exists():
+    with _cache_errors(cache_dir):
+        cached = private_folder(cache_dir) / "files"
+        cached.mkdir(exist_ok=True)
+        if expected and _is_whole(cached / expected, expected):
             return cached / expected, expected
-        # Named after the lock: what a fetch that was killed left is written over by the next.
-        return _download(role, location, expected, Path(f"{lock.lock_file}.fetching"), access)
+        # One lock for each location, so that of many workers that start together one downloads.
+        with _lock_of(location, cached, source.seconds) as lock:
+            if expected and _is_whole(cached / expected, expected):
+                return cached / expected, expected
+            # Named after the lock: what a fetch that was killed left is written over by the next.
+            return _download(role, location, expected, Path(f"{lock.lock_file}.fetching"), access)
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    """Whether a file of the cache is there, and what its name says: a disk may have damaged it, or somebody."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            return _digest(file) == digest
+    except OSError:
+        return False
 
 
 def _lock_of(location: str, folder: Path, seconds: float) -> FileLock:
-    folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"{hashlib.sha256(location.encode()).hexdigest()[:16]}.lock", timeout=seconds)
 
 
@@ -171,7 +196,7 @@ def _cache_errors(folder: Path) -> Iterator[None]:
 
 def _download(role: str, location: str, expected: str | None, unfinished: Path, access: Access) -> tuple[Path, str]:
     try:
-        with open(unfinished, "w+b") as file:
+        with open(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w+b") as file:
             try:
                 storage.download(location, access, file)
             except StorageError as error:
@@ -225,7 +250,7 @@ def file_names(source: BundleSource) -> dict[str, str]:
 def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) -> ModelSpec:
     """Makes a bundle in `folder`: copies of the files, and a model.yaml with their digests, written last. Returns what it says."""
     bundle = fetch(source, cache_dir, access)
-    store = storage.FolderStore(folder)
+    store = storage.FolderStore(folder, follow_links=False)
     names = file_names(source)
     if len(set(names.values())) < len(names):
         raise UsageError(

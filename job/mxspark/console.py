@@ -4,25 +4,27 @@ The only place that imports rich. Progress and errors go to standard error, resu
 """
 
 import json
+import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.prompt import Confirm, Prompt
+from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
 from mxspark import duration, skipped
 from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.progress import Rate
-from mxspark.words import counted, printable
+from mxspark.words import counted, printable, without_controls
 
 if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which showing a help does without
     from mxspark.doctor import Finding
@@ -38,10 +40,41 @@ PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
 WIDTH = 120  # of tables where there is neither a terminal nor COLUMNS to ask
 
+
+class _SafeConsole(Console):
+    """Shows what it is given, and obeys none of it: keys, file names, servers' words and pods' logs are other people's, and a terminal
+    takes control characters in them for commands. Whatever is printed passes here."""
+
+    def render_str(self, text: str, **how: Any) -> Text:  # before tables are laid out
+        return super().render_str(without_controls(text), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else without_controls(segment.text)
+            yield segment if text is segment.text else Segment(text, segment.style)
+
+
+class _SafeLog(logging.StreamHandler["TextIO"]):
+    """Python's last resort, by which libraries' warnings come to standard error, with the same care."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_controls(super().format(record))
+
+    @property
+    def stream(self) -> "TextIO":  # the one that there is when something is said
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _stream: "TextIO") -> None: ...
+
+
+logging.lastResort = _SafeLog()
+logging.lastResort.setLevel(logging.WARNING)
+
 _is_terminal = sys.stdout.isatty()
 _width = None if _is_terminal or "COLUMNS" in os.environ else WIDTH
-_out = Console(highlight=False, markup=False, emoji=False, width=_width, soft_wrap=not _is_terminal)
-_err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+_out = _SafeConsole(highlight=False, markup=False, emoji=False, width=_width, soft_wrap=not _is_terminal)
+_err = _SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 class ConsoleProgress:

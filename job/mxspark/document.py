@@ -5,6 +5,7 @@ The only place that imports pydantic and yaml.
 
 import difflib
 import re
+import reprlib
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
@@ -14,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from mxspark.errors import SECRET_NAME, UsageError, one_line, without_secrets
+from mxspark.words import CONTROLS, printable, shortened
 
 __all__ = [
     "AfterValidator",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 D = TypeVar("D", bound="Document")
+
+LONGEST_KEY = 100  # characters of a key in a message
 
 COMMENT_WIDTH = 100  # characters of a line of comments
 
@@ -99,7 +103,9 @@ def parse(kind: type[D], data: Mapping[str, Any], source: str, origin: Callable[
         found = error.errors(include_url=False)
         # Of a list with a wrong item, pydantic also says that it is too short.
         above = {details["loc"][:-1] for details in found}
-        problems = [_explain(kind, details, origin) for details in found if details["type"] != "too_short" or details["loc"] not in above]
+        told = [details for details in found if details["type"] != "too_short" or details["loc"] not in above]
+        problems = [_explain(kind, details, origin) for details in told[:MAX_PROBLEMS]]
+        problems += [f"and {len(told) - MAX_PROBLEMS:,} more"] if len(told) > MAX_PROBLEMS else []
         raise UsageError(f"{source}: " + "\n".join(problems), "") from None
 
 
@@ -143,7 +149,7 @@ _WORDS = (
 
 
 def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str], str] | None) -> str:
-    path = [str(part) for part in details["loc"]]
+    path = [printable(str(part))[:LONGEST_KEY] for part in details["loc"]]
     key = ".".join(path)
     named = ".".join(part for part in details["loc"] if isinstance(part, str))  # without the number of a list's item
     came_from = f" (from {origin(named)})" if origin and named else ""
@@ -172,33 +178,79 @@ def _description(kind: type[Document], path: list[str]) -> str:
 
 
 def _shown(key: str, value: object) -> str:
-    text = without_secrets(repr(value))
+    text = without_secrets(_LONG.repr(value))  # long enough that half an address is still known for one
     if SECRET_NAME.search(f"{key} {text}"):
         return "(hidden)"
     return text if len(text) <= 100 else text[:99] + "…"
+
+
+_LONG = reprlib.Repr()
+_LONG.maxstring = _LONG.maxother = 4000
+_LONG.maxlist = _LONG.maxtuple = _LONG.maxdict = _LONG.maxset = 50
 
 
 def suggestion(kind: type[Document], path: Sequence[str]) -> str:
     """What may be meant by a key at `path`, where there is none."""
     leaves = list(kind.leaves())
     known = list(dict.fromkeys(".".join(leaf[:depth]) for leaf in leaves for depth in range(1, len(leaf) + 1)))
-    close = difflib.get_close_matches(".".join(path), known, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(".".join(path)[:LONGEST_KEY], known, n=3, cutoff=0.6)
     close = close or [leaf for leaf in known if leaf.rsplit(".", 1)[-1] == path[-1]]
     return f"Did you mean {' or '.join(close)}?" if close else "`mxspark settings` lists those there are."
 
 
+MAX_YAML = 2**20  # characters of a document
+MAX_NODES = 20_000  # keys and values of a document
+MAX_DEPTH = 40
+MAX_NUMBER = 100  # characters of a number; what is longer only costs time
+MAX_PROBLEMS = 20  # of a document that are told
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML without dates (2024-01-01 is a folder's name more often than a day) and without keys that stand twice."""
+    """YAML without dates (2024-01-01 is a folder's name more often than a day), without keys that stand twice, and without aliases, by
+    which few lines may stand for billions; not larger or deeper than people write."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        self._nodes += 1
+        self._depth += 1
+        trouble = None
+        if isinstance(event, yaml.AliasEvent):
+            trouble = "an alias (*name): write out what it stands for"
+        elif self._nodes > MAX_NODES:
+            trouble = f"it has more than {MAX_NODES:,} keys and values"
+        elif self._depth > MAX_DEPTH:
+            trouble = f"it has more than {MAX_DEPTH} levels"
+        if trouble:
+            raise yaml.composer.ComposerError(None, None, trouble, event.start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for (key, _), text in zip(node.value, keys, strict=True):
-            if keys.count(text) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {text!r} stands twice", key.start_mark)
+        seen = set[Any]()
+        for key, _ in node.value:
+            text = key.value if isinstance(key, yaml.ScalarNode) else None
+            if text is not None and text in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {shortened(text)} stands twice", key.start_mark)
+            seen.add(text)
         return super().construct_mapping(node, deep)
 
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        if len(node.value) > MAX_NUMBER:
+            raise yaml.constructor.ConstructorError(None, None, f"a number of more than {MAX_NUMBER} digits", node.start_mark)
+        is_whole = node.tag.endswith(":int")
+        return self.construct_yaml_int(node) if is_whole else self.construct_yaml_float(node)
 
-_LOADER_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
+
+for _tag in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_number)
+
+
+_LOADER_ERRORS = (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)  # of the library's own
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
@@ -208,6 +260,8 @@ _Loader.yaml_implicit_resolvers = {
 
 def read_yaml(text: str, source: str) -> dict[str, Any]:
     """The mapping in a YAML text. Raises UsageError naming `source` and the line."""
+    if len(text) > MAX_YAML:
+        raise UsageError(f"{source}: has {len(text):,} characters, more than the {MAX_YAML:,} of a document", "Give a shorter file.")
     try:
         data = yaml.load(text, _Loader)  # noqa: S506  # a safe loader
     except _LOADER_ERRORS as error:
@@ -225,6 +279,8 @@ def read_yaml(text: str, source: str) -> dict[str, Any]:
 
 def parse_scalar(text: str, source: str) -> Any:
     """The value in a flag or an environment variable, read as YAML (`4`, `true`, `[a, b]`, `4g`)."""
+    if len(text) > MAX_YAML:
+        raise UsageError(f"{source}: has {len(text):,} characters, more than the {MAX_YAML:,} of a value", "Give a file: --settings.")
     try:
         return yaml.load(text, _Loader)  # noqa: S506  # a safe loader
     except _LOADER_ERRORS:
@@ -279,7 +335,8 @@ class _Dumper(yaml.SafeDumper):
 
     def represent_text(self, text: str) -> yaml.Node:
         # PyYAML writes U+0085 as it is, and reads it as the end of a line: between double quotes it is escaped.
-        style = '"' if "\x85" in text else "|" if "\n" in text else None
+        # So that what is escaped when it is shown (console.py) is the same value when it is read.
+        style = '"' if "\x85" in text or CONTROLS.search(text) else "|" if "\n" in text else None
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

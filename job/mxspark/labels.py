@@ -10,6 +10,7 @@ from typing import Any
 
 from mxspark import delimited
 from mxspark.errors import UsageError
+from mxspark.words import listed, shortened
 
 # Files of labels in a folder without model.yaml, by how their names end.
 _NAMES = ("synset", "labels", "label", "classes", "class_names", "classnames", "categories", "names", "class_index", "id2label")
@@ -29,6 +30,9 @@ _OTHER = re.compile(
 )
 _NUMBER = re.compile(r"\s*(\d+)(?=[\s:;,])|.*[\s:;,=](\d+)$")  # at a line's beginning or end
 _QUOTED = re.compile(r'"[^"\\]+"')
+LONGEST_NUMBER = 18  # digits of an index
+LONGEST_LITERAL = 4 * 2**20  # characters of a Python dictionary; one of ImageNet's classes has 30,000
+LONGEST_LABEL = 10_000  # characters
 _FORMS = "Give one name a line (synset.txt), CSV with a column `label`, or JSON: a list, or {index: name}."
 
 
@@ -40,13 +44,15 @@ def read(text: str, location: str) -> tuple[str, ...]:
     elif name.endswith(".json") or _JSON.match(text):
         labels = _from_json(text, location)
     elif _OTHER.match(text):
-        raise UsageError(f"{location}: begins with {text.split(maxsplit=1)[0][:40]!r}, so it is no list of names, one a line", _FORMS)
+        raise UsageError(f"{location}: begins with {shortened(text.split(maxsplit=1)[0])}, so it is no list of names, one a line", _FORMS)
     else:
         labels = _lines(text)
         _check_order([_number(found[1] or found[2]) if (found := _NUMBER.match(line)) else -1 for line in labels], location)
     if not labels:
         mend = "Give one name a line, or leave the labels file out: predictions then have indices only."
         raise UsageError(f"{location}: holds no labels", mend)
+    if any(len(label) > LONGEST_LABEL for label in labels):
+        raise UsageError(f"{location}: a label has more than {LONGEST_LABEL:,} characters", _FORMS)
     if any(re.search("[\ud800-\udfff]", label) for label in labels):
         raise UsageError(f"{location}: a label holds half a character (a lone surrogate)", "Correct the label.")
     return tuple(labels)
@@ -92,6 +98,8 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_each_once)
     except ValueError:
+        if len(text) > LONGEST_LITERAL:  # Python's own compiler takes a hundred times its memory, and time
+            raise
         return ast.literal_eval(text.strip())  # a Python dictionary, as many lists of ImageNet's classes are
 
 
@@ -120,7 +128,7 @@ def _from_csv(text: str, location: str) -> list[str]:
     """The column `label`, ordered by the column `index` where there is one."""
     delimiter, columns = delimited.header(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0], "label")
     if columns.count("label") != 1:
-        has = "several columns `label`" if "label" in columns else f"no column `label`, only {', '.join(columns) or 'an empty line'}"
+        has = "several columns `label`" if "label" in columns else f"no column `label`, only {listed(columns) or 'an empty line'}"
         raise UsageError(f"{location}: has {has}", "Name one column of the first line `label`, that of the names.")
     reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
@@ -145,4 +153,5 @@ def _from_csv(text: str, location: str) -> list[str]:
 
 def _number(text: str | None) -> int:
     """The number in a text, -1 where it is none."""
-    return int(text) if text is not None and text.strip().isascii() and text.strip().isdigit() else -1
+    stripped = (text or "")[: LONGEST_NUMBER + 1].strip()  # a longer one is no index, and Python refuses to read it
+    return int(stripped) if len(stripped) <= LONGEST_NUMBER and stripped.isascii() and stripped.isdigit() else -1

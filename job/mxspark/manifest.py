@@ -14,6 +14,7 @@ from typing import IO
 from mxspark import delimited, storage
 from mxspark.errors import UsageError
 from mxspark.storage import Access
+from mxspark.words import listed
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".parquet")
 LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is longer than this is no list
@@ -50,6 +51,8 @@ def read(path: str, access: Access, no_key: Callable[[], None]) -> Iterator[str]
         else:
             keys = _text_keys(file, path)
         for key in keys:
+            if key and len(key) > LONGEST_LINE:
+                raise UsageError(f"{path}: not a manifest: a key has more than {LONGEST_LINE:,} characters", MEND)
             if key:
                 yield _USER.sub(rf"\1{HIDDEN_USER}", storage.escape_bytes(key))
             else:
@@ -102,7 +105,7 @@ def _table_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
     first = next(lines, "")
     delimiter, names = delimited.header(first, "key")
     if names.count("key") != 1:
-        has = "several columns `key`" if "key" in names else f"no column `key`, only {', '.join(names) or 'an empty line'}"
+        has = "several columns `key`" if "key" in names else f"no column `key`, only {listed(names) or 'an empty line'}"
         raise UsageError(f"{path}: has {has}", "Name one column `key` in the first line; where each line is a key, call the file .txt.")
     position = names.index("key")
     rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=f"{delimiter} " in first, strict=True)

@@ -16,13 +16,14 @@ from mxspark import plan, predictions, summary
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
-from mxspark.storage import Access, Hold, MissingError, Store, join, open_store, parent, usage_errors
+from mxspark.storage import Access, Hold, MissingError, Store, join, open_output, parent, usage_errors
 from mxspark.words import counted
 
 DELETERS = 16  # parts that are deleted at a time
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"
 LOCK = "_lock.json"
+FOLDERS = ("_plan", "_parts")
 TEXT_OBJECT = "predictions.txt"
 # All that a run writes: --overwrite deletes this and nothing else.
 OURS = re.compile(rf"_plan/.*|_parts/.*|part-\d{{6,}}\.(parquet|jsonl)|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}")
@@ -54,6 +55,8 @@ def _begun_by(store: Store, submission: str | None) -> Plan | None:
 
 def _refuse_others(store: Store, overwrite: bool) -> None:
     for name in _names(store):
+        if name in FOLDERS:  # with a link there, this run would write, and --overwrite delete, wherever it leads
+            raise UsageError(f"output.path: {store.name}/{name} is a link or a file, where a run has a folder", "Remove it.")
         hidden = name.startswith(("_", "."))  # as readers of tables see it
         if not hidden and not (overwrite and OURS.fullmatch(name)):
             mend = "Choose an empty or new place."
@@ -89,7 +92,7 @@ def sweep(store: Store, settings: OutputSettings, access: Access) -> None:
         store.sweep(is_ours)
         if settings.text_object:
             name = settings.text_object.rsplit("/", 1)[-1]
-            open_store(parent(settings.text_object), access).sweep(name.__eq__, name)
+            open_output(parent(settings.text_object), access).sweep(name.__eq__, name)
 
 
 def hold(store: Store, settings: OutputSettings) -> AbstractContextManager[Hold]:
@@ -124,7 +127,7 @@ def write_text(store: Store, frozen: Plan, settings: OutputSettings, access: Acc
         for shard in range(frozen.shards):
             file.writelines(predictions.text_lines(store, shard))
         file.flush()
-        open_store(parent(location), access).upload(location.rsplit("/", 1)[-1], Path(file.name))
+        open_output(parent(location), access).upload(location.rsplit("/", 1)[-1], Path(file.name))
     return location
 
 

@@ -43,10 +43,12 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
         # A Parquet footer is found from the end of the file, and holds all that is asked of it.
         metadata = pq.read_metadata(io.BytesIO(tail))
         counts: dict[str, Any] = json.loads((metadata.metadata or {})[COUNTS])
+        if not isinstance(counts, dict):
+            raise TypeError("not counts")
         known = [metadata.row_group(group).column(0).statistics for group in range(metadata.num_row_groups)]
         if known and all(statistics is not None and statistics.has_min_max for statistics in known):
             counts |= {"first": min(each.min for each in known), "last": max(each.max for each in known)}
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise _not_a_part(name, error) from None
     return counts
 

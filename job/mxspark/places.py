@@ -33,6 +33,17 @@ class Place:
             return key
         return storage.join(resolved(self.base), key)
 
+    def holds(self, key: str) -> bool:
+        """Whether a key that is a path from the root on lies below this place's folder, as it is written."""
+        if "://" in self.base or ".." in key.split("/"):
+            return False
+        return any(key.startswith(f"{base.rstrip('/')}/") for base in (resolved(self.base), os.path.realpath(self.base)))
+
+
+def may_lead_out(key: str) -> bool:
+    """Whether a key may name a file outside the folder that it is relative to: a path from the root on, or one with `..` in it."""
+    return key.startswith("/") or (".." in key and ".." in key.split("/"))
+
 
 def is_address(key: str) -> bool:
     """Whether a key says where it is: s3://…, https://…"""

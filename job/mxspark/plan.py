@@ -22,10 +22,17 @@ from typing import Any
 
 from mxspark.errors import MxsparkError
 from mxspark.storage import MissingError, Store
+from mxspark.words import shortened
 
 VERSION = 2
 PLAN = "_plan/plan.json"
 SHARDS_IN_SEGMENT = 64
+# What is more is nothing that a run wrote.
+MAX_PLAN_BYTES = 16 * 2**20
+MAX_SEGMENT_BYTES = 2**30
+MAX_SHARD_BYTES = 256 * 2**20  # of JSON
+MAX_SHARDS = 10**8
+MAX_DEPTH = 60  # levels of plan.json
 # Enough images to make a task's own cost (a few ms) vanish, few enough to lose little with a killed one.
 LARGEST_SHARD = 1024
 # Shards for each worker, so that none is idle long while the last ones finish.
@@ -141,30 +148,50 @@ def write(
 def load(store: Store) -> Plan | None:
     """The plan under this output, None where there is none (or only an interrupted one)."""
     try:
-        data = json.loads(store.read(PLAN))
+        data = json.loads(store.read(PLAN, MAX_PLAN_BYTES))
+        if not is_flat(data):
+            raise damaged(store)
         version = data["version"]
     except MissingError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise damaged(store) from None
     if version != VERSION:
         raise MxsparkError(
-            f"{store.name}/{PLAN}: made by another version of mxspark (format {version}, this one reads {VERSION})",
+            f"{store.name}/{PLAN}: made by another version of mxspark (format {shortened(version)}, this one reads {VERSION})",
             "Finish the run with that version, or run again with --overwrite.",
         )
     try:
         found = Plan(**{**data, "samples": tuple(data["samples"])})
     except (TypeError, KeyError):
         raise damaged(store) from None
-    numbers = (found.keys, found.listed, found.shard_size, found.shards)
-    if (
-        not all(isinstance(number, int) for number in numbers)
-        or not isinstance(found.identity, dict)
-        or not isinstance(found.settings, dict)
-        or not isinstance(found.skipped, dict)
-    ):
+    if not _is_sound(found):
         raise damaged(store)
     return found
+
+
+def is_flat(data: object, levels: int = MAX_DEPTH) -> bool:
+    """Whether data has no more levels than that, so that nothing that walks through it runs out of Python's stack."""
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return levels > 0 and all(is_flat(value, levels - 1) for value in inner)
+
+
+def _is_sound(plan: Plan) -> bool:
+    """Whether its parts are of the kind that is written: others may be able to write where results are."""
+    numbers = (plan.keys, plan.listed, plan.shard_size, plan.shards)
+    if not all(type(number) is int and number >= 0 for number in numbers) or plan.shard_size == 0 or plan.shards > MAX_SHARDS:
+        return False
+    texts = [plan.id, plan.created, *plan.samples, *plan.skipped] if isinstance(plan.skipped, dict) else [None]
+    counts = plan.skipped.values() if isinstance(plan.skipped, dict) else ()
+    sections = [plan.identity, plan.settings]
+    if isinstance(plan.settings, dict):
+        sections += [plan.settings.get(name, {}) for name in ("input", "output", "model")]
+    return (
+        plan.shards == -(-plan.keys // plan.shard_size)
+        and all(isinstance(text, str) for text in texts)
+        and all(type(count) is int for count in counts)
+        and all(isinstance(section, dict) for section in sections)
+    )
 
 
 def damaged(store: Store, name: str = PLAN) -> MxsparkError:
@@ -176,11 +203,22 @@ def shard_keys(store: Store, shard: int) -> list[str]:
     """The keys of one shard."""
     segment, line = divmod(shard, SHARDS_IN_SEGMENT)
     try:
-        with gzip.open(io.BytesIO(store.read(_segment(segment)))) as lines:
-            keys: list[str] = json.loads(next(islice(lines, line, None), b""))
-    except (MissingError, OSError, EOFError, zlib.error, ValueError):
+        with gzip.open(io.BytesIO(store.read(_segment(segment), MAX_SEGMENT_BYTES))) as lines:
+            for _ in range(line):
+                _line(lines)
+            keys: list[str] = json.loads(_line(lines))
+    except (MissingError, OSError, EOFError, zlib.error, ValueError, RecursionError):
         raise damaged(store, _segment(segment)) from None
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise damaged(store, _segment(segment))
     return keys
+
+
+def _line(lines: gzip.GzipFile) -> bytes:
+    """Raises ValueError at one that no plan has: few compressed bytes may stand for more than there is memory."""
+    if len(found := lines.readline(MAX_SHARD_BYTES + 1)) > MAX_SHARD_BYTES:
+        raise ValueError("too long")
+    return found
 
 
 def _segment(number: int) -> str:

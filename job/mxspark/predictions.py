@@ -147,8 +147,11 @@ def read_counts(store: Store, shard: int, output_format: str, true_label: str | 
     name = PARTS[output_format].name(shard)
     if output_format == "parquet":
         counts = parquet.read_counts(store.read_tail(name, parquet.FOOTER_BYTES), f"{store.name}/{name}")
-        if counts["true_label"] == true_label:
-            return Counts.from_json(counts)
+        try:
+            if counts["true_label"] == true_label:
+                return Counts.from_json(counts)
+        except (KeyError, TypeError, ValueError):
+            raise MxsparkError(f"{store.name}/{name}: not a part of this run", "Remove it and run the same command again.") from None
     return count(read_rows(store, shard, output_format), true_label)
 
 
@@ -175,7 +178,7 @@ def _json_rows(data: bytes, name: str) -> Iterator[Row]:
     try:
         for line in data.decode().rstrip("\n").split("\n"):  # splitlines would split keys with U+2028 too
             yield _row(json.loads(line))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise MxsparkError(f"{name}: not a part of this run", "Remove it and run the same command again.") from None
 
 

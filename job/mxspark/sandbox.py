@@ -99,7 +99,7 @@ class Sandbox:
         # that counts, not that of a pool of threads that nobody needs.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "mxspark.sandbox"],
+            [sys.executable, "-P", "-m", "mxspark.sandbox"],  # -P: nothing is imported from the working folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

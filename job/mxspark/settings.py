@@ -70,6 +70,11 @@ class InputSettings(Document):
         "local or on s3://. Or a list of such: then keys are whole places, s3://bucket/key or /folder/file.",
     )
     base: OpenPlace | None = Field(None, description="What the keys of a manifest are relative to. Default: the folder that holds it.")
+    allow_outside: bool = Field(
+        False,
+        description="Let a manifest whose keys are paths name files outside the folder that they are relative to: /elsewhere/a.png, "
+        "../a.png. Only for manifests that you trust: whatever you may read can be named.",
+    )
     suffixes: tuple[str, ...] | None = Field(
         None,
         description="Take only keys that end so, upper or lower case. An empty list takes every key. Default: the endings that images "
@@ -195,6 +200,9 @@ class ModelSettings(Document):
     symbol: Place | None = Field(None, description="Without a bundle: the symbol file (.json); local, s3://, https:// or http://.")
     params: Place | None = Field(None, description="Without a bundle: the params file.")
     labels: Place | None = Field(None, description="Without a bundle: the labels file, one name a line (synset.txt), .csv or .json.")
+    allow_outside: bool = Field(
+        False, description="Let a model.yaml name files outside its own folder: ../shared/synset.txt, /models/a.params, s3://…"
+    )
     output_kind: Kind | None = Field(
         None,
         description="What the network's output is: softmax (probabilities of classes), logits, or sigmoid (independent probabilities); "

@@ -14,9 +14,13 @@ from urllib.parse import quote
 from mxspark import globs, manifest, places, skipped, storage
 from mxspark.errors import UsageError
 from mxspark.places import Place
-from mxspark.settings import InputSettings
+from mxspark.settings import InputSettings, resolved
 from mxspark.skipped import Skipped
 from mxspark.storage import Access, DeniedError, StorageError, Store, WebReader
+from mxspark.storage.folder import escaped
+from mxspark.words import printable
+
+LONGEST_SHOWN = 200  # characters of a key in a message
 
 
 class Source:
@@ -115,8 +119,30 @@ class Source:
         if place.is_manifest:
             if not places.is_web(place.base):
                 self._store(place.base)  # refuses what is no place of images
-            return manifest.read(place.path, self._access, lambda: self.skipped.add(skipped.NO_KEY))
+            keys = manifest.read(place.path, self._access, lambda: self.skipped.add(skipped.NO_KEY))
+            return keys if storage.is_s3(place.base) or places.is_web(place.base) else self._within(place, keys)
         return self._store(place.base).keys(place.prefix, lambda error: self.skipped.add_unreadable(error.problem))
+
+    def _within(self, place: Place, keys: Iterator[str]) -> Iterator[str]:
+        """The keys of a manifest whose base is a folder. Raises UsageError at one that leads out of it, where that isn't allowed."""
+        for key in keys:
+            if places.may_lead_out(key) and not places.is_address(key) and not (self._settings.allow_outside or place.holds(key)):
+                raise UsageError(
+                    f"{place.path}: {printable(key[:LONGEST_SHOWN])} leads out of {place.base}, the folder that its keys are relative to",
+                    "Set input.base to the folder that holds all of them, or allow any file: input.allow_outside "
+                    "(--set input.allow_outside=true).",
+                )
+            yield key
+
+    def _refuse_outside(self, key: str) -> None:
+        """Raises DeniedError at a key that no listing of this input would have: the plan lies where others may be able to write."""
+        if not self._settings.allow_outside and not any(place.holds(key) for place in self._all_places):
+            raise DeniedError("leads out of the input's folders, which input.allow_outside doesn't allow", place=key)
+
+    @cached_property
+    def _all_places(self) -> list[Place]:
+        """Likewise without asking a bucket."""
+        return [places.find(path, self._settings, lambda _base, _prefix: True) for path in self._settings.paths]
 
     def read(self, key: str) -> bytes:
         """The image's bytes. Raises StorageError, TooLargeError beyond `max_bytes`."""
@@ -142,6 +168,8 @@ class Source:
             return self._store(f"s3://{bucket}").read(name, limit)
         if places.is_address(key):
             raise StorageError(f"{key}: only s3://, https://, http:// and paths are read")
-        if key.startswith("/") and (self._keys_are_whole or not storage.is_s3(place.base)):
-            return self._store("/").read(key, limit)
+        if places.may_lead_out(key) and (self._keys_are_whole or not storage.is_s3(place.base)):
+            self._refuse_outside(key)
+            whole = key if key.startswith("/") else f"{escaped(resolved(place.base))}/{key}"
+            return self._store("/").read(whole.lstrip("/"), limit)
         return self._store(place.base).read(key, limit)

@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,18 +24,20 @@ from pyspark.java_gateway import launch_gateway
 
 from mxspark import document, java, pods, run_key
 from mxspark.class_archive import ClassArchive
-from mxspark.errors import SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
+from mxspark.errors import SECRET_NAME, MxsparkError, UsageError, how_it_ended, one_line, without_secrets
 from mxspark.failed_tasks import JavasTasks, ShardTries
 from mxspark.failing_executors import FailedTask, FailingExecutors
 from mxspark.lost_pods import JavasPods, LostPods
 from mxspark.pods import DriverPod
 from mxspark.settings import Settings
-from mxspark.spark_configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, configuration, shard_failures, stands
+from mxspark.spark_configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, UNIX_SOCKETS, configuration, shard_failures, stands
 from mxspark.spark_errors import translated
 from mxspark.worker import Job, ShardReport, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
 POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
+SOCKET_FOLDER = "spark.python.unix.domain.socket.dir"
+LONGEST_SOCKET = 107  # bytes, by unix(7)
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself
 ARCHIVE_SECONDS = 120  # in the first run, in which it writes its classes' archive then: killed, each further run would begin that anew
@@ -95,11 +98,12 @@ class Application:
         for key, value in configuration(chosen, settings.kubernetes, pod, versions()[1]).items():
             if key == "spark.master" or not (is_submitted() and stands(key, conf.contains)):  # the master only gets its retries
                 conf.set(key, value)
-        self._scratch = tempfile.TemporaryDirectory(prefix="mxspark-", ignore_cleanup_errors=True)  # Java that is killed leaves it
-        if self._is_local and not (is_submitted() or conf.contains("spark.local.dir")):
-            conf.set("spark.local.dir", self._scratch.name)
+        self._folders = ExitStack()
+        self._scratch = self._private_folder()
+        if self._is_local:
+            self._keep_blocks_private(conf)
         if chosen.is_kubernetes and not conf.contains(POD_TEMPLATE):
-            template = Path(self._scratch.name, "executor.yaml")
+            template = self._scratch / "executor.yaml"
             template.write_text(document.to_yaml(pods.executor_template(chosen, settings.kubernetes)))
             conf.set(POD_TEMPLATE, str(template))
         self.key_problem: str | None = None  # why the run's key isn't in a secret of Kubernetes, where it should be
@@ -108,6 +112,7 @@ class Application:
             try:
                 gateway = None if is_submitted() else self._launch(conf, cache_dir, settings.spark.class_archive, None if debug else log)
                 self._share_key(conf, SparkContext._jvm if gateway is None else gateway.jvm, chosen.app_name)
+                self._keep_sockets_private(conf, gateway)
                 self._context = SparkContext(conf=conf, gateway=gateway)
                 if not debug:
                     _silence_accumulators(self._context)
@@ -123,16 +128,50 @@ class Application:
             pods_of_ours = JavasPods(self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId)
             self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
 
+    def _private_folder(self, place: str | None = None) -> Path:
+        """A new folder that only this user may enter, in `place` or where temporary files are; gone at the end."""
+        try:
+            if place is not None:
+                Path(place).mkdir(parents=True, exist_ok=True)
+            # Java that is killed leaves files in it.
+            folder = tempfile.TemporaryDirectory(prefix="mxspark-", dir=place, ignore_cleanup_errors=True)
+        except OSError as error:
+            raise UsageError(f"{place}: Spark can't keep its files there: {error.strerror or error}", "Check spark.local.dir.") from None
+        return Path(self._folders.enter_context(folder))
+
+    def _keep_blocks_private(self, conf: SparkConf) -> None:
+        """Spark makes folders for its blocks with the umask's rights, which on a machine of many are everybody's to read."""
+        if is_submitted() and "SPARK_LOCAL_DIRS" in os.environ:  # Java has it by now, and it wins
+            return
+        given = os.environ.pop("SPARK_LOCAL_DIRS", None) or conf.get("spark.local.dir", "") or ""
+        places = [place.strip() for place in given.split(",") if place.strip()]
+        folders = [self._private_folder(place) for place in places] or [self._scratch]
+        conf.set("spark.local.dir", ",".join(map(str, folders)))
+
+    def _keep_sockets_private(self, conf: SparkConf, gateway: Any) -> None:
+        """Sockets of workers and of accumulators, which take pickles, are kept from others by the scratch folder, not by a umask alone.
+
+        By a property of this one Java: executors elsewhere have no such folder. Their own are a container's (YARN, Kubernetes), or they
+        have none (spark_configuration.py).
+        """
+        SparkContext._ensure_initialized(gateway=gateway)
+        SparkContext._jvm.java.lang.System.setProperty("java.io.tmpdir", str(self._scratch))  # type: ignore[union-attr]
+        if not fits_socket(self._scratch):
+            conf.set(UNIX_SOCKETS, "false")  # TCP then, with a token that each connection must give
+        elif (conf.get("spark.master") or "").startswith("local") and not conf.contains(SOCKET_FOLDER):  # local-cluster's executors too
+            conf.set(SOCKET_FOLDER, str(self._scratch))
+
     def _launch(self, conf: SparkConf, cache_dir: Path, class_archive: bool, log: IO[bytes] | None) -> Any:
         """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
         home = java.java_home(cache_dir)
         os.environ["JAVA_HOME"] = str(home)
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        _import_nothing_from_here(os.environ)
         if (conf.get("spark.master") or "").startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
             conf.setIfMissing("spark.python.daemon.module", "mxspark.worker_daemon")  # here the workers' Python has this package
         if class_archive and (conf.get("spark.master") or "").startswith("local"):
-            self._archive = ClassArchive(cache_dir / "java", f"{home} {pyspark.__version__} {pyspark.__file__}")
+            self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
             conf.set("spark.driver.extraJavaOptions", options.strip())
         gateway = launch_gateway(  # type: ignore[no-untyped-call]
@@ -154,7 +193,7 @@ class Application:
                 self.key_problem = "the driver's pod isn't known"
                 return
             try:
-                found = run_key.share(jvm, run_key.Owner(pod, namespace), instance, Path(self._scratch.name))
+                found = run_key.share(jvm, run_key.Owner(pod, namespace), instance, self._scratch)
             except Exception as error:  # noqa: BLE001  # py4j raises what it likes
                 self.key_problem = run_key.why_not(error)
                 return
@@ -292,7 +331,7 @@ class Application:
             self._clean_up()
 
     def _clean_up(self) -> None:
-        self._scratch.cleanup()
+        self._folders.close()
 
     def _forget_gateway(self) -> None:
         """So that a later run in this process starts a Java of its own, and nothing asks this one at exit."""
@@ -301,6 +340,14 @@ class Application:
                 SparkContext._gateway.shutdown()  # type: ignore[union-attr]
             SparkContext._gateway = SparkContext._jvm = None
             SparkContext._active_spark_context = None
+
+
+def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
+    """Spark starts Python by `-m`, which imports from the working folder first: whoever can write there could put a numpy.py in it."""
+    environ["PYTHONSAFEPATH"] = "1"
+    ours = str(Path(__file__).resolve().parents[1])
+    if ours == os.getcwd():  # where mxspark itself comes from there, workers have to be told  # noqa: PTH109
+        environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, environ.get("PYTHONPATH"))))
 
 
 def not_py4js(record: logging.LogRecord) -> bool:
@@ -322,6 +369,11 @@ def _arguments(conf: SparkConf) -> SparkConf:
         if not (is_hadoops or SECRET_NAME.search(key)):
             arguments.set(key, value)
     return arguments
+
+
+def fits_socket(folder: Path) -> bool:
+    """Whether the name of one of Spark's sockets in `folder`, a UUID's, is short enough for the kernel."""
+    return len(os.fsencode(folder / f".{uuid.UUID(int=0)}.sock")) <= LONGEST_SOCKET
 
 
 def _silence_accumulators(context: SparkContext) -> None:

@@ -12,6 +12,7 @@ from mxspark.settings import SparkSettings
 # How often a shard is tried before the run gives up. What will not get better ends the run at once (worker.py): these are for workers and
 # nodes that are lost. Failures that are a bad machine's come on top, for Spark counts them too: failed_tasks.py tells them apart.
 TASK_FAILURES = 8
+UNIX_SOCKETS = "spark.python.unix.domain.socket.enabled"
 MAX_FAILURES = "spark.task.maxFailures"
 BAD_EXECUTORS = 500  # of which a shard may be failed, all others being excluded before it is given up
 TRIES_ON_EXECUTOR = 2  # of a shard at least: the second one decodes with care
@@ -44,8 +45,9 @@ def configuration(
         MAX_FAILURES: str(_spark_failures(settings)),
         "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
         "spark.python.worker.reuse": "true",
-        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it).
-        "spark.python.unix.domain.socket.enabled": "true",
+        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it). But executors of
+        # Spark's own cluster would have their sockets in their machine's /tmp, where others are.
+        UNIX_SOCKETS: "false" if settings.master.startswith("spark://") else "true",
         "spark.redaction.regex": REDACTED,
         "spark.ui.showConsoleProgress": "false",
         "spark.dynamicAllocation.enabled": "false",

@@ -1,6 +1,7 @@
 """How far a run is, from what lies in its output: nothing has to run for it to be told."""
 
 import json
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from mxspark import plan, summary
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.output import LOCK, SUCCESS
 from mxspark.plan import Plan
-from mxspark.predictions import Counts
-from mxspark.storage import Access, Store, open_store, usage_errors
+from mxspark.predictions import PARTS, Counts
+from mxspark.storage import Access, Store, open_output, usage_errors
+
+# What is told of a run's settings (console.py).
+SHOWN = (("input", "path"), ("model", "path"), ("model", "symbol"), ("precision",), ("top_k",))
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Status:
 
 def read(location: str, access: Access) -> Status:
     """The run that writes, or wrote, to `location`. Raises UsageError where there is none."""
-    store = open_store(location, access)
+    store = open_output(location, access)
     with usage_errors("OUTPUT", "Check the place."):
         frozen = plan.load(store)
         holder = store.holder(LOCK)
@@ -82,10 +86,17 @@ def _will_delete(holder: Mapping[str, Any], frozen: Plan) -> bool:
     return bool(holder.get("overwrite")) and frozen.created < str(holder.get("since", "")) and not goes_on
 
 
+def _at(settings: Any, path: tuple[str, ...]) -> Any:
+    return _at(settings[path[0]], path[1:]) if path else settings
+
+
 def _read(store: Store, frozen: Plan, holder: Mapping[str, Any] | None) -> Status:
     try:
         output_format, true_label = frozen.settings["output"]["format"], frozen.settings["input"]["true_label"]
-    except (KeyError, TypeError):
+        _ = PARTS[output_format], re.compile(true_label or "")
+        for path in SHOWN:
+            _at(frozen.settings, path)
+    except (KeyError, TypeError, re.error, RecursionError, OverflowError):
         raise plan.damaged(store) from None
     done = sorted(shard for shard in summary.finished_shards(store, output_format) if shard < frozen.shards)
     broken: list[str] = []

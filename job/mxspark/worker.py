@@ -20,7 +20,7 @@ from mxspark.preprocess import ImageLimits
 from mxspark.sandbox import DecodeTask, Sandbox
 from mxspark.settings import Settings, memory_bytes
 from mxspark.source import Source
-from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_store
+from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_output
 from mxspark.watchdog import Watchdog
 
 
@@ -235,4 +235,4 @@ def _set_up(job: Job, device: int) -> _Worker:
         sums_to_one=network.inspection.meaning.sums_to_one,
         threshold=model.spec.output.threshold or 0.0,
     )
-    return _Worker(stages, task, guard, open_store(settings.output.path, job.access), str(network.choice))
+    return _Worker(stages, task, guard, open_output(settings.output.path, job.access), str(network.choice))

@@ -39,6 +39,7 @@ from tests.storage.scripted import Answer, scripted
 from tests.unit.web import Web, serving
 
 from mxspark import cli, console
+from mxspark.private_folder import private_folder
 
 IMAGES = 20
 PAGES = ("environment/", "jobs/", "stages/", "executors/", "api/v1/applications")
@@ -203,9 +204,9 @@ class Place:
 
     def cache(self) -> Path:
         """For model files; with what takes seconds to make for Java, as all tests share it."""
-        kept = self.made("cache") / "java"
-        kept.symlink_to(REPOSITORY / ".cache" / "tests" / "java")
-        return kept.parent
+        cache = self.made("cache")
+        private_folder(cache).joinpath("java").symlink_to(REPOSITORY / ".cache" / "tests" / "java")
+        return cache
 
     def home(self) -> Path:
         """Spark's home: its cluster on one machine keeps the executors' logs there."""

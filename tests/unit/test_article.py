@@ -7,6 +7,7 @@ import pytest
 from mxspark import article
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.layers import EffectiveSettings
+from mxspark.storage import Credentials
 
 AS_IN_THE_ARTICLE = [
     *("--bucket", "mxnet-spark-demo", "--prefix", "cifar10/test", "--batch", "64"),
@@ -121,3 +122,20 @@ def test_credentials_that_are_missing_are_a_mistake_of_the_user(tmp_path: Path, 
         parsed([*AS_IN_THE_ARTICLE, "--endpoint-url", "http://127.0.0.1:1"])
 
     assert refused.value.exit_code == 2
+
+
+def test_a_dash_for_a_key_is_that_of_the_environment(elsewhere: list[str]) -> None:
+    command = [*AS_IN_THE_ARTICLE, *elsewhere, "--access_key", "-", "--secret_key"]
+    environment = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "of the environment", "AWS_SESSION_TOKEN": "its token"}
+
+    job = article.parse([*command, "-"], environment)
+    assert job.credentials == Credentials("AKIA", "of the environment", "its token")
+    assert not job.is_secret_typed
+    assert "of the environment" not in repr(job)
+
+    typed = article.parse([*command, "hush-hush"], environment)
+    assert typed.credentials == Credentials("AKIA", "hush-hush")
+    assert typed.is_secret_typed
+
+    with pytest.raises(UsageError, match="--secret_key is -, which stands for AWS_SECRET_ACCESS_KEY"):
+        article.parse([*command, "-"], {"AWS_ACCESS_KEY_ID": "AKIA"})

@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+import os
 import pickle
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -293,7 +294,7 @@ def test_the_cache_is_where_xdg_says_or_in_the_temporary_folder(tmp_path: Path, 
     assert bundle.default_cache_dir() == tmp_path / ".cache" / "mxspark"
 
     monkeypatch.setattr("os.access", lambda *_: False)  # as in a pod with a read-only root
-    assert bundle.default_cache_dir() == Path(tempfile.gettempdir()) / "mxspark"
+    assert bundle.default_cache_dir() == Path(tempfile.gettempdir()) / f"mxspark-{os.geteuid()}"
 
 
 def test_a_source_travels_to_the_workers(tmp_path: Path) -> None:

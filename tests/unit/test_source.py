@@ -280,7 +280,7 @@ def test_the_keys_of_several_inputs_are_whole_places(tmp_path: Path) -> None:
     folder_with(tmp_path, "x/a.png", "y/a.png", "y/b.txt", "z/c.png")
     listed = manifest(tmp_path / "y", ".txt", ["a.png", "../z/c.png", "https://example.org/d.png", str(tmp_path / "x" / "a.png")])
     several = [str(tmp_path / "x"), str(tmp_path / "y"), str(listed)]
-    images = Source(InputSettings(path=several), Access(StorageSettings(retries=0)))
+    images = Source(InputSettings(path=several, allow_outside=True), Access(StorageSettings(retries=0)))
 
     found = list(images.keys())
 
@@ -347,7 +347,7 @@ def ends_in_no_blank(name: str) -> bool:
 @example([" a.png", "sub/", '"a.png', '"a" b', "#a.png", "a,b.png", "a\tb", "\x0b", "\x85", "\u2028", "ftp://x/y"])
 def test_a_text_manifest_gives_back_every_line_as_it_is(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        assert keys(manifest(Path(folder), ".txt", names)) == names
+        assert keys(manifest(Path(folder), ".txt", names), allow_outside=True) == names
 
 
 @given(st.lists(one_line_texts, min_size=1, max_size=10))
@@ -356,7 +356,7 @@ def test_a_text_manifest_gives_back_every_line_as_it_is(names: list[str]) -> Non
 def test_quotes_keep_every_name_to_the_letter(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         quoted = ['"' + name.replace('"', '""') + '"' for name in names]
-        assert keys(manifest(Path(folder), ".txt", quoted)) == names
+        assert keys(manifest(Path(folder), ".txt", quoted), allow_outside=True) == names
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -365,7 +365,7 @@ def test_quotes_keep_every_name_to_the_letter(names: list[str]) -> None:
 @example(names=["a\nb", "a\r\nb", 'say "a"', "a,b", " a", "sub/"])
 def test_a_table_as_manifest_gives_back_every_key_as_it_is(suffix: str, names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        assert keys(manifest(Path(folder), suffix, names)) == names
+        assert keys(manifest(Path(folder), suffix, names), allow_outside=True) == names
 
 
 @pytest.mark.parametrize(
@@ -464,7 +464,7 @@ def test_a_manifest_may_name_whole_paths(tmp_path: Path) -> None:
     folder_with(tmp_path / "photos", "a.png")
     (tmp_path / "lists").mkdir()
     whole = str(tmp_path / "photos" / "a.png")
-    images = source(manifest(tmp_path / "lists", ".txt", [whole]))
+    images = source(manifest(tmp_path / "lists", ".txt", [whole]), base=str(tmp_path))
 
     assert list(images.keys()) == [whole]
     assert images.read(whole) == b"a.png"

@@ -49,7 +49,7 @@ FAILING = (FailedTask(1, 0, "3", CLOCK),)
         (
             "Job 0 cancelled because SparkContext was shut down",
             FAILING,
-            "Spark ended the application, as it does when executors end again and again "
+            "Spark ended the application: executors failed too often "
             "(could not work: executor 3 on node a (pod x-exec-3): the clock is wrong)",
         ),
     ],

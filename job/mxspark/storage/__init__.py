@@ -57,6 +57,7 @@ __all__ = [
     "is_refusal",
     "is_s3",
     "join",
+    "open_output",
     "open_store",
     "parent",
     "read_object",
@@ -79,8 +80,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def open_store(location: str, access: Access) -> Store:
-    """The store whose keys are relative to `location`, a folder or s3://bucket/prefix."""
+def open_store(location: str, access: Access, *, follow_links: bool = True) -> Store:
+    """The store whose keys are relative to `location`, a folder or s3://bucket/prefix; links in a folder are followed or not."""
     if is_s3(location):
         from mxspark.storage.s3 import S3Store
 
@@ -88,7 +89,12 @@ def open_store(location: str, access: Access) -> Store:
         return S3Store(bucket, prefix.rstrip("/") + "/" if prefix else "", access)
     if "://" in location:
         raise UsageError(f"{location!r}: only folders and s3:// are read and written", "Write s3://bucket/prefix, or a path.")
-    return FolderStore(Path(location), access.settings)
+    return FolderStore(Path(location), access.settings, follow_links)
+
+
+def open_output(location: str, access: Access) -> Store:
+    """The store of a run's results: nothing there is followed, for others may be able to put links there."""
+    return open_store(location, access, follow_links=False)
 
 
 def read_object(location: str, access: Access, limit: int | None = None) -> bytes:

@@ -14,12 +14,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from mxspark.errors import one_line
 from mxspark.settings import StorageSettings
+from mxspark.storage import beneath
 from mxspark.storage.retry import Patience
-from mxspark.storage.store import DeniedError, Hold, MissingError, Skip, StorageError, TransientError, check_size, held
+from mxspark.storage.store import (
+    MAX_HOLDER_BYTES,
+    DeniedError,
+    Hold,
+    MissingError,
+    Skip,
+    StorageError,
+    TransientError,
+    check_size,
+    held,
+    parsed_holder,
+)
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 # What passes when somebody makes room, or a file server comes back.
@@ -31,10 +43,15 @@ TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
 
 @dataclass(frozen=True)
 class FolderStore:
-    """A folder; keys are paths relative to it, with `/` between their parts, and bytes that are not UTF-8 escaped as `escaped` does."""
+    """A folder; keys are paths relative to it, with `/` between their parts, and bytes that are not UTF-8 escaped as `escaped` does.
+
+    No key leads out of the folder by itself. Links in it are followed, as people have them in folders of images; without `follow_links`,
+    for folders that are written to, none is, in no method.
+    """
 
     root: Path
     settings: StorageSettings = field(default_factory=StorageSettings)
+    follow_links: bool = True
 
     @property
     def name(self) -> str:
@@ -47,23 +64,25 @@ class FolderStore:
             if not self.root.is_dir():
                 raise MissingError(f"{self.name}: there is no such folder", "Name a folder that exists.")
             os.scandir(self.root).close()  # it is the root that can't be read then, not an entry
-        yield from _walk(self.root, "", frozenset(), prefix, skip)
+        yield from _walk(self.root, "", frozenset(), prefix, skip, self.follow_links)
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         def get() -> bytes:
-            with _file_errors(self._path(key)), open(self._regular(key), "rb") as file:
+            with self._opened(key) as file:
                 check_size(os.fstat(file.fileno()).st_size, limit)
-                return file.read()
+                # Not more than was asked for, should the file grow meanwhile.
+                return file.read() if limit is None else file.read(limit)
 
         return self._patience(get)
 
     def has(self, key: str) -> bool:
-        with _file_errors(self._path(key)):
-            return self._path(key).is_file()
+        path = self._path(key)
+        with _file_errors(path):
+            return path.is_file() if self.follow_links else _is_file_beneath(self.root, path)
 
     def read_tail(self, key: str, size: int) -> bytes:
         def get() -> bytes:
-            with _file_errors(self._path(key)), open(self._regular(key), "rb") as file:
+            with self._opened(key) as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - size))
                 return file.read()
 
@@ -71,7 +90,7 @@ class FolderStore:
 
     def download(self, key: str, target: BinaryIO) -> None:
         def get() -> None:
-            with _file_errors(self._path(key)), open(self._regular(key), "rb") as file:
+            with self._opened(key) as file:
                 target.seek(0)
                 target.truncate()
                 shutil.copyfileobj(file, target, CHUNK)
@@ -93,8 +112,13 @@ class FolderStore:
         self._patience(put)
 
     def delete(self, key: str) -> None:
-        with _file_errors(self._path(key)), suppress(NotADirectoryError):
-            self._path(key).unlink(missing_ok=True)
+        path = self._path(key)
+        with _file_errors(path), suppress(NotADirectoryError, FileNotFoundError):
+            if self.follow_links:
+                path.unlink()
+            else:
+                with beneath.folder_of(self.root, path) as folder:
+                    os.unlink(path.name, dir_fd=folder)
 
     def check_writable(self) -> None:
         nearest = next(folder for folder in (self.root.absolute(), *self.root.absolute().parents) if folder.exists())
@@ -129,7 +153,7 @@ class FolderStore:
         absent = [folder for folder in (self.root.absolute(), *self.root.absolute().parents) if not folder.exists()]
         with _file_errors(self.root / key):
             self.root.mkdir(parents=True, exist_ok=True)
-            file = _locked(self.root / key)
+            file = _locked(self.root, self._path(key))
         if file is None:
             raise held(self.name, self.holder(key) or {})
         with file:
@@ -147,13 +171,13 @@ class FolderStore:
 
     def holder(self, key: str) -> Mapping[str, Any] | None:
         try:
-            with open(self.root / key) as file:
+            with _opened_beneath(self.root, self._path(key), os.O_RDONLY) as file:
                 if _try_lock(file):
                     return None  # its process is gone
-                return dict(json.loads(file.read()))
+                return parsed_holder(file.read(MAX_HOLDER_BYTES))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
+        except (OSError, StorageError):
             return {}
 
     @cached_property
@@ -161,31 +185,43 @@ class FolderStore:
         return Patience(self.settings)
 
     def _path(self, key: str) -> Path:
+        if key.startswith("/") or (".." in key and ".." in key.split("/") and self.root != Path("/")):
+            raise DeniedError("leads out of the folder", place=escaped(f"{self.root}/{key}"))
         return self.root / unescaped(key)
 
-    def _regular(self, key: str) -> Path:
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[BinaryIO]:
         path = self._path(key)
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise StorageError("not a regular file", place=escaped(str(path)))
-        return path
+        with _file_errors(path):
+            if not self.follow_links:
+                with _opened_beneath(self.root, path, os.O_RDONLY) as file:
+                    yield file
+                return
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+                raise StorageError("not a regular file", place=escaped(str(path)))
+            with open(path, "rb") as file:
+                yield file
 
     @contextmanager
     def _replacement(self, key: str) -> Iterator[BinaryIO]:
         path = self._path(key)
         with _file_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # A leading dot, so that no reader of the table takes an unfinished file for a part.
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            try:
-                with open(handle, "wb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).chmod(0o666 & ~_umask())
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            if self.follow_links:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with beneath.folder_of(path.parent if self.follow_links else self.root, path, make=True) as folder:
+                # A leading dot, so that no reader of the table takes an unfinished file for a part.
+                handle, temporary = beneath.new_file(path.name, folder)
+                try:
+                    with open(handle, "wb") as file:
+                        yield file
+                        file.flush()
+                        os.fsync(file.fileno())
+                        os.fchmod(file.fileno(), 0o666 & ~_umask())
+                    os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+                except BaseException:
+                    with suppress(FileNotFoundError):
+                        os.unlink(temporary, dir_fd=folder)
+                    raise
 
 
 class _FolderHold:
@@ -194,11 +230,26 @@ class _FolderHold:
     def check(self) -> None: ...
 
 
-def _locked(path: Path) -> IO[str] | None:
-    """The file at `path`, locked; None where another process has it locked."""
+@contextmanager
+def _opened_beneath(root: Path, path: Path, flags: int) -> Iterator[BinaryIO]:
+    with beneath.folder_of(root, path) as folder, open(beneath.open_file(path, folder, flags), "rb") as file:
+        yield file
+
+
+def _is_file_beneath(root: Path, path: Path) -> bool:
+    try:
+        with beneath.folder_of(root, path) as folder:
+            return stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _locked(root: Path, path: Path) -> BinaryIO | None:
+    """The file at `path`, locked; None where another process has it locked. No link is followed: the file is emptied and written."""
     end = time.monotonic() + LOCK_SECONDS
     while True:
-        file = open(path, "a+")  # noqa: SIM115  # it is the caller who closes it
+        with beneath.folder_of(root, path) as folder:
+            file = open(beneath.open_file(path, folder, os.O_RDWR | os.O_CREAT), "r+b")  # noqa: SIM115  # it is the caller who closes it
         if not _try_lock(file):
             file.close()
             if time.monotonic() > end:
@@ -207,12 +258,12 @@ def _locked(path: Path) -> IO[str] | None:
             continue
         # The one who held it before may have removed it meanwhile: then this is a file that nobody else sees.
         with suppress(FileNotFoundError):
-            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+            if os.fstat(file.fileno()).st_ino == path.lstat().st_ino:
                 return file
         file.close()
 
 
-def _try_lock(file: IO[str]) -> bool:
+def _try_lock(file: BinaryIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -233,8 +284,11 @@ def _umask() -> int:
         return 0o022
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: str, skip: Skip | None) -> Iterator[str]:
-    """Keys below `folder` that start with `wanted`; follows links, but not into a folder that it is already in.
+def _walk(
+    folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: str, skip: Skip | None, follow_links: bool
+) -> Iterator[str]:
+    """Keys below `folder` that start with `wanted`; follows links, but not into a folder that it is already in. Without `follow_links` a
+    link is a key, wherever it leads.
 
     A folder that can't be listed is an error of its own, which `skip` takes where there is one.
     """
@@ -250,8 +304,9 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: 
                     key = prefix + escaped(entry.name)
                     if not (f"{key}/".startswith(wanted) or wanted.startswith(f"{key}/")):
                         continue
-                    if _is_folder(entry):
-                        yield from _walk(Path(entry.path), key + "/", above | {(status.st_dev, status.st_ino)}, wanted, skip)
+                    if _is_folder(entry, follow_links):
+                        inner = above | {(status.st_dev, status.st_ino)}
+                        yield from _walk(Path(entry.path), key + "/", inner, wanted, skip, follow_links)
                     elif key.startswith(wanted):
                         yield key
     except StorageError as error:
@@ -261,9 +316,9 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: 
         skip(error)
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def _is_folder(entry: "os.DirEntry[str]", follow_links: bool) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir(follow_symlinks=follow_links)
     except OSError:  # a link to itself: a key that can't be read, as any broken link is
         return False
 

@@ -17,7 +17,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from mxspark.storage.store import StorageError, held
+from mxspark.storage.store import StorageError, held, parsed_holder
 
 RENEWALS = 3  # in the time after which a holder that gives no sign is taken for dead
 LOOK_SECONDS = 0.5
@@ -82,7 +82,7 @@ class Lease:
         found = self._store.read_tagged(self._key)
         if found is None:
             return None
-        holder = _parsed(found[0])
+        holder = parsed_holder(found[0])
         return None if _is_dead_here(holder) else holder
 
     def _wait_for_death(self) -> str | None:
@@ -92,13 +92,13 @@ class Lease:
             return None
         data, tag = first
         end = time.monotonic() + self._seconds
-        while not (self._is_ours(data) or _is_dead_here(_parsed(data))) and time.monotonic() < end:
+        while not (self._is_ours(data) or _is_dead_here(parsed_holder(data))) and time.monotonic() < end:
             time.sleep(min(LOOK_SECONDS, self._seconds))
             now = self._store.read_tagged(self._key)
             if now is None:
                 return None
             if now[1] != tag:
-                raise held(self._store.name, _parsed(now[0]))
+                raise held(self._store.name, parsed_holder(now[0]))
         return tag
 
     def _beat(self) -> None:
@@ -116,30 +116,23 @@ class Lease:
             if found is not None and self._is_ours(found[0]):
                 tag = found[1]
             else:
-                self._taken_by = _parsed(found[0]) if found else {}
+                self._taken_by = parsed_holder(found[0]) if found else {}
                 return
         self._tag = tag
 
     def _is_ours(self, data: bytes) -> bool:
         """What was written, and the answer was lost on the way."""
-        return _parsed(data).get("run") == self._owner.get("run")
+        return parsed_holder(data).get("run") == self._owner.get("run")
 
     def _data(self) -> bytes:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return json.dumps({**self._owner, "renewed": now, "renewals": self._renewals}).encode()
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
-    try:
-        return dict(json.loads(data))
-    except (ValueError, TypeError):
-        return {}
-
-
 def _is_dead_here(holder: Mapping[str, Any]) -> bool:
     """Whether the holder was a process of this machine that is gone."""
     machine = _this_machine()
-    return machine is not None and holder.get("machine") == machine and _start_of(holder.get("pid", 0)) != holder.get("start")
+    return machine is not None and holder.get("machine") == machine and _start_of(holder.get("pid")) != holder.get("start")
 
 
 def _this_machine() -> str | None:
@@ -150,9 +143,9 @@ def _this_machine() -> str | None:
     return None
 
 
-def _start_of(process: int) -> str | None:
+def _start_of(process: object) -> str | None:
     """When a process of this machine was started, in the kernel's clock; None where there is none."""
-    with suppress(OSError, IndexError):
-        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    with suppress(OSError, IndexError, ValueError):
+        status = Path(f"/proc/{int(str(process))}/stat").read_text().rpartition(")")[2].split()
         return None if status[0] in "ZX" else status[19]  # fields 3 and 22 of proc(5)
     return None

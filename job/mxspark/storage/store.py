@@ -1,5 +1,6 @@
 """What all stores have in common: the interface, its errors, how they are reached, and how places are written."""
 
+import json
 import logging
 import os
 import re
@@ -12,7 +13,10 @@ from typing import Any, BinaryIO, Protocol
 
 from mxspark.errors import MxsparkError, PassingError, UsageError, without_secrets
 from mxspark.settings import StorageSettings
+from mxspark.words import printable
 
+MAX_HOLDER_BYTES = 2**16  # of a lock: a run writes some hundred
+LONGEST_NAME = 253  # of a host, as DNS has them
 HASTY_RETRIES = 5  # eight seconds at most
 HASTY_SECONDS = 30.0  # for what only time limits
 
@@ -106,6 +110,7 @@ class Credentials:
 
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -214,8 +219,18 @@ def held(name: str, holder: Mapping[str, Any]) -> HeldError:
     """The error that says who holds the place `name`."""
     if not holder:
         return HeldError(f"{name}: another run has written here meanwhile", holder)
-    who = f"process {holder.get('process', '?')} on {holder.get('host', '?')}, since {holder.get('since', '?')}"
+    process, host, since = (printable(str(holder.get(name, "?")))[:LONGEST_NAME] for name in ("process", "host", "since"))
+    who = f"process {process} on {host}, since {since}"
     return HeldError(f"{name}: another run is writing here: {who}", holder)
+
+
+def parsed_holder(data: bytes) -> Mapping[str, Any]:
+    """What a lock's content says, empty where that is nothing that a run writes."""
+    try:
+        found = json.loads(data) if len(data) < MAX_HOLDER_BYTES else None
+    except (ValueError, RecursionError):
+        return {}
+    return {str(key): value for key, value in found.items() if isinstance(value, str | int | None)} if isinstance(found, dict) else {}
 
 
 def join(location: str, name: str) -> str:

@@ -143,7 +143,7 @@ class Origin:
     def _find(self) -> tuple[Found, ReadOnlyCredentials]:
         """Asked anew each time: whoever renews them may have written a file or a variable."""
         if self.given is not None:
-            keys = credentials.Credentials(self.given.access_key, self.given.secret_key)
+            keys = credentials.Credentials(self.given.access_key, self.given.secret_key, self.given.session_token)
             return keys, _usable(keys.get_frozen_credentials())
         metadata = Metadata()
         with credential_errors(metadata):

@@ -28,6 +28,7 @@ from mxspark.storage.s3.address import is_directory
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import RedirectedError, WholeError, boto_requests, code_of, obstore_errors
 from mxspark.storage.store import (
+    MAX_HOLDER_BYTES,
     Access,
     CredentialsError,
     Hold,
@@ -301,8 +302,8 @@ class S3Store:
         try:
             with boto_requests(join(self.name, key)):
                 response = self._clients.client.get_object(Bucket=self.bucket, Key=self.root + key)
-                data = response["Body"].read()
-                if len(data) != response["ContentLength"]:
+                data = response["Body"].read(MAX_HOLDER_BYTES)  # no more is a lock's
+                if len(data) != min(response["ContentLength"], MAX_HOLDER_BYTES):
                     raise TransientError("the answer broke off", place=join(self.name, key), cause="truncated")
                 return data, str(response["ETag"])
         except MissingError:

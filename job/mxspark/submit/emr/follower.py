@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mxspark import duration, plan
 from mxspark.errors import MxsparkError
 from mxspark.settings import Settings
-from mxspark.storage import Access, open_store
+from mxspark.storage import Access, open_output
 from mxspark.submit.emr import driver_log
 from mxspark.submit.emr.aws import Aws
 from mxspark.submit.emr.diagnosis import NO_DRIVER, explain, mend_of
@@ -46,7 +46,7 @@ def read_progress(settings: Settings) -> Progress | None:
     """From what lies in the output, None while nothing is planned there. Raises MxsparkError."""
     from mxspark import summary
 
-    store = open_store(settings.output.path, Access(settings.storage).hasty)
+    store = open_output(settings.output.path, Access(settings.storage).hasty)
     frozen = plan.load(store)
     if frozen is None:
         return None
@@ -169,7 +169,7 @@ class Follower:
             self._listener.note("EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken")
             return Ending(0)
         try:
-            done = open_store(self._settings.output.path, Access(self._settings.storage).hasty).has(SUCCESS)
+            done = open_output(self._settings.output.path, Access(self._settings.storage).hasty).has(SUCCESS)
         except MxsparkError as error:
             self._listener.note(f"EMR says that it ended well; whether the table is whole can't be seen: {error.problem}")
             return Ending(0)

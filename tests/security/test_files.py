@@ -1,0 +1,288 @@
+"""Files that mxspark's user didn't write: whatever is in them is taken, or refused in a few words of ours.
+
+What hypothesis makes up is the same in every run; what it found once, or what an attacker would try, stands beside it as an example.
+"""
+
+import gzip
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.unit.runs import run_in
+
+from mxspark import bundle, console, document, labels, layers, output, plan, status
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.model_spec import ModelSpec
+from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings, StorageSettings
+from mxspark.source import Source
+from mxspark.storage import Access, StorageError
+from mxspark.storage.folder import FolderStore
+from mxspark.storage.store import parsed_holder
+
+ACCESS = Access(StorageSettings(retries=0))
+LONGEST_MESSAGE = 10_000  # characters
+# By the limits these take far less; without them minutes, or all memory.
+PATIENCE_SECONDS = 30
+
+bounded = settings(derandomize=True, database=None, deadline=None, max_examples=30)
+
+DEEP = "[" * 100_000
+BILLION = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join(['*' + before] * 9)}]\n" for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+texts = st.text(max_size=30)
+data = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@contextmanager
+def taken_or_refused(kind: type[MxsparkError] = MxsparkError) -> Iterator[None]:
+    """The block works, or raises an error of ours that is short; and it is quick."""
+    start = time.monotonic()
+    message = ""
+    try:
+        yield
+    except kind as refused:
+        message = str(refused)
+    assert len(message) < LONGEST_MESSAGE
+    assert time.monotonic() - start < PATIENCE_SECONDS
+
+
+# ---- YAML ----
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (BILLION, "alias"),
+        ("a: &x 1\nb: {<<: *x}\n", "alias"),
+        (DEEP, "levels"),
+        ("{a: " * 1000, "levels"),
+        ("- " * 1000 + "x", "levels"),
+        ("".join(f"k{number}:\n" for number in range(100_000)), "keys and values"),
+        ("x" * (2**20 + 1), "characters"),
+        ("a: " + "1" * 5000, "number"),
+        ("a: " + "1:1" * 200_000, "number"),
+        ("a: 0x" + "f" * 100_000, "number"),
+        ("a: ! b\n" * 3, "stands twice"),
+        ("!!python/object/apply:os.system [id]", "tag"),
+        ("a: \x00", "not YAML"),
+    ],
+    ids=range(13),
+)
+def test_yaml_that_only_costs_is_refused_at_once(text: str, named: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(UsageError, match=f"model.yaml.*{named}") as refused:
+        document.read_yaml(text, "model.yaml")
+    assert len(str(refused.value)) < 1000
+    assert time.monotonic() - start < PATIENCE_SECONDS
+
+
+def test_a_text_that_looks_like_an_alias_is_still_a_value() -> None:
+    assert document.parse_scalar("*.png", "--set") == "*.png"
+    assert document.read_yaml("a: local[*]\nb: '*x'\n", "file") == {"a": "local[*]", "b": "*x"}
+
+
+@pytest.mark.parametrize("kind", [ModelSpec, Settings])
+def test_thousands_of_wrong_keys_are_told_in_a_few_lines(kind: type[document.Document]) -> None:
+    with pytest.raises(UsageError) as refused:
+        document.parse(kind, {f"{'key' * 100}{number}": "x" * 10_000 for number in range(5000)}, "model.yaml")
+    assert len(refused.value.problem) < LONGEST_MESSAGE
+    assert refused.value.problem.endswith(" more")
+
+
+def test_a_value_of_a_million_characters_is_not_told_whole() -> None:
+    with pytest.raises(UsageError) as refused:
+        document.parse(ModelSpec, {"format": "x" * 10**6, "name": ["y" * 10**6] * 10}, "model.yaml")
+    assert len(refused.value.problem) < 2000
+
+
+@bounded
+@given(st.text(max_size=200) | data.map(json.dumps))
+@example("symbol: [")
+@example("? [a, b]\n: c\n")
+@example("!!int x: 1")
+@example("!!float 'nan': .nan")
+@example("a: !!int ''")
+@example("!!omap [a]")
+@example("<<: 3")
+@example("a: !!binary é")
+@example("--- a\n--- b\n")
+def test_any_model_yaml(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, taken_or_refused():
+        Path(folder, "model.yaml").write_bytes(text.encode(errors="replace"))
+        bundle.find(ModelSettings(path=folder), ACCESS)
+
+
+@bounded
+@given(data, st.sampled_from(["input", "output", "spark", "kubernetes", "emr", "model", "storage", "top_k", "cache_dir"]))
+@example({"conf": {"a": {"b": {}}}}, "spark")
+@example([[[]]], "input")
+@example({"path": ["x"] * 1000}, "input")
+def test_any_settings(value: Any, key: str) -> None:
+    with taken_or_refused(UsageError):
+        text = document.to_yaml({"model": {"path": "m"}, "output": {"path": "o"}, "input": {"path": "i"}, key: value})
+        layers.effective([layers.file_layer(document.read_yaml(text, "settings.yaml"), "settings.yaml")])
+
+
+# ---- what lies in an output folder ----
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A plan.json as a run writes it."""
+    folder = tmp_path_factory.mktemp("run")
+    run_in(folder, 0)
+    found: dict[str, Any] = json.loads((folder / plan.PLAN).read_text())
+    return found
+
+
+def look_at(content: bytes) -> None:
+    """What a run and `mxspark status` do with an output that holds this plan.json."""
+    with tempfile.TemporaryDirectory() as folder:
+        run_in(Path(folder), 1)
+        Path(folder, plan.PLAN).write_bytes(content)
+        store = FolderStore(Path(folder), follow_links=False)
+        with taken_or_refused():
+            console.show_status(status.read(folder, ACCESS))
+        with taken_or_refused():
+            output.check(store, OutputSettings(path=folder, submission="x", overwrite=True))
+        with taken_or_refused():
+            output.describe(store, "parquet")
+
+
+@bounded
+@given(key=st.sampled_from(["keys", "shards", "shard_size", "samples", "identity", "settings", "skipped", "created", "id"]), value=data)
+@example(key="shards", value=10**30)
+@example(key="shard_size", value=0)
+@example(key="keys", value=-1)
+@example(key="keys", value=True)
+@example(key="samples", value=[[]])
+@example(key="samples", value=3)
+@example(key="created", value=3)
+@example(key="settings", value={"output": []})
+@example(key="settings", value={"output": {"format": []}, "input": {"true_label": "("}})
+@example(key="settings", value={"output": {"format": "xml"}, "input": {"true_label": 3}})
+@example(key="skipped", value={"x": "y"})
+def test_any_plan(sound: dict[str, Any], key: str, value: Any) -> None:
+    look_at(json.dumps({**sound, key: value}).encode())
+
+
+@pytest.mark.parametrize(
+    "content", [DEEP.encode(), b"[]", b"3", b"{}", b"\xff", b'{"version": ' + b"9" * 5000 + b"}", b'{"version": "' + b"x" * 10**6 + b'"}']
+)
+def test_a_plan_that_is_none(content: bytes) -> None:
+    look_at(content)
+
+
+def test_a_plan_that_is_deeper_than_any_is_damaged(sound: dict[str, Any], tmp_path: Path) -> None:
+    run_in(tmp_path, 0)
+    (tmp_path / plan.PLAN).write_text(json.dumps(sound)[:-1] + f', "x": {"[" * 500}{"]" * 500}}}')
+    with pytest.raises(MxsparkError, match="damaged"):
+        plan.load(FolderStore(tmp_path))
+
+
+def test_a_plan_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    run_in(tmp_path, 0)
+    with open(tmp_path / plan.PLAN, "r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(StorageError, match="more than"):
+        plan.load(FolderStore(tmp_path))
+
+
+def test_few_bytes_that_unpack_to_more_than_there_is_memory_are_a_damaged_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MAX_SHARD_BYTES", 2**20)
+    store = run_in(tmp_path, 0)
+    (tmp_path / "_plan" / "000000.jsonl.gz").write_bytes(gzip.compress(b"[" + b" " * (4 * 2**20)))
+    for shard in (0, 3):
+        with pytest.raises(MxsparkError, match="damaged"):
+            plan.shard_keys(store, shard)
+
+
+@bounded
+@given(data.map(json.dumps).map(str.encode) | st.binary(max_size=50))
+@example(DEEP.encode())
+@example(b'[["host", "x"]]')
+@example(b"{" + b" " * 2**20)
+@example(b'{"pid": "../../self", "machine": null}')
+@example(b'{"since": {}, "host": []}')
+def test_any_lock(content: bytes) -> None:
+    holder = parsed_holder(content)
+    assert all(isinstance(value, str | int | None) for value in holder.values())
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, output.LOCK).write_bytes(content)
+        store = FolderStore(Path(folder), follow_links=False)
+        assert store.holder(output.LOCK) is None  # nobody has it locked
+        with store.hold(output.LOCK, {}, 1):
+            pass
+
+
+@bounded
+@given(st.sampled_from(["parquet", "jsonl", "text"]), st.binary(max_size=60) | data.map(json.dumps).map(str.encode))
+@example("jsonl", DEEP.encode())
+@example("jsonl", b'{"key": 1, "status": [], "error": {}, "predictions": [{}]}')
+def test_any_part(output_format: Any, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder, taken_or_refused():
+        run_in(Path(folder), 1, output_format)
+        part = next(Path(folder).rglob("part-000000.*"))
+        part.write_bytes(content)
+        console.show_status(status.read(folder, ACCESS))
+
+
+# ---- lists ----
+
+
+@bounded
+@given(
+    st.binary(max_size=100) | st.text(max_size=100).map(lambda text: text.encode(errors="replace")), st.sampled_from(["txt", "csv", "lst"])
+)
+@example(b"key\n" + b"," * 60_000, "csv")
+@example(b"," * 65_000 + b"\n", "csv")
+@example(b'key\n"' + b"x" * 200_000, "csv")
+@example(b"x" * 10**6, "txt")
+@example(b"\x1b]0;owned\x07", "txt")
+@example(b"1\t" * 30_000, "lst")
+def test_any_manifest(content: bytes, suffix: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, taken_or_refused():
+        path = Path(folder, f"keys.{suffix}")
+        path.write_bytes(content)
+        list(Source(InputSettings(path=str(path)), ACCESS).keys())
+
+
+@bounded
+@given(st.text(max_size=100) | data.map(json.dumps) | data.map(repr), st.sampled_from(["labels.txt", "labels.csv", "labels.json"]))
+@example(DEEP, "labels.json")
+@example(DEEP, "labels.txt")
+@example('{"a":' * 10_000, "labels.json")
+@example("{" + "-" * 100_000 + "1: 2}", "labels.json")
+@example("[" + "-" * 100_000 + "1]", "labels.txt")
+@example("{1" + "+1j" * 100_000 + ": 2}", "labels.json")
+@example("9" * 5000 + " cat\n", "labels.txt")
+@example('{"' + "9" * 5000 + '": "cat"}', "labels.json")
+@example("index,label\n" + "9" * 5000 + ",cat\n", "labels.csv")
+@example("label\n" + "x" * 200_000 + "\n", "labels.csv")
+@example("x," * 100_000, "labels.csv")
+@example("x" * 200_000, "labels.csv")
+@example("<html" + "x" * 10**6, "labels.txt")
+@example("x" * 10**6, "labels.txt")
+@example(":1" * 500_000 + "x", "labels.txt")
+def test_any_labels(text: str, name: str) -> None:
+    with taken_or_refused(UsageError):
+        labels.read(text, name)
+
+
+def test_labels_of_a_million_lines_are_read_in_their_time() -> None:
+    start = time.monotonic()
+    assert len(labels.read("a: 1\n" * 10**5, "labels.txt")) == 10**5
+    assert time.monotonic() - start < PATIENCE_SECONDS
