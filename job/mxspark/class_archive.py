@@ -26,7 +26,7 @@ class ClassArchive:
     @property
     def is_new(self) -> bool:
         """Whether there is none yet, so that Java writes it when it ends."""
-        return not self._file.exists()
+        return self._file is not None and not self._file.exists()
 
     @property
     def options(self) -> str:
