@@ -653,7 +653,7 @@ def test_a_model_is_explained(mxspark: Command) -> None:
         "Convolution",
         "softmax",
         "127.5",
-        "exif_orientation False",
+        "exif_orientation false",
         "icc ignore",
         "sha256",
     ):
