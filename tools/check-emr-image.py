@@ -266,7 +266,7 @@ def java_job(image: Image, base: Image | None) -> Finding:
     done = image.run("spark-submit", *options, f"local://{EXAMPLES}")
     if done.returncode == 0 and "Pi is roughly 3.1" in done.stdout:
         return Finding(subject, "ok", "runs")
-    return Finding(subject, "problem", f"ends with {done.returncode}: {_last_words(done)}", "Mend the problems above, or what it says.")
+    return Finding(subject, "problem", f"ends with {done.returncode}: {_last_words(done)}", "Fix the problems above, or what it says.")
 
 
 def python_job(image: Image) -> Finding:
@@ -276,9 +276,7 @@ def python_job(image: Image) -> Finding:
     told = done.stdout.strip().splitlines()[-1:]
     if done.returncode == 0 and told and told[0].endswith(f" Python {PYTHON}"):
         return Finding("Python job", "ok", told[0])
-    return Finding(
-        "Python job", "problem", f"ends with {done.returncode}: {_last_words(done)}", "Mend the other problems, or what it says."
-    )
+    return Finding("Python job", "problem", f"ends with {done.returncode}: {_last_words(done)}", "Fix the other problems, or what it says.")
 
 
 def untouched(image: Image, base: Image | None, subject: str, places: Sequence[str]) -> Finding:

@@ -5,6 +5,7 @@ MXNet itself is handed in (context.load_mxnet), so that this room need not impor
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,11 @@ class _Loader:
         graph = Graph.read(symbol.tojson())
         saved = self._saved()
         variables, states = symbol.list_arguments(), symbol.list_auxiliary_states()
+        if doubles := [name for name, count in Counter(variables).items() if count > 1]:
+            raise UsageError(
+                f"{self._names['symbol']}: has several variables of the same name: {', '.join(doubles[:_SHOWN])}",
+                "Where networks are joined, give them the same variable as their input, and parameters with names of their own.",
+            )
         # The file may tell both kinds apart (arg:, aux:) or not, as Gluon's collect_params().save: the graph does.
         bare = {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in saved.items()}
         if len(bare) < len(saved):

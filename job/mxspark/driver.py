@@ -236,8 +236,8 @@ class _Run:
         what = "are left or failed" if self._settings.output.retry_failed else "are left"
         self._progress.note(
             f"Resuming the run of {frozen.created}: {kept:,} of {counted(frozen.keys, 'image')} are kept, {work.images:,} {what} "
-            f"in {len(work.shards):,} of {counted(frozen.shards, 'shard')}. Images that came later are not in it; "
-            "--overwrite starts afresh."
+            f"in {len(work.shards):,} of {counted(frozen.shards, 'shard')}. Images added since are not in it; "
+            "--overwrite starts over."
         )
         self._tell_skipped(frozen.skipped)
 

@@ -408,7 +408,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
     ((), {}, None, "no virtual cluster is given", "list-virtual-clusters"),
     (("--release", "emr-7.99.0-latest-x"), {}, "own", "it is not a release", "emr-7.13.0-latest"),
     (("--release", "emr-77.1.0-latest"), {}, "own", "is made from emr-7.13.0", "--release"),
-    (("--execution-role", "arn:aws:iam:123456789012:role/x"), {}, "own", "no role's ARN", "role/mxspark"),
+    (("--execution-role", "arn:aws:iam:123456789012:role/x"), {}, "own", "not the ARN of a role", "role/mxspark"),
     (("--context", "gpu"), {}, "own", "spark.executor_gpus is 0", "Set spark.executor_gpus to 1"),
     (("--set", f"spark.conf.spark.x={'ab' * 52_000}"), {}, "own", "spark.conf has too much", "102,400"),
     (("--context", "gpu", "--set", "spark.executor_gpus=1"), {}, "own", "MXNet's CPU build", "make image-gpu TARGET=emr"),

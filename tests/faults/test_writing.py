@@ -109,7 +109,7 @@ def test_where_there_is_still_no_room_it_is_said_again(still_full: Step) -> None
 
 def test_a_person_is_told_without_a_stack_trace(failed: Step) -> None:
     assert "Traceback" not in failed.finished.text
-    assert "mistake in mxspark" not in failed.finished.text
+    assert "bug in mxspark" not in failed.finished.text
 
 
 def test_no_part_is_short_and_it_is_no_success(failed: Step) -> None:

@@ -76,7 +76,7 @@ def refused(ended: Ended, *named: str) -> None:
     for name in named:
         assert name in ended.errors
     assert "Traceback" not in ended.errors
-    assert "mistake in mxspark" not in ended.errors
+    assert "bug in mxspark" not in ended.errors
     assert ended.output == ""
 
 
@@ -653,7 +653,7 @@ def test_a_model_is_explained(mxspark: Command) -> None:
         "Convolution",
         "softmax",
         "127.5",
-        "exif_orientation False",
+        "exif_orientation false",
         "icc ignore",
         "sha256",
     ):

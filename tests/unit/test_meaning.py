@@ -84,7 +84,7 @@ def test_a_bias_that_is_added_by_itself_belongs_to_the_last_layer(tmp_path: Path
     np.testing.assert_allclose(found, softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
 
 
-EXPONENTS = mx.sym.exp(LOGITS)
+EXPONENTS, PARTS = mx.sym.exp(LOGITS), LOGITS.get_internals()
 UNKNOWN = {
     "a regression": mx.sym.LinearRegressionOutput(LOGITS, name="out"),
     "a normalised vector": mx.sym.L2Normalization(LOGITS),
@@ -94,7 +94,8 @@ UNKNOWN = {
     "a softmax over the images": mx.sym.softmax(LOGITS, axis=0),
     "a softmax over an axis of one": mx.sym.softmax(mx.sym.reshape(LOGITS, shape=(0, -1, 1, 1)), axis=-1),
     "rectified numbers": mx.sym.relu(LOGITS),
-    "two networks summed": LOGITS + mx.sym.FullyConnected(mx.sym.flatten(mx.sym.var("data")), num_hidden=CLASSES, name="fc"),
+    "two networks summed": LOGITS
+    + mx.sym.FullyConnected(mx.sym.flatten(PARTS["data"]), PARTS["fc_weight"], PARTS["fc_bias"], num_hidden=CLASSES, name="fc2"),
     "log_softmax over the images": mx.sym.log_softmax(LOGITS, axis=0),
     "clipped logarithms": mx.sym.clip(mx.sym.log_softmax(LOGITS), 0, 1),
     "cosines of classes": mx.sym.FullyConnected(
@@ -324,6 +325,12 @@ def test_quantized_parameters_are_none_of_a_graph_of_floats(tmp_path: Path, kind
     refused = refusal(made(tmp_path, parameters={**DENSE, "arg:fc_weight": (WEIGHT * 1000).astype(kind)}))
 
     assert all(part in refused for part in ("fc_weight", f"8 bits ({np.dtype(kind)})", "float32"))
+
+
+def test_two_variables_of_one_name_are_refused(tmp_path: Path) -> None:
+    joined = mx.sym.softmax(LOGITS + logits_of(mx.sym.var("data")))
+
+    assert "several variables of the same name: data, fc_weight, fc_bias" in refusal(made(tmp_path, joined))
 
 
 def test_a_parameter_that_is_there_twice_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`mxspark model`."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -107,8 +108,8 @@ def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> 
 
 
 def _preprocessing(spec: ModelSpec) -> str:
-    values = spec.preprocess.model_dump(mode="json", exclude_none=True)  # in which a tuple is a list, as in model.yaml
-    return ", ".join(f"{key} {value}" for key, value in values.items())
+    values = spec.preprocess.model_dump(exclude_none=True)
+    return ", ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())  # as in model.yaml
 
 
 def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:
