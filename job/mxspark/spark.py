@@ -164,6 +164,8 @@ class Application:
         _import_nothing_from_here(os.environ)
         if (conf.get("spark.master") or "").startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
+        if " " not in str(self._scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
+            conf.set("spark.driver.extraJavaOptions", f"-Djava.io.tmpdir={self._scratch} {conf.get('spark.driver.extraJavaOptions', '')}")
         if class_archive and (conf.get("spark.master") or "").startswith("local"):
             self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
