@@ -317,9 +317,10 @@ class Application:
 def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
     """Spark starts Python by `-m`, which imports from the working folder first: whoever can write there could put a numpy.py in it."""
     environ["PYTHONSAFEPATH"] = "1"
-    ours = str(Path(__file__).resolve().parents[1])
-    if ours == os.getcwd():  # where mxspark itself comes from there, workers have to be told  # noqa: PTH109
-        environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, environ.get("PYTHONPATH"))))
+    ours = Path(__file__).resolve().parents[1]
+    with suppress(OSError):  # a working folder that is gone
+        if ours == Path.cwd():  # where mxspark itself comes from there, workers have to be told
+            environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ours), environ.get("PYTHONPATH"))))
 
 
 def not_py4js(record: logging.LogRecord) -> bool:
