@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial, reduce
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -259,7 +260,7 @@ def show_status(status: "Status") -> None:
 
 
 def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
-    counts, settings = status.counts, frozen.settings
+    counts, told = status.counts, partial(_told, frozen.settings)
     failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != "ok")
     return [
         ("done", f"{counts.rows:,} of {counted(frozen.keys, 'image')}, {status.parts:,} of {counted(frozen.shards, 'shard')}"),
@@ -269,16 +270,20 @@ def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
         *(("broken", problem) for problem in status.broken[:10]),
         (
             "plan",
-            f"made {frozen.created} of {_value(settings['input']['path'])}: {counted(frozen.listed, 'key')} listed, "
-            f"{frozen.keys:,} different",
+            f"made {frozen.created} of {told('input', 'path')}: {counted(frozen.listed, 'key')} listed, {frozen.keys:,} different",
         ),
         *([("skipped", skipped.in_words(frozen.skipped))] if frozen.skipped else []),
-        ("model", str(settings["model"]["path"] or settings["model"]["symbol"])),
-        (
-            "settings",
-            f"format {settings['output']['format']}, precision {settings['precision']}, top_k {settings['top_k']}; --json has all",
-        ),
+        ("model", told("model", "path") or told("model", "symbol")),
+        ("settings", f"format {told('output', 'format')}, precision {told('precision')}, top_k {told('top_k')}; --json has all"),
     ]
+
+
+def _told(settings: Mapping[str, Any], *path: str) -> str:
+    """A setting that a plan tells; a question mark where it doesn't, for others may have written it."""
+    try:
+        return _value(reduce(lambda section, key: section[key], path, settings))
+    except (KeyError, TypeError):
+        return "?"
 
 
 def _holder(holder: Mapping[str, Any]) -> str:

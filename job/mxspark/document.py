@@ -199,7 +199,7 @@ def suggestion(kind: type[Document], path: Sequence[str]) -> str:
 
 
 MAX_YAML = 2**20  # characters of a document
-MAX_NODES = 20_000  # keys and values of a document
+MAX_NODES = 10_000  # keys and values of a document
 MAX_DEPTH = 40
 MAX_NUMBER = 100  # characters of a number; what is longer only costs time
 MAX_PROBLEMS = 20  # of a document that are told

@@ -170,6 +170,8 @@ class Application:
         if (conf.get("spark.master") or "").startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
             conf.setIfMissing("spark.python.daemon.module", "mxspark.worker_daemon")  # here the workers' Python has this package
+        if " " not in str(self._scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
+            conf.set("spark.driver.extraJavaOptions", f"-Djava.io.tmpdir={self._scratch} {conf.get('spark.driver.extraJavaOptions', '')}")
         if class_archive and (conf.get("spark.master") or "").startswith("local"):
             self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
@@ -345,9 +347,10 @@ class Application:
 def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
     """Spark starts Python by `-m`, which imports from the working folder first: whoever can write there could put a numpy.py in it."""
     environ["PYTHONSAFEPATH"] = "1"
-    ours = str(Path(__file__).resolve().parents[1])
-    if ours == os.getcwd():  # where mxspark itself comes from there, workers have to be told  # noqa: PTH109
-        environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, environ.get("PYTHONPATH"))))
+    ours = Path(__file__).resolve().parents[1]
+    with suppress(OSError):  # a working folder that is gone
+        if ours == Path.cwd():  # where mxspark itself comes from there, workers have to be told
+            environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ours), environ.get("PYTHONPATH"))))
 
 
 def not_py4js(record: logging.LogRecord) -> bool:

@@ -14,9 +14,6 @@ from mxspark.plan import Plan
 from mxspark.predictions import PARTS, Counts
 from mxspark.storage import Access, Store, open_output, usage_errors
 
-# What is told of a run's settings (console.py).
-SHOWN = (("input", "path"), ("model", "path"), ("model", "symbol"), ("precision",), ("top_k",))
-
 
 @dataclass(frozen=True)
 class Status:
@@ -86,16 +83,10 @@ def _will_delete(holder: Mapping[str, Any], frozen: Plan) -> bool:
     return bool(holder.get("overwrite")) and frozen.created < str(holder.get("since", "")) and not goes_on
 
 
-def _at(settings: Any, path: tuple[str, ...]) -> Any:
-    return _at(settings[path[0]], path[1:]) if path else settings
-
-
 def _read(store: Store, frozen: Plan, holder: Mapping[str, Any] | None) -> Status:
     try:
         output_format, true_label = frozen.settings["output"]["format"], frozen.settings["input"]["true_label"]
         _ = PARTS[output_format], re.compile(true_label or "")
-        for path in SHOWN:
-            _at(frozen.settings, path)
     except (KeyError, TypeError, re.error, RecursionError, OverflowError):
         raise plan.damaged(store) from None
     done = sorted(shard for shard in summary.finished_shards(store, output_format) if shard < frozen.shards)

@@ -4,11 +4,14 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from pyspark import SparkConf
 from tests.unit.pictures import pillow_encoded
 from tests.unit.web import serving
 
@@ -21,7 +24,7 @@ from mxspark.preprocess import ImageLimits
 from mxspark.private_folder import private_folder
 from mxspark.sandbox import DecodeTask, Sandbox
 from mxspark.settings import SparkSettings, StorageSettings
-from mxspark.spark import _import_nothing_from_here, fits_socket
+from mxspark.spark import Application, _import_nothing_from_here, fits_socket
 from mxspark.spark_configuration import UNIX_SOCKETS, configuration
 from mxspark.storage import Access
 
@@ -218,7 +221,28 @@ def test_a_link_in_the_cache_is_not_taken_for_the_file(tmp_path: Path) -> None:
     assert not again.paths["params"].is_symlink()
 
 
-# ---- sockets ----
+# ---- Spark's files ----
+
+
+@pytest.mark.parametrize("way", ["spark.local.dir", "SPARK_LOCAL_DIRS", "neither"])
+def test_sparks_blocks_lie_where_nobody_else_may_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Without Java: what Spark is told before it starts. `tests/spark/test_interruptions.py` looks for sockets while it runs."""
+    places = [tmp_path / "disk1", tmp_path / "disk2"]
+    conf = SparkConf(loadDefaults=False)
+    monkeypatch.delenv("SPARK_LOCAL_DIRS", raising=False)
+    if way == "SPARK_LOCAL_DIRS":
+        monkeypatch.setenv(way, ", ".join(map(str, places)))
+    elif way == "spark.local.dir":
+        conf.set(way, ",".join(map(str, places)))
+    application = Application.__new__(Application)
+    with ExitStack() as application._folders:
+        application._scratch = application._private_folder()
+        application._keep_blocks_private(conf)
+
+        folders = [Path(folder) for folder in (conf.get("spark.local.dir") or "").split(",")]
+        assert all(mode(folder) == 0o700 for folder in folders)
+        assert [folder.parent for folder in folders] == (places if way != "neither" else [Path(tempfile.gettempdir())])
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_executors_on_machines_of_many_have_no_sockets_in_tmp() -> None:

@@ -6,8 +6,9 @@ One story in four steps, each beginning where the one before ended: Ctrl-C, SIGT
 import os
 import re
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Stopped:
     left: list[psutil.Process]
     parts: list[str]
     all_parts: list[str]  # when it had ended
+    sockets: dict[str, int]  # of its processes while it ran, and the rights of the folders that they lie in
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +89,25 @@ def after_ctrl_c(job: Job) -> Stopped:
         parts = job.parts
         running.press_ctrl_c()
         finished = running.wait()
-        return Stopped(finished, started, running.left(), parts, job.parts)
+        return Stopped(finished, started, running.left(), parts, job.parts, {})
 
 
 @pytest.fixture(scope="module")
 def after_termination(job: Job, after_ctrl_c: Stopped) -> Stopped:
     with job.predicting() as running:
         started = [process.name() for process in running.processes()]
-        parts = job.parts
+        parts, sockets = job.parts, _sockets(running.processes())
         running.process.send_signal(signal.SIGTERM)
         finished = running.wait()
-        return Stopped(finished, started, running.left(), parts, job.parts)
+        return Stopped(finished, started, running.left(), parts, job.parts, sockets)
+
+
+def _sockets(processes: Iterable[psutil.Process]) -> dict[str, int]:
+    paths = set[str]()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            paths |= {str(each.laddr) for each in process.net_connections("unix")}
+    return {path: stat.S_IMODE(Path(path).parent.stat().st_mode) for path in paths if path.endswith(".sock")}
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +144,11 @@ def test_no_process_is_left(how: str, request: pytest.FixtureRequest) -> None:
     assert "java" in stopped.started
     assert len([name for name in stopped.started if name.startswith("python")]) >= 2, "no worker was there to be left"
     assert stopped.left == []
+
+
+def test_sockets_by_which_workers_take_orders_lie_where_nobody_else_comes(after_termination: Stopped) -> None:
+    assert after_termination.sockets
+    assert set(after_termination.sockets.values()) == {0o700}
 
 
 @pytest.mark.parametrize("how", ["after_ctrl_c", "after_termination"])

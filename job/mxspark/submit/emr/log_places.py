@@ -128,7 +128,7 @@ def _message(text: str) -> str:
     """EMR's forwarder wraps lines as {"message": …, "time": …}."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return str(found["message"]) if isinstance(found, dict) and found.keys() == {"message", "time"} else text
 
