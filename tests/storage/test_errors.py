@@ -291,7 +291,8 @@ PAGES = {
     "a log-in": Answer(401, b"<html>Who are you?</html>"),
     "a proxy's log-in": Answer(407),
     "an ingress that knows no such path": Answer(404, b"<html><h1>404 Not Found</h1></html>"),
-    "a portal": Answer(302, b"", {"Location": "{url}/log-in"}),
+    "a portal": Answer(302, b"", {"Location": "/log-in"}),
+    "a portal that sends on and on": Answer(302, b"", {"Location": "/loop"}),
 }
 
 
@@ -300,8 +301,8 @@ def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer:
     before = retries_so_far()
     with answering(lambda request: _on_the_way(answer, request)) as server:
         for name in ("reading", "writing", "reading an awkward key"):
-            if (answer.status, name) == (404, "writing"):
-                continue  # boto3 doesn't tell what came
+            if (answer.status, name) == (404, "writing") or ("/loop", name) == (answer.headers.get("Location"), "reading an awkward key"):
+                continue  # boto3 doesn't tell what came; urllib3 has words of its own for it
             with pytest.raises(ProxyError, match=f"not an answer of S3's.*tried 2 times.*{urlsplit(server.url).netloc}") as caught:
                 HEARD[name](S3Store("bucket", "", access_to(server.url, retries=1)))
             assert caught.value.status == "fetch_error"
@@ -312,5 +313,5 @@ def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer:
 def _on_the_way(answer: Answer, request: Request) -> Answer:
     if request.path.startswith("/log-in"):
         return Answer(200, b"<html>Log in</html>", {"Content-Type": "text/html"})
-    to = {"Location": f"http://{request.headers['host']}/log-in"} if answer.headers else {}
+    to = {"Location": f"http://{request.headers['host']}{answer.headers['Location']}"} if answer.headers else {}
     return replace(answer, headers=to)

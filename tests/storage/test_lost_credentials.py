@@ -139,6 +139,7 @@ PASSING = {
     "STS's answer broken off": ("STS", Answer(body=sts_keys().body[:100], headers={"Content-Type": "text/xml"}), "ResponseParserError"),
     "a page instead of STS's answer": ("STS", Answer(body=b"<html><body>Log in</body></html>"), "KeyError"),
     "STS throttled by a proxy": ("STS", Answer(429, b"<html>busy</html>"), r"STS throttled \(HTTP 429\)"),
+    "a proxy that refuses STS": ("STS", Answer(403, b"<html>blocked</html>"), r"not an answer of STS's \(HTTP 403\)"),
     "identity provider away": ("STS", sts_error(400, "IDPCommunicationError"), "STS: IDPCommunicationError"),
     "identity provider's keys away": (
         "STS",
@@ -202,6 +203,7 @@ def test_a_token_that_is_still_empty_is_told_and_in_a_pod_waited_for(
         ),
         ("STS", sts_error(400, "InvalidIdentityToken", "The ID Token provided is not a valid JWT"), "not a valid JWT"),
         ("agent", Answer(403, b"no association"), r"agent: 403 \(no association\)"),
+        ("metadata", as_json(Code="AssumeRoleUnauthorizedAccess"), "metadata service: AssumeRoleUnauthorizedAccess"),
         ("metadata", Answer(400), "metadata service: 400"),
         ("metadata", Answer(401), "metadata service: 401"),
         ("metadata", Answer(403, b"<html>blocked</html>"), "metadata service: 403"),

@@ -31,12 +31,8 @@ _THROTTLED, _SERVER, _TIMEOUT, _TRUNCATED, _REPLACED = (
     Meaning(passes=cause) for cause in ("throttled", "server_error", "timeout", "truncated", "replaced")
 )
 _CLOCK = Meaning("this machine's clock differs too much from the server's", "Set the clock.", ClockError)
-_PROXY = Meaning(
-    "not an answer of S3's",
-    "Look at proxies, firewalls and meshes on the way, HTTPS_PROXY and NO_PROXY; and --endpoint-url.",
-    ProxyError,
-    "proxy",
-)
+PROXY_HINT = "Look at proxies, firewalls and meshes on the way, HTTPS_PROXY and NO_PROXY; and --endpoint-url."
+_PROXY = Meaning("not an answer of S3's", PROXY_HINT, ProxyError, "proxy")
 _NAME_HINT = "and --endpoint-url if it isn't on AWS."
 # What S3 says with a code of its own alone: without one, somebody on the way has answered.
 PROXIES = ("302", "303", "308", "401", "403", "407", "451", "511")

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from mxspark.errors import one_line
-from mxspark.storage.causes import is_about_time, passing, shown
+from mxspark.storage.causes import PROXIES, PROXY_HINT, is_about_time, passing, shown
 from mxspark.storage.store import CredentialsError, StorageError, TransientError, is_pod
 
 CHECK = "Check the AWS configuration: AWS_PROFILE, AWS_ROLE_ARN, the profile's file, the role of the pod or instance."
@@ -21,6 +21,7 @@ REFUSED = (
     "It gives this process no role: let pods reach it (a hop limit of 2, no network policy or proxy before 169.254.169.254), "
     "give them a role of their own, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 )
+CODE = re.compile(rb'"Code"\s*:\s*"(\w+)"')  # of the metadata service, in an answer with status 200
 LOG_IN = "Log in again (aws sso login, aws login)."
 # Who answers for a role, by what it was asked.
 SERVICES = {"GetRoleCredentials": "SSO", "CreateToken": "SSO", "CreateOAuth2Token": "AWS sign-in"}
@@ -86,6 +87,10 @@ class Metadata:
         self.failure = None
         if passing("", response.status_code):
             self._fail(str(response.status_code))
+        elif (said := CODE.search(response.content)) and said[1] != b"Success":
+            self.failure = KeysNotFoundError(
+                f"metadata service: {said[1].decode()}", "Check the instance's role and who may assume it.", passes=False
+            )
         elif response.status_code in (400, 401, 403):  # after which botocore may find keys without a token, or sees none there
             self.failure = KeysNotFoundError(f"metadata service: {response.status_code}", REFUSED, passes=False)
         return response
@@ -135,6 +140,8 @@ def _refused(error: ClientError) -> KeysNotFoundError:
     service = SERVICES.get(error.operation_name, "STS")
     if is_about_time(words):
         return KeysNotFoundError(f"{service}: this machine's clock differs too much ({words})", "Set the clock.", passes=False)
+    if code.removeprefix("HTTP ") in PROXIES:
+        return KeysNotFoundError(f"not an answer of {service}'s (HTTP {status})", PROXY_HINT.partition("; ")[0] + ".", passes=True)
     cause = passing(code, status)
     if cause == "throttled" and status != 503:
         return KeysNotFoundError(f"{service} throttled ({words})", LATER, passes=True)

@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError as ObstoreError
 
 from mxspark.errors import one_line
 from mxspark.storage import web
-from mxspark.storage.causes import raise_s3, raise_said
+from mxspark.storage.causes import raise_page, raise_s3, raise_said
 from mxspark.storage.s3.credential_errors import KeysNotFoundError
 from mxspark.storage.store import DeniedError, StorageError, TransientError
 
@@ -105,6 +105,8 @@ def obstore_errors(name: str) -> Iterator[None]:
         text = str(error)
         if "non-partial response" in text:
             raise WholeError("the server gives no ranges", place=name) from None
+        if "following redirect" in text:
+            raise_page(name, "sent on and on")
         if "redirect without LOCATION" in text:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
         if NO_CREDENTIALS in text:
