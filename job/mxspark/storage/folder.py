@@ -69,9 +69,10 @@ class FolderStore:
 
         return self._patience(get)
 
-    def download(self, key: str, target: BinaryIO) -> None:
+    def download(self, key: str, target: BinaryIO, limit: int | None = None) -> None:
         def get() -> None:
             with _file_errors(self._path(key)), open(self._regular(key), "rb") as file:
+                check_size(os.fstat(file.fileno()).st_size, limit)
                 target.seek(0)
                 target.truncate()
                 shutil.copyfileobj(file, target, CHUNK)
