@@ -17,7 +17,8 @@ _TO_AT = re.compile(r"(?<![^\s@])[^\s@]++@")
 _ODD_PASSWORD = re.compile(r"""(?<=://)[^\s/:'"@\[]+:\d*[^\d\s/'"@].*@""")
 _TO_HOST = re.compile(r"""(?<![^\s/'"@])[^\s/'"@]++@(?=[\w\[])""")
 _BARE_USER = re.compile(r"(?:\A|(?<=[(=,]))[^:()=,]+:.+@")
-_TO_QUERY = re.compile(r"""(?<![^\s'"<>?])([^\s'"<>?]++)\?([^\s'"<>]*+)""")
+_UNQUOTED = re.compile(r"""[^\s'"<>]++""")
+_HTTP = re.compile("https?://", re.IGNORECASE)
 _SIGNED = re.compile(
     r"""\b((?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)"""
     r"""((?:['"]|&#?\w+;)?(?:=|: ?)(?:['"]|&#?\w+;)?)[^&\s,;'"<>)]+""",  # quoted as Python does, or as HTML
@@ -46,9 +47,9 @@ LONGEST_SAID = 64 * 2**10  # of another's words, that are looked at at all [char
 
 def without_secrets(text: str) -> str:
     """`text` with its addresses lacking users, passwords and queries, and without the signatures of requests."""
-    text = _TO_AT.sub(lambda match: _ODD_PASSWORD.sub("", match[0]), _USER.sub("", text))
+    text = _USER.sub("", _TO_AT.sub(lambda match: _ODD_PASSWORD.sub("", match[0]), text))
     text = _TO_HOST.sub(_without_user, text)
-    return _SIGNED.sub(r"\1\2…", _TO_QUERY.sub(_without_query, text))
+    return _SIGNED.sub(r"\1\2…", _UNQUOTED.sub(_without_query, text))
 
 
 def _without_user(match: re.Match[str]) -> str:
@@ -61,11 +62,13 @@ def _without_user(match: re.Match[str]) -> str:
 
 def _without_query(match: re.Match[str]) -> str:
     """An address without its query, which ends before a bracket that closes, or the sign at a sentence's end."""
-    if re.search("https?://", match[1], re.IGNORECASE) is None:
+    address = _HTTP.search(match[0])
+    start = match[0].find("?", address.end()) if address else -1
+    if start < 0:
         return match[0]
-    query, bracket, after = match[2].partition(")")
+    query, bracket, after = match[0][start + 1 :].partition(")")
     mark = query[-1:] if query[-1:] in tuple(":.,;") else ""
-    return match[1] + mark + ("" if "?" in after else bracket + after)
+    return match[0][:start] + mark + ("" if "?" in after else bracket + after)
 
 
 def bounded(text: str, length: int) -> str:
