@@ -41,8 +41,16 @@ FROM packages-cpu AS packages
 
 # --- Kubernetes ------------------------------------------------------------------------------------------------------------------------
 
-FROM ${BASE} AS java
-RUN --mount=type=bind,source=image/build/java.sh,target=/java.sh --mount=type=bind,source=image/jars,target=/jars /java.sh /jars
+FROM ${BASE} AS jdk
+RUN --mount=type=bind,source=image/build/jdk.sh,target=/jdk.sh /jdk.sh
+
+# Maven and its plugins are fetched, and run, unseen: nothing comes out of this stage but jars, whose hashes the next one checks.
+FROM jdk AS resolved
+RUN --mount=type=bind,source=image/build/jars.sh,target=/jars.sh --mount=type=bind,source=image/jars,target=/jars /jars.sh /jars
+
+FROM jdk AS java
+RUN --mount=type=bind,source=image/build/java.sh,target=/java.sh --mount=type=bind,source=image/jars,target=/jars \
+    --mount=type=bind,from=resolved,source=/resolved,target=/resolved /java.sh /jars /resolved
 
 FROM packages AS code
 WORKDIR /src

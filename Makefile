@@ -7,7 +7,7 @@ PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses $(PROCESSES) --dist loadgrou
 unexport PYTHONDONTWRITEBYTECODE
 DOCKER_TIERS := tests/image tests/kubernetes tests/emr/cluster
 
-.PHONY: help run run-docker digits check test test-docker test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock zip clean
+.PHONY: help run run-docker digits check test test-docker test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock sbom zip clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -107,6 +107,10 @@ chart:  ## write what is generated from the chart's values (tools/chart/values.p
 
 lock:  ## write the locks in requirements/ anew
 	@tools/lock.sh
+
+sbom:  ## list what is locked, for scanners (CycloneDX): build/sbom-*.json; an image has its own list in it
+	@tools/setup.sh run
+	@tools/sbom.sh
 
 clean:  ## remove all that was made, the virtual environment too
 	rm -rf .venv .spark35 .cache build output examples/*/images examples/imagenet/bundle

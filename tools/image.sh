@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds an image, and says how long that took, how large it is and what is in it.
 # Usage: tools/image.sh cpu|gpu kubernetes|emr
-# Environment: BASE, EMR_BASE (other bases than the Dockerfile's), IMAGE (another name than mxspark), DOCKER, BUILD_OPTIONS (e.g. --network=host)
+# Environment: BASE, EMR_BASE (other bases than the Dockerfile's), EMR_DIGEST (what EMR_BASE must be), IMAGE (another name than mxspark), DOCKER, BUILD_OPTIONS (e.g. --network=host)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage="Usage: tools/image.sh cpu|gpu kubernetes|emr"
@@ -18,6 +18,10 @@ gpu-kubernetes) file=Dockerfile.gpu suffix=gpu ;;
 gpu-emr) file=Dockerfile.gpu suffix=gpu-emr ;;
 *) echo "image: no such image: '$processor' for '$target'. TARGET is kubernetes (the default) or emr." >&2 && exit 2 ;;
 esac
+if [ -n "${EMR_DIGEST-}" ] && ! [[ $EMR_DIGEST =~ ^sha256:[0-9a-f]{64}$ ]]; then
+    echo "image: EMR_DIGEST: '$EMR_DIGEST' is no digest: sha256: and 64 digits of 0-9a-f." >&2
+    exit 2
+fi
 docker=$(tools/docker.sh)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -28,6 +32,11 @@ arguments=(--build-arg "VERSION=$version" --build-arg "REVISION=$revision" --bui
 for base in BASE EMR_BASE; do
     [ -z "${!base-}" ] || arguments+=(--build-arg "$base=${!base}")
 done
+emr_base=${EMR_BASE:-$(sed -n 's/^ARG EMR_BASE=//p' "$file")}
+if [ "$target" = emr ] && [ -n "${EMR_DIGEST-}" ]; then
+    emr_base=${emr_base%@*}@$EMR_DIGEST
+    arguments+=(--build-arg "EMR_BASE=$emr_base")
+fi
 started=$SECONDS
 # shellcheck disable=SC2086  # options, separated by spaces
 DOCKER_BUILDKIT=1 "$docker" build --file "$file" --target "$target" "${arguments[@]}" --tag "$name:${suffix:-latest}" \
@@ -38,6 +47,10 @@ DOCKER_BUILDKIT=1 "$docker" build --file "$file" --target "$target" "${arguments
     exit $code
 }
 
+if [ "$target" = emr ] && [[ $emr_base != *@sha256:* ]]; then # a tag is what somebody else says that it is
+    digest=$("$docker" image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$emr_base" 2>/dev/null | sed -n 's/.*@//p;q') || true
+    echo "image: built on $emr_base, a tag, which others can move. ${digest:+Now it is $digest. }To build on the same again: EMR_DIGEST=${digest:-sha256:…}" >&2
+fi
 size=$("$docker" image inspect --format '{{.Size}}' "$name:${suffix:-latest}")
 echo
 echo "$name:${suffix:-latest} (also $name:$version${suffix:+-$suffix}): built in $((SECONDS - started)) s; $((size / 1000000)) MB unpacked, of which:"

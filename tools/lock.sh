@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=.cache/uv/bin/uv
-[ -x "$uv" ] || { python3 -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; }
+[ -x "$uv" ] || { python3 -m venv .cache/uv && .cache/uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt; }
 upgrade=()
 for package in "$@"; do upgrade+=(--upgrade-package "$package"); done
 compile() { # OUTPUT ARGUMENT ...
@@ -18,6 +18,7 @@ compile client.txt pyproject.toml --extra kubernetes "${pins[@]}" --constraints 
 compile java.txt requirements/java.in
 compile build.txt requirements/build.in --constraints requirements/dev.txt
 compile uv.txt requirements/uv.in
+compile sbom.txt requirements/sbom.in
 compile checkov.txt requirements/checkov.in
 compile spark35.txt requirements/spark35.in
 # The images' own: Spark apart from the rest, for EMR on EKS brings its own, and so that each is a layer.

@@ -1,10 +1,7 @@
 #!/bin/sh
 # Makes /opt/java, a Java runtime without what Spark never asks for, and /opt/jars, what Spark needs for s3a://.
-# Usage: java.sh JARS   the folder with pom.xml and SHA256SUMS
+# Usage: java.sh JARS RESOLVED   the folder with SHA256SUMS, and that of the jars which it is about
 set -eu
-mkdir -p /usr/share/man/man1 # slim images lack it, and Debian's Java can't be installed without
-apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jdk-headless maven
 modules=java.se,jdk.charsets,jdk.crypto.ec,jdk.httpserver,jdk.incubator.vector,jdk.jcmd,jdk.jfr,jdk.management,jdk.management.agent
 modules=$modules,jdk.naming.dns,jdk.net,jdk.nio.mapmode,jdk.security.auth,jdk.security.jgss,jdk.unsupported,jdk.zipfs
 # java.desktop is there for java.beans: without its libraries for windows, fonts and sound.
@@ -15,9 +12,6 @@ rm -f /opt/java/lib/server/*.jsa
 /opt/java/bin/java -XX:SharedArchiveFile=/opt/java/lib/server/classes.jsa -Xshare:dump >/dev/null # its own classes as they lie in memory: Java starts twice as fast
 
 mkdir -p /opt/jars
-cp "$1/pom.xml" /opt/jars
-cd /opt/jars
-mvn --batch-mode --quiet org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory=resolved
-(cd resolved && sha256sum --check --strict --quiet "$1/SHA256SUMS")
-while read -r _ jar; do mv "resolved/$jar" .; done <"$1/SHA256SUMS"
-rm -r resolved pom.xml
+cd "$2"
+sha256sum --check --strict --quiet "$1/SHA256SUMS"
+while read -r _ jar; do cp "$jar" /opt/jars; done <"$1/SHA256SUMS"

@@ -22,7 +22,7 @@ from mxspark.errors import UsageError
 from mxspark.model_spec import FileSpec, Kind, ModelSpec
 from mxspark.private_folder import private_folder
 from mxspark.settings import ModelSettings
-from mxspark.storage import Access, MissingError, StorageError
+from mxspark.storage import Access, MissingError, StorageError, TooLargeError
 from mxspark.words import printable
 
 SPEC_FILE = "model.yaml"
@@ -39,6 +39,7 @@ class BundleSource:
     locations: Mapping[str, str]  # by role; labels may be missing
     sha256: Mapping[str, str]  # by role, as far as known
     seconds: float = 3600.0  # limit on waiting for another process that fetches them
+    max_bytes: int | None = None  # limit on one of them, where it is fetched
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ def of_kind(source: BundleSource, kind: Kind | None) -> BundleSource:
 def _find(model: ModelSettings, access: Access) -> BundleSource:
     if model.path is None:
         locations = {role: place for role in ROLES if (place := getattr(model, role))}
-        return BundleSource(ModelSpec(), locations, model.sha256, model.fetch_seconds)
+        return BundleSource(ModelSpec(), locations, model.sha256, model.fetch_seconds, model.max_bytes)
     folder = model.path
     try:
         text = _read(storage.join(folder, SPEC_FILE), access, MAX_SPEC_BYTES).decode(errors="replace")
     except MissingError:
-        return replace(_bare_folder(folder, access, model.sha256), seconds=model.fetch_seconds)
+        return replace(_bare_folder(folder, access, model.sha256), seconds=model.fetch_seconds, max_bytes=model.max_bytes)
     spec = parse(ModelSpec, read_yaml(text, storage.join(folder, SPEC_FILE)), storage.join(folder, SPEC_FILE))
     files = {role: file for role in ROLES if (file := getattr(spec, role))}
     for role in ("symbol", "params"):
@@ -95,7 +96,7 @@ def _find(model: ModelSettings, access: Access) -> BundleSource:
             raise UsageError(f"{storage.join(folder, SPEC_FILE)} names no {role} file", f"Add `{role}: {{file: …}}`.")
     digests = {role: file.sha256 for role, file in files.items() if file.sha256} | model.sha256
     locations = {role: _beside(folder, role, file.file, model.allow_outside) for role, file in files.items()}
-    return BundleSource(spec, locations, digests, model.fetch_seconds)
+    return BundleSource(spec, locations, digests, model.fetch_seconds, model.max_bytes)
 
 
 def _beside(folder: str, role: str, file: str, allow_outside: bool) -> str:
@@ -135,9 +136,10 @@ def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> Bund
 
 def _read(location: str, access: Access, limit: int) -> bytes:
     with tempfile.TemporaryFile() as file:
-        storage.download(location, access, file)
-        if file.tell() > limit:
-            raise UsageError(f"{location} has {file.tell():,} bytes, more than the {limit:,} that such a file may have")
+        try:
+            storage.download(location, access, file, limit)
+        except TooLargeError as error:
+            raise UsageError(f"{location}: {error.problem} of such a file") from None
         file.seek(0)
         return file.read()
 
@@ -168,7 +170,7 @@ def _fetch_file(role: str, location: str, source: BundleSource, cache_dir: Path,
             if expected and _is_whole(cached / expected, expected):
                 return cached / expected, expected
             # Named after the lock: what a fetch that was killed left is written over by the next.
-            return _download(role, location, expected, Path(f"{lock.lock_file}.fetching"), access)
+            return _download(role, location, expected, Path(f"{lock.lock_file}.fetching"), access, source.max_bytes)
 
 
 def _is_whole(path: Path, digest: str) -> bool:
@@ -194,11 +196,13 @@ def _cache_errors(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _download(role: str, location: str, expected: str | None, unfinished: Path, access: Access) -> tuple[Path, str]:
+def _download(role: str, location: str, expected: str | None, unfinished: Path, access: Access, limit: int | None) -> tuple[Path, str]:
     try:
         with open(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w+b") as file:
             try:
-                storage.download(location, access, file)
+                storage.download(location, access, file, limit)
+            except TooLargeError as error:
+                raise UsageError(f"{location}: {error.problem} by model.max_bytes", "Check the model's location, or raise it.") from None
             except StorageError as error:
                 problem = f"the model's {role} file: {error.problem}"
                 told = type(error)(problem, error.mend or "Check the model's location.", cause=error.cause)

@@ -9,9 +9,16 @@ import traceback
 
 # What of an address may be a secret: the user and password, the query (a presigned one is as good as a key), and a signature's
 # parts where only they are left of it, as in the words of HTTP clients and servers.
+# Servers and files choose the texts: no pattern may take more than linear time. So those that would look for their end again and again
+# look only within a word up to its next @ or ?, which is found once (a run that starts where none of its characters stands before it).
+_USER = re.compile(r"""(?<=://)[^/\s'"]*@""")
+_TO_AT = re.compile(r"(?<![^\s@])[^\s@]++@")
 # A password may have a slash, or quotes, in it that should have been escaped; digits before a slash are a port.
-_USER = re.compile(r"""(?<=://)([^/\s'"]*@|[^\s/:'"@\[]+:\d*[^\d\s/'"@][^\s@]*@)|(?<![^\s'"(=,])[^\s/:'"@()=,]+:[^\s/'"@]+@(?=[\w\[])""")
-_QUERY = re.compile(r"""(https?://[^\s'"<>?]*)\?[^\s'"<>)]*?(?=[:.,;]?(?:[\s'"<>)]|$))""", re.IGNORECASE)
+_ODD_PASSWORD = re.compile(r"""(?<=://)[^\s/:'"@\[]+:\d*[^\d\s/'"@].*@""")
+_TO_HOST = re.compile(r"""(?<![^\s/'"@])[^\s/'"@]++@(?=[\w\[])""")
+_BARE_USER = re.compile(r"(?:\A|(?<=[(=,]))[^:()=,]+:.+@")
+_UNQUOTED = re.compile(r"""[^\s'"<>]++""")
+_HTTP = re.compile("https?://", re.IGNORECASE)
 _SIGNED = re.compile(
     r"""\b((?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)"""
     r"""((?:['"]|&#?\w+;)?(?:=|: ?)(?:['"]|&#?\w+;)?)[^&\s,;'"<>)]+""",  # quoted as Python does, or as HTML
@@ -31,14 +38,45 @@ SHORT_SECRETS = "pat|auth|jwt|bearer|pass"  # which are ends of other words as w
 SECRET_ENDS = (
     rf"[a-z0-9][._-]?pwd|(^|[^a-z])({SHORT_SECRETS})|pw|cookies?|webhooks?([._-]?ur[il])?|authorization|(^|[^/])(pass|cred(ential)?s?)"
 )
-SECRET_TAIL = "([._-]?(key|value|string|data|json|base64|b64|[0-9]+))*"  # noqa: S105  # what may follow
+SECRET_TAIL = "([._-]?(key|value|string|data|json|base64|b64|[0-9]))*"  # noqa: S105  # what may follow
 # By these a name is known; in a text `name=value` too.
 SECRET_NAME = re.compile(rf"{SECRET_WORDS}|({SECRET_ENDS}){SECRET_TAIL}($|=)", re.IGNORECASE)
+
+LONGEST_SAID = 64 * 2**10  # of another's words, that are looked at at all [characters]
 
 
 def without_secrets(text: str) -> str:
     """`text` with its addresses lacking users, passwords and queries, and without the signatures of requests."""
-    return _SIGNED.sub(r"\1\2…", _QUERY.sub(r"\1", _USER.sub("", text)))
+    text = _USER.sub("", _TO_AT.sub(lambda match: _ODD_PASSWORD.sub("", match[0]), text))
+    text = _TO_HOST.sub(_without_user, text)
+    return _SIGNED.sub(r"\1\2…", _UNQUOTED.sub(_without_query, text))
+
+
+def _without_user(match: re.Match[str]) -> str:
+    """What stands before a host, without `user:password@`; after a slash it is a path."""
+    start = match.start()
+    is_path = start > 0 and match.string[start - 1] in "/@"
+    found = _BARE_USER.search(match[0], 1 if is_path else 0)
+    return match[0][: found.start()] if found else match[0]
+
+
+def _without_query(match: re.Match[str]) -> str:
+    """An address without its query, which ends before a bracket that closes, or the sign at a sentence's end."""
+    address = _HTTP.search(match[0])
+    start = match[0].find("?", address.end()) if address else -1
+    if start < 0:
+        return match[0]
+    query, bracket, after = match[0][start + 1 :].partition(")")
+    mark = query[-1:] if query[-1:] in tuple(":.,;") else ""
+    return match[0][:start] + mark + ("" if "?" in after else bracket + after)
+
+
+def bounded(text: str, length: int) -> str:
+    """`text`, or so many of its characters at most, without the word that is cut: half a secret would not be known for one."""
+    if len(text) <= length:
+        return text
+    words = text[:length].rsplit(maxsplit=1)
+    return f"{words[0]} …" if len(words) == 2 else "…"
 
 
 def without_paths(text: str) -> str:
@@ -86,8 +124,9 @@ def one_line(error: BaseException, limit: int = 300) -> str:
         said = str(error)
     except Exception:  # noqa: BLE001  # py4j asks Java for the words, which may be gone
         said = ""
-    # Before it is cut: half an address would not be known for one.
-    text = without_secrets(next((line.strip() for line in said.splitlines() if line.strip()), "")) or type(error).__name__
+    first = next((line.strip() for line in said[:LONGEST_SAID].splitlines() if line.strip()), "")
+    # Before it is cut to the limit: half an address would not be known for one.
+    text = without_secrets(bounded(first, 10 * limit)) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -96,7 +96,8 @@ class KubernetesSettings(Document):
     )
     executor_service_account: ObjectName | None = Field(
         None,
-        description="Service account of the executors, for a cloud's identity: they get no token for Kubernetes. Default: the driver's.",
+        description="Service account of the executors, for a cloud's identity: they get no token for Kubernetes. "
+        "Default: one without rights and identity, where the driver's is made too; else the driver's.",
     )
     credentials_from: ObjectName | None = Field(
         None,

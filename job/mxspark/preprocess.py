@@ -90,6 +90,15 @@ def _registers_heif() -> bool:
     return True
 
 
+def prepare(limits: ImageLimits) -> None:
+    """Imports what decoding imports when it needs it: for processes that can't open files later."""
+    Image.init()
+    if "HEIF" in limits.formats:
+        _registers_heif()
+    for codec in ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-32", "cp1252"):
+        "".encode(codec)
+
+
 # What another attempt would not change.
 _FINAL = (
     MemoryError,

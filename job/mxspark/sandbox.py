@@ -1,20 +1,25 @@
-"""Decoding in a child process with limits on time and memory: an image that kills or hangs its decoder costs one row.
+"""Decoding in a child process: an image that kills or hangs its decoder costs one row, and one that takes its decoder over finds nothing.
 
-A decoded image passes through a pipe, so this is for shards that are tried again after their worker died, not for every day.
-`python -m mxspark.sandbox` is the child: it gets its task as a pickle, then images, each after its length.
+The child has limits on time and memory, none of this process's environment, and once it is ready no way to files, to the network or to
+other processes (confinement.py). A decoded image comes back through memory that both share.
+`python -m mxspark.sandbox FD` is the child: it gets its task as a pickle, then images, each after its length.
 """
 
 import contextlib
-import faulthandler
+import fcntl
 import json
+import mmap
 import os
 import pickle
 import resource
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from threading import Lock
 from types import TracebackType
 from typing import IO, Self
@@ -22,7 +27,7 @@ from typing import IO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark import machine, preprocess
+from mxspark import confinement, machine, preprocess
 from mxspark.errors import MxsparkError, how_it_ended
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, Pixels
@@ -30,8 +35,10 @@ from mxspark.preprocess import BadImageError, ImageLimits, Pixels
 CRASHED = "decoder_crashed"
 LENGTH_BYTES = 8
 READY = b"ready\n"
-# What the child ends with when its time is up: faulthandler's.
-TIME_IS_UP = 1
+LONGEST_ANSWER = 2**16  # that a child may give which somebody else may have taken over [bytes]
+PIPE = 2**20  # so that an image goes in at once [bytes]
+# What of this process's environment the child gets: what Python and its libraries are found by.
+KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass(frozen=True)
@@ -44,15 +51,100 @@ class DecodeTask:
     seconds: float
     memory: int
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """That of every array."""
+        wanted = self.model_input
+        channels = wanted.channels or 3
+        is_nchw = wanted.layout == "NCHW"
+        return (channels, wanted.height, wanted.width) if is_nchw else (wanted.height, wanted.width, channels)
+
+    @property
+    def size(self) -> int:
+        """That of every array [bytes]."""
+        return 4 * self.model_input.height * self.model_input.width * (self.model_input.channels or 3)
+
+
+class Child:
+    """A decoder's process, which imports what it needs while it waits for its task; and the memory that it shares."""
+
+    def __init__(self) -> None:
+        # The package may have come by --py-files: the child must find it where this process did. One thread: it is the decoder's memory
+        # that counts, not that of a pool of threads that nobody needs.
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
+        with _shared_file() as file:
+            self._file = os.dup(file)
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "mxspark.sandbox", str(file)],  # -P: nothing is imported from the working folder
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[file],
+            )
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("the child has pipes")
+        self.process, self.stdin, self.stdout = process, process.stdin, process.stdout
+        self._memory: mmap.mmap | None = None
+        with contextlib.suppress(AttributeError, OSError):  # Linux alone has this
+            fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, PIPE)
+
+    def begin(self, task: "DecodeTask") -> None:
+        """Gives it its task. Raises MxsparkError where it can't be had."""
+        os.ftruncate(self._file, task.size)
+        self._memory = mmap.mmap(self._file, task.size)
+        os.close(self._file)
+        with contextlib.suppress(BrokenPipeError):
+            self.send(pickle.dumps(task))
+        if self.stdout.readline(LONGEST_ANSWER) != READY:
+            raise MxsparkError(f"the decoder's process can't be started ({how_it_ended(self.end())})", "Check the worker's memory.")
+
+    def send(self, data: bytes) -> None:
+        self.stdin.write(len(data).to_bytes(LENGTH_BYTES, "big"))
+        self.stdin.write(data)
+        self.stdin.flush()
+
+    def array(self, task: "DecodeTask") -> Pixels:
+        """A copy of what it decoded."""
+        shared: NDArray[np.float32] = np.frombuffer(self._memory or b"", np.float32)
+        return shared.reshape(task.shape).copy()
+
+    def end(self) -> int:
+        """Ends it; returns how it ended if it had done so by itself."""
+        for pipe in (self.stdin, self.stdout):
+            with contextlib.suppress(OSError):  # what it was still to be told, it can't be
+                pipe.close()
+        try:
+            return self.process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+@contextlib.contextmanager
+def _shared_file() -> Iterator[int]:
+    """A file without a name, in memory where that can be had."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("mxspark")
+        try:
+            yield file
+        finally:
+            os.close(file)
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            yield temporary.fileno()
+
 
 class Sandbox:
     """Decodes as preprocess.load_array does, one image at a time, in a child process. Raises BadImageError, of its own accord where the
     decoder crashes, hangs or takes too much memory. Safe for many threads; the child lives as long as the context."""
 
-    def __init__(self, task: DecodeTask) -> None:
+    def __init__(self, task: DecodeTask, child: Child | None = None) -> None:
         self._task = task
         self._lock = Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._waiting = child  # for its task
+        self._child: Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,56 +170,45 @@ class Sandbox:
 
     def _ask(self, data: bytes) -> Pixels:
         child = self._child or self._start()
-        if child.stdin is None or child.stdout is None:
-            raise AssertionError("the child has pipes")
         start = time.monotonic()
         try:
-            child.stdin.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
-            child.stdin.flush()
-            answer = json.loads(child.stdout.readline())
-            if "shape" in answer:
-                return _read_array(child.stdout, answer["shape"])
-        except (BrokenPipeError, ValueError):
+            child.send(data)
+            answer = json.loads(child.stdout.readline(LONGEST_ANSWER))
+            is_image, status, problem = (answer[name] for name in ("is_image", "status", "problem"))
+        except (BrokenPipeError, ValueError, LookupError, TypeError, RecursionError):
             took = time.monotonic() - start
             raise _CrashError(self._end(), took) from None
-        if answer["status"] == CRASHED:  # out of memory: what it still holds isn't known
+        if is_image is True:
+            return child.array(self._task)
+        if status == CRASHED:  # out of memory: what it still holds isn't known
             self._end()
-        raise BadImageError(answer["status"], answer["problem"])
+        raise BadImageError(str(status), str(problem))
 
-    def _start(self) -> "subprocess.Popen[bytes]":
-        # The package may have come by --py-files: the child must find it where this process did. One thread: it is the decoder's memory
-        # that counts, not that of a pool of threads that nobody needs.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mxspark.sandbox"],  # -P: nothing is imported from the working folder
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
-        task = pickle.dumps(self._task)
-        if self._child.stdin is not None and self._child.stdout is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._child.stdin.write(len(task).to_bytes(LENGTH_BYTES, "big") + task)
-                self._child.stdin.flush()
-            if self._child.stdout.readline() != READY:
-                raise MxsparkError(f"the decoder's process can't be started ({how_it_ended(self._end())})", "Check the worker's memory.")
-        return self._child
+    def _start(self) -> Child:
+        child, self._waiting = self._waiting or Child(), None
+        child.begin(self._task)
+        self._child = child
+        return child
 
     def _end(self) -> int:
-        """Ends the child; returns how it ended if it had done so by itself."""
-        child, self._child = self._child, None
-        if child is None:
-            return 0
-        for pipe in (child.stdin, child.stdout):
-            with contextlib.suppress(OSError):  # what it was still to be told, it can't be
-                if pipe is not None:
-                    pipe.close()
+        child, self._child, self._waiting = self._child or self._waiting, None, None
+        return child.end() if child else 0
+
+
+def shared_out(sandboxes: Sequence[Sandbox]) -> Callable[[bytes], Pixels]:
+    """Decodes in whichever of them is idle."""
+    idle: SimpleQueue[Sandbox] = SimpleQueue()
+    for sandbox in sandboxes:
+        idle.put(sandbox)
+
+    def decode(data: bytes) -> Pixels:
+        sandbox = idle.get()
         try:
-            return child.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            return child.wait()
+            return sandbox.decode(data)
+        finally:
+            idle.put(sandbox)
+
+    return decode
 
 
 class _CrashError(Exception):
@@ -139,8 +220,7 @@ class _CrashError(Exception):
         self.seconds = seconds
 
     def is_timeout(self, task: DecodeTask) -> bool:
-        # An error of the child's own, such as a file for which it has no memory, ends it with the same code.
-        return self.returncode == TIME_IS_UP and self.seconds >= task.seconds
+        return self.returncode == -signal.SIGALRM and self.seconds >= task.seconds
 
     def words(self, task: DecodeTask) -> str:
         if self.is_timeout(task):
@@ -148,40 +228,36 @@ class _CrashError(Exception):
         return f"the decoder crashed ({how_it_ended(self.returncode)})"
 
 
-def _read_array(pipe: IO[bytes], shape: list[int]) -> Pixels:
-    size = int(np.prod(shape)) * 4
-    data = pipe.read(size)
-    if len(data) != size:
-        raise ValueError("cut short")
-    array: NDArray[np.float32] = np.frombuffer(data, np.float32).reshape(shape)
-    return array
-
-
 def main() -> None:
-    """The child: answers each image with a line of JSON, and with the array's bytes where there is one."""
+    """The child: answers each image with a line of JSON; where it could be decoded, its array is in the shared memory then."""
     images, answers = sys.stdin.buffer, sys.stdout.buffer
     task: DecodeTask = pickle.loads(_read(images) or b"")  # noqa: S301  # of the worker that started this process
+    memory = mmap.mmap(int(sys.argv[1]), task.size)
+    os.close(int(sys.argv[1]))
+    array = np.frombuffer(memory, np.float32).reshape(task.shape)
+    preprocess.prepare(task.limits)
     _limit_memory(task.memory)
     machine.end_first()
+    confinement.enter()
     answers.write(READY)
     answers.flush()
     while (data := _read(images)) is not None:
-        faulthandler.dump_traceback_later(task.seconds, exit=True)
-        header, array = _answer(task, lambda data=data: preprocess.load_array(data, task.limits, task.model_input, task.steps))  # type: ignore[misc]
-        faulthandler.cancel_dump_traceback_later()
-        answers.write(json.dumps(header).encode() + b"\n")
-        answers.write(array)
+        signal.setitimer(signal.ITIMER_REAL, task.seconds)  # whose signal ends a process that hangs in a library too
+        answer = _answer(task, lambda data=data: preprocess.load_array(data, task.limits, task.model_input, task.steps), array)  # type: ignore[misc]
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 
 
-def _answer(task: DecodeTask, decode: Callable[[], Pixels]) -> tuple[dict[str, object], bytes]:
+def _answer(task: DecodeTask, decode: Callable[[], Pixels], array: Pixels) -> dict[str, object]:
     try:
-        array = decode()
-        return {"shape": array.shape}, array.tobytes()
+        array[:] = decode()
+        return {"is_image": True, "status": "", "problem": ""}
     except BadImageError as error:
-        return {"status": error.status, "problem": error.problem}, b""
+        return {"is_image": False, "status": error.status, "problem": error.problem[:1000]}
     except MemoryError:
-        return {"status": CRASHED, "problem": f"decoding took more than {task.memory // 2**20:,} MiB of memory"}, b""
+        problem = f"decoding took more than {task.memory // 2**20:,} MiB of memory"
+        return {"is_image": False, "status": CRASHED, "problem": problem}
 
 
 def _read(pipe: IO[bytes]) -> bytes | None:

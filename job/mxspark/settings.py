@@ -99,12 +99,13 @@ class InputSettings(Document):
         10_000,
         description="Animations and multi-page files with more become rows with status `too_many_frames`; of others, the first counts.",
     )
-    max_decode_seconds: Seconds = Field(
-        60, description="Limit on decoding one image, when a shard is tried again after its worker died or hung [seconds]."
+    sandbox: Literal["always", "after_crash"] = Field(
+        "after_crash",
+        description="When images are decoded in a process of its own, without credentials, files and network: always (for images of "
+        "strangers), or when a shard is tried again after its worker died or hung.",
     )
-    max_decode_memory: Memory = Field(
-        "2g", description="Limit on the memory of decoding one image, when a shard is tried again after its worker died [k, m, g]."
-    )
+    max_decode_seconds: Seconds = Field(60, description="Limit on decoding one image in the sandbox [seconds].")
+    max_decode_memory: Memory = Field("2g", description="Limit on the memory of decoding one image in the sandbox [k, m, g].")
     true_label: str | None = Field(
         None,
         description="Regular expression whose one group finds the true label in a key, e.g. '/([^/]+)/[^/]+$' for one folder "
@@ -212,6 +213,7 @@ class ModelSettings(Document):
         {}, description="Digests that the files must have, by role: {symbol: ..., params: ..., labels: ...} [sha256, hex]."
     )
 
+    max_bytes: Count = Field(8 * 2**30, description="Limit on one file of the model, where it is fetched from s3:// or the web [bytes].")
     fetch_seconds: Seconds = Field(3600, description="Limit on fetching the files to a node and loading them [seconds].")
 
     @field_validator("sha256")

@@ -24,7 +24,7 @@ from pyspark.java_gateway import launch_gateway
 
 from mxspark import document, java, pods, run_key
 from mxspark.class_archive import ClassArchive
-from mxspark.errors import SECRET_NAME, MxsparkError, UsageError, how_it_ended, one_line, without_secrets
+from mxspark.errors import LONGEST_SAID, SECRET_NAME, MxsparkError, UsageError, how_it_ended, one_line, without_secrets
 from mxspark.failed_tasks import JavasTasks, ShardTries
 from mxspark.failing_executors import FailedTask, FailingExecutors
 from mxspark.lost_pods import JavasPods, LostPods
@@ -399,7 +399,7 @@ def _forbidden(error: Exception) -> str | None:
     """What Kubernetes refused among the causes of Java's exception, which itself only says that there is no scheduler."""
     cause = getattr(error, "java_exception", None)
     while cause is not None:
-        if found := re.search(r"\w+(?: \"[^\"]*\")? is forbidden: User .+? cannot [^\n]+", str(cause.getMessage())):
+        if found := re.search(r"\b\w+(?: \"[^\"]*\")? is forbidden: User .+? cannot [^\n]+", str(cause.getMessage())[:LONGEST_SAID]):
             return found[0].rstrip(".")
         cause = cause.getCause()
     return None

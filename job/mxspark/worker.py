@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from mxspark import bundle, machine, pipeline, plan, predictions, preprocess, storage
+from mxspark import bundle, machine, pipeline, plan, predictions, preprocess, sandbox, storage
 from mxspark.bundle import BundleSource
 from mxspark.errors import MxsparkError, UsageError, frames, mistake, one_line
 from mxspark.network import Network
@@ -17,7 +17,7 @@ from mxspark.outage import GOES_ON, OutageError, OutageGuard
 from mxspark.pipeline import Floats, PredictionError, Stages, Timings
 from mxspark.predictions import OK, PARTS, Counts, Row
 from mxspark.preprocess import ImageLimits
-from mxspark.sandbox import DecodeTask, Sandbox
+from mxspark.sandbox import Child, DecodeTask, Sandbox
 from mxspark.settings import Settings, memory_bytes
 from mxspark.source import Source
 from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_output
@@ -98,7 +98,8 @@ class TaskError(Exception):
 def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardReport:
     """Predicts one shard's images and writes its part in one step. Raises TaskError, after which Spark tries the shard again.
 
-    In a later attempt the worker of the one before may have died of an image: then images are decoded in a sandbox.
+    In a later attempt the worker of the one before may have died of an image: then images are decoded in a sandbox, if they
+    aren't anyhow.
     """
     retries = storage.retries_so_far()
     timings = Timings()
@@ -143,8 +144,9 @@ def _predict(job: Job, worker: "_Worker", shard: int, careful: bool, watchdog: W
     keys = plan.shard_keys(worker.output, shard)
     kept = _kept_rows(worker.output, shard, keys, settings)
     wanted = [key for key in keys if key not in kept]
-    with Sandbox(worker.task) as sandbox:
-        stages = _watched(worker.stages, sandbox.decode if careful else worker.stages.decode, watchdog)
+    with Sandbox(worker.task) as fresh:
+        in_sandbox = careful and settings.input.sandbox == "after_crash"
+        stages = _watched(worker.stages, fresh.decode if in_sandbox else worker.stages.decode, watchdog)
         new = list(pipeline.run(wanted, stages, settings.pipeline, timings))
     worker.guard.settle()
     watchdog.alive()
@@ -217,6 +219,8 @@ class _Worker:
 def _set_up(job: Job, device: int) -> _Worker:
     """The network bound and the storage clients made, once in this process."""
     settings = job.settings
+    # They import what they need while this process loads its model.
+    children = [Child() for _ in range(settings.pipeline.decode_threads if settings.input.sandbox == "always" else 0)]
     model = bundle.fetch(job.source, Path(job.cache_dir), job.access)
     network = Network(model, job.batch_size, settings.context, device)
     limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
@@ -225,9 +229,10 @@ def _set_up(job: Job, device: int) -> _Worker:
     task = DecodeTask(limits, model_input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
     probe = Source(settings.input, job.access.hasty)
     guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check)
+    in_children = sandbox.shared_out([Sandbox(task, child) for child in children]) if children else None
     stages = Stages(
         fetch=guard.fetch,
-        decode=lambda data: preprocess.load_array(data, limits, model_input, model.spec.preprocess),
+        decode=in_children or (lambda data: preprocess.load_array(data, limits, model_input, model.spec.preprocess)),
         predict=network.predict,
         batch_size=job.batch_size,
         top_k=settings.top_k,

@@ -97,8 +97,8 @@ def test_the_other_objects_have_the_same_names_and_rights(helm: Helm, example: s
     rendered = helm.render(values)
     _, objects = submitted(helm, values)
     for kind in ("Service", "ServiceAccount", "Role", "RoleBinding"):
-        ours, theirs = of_kind(rendered, kind), of_kind(objects, kind)
-        assert ours["metadata"]["name"] == theirs["metadata"]["name"]
+        names, others = ([one["metadata"]["name"] for one in each if one["kind"] == kind] for each in (rendered, objects))
+        assert names == others
     ours, theirs = ({rule["resources"][0]: set(rule["verbs"]) for rule in of_kind(each, "Role")["rules"]} for each in (rendered, objects))
     assert ours.keys() == theirs.keys()
     assert ours["pods"] == theirs["pods"]

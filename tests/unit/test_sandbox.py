@@ -33,12 +33,12 @@ import ctypes, os, signal, time
 from PIL import Image
 
 opened, poisoned = Image.open, False
+journal = open({journal!r}, "ab", buffering=0)  # a decoder can't open files any more
 
 def open_on_a_bad_day(file, *arguments, **options):
     global poisoned
     data = file.getvalue()
-    with open({journal!r}, "ab") as journal:
-        journal.write(data[:8] + b"\\n")
+    journal.write(data[:8] + b"\\n")
     if poisoned or data == b"SEGFAULT":
         ctypes.string_at(0)
     elif data == b"ABORT":

@@ -184,7 +184,8 @@ class S3(Values):
 
 
 class ServiceAccount(Values):
-    """The service account of the driver, and of the executors where executor.serviceAccountName names no other."""
+    """The service account of the driver. Executors have one of their own, without rights, where this one is made and has no annotations;
+    with an identity, or one that isn't made, they have it too, unless executor.serviceAccountName names another."""
 
     create: bool = Field(True, description="Make it.")
     name: ObjectName | None = Field(

@@ -53,6 +53,13 @@ no reason to start a job again.
 {{- .Values.serviceAccount.name | default (ternary (include "mxspark.name" .) "default" .Values.serviceAccount.create) -}}
 {{- end -}}
 
+{{/* The executors' own account, without rights and identity; empty where another is named, or where the driver's has an identity. */}}
+{{- define "mxspark.executorAccount" -}}
+{{- if and .Values.serviceAccount.create (not .Values.serviceAccount.annotations) (not .Values.executor.serviceAccountName) -}}
+{{ include "mxspark.serviceAccount" . }}-executor
+{{- end -}}
+{{- end -}}
+
 {{- define "mxspark.image" -}}
 {{- with .Values.image -}}
 {{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}

@@ -59,7 +59,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
   {{- $_ := set $kubernetes "driver_service" (printf "%s-driver" (include "mxspark.name" .)) -}}
 {{- end -}}
 {{- include "mxspark.put" (list $kubernetes "image_pull_secrets" $values.imagePullSecrets) -}}
-{{- include "mxspark.put" (list $kubernetes "executor_service_account" $executor.serviceAccountName) -}}
+{{- include "mxspark.put" (list $kubernetes "executor_service_account" ($executor.serviceAccountName | default (include "mxspark.executorAccount" .))) -}}
 {{- include "mxspark.put" (list $kubernetes "credentials_from" $values.s3.secretName) -}}
 {{- if gt (int64 $values.gpu.perExecutor) 0 -}}
   {{- $_ := set $kubernetes "gpu_vendor" $values.gpu.vendor -}}

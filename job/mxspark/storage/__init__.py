@@ -103,11 +103,12 @@ def read_object(location: str, access: Access, limit: int | None = None) -> byte
     return open_store(folder, access).read(name, limit)
 
 
-def download(location: str, access: Access, target: BinaryIO) -> None:
-    """Writes the object at `location` (path, s3://, http://, https://) to `target`. Raises StorageError."""
+def download(location: str, access: Access, target: BinaryIO, limit: int | None = None) -> None:
+    """Writes the object at `location` (path, s3://, http://, https://) to `target`. Raises StorageError, TooLargeError beyond `limit`
+    bytes."""
     if location.startswith(("http://", "https://")):
         from mxspark.storage import web
 
-        web.download(location, access.settings, target)
+        web.download(location, access.settings, target, limit)
     else:
-        open_store(parent(location), access).download(location.rsplit("/", 1)[-1], target)
+        open_store(parent(location), access).download(location.rsplit("/", 1)[-1], target, limit)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import NoReturn
 
+from mxspark.errors import LONGEST_SAID, bounded
 from mxspark.storage.store import ClockError, DeniedError, MissingError, ProxyError, StorageError, TransientError
 
 LONGEST_CODE, LONGEST_MESSAGE = 100, 300  # of a server's words, as they are shown [characters]
@@ -26,6 +27,7 @@ _DENIED = Meaning("access denied", "Give these credentials the right to do this.
 _ELSEWHERE = Meaning("the bucket is in another region", "Set storage.region{region}.")
 _EXPIRED = Meaning("the credentials have expired", "Renew them and run the same command again.", DeniedError, passes="expired_credentials")
 _FOREIGN = Meaning("the server doesn't know how to do this", "Set storage.request_checksums to when_required; see docs/stores.md.")
+_SENT_ON = Meaning("the server sends its readers elsewhere", "Set --endpoint-url to the server that has the objects.")
 _KMS = "the object's KMS key can't be used"
 _THROTTLED, _SERVER, _TIMEOUT, _TRUNCATED, _REPLACED = (
     Meaning(passes=cause) for cause in ("throttled", "server_error", "timeout", "truncated", "replaced")
@@ -66,6 +68,7 @@ _CODES: dict[str, Meaning] = {
     "IllegalLocationConstraintException": _ELSEWHERE,
     "IncorrectEndpoint": _ELSEWHERE,
     "301": _ELSEWHERE,
+    **dict.fromkeys(("302", "303", "307", "308"), _SENT_ON),
     "AuthorizationHeaderMalformed": Meaning("the server can't read the signature", "Check the access key and storage.region{region}."),
     "NotImplemented": _FOREIGN,
     "XAmzContentSHA256Mismatch": _FOREIGN,
@@ -140,8 +143,8 @@ _REGION = re.compile(
 _SECRETS = re.compile(
     r"""(?P<name>(?i:(?:access[ _-]?key(?:[ _-]?id)?|secret(?:[ _-]?(?:access[ _-]?)?key)?|token|signature|authorization|password)"""
     r"""['"]?\s*[:=]\s*['"]?(?:bearer |basic )?))[^\s'",;)]{4,}"""
-    r"""|\b(?:AKIA|ASIA)[A-Z0-9]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*"""
-    r"""|(?<![\w/+=:.-])(?=\S*\d)(?=\S*[a-z])(?=\S*[A-Z])[\w/+=-]{40,}"""
+    r"""|\b(?:AKIA|ASIA)[A-Z0-9]{8,}|\beyJ[\w-]++\.[\w-]++\.[\w-]*+"""
+    r"""|(?<![\w/+=:.-])(?=\S{0,99}\d)(?=\S{0,99}[a-z])(?=\S{0,99}[A-Z])[\w/+=-]{40,}"""
 )
 
 
@@ -159,6 +162,7 @@ def raise_said(place: str, text: str, status: int) -> NoReturn:
 
 def words_in(text: str) -> tuple[str, str] | None:
     """The code and the message of S3's XML in `text`; None of pages and other answers."""
+    text = text[:LONGEST_SAID]
     said = re.search(rf"<Code>([^<]{{1,{LONGEST_CODE}}})</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
     return (shown(said[1]), shown(unescape(said[2] or ""))) if said else None
 
@@ -173,7 +177,7 @@ def raise_s3(place: str, code: str, message: str, status: int | None = None, mor
     told = f"HTTP {code}" if code.isdigit() else code
     said = f"{told}: {message}" if message else told
     meaning, named = (_PROXY, "") if code in PROXIES and not is_s3s else _meaning(code, said, status)
-    region = next((name for name in _first(_REGION, f"{message} {more}") if name), None)
+    region = next((name for name in _first(_REGION, f"{message} {more[:LONGEST_SAID]}") if name), None)
     hint = meaning.hint.format(action=named, region=f" to {region}" if region else "")
     _raise(place, meaning, said, hint)
 
@@ -215,7 +219,7 @@ def _first(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
 
 def shown(text: str) -> str:
     """A server's words on one line, bounded, without secrets."""
-    line = "".join(character for character in " ".join(text[: 10 * LONGEST_MESSAGE].split()) if character.isprintable())
+    line = "".join(character for character in " ".join(bounded(text, 10 * LONGEST_MESSAGE).split()) if character.isprintable())
     for name in OWN:
         value = os.environ.get(name, "")
         line = line.replace(value, "…") if len(value) >= LEAST_SECRET else line

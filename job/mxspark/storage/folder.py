@@ -88,9 +88,10 @@ class FolderStore:
 
         return self._patience(get)
 
-    def download(self, key: str, target: BinaryIO) -> None:
+    def download(self, key: str, target: BinaryIO, limit: int | None = None) -> None:
         def get() -> None:
             with self._opened(key) as file:
+                check_size(os.fstat(file.fileno()).st_size, limit)
                 target.seek(0)
                 target.truncate()
                 shutil.copyfileobj(file, target, CHUNK)

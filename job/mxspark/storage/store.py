@@ -177,8 +177,8 @@ class Store(Protocol):
     def read_tail(self, key: str, size: int) -> bytes:
         """The object's last `size` bytes, or all of them where it has fewer."""
 
-    def download(self, key: str, target: BinaryIO) -> None:
-        """Writes the object's bytes to `target`, in pieces."""
+    def download(self, key: str, target: BinaryIO, limit: int | None = None) -> None:
+        """Writes the object's bytes to `target`, in pieces. Raises TooLargeError beyond `limit` bytes."""
 
     def write(self, key: str, data: bytes) -> None:
         """Makes or replaces the object in one step: readers see the old bytes or the new ones."""

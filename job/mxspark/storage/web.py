@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from mxspark import __version__
-from mxspark.errors import one_line, without_secrets
+from mxspark.errors import LONGEST_SAID, one_line, without_secrets
 from mxspark.settings import StorageSettings
 from mxspark.storage.causes import words_in
 from mxspark.storage.encoding import unpacked
@@ -45,18 +45,20 @@ __all__ = [
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 CONNECTIONS = 16  # kept open to a host
+REDIRECTS = 5  # that are followed, one after the other
+LONGEST_GIST = 300  # [characters]
 LONGEST_ERROR = 2**20  # that a server's words about one may have [bytes]
 
 
 def gist(text: str) -> str:
     """The cause at the end of a chain of causes, without addresses."""
-    line = " ".join(text.partition("Debug source:")[0].split())
-    return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-300:]
+    line = " ".join(text[:LONGEST_SAID].partition("Debug source:")[0][-10 * LONGEST_GIST :].split())
+    return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-LONGEST_GIST:]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered, in whole."""
+    """What a server answered, in whole; the names of `headers` in any case."""
 
     status: int
     reason: str
@@ -74,7 +76,7 @@ def pool(url: str, settings: StorageSettings, certificates: str | None = None) -
     hush()
     trusted = certificates or ca_bundle()
     timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
-    retries = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)  # trying again is retry.py's business
+    retries = urllib3.Retry(total=None, connect=0, read=0, redirect=0, status=0, other=0)  # trying again is retry.py's business
     if through := proxy(url):
         user = parse_url(through).auth  # which urllib3 doesn't tell the proxy by itself
         headers = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
@@ -96,20 +98,21 @@ def get(
     seconds: float,
     limit: int | None = None,
     headers: Mapping[str, str] | None = None,
-    needs_length: bool = True,
-    as_stored: bool = False,
+    *,
+    of_s3: bool = True,
+    unpacks: bool = True,
 ) -> Answer:
     """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes.
 
-    An answer that doesn't say how long it is has broken off, where it `needs_length` as S3's always have. What is packed is unpacked, but
-    where it is wanted `as_stored`.
+    Without `unpacks` an object is left as it is stored. Those `of_s3` say how long they are, else they have broken off; and such a server
+    sends nobody elsewhere: what comes from there would not be what was signed for.
     """
     end = time.monotonic() + seconds
-    with _errors(name, url), connections.request("GET", url, headers=headers, preload_content=False) as response:
-        if needs_length and not _says_length(response):
+    with _errors(name, url), _response(connections, name, url, headers, 0 if of_s3 else REDIRECTS) as response:
+        if of_s3 and not _says_length(response):
             raise TransientError("the answer broke off", place=name, cause="truncated")
         limit = limit if response.status in (200, 206) else LONGEST_ERROR
-        check_size(int(response.headers.get("Content-Length", 0)), limit)
+        check_size(_length(name, response), limit)
 
         def pieces() -> Iterator[bytes]:
             while piece := response.read1(CHUNK, decode_content=False):
@@ -117,9 +120,25 @@ def get(
                 if time.monotonic() > end:
                     raise TransientError(f"not all there after {seconds:g} s", "Raise storage.read_timeout.", place=name, cause="timeout")
 
-        encoding = None if as_stored else response.headers.get("Content-Encoding")
+        encoding = response.headers.get("Content-Encoding") if unpacks else None
         data = b"".join(unpacked(name, pieces(), encoding, limit))
         return Answer(response.status, response.reason or "", data, response.headers)
+
+
+def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str] | None, redirects: int) -> urllib3.BaseHTTPResponse:
+    """The answer, or that of the place where it sends us, so many times. urllib3 would read an answer that does so to its end, if it has
+    one, and go from https to http."""
+    for _ in range(redirects + 1):
+        response = connections.request("GET", url, headers=headers, preload_content=False, redirect=False)
+        place = response.get_redirect_location()
+        if not place or redirects == 0:
+            return response
+        response.close()
+        new = urljoin(url, place)
+        if urlsplit(url).scheme == "https" and urlsplit(new).scheme != "https":
+            raise StorageError("the server sends its readers from https:// to an address that isn't", "Check the address.", place=name)
+        url = new
+    raise StorageError(f"the server sends its readers elsewhere more than {redirects} times", "Check the address.", place=name)
 
 
 @dataclass(frozen=True)
@@ -138,7 +157,7 @@ class WebReader:
             except ValueError as error:
                 raise StorageError(f"not an address: {error}", place=name) from None
             seconds = self.settings.read_timeout
-            answer = get(connections, name, url, seconds, limit, headers={"User-Agent": f"mxspark/{__version__}"}, needs_length=False)
+            answer = get(connections, name, url, seconds, limit, headers={"User-Agent": f"mxspark/{__version__}"}, of_s3=False)
             _check_status(name, answer)
             return answer.data
 
@@ -153,26 +172,27 @@ class WebReader:
         return lru_cache(maxsize=64)(lambda scheme, host: pool(f"{scheme}://{host}", self.settings))
 
 
-def download(url: str, settings: StorageSettings, target: BinaryIO) -> None:
-    """Writes what is at `url` to `target`, replacing what that holds. Raises StorageError."""
+def download(url: str, settings: StorageSettings, target: BinaryIO, limit: int | None = None) -> None:
+    """Writes what is at `url` to `target`, replacing what that holds. Raises StorageError, TooLargeError beyond `limit` bytes."""
 
     def once() -> None:
         target.seek(0)
         target.truncate()
         with pool(url, settings) as connections:
-            _download(connections, url, target)
+            _download(connections, url, target, limit)
 
     Patience(settings)(once)
 
 
-def _download(connections: Pool, url: str, target: BinaryIO) -> None:
+def _download(connections: Pool, url: str, target: BinaryIO, limit: int | None) -> None:
     name = without_secrets(url)
-    with _errors(name, url), connections.request("GET", url, preload_content=False) as response:
+    with _errors(name, url), _response(connections, name, url, None, REDIRECTS) as response:
         if response.status != 200:
             said = response.read(LONGEST_ERROR, decode_content=False)
             _check_status(name, Answer(response.status, response.reason or "", said))
+        check_size(_length(name, response), limit)
         pieces = response.stream(CHUNK, decode_content=False)
-        written = sum(map(target.write, unpacked(name, pieces, response.headers.get("Content-Encoding"))))
+        written = sum(map(target.write, unpacked(name, pieces, response.headers.get("Content-Encoding"), limit)))
         if not written and not _says_length(response):  # cut within its head, it looks whole and empty
             raise TransientError("the answer broke off", place=name, cause="truncated")
 
@@ -188,6 +208,14 @@ def _check_status(name: str, answer: Answer) -> None:
         raise TransientError(said, "Check the address.", place=name, cause=cause)
     kind = {404: MissingError, 410: MissingError, 401: DeniedError, 403: DeniedError}.get(answer.status, StorageError)
     raise kind(said, "Check the address.", place=name)
+
+
+def _length(name: str, response: urllib3.BaseHTTPResponse) -> int:
+    """The length that the answer tells; 0 where it tells none."""
+    told = response.headers.get("Content-Length", "0")
+    if re.fullmatch("[0-9]{1,18}", told) is None:
+        raise TransientError("can't read the server's answer: its Content-Length is no length", place=name, cause="truncated")
+    return int(told)
 
 
 def _says_length(response: urllib3.BaseHTTPResponse) -> bool:
@@ -229,7 +257,7 @@ def untrusted(name: str, host: str, why: str) -> StorageError:
 
 def why_untrusted(error: BaseException) -> str:
     """What Python's TLS has against a certificate."""
-    return "".join(re.findall(r"certificate verify failed: ([^(]+?) \(", str(error))[:1])
+    return "".join(re.findall(r"certificate verify failed: ([^(]{1,200}?) \(", str(error))[:1])
 
 
 def transient_cause(error: BaseException) -> str | None:

@@ -21,8 +21,9 @@ from mxspark.settings import Checksums
 from mxspark.storage import web
 from mxspark.storage.causes import passing
 from mxspark.storage.s3 import address
+from mxspark.storage.s3.answers import bound
 from mxspark.storage.s3.credentials import LOCK, Origin, origin
-from mxspark.storage.s3.errors import boto_errors, boto_requests
+from mxspark.storage.s3.errors import NOWHERE, boto_errors, boto_requests
 from mxspark.storage.store import Access, StorageError
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Clients:
                 ),
             )
         client.meta.events.register_last("before-parameter-build.s3", _stay)
+        bound(client, settings.read_timeout)
         if settings.request_payer:
             client.meta.events.register("before-parameter-build.s3", _pay)
         return client
@@ -153,19 +155,31 @@ class Clients:
         is_auto_path = settings.endpoint_url is not None or "." in self.bucket or not self._is_of_aws
         return style == "path" or (style == "auto" and is_auto_path)
 
+    def obstore_is_safe(self) -> bool:
+        """Whether obstore can sign for this bucket, and tells nobody else: it follows a server that sends it elsewhere, through a proxy to
+        any host, and to another port of this one with the session token. (On https:// that is the same owner's.)"""
+        if not self._obstore_reaches_only_this_host:
+            return False
+        if self.access.settings.anonymous or self.address.base.startswith("https:"):
+            return True
+        return self._origin.credentials.get_frozen_credentials().token is None
+
+    @cached_property
+    def _obstore_reaches_only_this_host(self) -> bool:
+        return not address.is_directory(self.bucket) and web.proxy(self.address.base) is None
+
     @cached_property
     def obstore(self) -> ObstoreS3:
         """obstore's client, with boto3's credentials, for boto3's address."""
         settings = self.access.settings
-        proxy = web.proxy(self.address.base)
         client_options: ClientConfig = {
             "allow_http": self.address.base.startswith("http://"),
             "connect_timeout": timedelta(seconds=settings.connect_timeout),
             "timeout": timedelta(seconds=settings.read_timeout),
-            # obstore would read the environment by rules of its own (all_proxy, networks in no_proxy): where there is no proxy it is given
-            # one for no host at all.
-            "proxy_url": proxy or "http://localhost",
-            "proxy_excludes": "" if proxy else f"*,{urlsplit(self.address.base).hostname}",
+            # obstore would read the environment by rules of its own (all_proxy, networks in no_proxy), and follow a server that sends it
+            # elsewhere, with the session token: every host but this one has a proxy that can't be there.
+            "proxy_url": NOWHERE,
+            "proxy_excludes": urlsplit(self.address.base).hostname or "",
         }
         if bundle := address.trusted(self.session):
             client_options["root_certificate"] = _certificates(self.name, bundle)

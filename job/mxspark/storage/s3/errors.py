@@ -12,12 +12,13 @@ from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import BaseError as ObstoreError
 
-from mxspark.errors import one_line
+from mxspark.errors import LONGEST_SAID, one_line
 from mxspark.storage import web
 from mxspark.storage.causes import raise_page, raise_s3, raise_said
 from mxspark.storage.s3.credential_errors import KeysNotFoundError
 from mxspark.storage.store import DeniedError, StorageError, TransientError
 
+NOWHERE = "http://127.0.0.1:0"  # obstore's proxy for other hosts than the bucket's; nothing can listen on port 0
 NO_CREDENTIALS = "External AWS credential provider"  # obstore's word for our function that failed
 
 
@@ -102,12 +103,12 @@ def obstore_errors(name: str) -> Iterator[None]:
     except ValueError as error:  # an answer that it can't parse
         raise web.unreadable(name, error) from error
     except (FileNotFoundError, ObstoreError) as error:
-        text = str(error)
+        text = str(error)[:LONGEST_SAID]
         if "non-partial response" in text:
             raise WholeError("the server gives no ranges", place=name) from None
         if "following redirect" in text:
             raise_page(name, "sent on and on")
-        if "redirect without LOCATION" in text:
+        if "redirect without LOCATION" in text or urlsplit(NOWHERE).netloc in text:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
         if NO_CREDENTIALS in text:
             raise KeysNotFoundError("they have just expired", "", passes=True).told(name) from None

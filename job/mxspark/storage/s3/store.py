@@ -5,11 +5,12 @@ boto3: obstore's own listing takes a prefix for whole path segments (`photos/img
 as `a//b`.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote_plus
@@ -27,6 +28,7 @@ from mxspark.storage.retry import Patience
 from mxspark.storage.s3.address import is_directory
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import RedirectedError, WholeError, boto_requests, code_of, obstore_errors
+from mxspark.storage.s3.listing import Repeats
 from mxspark.storage.store import (
     MAX_HOLDER_BYTES,
     Access,
@@ -41,9 +43,12 @@ from mxspark.storage.store import (
 )
 
 T = TypeVar("T")
+Span = tuple[int, int] | int  # of an object: from a byte on to before another, or so many at its end
 
 ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
-LONGEST_PAGE = 64 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB at most [bytes]
+LONGEST_PAGE = 16 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB at most [bytes]
+MOST_TAGS = 200_000  # in it: those of a thousand objects with checksums and owners are 30,000, and each becomes an object of Python's
+MOST_UPLOADS = 1_000_000  # unfinished ones below a prefix
 PROBE = "_mxspark_writable"
 PIECE = 8 * 2**20  # large files come in pieces [bytes]
 
@@ -73,15 +78,15 @@ class S3Store:
     def keys(self, prefix: str = "", skip: Skip | None = None) -> Iterator[str]:
         wanted = self.root + prefix
         token: str | None = None
+        repeats = Repeats(self.name)
         while True:
             page = self._tried(lambda token=token: self._list_page(_listed_by(self.bucket, wanted), token))  # type: ignore[misc]
             # Asked for, so that XML can hold every key; but not every server does it.
             decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
-            for content in page.iterfind("{*}Contents"):
-                key = decode(content.findtext("{*}Key") or "")
-                if key.startswith(wanted):
-                    yield key[len(self.root) :]
+            keys = [decode(content.findtext("{*}Key") or "") for content in page.iterfind("{*}Contents")]
             token = page.findtext("{*}NextContinuationToken")
+            repeats.check(keys, token)
+            yield from (key[len(self.root) :] for key in keys if key.startswith(wanted))
             if token is None:
                 return
 
@@ -92,6 +97,8 @@ class S3Store:
         with boto_requests(self.name):
             url = self._clients.client.generate_presigned_url("list_objects_v2", Params=parameters)
         response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE, self._clients.headers)
+        if response.data.count(b"<") > MOST_TAGS:
+            raise StorageError(f"the list of objects has more than {MOST_TAGS:,} tags in a page", "Check --endpoint-url.", place=self.name)
         try:
             page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
         except ElementTree.ParseError:
@@ -130,52 +137,56 @@ class S3Store:
             raise
 
     def read(self, key: str, limit: int | None = None) -> bytes:
-        if self._obstore_can_read(key):
-            return self._tried(lambda: self._get_whole(key, limit))
-        return self._tried(lambda: self._get_signed(key, limit))
-
-    def _obstore_can_read(self, key: str) -> bool:
-        """Whether obstore asks for this very key, and can sign for its bucket; boto3 can for all."""
-        return _obstore_can_name(self.root + key) and not is_directory(self.bucket)
-
-    def _get_whole(self, key: str, limit: int | None) -> bytes:
-        got = self._get(key, limit)
+        got = self._tried(lambda: self._get(key, limit))
         return b"".join(unpacked(join(self.name, key), [got.data], got.encoding, limit)) if got.encoding else got.data
 
-    def _get(self, key: str, limit: int | None = None, **options: Any) -> "_Got":
-        """The object, or a range of it, as it is stored."""
+    def _get(self, key: str, limit: int | None = None, span: Span | None = None) -> "_Got":
+        """The object, or a span of it, as it is stored."""
+        if _obstore_can_name(self.root + key) and self._clients.obstore_is_safe():
+            with suppress(WholeError):
+                return self._get_by_obstore(key, limit, span)
+        return self._get_signed(key, limit, span)
+
+    def _get_by_obstore(self, key: str, limit: int | None, span: Span | None) -> "_Got":
+        wanted: Any = None if span is None else {"range": span if isinstance(span, tuple) else {"suffix": span}}
+        data = bytearray()
         try:
             with obstore_errors(join(self.name, key)):
-                result = obstore.get(self._clients.obstore, self.root + key, options=options or None)  # type: ignore[arg-type]
+                result = obstore.get(self._clients.obstore, self.root + key, options=wanted)
                 check_size(result.meta["size"], limit)
                 start, end = result.range
-                data = bytes(result.bytes())
+                for piece in result.stream(min_chunk_size=PIECE):
+                    data += piece
+                    if len(data) > end - start:  # obstore would read what has no end to its end
+                        break
         except RedirectedError:
             self._get_signed(key, limit)  # raises with the words that obstore lost, which name the region
             raise
         if result.meta["e_tag"] is None and str(result.attributes.get("Content-Type")).startswith("text/html"):
             raise_page(join(self.name, key))
-        if len(data) != end - start:
-            raise TransientError(f"{len(data):,} of {end - start:,} bytes came", place=join(self.name, key), cause="truncated")
-        return _Got(data, result.meta["size"], result.meta["e_tag"], result.attributes.get("Content-Encoding"))
+        self._check_whole(key, len(data), end - start)
+        return _Got(bytes(data), result.meta["size"], result.meta["e_tag"], result.attributes.get("Content-Encoding"))
 
-    def _get_signed(self, key: str, limit: int | None = None) -> bytes:
-        """Objects that obstore can't name or sign for."""
-        return self._signed(key, limit).data
+    def _check_whole(self, key: str, came: int, told: int) -> None:
+        if came != told:
+            came_in_words = f"{came:,} of" if came < told else "more than"
+            raise TransientError(f"{came_in_words} {told:,} bytes came", place=join(self.name, key), cause="truncated")
 
-    def _signed(self, key: str, limit: int | None = None, wanted: str | None = None) -> web.Answer:
-        """The same, or a range of it as it is stored."""
+    def _get_signed(self, key: str, limit: int | None = None, span: Span | None = None) -> "_Got":
+        """The same by an address that boto3 signs, for what obstore can't name, sign for, or ask without telling others."""
         name = join(self.name, key)
         with boto_requests(name):
             url = self._clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
-        headers = {**self._clients.headers, "Range": f"bytes={wanted}"} if wanted else self._clients.headers
+        headers = self._clients.headers | ({"Range": _range(span)} if span is not None else {})
         seconds = self.access.settings.read_timeout
-        response = web.get(self._clients.pages, name, _with_dots(url), seconds, limit, headers, as_stored=wanted is not None)
+        response = web.get(self._clients.pages, name, _with_dots(url), seconds, limit, headers, unpacks=False)
         if response.status not in (200, 206):
             raise_said(name, response.data.decode(errors="replace"), response.status)
         if response.is_page:
             raise_page(name)
-        return response
+        size, told = _sizes(response)
+        self._check_whole(key, len(response.data), told)
+        return _Got(response.data, size, response.headers.get("ETag"), response.headers.get("Content-Encoding"))
 
     def has(self, key: str) -> bool:
         if is_directory(self.bucket):  # which has no order
@@ -183,31 +194,25 @@ class S3Store:
         return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
 
     def read_tail(self, key: str, size: int) -> bytes:
-        return self._tried(lambda: self._get_range(key, None, size).data)[-size:]
+        return self._tried(lambda: self._get_span(key, size).data)[-size:]  # a server may give all of it
 
-    def _get_range(self, key: str, start: int | None, size: int) -> "_Got":
-        """`size` bytes at most, from `start` on or the last ones, as they are stored."""
+    def _get_span(self, key: str, span: Span) -> "_Got":
         try:
-            if self._obstore_can_read(key):
-                with suppress(WholeError):
-                    return self._get(key, range={"suffix": size} if start is None else (start, start + size))
-            answer = self._signed(key, wanted=f"-{size}" if start is None else f"{start}-{start + size - 1}")
-            whole = answer.headers.get("Content-Range", "").rpartition("/")[2]  # none of a server that gives no ranges
-            found = int(whole) if whole.isdecimal() else len(answer.data)
-            return _Got(answer.data, found, answer.headers.get("ETag"), answer.headers.get("Content-Encoding"))
+            return self._get(key, span=span)
         except StorageError as error:
             if "InvalidRange" not in error.problem:
                 raise
             return _Got(b"", 0, None, None)  # of an empty object there is no range
 
-    def download(self, key: str, target: BinaryIO) -> None:
+    def download(self, key: str, target: BinaryIO, limit: int | None = None) -> None:
         def whole() -> None:
             target.seek(0)
             target.truncate()
             pieces = self._pieces(key)
             first = next(pieces)
+            check_size(first.size, limit)
             stored = chain([first.data], (piece.data for piece in pieces))
-            for data in unpacked(join(self.name, key), stored, first.encoding):
+            for data in unpacked(join(self.name, key), stored, first.encoding, limit):
                 target.write(data)
 
         self._patience(whole)
@@ -217,7 +222,7 @@ class S3Store:
         first: _Got | None = None
         offset = 0
         while first is None or offset < first.size:
-            piece = self._tried(lambda: self._get_range(key, offset, PIECE))  # noqa: B023  # called at once
+            piece = self._tried(lambda: self._get_span(key, (offset, offset + PIECE)))  # noqa: B023  # called at once
             first = first or piece
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
@@ -263,7 +268,8 @@ class S3Store:
                 pages = self._clients.client.get_paginator("list_multipart_uploads").paginate(
                     Bucket=self.bucket, Prefix=_listed_by(self.bucket, self.root + prefix)
                 )
-                found = [upload for page in pages for upload in page.get("Uploads", ()) if upload["Key"].startswith(self.root + prefix)]
+                listed = (upload for page in pages for upload in page.get("Uploads", ()))
+                found = [upload for upload in islice(listed, MOST_UPLOADS) if upload["Key"].startswith(self.root + prefix)]
                 uploads = [upload for upload in found if ours(upload["Key"][len(self.root) :])]
                 for upload in uploads:
                     self._clients.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
@@ -327,6 +333,18 @@ class S3Store:
 def _listed_by(bucket: str, prefix: str) -> str:
     """The prefix to list by, which in a directory bucket is one of whole folders."""
     return prefix[: prefix.rfind("/") + 1] if is_directory(bucket) else prefix
+
+
+def _range(span: Span) -> str:
+    return f"bytes=-{span}" if isinstance(span, int) else f"bytes={span[0]}-{span[1] - 1}"
+
+
+def _sizes(response: web.Answer) -> tuple[int, int]:
+    """The size of the object, and of what was to come of it [bytes]."""
+    span = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
+    if response.status == 206 and span:
+        return int(span[3]), int(span[2]) - int(span[1]) + 1
+    return len(response.data), len(response.data)
 
 
 def _obstore_can_name(key: str) -> bool:

@@ -111,6 +111,7 @@ REASONS = {
     "INTERNAL_ERROR": "An internal error of AWS: run the same command again; where it comes again, AWS's support wants the job run's id.",
 }
 NO_DRIVER = ("VALIDATION_ERROR", "CLUSTER_UNAVAILABLE")  # reasons of runs that EMR could not begin
+LONGEST_TEXT = 4_096  # that is looked at: the patterns above take the square of it [characters]
 LEVEL = re.compile(r"\b(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b")
 
 
@@ -131,10 +132,10 @@ def mend_of(details: str) -> str | None:
 
 
 def _first(text: str, troubles: Sequence[tuple[str, str]]) -> str | None:
-    return next((mend for pattern, mend in troubles if re.search(pattern, text)), None)
+    return next((mend for pattern, mend in troubles if re.search(pattern, text[:LONGEST_TEXT])), None)
 
 
 def _tells_of_trouble(line: str) -> bool:
     """By its level, or where it has none, as those of exceptions and of programs before Spark, by its words."""
-    level = LEVEL.search(line)
+    level = LEVEL.search(line[:LONGEST_TEXT])
     return level[0] in ("WARN", "ERROR", "FATAL") if level else re.search(r"[Ee]rror|Exception", line) is not None

@@ -12,6 +12,7 @@ from mxspark.submit.ending import ENDED
 # Spark's own lines, and the job's: spark-submit lets both streams of a Python driver out by its standard output.
 STREAMS = ("stderr", "stdout")
 LONGEST_MEND = 4  # lines
+LONGEST_LINE = 4_096  # that is looked at [characters]
 OWN_END = re.compile(re.escape(ENDED).replace(re.escape("{}"), r"(\d+)"))
 DRIVER_ENDED = re.compile(r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE)
 
@@ -77,7 +78,7 @@ def exit_code(lines: list[str]) -> int | None:
     if own := next(filter(None, (OWN_END.fullmatch(line.strip()) for line in reversed(lines))), None):
         return int(own[1])
     code, container = None, ""
-    for line in lines:
+    for line in (line[:LONGEST_LINE] for line in lines):  # its patterns take the square of it
         if named := re.fullmatch(r"\s*container name: (\S+)\s*", line):  # spark-submit lists a pod's containers, a line for each fact
             container = named[1]
         ended = re.fullmatch(r"\s*exit code: (\d+)\s*", line) if container == CONTAINERS["driver"] else None

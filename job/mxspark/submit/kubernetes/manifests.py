@@ -39,6 +39,8 @@ def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
         made += [service_account(name), role(kubernetes, name), role_binding(name)]
     if kubernetes.network_policies:
         made += network_policies.policies(name)
+    if kubernetes.executor_service_account == _executors_account(name):  # likewise; with no rights and no identity
+        made.append(service_account(_executors_account(name)))
     for manifest in made:
         manifest["metadata"] |= {"namespace": kubernetes.namespace}
         manifest["metadata"]["labels"] = pods.labels(name) | {
@@ -61,8 +63,12 @@ def completed(settings: Settings, name: str) -> Settings:
         raise UsageError("no image is given: kubernetes.image is not set", "Name the image that the pods run: --image NAME.")
     if kubernetes.service_account == name:  # `objects` would make it anew
         raise UsageError(f"kubernetes.service_account is {name!r}, the job's own name", "Give the job another --name.")
-    account = kubernetes.service_account or name
-    chosen = {"service_account": account, "driver_service": kubernetes.driver_service or _service_name(name)}
+    own = None if kubernetes.service_account else _executors_account(name)  # a named account may have the identity that executors need
+    account = {
+        "service_account": kubernetes.service_account or name,
+        "executor_service_account": kubernetes.executor_service_account or own,
+    }
+    chosen = account | {"driver_service": kubernetes.driver_service or _service_name(name)}
     # Built anew rather than copied, so that what holds for a cluster only is checked.
     return document.parse(
         Settings,
@@ -195,6 +201,10 @@ def config_map(settings: Settings, name: str) -> Manifest:
     """The settings as a file, as short as they can be said."""
     text = document.to_yaml(layers.changed(settings))
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-settings"}, "data": {SETTINGS_FILE: text}}
+
+
+def _executors_account(name: str) -> str:
+    return f"{name}-executor"
 
 
 def _service_name(name: str) -> str:

@@ -1,0 +1,26 @@
+"""The sample of an admission policy: Kubernetes knows its fields, and it is about the accounts that the chart and a submission make.
+
+Whether its expressions refuse a foreign pod is tried on a cluster (tests/kubernetes).
+"""
+
+import subprocess
+
+import yaml
+from tests.command import REPOSITORY
+
+from mxspark.submit.kubernetes import manifests
+
+SAMPLE = REPOSITORY / "examples" / "kubernetes" / "admission.yaml"
+
+
+def test_kubernetes_knows_every_field_of_the_sample(kubeconform: list[str]) -> None:
+    checked = subprocess.run(kubeconform, input=SAMPLE.read_text(), capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+    assert "2 resources found" in checked.stdout
+
+
+def test_the_sample_names_the_executors_account_as_a_submission_does() -> None:
+    policy = next(iter(yaml.safe_load_all(SAMPLE.read_text())))
+    accounts = [check["expression"] for check in policy["spec"]["validations"] if "serviceAccountName in" in check["expression"]]
+    assert len(accounts) == 1
+    assert f'["{manifests._executors_account("mxspark")}"]' in accounts[0]

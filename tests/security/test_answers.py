@@ -1,0 +1,189 @@
+"""What hostile servers say: looked at in linear time, bounded in size, and never without end.
+
+Each attempt worked before: a message of 24 kB took 0.7 s, and lists, locks and bodies without end took all memory.
+"""
+
+import gzip
+import io
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.security.endless import CHUNK, HEAD, answering_with
+from tests.storage.scripted import Answer, Request, an_object, answering, error, listing, scripted
+
+from mxspark import storage
+from mxspark.errors import MxsparkError, bounded, one_line, without_paths, without_secrets
+from mxspark.settings import StorageSettings
+from mxspark.storage import Access, Credentials, S3Store, StorageError, TooLargeError
+from mxspark.storage.causes import shown, words_in
+from mxspark.storage.s3.listing import EMPTY_PAGES, Repeats
+from mxspark.storage.web import gist
+
+LONG = 2**17  # characters, of which patterns that look at each pair took half a minute
+WORDS = (
+    "://a:b", "=a:b,", "=a:b'/", "a@", "a@-", "http://", "http://x?)", "sig&", "eyJ-", "!a", "(/a", "pw1", "<Code>", "s3.aa-b-1.",
+    "HTTPSConnectionPool(", "certificate verify failed: ", "<Message>",
+)  # fmt: skip
+LOOKS: tuple[Callable[[str], object], ...] = (
+    without_secrets, without_paths, shown, gist, words_in, MxsparkError, lambda text: one_line(OSError(text)),
+)  # fmt: skip
+
+
+def store(url: str) -> S3Store:
+    found = StorageSettings(endpoint_url=url, region="us-east-1", retries=0, read_timeout=30)
+    return S3Store("bucket", "", Access(found, Credentials("nobody", "nothing")))
+
+
+# ---- words ----
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_words_of_any_length_are_looked_at_in_linear_time(word: str) -> None:
+    text = word * (LONG // len(word))
+    start = time.process_time()
+    for look in LOOKS:
+        look(f"pw{text}!")
+    assert time.process_time() - start < 15  # a tenth of which is enough on a busy machine
+
+
+def test_what_the_cut_goes_through_is_dropped_whole() -> None:
+    text = "words " * 10 + "https://user:pass" + "word" * 1000 + "@host/"
+    assert bounded(text, 90) == "words " * 10 + "…"
+    assert "pass" not in one_line(OSError("https://user:pass" + "word" * 10_000 + "@host/"))
+    assert shown("a" * 10_000) == "…"
+
+
+@given(st.text("ab1-", min_size=1), st.text("ab1:'(="), st.sampled_from(" '\"(=,"))
+@settings(derandomize=True, max_examples=100, deadline=None)
+def test_no_password_of_an_address_is_told(user: str, password: str, before: str) -> None:
+    password = f"a{password}"  # after a colon, digits and a slash are a port
+    assert f"{user}:{password}@" not in without_secrets(f"can't reach{before}https://{user}:{password}@host/path")
+
+
+# ---- lists ----
+
+
+def page(*keys: str, token: str) -> Answer:
+    more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"
+    whole = listing(*keys)
+    return Answer(body=whole.body.replace(b"</ListBucketResult>", more.encode()), headers=whole.headers)
+
+
+@pytest.mark.parametrize("pages", [1, 2, 7])
+@pytest.mark.parametrize("tokens", ["the same", "new ones"])
+def test_a_list_that_comes_round_again_is_an_error(tokens: str, pages: int) -> None:
+    asked = 0
+
+    def answer(_request: Request) -> Answer:
+        nonlocal asked
+        asked += 1
+        number = asked % pages
+        return page(f"{number}a.png", f"{number}b.png", token=str(number if tokens == "the same" else asked))
+
+    with answering(answer) as server, pytest.raises(StorageError, match="comes round again"):
+        list(store(server.url).keys())
+    assert asked < 40
+
+
+def test_a_list_of_empty_pages_ends() -> None:
+    repeats = Repeats("s3://bucket")
+    for number in range(EMPTY_PAGES):
+        repeats.check([], str(number))
+    with pytest.raises(StorageError, match="goes on after"):
+        repeats.check([], "and another")
+
+
+def test_an_honest_list_of_many_pages_is_read_to_its_end() -> None:
+    answers = [page(f"{number:04}.png", token=f"after {number}") for number in range(70)]
+    with scripted(*answers, listing("last.png")) as server:
+        assert len(list(store(server.url).keys())) == 71
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<ListBucketResult>" + b"<a>" * 300_000,
+        b"<ListBucketResult><Contents><Key>" + b"a" * 5000 + b"</Key></Contents></ListBucketResult>",
+    ],
+    ids=["of many tags", "with a key of 5,000 characters"],
+)
+def test_a_page_that_no_s3_server_gives_is_refused(body: bytes) -> None:
+    with scripted(Answer(body=body)) as server, pytest.raises(StorageError, match=r"has more than 200,000 tags|a key of 5,000"):
+        list(store(server.url).keys())
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=12)), max_size=6))
+@settings(derandomize=True, max_examples=100, deadline=None)
+def test_pages_with_anything_in_them_are_a_list_or_an_error_of_ours(edits: list[tuple[int, bytes]]) -> None:
+    body = bytearray(page("a.png", "b%20c.png", token="t").body)
+    for place, data in edits:
+        body[place : place + len(data)] = data
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mxspark.storage.web.get", lambda *_given, **_more: Answered(200, "OK", bytes(body)))
+        with suppress(StorageError):
+            assert all(isinstance(key, str) for key in store("http://127.0.0.1:9").keys())
+
+
+class Answered:
+    def __init__(self, status: int, reason: str, data: bytes) -> None:
+        self.status, self.reason, self.data = status, reason, data
+
+
+# ---- bodies ----
+
+
+READS: dict[str, Callable[[S3Store], object]] = {
+    "an image": lambda found: found.read("a.png", 10**6),
+    "an image of an odd name": lambda found: found.read("a//b.png", 10**6),
+    "a list": lambda found: list(found.keys()),
+    "a lock": lambda found: found.read_tagged("_lock.json"),
+    "a model": lambda found: found.download("model.params", io.BytesIO(), 10**6),
+    "the answer to a write": lambda found: found.write("part", b"rows"),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 10\r\n"], ids=["no length", "a length that lies"])
+def test_a_body_without_end_is_an_error(read: Callable[[S3Store], object], length: bytes) -> None:
+    with answering_with(HEAD + length + b"Transfer-Encoding: chunked\r\n\r\n", CHUNK) as url, pytest.raises(StorageError):
+        read(store(url))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: -5\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n",
+        b"Content-Length: 99999999999999999999999\r\n",
+        b"X: " + b"a" * 2**20 + b"\r\nContent-Length: 3\r\n",
+        b"".join(b"X-%d: a\r\n" % number for number in range(5000)) + b"Content-Length: 3\r\n",
+    ],
+    ids=["negative", "two lengths", "absurd", "a huge header", "many headers"],
+)
+def test_broken_headers_are_errors(head: bytes) -> None:
+    with answering_with(HEAD + head + b"\r\nabc") as url:
+        for name in ("an image", "an image of an odd name", "a list", "a lock"):
+            with pytest.raises(StorageError):
+                READS[name](store(url))
+
+
+def test_a_bomb_for_a_model_is_stopped_while_it_arrives() -> None:
+    bomb = an_object(gzip.compress(bytes(50_000_000)), Content_Encoding="gzip")
+    target = io.BytesIO()
+    with scripted(bomb) as server:
+        for place in (f"{server.url}/model.params", "s3://bucket/model.params"):
+            with pytest.raises(TooLargeError):
+                storage.download(place, store(server.url).access, target, 10_000_000)
+            assert target.tell() < 20_000_000
+
+
+def test_the_words_of_an_error_are_bounded() -> None:
+    with scripted(error(403, "AccessDenied" * 5, "no " * 300_000)) as server:
+        for name in ("an image", "a list", "a lock"):
+            with pytest.raises(StorageError) as told:
+                READS[name](store(server.url))
+            assert len(str(told.value)) < 1000
