@@ -620,12 +620,6 @@ def test_every_pod_asks_for_some_of_its_node_s_disk(helm: Helm) -> None:
     assert requests == ["3Gi"] * 5
 
 
-@pytest.mark.parametrize(("key", "place", "words"), POD_FOLDERS)
-def test_a_volume_may_be_shared(helm: Helm, key: str, place: str | list[str], words: str) -> None:
-    job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
-    helm.render({"job": job, "executor": {"podTemplate": {"spec": {"volumes": [{"name": "photos", "emptyDir": {}}]}}}})
-
-
 def test_what_the_image_brings_is_in_every_pod(helm: Helm) -> None:
     helm.render({"job": JOB | {"model": {"path": "/opt/mxspark/examples/digits/bundle"}}})
 
