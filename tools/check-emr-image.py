@@ -58,6 +58,8 @@ def told(number):
 context = SparkSession.builder.getOrCreate().sparkContext
 print("Spark", context.version, "Python", *sorted(set(context.parallelize(range(2), 2).map(told).collect())))
 """
+# A job that is over at once: neither compiled with care nor to be looked at.
+QUICK = ("--deploy-mode", "client", "--conf", "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1", "--conf", "spark.ui.enabled=false")
 LIMIT_SECONDS = 600
 SHOWN = 3  # names of files in one line
 
@@ -262,8 +264,8 @@ def java_job(image: Image, base: Image | None) -> Finding:
         if jar.name in base.names(str(jar.parent)):
             return Finding(subject, "problem", f"the base has {EXAMPLES}", "Leave what AWS put there.")
         return Finding(subject, "can't tell", f"not in the base either: {EXAMPLES}", "Is --base AWS's own image?")
-    options = ("--deploy-mode", "client", "--master", "local", "--class", "org.apache.spark.examples.SparkPi")
-    done = image.run("spark-submit", *options, f"local://{EXAMPLES}")
+    options = ("--master", "local", "--class", "org.apache.spark.examples.SparkPi")
+    done = image.run("spark-submit", *QUICK, *options, f"local://{EXAMPLES}")
     if done.returncode == 0 and "Pi is roughly 3.1" in done.stdout:
         return Finding(subject, "ok", "runs")
     return Finding(subject, "problem", f"ends with {done.returncode}: {_last_words(done)}", "Fix the problems above, or what it says.")
@@ -271,8 +273,8 @@ def java_job(image: Image, base: Image | None) -> Finding:
 
 def python_job(image: Image) -> Finding:
     """A job in Python, with empty folders where EMR mounts its own."""
-    start = 'printf %s "$1" >/tmp/job.py && exec spark-submit --deploy-mode client --master "local[1]" /tmp/job.py'
-    done = image.run("bash", "-c", start, "bash", PYTHON_JOB)
+    start = 'printf %s "$1" >/tmp/job.py && exec spark-submit "${@:2}" --master "local[1]" /tmp/job.py'
+    done = image.run("bash", "-c", start, "bash", PYTHON_JOB, *QUICK)
     told = done.stdout.strip().splitlines()[-1:]
     if done.returncode == 0 and told and told[0].endswith(f" Python {PYTHON}"):
         return Finding("Python job", "ok", told[0])

@@ -11,6 +11,7 @@ from tests.command import REPOSITORY
 from tests.gpu import conftest as gpu
 from tests.image import images
 from tests.image.container import Container, Image
+from tests.shared import once
 from tests.spark.conftest import ALL_DIGITS, TRUE_LABEL
 from tests.tiers import Missing
 
@@ -75,10 +76,27 @@ def started() -> Iterator[Callable[..., Container]]:
 @pytest.fixture
 def data(digits_images: Path, digits_bundle: Path, output: Path) -> tuple[str, ...]:
     """Docker's options that mount the digits and their network at /data and a folder for the table at /out."""
+    return mounted(digits_images, digits_bundle, output)
+
+
+def mounted(digits_images: Path, digits_bundle: Path, output: Path) -> tuple[str, ...]:
     if len(list(digits_images.glob("*.png"))) < ALL_DIGITS:
         pytest.skip("the digits example is not built: .venv/bin/python examples/digits/build.py")
     images, bundle = digits_images.resolve(), digits_bundle.resolve()
     return ("--volume", f"{images}:/data/images:ro", "--volume", f"{bundle}:/data/bundle:ro", "--volume", f"{output}:/out")
+
+
+@pytest.fixture(scope="session")
+def digits_table(cpu_image: Image, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table of all digits, by the CPU image with the defaults. Not to be changed."""
+
+    def run() -> Path:
+        folder = tmp_path_factory.mktemp("digits")
+        folder.chmod(0o777)
+        cpu_image.run("run", *digits(), options=mounted(digits_images, digits_bundle, folder)).succeeded()
+        return folder / "table"
+
+    return once(tmp_path_factory, "digits-table", run)
 
 
 def digits(*flags: str) -> tuple[str, ...]:

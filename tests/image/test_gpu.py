@@ -16,7 +16,7 @@ INSPECT = ("model", "inspect", f"{EXAMPLE}/bundle")
 
 def test_auto_takes_the_cpu_and_says_why(gpu_image: Image, data: tuple[str, ...], stub: tuple[str, ...], output: Path) -> None:
     """With --context cpu: test_emr.py, by the same MXNet."""
-    ran = gpu_image.run("run", *digits("--context", "auto", "--limit", "300"), options=data + stub).succeeded()
+    ran = gpu_image.run("run", *digits("--context", "auto", "--limit", "300", "--master", "local[1]"), options=data + stub).succeeded()
     assert "Running on cpu(0) (context auto chose it: NVIDIA H100 80GB HBM3 (GPU 0) has compute capability 9.0" in ran.errors
     assert summary(output / "table")["accuracy"] >= 0.98
 

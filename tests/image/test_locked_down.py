@@ -1,4 +1,4 @@
-"""The images under the restrictions of careful clusters, under any user, and when they are told to end."""
+"""The images under any user, and when they are told to end. A run under the restrictions of careful clusters: test_runs.py."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,15 +7,9 @@ import pytest
 
 from tests.image.conftest import EXAMPLE, RESTRICTED
 from tests.image.container import Container, Image
-from tests.image.test_runs import PHOTOGRAPHS
 
+ONE_WORKER = ("--master", "local[1]")  # takes half of the time of one for each core
 GRACE_SECONDS = 30  # Kubernetes' own
-
-
-def test_a_run_of_any_user_with_a_read_only_root_and_no_rights(cpu_image: Image) -> None:
-    options = (*RESTRICTED, "--user", "12345")
-    ran = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/tmp/table", "--limit", "3", options=options).succeeded()
-    assert "3 images: 3 ok, 0 failed" in ran.output
 
 
 @pytest.mark.parametrize("user", ["12345", "12345:777"])
@@ -34,7 +28,7 @@ def test_sigterm_ends_a_run_within_the_grace_period(
     cpu_image: Image, started: Callable[..., Container], output: Path, started_by: str
 ) -> None:
     slow = ("--set", "pipeline.decode_threads=1", "--set", "input.limit=14", "--top-k", "1")
-    command = ("run",) if started_by == "run" else ("spark-submit", "--master", "local[1]", "/opt/mxspark/infer_main.py")
+    command = ("run", *ONE_WORKER) if started_by == "run" else ("spark-submit", "--master", "local[1]", "/opt/mxspark/infer_main.py")
     arguments = (*command, "--input", f"{EXAMPLE}/images", "--model", f"{EXAMPLE}/bundle", "--output", "/out/table", *slow)
     container = started(cpu_image, *arguments, options=("--volume", f"{output}:/out"))
     container.wait_for("Starting Spark" if started_by == "run" else "Listing")

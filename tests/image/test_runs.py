@@ -6,9 +6,10 @@ from pathlib import Path
 import pyarrow.parquet
 from examples.s3 import REGION, Server
 
+from mxspark.spark_configuration import JVM_OPTIONS
 from tests.command import summary
 from tests.conftest import BUCKET, IMAGENET, put
-from tests.image.conftest import EXAMPLE, RESTRICTED, digits
+from tests.image.conftest import EXAMPLE, RESTRICTED
 from tests.image.container import Image
 from tests.image.images import make
 from tests.spark.conftest import ALL_DIGITS
@@ -22,7 +23,8 @@ def best_labels(table: Path) -> dict[str, str]:
 
 
 def test_the_photographs_from_nothing_but_the_image_and_a_folder_without_any_rights(cpu_image: Image, output: Path) -> None:
-    options = (*RESTRICTED, "--volume", f"{output}:/out")
+    """By a user whom the image doesn't know; as its own, under the same restrictions: tests/kubernetes."""
+    options = (*RESTRICTED, "--user", "12345", "--volume", f"{output}:/out")
     ran = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/out/imagenet", options=options).succeeded()
 
     assert "espresso" in ran.output
@@ -41,17 +43,24 @@ def test_make_run_docker_writes_what_make_run_writes_as_the_person_who_typed_it(
     assert {path.stat().st_uid for path in table.rglob("*")} == {os.getuid()}
 
 
-def test_all_digits_with_their_accuracy(cpu_image: Image, data: tuple[str, ...], output: Path) -> None:
-    cpu_image.run("run", *digits(), options=data).succeeded()
-
-    told = summary(output / "table")
+def test_all_digits_with_their_accuracy(digits_table: Path) -> None:
+    told = summary(digits_table)
     assert told["rows"] == ALL_DIGITS
     assert told["accuracy"] >= 0.98
 
 
 def test_images_and_table_on_s3(cpu_image: Image, s3_server: Server) -> None:
     put(s3_server, {f"image/photos/{path.name}": path.read_bytes() for path in IMAGENET.glob("images/c*.png")})
-    places = ("--input", f"s3://{BUCKET}/image/photos", "--output", f"s3://{BUCKET}/image/table", "--model", f"{EXAMPLE}/bundle")
+    places = (
+        "--input",
+        f"s3://{BUCKET}/image/photos",
+        "--output",
+        f"s3://{BUCKET}/image/table",
+        "--model",
+        f"{EXAMPLE}/bundle",
+        "--master",
+        "local[1]",
+    )
     assert "0 failed" in cpu_image.run("run", *places, options=on_the_host(s3_server)).succeeded().output
 
 
@@ -72,6 +81,7 @@ def test_sparks_own_tables_and_event_log_on_s3(cpu_image: Image, s3_server: Serv
         "spark.hadoop.fs.s3a.endpoint.region": REGION,
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": JVM_OPTIONS,
         "spark.sql.shuffle.partitions": "2",
     }
     conf = [word for key, value in properties.items() for word in ("--conf", f"{key}={value}")]

@@ -22,6 +22,8 @@ from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Watched, unique, watch
 from tests.shared import shared
 from tests.tiers import Missing
 
+digits_table = image.digits_table
+
 MEMORY_BYTES = 7e9  # the two nodes 1.5 GB, and Spark's driver and executors on them
 FREE_BYTES = 12e9  # the programs, the nodes' image, and the job's image on each node
 

@@ -21,6 +21,7 @@ from tests.kubernetes.users import as_user
 from tests.spark.conftest import ALL_DIGITS, TRUE_LABEL
 
 from mxspark.java import java_home
+from mxspark.spark_configuration import JVM_OPTIONS
 
 BEGUN = ("submitted",)
 
@@ -134,7 +135,7 @@ def documented(
         kubectl = make().kubectl
         kubectl.apply(manifests.bucket_keys(s3.server))
         server = kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
-        java = {"JAVA_HOME": str(java_home(folder)), "KUBECONFIG": str(kubectl.kubeconfig)}
+        java = {"JAVA_HOME": str(java_home(folder)), "KUBECONFIG": str(kubectl.kubeconfig), "SPARK_SUBMIT_OPTS": JVM_OPTIONS}
         with watching(kubectl) as watched:
             jobs = Jobs(kubectl, mxspark, cluster_image, s3, bucket)
             found = Documented(jobs, watched, server, folder, environment_without_aws(folder) | java)
