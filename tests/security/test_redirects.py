@@ -95,7 +95,7 @@ def test_from_https_nobody_is_sent_to_http(tmp_path: Path, monkeypatch: pytest.M
     certificate = own_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
     reads: list[Callable[[str, Access], object]] = [
         lambda place, access: WebReader(access.settings).read(place),
         lambda place, access: storage.download(place, access, io.BytesIO()),
