@@ -46,7 +46,8 @@ def _progress(text: str) -> None:
 def test_what_a_terminal_would_obey_is_escaped_and_markup_is_text(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "500")  # so that no column is cut
+    for each in (console._out, console._err):
+        monkeypatch.setattr(each, "width", 500)  # so that no column is cut, however wide the terminal
     WAYS[way](HOSTILE)
 
     told = "".join(capsys.readouterr())

@@ -116,10 +116,9 @@ def test_a_web_identity_is_changed_into_keys_with_a_token(moto_url: str, monkeyp
         assert list(store.keys()) == ["photos/1.png"]
         assert store.read("photos/1.png") == b"pixels"
         store.download("photos/1.png", io.BytesIO())
-    listed, *read = server.requests
-    for request in (listed, *read):  # over http:// obstore, which could be sent elsewhere with it, never gets a token
+    for request in server.requests:  # in their addresses, since over http:// obstore would tell the token to others
         assert "X-Amz-Security-Token=" in request.path
-        assert "X-Amz-Signature=" in request.path
+        assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in request.path
 
 
 @pytest.mark.parametrize("way", ["listing", "writing"])
