@@ -59,7 +59,7 @@ def test_nobody_is_sent_on_from_a_bucket(read: Callable[[S3Store], object], host
 
 @pytest.mark.parametrize("status", SENT)
 def test_every_kind_of_sending_on_is_told(status: int) -> None:
-    with sending_on(status) as (first, other), pytest.raises(StorageError, match="not an answer of S3|elsewhere|another region"):
+    with sending_on(status) as (first, other), pytest.raises(StorageError, match=r"not an answer of S3|elsewhere|another region"):
         store(first.url).read("a.png")
     assert other.requests == []
 
