@@ -43,7 +43,10 @@ def _progress(text: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_terminal_would_obey_is_escaped_and_markup_is_text(capsys: pytest.CaptureFixture[str], way: str) -> None:
+def test_what_a_terminal_would_obey_is_escaped_and_markup_is_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(console._out, "_width", 1000)  # no table breaks its lines
     WAYS[way](HOSTILE)
 
     told = "".join(capsys.readouterr())
