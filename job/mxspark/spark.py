@@ -126,7 +126,8 @@ class Application:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         if (conf.get("spark.master") or "").startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
-            conf.setIfMissing("spark.python.daemon.module", "mxspark.worker_daemon")  # here the workers' Python has this package
+            if os.environ["PYSPARK_PYTHON"] == sys.executable:  # then the workers' Python has this package
+                conf.setIfMissing("spark.python.daemon.module", "mxspark.worker_daemon")
         if class_archive and (conf.get("spark.master") or "").startswith("local"):
             self._archive = ClassArchive(cache_dir / "java", f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
