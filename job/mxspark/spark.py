@@ -169,7 +169,8 @@ class Application:
         _import_nothing_from_here(os.environ)
         if (conf.get("spark.master") or "").startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
-            conf.setIfMissing("spark.python.daemon.module", "mxspark.worker_daemon")  # here the workers' Python has this package
+            if os.environ["PYSPARK_PYTHON"] == sys.executable:  # then the workers' Python has this package
+                conf.setIfMissing("spark.python.daemon.module", "mxspark.worker_daemon")
         if " " not in str(self._scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
             conf.set("spark.driver.extraJavaOptions", f"-Djava.io.tmpdir={self._scratch} {conf.get('spark.driver.extraJavaOptions', '')}")
         if class_archive and (conf.get("spark.master") or "").startswith("local"):

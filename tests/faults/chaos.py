@@ -114,7 +114,7 @@ def disturb(stage: Stage, rounds: Sequence[Round], log: Log) -> list[str]:
         progress.wait_for_end()
         log(f"done after {user.lives} starts; refused by the front: {dict(stage.front.refused)}")
         left = [f"a process is left: {process}" for process in user.left()]
-    names = keys_below(server, BUCKET, DISTURBED)
+    names = keys_below(server.client(), BUCKET, DISTURBED)
     return left + problems_of_output(names, stage.parts) + problems_of_table(read_table(server, f"{BUCKET}/{DISTURBED}"), stage.expected)
 
 
@@ -143,7 +143,7 @@ class _Progress:
 
     def __init__(self, server: Server, user: StubbornUser) -> None:
         self.parts = 0
-        self._server = server
+        self._client = server.client()  # one for all looks: to make it takes longer than to look
         self._user = user
         self._last = time.monotonic()
 
@@ -165,7 +165,7 @@ class _Progress:
 
     def _look(self) -> None:
         try:
-            parts = len(keys_below(self._server, BUCKET, f"{DISTURBED}part-"))
+            parts = len(keys_below(self._client, BUCKET, f"{DISTURBED}part-"))
         except (BotoCoreError, ClientError):
             return
         if parts > self.parts:

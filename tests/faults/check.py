@@ -27,9 +27,9 @@ def read_table(server: Server, place: str) -> list[Row]:
     return sorted(rows, key=lambda row: str(row["key"]))
 
 
-def keys_below(server: Server, bucket: str, prefix: str) -> list[str]:
+def keys_below(client: Any, bucket: str, prefix: str) -> list[str]:
     """The keys that start with the prefix, without it."""
-    pages = server.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", ())]
 
 

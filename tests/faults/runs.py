@@ -49,12 +49,16 @@ class Job:
         return (self.output / "_SUCCESS").exists()
 
 
+def keys_of_parts(client: Any, table: str = "table") -> list[str]:
+    """The keys of all parts of a table in a bucket."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{table}/part-")
+    return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+
 def parts_in_bucket(server: Server, table: str = "table") -> dict[str, bytes]:
     """The bytes of every part of a table in a bucket."""
     client = server.client()
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{table}/part-")
-    keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-    return {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+    return {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys_of_parts(client, table)}
 
 
 def rows_of(parts: Iterable[bytes]) -> Rows:

@@ -5,7 +5,6 @@ the run ends well.
 """
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tests.faults.runs import Job, rows_of, some_digits
 from tests.spark.conftest import wait_until
 
 DIGITS, SHARD = 300, 10
-GONE_SECONDS = 60
 # Python runs this at the start of every process that finds it: who writes a part when there are `enough` waits in the middle of it.
 HOLD_WRITERS = """
 import os, pathlib, time
@@ -56,11 +54,8 @@ def killed(mxspark: Command, job: Job, name: str, more: int, folder: Path) -> Ki
         wait_until(lambda: names(folder, "held-*") != [] or running.process.poll() is not None, "a held writer")
         assert running.process.poll() is None, running.wait()
         next(process for process in running.processes() if process.name() == name).kill()
-        since = time.monotonic()
         finished = running.wait()
-        while running.processes() and time.monotonic() < since + GONE_SECONDS:
-            time.sleep(0.05)
-        return Killed(finished, running.processes(), job.contents, names(job.output, ".part-*"))
+        return Killed(finished, running.left(), job.contents, names(job.output, ".part-*"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from examples import s3
 from tests.command import Command, Finished, names
 from tests.conftest import BUCKET, put
-from tests.faults.runs import Flags, Job, parts_in_bucket, rows_of, setting, some_digits
+from tests.faults.runs import Flags, Job, keys_of_parts, parts_in_bucket, rows_of, setting, some_digits
 from tests.spark.conftest import wait_until
 from tests.storage.scripted import Scripted, answering, error, listing
 
@@ -109,8 +109,9 @@ def left_alone(mxspark: Command, bucket: Path, command: Flags, digits_images: Pa
     with ExitStack() as serving:
         server = serving.enter_context(s3.serve(bucket, [BUCKET]))
         put(server, {f"digits/{name}": (digits_images / name).read_bytes() for name in names(digits_images)[:DIGITS]})
+        client = server.client()
         with mxspark.start("mxspark", *command, environment=server.environment) as running:
-            wait_until(lambda: len(parts_in_bucket(server)) >= 3 or running.process.poll() is not None, "the first parts")
+            wait_until(lambda: len(keys_of_parts(client)) >= 3 or running.process.poll() is not None, "the first parts")
             serving.close()
             since = time.monotonic()
             return running.wait(), time.monotonic() - since

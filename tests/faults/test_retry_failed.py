@@ -68,11 +68,16 @@ def killed(mxspark: Command, job: Job, failed: Table, broken: dict[str, str]) ->
     images = Path(job.images)
     for name, whole in list(broken.items())[1:]:
         images.joinpath(name).write_bytes(images.joinpath(whole).read_bytes())
+    before = {job.output / name: failed.times[name] for name in failed.failed}
+
+    def rewritten() -> int:
+        return sum(path.stat().st_mtime_ns != time for path, time in before.items())
+
     with mxspark.start("mxspark", *job.command, "--retry-failed") as running:
-        wait_until(lambda: len(failed.failed - table(job).failed) >= 3 or running.process.poll() is not None, "parts that are mended")
+        wait_until(lambda: rewritten() >= 3 or running.process.poll() is not None, "parts that are mended")
         running.process.kill()
         running.wait()
-        wait_until(lambda: not running.processes(), "Java ends")
+        assert running.left() == [], "Java ends"
     return table(job)
 
 

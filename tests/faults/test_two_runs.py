@@ -16,7 +16,7 @@ import pytest
 from examples.s3 import Server
 from tests.command import Command, Finished, Running
 from tests.conftest import BUCKET
-from tests.faults.runs import Job, parts_in_bucket, rows_of, setting, some_digits
+from tests.faults.runs import Job, keys_of_parts, parts_in_bucket, rows_of, setting, some_digits
 from tests.spark.conftest import wait_until
 
 DIGITS, SHARD = 600, 15
@@ -53,8 +53,9 @@ def story(mxspark: Command, s3_server: Server, images: Path, digits_bundle: Path
         said = mxspark("status", OUTPUT, environment=s3_server.environment).succeeded().output
         return next(line for line in said.splitlines() if line.strip().startswith("state")).split(maxsplit=1)[1].strip()
 
+    client = s3_server.client()
     with mxspark.start("mxspark", *job.command, environment=s3_server.environment) as running:
-        wait_until(lambda: len(parts()) >= 3 or running.process.poll() is not None, "the first parts")
+        wait_until(lambda: len(keys_of_parts(client, TABLE)) >= 3 or running.process.poll() is not None, "the first parts")
         with standing_still(running):
             assert running.process.poll() is None, running.wait()
             second = mxspark(*job.command, environment=s3_server.environment)
