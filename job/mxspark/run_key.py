@@ -70,7 +70,7 @@ def share(jvm: Any, owner: Owner, instance: str, folder: Path) -> dict[str, str]
     file.write_text(key)
     return {
         f"{SECRET}.driver.file": str(file),
-        f"{SECRET}.executor.file": f"{DIRECTORY}/{FILE}",
+        f"{SECRET}.file": f"{DIRECTORY}/{FILE}",  # not `.executor.file`, which executors don't know while they ask for their properties
         f"spark.kubernetes.executor.secrets.{name}": DIRECTORY,
     }
 
