@@ -73,7 +73,7 @@ def test_a_bucket_that_gives_nothing_ends_the_run_with_the_cause(refused: tuple[
     finished.ended_with(1)
     assert "s3://bucket/: no image can be fetched" in finished.errors
     assert "access denied" in finished.errors
-    assert "The same command goes on" in finished.errors
+    assert "The same command resumes" in finished.errors
     assert "Traceback" not in finished.text
 
 

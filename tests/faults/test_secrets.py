@@ -556,7 +556,7 @@ def test_a_proxy_that_refuses_is_told_without_its_password(tell: Tell, search: S
         variables = {"http_proxy": with_password(proxy.url, "password of the proxy"), "AWS_ENDPOINT_URL": "http://storage.invalid"}
         told = tell(*use, environment=SESSION | variables)
     assert proxy.requests
-    assert told.code == 2
+    assert told.code == 1, "it may let us in later"
     assert search.of({"told": told.text}) == []
 
 
