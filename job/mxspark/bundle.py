@@ -165,12 +165,17 @@ def _fetch_file(role: str, location: str, source: BundleSource, cache_dir: Path,
         cached.mkdir(exist_ok=True)
         if expected and _is_whole(cached / expected, expected):
             return cached / expected, expected
-        # One lock for each location, so that of many workers that start together one downloads.
+        # One lock for each location, so that of many workers that start together one downloads. What another has fetched is hashed
+        # outside of it, by all of them at once.
         with _lock_of(location, cached, source.seconds) as lock:
-            if expected and _is_whole(cached / expected, expected):
-                return cached / expected, expected
             # Named after the lock: what a fetch that was killed left is written over by the next.
-            return _download(role, location, expected, Path(f"{lock.lock_file}.fetching"), access, source.max_bytes)
+            unfinished = Path(f"{lock.lock_file}.fetching")
+            if expected is None or not (cached / expected).exists():
+                return _download(role, location, expected, unfinished, access, source.max_bytes)
+        if _is_whole(cached / expected, expected):
+            return cached / expected, expected
+        with _lock_of(location, cached, source.seconds):  # it is damaged
+            return _download(role, location, expected, unfinished, access, source.max_bytes)
 
 
 def _is_whole(path: Path, digest: str) -> bool:

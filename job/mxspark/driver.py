@@ -37,7 +37,17 @@ NO_EXECUTORS_SECONDS = 60  # between two words about a cluster that gives none
 SHOWN_ROWS = 10
 # Settings of the input that no ok row depends on: what counts as right, and limits, which only say what fails or is refused. So
 # --retry-failed with other limits can't mix results.
-NO_IDENTITY = {"true_label", "max_bytes", "max_pixels", "max_frames", "formats", "max_decode_seconds", "max_decode_memory", "allow_outside"}
+NO_IDENTITY = {
+    "allow_outside",
+    "sandbox",
+    "true_label",
+    "max_bytes",
+    "max_pixels",
+    "max_frames",
+    "formats",
+    "max_decode_seconds",
+    "max_decode_memory",
+}
 EXAMPLES = 3  # of failed images, where too many are
 
 
@@ -266,7 +276,9 @@ class _Run:
         # A shard smaller than a batch would be padded to it; all are of the same size but the last.
         batch_size = min(settings.batch_size, frozen.shard_size)
         cache = str(cache_dir(settings))
-        job = Job(uuid.uuid4().hex, settings, model.source, self._workers_access, batch_size, cache, frozen.id, frozen.samples)
+        job = Job(
+            uuid.uuid4().hex, _from_everywhere(settings), model.source, self._workers_access, batch_size, cache, frozen.id, frozen.samples
+        )
         kept = frozen.keys - work.images
         self._progress.planned(frozen.keys, kept, frozen.shards)
         shards_done = frozen.shards - len(work.shards)
@@ -377,6 +389,14 @@ class _Run:
             f"{self._settings.max_failed_fraction:g} allows: {by_status}\nFor example {', '.join(examples)}",
             "Fix them and add --retry-failed, or allow more with --max-failed-fraction.",
         )
+
+
+def _from_everywhere(settings: Settings) -> Settings:
+    """The settings with places of the input that mean the same in another working folder, as that of a worker may be."""
+    chosen = settings.input
+    paths = tuple(resolved(path) for path in chosen.paths)
+    places = {"path": paths if len(paths) > 1 else paths[0], "base": chosen.base and resolved(chosen.base)}
+    return settings.model_copy(update={"input": chosen.model_copy(update=places)})
 
 
 class _NoExecutors:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from mxspark import globs, manifest, storage
 from mxspark.errors import UsageError
@@ -35,9 +36,14 @@ class Place:
 
     def holds(self, key: str) -> bool:
         """Whether a key that is a path from the root on lies below this place's folder, as it is written."""
-        if "://" in self.base or ".." in key.split("/"):
+        if "://" in self.base or ".." in key.split("/"):  # a folder before it may be a link
             return False
-        return any(key.startswith(f"{base.rstrip('/')}/") for base in (resolved(self.base), os.path.realpath(self.base)))
+        return any(key.startswith(base) for base in self._bases)
+
+    @cached_property
+    def _bases(self) -> tuple[str, ...]:
+        """This place's folder, as it is written and as links lead there."""
+        return tuple(f"{base.rstrip('/')}/" for base in (resolved(self.base), os.path.realpath(self.base)))
 
 
 def may_lead_out(key: str) -> bool:

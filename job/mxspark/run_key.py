@@ -22,6 +22,7 @@ PROPERTIES = {
     "spark.network.crypto.saslFallback": "false",
     "spark.network.crypto.authEngineVersion": "2",  # Spark 3.5's default is 1, whose key exchange is weaker
     "spark.io.encryption.enabled": "true",
+    "spark.acls.enable": "true",  # Spark's pages are for the job's owner, where something tells Spark who reads them
 }
 # AES with authentication, in Spark 3.5.2 and later; those before know AES/CTR alone.
 CIPHER, CIPHER_SINCE = {"spark.network.crypto.cipher": "AES/GCM/NoPadding"}, (3, 5, 2)

@@ -74,7 +74,7 @@ class Child:
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
         with _shared_file() as file:
-            self._file = os.dup(file)
+            self._file: int | None = os.dup(file)
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "mxspark.sandbox", str(file)],  # -P: nothing is imported from the working folder
                 stdin=subprocess.PIPE,
@@ -92,9 +92,11 @@ class Child:
 
     def begin(self, task: "DecodeTask") -> None:
         """Gives it its task. Raises MxsparkError where it can't be had."""
+        if self._file is None:
+            raise AssertionError("it has its task, or has ended")
         os.ftruncate(self._file, task.size)
         self._memory = mmap.mmap(self._file, task.size)
-        os.close(self._file)
+        self._close_file()
         with contextlib.suppress(BrokenPipeError):
             self.send(pickle.dumps(task))
         if self.stdout.readline(LONGEST_ANSWER) != READY:
@@ -110,8 +112,14 @@ class Child:
         shared: NDArray[np.float32] = np.frombuffer(self._memory or b"", np.float32)
         return shared.reshape(task.shape).copy()
 
+    def _close_file(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
     def end(self) -> int:
         """Ends it; returns how it ended if it had done so by itself."""
+        self._close_file()
         for pipe in (self.stdin, self.stdout):
             with contextlib.suppress(OSError):  # what it was still to be told, it can't be
                 pipe.close()

@@ -128,7 +128,8 @@ class Source:
         for key in keys:
             if places.may_lead_out(key) and not places.is_address(key) and not (self._settings.allow_outside or place.holds(key)):
                 raise UsageError(
-                    f"{place.path}: {printable(key[:LONGEST_SHOWN])} leads out of {place.base}, the folder that its keys are relative to",
+                    f"{place.path}: {printable(key[:LONGEST_SHOWN])} leads out of {place.base}, the folder that its keys are relative to, "
+                    "or has .. in it",
                     "Set input.base to the folder that holds all of them, or allow any file: input.allow_outside "
                     "(--set input.allow_outside=true).",
                 )

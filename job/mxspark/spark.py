@@ -145,7 +145,15 @@ class Application:
             return
         given = os.environ.pop("SPARK_LOCAL_DIRS", None) or conf.get("spark.local.dir", "") or ""
         places = [place.strip() for place in given.split(",") if place.strip()]
-        folders = [self._private_folder(place) for place in places] or [self._scratch]
+        folders, problem = [], None
+        for place in places:  # Spark, too, does without a disk that is broken
+            try:
+                folders.append(self._private_folder(place))
+            except UsageError as error:
+                problem = error
+        if problem is not None and not folders:
+            raise problem
+        folders = folders or [self._scratch]
         conf.set("spark.local.dir", ",".join(map(str, folders)))
 
     def _keep_sockets_private(self, conf: SparkConf, gateway: Any) -> None:

@@ -51,9 +51,7 @@ def configuration(
         "spark.redaction.regex": REDACTED,
         "spark.ui.showConsoleProgress": "false",
         "spark.dynamicAllocation.enabled": "false",
-        # Its pages show and change nothing to whom Spark doesn't know as the job's owner; nobody ends a job there.
-        "spark.ui.killEnabled": "false",
-        "spark.acls.enable": "true",
+        "spark.ui.killEnabled": "false",  # nobody ends a job on Spark's pages
         **run_key.properties(settings.master, version),
     }
     if settings.is_local:

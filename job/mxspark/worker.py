@@ -5,6 +5,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -218,9 +219,18 @@ class _Worker:
 @lru_cache(maxsize=1)
 def _set_up(job: Job, device: int) -> _Worker:
     """The network bound and the storage clients made, once in this process."""
+    with ExitStack() as undone:
+        # They import what they need while this process loads its model.
+        children = [Child() for _ in range(job.settings.pipeline.decode_threads if job.settings.input.sandbox == "always" else 0)]
+        for child in children:
+            undone.callback(child.end)
+        worker = _with_network(job, device, children)
+        undone.pop_all()
+    return worker
+
+
+def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     settings = job.settings
-    # They import what they need while this process loads its model.
-    children = [Child() for _ in range(settings.pipeline.decode_threads if settings.input.sandbox == "always" else 0)]
     model = bundle.fetch(job.source, Path(job.cache_dir), job.access)
     network = Network(model, job.batch_size, settings.context, device)
     limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)

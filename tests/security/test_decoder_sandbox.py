@@ -9,6 +9,7 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.unit.pictures import noise, opencv_encoded, pillow_encoded
 
+from mxspark import bundle, worker
+from mxspark.errors import MxsparkError
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.sandbox import Child, DecodeTask, Sandbox, shared_out
-from mxspark.settings import FORMATS, InputSettings
+from mxspark.settings import FORMATS, InputSettings, Settings
 
 SECRET = "canary-7f3a91"
 TASK = DecodeTask(ImageLimits(10**6, 100, FORMATS), ModelInput(height=8, width=8), Preprocessing(), seconds=60, memory=2**30)
@@ -153,6 +156,28 @@ def test_children_that_wait_for_their_task_decode_side_by_side() -> None:
     assert decode(GOOD).tobytes() == decode(GOOD).tobytes()
     for sandbox in sandboxes:
         sandbox.__exit__(None, None, None)
+
+
+def test_children_of_a_worker_that_gets_no_network_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Child] = []
+
+    def child() -> Child:
+        made.append(Child())
+        return made[-1]
+
+    def no_model(*_: object) -> None:
+        raise MxsparkError("no model", "")
+
+    monkeypatch.setattr(worker, "Child", child)
+    monkeypatch.setattr(bundle, "fetch", no_model)
+    places = {"input": {"path": "images", "sandbox": "always"}, "model": {"path": "model"}, "output": {"path": "table"}}
+    chosen = Settings.model_validate(places | {"pipeline": {"decode_threads": 2}})
+    job: Any = SimpleNamespace(settings=chosen, source=None, cache_dir="cache", access=None)
+    with pytest.raises(MxsparkError, match="no model"):
+        worker._set_up.__wrapped__(job, 0)
+
+    assert len(made) == 2
+    assert all(child.process.returncode is not None for child in made)
 
 
 def test_the_sandbox_can_be_had_for_every_image() -> None:

@@ -119,6 +119,15 @@ def test_an_empty_object_of_a_store_that_has_no_range_of_it_is_read() -> None:
         assert target.getvalue() == store.read_tail("1.png", 3) == b""
 
 
+@pytest.mark.parametrize("span", [None, "bytes 0-9/*", "bytes 5-14/40", "bytes 0-3/40"])
+def test_a_part_that_does_not_say_which_it_is_is_no_whole_object(span: str | None) -> None:
+    part = Answer(206, b"ten bytes.", {"ETag": '"1"', **({"Content-Range": span} if span else {})})
+    with answering(lambda _request: part) as server:
+        store = S3Store("bucket", "", access_to(server.url, KEYS, retries=0))
+        with pytest.raises(StorageError):
+            store.download("a//model.params", BytesIO())  # a key that obstore can't name
+
+
 def test_a_key_that_is_unknown_is_no_object_that_is_missing() -> None:
     """As versitygw says it."""
     refusal = error(404, "XAdminUserNotFound", "No user exists with the provided access key ID")

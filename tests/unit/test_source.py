@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mxspark.driver import _from_everywhere
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.settings import InputSettings, StorageSettings
+from mxspark.settings import InputSettings, Settings, StorageSettings
 from mxspark.skipped import SHOWN_KINDS
 from mxspark.source import Source
 from mxspark.storage import Access, DeniedError, MissingError, StorageError, TooLargeError
@@ -632,3 +633,14 @@ def test_a_parquet_manifest_may_hold_names_that_are_not_utf8(tmp_path: Path) -> 
     pq.write_table(pa.table({"key": texts}), tmp_path / "m.parquet")
 
     assert list(Source(InputSettings(path=str(tmp_path / "m.parquet")), Access(StorageSettings())).keys()) == [r"a\xff.png"]
+
+
+def test_a_key_from_the_root_on_is_read_in_whatever_folder_a_worker_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_with(tmp_path, "images/a.png")
+    (tmp_path / "images" / "list.txt").write_text(f"{tmp_path}/images/a.png\n")
+    monkeypatch.chdir(tmp_path)
+    relative = Settings.model_validate({"input": {"path": "images/list.txt"}, "model": {"path": "m"}, "output": {"path": "o"}})
+    for_workers = _from_everywhere(relative).input
+
+    monkeypatch.chdir("/")
+    assert Source(for_workers, Access(StorageSettings(retries=0))).read(f"{tmp_path}/images/a.png") == b"images/a.png"

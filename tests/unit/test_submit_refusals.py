@@ -109,6 +109,7 @@ def refused(finished: Finished, *told: str) -> None:
             {"storage": {"endpoint_url": "http://localhost:1"}, "kubernetes": {"driver": {"template": SIDECAR}}},
             ("storage.endpoint_url is http://localhost:1", "nothing in the pods serves there"),
         ),
+        ({"model": {"path": "http://[bad/m"}}, ("model.path", "is not an address")),
         ({"context": "gpu"}, ("spark.executor_gpus is 0", "Set spark.executor_gpus to 1")),
     ],
 )

@@ -68,7 +68,13 @@ def _places(settings: Settings) -> Iterator[tuple[str, str]]:
 def _own_addresses(settings: Settings) -> Iterator[tuple[str, str]]:
     """The addresses among the settings that each machine, and each pod, has for itself, without secrets."""
     for key, address in (*_places(settings), ("storage.endpoint_url", settings.storage.endpoint_url or "")):
-        if address.lower().startswith(("http://", "https://")) and _OWN_HOST.fullmatch(urlsplit(address).hostname or ""):
+        if not address.lower().startswith(("http://", "https://")):
+            continue
+        try:
+            host = urlsplit(address).hostname or ""
+        except ValueError as error:
+            raise UsageError(f"{key}: {without_secrets(address)} is not an address: {error}", "Correct it.") from None
+        if _OWN_HOST.fullmatch(host):
             yield key, without_secrets(address)
 
 

@@ -160,9 +160,10 @@ class Clients:
         any host, and to another port of this one with the session token. (On https:// that is the same owner's.)"""
         if not self._obstore_reaches_only_this_host:
             return False
-        if self.access.settings.anonymous or self.address.base.startswith("https:"):
+        if self.address.base.startswith("https:"):
             return True
-        return self._origin.credentials.get_frozen_credentials().token is None
+        keys = self.credentials()
+        return keys is None or keys.token is None
 
     @cached_property
     def _obstore_reaches_only_this_host(self) -> bool:

@@ -160,8 +160,7 @@ class S3Store:
                     if len(data) > end - start:  # obstore would read what has no end to its end
                         break
         except RedirectedError:
-            self._get_signed(key, limit)  # raises with the words that obstore lost, which name the region
-            raise
+            return self._get_signed(key, limit, span)  # raises with the words that obstore lost, which name the region
         if result.meta["e_tag"] is None and str(result.attributes.get("Content-Type")).startswith("text/html"):
             raise_page(join(self.name, key))
         self._check_whole(key, len(data), end - start)
@@ -184,7 +183,7 @@ class S3Store:
             raise_said(name, response.data.decode(errors="replace"), response.status)
         if response.is_page:
             raise_page(name)
-        size, told = _sizes(response)
+        size, told = _sizes(name, response, span)
         self._check_whole(key, len(response.data), told)
         return _Got(response.data, size, response.headers.get("ETag"), response.headers.get("Content-Encoding"))
 
@@ -339,12 +338,14 @@ def _range(span: Span) -> str:
     return f"bytes=-{span}" if isinstance(span, int) else f"bytes={span[0]}-{span[1] - 1}"
 
 
-def _sizes(response: web.Answer) -> tuple[int, int]:
-    """The size of the object, and of what was to come of it [bytes]."""
-    span = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
-    if response.status == 206 and span:
-        return int(span[3]), int(span[2]) - int(span[1]) + 1
-    return len(response.data), len(response.data)
+def _sizes(name: str, response: web.Answer, wanted: Span | None) -> tuple[int, int]:
+    """The size of the object, and of what was to come of it [bytes]. Raises TransientError for a part that says neither, or another one."""
+    if response.status != 206:
+        return len(response.data), len(response.data)
+    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
+    if found is None or (isinstance(wanted, tuple) and int(found[1]) != wanted[0]):
+        raise TransientError("another part of it came than was asked for", place=name, cause="truncated")
+    return int(found[3]), int(found[2]) - int(found[1]) + 1
 
 
 def _obstore_can_name(key: str) -> bool:
