@@ -8,8 +8,9 @@ import ctypes
 import errno
 import os
 import resource
+import signal
 
-PR_SET_NO_NEW_PRIVS = 38
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # SCMP_ACT_ALLOW and SCMP_ACT_ERRNO, of seccomp.h
 EQUAL, MASKED = 4, 7  # SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ
 CLONE_THREAD = 0x10000
@@ -34,6 +35,7 @@ def enter() -> bool:
     """Gives it all up, for good. Returns whether system calls are limited too. What is needed later must be imported and opened before."""
     library = _seccomp()
     with contextlib.suppress(AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # it ends with the thread that started it
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # no file, pipe or socket more than are open, and so no program either

@@ -28,7 +28,8 @@ PROPERTIES = {
 CIPHER, CIPHER_SINCE = {"spark.network.crypto.cipher": "AES/GCM/NoPadding"}, (3, 5, 2)
 SECRET = "spark.authenticate.secret"  # noqa: S105  # a property's name
 BITS = 256
-DIRECTORY, FILE = "/etc/mxspark-key", "key"  # in the executors
+FILE = "key"
+VARIABLE = "_SPARK_AUTH_SECRET"  # org.apache.spark.SecurityManager.ENV_AUTH_SECRET
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ def share(jvm: Any, owner: Owner, instance: str, folder: Path) -> dict[str, str]
     file.write_text(key)
     return {
         f"{SECRET}.driver.file": str(file),
-        f"{SECRET}.file": f"{DIRECTORY}/{FILE}",  # not `.executor.file`, which executors don't know while they ask for their properties
-        f"spark.kubernetes.executor.secrets.{name}": DIRECTORY,
+        # Executors have it from their environment. Where a file is named too, Spark doesn't write it into their pods' specs; it would read
+        # it where executors knew their master, which they don't.
+        f"{SECRET}.executor.file": "/dev/null",
+        f"spark.kubernetes.executor.secretKeyRef.{VARIABLE}": f"{name}:{FILE}",
     }
 
 
@@ -94,5 +97,6 @@ def _manifest(name: str, key: str, owner: Owner, uid: str, instance: str) -> dic
             "ownerReferences": [reference],
         },
         "immutable": True,
-        "data": {FILE: b64encode(key.encode()).decode()},
+        # In a file Spark takes what is encoded so for the key, in the variable the key itself.
+        "stringData": {FILE: b64encode(key.encode()).decode()},
     }

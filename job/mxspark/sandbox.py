@@ -12,6 +12,7 @@ import mmap
 import os
 import pickle
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -31,12 +32,19 @@ from mxspark import confinement, machine, preprocess
 from mxspark.errors import MxsparkError, how_it_ended
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, Pixels
+from mxspark.words import printable
 
 CRASHED = "decoder_crashed"
 LENGTH_BYTES = 8
 READY = b"ready\n"
 LONGEST_ANSWER = 2**16  # that a child may give which somebody else may have taken over [bytes]
 PIPE = 2**20  # so that an image goes in at once [bytes]
+START_SECONDS = 300  # for imports, on a machine that has much else to do
+GRACE_SECONDS = 10  # after which a child is ended whose own limit on time has not ended it
+# What a decoder may say of an image; whatever else a child says is none of ours.
+STATUSES = frozenset(
+    ["empty", "decode_error", "not_an_image", "too_many_frames", "too_many_pixels", "truncated", "unsupported_format", "unsupported_pixels"]
+) | {CRASHED}
 # What of this process's environment the child gets: what Python and its libraries are found by.
 KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 
@@ -82,11 +90,13 @@ class Child:
                 stderr=subprocess.DEVNULL,
                 env=environment,
                 pass_fds=[file],
+                bufsize=0,
             )
         if process.stdin is None or process.stdout is None:
             raise AssertionError("the child has pipes")
         self.process, self.stdin, self.stdout = process, process.stdin, process.stdout
         self._memory: mmap.mmap | None = None
+        os.set_blocking(process.stdin.fileno(), False)  # a child that reads nothing holds nobody
         with contextlib.suppress(AttributeError, OSError):  # Linux alone has this
             fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, PIPE)
 
@@ -95,17 +105,37 @@ class Child:
         if self._file is None:
             raise AssertionError("it has its task, or has ended")
         os.ftruncate(self._file, task.size)
+        with contextlib.suppress(AttributeError, OSError):  # so that the child can't make it larger; Linux alone has this
+            fcntl.fcntl(self._file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         self._memory = mmap.mmap(self._file, task.size)
         self._close_file()
-        with contextlib.suppress(BrokenPipeError):
-            self.send(pickle.dumps(task))
-        if self.stdout.readline(LONGEST_ANSWER) != READY:
+        answer, deadline = b"", time.monotonic() + START_SECONDS
+        with contextlib.suppress(BrokenPipeError, TimeoutError):
+            self.send(pickle.dumps(task), deadline)
+            answer = self.answer(deadline)
+        if answer != READY:
             raise MxsparkError(f"the decoder's process can't be started ({how_it_ended(self.end())})", "Check the worker's memory.")
 
-    def send(self, data: bytes) -> None:
-        self.stdin.write(len(data).to_bytes(LENGTH_BYTES, "big"))
-        self.stdin.write(data)
-        self.stdin.flush()
+    def send(self, data: bytes, deadline: float) -> None:
+        """Raises BrokenPipeError where it has ended, TimeoutError where it doesn't read by then."""
+        for part in (len(data).to_bytes(LENGTH_BYTES, "big"), data):
+            rest = memoryview(part)
+            while rest:
+                try:
+                    rest = rest[os.write(self.stdin.fileno(), rest) :]
+                except BlockingIOError:
+                    _wait(self.stdin, select.POLLOUT, deadline)
+
+    def answer(self, deadline: float) -> bytes:
+        """Its next line, cut short where it ends or says too much. Raises TimeoutError where it has said nothing whole by then."""
+        line = b""
+        while not line.endswith(b"\n") and len(line) < LONGEST_ANSWER:
+            _wait(self.stdout, select.POLLIN, deadline)
+            piece = os.read(self.stdout.fileno(), LONGEST_ANSWER)
+            if not piece:
+                break
+            line += piece
+        return line
 
     def array(self, task: "DecodeTask") -> Pixels:
         """A copy of what it decoded."""
@@ -130,11 +160,18 @@ class Child:
             return self.process.wait()
 
 
+def _wait(pipe: IO[bytes], event: int, deadline: float) -> None:
+    poll = select.poll()
+    poll.register(pipe, event)
+    if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+        raise TimeoutError
+
+
 @contextlib.contextmanager
 def _shared_file() -> Iterator[int]:
     """A file without a name, in memory where that can be had."""
     if hasattr(os, "memfd_create"):
-        file = os.memfd_create("mxspark")
+        file = os.memfd_create("mxspark", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             yield file
         finally:
@@ -179,10 +216,17 @@ class Sandbox:
     def _ask(self, data: bytes) -> Pixels:
         child = self._child or self._start()
         start = time.monotonic()
+        deadline = start + self._task.seconds + GRACE_SECONDS
         try:
-            child.send(data)
-            answer = json.loads(child.stdout.readline(LONGEST_ANSWER))
+            child.send(data, deadline)
+            answer = json.loads(child.answer(deadline))
             is_image, status, problem = (answer[name] for name in ("is_image", "status", "problem"))
+            if is_image is not True and status not in STATUSES:
+                raise ValueError("no answer of a decoder's")
+        except TimeoutError:  # it has taken its own limit away
+            child.process.kill()
+            self._end()
+            raise _CrashError(-signal.SIGALRM, time.monotonic() - start) from None
         except (BrokenPipeError, ValueError, LookupError, TypeError, RecursionError):
             took = time.monotonic() - start
             raise _CrashError(self._end(), took) from None
@@ -190,7 +234,7 @@ class Sandbox:
             return child.array(self._task)
         if status == CRASHED:  # out of memory: what it still holds isn't known
             self._end()
-        raise BadImageError(str(status), str(problem))
+        raise BadImageError(status, printable(str(problem)))
 
     def _start(self) -> Child:
         child, self._waiting = self._waiting or Child(), None
