@@ -37,7 +37,7 @@ def test_a_prometheus_that_the_policies_keep_out_is_told_of(helm: Helm) -> None:
     values: dict[str, Any] = {"job": JOB, "driver": {"annotations": {"prometheus.io/scrape": "true"}}}
     words = "the network policies let no Prometheus in: name it in networkPolicy.uiFrom."
     assert words in notes(helm, values)
-    peers = [{"namespaceSelector": {}}]
+    peers: list[dict[str, Any]] = [{"namespaceSelector": {}}]
     for opened in ({"ingress": False}, {"uiFrom": peers}, {"ingressRules": [{"from": peers}]}):
         assert words not in notes(helm, values | {"networkPolicy": opened})
     assert words not in notes(helm, {"job": JOB})
