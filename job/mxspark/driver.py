@@ -120,7 +120,7 @@ class _Run:
             return self._run_alone(model, keys, hold, context)
 
     def _run_alone(self, model: Bundle, keys: Iterator[str] | None, hold: Hold, context: Context | None) -> Result:
-        """The run, while no other works on its output; `keys` are those of a run that starts afresh, `context` is known for a GPU only."""
+        """The run, while no other works on its output; `keys` are those of a run that starts over, `context` is known for a GPU only."""
         frozen = self._earlier_plan(model, self._store)
         work = self._work(frozen) if frozen is not None else None
         if work is None and keys is None:
@@ -184,7 +184,7 @@ class _Run:
         return check_model(model, self._settings)
 
     def _earlier_plan(self, model: Bundle, store: Store) -> Plan | None:
-        """The plan of the run that this one goes on with, None where it starts afresh."""
+        """The plan of the run that this one goes on with, None where it starts over."""
         existing = output.check(store, self._settings.output)
         if existing is None:
             return None

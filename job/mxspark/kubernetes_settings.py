@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from mxspark import pod_schema
 from mxspark.document import Document, Field, model_validator
-from mxspark.pod_schema import AFFINITY, POD_TEMPLATE, TOLERATION
+from mxspark.pod_schema import AFFINITY, INGRESS_RULE, POD_TEMPLATE, TOLERATION
 
 # Names of objects: RFC 1123 labels, as Kubernetes checks them.
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -97,7 +97,8 @@ class KubernetesSettings(Document):
     executor_service_account: ObjectName | None = Field(
         None,
         description="Service account of the executors, for a cloud's identity: they get no token for Kubernetes. "
-        "Default: one without rights and identity, where the driver's is made too; else the driver's.",
+        "Default: one without rights and identity, where the driver's is made too and the buckets take none (kubernetes.credentials_from, "
+        "storage.anonymous); else the driver's.",
     )
     credentials_from: ObjectName | None = Field(
         None,
@@ -108,7 +109,13 @@ class KubernetesSettings(Document):
         None, description="Headless service by which executors find the driver. Default: the submission's own; else the pod's address."
     )
     network_policies: bool = Field(
-        True, description="Let nothing connect to the pods but driver and executors to each other (made by a submission)."
+        True, description="Let nothing connect to the pods but driver and executors to each other: network policies, made with the Job."
+    )
+    ingress_rules: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="More that may connect to the pods, all of them: ingress rules, as in a NetworkPolicy. A service mesh's tunnel, "
+        "Prometheus.",
+        json_schema_extra={POD_PART: INGRESS_RULE},
     )
     gpu_vendor: Vendor = Field(NVIDIA, description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
     gpu_discovery: PathInImage = Field(
@@ -141,6 +148,8 @@ class KubernetesSettings(Document):
     @model_validator(mode="after")
     def _pods_are_as_kubernetes_knows_them(self) -> Self:
         found = [*_problems("driver", self.driver), *_problems("executor", self.executor)]
+        for number, rule in enumerate(self.ingress_rules):
+            found += pod_schema.problems(INGRESS_RULE, rule, f"kubernetes.ingress_rules.{number}")
         if found:
             raise ValueError("\n".join(found))
         return self

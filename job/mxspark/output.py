@@ -30,7 +30,7 @@ OURS = re.compile(rf"_plan/.*|_parts/.*|part-\d{{6,}}\.(parquet|jsonl)|{TEXT_OBJ
 
 
 def check(store: Store, settings: OutputSettings) -> Plan | None:
-    """The plan of an earlier run here, None where this run starts afresh; writes nothing.
+    """The plan of an earlier run here, None where this run starts over; writes nothing.
 
     Raises UsageError where the place can't be written, or holds what would be mixed up with the results.
     """

@@ -14,6 +14,7 @@ from typing import Any
 FILE = "pod_schema.json"
 PREFIX = "kubernetes."  # of the definitions' names
 POD_TEMPLATE, TOLERATION, AFFINITY = "V1PodTemplateSpec", "V1Toleration", "V1Affinity"
+INGRESS_RULE = "V1NetworkPolicyIngressRule"
 WORDS = {
     "string": "text",
     "integer": "a whole number",

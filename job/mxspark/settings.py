@@ -172,7 +172,7 @@ class OutputSettings(Document):
         None, description="Where format text puts its one object. Default: predictions.txt in the output folder."
     )
     overwrite: bool = Field(
-        False, description="Delete an earlier run's results in the output folder and start afresh; asks first, or takes --yes."
+        False, description="Delete an earlier run's results in the output folder and start over; asks first, or takes --yes."
     )
     retry_failed: bool = Field(False, description="Predict the failed rows of an earlier run again, besides what it left undone.")
     submission: str | None = Field(
@@ -188,7 +188,7 @@ class OutputSettings(Document):
     @model_validator(mode="after")
     def _overwrite_or_retry(self) -> Self:
         if self.overwrite and self.retry_failed:
-            raise ValueError("output.overwrite starts afresh, output.retry_failed goes on: give one of them")
+            raise ValueError("output.overwrite starts over, output.retry_failed goes on: give one of them")
         return self
 
 

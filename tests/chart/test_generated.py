@@ -1,6 +1,7 @@
 """What is generated from the model of the values: up to date, and the same as what mxspark knows."""
 
 import json
+import re
 
 from tests.chart.helm import CHART
 from tools.chart.documents import documents
@@ -19,6 +20,10 @@ def test_the_generated_files_are_up_to_date() -> None:
 def test_values_yaml_holds_the_defaults_of_the_model() -> None:
     written = read_yaml((CHART / "values.yaml").read_text(), "values.yaml")
     assert written == ChartValues().model_dump(mode="json", by_alias=True)
+
+
+def test_the_comments_of_values_yaml_have_single_blanks() -> None:
+    assert re.findall(r"^ *# \S.*  .*", (CHART / "values.yaml").read_text(), re.MULTILINE) == []
 
 
 def test_every_setting_can_be_reached_by_one_value() -> None:

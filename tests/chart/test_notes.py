@@ -33,6 +33,16 @@ def test_what_helm_leaves_of_failed_tests_can_be_removed(helm: Helm) -> None:
     assert "delete pods" not in notes(helm, {"job": JOB, "tests": {"enabled": False}})
 
 
+def test_a_prometheus_that_the_policies_keep_out_is_told_of(helm: Helm) -> None:
+    values: dict[str, Any] = {"job": JOB, "driver": {"annotations": {"prometheus.io/scrape": "true"}}}
+    words = "the network policies let no Prometheus in: name it in networkPolicy.uiFrom."
+    assert words in notes(helm, values)
+    peers: list[dict[str, Any]] = [{"namespaceSelector": {}}]
+    for opened in ({"ingress": False}, {"uiFrom": peers}, {"ingressRules": [{"from": peers}]}):
+        assert words not in notes(helm, values | {"networkPolicy": opened})
+    assert words not in notes(helm, {"job": JOB})
+
+
 def test_no_log_is_asked_for_by_labels(helm: Helm) -> None:
     """kubectl shows ten lines then, and refuses more than five pods."""
     for values in ({"job": JOB}, {"job": JOB, "schedule": "@daily"}):

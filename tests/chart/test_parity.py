@@ -31,6 +31,8 @@ def submitted(helm: Helm, values: dict[str, Any]) -> tuple[Settings, list[Manife
     """What `mxspark submit kubernetes` makes of the chart's settings and of those that are in the chart's Job."""
     data = settings(helm.render(values)).model_dump(mode="json", exclude_defaults=True)
     data["kubernetes"].pop("service_account")  # so that it makes one
+    if not values.get("executor", {}).get("serviceAccountName"):
+        data["kubernetes"].pop("executor_service_account", None)
     for path, setting in settings_of_values():
         value: Any = values
         for key in path:
@@ -84,7 +86,7 @@ def test_the_job_is_the_same_but_for_its_name(helm: Helm, example: str) -> None:
 def test_the_settings_are_the_same(helm: Helm, example: str) -> None:
     values = values_of(example)
     given, _ = submitted(helm, values)
-    in_the_job = {"driver", "restarts", "deadline_seconds", "keep_seconds", "network_policies"}
+    in_the_job = {"driver", "restarts", "deadline_seconds", "keep_seconds", "network_policies", "ingress_rules"}
     found, expected = (each.model_dump() for each in (settings(helm.render(values)), given))
     for each in (found, expected):
         each["kubernetes"] = {key: value for key, value in each["kubernetes"].items() if key not in in_the_job}
@@ -117,6 +119,18 @@ def test_what_may_connect_to_the_pods_is_the_same(helm: Helm, example: str) -> N
     )
     assert ours == theirs
     assert len(ours) == 3
+
+
+def test_a_public_bucket_asks_for_no_identity_and_what_is_let_in_is_the_same(helm: Helm) -> None:
+    values = values_of("minimal")
+    values["job"]["storage"] = {"anonymous": True}
+    values["networkPolicy"] = {"ingressRules": [{"ports": [{"port": 15008, "protocol": "TCP"}]}]}
+    rendered = helm.render(values)
+    given, objects = submitted(helm, values)
+    assert settings(rendered).kubernetes.executor_service_account == given.kubernetes.executor_service_account == f"{RELEASE}-executor"
+    for kind, name in (("ServiceAccount", f"{RELEASE}-executor"), ("NetworkPolicy", RELEASE)):
+        ours, theirs = (plain(of_kind(each, kind, name).get("spec")) for each in (rendered, objects))
+        assert ours == theirs
 
 
 def test_memory_that_is_no_whole_mib_is_rounded_up_by_both(helm: Helm) -> None:

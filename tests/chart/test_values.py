@@ -20,6 +20,7 @@ from mxspark.pods import executor_template, merged
 from mxspark.settings import Settings
 from mxspark.submit import reach
 from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, with_native_sidecars
+from mxspark.submit.kubernetes.network_policies import PORT_PROPERTIES
 
 BASE: dict[str, Any] = {"job": JOB}
 TOLERATION = {"key": "batch", "operator": "Exists"}
@@ -96,6 +97,7 @@ SAMPLES: dict[str, Any] = {
     "cronJob.failedJobsHistoryLimit": 0,
     "cronJob.suspend": True,
     "networkPolicy.ingress": False,
+    "networkPolicy.ingressRules": [{"from": PEER}],
     "networkPolicy.enabled": True,
     "networkPolicy.dns.to": PEER,
     "networkPolicy.dns.ports": [5353],
@@ -176,11 +178,12 @@ def test_a_value_reaches_the_manifests(helm: Helm, value: str) -> None:
     assert helm.render(changed) != helm.render(without)
 
 
-# The other values that are settings are in the manifest of the Job, which the chart makes.
+# The other values that are settings are in manifests that the chart makes.
+NOT_THE_DRIVER_S = ("restarts", "deadline_seconds", "keep_seconds", "network_policies", "ingress_rules")
 IN_SETTINGS = [
     (value, setting)
     for value, setting in settings_of_values()
-    if setting[:2] != ("kubernetes", "driver") and setting[-1] not in ("restarts", "deadline_seconds", "keep_seconds", "network_policies")
+    if setting[:2] != ("kubernetes", "driver") and setting[-1] not in NOT_THE_DRIVER_S
 ]
 
 
@@ -428,7 +431,7 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
         ({"job": JOB | {"model": JOB["model"] | {"params": "s3://models/0.params"}}}, "job.model.path is a bundle"),
         (
             {"job": JOB | {"output": {"path": "s3://tables/digits", "overwrite": True, "retry_failed": True}}},
-            "job.output.overwrite starts afresh, job.output.retry_failed goes on: give one of them",
+            "job.output.overwrite starts over, job.output.retry_failed goes on: give one of them",
         ),
         (
             {"job": JOB | {"output": {"path": "s3://tables/digits", "text_object": "s3://tables/digits.txt"}}},
@@ -718,11 +721,20 @@ def test_properties_that_the_chart_sets_itself_are_refused(helm: Helm, key: str)
     assert f"sparkConf.{key} is set by the chart itself: take it out" in helm.refusal(BASE | {"sparkConf": {key: "local[2]"}})
 
 
-def test_no_other_property_is_refused_than_a_submission_refuses() -> None:
+def test_ports_that_the_policies_leave_closed_are_refused_while_there_are_policies(helm: Helm) -> None:
+    values = BASE | {"sparkConf": {"spark.driver.port": 7000}}
+    words = "sparkConf.spark.driver.port is given, but the network policies open Spark's usual ports alone"
+    assert words in helm.refusal(values)
+    assert words in helm.refusal(values | {"networkPolicy": {"ingress": False, "enabled": True}})
+    helm.render(values | {"networkPolicy": {"ingress": False}})
+
+
+@pytest.mark.parametrize(("name", "properties"), [("own", OWN_PROPERTIES), ("port", PORT_PROPERTIES)])
+def test_no_other_property_is_refused_than_a_submission_refuses(name: str, properties: set[str]) -> None:
     checks = (CHART / "templates" / "_checks.tpl").read_text()
-    own = re.search(r'define "mxspark.ownProperties" -}}\s*(.*?)\s*{{- end', checks)
-    assert own is not None
-    assert set(own[1].split()) == OWN_PROPERTIES
+    found = re.search(rf'define "mxspark.{name}Properties" -}}}}\s*(.*?)\s*{{{{- end', checks)
+    assert found is not None
+    assert set(found[1].split()) == properties
 
 
 def test_a_name_that_is_too_long_is_refused_not_cut(helm: Helm) -> None:

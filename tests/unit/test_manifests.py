@@ -8,6 +8,7 @@ from mxspark import document
 from mxspark.errors import UsageError
 from mxspark.settings import Settings
 from mxspark.submit.kubernetes import manifests
+from mxspark.submit.kubernetes.network_policies import PORT_PROPERTIES
 from tests.unit.words import right_or_refused
 
 JOB: dict[str, Any] = {
@@ -162,3 +163,37 @@ def test_odd_templates_work_or_are_refused() -> None:
 
 def test_policies_can_be_left_to_others() -> None:
     assert "NetworkPolicy" not in made(kubernetes={"network_policies": False})
+
+
+@pytest.mark.parametrize(
+    ("changes", "account"),
+    [
+        ({}, None),  # EKS Pod Identity and GKE's federation give the driver's account an identity that nothing shows
+        ({"kubernetes": {"credentials_from": "keys"}}, "digits-executor"),
+        ({"storage": {"anonymous": True}}, "digits-executor"),
+        ({"kubernetes": {"credentials_from": "keys", "service_account": "spark"}}, None),
+        ({"kubernetes": {"credentials_from": "keys", "executor_service_account": "reader"}}, "reader"),
+    ],
+)
+def test_executors_have_an_account_of_their_own_where_the_buckets_ask_for_no_identity(changes: dict[str, Any], account: str | None) -> None:
+    completed = manifests.in_namespace(manifests.completed(settings(**changes), "digits"), "vision")
+    assert completed.kubernetes.executor_service_account == account
+    accounts = [each["metadata"]["name"] for each in manifests.objects(completed, "digits", "1") if each["kind"] == "ServiceAccount"]
+    assert ("digits-executor" in accounts) is (account == "digits-executor")
+
+
+@pytest.mark.parametrize("key", sorted(PORT_PROPERTIES))
+def test_ports_that_the_policies_leave_closed_are_refused_while_there_are_policies(key: str) -> None:
+    conf = {"conf": {key: "7000"}}
+    with pytest.raises(UsageError, match=key) as refused:
+        made(spark=conf)
+    assert "kubernetes.network_policies=false" in refused.value.mend
+    assert made(spark=conf, kubernetes={"network_policies": False})
+
+
+def test_more_may_be_let_in_to_all_pods() -> None:
+    rule = {"ports": [{"port": 15008, "protocol": "TCP"}]}
+    completed = manifests.in_namespace(manifests.completed(settings(kubernetes={"ingress_rules": [rule]}), "digits"), "vision")
+    policies = {each["metadata"]["name"]: each["spec"] for each in manifests.objects(completed, "digits", "1") if "Network" in each["kind"]}
+    assert policies["digits"]["ingress"] == [rule]
+    assert not any(rule in policies[name]["ingress"] for name in ("digits-driver", "digits-executor"))

@@ -49,6 +49,11 @@ def test_what_kubernetes_would_drop_or_refuse_is_named(role: str, pod: dict[str,
     assert told in refused.value.problem
 
 
+def test_a_misspelt_field_of_an_ingress_rule_is_named() -> None:
+    with pytest.raises(UsageError, match=r"kubernetes.ingress_rules.0 has 'form', which .* Did you mean from"):
+        parsed(ingress_rules=[{"form": []}])
+
+
 def test_all_wrong_fields_are_named_at_once_and_no_value_is_shown() -> None:
     with pytest.raises(UsageError) as refused:
         parsed(driver=spec(nodeSelektor="hush"), executor={"tolerations": [{"operatorr": "hush"}], **spec(priority="hush")})

@@ -160,7 +160,7 @@ def _yaml_section(kind: type[Document], values: Document, depth: int) -> Iterato
     for name, field in kind.model_fields.items():
         value = getattr(values, name)
         section = kind.section(name)
-        about = (section.__doc__ or "") if section else _about(field.description)
+        about = " ".join((section.__doc__ or "").split()) if section else _about(field.description)
         yield "\n" if depth == 0 else ""
         for line in textwrap.wrap(about, WIDTH - len(indent) - 2, break_on_hyphens=False, break_long_words=False):
             yield f"{indent}# {line}\n"

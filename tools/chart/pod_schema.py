@@ -10,9 +10,9 @@ from typing import Any
 from kubernetes.client import models
 
 from mxspark.kubernetes_settings import IMAGE
-from mxspark.pod_schema import POD_TEMPLATE, PREFIX
+from mxspark.pod_schema import INGRESS_RULE, POD_TEMPLATE, PREFIX
 
-ROOTS = (POD_TEMPLATE, "V1NetworkPolicyPeer", "V1NetworkPolicyEgressRule")
+ROOTS = (POD_TEMPLATE, INGRESS_RULE, "V1NetworkPolicyPeer", "V1NetworkPolicyEgressRule")
 CONTAINERS = ("V1Container", "V1EphemeralContainer")
 # The models call them texts; the API takes numbers too.
 QUANTITIES = {"sizeLimit", "divisor", "limits", "requests", "capacity", "overhead"}

@@ -184,8 +184,9 @@ class S3(Values):
 
 
 class ServiceAccount(Values):
-    """The service account of the driver. Executors have one of their own, without rights, where this one is made and has no annotations;
-    with an identity, or one that isn't made, they have it too, unless executor.serviceAccountName names another."""
+    """The service account of the driver. Executors have it too, without its token, unless executor.serviceAccountName names another: it may
+    have the identity that the buckets ask for. Where they ask for none (s3.secretName, job.storage.anonymous), and this one is made without
+    annotations, executors have an account of their own, without rights."""
 
     create: bool = Field(True, description="Make it.")
     name: ObjectName | None = Field(
@@ -297,6 +298,7 @@ class NetworkPolicy(Values):
     """
 
     ingress: bool = setting("kubernetes", "network_policies")
+    ingress_rules: Mappings = setting("kubernetes", "ingress_rules")
     enabled: bool = Field(False, description="Restrict what the pods may connect to, too (and `ingress`, whatever it says).")
     dns: Dns = Field(Dns(), description="The cluster's name server.")
     api_server: ApiServer = Field(ApiServer(), description="The API server.")
@@ -306,7 +308,7 @@ class NetworkPolicy(Values):
     ui_from: Mappings = Field(
         (),
         description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy. Default: all where `monitoring` has a "
-        "Service or metrics, else none; `kubectl port-forward` always works.",
+        "Service or metrics, else none; `kubectl port-forward` needs no policy's leave.",
         json_schema_extra=PEERS,
     )
 

@@ -17,13 +17,20 @@
 {{- fail "job.model.path is a bundle, which has its own symbol and params: give it, or job.model.symbol and job.model.params, not both" -}}
 {{- end -}}
 {{- if and (dig "output" "overwrite" false .Values.job) (dig "output" "retry_failed" false .Values.job) -}}
-{{- fail "job.output.overwrite starts afresh, job.output.retry_failed goes on: give one of them" -}}
+{{- fail "job.output.overwrite starts over, job.output.retry_failed goes on: give one of them" -}}
 {{- end -}}
 {{- include "mxspark.checkPlaces" . -}}
 {{- include "mxspark.checkSecrets" . -}}
 {{- range splitList " " (include "mxspark.ownProperties" .) -}}
 {{- if hasKey $.Values.sparkConf . -}}
 {{- fail (printf "sparkConf.%s is set by the chart itself: take it out" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if or .Values.networkPolicy.ingress .Values.networkPolicy.enabled -}}
+{{- range splitList " " (include "mxspark.portProperties" .) -}}
+{{- if hasKey $.Values.sparkConf . -}}
+{{- fail (printf "sparkConf.%s is given, but the network policies open Spark's usual ports alone: take it out, or set networkPolicy.ingress and networkPolicy.enabled to false" .) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq .Values.context "gpu") (not $gpus) (not (hasKey .Values.sparkConf "spark.executor.resource.gpu.amount")) -}}
@@ -92,6 +99,11 @@
 {{/* Spark's properties that every way of submitting sets itself (manifests.py): others would make another job of it. */}}
 {{- define "mxspark.ownProperties" -}}
 spark.master spark.app.name spark.kubernetes.namespace
+{{- end -}}
+
+{{/* Those by which it would listen elsewhere than the network policies open (network_policies.py). */}}
+{{- define "mxspark.portProperties" -}}
+spark.driver.port spark.driver.blockManager.port spark.blockManager.port spark.ui.port
 {{- end -}}
 
 {{/* By list (pod template, place): how the volume is mounted on which the main container has the place (shared, own to each pod, or

@@ -53,9 +53,13 @@ no reason to start a job again.
 {{- .Values.serviceAccount.name | default (ternary (include "mxspark.name" .) "default" .Values.serviceAccount.create) -}}
 {{- end -}}
 
-{{/* The executors' own account, without rights and identity; empty where another is named, or where the driver's has an identity. */}}
+{{/*
+The executors' own account, without rights and identity; empty where another is named, and where the driver's may have the identity that
+the buckets ask for: by an annotation, or by what Kubernetes doesn't show (EKS Pod Identity, GKE's federation).
+*/}}
 {{- define "mxspark.executorAccount" -}}
-{{- if and .Values.serviceAccount.create (not .Values.serviceAccount.annotations) (not .Values.executor.serviceAccountName) -}}
+{{- $isWithoutIdentity := and (or .Values.s3.secretName (.Values.job.storage | default dict).anonymous) (not .Values.serviceAccount.annotations) -}}
+{{- if and $isWithoutIdentity .Values.serviceAccount.create (not .Values.executor.serviceAccountName) -}}
 {{ include "mxspark.serviceAccount" . }}-executor
 {{- end -}}
 {{- end -}}

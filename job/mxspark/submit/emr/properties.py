@@ -126,7 +126,7 @@ def _submitter(settings: Settings) -> dict[str, str]:
         )
     for key, value in found.items():
         if not (is_argument(key) and is_argument(value)) or max(len(key), len(value)) > LONGEST_VALUE:
-            raise UsageError(f"{key!r} is {value!r}", f"AWS takes one line of 1 to {LONGEST_VALUE:,} characters: mend kubernetes.driver.")
+            raise UsageError(f"{key!r} is {value!r}", f"AWS takes one line of 1 to {LONGEST_VALUE:,} characters: fix kubernetes.driver.")
     return found
 
 

@@ -29,6 +29,8 @@ NOT_USED = (
     "kubernetes.service_account",
     "kubernetes.executor_service_account",
     "kubernetes.driver_service",
+    "kubernetes.network_policies",
+    "kubernetes.ingress_rules",
     "kubernetes.restarts",
     "kubernetes.keep_seconds",
 )

@@ -38,7 +38,7 @@ def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
     if kubernetes.service_account == name:  # nobody named another: it is this job's own
         made += [service_account(name), role(kubernetes, name), role_binding(name)]
     if kubernetes.network_policies:
-        made += network_policies.policies(name)
+        made += network_policies.policies(name, kubernetes.ingress_rules)
     if kubernetes.executor_service_account == _executors_account(name):  # likewise; with no rights and no identity
         made.append(service_account(_executors_account(name)))
     for manifest in made:
@@ -59,11 +59,18 @@ def completed(settings: Settings, name: str) -> Settings:
     kubernetes = settings.kubernetes
     if other := sorted(OWN_PROPERTIES & settings.spark.conf.keys()):
         raise UsageError(f"spark.conf has {', '.join(other)}, which a submission sets itself", "Take them out.")
+    if kubernetes.network_policies and (other := sorted(network_policies.PORT_PROPERTIES & settings.spark.conf.keys())):
+        raise UsageError(
+            f"spark.conf has {', '.join(other)}, but the job's network policies open Spark's usual ports alone",
+            "Take them out, or leave the policies out: --set kubernetes.network_policies=false.",
+        )
     if kubernetes.image is None:
         raise UsageError("no image is given: kubernetes.image is not set", "Name the image that the pods run: --image NAME.")
     if kubernetes.service_account == name:  # `objects` would make it anew
         raise UsageError(f"kubernetes.service_account is {name!r}, the job's own name", "Give the job another --name.")
-    own = None if kubernetes.service_account else _executors_account(name)  # a named account may have the identity that executors need
+    # Else the driver's may have the identity that the buckets ask for: by an annotation, or by what Kubernetes doesn't show.
+    is_without_identity = kubernetes.credentials_from is not None or settings.storage.anonymous
+    own = _executors_account(name) if is_without_identity and not kubernetes.service_account else None
     account = {
         "service_account": kubernetes.service_account or name,
         "executor_service_account": kubernetes.executor_service_account or own,

@@ -3,19 +3,21 @@
 The chart's templates say the same. The network plugin enforces it; one that knows no policies ignores them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mxspark import pods
 from mxspark.pods import Manifest
 
 DRIVER, EXECUTOR = "driver", "executor"
+# Spark's properties by which it would listen elsewhere than the policies open.
+PORT_PROPERTIES = {"spark.driver.port", "spark.driver.blockManager.port", "spark.blockManager.port", "spark.ui.port"}
 
 
-def policies(name: str) -> list[Manifest]:
-    """One for all pods of the job, which lets nothing in, and one for each kind of pod with what it needs."""
+def policies(name: str, more: Sequence[Mapping[str, Any]] = ()) -> list[Manifest]:
+    """One for all pods of the job, which lets in `more` alone (rules, by default none), and one for each kind of pod with what it needs."""
     return [
-        _policy(name, name, None, []),
+        _policy(name, name, None, [dict(rule) for rule in more]),
         _policy(f"{name}-driver", name, DRIVER, [_from(name, [EXECUTOR], [pods.RPC_PORT, pods.BLOCK_PORT])]),
         _policy(f"{name}-executor", name, EXECUTOR, [_from(name, [DRIVER, EXECUTOR], [pods.BLOCK_PORT])]),
     ]
