@@ -1,4 +1,4 @@
-"""Pods beside a job that want to be part of it."""
+"""Pods beside a job that want to be part of it. (Not every network plugin of kind enforces the policies that keep others from its ports.)"""
 
 from typing import Any
 
@@ -9,12 +9,6 @@ from mxspark import pods
 JAVA = ("/opt/java/bin/java", "-cp", "/opt/spark/jars/*", "-Xmx256m", "-XX:TieredStopAtLevel=1")
 # As Spark opens them for itself, in conf of spark-class.
 OPENED = ("lang", "lang.invoke", "net", "nio", "util", "util.concurrent")
-KNOCK = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); print('it is open')"
-
-
-def neighbour(name: str, image: str, address: str) -> dict[str, Any]:
-    """Any pod of the namespace: it connects to the port of a driver."""
-    return pod(name, image, "python", "-c", KNOCK, address, str(pods.RPC_PORT))
 
 
 def executor(name: str, image: str, address: str, instance: str) -> dict[str, Any]:
