@@ -1,4 +1,4 @@
-"""Pods beside a job that want to be part of it. (Not every network plugin of kind enforces the policies that keep others from its ports.)"""
+"""Pods beside a job that want to be part of it. (Not every network plugin of kind enforces the policies against others.)"""
 
 from typing import Any
 
