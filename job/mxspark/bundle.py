@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 from filelock import FileLock
 
@@ -102,7 +103,8 @@ def _find(model: ModelSettings, access: Access) -> BundleSource:
 def _beside(folder: str, role: str, file: str, allow_outside: bool) -> str:
     """Where a file is that a folder's model.yaml names. Raises UsageError where it isn't in the folder, though it must be."""
     is_whole = "://" in file or file.startswith("/")
-    if (is_whole or ".." in file.split("/")) and not allow_outside:
+    path = unquote(file) if folder.startswith(("http://", "https://")) else file  # as a web server understands it
+    if (is_whole or ".." in path.split("/")) and not allow_outside:
         raise UsageError(
             f"{storage.join(folder, SPEC_FILE)}: {role}.file is {printable(reprlib.repr(file))}, which is outside the model's folder",
             "Put the file beside model.yaml, or allow it: model.allow_outside (--set model.allow_outside=true).",

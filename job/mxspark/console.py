@@ -256,7 +256,7 @@ def show_status(status: "Status") -> None:
     """How far a run is, and from which settings."""
     state = status.state + (f" ({_holder(status.holder)})" if status.holder is not None else "")
     planned = [("done", "nothing is planned yet")] if status.plan is None else _planned(status, status.plan)
-    show_sections([("output", status.place), ("state", state), *planned])
+    show_sections([(name, printable(value)) for name, value in (("output", status.place), ("state", state), *planned)])
 
 
 def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
@@ -343,7 +343,7 @@ def show_findings(findings: "Sequence[Finding]") -> None:
 
 def model_sections(found: "Inspection") -> list[tuple[str, str]]:
     """What an inspection says, in words."""
-    return [
+    sections = [
         ("input", f"{found.input_name}: N x {' x '.join(map(str, found.input_shape[1:]))} ({found.input.layout})"),
         (
             "output",
@@ -355,6 +355,7 @@ def model_sections(found: "Inspection") -> list[tuple[str, str]]:
         *(("note", note) for note in found.notes),
         ("parameters", f"{found.parameters:,}" + (f"; not used by the graph: {', '.join(found.unused[:5])}" if found.unused else "")),
     ]
+    return [(name, printable(value)) for name, value in sections]
 
 
 def show(text: str) -> None:

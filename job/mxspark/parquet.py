@@ -6,9 +6,11 @@ The only place that imports pyarrow.
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mxspark.errors import MxsparkError, UsageError, one_line
@@ -24,6 +26,9 @@ SCHEMA = pa.schema(
 )
 COUNTS = b"mxspark.counts"
 FOOTER_BYTES = 64 * 2**10
+TEXTS = ("key", "status", "error", "predictions.list.element.label")
+LONGEST_TEXT = 4 * 2**16  # bytes of one in a part
+LONGEST_KEY = 2**16  # bytes of one in a manifest
 
 
 def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> bytes:
@@ -56,10 +61,36 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
 def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
     """The rows, in order. Raises MxsparkError where it is not a whole part."""
     try:
-        for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(batch_size=256):
+        for batch in _batches(pq.ParquetFile(io.BytesIO(data), read_dictionary=TEXTS), None, 256, LONGEST_TEXT):
             yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise _not_a_part(name, error) from None
+
+
+def _batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, longest: int) -> Iterator[pa.RecordBatch]:
+    """The table in batches, whose texts are still references to each different one: a few bytes may stand for many copies of a long one.
+
+    Raises ArrowInvalid where one has more than `longest` bytes.
+    """
+    for group in range(table.num_row_groups):
+        for column in map(table.metadata.row_group(group).column, range(table.metadata.num_columns)):
+            if column.path_in_schema in (columns or TEXTS) and column.total_uncompressed_size > (column.num_values + 1) * longest:
+                raise pa.ArrowInvalid(f"a text has more than {longest:,} bytes")
+    for batch in table.iter_batches(columns=columns, batch_size=size):
+        for texts in chain.from_iterable(map(_dictionaries, batch.columns)):
+            if (pc.max(pc.binary_length(texts)).as_py() or 0) > longest:
+                raise pa.ArrowInvalid(f"a text has more than {longest:,} bytes")
+        yield batch
+
+
+def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
+    """The different texts in a column, or in what is nested in it."""
+    if pa.types.is_dictionary(array.type):
+        yield array.dictionary
+    elif pa.types.is_list(array.type):
+        yield from _dictionaries(array.values)
+    elif pa.types.is_struct(array.type):
+        yield from chain.from_iterable(_dictionaries(array.field(number)) for number in range(array.type.num_fields))
 
 
 def _not_a_part(name: str, error: Exception) -> MxsparkError:
@@ -78,7 +109,8 @@ def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]
         texts = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
             raise UsageError(f"{name}: the column `{column}` holds {kind}, not texts", "Write the keys as strings.")
-        for batch in table.iter_batches(columns=[column], batch_size=8192):
+        table = pq.ParquetFile(file, metadata=table.metadata, read_dictionary=[column])
+        for batch in _batches(table, [column], 4096, LONGEST_KEY):
             keys = batch.column(0)
             keys = keys.dictionary_decode() if pa.types.is_dictionary(keys.type) else keys
             texts = keys.cast(pa.large_binary() if pa.types.is_large_string(keys.type) else pa.binary()).to_pylist()

@@ -22,6 +22,7 @@ class Place:
     pattern: str = ""  # a regular expression that keys must match, where it isn't empty
     suffixes: tuple[str, ...] = ()  # that keys must have, in lower case; none takes all
     is_manifest: bool = False
+    is_file: bool = False  # its one key is `prefix`
 
     @property
     def is_folder(self) -> bool:
@@ -35,10 +36,10 @@ class Place:
         return storage.join(resolved(self.base), key)
 
     def holds(self, key: str) -> bool:
-        """Whether a key that is a path from the root on lies below this place's folder, as it is written."""
+        """Whether a key that is a path from the root on lies below this place's folder, as it is written, or is its file."""
         if "://" in self.base or ".." in key.split("/"):  # a folder before it may be a link
             return False
-        return any(key.startswith(base) for base in self._bases)
+        return any(key == base + self.prefix if self.is_file else key.startswith(base) for base in self._bases)
 
     @cached_property
     def _bases(self) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool
         return Place(path, path, suffixes=chosen)
     if is_file:
         name = escaped(resolved(path).rpartition("/")[2])  # as a listing writes it
-        return Place(path, storage.parent(path), name, re.escape(name))
+        return Place(path, storage.parent(path), name, re.escape(name), is_file=True)
     start = globs.literal_start(path)
     above, slash, prefix = start.rpartition("/")
     return _matching(path, above or slash or ".", path[len(above + slash) :], prefix, explicit if globs.names_suffix(path) else chosen)

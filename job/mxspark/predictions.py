@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from mxspark.storage import Store
 from mxspark.words import printable
 
 OK = "ok"
+MAX_PART_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,15 @@ class Counts:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Counts":
-        return cls(
-            Counter(data["by_status"]), data["labelled"], data["correct"], data["correct_top_k"], data.get("first"), data.get("last")
-        )
+        """Raises KeyError, TypeError or ValueError where `data` isn't what `to_json` gives: others may have written it."""
+        by_status = dict(data["by_status"])
+        found = cls(Counter(by_status), data["labelled"], data["correct"], data["correct_top_k"], data.get("first"), data.get("last"))
+        numbers = (found.labelled, found.correct, found.correct_top_k, *by_status.values())
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("not counts")
+        if not all(isinstance(text, str | None) for text in (found.first, found.last)):
+            raise TypeError("not keys")
+        return found
 
 
 def top_k(probabilities: NDArray[np.float32], k: int, labels: Sequence[str], threshold: float = 0.0) -> tuple[Prediction, ...]:
@@ -143,25 +150,26 @@ def encode(rows: Sequence[Row], true_label: str | None, output_format: str) -> b
 
 
 def read_counts(store: Store, shard: int, output_format: str, true_label: str | None) -> Counts:
-    """What the part of `shard` really holds. Raises MxsparkError where it isn't whole."""
+    """What the part of `shard` really holds, its rows alone without a `true_label`. Raises MxsparkError where it isn't whole."""
     name = PARTS[output_format].name(shard)
     if output_format == "parquet":
         counts = parquet.read_counts(store.read_tail(name, parquet.FOOTER_BYTES), f"{store.name}/{name}")
         try:
+            found = Counts.from_json(counts)
+            if true_label is None:
+                return replace(found, labelled=0, correct=0, correct_top_k=0)
             if counts["true_label"] == true_label:
-                return Counts.from_json(counts)
+                return found
         except (KeyError, TypeError, ValueError):
-            raise MxsparkError(f"{store.name}/{name}: not a part of this run", "Remove it and run the same command again.") from None
+            raise _not_a_part(f"{store.name}/{name}") from None
     return count(read_rows(store, shard, output_format), true_label)
 
 
 def read_rows(store: Store, shard: int, output_format: str) -> Iterator[Row]:
     """The rows of a shard's part, in order. Raises MissingError where there is none, MxsparkError where it isn't whole."""
     name = PARTS[output_format].name(shard)
-    data = store.read(name)
-    if output_format == "parquet":
-        return (_row(row) for row in parquet.read_rows(data, f"{store.name}/{name}"))
-    return _json_rows(data, name)
+    data, whole = store.read(name, MAX_PART_BYTES), f"{store.name}/{name}"
+    return _rows(parquet.read_rows(data, whole) if output_format == "parquet" else _json_lines(data), whole)
 
 
 def text_lines(store: Store, shard: int) -> Iterator[str]:
@@ -174,14 +182,32 @@ def text_lines(store: Store, shard: int) -> Iterator[str]:
         yield f"Key {printable(row.key)}: Prediction: {texts}\n"
 
 
-def _json_rows(data: bytes, name: str) -> Iterator[Row]:
+def _json_lines(data: bytes) -> Iterator[Any]:
+    yield from map(json.loads, data.decode().rstrip("\n").split("\n"))  # splitlines would split keys with U+2028 too
+
+
+def _rows(found: Iterator[Any], name: str) -> Iterator[Row]:
     try:
-        for line in data.decode().rstrip("\n").split("\n"):  # splitlines would split keys with U+2028 too
-            yield _row(json.loads(line))
+        yield from map(_row, found)
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise MxsparkError(f"{name}: not a part of this run", "Remove it and run the same command again.") from None
+        raise _not_a_part(name) from None
+
+
+def _not_a_part(name: str) -> MxsparkError:
+    return MxsparkError(f"{name}: not a part of this run", "Remove it and run the same command again.")
 
 
 def _row(data: dict[str, Any]) -> Row:
+    """Raises KeyError, TypeError or ValueError where it is none: others may have written it."""
     predictions = data["predictions"]
-    return Row(data["key"], data["status"], data["error"], None if predictions is None else tuple(Prediction(**p) for p in predictions))
+    row = Row(data["key"], data["status"], data["error"], None if predictions is None else tuple(map(_prediction, predictions)))
+    if not (isinstance(row.key, str) and isinstance(row.status, str) and isinstance(row.error, str | None)):
+        raise TypeError("not a row")
+    return row
+
+
+def _prediction(data: dict[str, Any]) -> Prediction:
+    found = Prediction(**data)
+    if not (type(found.index) is int and isinstance(found.label, str | None) and isinstance(found.probability, float)):
+        raise TypeError("not a prediction")
+    return found

@@ -10,7 +10,8 @@ from mxspark.errors import UsageError
 from mxspark.storage.store import is_pod
 from mxspark.words import printable
 
-NOBODY = 65534  # what root's folders belong to inside a user namespace
+NOBODY = 65534  # what root's folders belong to inside a user namespace; elsewhere a user like any other
+USERS = Path("/proc/self/uid_map")
 MEND = "Name a cache_dir of your own (MXSPARK_CACHE_DIR), in folders that belong to you or to root and that others can't write."
 
 
@@ -54,13 +55,18 @@ def _make_private(folder: Path, lenient: bool) -> None:
 def _check_above(folder: Path) -> None:
     """Raises UsageError where others could rename what lies in `folder`, and put something else in its place."""
     found = folder.stat()
-    if found.st_uid not in (0, os.geteuid(), NOBODY):
+    if found.st_uid not in (0, os.geteuid()) and not (found.st_uid == NOBODY and _renames_users()):
         raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could replace what is kept below it", MEND)
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         raise UsageError(
             f"{printable(str(folder))}: everybody could replace what is kept below it (mode {stat.S_IMODE(found.st_mode):o}, not sticky)",
             f"chmod +t it as /tmp is. {MEND}",
         )
+
+
+def _renames_users() -> bool:
+    """Whether this is a user namespace, in which the numbers of users aren't those of the machine."""
+    return USERS.exists() and USERS.read_text().split() != ["0", "0", str(2**32 - 1)]
 
 
 def _is_container(environ: Mapping[str, str]) -> bool:

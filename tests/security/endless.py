@@ -4,14 +4,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
+from time import sleep
 
 HEAD = b'HTTP/1.1 200 OK\r\nETag: "1"\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n'
 CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
 
 
 @contextmanager
-def answering_with(answer: bytes, then: bytes = b"") -> Iterator[str]:
-    """The address of a server that answers every request with these bytes, and goes on with `then` until nobody listens any more."""
+def answering_with(answer: bytes, then: bytes = b"", pause: float = 0) -> Iterator[str]:
+    """The address of a server that answers every request with these bytes, and goes on with `then`, after so many seconds each time, until
+    nobody listens any more."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def answer_one(connection: socket.socket) -> None:
@@ -20,6 +22,7 @@ def answering_with(answer: bytes, then: bytes = b"") -> Iterator[str]:
                 pass
             connection.sendall(answer)
             while then:
+                sleep(pause)
                 connection.sendall(then)
 
     def accept() -> None:

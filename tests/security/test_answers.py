@@ -18,7 +18,7 @@ from tests.storage.scripted import Answer, Request, an_object, answering, error,
 from mxspark import storage
 from mxspark.errors import MxsparkError, bounded, one_line, without_paths, without_secrets
 from mxspark.settings import StorageSettings
-from mxspark.storage import Access, Credentials, S3Store, StorageError, TooLargeError
+from mxspark.storage import Access, Credentials, S3Store, StorageError, TooLargeError, web
 from mxspark.storage.causes import shown, words_in
 from mxspark.storage.s3.listing import EMPTY_PAGES, Repeats
 from mxspark.storage.web import gist
@@ -169,6 +169,32 @@ def test_broken_headers_are_errors(head: bytes) -> None:
         for name in ("an image", "an image of an odd name", "a list", "a lock"):
             with pytest.raises(StorageError):
                 READS[name](store(url))
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "then"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (OK + b"X: ", b"x"),
+        (OK + b"Content-Length: 1000000\r\n\r\n", b"x"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+    ],
+    ids=["100 Continue", "a head", "a body", "chunks", "an error"],
+)
+def test_an_answer_that_drips_for_ever_is_one_that_came_too_late(head: bytes, then: bytes) -> None:
+    """An address, a byte or line of which came before each timeout, held a run for ever."""
+    settings = StorageSettings(retries=0, read_timeout=0.2)
+    with answering_with(head, then, pause=0.01) as url:
+        for read in (
+            lambda: web.download(f"{url}/net", settings, io.BytesIO(), 10**6),
+            lambda: web.WebReader(settings).read(f"{url}/a.png"),
+        ):
+            with pytest.raises(StorageError, match=r"not all there in time|timed out"):
+                read()
 
 
 def test_a_bomb_for_a_model_is_stopped_while_it_arrives() -> None:

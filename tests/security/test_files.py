@@ -4,6 +4,7 @@ What hypothesis makes up is the same in every run; what it found once, or what a
 """
 
 import gzip
+import io
 import json
 import tempfile
 import time
@@ -12,14 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.runs import run_in
 
-from mxspark import bundle, console, document, labels, layers, output, plan, status
+from mxspark import bundle, console, document, labels, layers, output, parquet, plan, predictions, status
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.model_spec import ModelSpec
+from mxspark.predictions import PARTS, Prediction, Row
 from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings, StorageSettings
 from mxspark.source import Source
 from mxspark.storage import Access, StorageError
@@ -238,6 +242,82 @@ def test_any_part(output_format: Any, content: bytes) -> None:
         part = next(Path(folder).rglob("part-000000.*"))
         part.write_bytes(content)
         console.show_status(status.read(folder, ACCESS))
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl"])
+def test_the_status_of_a_run_applies_no_pattern_that_its_plan_has(
+    sound: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output_format: Any
+) -> None:
+    """One such as (a+)+$ would never end."""
+    store = run_in(tmp_path, 0, output_format)
+    theirs = {"output": {"format": output_format}, "input": {"true_label": "("}}
+    (tmp_path / plan.PLAN).write_text(json.dumps({**sound, "settings": theirs}))
+    rows = [Row(key, "ok", None, (Prediction(0, "0", 1.0),)) for key in plan.shard_keys(store, 0)]
+    store.write(PARTS[output_format].name(0), predictions.encode(rows, "(.)", output_format))
+    if output_format == "parquet":  # nor does a footer of another pattern make it read rows
+        monkeypatch.delattr(predictions, "read_rows")
+
+    found = status.read(str(tmp_path), ACCESS)
+    assert (found.state, found.counts.ok, found.counts.labelled) == ("not finished", 2, 0)
+
+
+ROW = {"key": "0.png", "status": "ok", "error": None, "predictions": None}
+CAT = {"index": 1, "label": "cat", "probability": 0.5}
+COUNTS = {"by_status": {"ok": 2}, "labelled": 0, "correct": 0, "correct_top_k": 0, "true_label": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"key": 5}, {"status": 7}, {"status": []}, {"error": {}}, {"predictions": 5}]
+    + [{"predictions": [{**CAT, **wrong}]} for wrong in ({"index": "1"}, {"label": [1]}, {"probability": "x"})],
+    ids=str,
+)
+def test_rows_of_other_things_are_a_broken_part(tmp_path: Path, change: dict[str, Any]) -> None:
+    run_in(tmp_path, 2, "jsonl")
+    (tmp_path / "part-000000.jsonl").write_text(2 * (json.dumps({**ROW, **change}) + "\n"))
+    tell_one_broken(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"by_status": wrong} for wrong in ({"ok": "x"}, [["a"], "b"], 5, {"ok": -5, "x": 7})),
+        {"labelled": "a"},
+        {"correct": True},
+    ],
+    ids=str,
+)
+def test_counts_of_other_things_are_a_broken_part(tmp_path: Path, change: dict[str, Any]) -> None:
+    run_in(tmp_path, 2)
+    (tmp_path / "part-000000.parquet").write_bytes(parquet.encode([ROW, ROW], {**COUNTS, **change}))
+    tell_one_broken(tmp_path)
+
+
+def tell_one_broken(folder: Path) -> None:
+    found = status.read(str(folder), ACCESS)
+    assert (found.state, found.counts.ok) == ("damaged", 2)  # the other part's are told
+    assert "not a part of this run" in "".join(found.broken)
+
+
+LONG = "a" * (2**18 + 1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"key": LONG}, {"error": LONG}, {"predictions": [{**CAT, "label": LONG}]}], ids=["key", "error", "label"]
+)
+def test_few_bytes_that_stand_for_many_copies_of_a_long_text_are_no_part(change: dict[str, Any]) -> None:
+    with pytest.raises(MxsparkError, match="a text has more than"):
+        list(parquet.read_rows(parquet.encode([{**ROW, **change}] * 20, COUNTS), "part"))
+
+
+@pytest.mark.parametrize("by_reference", [True, False])
+def test_few_bytes_that_stand_for_many_copies_of_a_long_key_are_no_manifest(by_reference: bool) -> None:
+    """1,044 bytes took 4.85 GB."""
+    file = io.BytesIO()
+    pq.write_table(pa.table({"key": [LONG] * 60 + ["a.png"] * 1000 * by_reference}), file, use_dictionary=by_reference)
+    assert len(file.getvalue()) < 2**20
+    with pytest.raises(UsageError, match="a text has more than"):
+        list(parquet.read_column(file, "key", "keys.parquet"))
 
 
 # ---- lists ----

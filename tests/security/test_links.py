@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.security.conftest import content
 from tests.unit.runs import run_in
+from tests.unit.web import serving
 
 from mxspark import bundle, output, plan, status
 from mxspark.errors import MxsparkError, UsageError
@@ -201,6 +202,16 @@ def test_a_plan_that_somebody_changed_names_no_file_outside_the_input(lists: Pat
         Source(InputSettings(path=path), ACCESS).read(key.format(home=home))
 
 
+def test_a_file_that_is_one_of_several_inputs_opens_no_other_of_its_folder(lists: Path, home: Path) -> None:
+    paths = (str(home / "thesis" / "chapter.tex"), str(lists / "a.png"))
+    (home / "thesis" / "other.tex").write_text("somebody's own")
+    images = Source(InputSettings(path=paths, suffixes=()), ACCESS)
+
+    assert [images.read(key) for key in images.keys()] == [b"years of work", b"a picture"]
+    with pytest.raises(DeniedError):
+        images.read(str(home / "thesis" / "other.tex"))
+
+
 def test_a_manifest_on_s3_names_no_file_here(home: Path) -> None:
     images = Source(InputSettings(path="s3://bucket/keys.txt", base=str(home / "thesis")), ACCESS)
     with pytest.raises(DeniedError):
@@ -223,6 +234,15 @@ def test_a_model_yaml_names_no_file_outside_its_folder(tmp_path: Path, home: Pat
     with pytest.raises(UsageError, match=r"model\.yaml: symbol\.file is .* outside") as refused:
         bundle.find(ModelSettings(path=str(tmp_path / "model")), ACCESS)
     assert "model.allow_outside" in refused.value.mend
+
+
+@pytest.mark.parametrize("file", ["%2e%2e/net.json", "sub/.%2E/%2e%2e/net.json", "%2e%2e%2fnet.json"])
+def test_nor_does_one_of_a_web_server_in_that_ones_spelling(file: str) -> None:
+    with (
+        serving({"/models/net/model.yaml": MODEL.format(symbol=json.dumps(file)).encode()}) as web,
+        pytest.raises(UsageError, match="outside"),
+    ):
+        bundle.find(ModelSettings(path=f"{web.url}/models/net"), ACCESS)
 
 
 @pytest.mark.parametrize("file", ["../home/secret", "{home}/secret"])

@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,17 @@ import yaml
 from rich.text import Text
 from tests.conftest import Here
 from tests.security.conftest import HOSTILE
+from tests.unit.runs import run_in
 
-from mxspark import console, document, output
+from mxspark import console, document, output, plan, predictions, status
 from mxspark.console import ConsoleProgress, JobListener, _SafeConsole
 from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError
-from mxspark.storage import FolderStore
+from mxspark.meaning import Meaning
+from mxspark.model_spec import ModelInput
+from mxspark.network import Inspection
+from mxspark.predictions import PARTS, Row
+from mxspark.storage import Access, FolderStore
 from mxspark.storage.store import held
 from mxspark.words import CONTROLS, printable
 
@@ -104,6 +111,26 @@ def test_the_holder_of_a_lock_is_told_on_one_line(tmp_path: Any, here: Here) -> 
     assert not any(line.startswith("Error:") for line in told.output.splitlines())
     assert len(told.output) < 10_000
     assert "\n" not in held("table", owner).problem
+
+
+def test_no_value_of_a_run_makes_a_line_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, forged = run_in(tmp_path, 0, "jsonl"), "x\nstate  complete\x1b[2J"
+    frozen = json.loads((tmp_path / plan.PLAN).read_text())
+    (tmp_path / plan.PLAN).write_text(json.dumps(frozen | {"created": forged, "skipped": {forged: 1}}))
+    rows = [Row(key, forged, forged) for key in plan.shard_keys(store, 0)]
+    store.write(PARTS["jsonl"].name(0), predictions.encode(rows, None, "jsonl"))
+    with store.hold(output.LOCK, {"host": forged, "process": forged, "since": ""}, 1):
+        console.show_status(status.read(str(tmp_path), Access()))
+
+    told = capsys.readouterr().out
+    assert told.count("x\\nstate") == 5
+    assert not re.search(r"^\s*state  complete", told, re.MULTILINE)
+
+
+def test_no_value_of_a_model_makes_a_line_of_its_own() -> None:
+    name = "x\nlicence  free"
+    found = Inspection(name, ModelInput(height=8, width=8), name, 10, (name,), Meaning("softmax", name), {name: 1}, 10, (name,), 0, name)
+    assert not any("\n" in text for _, text in console.model_sections(found))
 
 
 def test_a_setting_that_is_no_text_of_a_terminals_is_told_escaped(here: Here) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from tests.unit.pictures import pillow_encoded
 from tests.unit.web import serving
 
 from mxspark import bundle, java
+from mxspark import private_folder as private_folders
 from mxspark.bundle import BundleSource
 from mxspark.class_archive import ClassArchive
 from mxspark.errors import UsageError
@@ -97,6 +98,21 @@ def test_a_place_where_anybody_can_swap_folders_is_refused_and_one_like_tmp_is_f
 
     (tmp_path / "scratch").chmod(0o1777)
     assert private_folder(tmp_path / "scratch" / "below").exists()
+
+
+@pytest.mark.parametrize(("users", "taken"), [("0 0 4294967295", False), ("0 1000 1", True), (None, False)])
+def test_nobodys_folder_is_roots_only_where_users_have_other_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str | None, taken: bool
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    monkeypatch.setattr(private_folders, "USERS", tmp_path / "uid_map")
+    os.chown(tmp_path, 65534, -1)
+    if users is not None:
+        (tmp_path / "uid_map").write_text(f"         {users}\n")
+
+    with nullcontext() if taken else pytest.raises(UsageError, match="belongs to user"):
+        private_folders._check_above(tmp_path)
 
 
 def test_a_place_below_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from mxspark.errors import UsageError, without_secrets
 from mxspark.model_spec import ModelSpec
 from mxspark.settings import ModelSettings
 from mxspark.storage import Access
+from mxspark.words import printable
 
 ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
 
@@ -34,13 +35,15 @@ def inspect_model(
     access = access_by(endpoint_url)
     found = _fetch(document.parse(ModelSettings, {"path": model}, "PLACE"), access)
     spec, source = found.spec, found.source
-    sections = [("model", spec.name), *[(name, text) for name in ("licence", "source") if (text := getattr(spec, name))]]
+    sections = [("model", spec.name), *[(name, printable(text)) for name in ("licence", "source") if (text := getattr(spec, name))]]
     check = child.check_model(found, context.value if context is not None else "cpu")
     sections += console.model_sections(check.inspection)
     shown = ", ".join(found.labels[:3]) + (", …" if len(found.labels) > 3 else "")
-    sections.append(("labels", f"{len(found.labels)}: {shown}" if found.labels else "none: predictions have indices only"))
-    sections.append(("preprocessing", _preprocessing(spec)))
-    sections += [(role, f"{without_secrets(location)}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()]
+    sections.append(("labels", f"{len(found.labels)}: {printable(shown)}" if found.labels else "none: predictions have indices only"))
+    sections.append(("preprocessing", printable(_preprocessing(spec))))
+    sections += [
+        (role, f"{printable(without_secrets(location))}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()
+    ]
     if context is not None:
         sections.append(("context", f"{check.context}: {check.why}" if check.why else check.context))
     console.show_sections(sections)

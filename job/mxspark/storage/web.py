@@ -3,19 +3,24 @@
 The only place that imports urllib3.
 """
 
+import math
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import BinaryIO
+from threading import Event, Timer
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3 import PoolManager as Pool
 from urllib3 import exceptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
@@ -44,6 +49,7 @@ __all__ = [
 ]
 
 CHUNK = 4 * 2**20  # bytes copied at a time
+PIECE = 2**20  # bytes of a large file that come within storage.read_timeout
 CONNECTIONS = 16  # kept open to a host
 REDIRECTS = 5  # that are followed, one after the other
 LONGEST_GIST = 300  # [characters]
@@ -71,6 +77,42 @@ class Answer:
         return "ETag" not in self.headers and self.headers.get("Content-Type", "").startswith("text/html")
 
 
+class _Prompt(HTTPConnection):
+    """Waits its timeout for the head of an answer in all: urllib3 waits so long for each byte of it, and answers `100 Continue` have no
+    end."""
+
+    def getresponse(self) -> Any:  # on which http.client and urllib3 don't agree
+        late = Event()
+
+        def stop() -> None:
+            late.set()
+            with suppress(OSError):  # closed by now
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)  # not TLS's own, which isn't for another thread
+
+        connected = getattr(self.sock, "socket", self.sock)
+        timer = Timer(self.timeout or 0, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().getresponse()
+        finally:
+            timer.cancel()
+            if late.is_set():  # a head that was cut looks whole
+                raise TimeoutError
+
+
+class _PromptTLS(_Prompt, HTTPSConnection):
+    """Likewise."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Prompt
+
+
+class _PoolTLS(HTTPSConnectionPool):
+    ConnectionCls = _PromptTLS
+
+
 def pool(url: str, settings: StorageSettings, certificates: str | None = None) -> Pool:
     """Connections to the host of `url`, through the proxy that the environment names for it, as boto3 and obstore do."""
     hush()
@@ -80,8 +122,13 @@ def pool(url: str, settings: StorageSettings, certificates: str | None = None) -
     if through := proxy(url):
         user = parse_url(through).auth  # which urllib3 doesn't tell the proxy by itself
         headers = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
-        return urllib3.ProxyManager(through, timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS, proxy_headers=headers)
-    return Pool(timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS)
+        found: Pool = urllib3.ProxyManager(
+            through, timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS, proxy_headers=headers
+        )
+    else:
+        found = Pool(timeout=timeout, retries=retries, ca_certs=trusted, maxsize=CONNECTIONS)
+    found.pool_classes_by_scheme = {"http": _Pool, "https": _PoolTLS}
+    return found
 
 
 def proxy(url: str) -> str | None:
@@ -113,16 +160,22 @@ def get(
             raise TransientError("the answer broke off", place=name, cause="truncated")
         limit = limit if response.status in (200, 206) else LONGEST_ERROR
         check_size(_length(name, response), limit)
-
-        def pieces() -> Iterator[bytes]:
-            while piece := response.read1(CHUNK, decode_content=False):
-                yield piece
-                if time.monotonic() > end:
-                    raise TransientError(f"not all there after {seconds:g} s", "Raise storage.read_timeout.", place=name, cause="timeout")
-
+        pieces = _pieces(name, response, end - time.monotonic())
         encoding = response.headers.get("Content-Encoding") if unpacks else None
-        data = b"".join(unpacked(name, pieces(), encoding, limit))
+        data = b"".join(unpacked(name, pieces, encoding, limit))
         return Answer(response.status, response.reason or "", data, response.headers)
+
+
+def _pieces(name: str, response: urllib3.BaseHTTPResponse, seconds: float, every: float = math.inf) -> Iterator[bytes]:
+    """A body as it comes: each `every` bytes within `seconds`, else all of it."""
+    end, count = time.monotonic() + seconds, 0
+    while piece := response.read1(CHUNK, decode_content=False):
+        yield piece
+        count += len(piece)
+        if count >= every:
+            end, count = time.monotonic() + seconds, 0
+        elif time.monotonic() > end:
+            raise TransientError("not all there in time", "Raise storage.read_timeout.", place=name, cause="timeout")
 
 
 def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str] | None, redirects: int) -> urllib3.BaseHTTPResponse:
@@ -179,19 +232,23 @@ def download(url: str, settings: StorageSettings, target: BinaryIO, limit: int |
         target.seek(0)
         target.truncate()
         with pool(url, settings) as connections:
-            _download(connections, url, target, limit)
+            _download(connections, url, target, limit, settings.read_timeout)
 
     Patience(settings)(once)
 
 
-def _download(connections: Pool, url: str, target: BinaryIO, limit: int | None) -> None:
+def _download(connections: Pool, url: str, target: BinaryIO, limit: int | None, seconds: float) -> None:
     name = without_secrets(url)
     with _errors(name, url), _response(connections, name, url, None, REDIRECTS) as response:
         if response.status != 200:
-            said = response.read(LONGEST_ERROR, decode_content=False)
-            _check_status(name, Answer(response.status, response.reason or "", said))
+            said = bytearray()
+            for piece in _pieces(name, response, seconds):
+                said += piece
+                if len(said) > LONGEST_ERROR:
+                    break
+            _check_status(name, Answer(response.status, response.reason or "", bytes(said[:LONGEST_ERROR])))
         check_size(_length(name, response), limit)
-        pieces = response.stream(CHUNK, decode_content=False)
+        pieces = _pieces(name, response, seconds, PIECE)
         written = sum(map(target.write, unpacked(name, pieces, response.headers.get("Content-Encoding"), limit)))
         if not written and not _says_length(response):  # cut within its head, it looks whole and empty
             raise TransientError("the answer broke off", place=name, cause="truncated")
