@@ -37,10 +37,10 @@ def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
         made.append(service(name))
     if kubernetes.service_account == name:  # nobody named another: it is this job's own
         made += [service_account(name), role(kubernetes, name), role_binding(name)]
-    if kubernetes.network_policies:
-        made += network_policies.policies(name, kubernetes.ingress_rules)
     if kubernetes.executor_service_account == _executors_account(name):  # likewise; with no rights and no identity
         made.append(service_account(_executors_account(name)))
+    if kubernetes.network_policies:
+        made += network_policies.policies(name, kubernetes.ingress_rules)
     for manifest in made:
         manifest["metadata"] |= {"namespace": kubernetes.namespace}
         manifest["metadata"]["labels"] = pods.labels(name) | {
