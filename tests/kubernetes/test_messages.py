@@ -199,7 +199,7 @@ def test_a_dry_run_prints_manifests_that_the_api_server_accepts_and_makes_nothin
     settings = elsewhere.settings("dry", kubernetes={"image_pull_secrets": ["registry"], "deadline_seconds": 3600})
     printed = elsewhere.submit(settings, "--name", "dry", "--dry-run").succeeded().output
     accepted = elsewhere.kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", given=printed).splitlines()
-    account = ["serviceaccount", "role.rbac.authorization", "rolebinding.rbac.authorization", "serviceaccount"]  # the last is the executors'
+    account = ["serviceaccount", "role.rbac.authorization", "rolebinding.rbac.authorization", "serviceaccount"]  # with the executors'
     kinds = ["job.batch", "configmap", "service", *account, *3 * ["networkpolicy.networking"]]
     assert [line.partition("/")[0].removesuffix(".k8s.io") for line in accepted] == kinds
     assert all(line.endswith("created (server dry run)") for line in accepted), "with a warning for a pod that isn't restricted, if any"
