@@ -38,7 +38,7 @@ FACTS = {
     "digits": "digits; BSD-3-Clause; data: N x 3 x 32 x 32 (NCHW); 10 classes; logits: output.kind is logits; a softmax is added; "
     "Convolution 10; 57,434; 10: 0, 1; squash",
     "imagenet": "efficientnet-lite0; Apache-2.0; data: N x 3 x 224 x 224 (NCHW); 1,000 classes; the graph ends in softmax; Convolution 49; "
-    "4,706,024; 1000: n01440764 tench; shorter_side 256; filter bicubic; std (0.229, 0.224, 0.225)",
+    "4,706,024; 1000: n01440764 tench; shorter_side 256; filter bicubic; std [0.229, 0.224, 0.225]",
 }
 
 
