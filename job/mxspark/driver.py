@@ -25,7 +25,7 @@ from mxspark.plan import KeySpool, Plan
 from mxspark.predictions import OK, PARTS, Counts, Row
 from mxspark.private_folder import private_folder
 from mxspark.progress import Progress
-from mxspark.settings import Settings, SparkSettings, resolved, visible
+from mxspark.settings import InputSettings, Settings, SparkSettings, resolved, visible
 from mxspark.source import Source
 from mxspark.spark import Application, as_submitted
 from mxspark.storage import Access, FolderStore, Hold, StorageError, Store, open_output, retries_so_far, telling, usage_errors
@@ -208,10 +208,8 @@ class _Run:
     def _identity(self, model: Bundle) -> dict[str, Any]:
         """What a row depends on: runs that differ in it must not be mixed in one table."""
         chosen = self._settings.input
-        paths = [resolved(path) for path in chosen.paths]
-        places = {"path": paths if len(paths) > 1 else paths[0], "base": chosen.base and resolved(chosen.base)}
         return {
-            "input": chosen.model_dump(mode="json", exclude=NO_IDENTITY) | places,
+            "input": chosen.model_dump(mode="json", exclude=NO_IDENTITY) | _places_from_everywhere(chosen),
             "format": self._settings.output.format,
             "model": model.digest,
             "precision": self._settings.precision,
@@ -391,11 +389,18 @@ class _Run:
         )
 
 
+def _places_from_everywhere(chosen: InputSettings) -> dict[str, Any]:
+    """Where the images are, the same in whatever folder it is asked."""
+    paths = [resolved(path) for path in chosen.paths]
+    return {"path": paths if len(paths) > 1 else paths[0], "base": chosen.base and resolved(chosen.base)}
+
+
 def _from_everywhere(settings: Settings) -> Settings:
     """The settings with places of the input that mean the same in another working folder, as that of a worker may be."""
     chosen = settings.input
-    paths = tuple(resolved(path) for path in chosen.paths)
-    places = {"path": paths if len(paths) > 1 else paths[0], "base": chosen.base and resolved(chosen.base)}
+    places = _places_from_everywhere(chosen)
+    if isinstance(places["path"], list):
+        places["path"] = tuple(places["path"])  # as the setting has several
     return settings.model_copy(update={"input": chosen.model_copy(update=places)})
 
 

@@ -8,6 +8,7 @@ other processes (confinement.py). A decoded image comes back through memory that
 import contextlib
 import fcntl
 import json
+import math
 import mmap
 import os
 import pickle
@@ -70,7 +71,7 @@ class DecodeTask:
     @property
     def size(self) -> int:
         """That of every array [bytes]."""
-        return 4 * self.model_input.height * self.model_input.width * (self.model_input.channels or 3)
+        return 4 * math.prod(self.shape)
 
 
 class Child:
