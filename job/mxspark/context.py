@@ -1,7 +1,7 @@
 """MXNet itself: loading it, and what it runs on, mx.cpu() or mx.gpu(i).
 
-With optimize.py the only place that imports mxnet, and only inside functions: MXNet that is imported before a fork silently loses
-its OpenMP threads and CUDA in the child. Spark forks its Python workers, so only they may import it.
+Loaded only inside functions: MXNet that is imported before a fork silently loses its OpenMP threads and CUDA in the child, and Spark
+forks its Python workers.
 """
 
 import importlib.metadata
@@ -14,6 +14,7 @@ import numpy as np
 
 from mxspark import gpu
 from mxspark.errors import UsageError, one_line
+from mxspark.operators import import_mxnet
 
 Context = Literal["cpu", "gpu", "auto"]
 
@@ -55,10 +56,9 @@ def load_mxnet() -> Any:
     if "bool" not in vars(np):
         np.bool = bool  # type: ignore[attr-defined]
     try:
-        import mxnet
+        return import_mxnet()
     except (ImportError, OSError) as error:
         raise _not_loaded(error) from None
-    return mxnet
 
 
 def _not_loaded(error: ImportError | OSError) -> UsageError:

@@ -2,14 +2,23 @@
 
 Spark puts its own pyspark.zip first on Python's path. What is in a zip Python compiles anew in each process: a second of a processor for
 each daemon. `python -m mxspark.worker_daemon pyspark.worker` is `python -m pyspark.daemon pyspark.worker` without that.
+
+And it imports once, before it forks, what each worker needs: 1 of a worker's 1.5 s of a processor.
 """
 
+import gc
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("pyspark", "py4j")
+# Not pyarrow, which starts a thread.
+MODULES = ("pyspark.worker", "mxspark.network", "mxspark.preprocess", "mxspark.sandbox", "mxspark.source")
 
 
 def without_zips(path: Sequence[str]) -> list[str]:
@@ -24,8 +33,44 @@ def without_zips(path: Sequence[str]) -> list[str]:
     return rest if came_with == {package / "python" / "lib"} else list(path)
 
 
+def forks_mxnet(environ: Mapping[str, str]) -> bool:
+    """Whether MXNet works as well in workers that are forked when it is imported: one for CPUs, that computes on one thread.
+
+    MXNet stops its own threads before a fork. OpenMP's it does without afterwards; and CUDA can't be used where it was initialised before.
+    """
+    with suppress(PackageNotFoundError):
+        return bool(version("mxnet")) and environ.get("OMP_NUM_THREADS") == "1"  # the wheels for GPUs have other names
+    return False
+
+
+def import_for_workers(environ: Mapping[str, str]) -> None:
+    """Imports what workers need. What can't be imported they find out themselves, and tell."""
+    with _standard_output_kept(), suppress(Exception):
+        for module in MODULES:
+            import_module(module)
+        if forks_mxnet(environ):
+            import_module("mxspark.context").load_mxnet()
+    gc.collect()
+    gc.freeze()  # memory that no worker's collector touches stays one for all
+
+
+@contextmanager
+def _standard_output_kept() -> Iterator[None]:
+    """Spark reads from there where the daemon listens: what libraries print goes elsewhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 if __name__ == "__main__":
     sys.path[:] = without_zips(sys.path)
     from pyspark.daemon import manager
 
+    import_for_workers(os.environ)
     manager()
