@@ -46,7 +46,9 @@ def security(**changes: Any) -> Callable[[Pod], None]:
 
 
 def beside(kind: str) -> Callable[[Pod], None]:
-    return lambda pod: pod["spec"].setdefault(kind, []).append({**first(pod), "name": "beside", "image": "foreign"})
+    other = {"name": "beside", "image": "foreign"}
+    # Without what init containers may not have.
+    return lambda pod: pod["spec"].setdefault(kind, []).append({k: v for k, v in first(pod).items() if k != "lifecycle"} | other)
 
 
 STRANGE: dict[str, list[Callable[[Pod], None]]] = {
