@@ -44,7 +44,9 @@ executor)
     # Java's options come as SPARK_JAVA_OPT_0, SPARK_JAVA_OPT_1, …
     options=()
     for name in $(compgen -v SPARK_JAVA_OPT_ | sort --version-sort); do options+=("${!name}"); done
-    class_path="${SPARK_CONF_DIR:-$SPARK_HOME/conf}:${HADOOP_CONF_DIR:+$HADOOP_CONF_DIR:}${SPARK_CLASSPATH:+$SPARK_CLASSPATH:}$SPARK_HOME/jars/*"
+    # In the order of spark-class, which Java's archive of classes fits: `jars/*` would be in that of the folder's entries.
+    jars=$(LC_ALL=C && printf ':%s' "$SPARK_HOME"/jars/slf4j-api-*.jar "$SPARK_HOME"/jars/*.jar)
+    class_path="${SPARK_CONF_DIR:-$SPARK_HOME/conf}${HADOOP_CONF_DIR:+:$HADOOP_CONF_DIR}${SPARK_CLASSPATH:+:$SPARK_CLASSPATH}$jars"
     command=(
         "$JAVA_HOME/bin/java"
         "${options[@]}"

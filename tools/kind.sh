@@ -4,7 +4,8 @@
 #        tools/kind.sh s3              starts the S3 server in it: http://s3.s3:8333 for pods
 #        tools/kind.sh load IMAGE ...  gives images of this machine's Docker to the nodes
 #        tools/kind.sh down            removes the cluster
-# Environment: KIND_CLUSTER (another name than mxspark), KIND_NODE_IMAGE (else kind's own; where that can't be pulled, one made from packages),
+# Environment: KIND_CLUSTER (another name than mxspark), KIND_NODES (those that `load` is for, with commas between them; else all),
+#              KIND_NODE_IMAGE (else kind's own; where that can't be pulled, one made from packages),
 #              KUBECONFIG (else ~/.kube/config), BASE (see tools/base.sh), DOCKER
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -93,7 +94,7 @@ load() {
     for image in "$@"; do
         "$docker" image inspect "$image" >/dev/null 2>&1 || fail "Docker has no image $image: make image builds mxspark."
     done
-    "$kind" load docker-image --name "$cluster" "$@"
+    "$kind" load docker-image --name "$cluster" ${KIND_NODES:+--nodes "$KIND_NODES"} "$@"
 }
 
 s3_image() { # prints its name; builds it where it isn't there for these very inputs

@@ -12,6 +12,10 @@ rm -r data examples bin/*.cmd ml mllib pandas
 # Programs of what is left out below.
 rm bin/beeline bin/docker-image-tool.sh bin/run-example bin/spark-connect-shell bin/spark-pipelines bin/spark-shell bin/spark-sql bin/sparkR \
     sbin/*-connect-server.sh
+# Java's archive of classes (classes.py) fits one order of the jars, and `*` is in that of the folder's entries, which differs among machines.
+# shellcheck disable=SC2016  # for spark-class
+sed -i -e 's#^exec "${CMD\[@\]}"$#jars=$(LC_ALL=C \&\& printf ":%s" "$SPARK_JARS_DIR"/*.jar)\nexec "${CMD[@]//":$SPARK_JARS_DIR/*"/$jars}"#' bin/spark-class
+grep -q '^jars=' bin/spark-class
 /build/bin/python -m compileall -q --invalidation-mode unchecked-hash . /opt/packages
 # What this job never starts, almost half of Spark: Connect and its shell, machine learning, Hive, the Scala shell, streaming's state store,
 # YARN; and libraries for other systems and processors.

@@ -52,6 +52,11 @@ def find() -> tuple[Path, int]:
     )
 
 
+def has_archive(home: Path) -> bool:
+    """Whether it takes Spark's classes from an archive of its own by itself, as the images' does (image/build/java.sh)."""
+    return (home / "lib" / "server" / "spark.jsa").exists()
+
+
 def _from_environment() -> str | None:
     home = os.environ.get("JAVA_HOME")
     return f"{home}/bin/java" if home else None

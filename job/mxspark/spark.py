@@ -181,7 +181,7 @@ class Application:
                 conf.setIfMissing("spark.python.daemon.module", "mxspark.worker_daemon")
         if " " not in str(self._scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
             conf.set("spark.driver.extraJavaOptions", f"-Djava.io.tmpdir={self._scratch} {conf.get('spark.driver.extraJavaOptions', '')}")
-        if class_archive and (conf.get("spark.master") or "").startswith("local"):
+        if class_archive and not java.has_archive(home) and (conf.get("spark.master") or "").startswith("local"):
             self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__} {pyspark.__file__}")
             options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
             conf.set("spark.driver.extraJavaOptions", options.strip())

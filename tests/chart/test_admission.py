@@ -1,6 +1,6 @@
 """The sample of an admission policy: Kubernetes knows its fields, and it is about the accounts that the chart and a submission make.
 
-Whether its expressions refuse a foreign pod is tried on a cluster (tests/kubernetes).
+What its expressions take and refuse is tried on a cluster: tests/kubernetes/test_admission.py.
 """
 
 import subprocess

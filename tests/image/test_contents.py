@@ -172,8 +172,8 @@ def test_configuration(any_image: Image) -> None:
 
 
 def test_size(cpu_image: Image) -> None:
-    """The goal is 900 MB, which the base decides too: docs/images.md says what was measured. This is to notice a blunder."""
-    assert cpu_image.description["Size"] < 1e9
+    """docs/images.md says what was measured; the base decides too. This is to notice a blunder."""
+    assert cpu_image.description["Size"] < 1.05e9
 
 
 def test_list_of_packages(any_image: Image) -> None:

@@ -10,6 +10,7 @@ import yaml
 from tests.chart.helm import CHART, Helm, Manifest, driver, manifests, settings
 from tests.command import REPOSITORY, Command, Finished
 from tests.conftest import BUCKET, put
+from tests.kubernetes import admission
 from tests.kubernetes.cluster import ClusterS3, Namespace
 from tests.kubernetes.jobs import RUN_SECONDS, Jobs, Watched, watching
 from tests.spark.conftest import ALL_DIGITS
@@ -183,6 +184,11 @@ def test_releases_side_by_side_are_what_their_values_say_and_the_one_that_is_wro
             assert f"{ALL_DIGITS:,} images: {ALL_DIGITS:,} ok, 0 failed" in told[name]
             check_executors(watched, name)
         assert watched.pods("wrong", "executor") == {}
+        # The sample of a policy for drivers takes the chart's executors (what it refuses: test_admission.py).
+        executor = next(iter(watched.pods("two", "executor").values()))[-1]
+        driver_account = account_of(namespace, "two")
+        with admission.policy(kubectl, driver_account, values["image"]["repository"] + ":" + values["image"]["tag"], executor):
+            admission.asked(kubectl, driver_account, executor).succeeded()
         told["pods"] = json.dumps(watched.all())
     check_failed(namespace, "wrong")
     told["objects"] = kubectl("get", "jobs,configmaps,events", "--output=json")
@@ -218,6 +224,12 @@ def check_failed(namespace: Namespace, release: str) -> None:
 def job_of(namespace: Namespace, release: str) -> Manifest:
     (job,) = namespace.kubectl.items("jobs", "-l", f"app.kubernetes.io/instance={release}")
     return job
+
+
+def account_of(namespace: Namespace, release: str) -> str:
+    """That of its driver."""
+    account: str = job_of(namespace, release)["spec"]["template"]["spec"]["serviceAccountName"]
+    return account
 
 
 def event_log(s3: ClusterS3, folder: str) -> list[dict[str, Any]]:

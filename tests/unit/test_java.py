@@ -122,3 +122,12 @@ def test_a_java_without_the_module_is_started_without_being_asked_for_it(tmp_pat
 
     assert answer.stdout.split("\n")[:-1] == [argument for argument in arguments if "vector" not in argument]
     assert java.java_home(tmp_path / "cache") == home
+
+
+def test_an_image_s_java_has_the_classes_of_spark(tmp_path: Path) -> None:
+    """Java would refuse to start when it is told to write another archive on top: tests/image runs it so."""
+    home = java_in(tmp_path / "jdk", "21.0.1", "java.base")
+    assert not java.has_archive(home)
+    (home / "lib" / "server").mkdir(parents=True)
+    (home / "lib" / "server" / "spark.jsa").touch()
+    assert java.has_archive(home)

@@ -42,7 +42,7 @@ NOT_IN_JOB: tuple[tuple[str, ...], ...] = (
 COMPUTED: tuple[tuple[str, ...], ...] = (
     ("spark", "master"),
     ("spark", "app_name"),
-    ("spark", "class_archive"),  # the image sets it
+    ("spark", "class_archive"),  # of local runs
     ("output", "submission"),
     ("kubernetes", "namespace"),
     ("kubernetes", "image"),

@@ -8,9 +8,9 @@ from tests.shared import once
 
 
 @pytest.fixture(scope="session")
-def emr_image_on_nodes(cluster: Cluster, emr_image: Image, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The image's name there."""
-    return once(tmp_path_factory, "emr-image-on-nodes", lambda: cluster.load(emr_image))
+def emr_image_on_node(cluster: Cluster, emr_image: Image, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image's name on the last node, which is enough."""
+    return once(tmp_path_factory, "emr-image-on-node", lambda: cluster.load(emr_image, cluster.nodes[-1:]))
 
 
 @pytest.fixture(autouse=True)

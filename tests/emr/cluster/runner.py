@@ -39,9 +39,10 @@ http.server.HTTPServer(("", 8080), Handler).serve_forever()
 """
 
 
-def sts(image: str, access_key: str, secret_key: str) -> list[dict[str, Any]]:
+def sts(image: str, node: str, access_key: str, secret_key: str) -> list[dict[str, Any]]:
     """Hands out the S3 server's keys for a token, as STS does credentials of its own."""
-    pod = manifests.pod("sts", image, "/opt/mxspark/venv/bin/python", "-c", STS, env={"KEY": access_key, "SECRET": secret_key})
+    command = ("/opt/mxspark/venv/bin/python", "-c", STS)
+    pod = manifests.pod("sts", image, *command, env={"KEY": access_key, "SECRET": secret_key}, nodeName=node)
     pod["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
     return [pod, manifests.service("sts", 8080, 8080)]
 
@@ -69,7 +70,7 @@ def with_emrs_own(template: dict[str, Any], endpoint_url: str) -> dict[str, Any]
     return template
 
 
-def objects(submission: Submission, namespace: Namespace, image: str, endpoint_url: str, attempt: int) -> list[dict[str, Any]]:
+def objects(submission: Submission, namespace: Namespace, image: str, node: str, endpoint_url: str, attempt: int) -> list[dict[str, Any]]:
     """The pod `runner-N`, which makes the pod `driver-N` out of the request and waits for its end; N is which start of the driver it is."""
     asked = submission.request["jobDriver"]["sparkSubmitJobDriver"]
     defaults = emrs_own.DEFAULTS | classification(submission, "spark-defaults")
@@ -91,6 +92,7 @@ def objects(submission: Submission, namespace: Namespace, image: str, endpoint_u
         f"runner-{attempt}",
         image,
         *(*command, asked["entryPoint"], *asked["entryPointArguments"]),
+        nodeName=node,
         serviceAccountName=namespace.service_account,
         automountServiceAccountToken=True,
         securityContext=POD_SECURITY,

@@ -23,39 +23,41 @@ SMALL = (
 
 
 def test_the_job_runs_from_the_request_as_emr_would_start_it_and_a_second_start_goes_on(
-    cluster: Cluster, namespace: Namespace, s3: ClusterS3, emr_image_on_nodes: str, digits_images: Path, digits_bundle: Path
+    cluster: Cluster, namespace: Namespace, s3: ClusterS3, emr_image_on_node: str, digits_images: Path, digits_bundle: Path
 ) -> None:
     kubectl, here = namespace.kubectl, f"emr-{uuid4().hex[:8]}"
     images = sorted(digits_images.glob("*.png"))[:IMAGES]
     put(s3.server, {f"{here}/images/{path.name}": path.read_bytes() for path in images})
     put(s3.server, {f"{here}/bundle/{path.name}": path.read_bytes() for path in digits_bundle.iterdir()})
-    kubectl.apply(*runner.sts(emr_image_on_nodes, s3.server.access_key, s3.server.secret_key))
+    node = cluster.nodes[-1]  # the only one that has the image
+    kubectl.apply(*runner.sts(emr_image_on_node, node, s3.server.access_key, s3.server.secret_key))
     kubectl.wait("pod/sts", "condition=Ready")
-    driver_node, executor_node = cluster.nodes
+    chosen = {"kubernetes.io/hostname": node}
+    chosen_for_executors = chosen | {"kubernetes.io/os": "linux"}
     found = submission(
         *SMALL,
         TRUE_LABEL,
         f"input.suffixes={json.dumps(['.png', *(f'.{number:0100}' for number in range(120))])}",  # too long for arguments
-        f'kubernetes.driver.node_selector={{"kubernetes.io/hostname": {driver_node}}}',
-        f'kubernetes.executor.node_selector={{"kubernetes.io/hostname": {executor_node}}}',
+        f"kubernetes.driver.node_selector={json.dumps(chosen)}",
+        f"kubernetes.executor.node_selector={json.dumps(chosen_for_executors)}",
         input__path=f"s3://{BUCKET}/{here}/images",
         output__path=f"s3://{BUCKET}/{here}/table",
         model__path=f"s3://{BUCKET}/{here}/bundle",
-        kubernetes__image=emr_image_on_nodes,
+        kubernetes__image=emr_image_on_node,
         output__format="jsonl",
         output__overwrite=True,
     )
     assert arguments(found)[0] == "--settings"  # which the driver reads by its token
     put(s3.server, {place.removeprefix(f"s3://{BUCKET}/"): content for place, content in found.objects.items()})
 
-    executors = driven(namespace, found, emr_image_on_nodes, s3, 1)
+    executors = driven(namespace, found, emr_image_on_node, node, s3, 1)
 
     log = kubectl.logs("driver-1")
     assert "Spark 3.5.9" in log
     assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in log
-    assert kubectl.json("get", "pod/driver-1")["spec"]["nodeName"] == driver_node
-    assert {pod["spec"]["nodeName"] for pod in executors.values()} == {executor_node}
+    assert kubectl.json("get", "pod/driver-1")["spec"]["nodeSelector"] == chosen
     for pod in executors.values():
+        assert pod["spec"]["nodeSelector"] == chosen_for_executors
         assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "executor"
         assert pod["spec"]["terminationGracePeriodSeconds"] == 120
         assert pod["spec"]["containers"][0]["name"] == "spark-kubernetes-executor"
@@ -68,7 +70,7 @@ def test_the_job_runs_from_the_request_as_emr_would_start_it_and_a_second_start_
 
     # As EMR starts a driver again: the same request. Although it says overwrite, what the first one did stays.
     s3.server.client().delete_object(Bucket=BUCKET, Key=f"{here}/table/part-000003.jsonl")
-    driven(namespace, found, emr_image_on_nodes, s3, 2)
+    driven(namespace, found, emr_image_on_node, node, s3, 2)
     again = kubectl.logs("driver-2")
     assert "270 of 300 images are kept, 30 are left in 1 of 10 shards" in again
     assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in again
@@ -79,7 +81,7 @@ def summary(s3: ClusterS3, here: str) -> dict[str, Any]:
     return told
 
 
-def driven(namespace: Namespace, found: Submission, image: str, s3: ClusterS3, attempt: int) -> dict[str, dict[str, Any]]:
+def driven(namespace: Namespace, found: Submission, image: str, node: str, s3: ClusterS3, attempt: int) -> dict[str, dict[str, Any]]:
     """The executors' pods that ran while the driver did: Spark removes them at its end."""
     kubectl, driver, starter = namespace.kubectl, f"driver-{attempt}", f"runner-{attempt}"
 
@@ -88,7 +90,7 @@ def driven(namespace: Namespace, found: Submission, image: str, s3: ClusterS3, a
         return kubectl.run("get", f"pod/{driver}").code == 0 and kubectl.phase(driver) in ("Succeeded", "Failed")
 
     with watching(kubectl) as watched:
-        kubectl.apply(*runner.objects(found, namespace, image, s3.endpoint_url, attempt))
+        kubectl.apply(*runner.objects(found, namespace, image, node, s3.endpoint_url, attempt))
         kubectl.wait_until(is_over, f"{driver} ends", LIMIT_SECONDS)
         executors = {pod["metadata"]["name"]: pod for pod in watched.all() if pod["metadata"]["labels"].get("spark-role") == "executor"}
     assert kubectl.phase(driver) == "Succeeded", kubectl.logs(driver)[-4000:]
