@@ -132,6 +132,15 @@ def test_what_pods_can_t_reach_or_all_could_read_is_refused_by_name(changes: dic
     assert "hush" not in str(refused.value)
 
 
+@pytest.mark.parametrize("path", ["s3://photos/inventory/manifest.json", "s3://photos/2026.zip", "s3://photos/keys.parquet.gz"])
+def test_an_input_that_is_no_image_and_no_list_is_refused_before_there_is_a_job(path: str) -> None:
+    with pytest.raises(UsageError, match="by its name neither an image nor a list"):
+        made(input={"path": path})
+
+    assert made(input={"path": "s3://photos/keys.csv.gz"})
+    assert made(input={"path": "s3://photos/2026.zip/"})
+
+
 IDLE_PROPERTIES = (
     "spark.kubernetes.driver.volumes.hostPath.data.mount.path",
     "spark.kubernetes.driver.label.team",
