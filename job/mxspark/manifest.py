@@ -45,6 +45,8 @@ def is_manifest(place: str) -> bool:
 
 def why_not_read(place: str) -> str | None:
     """What to do instead, where a place is by its name a list that isn't read or an archive; None where it may be images."""
+    if is_manifest(place):
+        return None
     suffix = place.lower().rpartition("/")[2].rpartition(".")[2]
     return next((mend for suffixes, mend in _OTHERS if suffix in suffixes and "." in place), None)
 
