@@ -12,10 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from mxspark.errors import one_line
+from mxspark.machine import is_pod
 from mxspark.storage import web
 from mxspark.storage.causes import PROXIES, PROXY_HINT, is_about_time, is_page, passing, shown
 from mxspark.storage.s3.pages import PageError
-from mxspark.storage.store import CredentialsError, StorageError, TransientError, is_pod
+from mxspark.storage.store import CredentialsError, StorageError, TransientError
 
 CHECK = "Check the AWS configuration: AWS_PROFILE, AWS_ROLE_ARN, the profile's file, the role of the pod or instance."
 LATER = "Run the same command again when it has recovered."
