@@ -26,7 +26,7 @@ from PIL.TiffImagePlugin import (
     TILEWIDTH,
 )
 
-from mxspark import jpeg, jpeg2000, png
+from mxspark import avif, jpeg, jpeg2000, png
 from mxspark.file_kind import gif_has_palette
 
 _COLOUR_BYTES = {"BGRX": 4, "BGRA": 4, "BGR;15": 2, "BGR;16": 2, "BGRA;15": 2, "BGRA;15Z": 2}  # of palettes; others have three
@@ -67,6 +67,8 @@ def check_header(image: ImageFile.ImageFile, data: bytes) -> int:
         missing, tiles = jpeg2000.missing_tiles(data)
         if missing > 0:
             raise CutError(f"tiles are missing ({missing:,} of {tiles:,})")
+    elif image.format == "AVIF" and (lie := avif.wrong_size(data)):
+        raise DamageError(lie)
     palette = image.palette if image.mode == "P" else None
     return len(palette.palette) // _COLOUR_BYTES.get(palette.rawmode or "", 3) if palette else 256
 

@@ -4,31 +4,51 @@ Bytes that are not UTF-8 come out escaped, as those of file names do.
 """
 
 import csv
+import gzip
 import io
 import re
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, cast
 
 from mxspark import delimited, storage
-from mxspark.errors import UsageError
+from mxspark.errors import UsageError, one_line
 from mxspark.storage import Access
 from mxspark.words import listed
 
-SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".parquet")
-LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is longer than this is no list
 MEND = "Write UTF-8 text with one key a line (.txt), or a table with a column `key` (.csv, .tsv, .parquet)."
+UNPACK = "Unpack it: name the folder or prefix with its images, or a list of them (.txt, .csv, .tsv, .lst, .parquet; .txt.gz)."
+SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".parquet")
+TEXTS = SUFFIXES[:-1]  # which may be packed by gzip
+PACKED = ".gz"
+# Names of lists, tables and archives that people have, and nobody's images: one taken for an image would be a row, and no list.
+_OTHERS = (
+    (("json", "jsonl", "ndjson", "yaml", "yml", "xml", "xlsx", "xls", "ods", "orc", "avro", "feather", "arrow", "db", "sqlite"), MEND),
+    (("gz", "bz2", "xz", "zst", "lz4", "zip", "7z", "rar", "tar", "tgz", "tbz2", "txz", "rec", "idx", "tfrecord"), UNPACK),
+)
+LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is longer than this is no list
 # The user and password of an address, which no plan, table or log may have. A password may have a slash in it that should be escaped;
 # digits before a slash are a port.
 _USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^/]*@|[^/:@\[]+:\d*[^\d/@][^@]*@)")
 HIDDEN_USER = "…@"  # what stands for them in a key
+_GZIP = b"\x1f\x8b"  # how it begins
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 def is_manifest(place: str) -> bool:
     """Whether a place is a manifest by its name."""
-    return place.lower().endswith(SUFFIXES)
+    name = place.lower()
+    return name.endswith(SUFFIXES) or (name.endswith(PACKED) and name.removesuffix(PACKED).endswith(TEXTS))
+
+
+def why_not_read(place: str) -> str | None:
+    """What to do instead, where a place is by its name a list that isn't read or an archive; None where it may be images."""
+    if is_manifest(place):
+        return None
+    suffix = place.lower().rpartition("/")[2].rpartition(".")[2]
+    return next((mend for suffixes, mend in _OTHERS if suffix in suffixes and "." in place), None)
 
 
 def hides_user(key: str) -> bool:
@@ -60,7 +80,7 @@ def read(path: str, access: Access, no_key: Callable[[], None]) -> Iterator[str]
 
 
 def _text_keys(file: IO[bytes], path: str) -> Iterator[str | None]:
-    kind = path.lower().rpartition(".")[2]
+    kind = path.lower().removesuffix(PACKED).rpartition(".")[2]
     with _text(file, path) as lines:
         if kind in ("csv", "tsv"):
             yield from _table_keys(lines, path)
@@ -124,12 +144,18 @@ def _table_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
 
 @contextmanager
 def _text(file: IO[bytes], path: str) -> Iterator[Iterator[str]]:
-    """The lines with their ends."""
-    if b"\0" in file.read(LONGEST_LINE):
-        raise UsageError(f"{path}: not a manifest: it is not UTF-8 text", MEND)
+    """The lines with their ends, of a file that may be packed by gzip, whatever it is called."""
+    is_packed = file.read(len(_GZIP)) == _GZIP
     file.seek(0)
-    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        yield _lines(text, path)
+    whole = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_packed else file
+    try:
+        if b"\0" in whole.read(LONGEST_LINE):
+            raise UsageError(f"{path}: not a manifest: it is not UTF-8 text", MEND)
+        whole.seek(0)
+        with io.TextIOWrapper(whole, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+            yield _lines(text, path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UsageError(f"{path}: broken gzip: {one_line(error)}", "Write or upload it again.") from None
 
 
 def _lines(text: IO[str], path: str) -> Iterator[str]:

@@ -21,12 +21,23 @@ SUFFIXES = (
     ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf",
     ".jpg", ".jpx", ".mpo", ".png", ".tif", ".tiff", ".webp",
 )  # fmt: skip
-# Of the container of executors, whatever their template says, and what to do instead. By its lifecycle Spark ends shards in time.
+# Of an executor's pod, whatever its template says, and what to do instead. By its container's lifecycle Spark ends shards in time.
+_CONTAINER = "spec.containers.0."
+_LIFECYCLE = f"{_CONTAINER}lifecycle"
+_MEMORY = "set spark.executor_memory and spark.executor_memory_overhead"
 WRITTEN_BY_SPARK = {
-    "args": "take it out, or give that to a container beside it",
-    "image": "set kubernetes.image",
-    "imagePullPolicy": "set kubernetes.image_pull_policy",
-    "lifecycle": "give that to a container beside it, or set spark.conf.spark.decommission.enabled to false",
+    "metadata.name": "take it out",
+    "spec.hostname": "take it out",
+    "spec.restartPolicy": "take it out",
+    "spec.terminationGracePeriodSeconds": "set kubernetes.executor.termination_grace_seconds",
+    f"{_CONTAINER}args": "take it out, or give that to a container beside it",
+    f"{_CONTAINER}image": "set kubernetes.image",
+    f"{_CONTAINER}imagePullPolicy": "set kubernetes.image_pull_policy",
+    _LIFECYCLE: "give that to a container beside it, or set spark.conf.spark.decommission.enabled to false",
+    f"{_CONTAINER}resources.requests.cpu": "set kubernetes.executor.cpu_request",
+    f"{_CONTAINER}resources.limits.cpu": "set kubernetes.executor.cpu_limit",
+    f"{_CONTAINER}resources.requests.memory": _MEMORY,
+    f"{_CONTAINER}resources.limits.memory": _MEMORY,
 }
 LOCATION = "a folder, or s3://bucket/prefix"
 HIDDEN = "(hidden)"
@@ -46,6 +57,13 @@ def _expanded(place: str) -> str:
     if place.startswith("~"):
         return str(Path(place).expanduser())
     return re.sub("^s3[an]?://", "s3://", place, flags=re.IGNORECASE)
+
+
+def _holds(owner: object, keys: list[str]) -> bool:
+    """Whether there is something at a path of keys; `0` is the first of a list."""
+    first, *rest = keys
+    found = owner.get(first) if isinstance(owner, Mapping) else next(iter(owner), None) if isinstance(owner, (list, tuple)) else None
+    return found is not None and (not rest or _holds(found, rest))
 
 
 def _without_secrets(place: str) -> str:
@@ -450,13 +468,10 @@ class Settings(Document):
 
     @model_validator(mode="after")
     def _spark_leaves_the_template_of_executors(self) -> Self:
-        first: object = next(iter(self.kubernetes.executor.template.get("spec", {}).get("containers") or ()), {})
         decommissions = self.spark.conf.get("spark.decommission.enabled", "true") == "true"
         for key, mend in WRITTEN_BY_SPARK.items():
-            if isinstance(first, Mapping) and key in first and (key != "lifecycle" or decommissions):
-                raise ValueError(
-                    f"kubernetes.executor.template.spec.containers.0.{key} would have no effect, for Spark writes its own over it: {mend}"
-                )
+            if _holds(self.kubernetes.executor.template, key.split(".")) and (key != _LIFECYCLE or decommissions):
+                raise ValueError(f"kubernetes.executor.template.{key} would have no effect, for Spark writes its own over it: {mend}")
         return self
 
     @model_validator(mode="after")

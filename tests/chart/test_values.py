@@ -17,9 +17,9 @@ from mxspark.document import Document, json_schema, read_yaml
 from mxspark.errors import UsageError
 from mxspark.layers import effective, file_layer
 from mxspark.pods import executor_template, merged
-from mxspark.settings import Settings
+from mxspark.settings import WRITTEN_BY_SPARK, Settings
 from mxspark.submit import reach
-from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, with_native_sidecars
+from mxspark.submit.kubernetes.manifests import DRIVER_PROPERTIES, OWN_PROPERTIES, with_native_sidecars
 from mxspark.submit.kubernetes.network_policies import PORT_PROPERTIES
 
 BASE: dict[str, Any] = {"job": JOB}
@@ -672,7 +672,9 @@ def test_a_field_that_kubernetes_does_not_know_is_refused(each_helm: Helm, name:
 def test_fields_of_kubernetes_are_taken_in_its_own_types(each_helm: Helm) -> None:
     spec = {
         "schedulerName": "volcano",
-        "containers": [{"resources": {"limits": {"example.com/disk": 2, "memory": "9Gi"}}, "livenessProbe": {"httpGet": {"port": "ui"}}}],
+        "containers": [
+            {"resources": {"limits": {"example.com/disk": 2, "ephemeral-storage": "9Gi"}}, "livenessProbe": {"httpGet": {"port": "ui"}}}
+        ],
         "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
     }
     for pod in ("driver", "executor"):
@@ -865,6 +867,23 @@ def test_what_spark_writes_over_a_template_of_executors_is_refused(helm: Helm) -
 
     assert "executor.podTemplate.spec.containers.0.lifecycle would have no effect" in refused.errors
     helm.render(BASE | {"executor": {"podTemplate": template}, "sparkConf": {"spark.decommission.enabled": False}})
+    sizes = {"spec": {"containers": [{"resources": {"limits": {"memory": "9Gi", "example.com/fpga": 1}}}]}}
+    assert "containers.0.resources.limits.memory would have no effect" in helm.refusal(BASE | {"executor": {"podTemplate": sizes}})
+    helm.render(BASE | {"executor": {"podTemplate": {"spec": {"containers": [{"resources": {"limits": {"example.com/fpga": 1}}}]}}}})
+
+
+def test_no_more_is_written_over_a_template_in_the_chart_than_by_a_submission() -> None:
+    checks = (CHART / "templates" / "_checks.tpl").read_text()
+    listed = checks.partition('define "mxspark.writtenBySpark" -}}')[2].partition("{{- end")[0].splitlines()
+
+    assert [line.partition(": ")[0] for line in listed if ": " in line] == [*WRITTEN_BY_SPARK]
+    assert DRIVER_PROPERTIES.pattern in checks
+
+
+def test_properties_of_a_driver_s_pod_are_refused_for_the_chart_makes_it(helm: Helm) -> None:
+    key = "spark.kubernetes.driver.volumes.hostPath.data.mount.path"
+    assert f"sparkConf.{key} would have no effect" in helm.refusal(BASE | {"sparkConf": {key: "/data"}})
+    helm.render(BASE | {"sparkConf": {"spark.driver.maxResultSize": "1g"}})
 
 
 def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:

@@ -331,9 +331,9 @@ def test_a_directory_bucket_is_listed_by_folders_and_asked_in_a_session(monkeypa
     assert all("SESSION" in request.path + request.headers.get("authorization", "") for request in asked)
 
 
-@pytest.fixture(scope="module")
-def own_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return own_certificate(tmp_path_factory.mktemp("authority"))
+@pytest.fixture(scope="module", params=[False, True], ids=["a server's", "an authority's too"])
+def own_authority(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return own_certificate(tmp_path_factory.mktemp("authority"), request.param)
 
 
 @pytest.mark.parametrize("way", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "config"])

@@ -123,7 +123,6 @@ def test_a_server_that_is_not_there_is_told_soon(no_server: S3Store, way: Way) -
 CONFUSED = {
     "a proxy's page": Answer(502, b"<html><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>", {"Content-Type": "text/html"}),
     "nothing": Answer(502, b""),
-    "another server's page": Answer(418, b"<html><body>I'm a teapot</body></html>", {"Content-Type": "text/html"}),
     "an internal error": error(500, "InternalError"),
     "an error unheard of": error(400, "SomethingNew"),
 }
@@ -143,7 +142,7 @@ def test_an_answer_that_makes_no_sense_is_an_error_of_storage(confused: S3Store,
 def test_a_web_page_is_not_an_empty_listing() -> None:
     page = Answer(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})
     with scripted(page) as server:
-        told(S3Store("bucket", "", access_to(server.url)), WAYS["listing"], StorageError)
+        told(S3Store("bucket", "", access_to(server.url, retries=0)), WAYS["listing"], ProxyError)
 
 
 # What the server says is kept, by whichever client it was heard.
@@ -291,20 +290,30 @@ PAGES = {
     "a log-in": Answer(401, b"<html>Who are you?</html>"),
     "a proxy's log-in": Answer(407),
     "an ingress that knows no such path": Answer(404, b"<html><h1>404 Not Found</h1></html>"),
+    "an ingress without any path": Answer(404, b"default backend - 404"),
+    "another server": Answer(418, b"<html><body>I'm a teapot</body></html>"),
+    "a web server": Answer(405, b"<!DOCTYPE html><p>Not allowed<br>"),
+    "a page of success": Answer(200, b"<!DOCTYPE html><p>Who are you?<br>", {"Content-Type": "text/html"}),
     "a portal": Answer(302, b"", {"Location": "/log-in"}),
     "a portal that sends on and on": Answer(302, b"", {"Location": "/loop"}),
 }
 
 
+ON_THE_WAY: dict[str, Way] = {**WAYS, "locking": lambda store: store.replace("lock", b".", None)}
+
+
 @pytest.mark.parametrize("answer", PAGES.values(), ids=PAGES.keys())
-def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer: Answer) -> None:
+def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
     before = retries_so_far()
     with answering(lambda request: _on_the_way(answer, request)) as server:
-        for name in ("reading", "writing", "reading an awkward key"):
-            if (answer.status, name) == (404, "writing") or ("/loop", name) == (answer.headers.get("Location"), "reading an awkward key"):
-                continue  # boto3 doesn't tell what came; urllib3 has words of its own for it
+        for name, way in ON_THE_WAY.items():
+            if answer.status == 200 and name in ("writing", "deleting", "asking whether it can be written"):
+                continue  # which boto3 takes for the 500 that S3 may send so late
+            if ("/loop", name) == (answer.headers.get("Location"), "reading an awkward key"):
+                continue  # urllib3 has words of its own for it
             with pytest.raises(ProxyError, match=f"not an answer of S3's.*tried 2 times.*{urlsplit(server.url).netloc}") as caught:
-                HEARD[name](S3Store("bucket", "", access_to(server.url, retries=1)))
+                way(S3Store("bucket", "", access_to(server.url, retries=1)))
             assert caught.value.status == "fetch_error"
             assert not is_refusal(caught.value)
     assert set(retries_so_far() - before) == {"proxy"}
@@ -313,5 +322,5 @@ def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer:
 def _on_the_way(answer: Answer, request: Request) -> Answer:
     if request.path.startswith("/log-in"):
         return Answer(200, b"<html>Log in</html>", {"Content-Type": "text/html"})
-    to = {"Location": f"http://{request.headers['host']}{answer.headers['Location']}"} if answer.headers else {}
-    return replace(answer, headers=to)
+    to = {"Location": f"http://{request.headers['host']}{answer.headers['Location']}"} if "Location" in answer.headers else {}
+    return replace(answer, headers={**answer.headers, **to})

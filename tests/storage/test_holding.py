@@ -243,6 +243,14 @@ def test_a_holder_that_gives_signs_of_life_is_not_disturbed_however_long_another
     assert refused.holder["renewals"] > 0
 
 
+def test_a_holder_that_renews_more_slowly_than_another_would_wait_is_not_disturbed(s3_store: S3Store) -> None:
+    """output.lock_seconds of the run that holds it counts, and not only that of the one that comes."""
+    s3_store.write(LOCK, elsewhere(seconds=2))
+    start = time.monotonic()
+    with s3_store.hold(LOCK, owner(), 0.1):
+        assert time.monotonic() - start >= 2
+
+
 def test_a_holder_that_ends_while_another_waits_makes_room_for_it(s3_store: S3Store) -> None:
     s3_store.write(LOCK, elsewhere())
     with ThreadPoolExecutor(1) as threads:

@@ -14,7 +14,7 @@ import pytest
 from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, Request, Scripted, an_object, answering, error, listing
 
-from mxspark.storage import Access, CredentialsError, DeniedError, S3Store, StorageError, retries_so_far
+from mxspark.storage import Access, CredentialsError, DeniedError, ProxyError, S3Store, StorageError, retries_so_far
 
 RETRY_SECONDS = 60.0
 SOON, LATER = timedelta(minutes=5), timedelta(hours=1)
@@ -131,14 +131,20 @@ USES: dict[str, Callable[[S3Store], object]] = {
     "listing": lambda store: list(store.keys()),
     "writing": lambda store: store.write("photos/1.png", b"."),
 }
+PAGE = b"<!DOCTYPE html><p>Log in<br></body>"  # which is no XML
 THROTTLED = sts_error(400, "Throttling", "Rate exceeded")
 PASSING = {
     "STS throttled": ("STS", THROTTLED, r"STS throttled \(Throttling: Rate exceeded\)"),
     "STS out of order": ("STS", sts_error(503, "ServiceUnavailable"), "STS: ServiceUnavailable"),
     "no word of STS": ("STS", Answer(drop=True), r"STS can't be reached at 127\.0\.0\.1:\d+"),
     "STS's answer broken off": ("STS", Answer(body=sts_keys().body[:100], headers={"Content-Type": "text/xml"}), "ResponseParserError"),
-    "a page instead of STS's answer": ("STS", Answer(body=b"<html><body>Log in</body></html>"), "KeyError"),
-    "STS throttled by a proxy": ("STS", Answer(429, b"<html>busy</html>"), r"STS throttled \(HTTP 429\)"),
+    "a page instead of STS's answer": ("STS", Answer(body=PAGE), r"not an answer of STS's \(HTTP 200\)"),
+    "a proxy's log-in": ("STS", Answer(407, PAGE), r"not an answer of STS's \(HTTP 407\)"),
+    "a proxy without words": ("STS", Answer(403), r"not an answer of STS's \(HTTP 403\)"),
+    "a portal": ("STS", Answer(302, PAGE, {"Location": "/log-in"}), r"not an answer of STS's \(HTTP 302\)"),
+    "a balancer that is out of order": ("STS", Answer(502, PAGE), "STS: HTTP 502 Bad Gateway"),
+    "a page instead of the agent's answer": ("agent", Answer(403, PAGE), r"not an answer of the pod's or container's agent \(HTTP 403\)"),
+    "STS throttled by a proxy": ("STS", Answer(429, b"<html>busy</html>"), "STS: HTTP 429 Too Many Requests"),
     "a proxy that refuses STS": ("STS", Answer(403, b"<html>blocked</html>"), r"not an answer of STS's \(HTTP 403\)"),
     "identity provider away": ("STS", sts_error(400, "IDPCommunicationError"), "STS: IDPCommunicationError"),
     "identity provider's keys away": (
@@ -206,7 +212,11 @@ def test_a_token_that_is_still_empty_is_told_and_in_a_pod_waited_for(
         ("metadata", as_json(Code="AssumeRoleUnauthorizedAccess"), "metadata service: AssumeRoleUnauthorizedAccess"),
         ("metadata", Answer(400), "metadata service: 400"),
         ("metadata", Answer(401), "metadata service: 401"),
-        ("metadata", Answer(403, b"<html>blocked</html>"), "metadata service: 403"),
+        ("metadata", Answer(403), "metadata service: 403"),
+        ("metadata", Answer(403, PAGE), r"not an answer of the metadata service's \(HTTP 403\)"),
+        ("metadata", Answer(200, PAGE), r"not an answer of the metadata service's \(HTTP 200\)"),
+        ("metadata", Answer(405), r"not an answer of the metadata service's \(HTTP 405\)"),
+        ("metadata", Answer(302, headers={"Location": "http://portal.invalid"}), r"not an answer of the metadata service's \(HTTP 302\)"),
         (
             "STS",
             sts_error(403, "SignatureDoesNotMatch", "Signature expired: 20261129T0 is now earlier than 20261129T1"),
@@ -225,6 +235,29 @@ def test_what_can_never_come_is_told_at_once(
     assert told.value.cause == ""
     assert told.value.mend
     assert waits.seconds == started
+
+
+def test_a_page_in_place_of_the_metadata_service_s_token_is_no_token(s3: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that knows no PUT: botocore would send the page on as a header. Without a token the service answers, too."""
+    answers = iter([Answer(200, PAGE), Answer(body=b"role"), as_json(**keys(), Code="Success")])
+    with answering(lambda _: next(answers)) as server:
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url)
+        assert S3Store("bucket", "", access_to(s3.url, None)).read("photos/1.png") == b"pixels"
+
+
+def test_a_proxy_that_connects_nobody_is_told_with_its_words(monkeypatch: pytest.MonkeyPatch, s3: Scripted) -> None:
+    with answering(lambda _: Answer()) as proxy:  # which answers CONNECT with 501
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        store = S3Store("bucket", "", access_to("https://s3.invalid", retries=0))
+        for use in USES.values():
+            with pytest.raises(ProxyError, match=r"the proxy refuses to connect it \(HTTP 501 Unsupported method.*at s3.invalid"):
+                use(store)
+        for name, value in ENVIRONMENTS["STS"].items():
+            monkeypatch.setenv(name, value.format(url="https://sts.invalid", folder=Path(__file__).parent))
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", __file__)
+        with pytest.raises(CredentialsError, match=r"can't get credentials: the proxy refuses to connect it \(HTTP 501"):
+            S3Store("bucket", "", access_to(s3.url, None, retries=0, retry_seconds=0)).read("1.png")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mxspark import jpeg, jpeg2000, png
+from mxspark import avif, jpeg, jpeg2000, png
 from mxspark.file_kind import FileKind, boxes_are_cut, file_kind
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, load_array
@@ -131,7 +131,17 @@ def test_a_signature_alone_is_no_image(image_format: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_are_too_odd_to_be_looked_at(data: bytes) -> None:
-    for look in (file_kind, jpeg.variant, jpeg.gap, boxes_are_cut, jpeg2000.stored, jpeg2000.profile, jpeg2000.missing_tiles, png.damage):
+    for look in (
+        file_kind,
+        jpeg.variant,
+        jpeg.gap,
+        boxes_are_cut,
+        jpeg2000.stored,
+        jpeg2000.profile,
+        jpeg2000.missing_tiles,
+        png.damage,
+        avif.wrong_size,
+    ):
         look(data)
     assert png.without_texts(data) == data or len(png.without_texts(data)) < len(data)
 

@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from mxspark import avif
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.settings import FORMATS
@@ -259,10 +260,11 @@ def test_a_tiff_whose_counts_of_bytes_do_not_matter_is_decoded() -> None:
         assert (loaded(data) == PIXELS).all()
 
 
-# ---- BMP, GIF, JPEG 2000 ----
+# ---- BMP, GIF, JPEG 2000, AVIF ----
 
 BMP, GIF = pillow_encoded(PICTURE, "BMP"), pillow_encoded(PALETTE, "GIF", interlace=0)
 J2K = pillow_encoded(PICTURE, "JPEG2000", no_jp2=True, tile_size=(16, 16))
+AVIF, AVIF_FILM = (pillow_encoded(PICTURE, "AVIF", **more) for more in ({}, {"save_all": True, "append_images": [SMOOTH]}))
 
 
 def run_length_encoded(pixels: bytes) -> bytes:
@@ -287,6 +289,40 @@ OTHERS: Refused = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_images_without_all_of_their_pixels_are_refused(name: str) -> None:
     check_refusal(*OTHERS[name])
+
+
+def with_size(data: bytes, width: int, height: int, box: bytes = b"ispe") -> bytes:
+    """An AVIF that states another size than its picture has: decoders stretch the picture to it."""
+    name, scale = data.index(box), 1 if box == b"ispe" else 2**16
+    end = name - 4 + int.from_bytes(data[name - 4 : name], "big")  # of the box, whose last numbers they are
+    return data[: end - 8] + struct.pack(">II", width * scale, height * scale) + data[end:]
+
+
+@pytest.mark.parametrize("size", [(WIDTH, HEIGHT - 1), (2 * WIDTH, 2 * HEIGHT), (HEIGHT, WIDTH), (1, 1)])
+def test_an_avif_that_states_another_size_than_its_picture_has_is_refused(size: tuple[int, int]) -> None:
+    error = f"it says that it has {size[0]} x {size[1]} pixels, but its picture has {WIDTH} x {HEIGHT}"
+
+    check_refusal(with_size(AVIF, *size), "decode_error", error)
+    if size > (WIDTH, HEIGHT):  # frames of a film may be smaller
+        check_refusal(with_size(AVIF_FILM, *size, b"tkhd"), "decode_error", error)
+
+
+def test_an_avif_of_tiles_is_as_large_as_its_tiles_together() -> None:
+    """A grid of one tile, made of a single picture: what its payload says has to be what its ispe says."""
+    assert avif.wrong_size(grid(WIDTH, HEIGHT)) is None
+    assert avif.wrong_size(grid(WIDTH, HEIGHT + 1)) == f"it says that it has {WIDTH} x {HEIGHT} pixels, but its picture has 48 x 65"
+
+
+@pytest.mark.parametrize("cut", range(0, 400, 7))
+def test_an_avif_whose_boxes_end_early_tells_nothing_of_sizes(cut: int) -> None:
+    assert avif.wrong_size(AVIF[:cut]) is None
+    assert avif.wrong_size(AVIF_FILM[:cut]) is None
+
+
+def grid(width: int, height: int) -> bytes:
+    data = AVIF.replace(b"av01", b"grid", 1)
+    start = data.index(b"mdat") + 4
+    return data[:start] + struct.pack(">BBBBHH", 0, 0, 0, 0, width, height) + data[start + 8 :]
 
 
 def test_what_a_gif_leaves_free_of_its_canvas_is_background() -> None:

@@ -1,5 +1,6 @@
 """The objects that a submission makes."""
 
+import re
 from typing import Any
 
 import pytest
@@ -129,6 +130,37 @@ def test_what_pods_can_t_reach_or_all_could_read_is_refused_by_name(changes: dic
         made(**changes)
     assert all(name in refused.value.problem for name in named)
     assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["s3://photos/inventory/manifest.json", "s3://photos/2026.zip", "s3://photos/keys.parquet.gz"])
+def test_an_input_that_is_no_image_and_no_list_is_refused_before_there_is_a_job(path: str) -> None:
+    with pytest.raises(UsageError, match="by its name neither an image nor a list"):
+        made(input={"path": path})
+
+    assert made(input={"path": "s3://photos/keys.csv.gz"})
+    assert made(input={"path": "s3://photos/2026.zip/"})
+
+
+IDLE_PROPERTIES = (
+    "spark.kubernetes.driver.volumes.hostPath.data.mount.path",
+    "spark.kubernetes.driver.label.team",
+    "spark.kubernetes.driverEnv.A",
+    "spark.kubernetes.driver.podTemplateFile",
+    "spark.kubernetes.node.selector.disk",
+    "spark.driver.memory",
+)
+
+
+@pytest.mark.parametrize("key", IDLE_PROPERTIES)
+def test_properties_of_a_driver_s_pod_are_refused_for_a_job_makes_it(key: str) -> None:
+    """A volume named so counted as mounted, which no driver had."""
+    with pytest.raises(UsageError, match=re.escape(f"spark.conf has {key}, which would have no effect")):
+        made(spark={"conf": {key: "/data"}}, input={"path": "/data"})
+
+
+def test_properties_of_drivers_and_executors_that_spark_reads_here_are_taken() -> None:
+    kept = {"spark.driver.maxResultSize": "1g", "spark.driver.extraJavaOptions": "-Da=b", "spark.kubernetes.driver.connectionTimeout": "9"}
+    assert made(spark={"conf": kept | {"spark.kubernetes.executor.label.team": "a"}})
 
 
 def test_folders_of_the_image_and_of_volumes_are_places_for_pods() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mxspark import document
 from mxspark.errors import UsageError
-from mxspark.settings import Settings
+from mxspark.settings import WRITTEN_BY_SPARK, Settings
 from tests.unit.test_settings import given_settings
 
 JOB = {"input": {"path": "s3://in"}, "output": {"path": "s3://out"}, "model": {"path": "s3://models/a"}}
@@ -71,7 +71,7 @@ def test_what_kubernetes_takes_is_taken() -> None:
             "schedulerName": "volcano",
             "containers": [
                 {
-                    "resources": {"limits": {"cpu": 2, "memory": "1Gi", "example.com/fpga": 0.5}},
+                    "resources": {"limits": {"ephemeral-storage": 2, "example.com/fpga": 0.5}},
                     "readinessProbe": {"httpGet": {"port": 80}, "tcpSocket": {"port": "ui"}},
                 }
             ],
@@ -125,3 +125,15 @@ def test_what_spark_writes_over_a_template_of_executors_is_refused_and_not_lost(
     kept = {"kubernetes": {"executor": first}, "spark": {"conf": {"spark.decommission.enabled": "false"}}}
     if key == "lifecycle":
         assert document.parse(Settings, {**JOB, **kept}, "settings")
+
+
+@pytest.mark.parametrize("key", [key for key in WRITTEN_BY_SPARK if "resources" in key or "containers" not in key])
+def test_sizes_and_names_in_a_template_of_executors_are_refused_for_spark_writes_its_own(key: str) -> None:
+    value: Any = 5 if key.endswith("Seconds") else "1"
+    for part in reversed(key.replace(".0.", ".").split(".")):
+        value = {part: [value] if part == "containers" else value}
+
+    with pytest.raises(UsageError, match=f"kubernetes.executor.template.{key} would have no effect"):
+        parsed(executor={"template": value})
+
+    assert parsed(driver={"template": value})

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gzip
 import os
 import tempfile
 from pathlib import Path
@@ -402,6 +403,10 @@ def test_rows_without_a_key_are_counted(tmp_path: Path, name: str, content: byte
         ("keys.lst", b"0\t0\ta.png\r\n1\t0.5\t1e3\tb.png\n"),
         ("keys.lst", b"a.png\nb.png\n"),
         ("keys.txt", b'"a.png"\t\r\nb.png \t \r\n  \n'),
+        ("keys.txt.gz", gzip.compress(b"a.png\nb.png\n")),
+        ("keys.CSV.gz", gzip.compress(b"\xef\xbb\xbfkey\n") + gzip.compress(b"a.png\nb.png\n")),
+        ("keys.lst", gzip.compress(b"0\t0\ta.png\n1\t0\tb.png\n")),  # whatever it is called
+        ("keys.tsv.gz", b"key\na.png\nb.png\n"),
     ],
 )
 def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Path, name: str, content: bytes) -> None:
@@ -425,6 +430,12 @@ def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Pat
         ("keys.csv", b"\xff\xfek\x00e\x00", "UTF-8"),
         ("keys.parquet", b"key\na.png\n", "not a Parquet file"),
         ("keys.parquet", b"", "not a Parquet file"),
+        ("keys.txt.gz", gzip.compress(b"a.png\n" * 1000)[:-9], "broken gzip"),
+        ("keys.txt.gz", gzip.compress(b"a.png\n")[:-6] + b"\0" * 6, "broken gzip"),
+        ("keys.txt.gz", gzip.compress(bytes(2**20)), "UTF-8"),
+        ("keys.parquet.gz", gzip.compress(b"PAR1"), "neither an image nor a list"),
+        ("manifest.json", b"{}", "neither an image nor a list"),
+        ("photos.ZIP", b"PK", "neither an image nor a list"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused_by_name(tmp_path: Path, name: str, content: bytes, named: str) -> None:

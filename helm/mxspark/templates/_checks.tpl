@@ -26,6 +26,11 @@
 {{- fail (printf "sparkConf.%s is set by the chart itself: take it out" .) -}}
 {{- end -}}
 {{- end -}}
+{{- range $key, $_ := .Values.sparkConf -}}
+{{- if regexMatch (printf "^%s$" (include "mxspark.driverProperties" $)) $key -}}
+{{- fail (printf "sparkConf.%s would have no effect, for the driver's pod is the chart's: set driver (memory, cores, nodeSelector, labels, annotations, podTemplate), and the same of executor" $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if or .Values.networkPolicy.ingress .Values.networkPolicy.enabled -}}
 {{- range splitList " " (include "mxspark.portProperties" .) -}}
 {{- if hasKey $.Values.sparkConf . -}}
@@ -48,13 +53,20 @@
 {{- if and (rest (dig "spec" "containers" (list dict) .Values.driver.podTemplate)) (semverCompare "<1.29-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "driver.podTemplate has a container beside the driver, which Kubernetes %s does not end with it, so that the Job would never end: take it out, or upgrade the cluster to 1.29" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
-{{- $first := first (dig "spec" "containers" (list dict) .Values.executor.podTemplate | default (list dict)) | default dict -}}
-{{- if and (hasKey $first "lifecycle") (ne (toString (get .Values.sparkConf "spark.decommission.enabled")) "false") -}}
-{{- fail "executor.podTemplate.spec.containers.0.lifecycle would have no effect, for Spark writes its own over it: give that to a container beside it, or set sparkConf.spark.decommission.enabled to false" -}}
+{{- range $path, $mend := include "mxspark.writtenBySpark" . | fromYaml -}}
+{{- $at := dict "value" $.Values.executor.podTemplate -}}
+{{- range $key := splitList "." $path -}}
+{{- if kindIs "map" $at.value -}}
+{{- $_ := set $at "value" (get $at.value $key | default "") -}}
+{{- else if kindIs "slice" $at.value -}}
+{{- $_ := set $at "value" (first $at.value | default "") -}}
+{{- else -}}
+{{- $_ := set $at "value" "" -}}
 {{- end -}}
-{{- range $key, $value := dict "args" "another container" "image" "image.repository" "imagePullPolicy" "image.pullPolicy" -}}
-{{- if hasKey $first $key -}}
-{{- fail (printf "executor.podTemplate.spec.containers.0.%s would have no effect, for Spark writes its own over it: take it out, see %s" $key $value) -}}
+{{- end -}}
+{{- $isLeft := and (hasSuffix ".lifecycle" $path) (eq (toString (get $.Values.sparkConf "spark.decommission.enabled")) "false") -}}
+{{- if not (or $isLeft (eq (toString $at.value) "")) -}}
+{{- fail (printf "executor.podTemplate.%s would have no effect, for Spark writes its own over it: %s" $path $mend) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
@@ -99,6 +111,28 @@
 {{/* Spark's properties that every way of submitting sets itself (manifests.py): others would make another job of it. */}}
 {{- define "mxspark.ownProperties" -}}
 spark.master spark.app.name spark.kubernetes.namespace
+{{- end -}}
+
+{{/* What Spark writes over a template of executors (settings.py), and what to do instead. */}}
+{{- define "mxspark.writtenBySpark" -}}
+{{- $memory := "set executor.memory and executor.memoryOverhead" -}}
+metadata.name: take it out
+spec.hostname: take it out
+spec.restartPolicy: take it out
+spec.terminationGracePeriodSeconds: set executor.terminationGracePeriodSeconds
+spec.containers.0.args: take it out, or give that to a container beside it
+spec.containers.0.image: see image.repository
+spec.containers.0.imagePullPolicy: see image.pullPolicy
+spec.containers.0.lifecycle: give that to a container beside it, or set sparkConf.spark.decommission.enabled to false
+spec.containers.0.resources.requests.cpu: set executor.cpuRequest
+spec.containers.0.resources.limits.cpu: set executor.cpuLimit
+spec.containers.0.resources.requests.memory: {{ $memory }}
+spec.containers.0.resources.limits.memory: {{ $memory }}
+{{- end -}}
+
+{{/* Those by which Spark makes a driver's pod, in cluster mode; here it is the Job's (manifests.py). */}}
+{{- define "mxspark.driverProperties" -}}
+spark[.](driver[.](cores|memory|memoryOverhead|memoryOverheadFactor)|kubernetes[.](node[.]selector[.].+|driverEnv[.].+|driver[.]((volumes|label|annotation|secrets|secretKeyRef|node[.]selector|service[.]label|service[.]annotation)[.].+|request[.]cores|limit[.]cores|podTemplateFile|podTemplateContainerName|container[.]image|scheduler[.]name)))
 {{- end -}}
 
 {{/* Those by which it would listen elsewhere than the network policies open (network_policies.py). */}}
@@ -177,7 +211,7 @@ true
 {{- fail (printf "job.%s is %s, a folder that pods don't have: %s" $key $place $mend) -}}
 {{- end -}}
 {{- $driver := include "mxspark.mount" (list $.Values.driver.podTemplate $place) -}}
-{{- $isDriversAlone := or (eq $key "output.text_object") (regexMatch "(?i)\\.(txt|csv|tsv|lst|parquet)$" $place) -}}
+{{- $isDriversAlone := or (eq $key "output.text_object") (regexMatch "(?i)\\.((txt|csv|tsv|lst)(\\.gz)?|parquet)$" $place) -}}
 {{- $executor := ternary $driver (include "mxspark.mount" (list $.Values.executor.podTemplate $place)) $isDriversAlone -}}
 {{- if and (not $driver) $executor -}}
 {{- fail (printf "job.%s is %s, where a volume is mounted in the executors, but not in the driver: mount it there too, driver.podTemplate" $key $place) -}}

@@ -36,8 +36,10 @@ _CLOCK = Meaning("this machine's clock differs too much from the server's", "Set
 PROXY_HINT = "Look at proxies, firewalls and meshes on the way, HTTPS_PROXY and NO_PROXY; and --endpoint-url."
 _PROXY = Meaning("not an answer of S3's", PROXY_HINT, ProxyError, "proxy")
 _NAME_HINT = "and --endpoint-url if it isn't on AWS."
+NOT_FOUND = 404
 # What S3 says with a code of its own alone: without one, somebody on the way has answered.
 PROXIES = ("302", "303", "308", "401", "403", "407", "451", "511")
+_PAGE = re.compile(r"<html|<!doctype html", re.IGNORECASE)
 # Of a request's time, under whichever code: S3's, STS's, and those of requests with their signature in the address.
 _TIMES = re.compile(
     r"[Ss]ignature (expired|not yet current)|[Rr]equest (has expired|is not (yet valid|valid yet))|^Request(Expired|InTheFuture)"
@@ -154,10 +156,28 @@ LEAST_SECRET = 6  # characters: shorter ones would be found in any text
 
 def raise_said(place: str, text: str, status: int) -> NoReturn:
     """Raises what a server's answer about `place` means; `text` holds its XML, if it sent any."""
-    if status == 404 and re.search("<html", text, re.IGNORECASE) and not words_in(text):
-        raise_page(place, f"HTTP {status}")
+    if is_page(text) or (status == NOT_FOUND and is_no_xml(text)):
+        raise_answered(place, status)
     code, message = words_in(text) or (str(status), "")
     raise_s3(place, code, message, status, text)
+
+
+def raise_answered(place: str, status: int, phrase: str = "") -> NoReturn:
+    """Raises what it means that a page came about `place`: a server's own, where its status may pass, else somebody's on the way."""
+    if passing("", status):
+        raise_s3(place, str(status), phrase, status)
+    raise_page(place, f"HTTP {status}")
+
+
+def is_page(text: str) -> bool:
+    """Whether it is a page for people, and no server's words."""
+    return _PAGE.search(text[:LONGEST_SAID]) is not None and words_in(text) is None
+
+
+def is_no_xml(text: str) -> bool:
+    """Whether it is text, but no XML: what an ingress says that knows no such path, and no store of an object that isn't there."""
+    start = text[:LONGEST_SAID].lstrip("\ufeff \t\r\n")
+    return bool(start) and not start.startswith("<")
 
 
 def words_in(text: str) -> tuple[str, str] | None:

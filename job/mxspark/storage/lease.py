@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -21,6 +22,7 @@ from mxspark.storage.store import StorageError, held, parsed_holder
 
 RENEWALS = 3  # in the time after which a holder that gives no sign is taken for dead
 LOOK_SECONDS = 0.5
+LONGEST = 86_400  # that anybody is waited for [seconds]; what output.lock_seconds can be at most
 JOIN_SECONDS = 5.0  # for a server that may not answer, when nothing is left to do but to say good-bye
 
 
@@ -43,7 +45,8 @@ class Lease:
     def __init__(self, store: TaggedStore, key: str, owner: Mapping[str, Any], seconds: float) -> None:
         self._store = store
         self._key = key
-        self._owner = dict(owner) | {"machine": _this_machine(), "start": _start_of(os.getpid()), "pid": os.getpid()}
+        process = {"machine": _this_machine(), "start": _start_of(os.getpid()), "pid": os.getpid()}
+        self._owner = dict(owner) | process | {"seconds": ceil(seconds)}
         self._seconds = seconds
         self._tag = ""
         self._renewals = 0
@@ -91,7 +94,7 @@ class Lease:
         if first is None:
             return None
         data, tag = first
-        end = time.monotonic() + self._seconds
+        end = time.monotonic() + max(self._seconds, _patience_of(parsed_holder(data)))
         while not (self._is_ours(data) or _is_dead_here(parsed_holder(data))) and time.monotonic() < end:
             time.sleep(min(LOOK_SECONDS, self._seconds))
             now = self._store.read_tagged(self._key)
@@ -127,6 +130,12 @@ class Lease:
     def _data(self) -> bytes:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return json.dumps({**self._owner, "renewed": now, "renewals": self._renewals}).encode()
+
+
+def _patience_of(holder: Mapping[str, Any]) -> int:
+    """The holder's own `seconds`, of which it renews every third: another run may have been told a shorter time."""
+    found = holder.get("seconds")
+    return min(max(found, 0), LONGEST) if isinstance(found, int) else 0
 
 
 def _is_dead_here(holder: Mapping[str, Any]) -> bool:

@@ -27,10 +27,10 @@ from urllib3.util import parse_url
 from mxspark import __version__
 from mxspark.errors import LONGEST_SAID, one_line, without_secrets
 from mxspark.settings import StorageSettings
-from mxspark.storage.causes import words_in
+from mxspark.storage.causes import PROXY_HINT, words_in
 from mxspark.storage.encoding import unpacked
 from mxspark.storage.retry import Patience
-from mxspark.storage.store import DeniedError, MissingError, StorageError, TransientError, ca_bundle, check_size, hush
+from mxspark.storage.store import DeniedError, MissingError, ProxyError, StorageError, TransientError, ca_bundle, check_size, hush
 
 __all__ = [
     "Answer",
@@ -40,8 +40,10 @@ __all__ = [
     "download",
     "get",
     "gist",
+    "no_proxy",
     "pool",
     "proxy",
+    "refused_by_proxy",
     "transient_cause",
     "unreadable",
     "untrusted",
@@ -286,6 +288,8 @@ def _errors(name: str, url: str) -> Iterator[None]:
     except HTTPError as error:
         reason = getattr(error, "reason", None) or error
         host = "" if url.startswith(name) else f"{urlsplit(url).netloc.rpartition('@')[2]}: "
+        if refusal := refused_by_proxy(error):
+            raise no_proxy(name, refusal) from error
         if "CERTIFICATE" in str(error):
             raise untrusted(name, urlsplit(url).netloc.rpartition("@")[2], why_untrusted(error)) from error
         cause, said, mend = transient_cause(error), gist(one_line(reason)), "Check the address and the network."
@@ -304,6 +308,19 @@ def unreadable(name: str, error: Exception) -> TransientError:
     """The error for whatever a library raises while it reads a broken answer about `name`."""
     words = gist(one_line(error)) or type(error).__name__
     return TransientError(f"can't read the server's answer: {words}", place=name, cause="truncated")
+
+
+def refused_by_proxy(error: BaseException) -> str | None:
+    """What a proxy said that connects nobody; None where it was none."""
+    text = f"{error} {getattr(error, 'kwargs', {}).get('error', '')}"[:LONGEST_SAID]  # botocore keeps urllib3's words apart
+    if said := re.search(r"Tunnel connection failed: (\d{3} ?[\w -]{0,60})", text):
+        return f"the proxy refuses to connect it (HTTP {said[1].strip()})"
+    return "can't connect to the proxy" if re.search("to connect to proxy", text) else None
+
+
+def no_proxy(name: str, refusal: str) -> TransientError:
+    """The error for a proxy that connects nobody."""
+    return TransientError(refusal, PROXY_HINT, place=name, cause="proxy", final=ProxyError)
 
 
 def untrusted(name: str, host: str, why: str) -> StorageError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from mxspark import manifest
+from mxspark import globs, manifest
 from mxspark.errors import UsageError, without_secrets
 from mxspark.settings import Settings
 from mxspark.submit import open_secrets
@@ -41,6 +41,8 @@ def check(settings: Settings) -> None:
             _refuse_local(key, place, settings)
         else:
             _refuse_unknown(key, place)
+            if key == "input.path" and (mend := manifest.why_not_read(place)) and not globs.is_glob(place):
+                raise UsageError(f"{key} is {place!r}: by its name neither an image nor a list of images that can be read", mend)
     if not _has_company(settings):
         for key, address in _own_addresses(settings):
             raise UsageError(

@@ -9,6 +9,7 @@ from mxspark.storage import web
 
 LONGEST = 8 * 2**20  # a list of a thousand unfinished uploads has some 1 MB [bytes]
 PIECE = 2**16
+ERROR = 300  # from which status on it is no object
 
 
 def bound(client: Any, seconds: float) -> None:
@@ -19,7 +20,7 @@ def bound(client: Any, seconds: float) -> None:
     def bounded(request: Any) -> Any:
         is_object, request.stream_output = request.stream_output, True
         response = send(request)
-        if not is_object:
+        if not is_object or response.status_code >= ERROR:
             response._content = _read(response.raw, request.url, seconds)
         return response
 

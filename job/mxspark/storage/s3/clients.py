@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -158,12 +159,17 @@ class Clients:
     def obstore_is_safe(self) -> bool:
         """Whether obstore can sign for this bucket, and tells nobody else: it follows a server that sends it elsewhere, through a proxy to
         any host, and to another port of this one with the session token. (On https:// that is the same owner's.)"""
-        if not self._obstore_reaches_only_this_host:
+        if self.is_without_obstore.is_set() or not self._obstore_reaches_only_this_host:
             return False
         if self.address.base.startswith("https:"):
             return True
         keys = self.credentials()
         return keys is None or keys.token is None
+
+    @cached_property
+    def is_without_obstore(self) -> Event:
+        """Set where obstore turned out not to take the server's certificate."""
+        return Event()
 
     @cached_property
     def _obstore_reaches_only_this_host(self) -> bool:

@@ -13,7 +13,9 @@ from botocore.parsers import ResponseParserError
 
 from mxspark.errors import one_line
 from mxspark.machine import is_pod
-from mxspark.storage.causes import PROXIES, PROXY_HINT, is_about_time, passing, shown
+from mxspark.storage import web
+from mxspark.storage.causes import PROXIES, PROXY_HINT, is_about_time, is_page, passing, shown
+from mxspark.storage.s3.pages import PageError
 from mxspark.storage.store import CredentialsError, StorageError, TransientError
 
 CHECK = "Check the AWS configuration: AWS_PROFILE, AWS_ROLE_ARN, the profile's file, the role of the pod or instance."
@@ -22,6 +24,11 @@ REFUSED = (
     "It gives this process no role: let pods reach it (a hop limit of 2, no network policy or proxy before 169.254.169.254), "
     "give them a role of their own, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 )
+ANSWERED = PROXY_HINT.partition("; ")[0] + "."
+ON_THE_WAY = (
+    "Somebody on the way answers in its place: add 169.254.169.254 to NO_PROXY, or take the proxy or portal away that stands before it; "
+    "where there is no such service, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
+)
 CODE = re.compile(rb'"Code"\s*:\s*"(\w+)"')  # of the metadata service, in an answer with status 200
 LOG_IN = "Log in again (aws sso login, aws login)."
 # Who answers for a role, by what it was asked.
@@ -29,6 +36,7 @@ SERVICES = {"GetRoleCredentials": "SSO", "CreateToken": "SSO", "CreateOAuth2Toke
 # A key server of the identity provider's that doesn't answer STS; other tokens are refused for good.
 IDP_BUSY = re.compile(r"^IDPCommunicationError|^InvalidIdentityToken: .*Couldn't retrieve verification key")
 LOGINS = (exceptions.SSOError, exceptions.TokenRetrievalError, exceptions.NoAuthTokenError, exceptions.LoginError)
+NOT_THERE = 404
 NETWORK = (exceptions.ConnectionError, exceptions.HTTPClientError)
 # What comes of an answer that broke off, that a proxy gave, or in which something is missing.
 UNREADABLE = (ResponseParserError, KeyError, TypeError, AttributeError, RuntimeError)
@@ -92,9 +100,20 @@ class Metadata:
             self.failure = KeysNotFoundError(
                 f"metadata service: {said[1].decode()}", "Check the instance's role and who may assume it.", passes=False
             )
+        elif self._is_a_page(response):
+            self.failure = KeysNotFoundError(
+                f"not an answer of the metadata service's (HTTP {response.status_code})", ON_THE_WAY, passes=False, in_pods=True
+            )
+            response.status_code, response._content = NOT_THERE, b""  # botocore would take a page for a token, and fail
         elif response.status_code in (400, 401, 403):  # after which botocore may find keys without a token, or sees none there
             self.failure = KeysNotFoundError(f"metadata service: {response.status_code}", REFUSED, passes=False)
         return response
+
+    @staticmethod
+    def _is_a_page(response: Any) -> bool:
+        """Whether it can't be the service's: it sends nobody elsewhere, and shows no pages; its 404 says that there is no role."""
+        is_known = response.status_code in (200, 400, 401, 403, NOT_THERE)
+        return not is_known or is_page(response.content.decode(errors="replace"))
 
     def _fail(self, what: str) -> None:
         self.failure = KeysNotFoundError(f"metadata service: {what}", LATER, passes=True)
@@ -105,6 +124,10 @@ def credential_errors(metadata: Metadata | None = None) -> Iterator[None]:
     """What botocore raises where it looks for credentials, as a KeysNotFoundError."""
     try:
         yield
+    except PageError as page:
+        if passing("", page.status):
+            raise KeysNotFoundError(f"{page.service}: HTTP {page.status} {page.words}".rstrip(), LATER, passes=True) from page
+        raise KeysNotFoundError(str(page), ANSWERED, passes=True) from page
     except ClientError as error:
         raise _refused(error) from error
     except LOGINS as error:
@@ -113,6 +136,8 @@ def credential_errors(metadata: Metadata | None = None) -> Iterator[None]:
         # Of a role that is assumed with the instance's, botocore says only that there is none.
         raise (metadata and metadata.failure) or _not_retrieved(error) from error
     except NETWORK as error:
+        if refusal := web.refused_by_proxy(error):
+            raise KeysNotFoundError(refusal, ANSWERED, passes=True) from error
         address = urlsplit(str(error.kwargs.get("endpoint_url")))
         host = address.netloc.rpartition("@")[2]
         what = f"{_service(host)} can't be reached at {host}" if host else one_line(error)
@@ -142,7 +167,7 @@ def _refused(error: ClientError) -> KeysNotFoundError:
     if is_about_time(words):
         return KeysNotFoundError(f"{service}: this machine's clock differs too much ({words})", "Set the clock.", passes=False)
     if code.removeprefix("HTTP ") in PROXIES:
-        return KeysNotFoundError(f"not an answer of {service}'s (HTTP {status})", PROXY_HINT.partition("; ")[0] + ".", passes=True)
+        return KeysNotFoundError(f"not an answer of {service}'s (HTTP {status})", ANSWERED, passes=True)
     cause = passing(code, status)
     if cause == "throttled" and status != 503:
         return KeysNotFoundError(f"{service} throttled ({words})", LATER, passes=True)
@@ -159,6 +184,8 @@ def _not_retrieved(error: exceptions.CredentialRetrievalError) -> KeysNotFoundEr
     if answer is None:
         return KeysNotFoundError(f"the pod's or container's agent: {text}", LATER, passes=True)
     status, words = int(answer[1]), f" ({answer[2]})" if answer[2] else ""
+    if is_page(words):
+        return KeysNotFoundError(f"not an answer of the pod's or container's agent (HTTP {status})", ANSWERED, passes=True)
     passes = status == 404 or "hrottl" in text or passing("", status) is not None
     return KeysNotFoundError(f"the pod's or container's agent: {status}{words}", LATER if passes else CHECK, passes=passes)
 

@@ -16,6 +16,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.session import Session
 
 from mxspark.storage.retry import shortest_wait
+from mxspark.storage.s3 import pages
 from mxspark.storage.s3.credential_errors import KeysNotFoundError, Metadata, credential_errors, no_credentials
 from mxspark.storage.store import Access, Credentials, ca_bundle, hush
 
@@ -132,6 +133,7 @@ class Origin:
 
     def _core(self) -> Session:
         core = Session()
+        pages.refuse(core.get_component("event_emitter"))
         once = Config(connect_timeout=self.connect_timeout, read_timeout=self.read_timeout, retries={"total_max_attempts": 1})
         core.set_default_client_config(once)
         if self.region:

@@ -14,16 +14,27 @@ from obstore.exceptions import BaseError as ObstoreError
 
 from mxspark.errors import LONGEST_SAID, one_line
 from mxspark.storage import web
-from mxspark.storage.causes import raise_page, raise_s3, raise_said
+from mxspark.storage.causes import raise_answered, raise_page, raise_s3, raise_said
 from mxspark.storage.s3.credential_errors import KeysNotFoundError
+from mxspark.storage.s3.pages import PageError
 from mxspark.storage.store import DeniedError, StorageError, TransientError
 
 NOWHERE = "http://127.0.0.1:0"  # obstore's proxy for other hosts than the bucket's; nothing can listen on port 0
 NO_CREDENTIALS = "External AWS credential provider"  # obstore's word for our function that failed
 
 
+# What obstore says of an answer that isn't the range it asked for: all of the object, as some servers give of an empty one, a range of
+# theirs for that, or a page.
+_OTHER_PART = re.compile(r"non-partial response|CONTENT_RANGE header|Requested \d+\.\.\d+, got")
+
+
 class WholeError(StorageError):
-    """The server sent all of an object to obstore, which asked for a range and takes nothing else: of empty ones some do."""
+    """The server sent another part of an object to obstore than it asked for, and it takes nothing else."""
+
+
+class CertificateError(StorageError):
+    """obstore doesn't take the server's certificate. It takes fewer than OpenSSL: none that is an authority's too, as `openssl req -x509`
+    makes them."""
 
 
 class RedirectedError(StorageError):
@@ -58,6 +69,8 @@ def boto_errors(name: str) -> Iterator[None]:
         yield
     except KeysNotFoundError as failure:
         raise failure.told(name) from failure
+    except PageError as page:
+        raise_answered(name, page.status, page.words)
     except ClientError as error:
         _raise_client_error(name, error)
     except S3UploadFailedError as error:
@@ -65,6 +78,8 @@ def boto_errors(name: str) -> Iterator[None]:
             _raise_client_error(name, error.__context__)
         raise StorageError(web.gist(one_line(error)), place=name) from error
     except (BotoCoreError, web.HTTPError) as error:
+        if refusal := web.refused_by_proxy(error):
+            raise web.no_proxy(name, refusal) from error
         reason = web.gist(one_line(error))
         if isinstance(error, exceptions.EndpointConnectionError):
             reason = f"can't connect to {urlsplit(str(error.kwargs.get('endpoint_url'))).netloc.rpartition('@')[2]}"
@@ -104,7 +119,7 @@ def obstore_errors(name: str) -> Iterator[None]:
         raise web.unreadable(name, error) from error
     except (FileNotFoundError, ObstoreError) as error:
         text = str(error)[:LONGEST_SAID]
-        if "non-partial response" in text:
+        if _OTHER_PART.search(text):
             raise WholeError("the server gives no ranges", place=name) from None
         if "following redirect" in text:
             raise_page(name, "sent on and on")
@@ -112,9 +127,8 @@ def obstore_errors(name: str) -> Iterator[None]:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
         if NO_CREDENTIALS in text:
             raise KeysNotFoundError("they have just expired", "", passes=True).told(name) from None
-        status = re.search(r"status code: (\d{3})", text)
-        if status:
-            raise_said(name, text, int(status[1]))
+        if said := re.search(r"status code: (\d{3})([^:]*: ?)?", text):
+            raise_said(name, text[said.end() :].partition("\n\nDebug source:")[0], int(said[1]))
         if isinstance(error, (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)):
             raise DeniedError("access denied", "Give these credentials the right to read it.", place=name) from None
         _raise_network_error(name, text, error)
@@ -126,9 +140,7 @@ def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     address = re.search(r"performing \w+ (\S+)", text)
     host = urlsplit(address[1]).netloc.rpartition("@")[2] if address else ""
     if "ertificate" in text:
-        raise web.untrusted(
-            name, host, "".join(re.findall(r"(?:invalid peer certificate: |InvalidCertificate\()(\w+)", text)[:1])
-        ) from error
+        raise CertificateError(f"the certificate of {host} isn't trusted", place=name) from error
     if kind is None:
         raise web.unreadable(name, error) from error
     if kind[1] == "Timeout":

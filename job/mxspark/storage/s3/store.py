@@ -7,7 +7,7 @@ as `a//b`.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -21,13 +21,13 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from mxspark.storage import web
-from mxspark.storage.causes import PROXIES, raise_page, raise_s3, raise_said
+from mxspark.storage.causes import NOT_FOUND, PROXIES, is_no_xml, is_page, raise_answered, raise_page, raise_s3, raise_said
 from mxspark.storage.encoding import unpacked
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.address import is_directory
 from mxspark.storage.s3.clients import Clients
-from mxspark.storage.s3.errors import RedirectedError, WholeError, boto_requests, code_of, obstore_errors
+from mxspark.storage.s3.errors import CertificateError, RedirectedError, WholeError, boto_requests, code_of, obstore_errors
 from mxspark.storage.s3.listing import Repeats
 from mxspark.storage.store import (
     MAX_HOLDER_BYTES,
@@ -49,6 +49,7 @@ ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
 LONGEST_PAGE = 16 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB at most [bytes]
 MOST_TAGS = 200_000  # in it: those of a thousand objects with checksums and owners are 30,000, and each becomes an object of Python's
 MOST_UPLOADS = 1_000_000  # unfinished ones below a prefix
+EMPTY = "bytes 0--1/0"  # MinIO's range of an empty object
 PROBE = "_mxspark_writable"
 PIECE = 8 * 2**20  # large files come in pieces [bytes]
 
@@ -104,12 +105,17 @@ class S3Store:
         except ElementTree.ParseError:
             if response.status != 200 and b"<Code>" in response.data:  # half of an answer
                 raise_said(self.name, response.data.decode(errors="replace"), response.status)
+            text = response.data.decode(errors="replace")
+            if is_page(text) or (response.status == NOT_FOUND and is_no_xml(text)):
+                raise_answered(self.name, response.status, response.reason)
             if response.status >= 500 or str(response.status) in PROXIES:
                 raise_s3(self.name, str(response.status), response.reason)
             if response.status == 200 and (not response.data or b"<ListBucketResult" in response.data):
                 raise TransientError("the list of objects broke off", place=self.name, cause="truncated") from None
             cause = f"the server answered {response.status} {response.reason}, which is no S3 response"
             raise StorageError(cause, "Check --endpoint-url.", place=self.name) from None
+        if response.status == 200 and is_page(response.data.decode(errors="replace")):
+            raise_page(self.name, "HTTP 200")
         if response.status == 200 and not page.tag.endswith("ListBucketResult"):
             raise StorageError("the server answered with a page, which is no S3 response", "Check --endpoint-url.", place=self.name)
         if response.status != 200:
@@ -143,8 +149,12 @@ class S3Store:
     def _get(self, key: str, limit: int | None = None, span: Span | None = None) -> "_Got":
         """The object, or a span of it, as it is stored."""
         if _obstore_can_name(self.root + key) and self._clients.obstore_is_safe():
-            with suppress(WholeError):
+            try:
                 return self._get_by_obstore(key, limit, span)
+            except WholeError:
+                pass
+            except CertificateError:  # OpenSSL has the last word, for all that follows
+                self._clients.is_without_obstore.set()
         return self._get_signed(key, limit, span)
 
     def _get_by_obstore(self, key: str, limit: int | None, span: Span | None) -> "_Got":
@@ -342,6 +352,8 @@ def _sizes(name: str, response: web.Answer, wanted: Span | None) -> tuple[int, i
     """The size of the object, and of what was to come of it [bytes]. Raises TransientError for a part that says neither, or another one."""
     if response.status != 206:
         return len(response.data), len(response.data)
+    if response.headers.get("Content-Range") == EMPTY and not response.data:
+        return 0, 0
     found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
     if found is None or (isinstance(wanted, tuple) and int(found[1]) != wanted[0]):
         raise TransientError("another part of it came than was asked for", place=name, cause="truncated")

@@ -3,6 +3,7 @@
 The chart's templates say the same (tests/chart compares them).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,12 @@ DRIVER_CONTAINER = "driver"
 ISTIO_NATIVE = "sidecar.istio.io/nativeSidecar"  # Istio's proxy ends with the driver then
 NO_CURE = [UsageError.exit_code, TooManyFailedError.exit_code]  # exit codes that trying again does not change
 OWN_PROPERTIES = {"spark.master", "spark.app.name", "spark.kubernetes.namespace"}
+# By which Spark makes a driver's pod, in cluster mode; here it is the Job's, which they would leave as it is.
+DRIVER_PROPERTIES = re.compile(
+    r"spark[.](driver[.](cores|memory|memoryOverhead|memoryOverheadFactor)|kubernetes[.](node[.]selector[.].+|driverEnv[.].+|driver[.]("
+    r"(volumes|label|annotation|secrets|secretKeyRef|node[.]selector|service[.]label|service[.]annotation)[.].+|request[.]cores|"
+    r"limit[.]cores|podTemplateFile|podTemplateContainerName|container[.]image|scheduler[.]name)))"
+)
 CONTROLLER_LABEL = "batch.kubernetes.io/controller-uid"  # since Kubernetes 1.27, the oldest that is supported
 # What Spark does with executors in client mode, seen by leaving out one verb after the other (docs/kubernetes.md).
 RIGHTS = {
@@ -54,6 +61,12 @@ def completed(settings: Settings, name: str) -> Settings:
 
     Raises UsageError.
     """
+    if idle := sorted(filter(DRIVER_PROPERTIES.fullmatch, settings.spark.conf)):
+        raise UsageError(
+            f"spark.conf has {', '.join(idle)}, which would have no effect: Spark does not make the driver's pod, a Job does",
+            "Set spark.driver_memory, spark.driver_cores or kubernetes.driver (node_selector, labels, annotations, template), "
+            "and the same of kubernetes.executor.",
+        )
     reach.check(settings)
     kubernetes = settings.kubernetes
     if other := sorted(OWN_PROPERTIES & settings.spark.conf.keys()):
