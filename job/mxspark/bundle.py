@@ -107,7 +107,8 @@ def _beside(folder: str, role: str, file: str, allow_outside: bool) -> str:
     if (is_whole or ".." in path.split("/")) and not allow_outside:
         raise UsageError(
             f"{storage.join(folder, SPEC_FILE)}: {role}.file is {printable(reprlib.repr(file))}, which is outside the model's folder",
-            "Put the file beside model.yaml, or allow it: model.allow_outside (--set model.allow_outside=true).",
+            "Put the file beside model.yaml, or allow it: model.allow_outside (--set model.allow_outside=true; of `model inspect` "
+            "--allow-outside).",
         )
     return file if is_whole else storage.join(folder, file)
 

@@ -154,6 +154,15 @@ class KubernetesSettings(Document):
             raise ValueError("\n".join(found))
         return self
 
+    @model_validator(mode="after")
+    def _rules_have_a_policy(self) -> Self:
+        if self.ingress_rules and not self.network_policies:
+            raise ValueError(
+                "kubernetes.ingress_rules say who else may connect, but with kubernetes.network_policies false anybody may: take the rules "
+                "out, or leave the policies on"
+            )
+        return self
+
 
 def _problems(role: str, pod: PodSettings) -> Iterator[str]:
     for key in PodSettings.model_fields:

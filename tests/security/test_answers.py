@@ -33,8 +33,8 @@ LOOKS: tuple[Callable[[str], object], ...] = (
 )  # fmt: skip
 
 
-def store(url: str) -> S3Store:
-    found = StorageSettings(endpoint_url=url, region="us-east-1", retries=0, read_timeout=30)
+def store(url: str, **limits: float) -> S3Store:
+    found = StorageSettings.model_validate({"endpoint_url": url, "region": "us-east-1", "retries": 0, "read_timeout": 30} | limits)
     return S3Store("bucket", "", Access(found, Credentials("nobody", "nothing")))
 
 
@@ -181,9 +181,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (OK + b"X: ", b"x"),
         (OK + b"Content-Length: 1000000\r\n\r\n", b"x"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
         (b"HTTP/1.1 403 No\r\nContent-Length: 1000000\r\n\r\n", b"x"),
     ],
-    ids=["100 Continue", "a head", "a body", "chunks", "an error"],
+    ids=["100 Continue", "a head", "a body", "chunks", "a chunk's length", "an error"],
 )
 def test_an_answer_that_drips_for_ever_is_one_that_came_too_late(head: bytes, then: bytes) -> None:
     """An address, a byte or line of which came before each timeout, held a run for ever."""
@@ -195,6 +196,23 @@ def test_an_answer_that_drips_for_ever_is_one_that_came_too_late(head: bytes, th
         ):
             with pytest.raises(StorageError, match=r"not all there in time|timed out"):
                 read()
+
+
+@pytest.mark.parametrize(
+    ("head", "then"),
+    [
+        (b"HTTP/1.1 100 Continue", b"x"),
+        (OK + b"X: ", b"x"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+        (HEAD + b"Content-Length: 1000000\r\n\r\n", b"x"),
+    ],
+    ids=["consent to a body", "a head", "a chunk's length", "a body"],
+)
+@pytest.mark.parametrize("read", ["a lock", "the answer to a write"])
+def test_nor_does_what_boto3_reads_hold_a_driver(read: str, head: bytes, then: bytes) -> None:
+    """Each byte of these had storage.read_timeout."""
+    with answering_with(head, then, pause=0.01) as url, pytest.raises(StorageError):
+        READS[read](store(url, read_timeout=0.2, connect_timeout=0.2))
 
 
 def test_a_bomb_for_a_model_is_stopped_while_it_arrives() -> None:

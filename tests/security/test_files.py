@@ -18,15 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.security.endless import CHUNK, HEAD, answering_with
 from tests.unit.runs import run_in
 
-from mxspark import bundle, console, document, labels, layers, output, parquet, plan, predictions, status
+from mxspark import bundle, console, document, labels, layers, output, parquet, plan, predictions, status, summary
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.model_spec import ModelSpec
 from mxspark.predictions import PARTS, Prediction, Row
 from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings, StorageSettings
 from mxspark.source import Source
-from mxspark.storage import Access, StorageError
+from mxspark.storage import Access, StorageError, TooLargeError
 from mxspark.storage.folder import FolderStore
 from mxspark.storage.store import parsed_holder
 
@@ -299,6 +300,33 @@ def tell_one_broken(folder: Path) -> None:
     assert "not a part of this run" in "".join(found.broken)
 
 
+def test_parts_of_a_gigabyte_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of small parts 16 at a time: as many large ones took all memory."""
+    store = run_in(tmp_path, 5, "jsonl")
+    monkeypatch.setattr(predictions, "SMALL_PART_BYTES", 0)
+    alone: list[bool] = []
+
+    class Watched(FolderStore):
+        def read(self, key: str, limit: int | None = None) -> bytes:
+            if not limit:
+                raise TooLargeError("large")
+            alone.append(predictions._LARGE.locked())
+            return super().read(key, limit)
+
+    found = plan.load(store)
+    assert found is not None
+    counts = dict(summary.count_parts(Watched(tmp_path), found, range(5), "jsonl", None))
+    assert (alone, sum(each.rows for each in counts.values())) == ([True] * 5, 10)
+
+
+def test_a_line_that_no_row_has_is_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gigabyte of [0,0,0… becomes 40 of Python's."""
+    run_in(tmp_path, 2, "jsonl")
+    monkeypatch.setattr(predictions, "MAX_ROW_BYTES", 1000)
+    (tmp_path / "part-000000.jsonl").write_text(json.dumps({**ROW, "key": "0" * 1000}) + "\n" + json.dumps(ROW) + "\n")
+    tell_one_broken(tmp_path)
+
+
 LONG = "a" * (2**18 + 1)
 
 
@@ -366,3 +394,13 @@ def test_labels_of_a_million_lines_are_read_in_their_time() -> None:
     start = time.monotonic()
     assert len(labels.read("a: 1\n" * 10**5, "labels.txt")) == 10**5
     assert time.monotonic() - start < PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("place", ["a file", "the web"])
+def test_a_manifest_without_end_is_refused_while_it_arrives(tmp_path: Path, place: str) -> None:
+    (tmp_path / "keys.txt").write_text("a.png\n" * 10_000)
+    with answering_with(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", CHUNK) as url:
+        path = {"a file": str(tmp_path / "keys.txt"), "the web": f"{url}/keys.txt"}[place]
+        images = Source(InputSettings(path=path, base=str(tmp_path), max_manifest_bytes=50_000), ACCESS)
+        with pytest.raises(UsageError, match=r"by input\.max_manifest_bytes"):
+            list(images.keys())

@@ -212,6 +212,29 @@ def test_a_file_that_is_one_of_several_inputs_opens_no_other_of_its_folder(lists
         images.read(str(home / "thesis" / "other.tex"))
 
 
+@pytest.mark.parametrize(
+    ("path", "planted"),
+    [
+        ("{home}/thesis/chapter.tex", "other.tex"),
+        ("{home}/thesis/chapter*", "other.tex"),
+        ("s3://bucket/photos/", "secrets/key.pem"),
+        ("s3://bucket/photos/*.png", "secrets/key.pem"),
+        (["s3://bucket/photos/", "s3://bucket/more/"], "s3://elsewhere/key.pem"),
+        (["s3://bucket/photos/", "s3://bucket/more/"], "s3://bucket/secrets/key.pem"),
+        (["s3://bucket/photos/", "{home}/thesis"], "https://169.254.169.254/latest/meta-data"),
+        (["s3://bucket/photos/", "{home}/thesis/chapter.tex"], "{home}/thesis/other.tex"),
+    ],
+)
+def test_a_plan_that_somebody_changed_has_nothing_read_that_no_listing_has(home: Path, path: str | list[str], planted: str) -> None:
+    """With this job's credentials, whatever lies in whichever bucket could be asked for."""
+    paths: Any = path.format(home=home) if isinstance(path, str) else [each.format(home=home) for each in path]
+    (home / "thesis" / "other.tex").write_text("somebody's own")
+    images = Source(InputSettings(path=paths, suffixes=()), ACCESS)
+
+    with pytest.raises(DeniedError, match="no key of this input"):
+        images.read(planted.format(home=home))
+
+
 def test_a_manifest_on_s3_names_no_file_here(home: Path) -> None:
     images = Source(InputSettings(path="s3://bucket/keys.txt", base=str(home / "thesis")), ACCESS)
     with pytest.raises(DeniedError):

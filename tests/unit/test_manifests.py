@@ -165,6 +165,11 @@ def test_policies_can_be_left_to_others() -> None:
     assert "NetworkPolicy" not in made(kubernetes={"network_policies": False})
 
 
+def test_rules_for_policies_that_there_are_not_are_refused() -> None:
+    with pytest.raises(UsageError, match="anybody may"):
+        made(kubernetes={"network_policies": False, "ingress_rules": [{"ports": [{"port": 15008}]}]})
+
+
 @pytest.mark.parametrize(
     ("changes", "account"),
     [

@@ -91,6 +91,9 @@
 {{- fail (printf "dynamicAllocation.minExecutors is %d, more than the %d that it may be at most" (int64 .minExecutors) $most) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.networkPolicy.ingressRules (not (or .Values.networkPolicy.enabled .Values.networkPolicy.ingress)) -}}
+{{- fail "networkPolicy.ingressRules say who else may connect, but with networkPolicy.ingress and networkPolicy.enabled false anybody may: take the rules out, or leave the policies on" -}}
+{{- end -}}
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name is missing, and serviceAccount.create is false: the Role would be for the account default, and every pod of the namespace could make and delete pods. Name an account, or set rbac.create to false" -}}
 {{- end -}}
