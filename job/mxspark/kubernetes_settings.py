@@ -19,6 +19,7 @@ REPOSITORY = rf"({_HOST}/)?{_PART}(/{_PART})*"
 TAG = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}"
 IMAGE = rf"^{REPOSITORY}(:{TAG})?(@{DIGEST})?$"
+OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}  # pods.labels
 MAX_NAME = 45  # characters of a submission's name: its pods and Spark's executors get theirs by adding to it
 
 NVIDIA, NVIDIA_DISCOVERY = "nvidia.com", "/opt/gpu-discovery.sh"
@@ -176,3 +177,6 @@ def _problems(role: str, pod: PodSettings) -> Iterator[str]:
     for key in ("metadata", "spec"):
         if pod.template.get(key, {}) is None:
             yield f"kubernetes.{role}.template.{key} must be keys and values, as in a pod's manifest"
+    labels = (pod.template.get("metadata") or {}).get("labels")
+    for key in sorted(OWN_LABELS & labels.keys() if isinstance(labels, dict) else ()):
+        yield f"kubernetes.{role}.template.metadata.labels has {key}, by which network policies and services find the pod: take it out"

@@ -419,6 +419,10 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
             {"networkPolicy": {"ingress": False, "ingressRules": [{"ports": [{"port": 15008}]}]}},
             "networkPolicy.ingressRules say who else may connect, but",
         ),
+        (
+            {"executor": {"podTemplate": {"metadata": {"labels": {"app.kubernetes.io/component": "other"}}}}},
+            "executor.podTemplate.metadata.labels has app.kubernetes.io/component, by which",
+        ),
         ({"gpu": {"vendor": "amd.com"}}, "gpu.vendor is amd.com, but the script gpu.discoveryScript finds NVIDIA's GPUs only: name one"),
         ({"executor": {"taskCpus": 2}}, "executor.taskCpus is 2, but executor.cores only 1"),
         ({"executor": {"memory": "464m"}}, "executor.memory is 464m, but Spark's Java asks for 465m at least"),

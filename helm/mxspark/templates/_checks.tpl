@@ -57,6 +57,14 @@
 {{- fail (printf "executor.podTemplate.spec.containers.0.%s would have no effect, for Spark writes its own over it: take it out, see %s" $key $value) -}}
 {{- end -}}
 {{- end -}}
+{{- range $role, $template := dict "driver" .Values.driver.podTemplate "executor" .Values.executor.podTemplate -}}
+{{- range $key := list "name" "instance" "component" | sortAlpha -}}
+{{- $label := printf "app.kubernetes.io/%s" $key -}}
+{{- if hasKey (($template.metadata | default dict).labels | default dict) $label -}}
+{{- fail (printf "%s.podTemplate.metadata.labels has %s, by which network policies and services find the pod: take it out" $role $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
 {{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is made again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
 {{- end -}}
