@@ -177,6 +177,7 @@ def _problems(role: str, pod: PodSettings) -> Iterator[str]:
     for key in ("metadata", "spec"):
         if pod.template.get(key, {}) is None:
             yield f"kubernetes.{role}.template.{key} must be keys and values, as in a pod's manifest"
-    labels = (pod.template.get("metadata") or {}).get("labels")
+    metadata = pod.template.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
     for key in sorted(OWN_LABELS & labels.keys() if isinstance(labels, dict) else ()):
         yield f"kubernetes.{role}.template.metadata.labels has {key}, by which network policies and services find the pod: take it out"

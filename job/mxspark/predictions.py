@@ -193,6 +193,8 @@ def text_lines(store: Store, shard: int) -> Iterator[str]:
 
 
 def _json_lines(data: bytes) -> Iterator[Any]:
+    if not data:
+        raise ValueError("empty")
     for line in io.BytesIO(data):  # by \n alone, and a line at a time: copies of all take more than the part
         if len(line) > MAX_ROW_BYTES:
             raise ValueError("too long")
