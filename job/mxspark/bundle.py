@@ -23,7 +23,7 @@ from mxspark.errors import UsageError
 from mxspark.model_spec import FileSpec, Kind, ModelSpec
 from mxspark.private_folder import private_folder
 from mxspark.settings import ModelSettings
-from mxspark.storage import Access, MissingError, StorageError, TooLargeError
+from mxspark.storage import Access, MissingError, StorageError, TooLargeError, beneath
 from mxspark.words import printable
 
 SPEC_FILE = "model.yaml"
@@ -233,8 +233,10 @@ def _verified(role: str, location: str, digest: str, expected: str | None) -> st
 
 def _digest_of_file(role: str, location: str) -> str:
     try:
-        with open(location, "rb") as file:
+        with open(beneath.open_followed(Path(location)), "rb") as file:
             return _digest(file)
+    except StorageError as error:
+        raise UsageError(f"{location}: the model's {role} file can't be read: {error.problem}", "Check the model's location.") from None
     except OSError as error:
         raise UsageError(f"{location}: the model's {role} file can't be read: {error.strerror}", "Check the model's location.") from None
 

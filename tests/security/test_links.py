@@ -241,6 +241,19 @@ def test_a_manifest_on_s3_names_no_file_here(home: Path) -> None:
         images.read(str(home / "secret"))
 
 
+def test_a_lock_that_is_somebodys_file_by_another_name_is_not_written_to(tmp_path: Path, home: Path) -> None:
+    """A hard link is no link that could be followed: the lock's holder was written over what lies at home."""
+    os.link(home / "secret", tmp_path / "_lock.json")
+
+    with pytest.raises(StorageError, match="hard link"), store(tmp_path).hold("_lock.json", {"host": "here"}, 1):
+        pass
+    assert (home / "secret").read_text() == "hunter2"
+    store(tmp_path).write("part-000000.parquet", b"rows")  # nor where a part has its place
+    (tmp_path / "part-000001.parquet").hardlink_to(home / "secret")
+    store(tmp_path).write("part-000001.parquet", b"rows")
+    assert (home / "secret").read_text() == "hunter2"
+
+
 # ---- models ----
 
 MODEL = "symbol: {{file: {symbol}}}\nparams: {{file: net.params}}\n"
@@ -266,6 +279,20 @@ def test_nor_does_one_of_a_web_server_in_that_ones_spelling(file: str) -> None:
         pytest.raises(UsageError, match="outside"),
     ):
         bundle.find(ModelSettings(path=f"{web.url}/models/net"), ACCESS)
+
+
+@pytest.mark.parametrize("role", ["symbol", "params", "labels"])
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+def test_a_model_s_file_that_has_no_end_is_none(tmp_path: Path, role: str, kind: str) -> None:
+    """An archive can bring pipes, and links to devices: a run waited for ever, or hashed zeros for ever."""
+    for name in ("symbol", "params", "labels"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / role).unlink()
+    os.mkfifo(tmp_path / role) if kind == "a pipe" else (tmp_path / role).symlink_to("/dev/zero")
+    model = ModelSettings(symbol=str(tmp_path / "symbol"), params=str(tmp_path / "params"), labels=str(tmp_path / "labels"))
+
+    with pytest.raises(UsageError, match="not a regular file"):
+        bundle.fetch(bundle.find(model, ACCESS), tmp_path / "cache", ACCESS)
 
 
 @pytest.mark.parametrize("file", ["../home/secret", "{home}/secret"])
