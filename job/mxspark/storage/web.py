@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from ipaddress import IPv6Network, ip_address
 from threading import Event, Timer
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urljoin, urlsplit
@@ -55,6 +56,7 @@ CHUNK = 4 * 2**20  # bytes copied at a time
 PIECE = 2**20  # bytes of a large file that come within storage.read_timeout
 CONNECTIONS = 16  # kept open to a host
 REDIRECTS = 5  # that are followed, one after the other
+METADATA = IPv6Network("fd00:ec2::/32")  # AWS's by IPv6; elsewhere it is link-local
 LONGEST_GIST = 300  # [characters]
 LONGEST_ERROR = 2**20  # that a server's words about one may have [bytes]
 
@@ -205,8 +207,13 @@ def _next_piece(response: Any, end: float) -> bytes:
 def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str] | None, redirects: int) -> urllib3.BaseHTTPResponse:
     """The answer, or that of the place where it sends us, so many times. urllib3 would read an answer that does so to its end, if it has
     one, and go from https to http."""
+    is_near = None
     for _ in range(redirects + 1):
         response = connections.request("GET", url, headers=headers, preload_content=False, redirect=False)
+        was_near, is_near = is_near, _is_near(getattr(response, "connected", None))
+        if is_near and was_near is False:
+            response.close()
+            raise StorageError("the server sends its readers to an address of this machine's own", "Check the address.", place=name)
         place = response.get_redirect_location()
         if not place or redirects == 0:
             return response
@@ -216,6 +223,14 @@ def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str]
             raise StorageError("the server sends its readers from https:// to an address that isn't", "Check the address.", place=name)
         url = new
     raise StorageError(f"the server sends its readers elsewhere more than {redirects} times", "Check the address.", place=name)
+
+
+def _is_near(connected: Any) -> bool:
+    """Whether the other side is this machine, or one that only this machine sees: the metadata service, which gives out credentials."""
+    with suppress(OSError, ValueError):  # hung up by now, or a socket of another kind
+        address = ip_address(connected.getpeername()[0].partition("%")[0])
+        return address.is_loopback or address.is_link_local or address in METADATA
+    return False
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from mxspark.storage.encoding import unpacked
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.address import is_directory
+from mxspark.storage.s3.answers import declares_entities
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import RedirectedError, WholeError, boto_requests, code_of, obstore_errors
 from mxspark.storage.s3.listing import Repeats
@@ -50,7 +51,7 @@ LONGEST_PAGE = 16 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB a
 MOST_TAGS = 200_000  # in it: those of a thousand objects with checksums and owners are 30,000, and each becomes an object of Python's
 MOST_UPLOADS = 1_000_000  # unfinished ones below a prefix
 PROBE = "_mxspark_writable"
-PIECE = 8 * 2**20  # large files come in pieces [bytes]
+PIECE, SMALLEST_PIECE = 8 * 2**20, 2**16  # large files come in pieces, which may be smaller than asked for [bytes]
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,10 @@ class S3Store:
         response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE, self._clients.headers)
         if response.data.count(b"<") > MOST_TAGS:
             raise StorageError(f"the list of objects has more than {MOST_TAGS:,} tags in a page", "Check --endpoint-url.", place=self.name)
+        if declares_entities(response.data):
+            raise StorageError("the list of objects declares entities, which S3 has not", "Check --endpoint-url.", place=self.name)
         try:
-            page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
+            page = ElementTree.fromstring(response.data)  # noqa: S314  # without entities of its own
         except ElementTree.ParseError:
             if response.status != 200 and b"<Code>" in response.data:  # half of an answer
                 raise_said(self.name, response.data.decode(errors="replace"), response.status)
@@ -225,6 +228,8 @@ class S3Store:
             first = first or piece
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
+            if len(piece.data) < min(SMALLEST_PIECE, first.size - offset):  # of bytes one by one, or none, it would never be whole
+                raise TransientError("parts of it come that are too small", place=join(self.name, key), cause="truncated")
             yield piece
             offset += len(piece.data)
 
