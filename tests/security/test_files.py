@@ -339,6 +339,33 @@ def test_few_bytes_that_stand_for_many_copies_of_a_long_text_are_no_part(change:
         list(parquet.read_rows(parquet.encode([{**ROW, **change}] * 20, COUNTS), "part"))
 
 
+def nested(levels: int, leaf: bytes) -> bytes:
+    """A Parquet file of no rows, with the column `key` and a column in so many others: its footer in Thrift's compact form."""
+    elements = [b"\x48\x01r\x15\x04\x00", b"\x15\x0c\x25\x02\x18\x03key\x25\x00\x00", *[b"\x35\x02\x18\x01a\x15\x02\x00"] * levels, leaf]
+    count = len(elements)
+    size = bytes([count & 127 | 128, count >> 7 & 127 | 128, count >> 14])
+    footer = b"\x15\x04\x19\xfc" + size + b"".join(elements) + b"\x16\x00\x19\x0c\x00"
+    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize("leaf", [b"\x15\x02\x25\x02\x18\x01a\x00", b"\x35\x02\x18\x01a\x15\x00\x00"], ids=["a number", "no column"])
+@pytest.mark.parametrize("levels", [1000, 4900, 19_000, 100_000])
+def test_columns_in_columns_in_columns_do_not_end_the_process(tmp_path: Path, levels: int, leaf: bytes) -> None:
+    """Arrow ran out of its stack: 160 kB ended a driver without a word."""
+    (tmp_path / "keys.parquet").write_bytes(nested(levels, leaf))
+    with taken_or_refused():
+        list(Source(InputSettings(path=str(tmp_path / "keys.parquet")), ACCESS).keys())
+    with pytest.raises(MxsparkError, match="not a part"):
+        list(parquet.read_rows(nested(levels, leaf), "part"))
+
+
+def test_a_table_without_keys_has_not_all_of_its_columns_told(tmp_path: Path) -> None:
+    pq.write_table(pa.table({f"column {number}": [1] for number in range(1000)}), tmp_path / "keys.parquet")
+    with pytest.raises(UsageError, match="and 990 more") as refused:
+        list(Source(InputSettings(path=str(tmp_path / "keys.parquet")), ACCESS).keys())
+    assert len(str(refused.value)) < 1000
+
+
 @pytest.mark.parametrize("by_reference", [True, False])
 def test_few_bytes_that_stand_for_many_copies_of_a_long_key_are_no_manifest(by_reference: bool) -> None:
     """1,044 bytes took 4.85 GB."""
