@@ -89,10 +89,9 @@ def within(seconds: float, connected: Any) -> Iterator[None]:
 
     def stop() -> None:
         late.set()
+        raw = getattr(connected, "socket", connected)
         with suppress(OSError):  # closed by now
-            socket.socket.shutdown(
-                getattr(connected, "socket", connected), socket.SHUT_RDWR
-            )  # not TLS's own, which isn't for another thread
+            socket.socket.shutdown(raw, socket.SHUT_RDWR)  # not TLS's own, which isn't for another thread
 
     timer = Timer(max(0, seconds), stop)
     timer.daemon = True
