@@ -61,7 +61,8 @@ def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_
 def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[str, Any]:
     # The package may have come by --py-files: the child must find it where this process did.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-P", "-c", "from mxspark.child import main; main()"]  # -P: nothing is imported from the working folder
+    # -P: nothing is imported from the working folder.
+    command = [sys.executable, "-P", "-c", "from mxspark.child import main; main()"]
     try:
         process = subprocess.run(command, input=pickle.dumps(request), capture_output=True, timeout=seconds, env=environment, check=False)
     except subprocess.TimeoutExpired:

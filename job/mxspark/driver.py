@@ -229,7 +229,7 @@ class _Run:
         return _Work(frozen, left, images)
 
     def _left(self, frozen: Plan) -> list[int]:
-        done = summary.finished_shards(self._store, self._settings.output.format)
+        done = predictions.finished_shards(self._store, self._settings.output.format)
         if unknown := sorted(shard for shard in done if shard >= frozen.shards):
             name = PARTS[self._settings.output.format].name(unknown[0])
             raise MxsparkError(

@@ -4,9 +4,8 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Literal
 
-FormatName = Literal["AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"]  # as Pillow has them
+from mxspark.settings import FormatName
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def check() -> None:
             f"the temporary folder {folder} has only {free / 2**20:.1f} MiB left, and Spark needs {LEAST_ROOM >> 20}",
             "Make room there, or name another folder: TMPDIR. In a container give more: --tmpfs /tmp:size=1g.",
         )
+
+
+def is_pod(environ: Mapping[str, str]) -> bool:
+    """Whether this process runs in Kubernetes, by what every pod is given, or by what our drivers are."""
+    return "KUBERNETES_SERVICE_HOST" in environ or "POD_NAME" in environ
 
 
 def temporary_folder() -> Path:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from mxspark import plan, predictions, summary
+from mxspark import plan, predictions
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.plan import Plan
 from mxspark.settings import OutputSettings
@@ -77,7 +77,7 @@ def describe(store: Store, output_format: str) -> str | None:
         existing = plan.load(store)
     if existing is None:
         return next((name for name in _names(store) if OURS.fullmatch(name)), None)
-    parts = len(summary.finished_shards(store, output_format))
+    parts = len(predictions.finished_shards(store, output_format))
     return f"the run of {existing.created}, {parts:,} of {counted(existing.shards, 'part')} of {counted(existing.keys, 'image')}"
 
 

@@ -13,6 +13,7 @@ from mxspark.settings import SparkSettings
 
 Manifest = dict[str, Any]
 
+MASTER = "k8s://https://kubernetes.default.svc"  # as every pod knows it
 USER = 185  # of Spark's own images, and of ours
 WORK_DIR = "/opt/spark/work-dir"  # also the user's home, where the model cache is
 SPARK_DIR = "/var/data/spark"  # Spark's local directory

@@ -154,6 +154,12 @@ def encode(rows: Sequence[Row], true_label: str | None, output_format: str) -> b
     return "".join(line + "\n" for line in lines).encode()
 
 
+def finished_shards(store: Store, output_format: str) -> set[int]:
+    """The shards that have their part."""
+    part = PARTS[output_format]
+    return {shard for name in store.keys(part.prefix) if (shard := part.shard(name)) is not None}
+
+
 def read_counts(store: Store, shard: int, output_format: str, true_label: str | None) -> Counts:
     """What the part of `shard` really holds, its rows alone without a `true_label`. Raises MxsparkError where it isn't whole."""
     name = PARTS[output_format].name(shard)

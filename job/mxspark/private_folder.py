@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mxspark.errors import UsageError
-from mxspark.storage.store import is_pod
+from mxspark.machine import is_pod
 from mxspark.words import printable
 
 NOBODY = 65534  # what root's folders belong to inside a user namespace; elsewhere a user like any other

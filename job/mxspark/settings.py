@@ -10,11 +10,11 @@ from mxspark import globs
 from mxspark.document import AfterValidator, Document, Field, field_validator, model_validator
 from mxspark.emr_settings import EmrSettings
 from mxspark.errors import SECRET_NAME, without_secrets
-from mxspark.file_kind import FormatName
 from mxspark.kubernetes_settings import KubernetesSettings
 from mxspark.model_spec import Kind
 from mxspark.words import counted
 
+FormatName = Literal["AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"]  # as Pillow has them
 # Those of FormatName that people's images have; the MPO of many cameras is opened as JPEG. ICO, PPM and TGA are decoded on request.
 FORMATS: tuple[FormatName, ...] = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 SUFFIXES = (

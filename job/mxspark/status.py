@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from mxspark import plan, summary
+from mxspark import plan, predictions, summary
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.output import LOCK, SUCCESS
 from mxspark.plan import Plan
@@ -88,7 +88,7 @@ def _read(store: Store, frozen: Plan, holder: Mapping[str, Any] | None) -> Statu
         _ = PARTS[output_format]
     except (KeyError, TypeError):
         raise plan.damaged(store) from None
-    done = sorted(shard for shard in summary.finished_shards(store, output_format) if shard < frozen.shards)
+    done = sorted(shard for shard in predictions.finished_shards(store, output_format) if shard < frozen.shards)
     broken: list[str] = []
 
     def counted(shard: int) -> Counts:

@@ -96,12 +96,6 @@ class Summary:
         return json.dumps(content, indent=1)
 
 
-def finished_shards(store: Store, output_format: str) -> set[int]:
-    """The shards that have their part."""
-    part = PARTS[output_format]
-    return {shard for name in store.keys(part.prefix) if (shard := part.shard(name)) is not None}
-
-
 def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_label: str | None) -> Counts:
     """What the part of a shard holds. Raises MxsparkError naming the part that has other than its planned number of rows."""
     counts = predictions.read_counts(store, shard, output_format, true_label)

@@ -47,9 +47,9 @@ def test_a_card_tells_itself_in_words() -> None:
     assert str(card("Tesla T4", (7, 5))) == "Tesla T4, compute capability 7.5, 16.0 GiB"
 
 
-@pytest.mark.parametrize(("cuda", "is_new_enough"), [((10, 2), False), ((11, 0), True), ((11, 8), True), ((12, 4), True)])
-def test_a_driver_has_to_run_cuda_11(cuda: tuple[int, int], is_new_enough: bool) -> None:
-    driver = gpu.Driver(cuda, "", (card("Tesla T4", (7, 5)),))
+@pytest.mark.parametrize(("version", "is_new_enough"), [((10, 2), False), ((11, 0), True), ((11, 8), True), ((12, 4), True)])
+def test_a_driver_has_to_run_cuda_11(version: tuple[int, int], is_new_enough: bool) -> None:
+    driver = gpu.Driver(version, "", (card("Tesla T4", (7, 5)),))
 
     if is_new_enough:
         driver.check()

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
-from mxspark.file_kind import FormatName
 from mxspark.model_spec import ModelInput, Preprocessing
 from mxspark.preprocess import BadImageError, ImageLimits, load_array
-from mxspark.settings import FORMATS
+from mxspark.settings import FORMATS, FormatName
 from tests.unit.pictures import (
     Bytes,
     exif,

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from mxspark import pipeline, plan, predictions, summary
 from mxspark.bundle import Bundle, BundleSource
 from mxspark.document import dump_yaml, read_yaml
-from mxspark.file_kind import FormatName
 from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
 from mxspark.layers import EffectiveSettings, effective, environment_layer, file_layer, flag_layer
 from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
@@ -33,6 +32,7 @@ from mxspark.settings import (
     SPARK_MEMORY,
     WORKER_MEMORY,
     DynamicAllocationSettings,
+    FormatName,
     InputSettings,
     ModelSettings,
     OutputSettings,
@@ -179,7 +179,7 @@ def test_a_table_is_the_same_in_whatever_order_and_however_often_its_shards_are_
 
         for shard in data.draw(st.lists(st.integers(0, made.shards - 1), max_size=6)):  # some of them, some twice; then it was killed
             run_shard(interrupted, shard, output_format)
-        left = sorted(set(range(made.shards)) - summary.finished_shards(interrupted, output_format))
+        left = sorted(set(range(made.shards)) - predictions.finished_shards(interrupted, output_format))
         for shard in data.draw(st.permutations(left)):
             run_shard(interrupted, shard, output_format)
 

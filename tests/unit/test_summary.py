@@ -11,9 +11,9 @@ from mxspark.errors import MxsparkError
 from mxspark.layers import effective, file_layer
 from mxspark.pipeline import Timings
 from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import PARTS, Counts, Prediction, Row, encode
+from mxspark.predictions import PARTS, Counts, Prediction, Row, encode, finished_shards
 from mxspark.storage import FolderStore
-from mxspark.summary import Performance, Summary, count_parts, finished_shards
+from mxspark.summary import Performance, Summary, count_parts
 from mxspark.words import counted
 
 FORMATS = ("parquet", "jsonl", "text")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from mxspark.errors import MxsparkError, PassingError, UsageError, without_secrets
+from mxspark.machine import is_pod
 from mxspark.settings import StorageSettings
 from mxspark.words import printable
 
@@ -136,11 +137,6 @@ class Access:
 
     def _trying(self, retries: int, **more: float) -> "Access":
         return replace(self, settings=self.settings.model_copy(update={"retries": retries, **more}))
-
-
-def is_pod(environ: Mapping[str, str]) -> bool:
-    """Whether this process runs in Kubernetes, by what every pod is given, or by what our drivers are."""
-    return "KUBERNETES_SERVICE_HOST" in environ or "POD_NAME" in environ
 
 
 def is_refusal(error: Exception | None) -> bool:

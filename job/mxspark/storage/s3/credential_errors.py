@@ -12,8 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from mxspark.errors import one_line
+from mxspark.machine import is_pod
 from mxspark.storage.causes import PROXIES, PROXY_HINT, is_about_time, passing, shown
-from mxspark.storage.store import CredentialsError, StorageError, TransientError, is_pod
+from mxspark.storage.store import CredentialsError, StorageError, TransientError
 
 CHECK = "Check the AWS configuration: AWS_PROFILE, AWS_ROLE_ARN, the profile's file, the role of the pod or instance."
 LATER = "Run the same command again when it has recovered."

@@ -44,7 +44,7 @@ class Progress:
 
 def read_progress(settings: Settings) -> Progress | None:
     """From what lies in the output, None while nothing is planned there. Raises MxsparkError."""
-    from mxspark import summary
+    from mxspark import predictions
 
     store = open_output(settings.output.path, Access(settings.storage).hasty)
     frozen = plan.load(store)
@@ -53,7 +53,7 @@ def read_progress(settings: Settings) -> Progress | None:
     begun_by = frozen.settings.get("output", {}).get("submission")
     if settings.output.overwrite and begun_by != settings.output.submission:
         return None  # that of an earlier run, which this one is about to delete
-    return Progress(len(summary.finished_shards(store, settings.output.format)), frozen.shards)
+    return Progress(len(predictions.finished_shards(store, settings.output.format)), frozen.shards)
 
 
 class Follower:

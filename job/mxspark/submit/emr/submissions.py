@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mxspark import document, layers
 from mxspark.emr_settings import LONGEST_VALUE, NAME
 from mxspark.errors import UsageError
+from mxspark.pods import MASTER
 from mxspark.settings import Settings
 from mxspark.storage import is_s3
 from mxspark.submit import reach
@@ -18,7 +19,6 @@ from mxspark.submit.emr.arguments import is_argument
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
 from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, is_emrs_own, selectors, submitters_tolerations
 from mxspark.submit.emr.request import Request, token
-from mxspark.submit.kubernetes.manifests import MASTER
 
 ENTRY_POINT = "local:///opt/mxspark/infer_main.py"
 OF_IMAGES = {f"spark.kubernetes.{role}container.image" for role in ("", "driver.", "executor.")}

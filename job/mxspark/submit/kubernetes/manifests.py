@@ -14,7 +14,6 @@ from mxspark.settings import Settings, memory_bytes
 from mxspark.submit import reach
 from mxspark.submit.kubernetes import network_policies
 
-MASTER = "k8s://https://kubernetes.default.svc"  # as every pod knows it
 SETTINGS_DIR, SETTINGS_FILE = "/etc/mxspark", "settings.yaml"
 DRIVER_CONTAINER = "driver"
 ISTIO_NATIVE = "sidecar.istio.io/nativeSidecar"  # Istio's proxy ends with the driver then
@@ -81,7 +80,7 @@ def completed(settings: Settings, name: str) -> Settings:
         Settings,
         settings.model_dump()
         | {
-            "spark": settings.spark.model_dump() | {"master": MASTER, "app_name": name},
+            "spark": settings.spark.model_dump() | {"master": pods.MASTER, "app_name": name},
             "kubernetes": kubernetes.model_dump() | chosen,
         },
         "settings",
