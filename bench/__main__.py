@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import overlap, planning, startup
+from bench import overlap, planning, secured, startup
 
-BENCHMARKS = {"overlap": overlap.main, "startup": startup.main, "planning": planning.main}
+BENCHMARKS = {"overlap": overlap.main, "startup": startup.main, "planning": planning.main, "secured": secured.main}
 
 if __name__ == "__main__":
     names = sys.argv[1:] or list(BENCHMARKS)

@@ -23,7 +23,7 @@ from mxspark.errors import UsageError
 from mxspark.model_spec import FileSpec, Kind, ModelSpec
 from mxspark.private_folder import private_folder
 from mxspark.settings import ModelSettings
-from mxspark.storage import Access, MissingError, StorageError, TooLargeError
+from mxspark.storage import Access, MissingError, StorageError, TooLargeError, beneath
 from mxspark.words import printable
 
 SPEC_FILE = "model.yaml"
@@ -107,7 +107,8 @@ def _beside(folder: str, role: str, file: str, allow_outside: bool) -> str:
     if (is_whole or ".." in path.split("/")) and not allow_outside:
         raise UsageError(
             f"{storage.join(folder, SPEC_FILE)}: {role}.file is {printable(reprlib.repr(file))}, which is outside the model's folder",
-            "Put the file beside model.yaml, or allow it: model.allow_outside (--set model.allow_outside=true).",
+            "Put the file beside model.yaml, or allow it: model.allow_outside (--set model.allow_outside=true; of `model inspect` "
+            "--allow-outside).",
         )
     return file if is_whole else storage.join(folder, file)
 
@@ -232,8 +233,10 @@ def _verified(role: str, location: str, digest: str, expected: str | None) -> st
 
 def _digest_of_file(role: str, location: str) -> str:
     try:
-        with open(location, "rb") as file:
+        with open(beneath.open_followed(Path(location)), "rb") as file:
             return _digest(file)
+    except StorageError as error:
+        raise UsageError(f"{location}: the model's {role} file can't be read: {error.problem}", "Check the model's location.") from None
     except OSError as error:
         raise UsageError(f"{location}: the model's {role} file can't be read: {error.strerror}", "Check the model's location.") from None
 

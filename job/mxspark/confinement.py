@@ -14,6 +14,7 @@ PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # SCMP_ACT_ALLOW and SCMP_ACT_ERRNO, of seccomp.h
 EQUAL, MASKED = 4, 7  # SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ
 CLONE_THREAD = 0x10000
+CPU_SECONDS = 3600  # then another decoder takes its place: one that works between images without being asked comes to an end
 # What decoding takes: memory, the pipes it has, clocks, threads (libheif's) and an end.
 CALLS = (
     "brk mmap munmap mremap mprotect madvise read readv write writev pread64 lseek close fstat newfstatat poll ppoll "
@@ -38,6 +39,7 @@ def enter() -> bool:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # it ends with the thread that started it
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # no file, pipe or socket more than are open, and so no program either
     return library is not None and _filter(library)
 

@@ -42,6 +42,7 @@ NO_IDENTITY = {
     "sandbox",
     "true_label",
     "max_bytes",
+    "max_manifest_bytes",
     "max_pixels",
     "max_frames",
     "formats",

@@ -19,6 +19,7 @@ REPOSITORY = rf"({_HOST}/)?{_PART}(/{_PART})*"
 TAG = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}"
 IMAGE = rf"^{REPOSITORY}(:{TAG})?(@{DIGEST})?$"
+OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}  # pods.labels
 MAX_NAME = 45  # characters of a submission's name: its pods and Spark's executors get theirs by adding to it
 
 NVIDIA, NVIDIA_DISCOVERY = "nvidia.com", "/opt/gpu-discovery.sh"
@@ -154,6 +155,15 @@ class KubernetesSettings(Document):
             raise ValueError("\n".join(found))
         return self
 
+    @model_validator(mode="after")
+    def _rules_have_a_policy(self) -> Self:
+        if self.ingress_rules and not self.network_policies:
+            raise ValueError(
+                "kubernetes.ingress_rules say who else may connect, but with kubernetes.network_policies false anybody may: take the rules "
+                "out, or leave the policies on"
+            )
+        return self
+
 
 def _problems(role: str, pod: PodSettings) -> Iterator[str]:
     for key in PodSettings.model_fields:
@@ -167,3 +177,7 @@ def _problems(role: str, pod: PodSettings) -> Iterator[str]:
     for key in ("metadata", "spec"):
         if pod.template.get(key, {}) is None:
             yield f"kubernetes.{role}.template.{key} must be keys and values, as in a pod's manifest"
+    metadata = pod.template.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    for key in sorted(OWN_LABELS & labels.keys() if isinstance(labels, dict) else ()):
+        yield f"kubernetes.{role}.template.metadata.labels has {key}, by which network policies and services find the pod: take it out"

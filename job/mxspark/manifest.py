@@ -15,7 +15,7 @@ from typing import IO, cast
 
 from mxspark import delimited, storage
 from mxspark.errors import UsageError, one_line
-from mxspark.storage import Access
+from mxspark.storage import Access, TooLargeError
 from mxspark.words import listed
 
 MEND = "Write UTF-8 text with one key a line (.txt), or a table with a column `key` (.csv, .tsv, .parquet)."
@@ -56,13 +56,16 @@ def hides_user(key: str) -> bool:
     return f"://{HIDDEN_USER}" in key
 
 
-def read(path: str, access: Access, no_key: Callable[[], None]) -> Iterator[str]:
-    """The keys in a manifest, in its order; `no_key` is called for each row of a table that has none.
+def read(path: str, access: Access, no_key: Callable[[], None], limit: int) -> Iterator[str]:
+    """The keys in a manifest of `limit` bytes at most, in its order; `no_key` is called for each row of a table that has none.
 
     Raises StorageError where it can't be read, UsageError where it is no manifest.
     """
     with tempfile.TemporaryFile() as file:
-        storage.download(path, access, file)
+        try:
+            storage.download(path, access, file, limit)
+        except TooLargeError as error:
+            raise UsageError(f"{path}: {error.problem} by input.max_manifest_bytes", "Check the manifest's place, or raise it.") from None
         file.seek(0)
         if path.lower().endswith(".parquet"):
             from mxspark import parquet  # only here: who asks what a manifest is called need not load Arrow

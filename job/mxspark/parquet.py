@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mxspark.errors import MxsparkError, UsageError, one_line
+from mxspark.words import listed
 
 PREDICTION = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float32())])
 SCHEMA = pa.schema(
@@ -28,7 +29,18 @@ COUNTS = b"mxspark.counts"
 FOOTER_BYTES = 64 * 2**10
 TEXTS = ("key", "status", "error", "predictions.list.element.label")
 LONGEST_TEXT = 4 * 2**16  # bytes of one in a part
+MOST_ELEMENTS = 5000  # of a schema, or row groups: of 20,000, one in the other, Arrow runs out of its stack
+DEEPEST = 100  # levels of one column in another
 LONGEST_KEY = 2**16  # bytes of one in a manifest
+
+
+def _opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """Raises ArrowException or OSError where it is no file that can be read."""
+    found = pq.ParquetFile(file, metadata=metadata, read_dictionary=texts, thrift_container_size_limit=MOST_ELEMENTS)
+    schema = found.metadata.schema
+    if any(schema.column(number).path.count(".") > DEEPEST for number in range(len(schema))):
+        raise pa.ArrowInvalid(f"columns in more than {DEEPEST} others")
+    return found
 
 
 def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> bytes:
@@ -46,7 +58,7 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
     """
     try:
         # A Parquet footer is found from the end of the file, and holds all that is asked of it.
-        metadata = pq.read_metadata(io.BytesIO(tail))
+        metadata = _opened(io.BytesIO(tail)).metadata
         counts: dict[str, Any] = json.loads((metadata.metadata or {})[COUNTS])
         if not isinstance(counts, dict):
             raise TypeError("not counts")
@@ -61,7 +73,7 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
 def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
     """The rows, in order. Raises MxsparkError where it is not a whole part."""
     try:
-        for batch in _batches(pq.ParquetFile(io.BytesIO(data), read_dictionary=TEXTS), None, 256, LONGEST_TEXT):
+        for batch in _batches(_opened(io.BytesIO(data), TEXTS), None, 256, LONGEST_TEXT):
             yield from batch.to_pylist()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise _not_a_part(name, error) from None
@@ -100,16 +112,14 @@ def _not_a_part(name: str, error: Exception) -> MxsparkError:
 def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]:
     """The texts in a column; streamed. Raises UsageError where the file has no such column of texts."""
     try:
-        table = pq.ParquetFile(file)
+        table = _opened(file)
         if column not in table.schema_arrow.names:
-            raise UsageError(
-                f"{name}: has no column `{column}`, only {', '.join(table.schema_arrow.names)}", f"Name the column `{column}`."
-            )
+            raise UsageError(f"{name}: has no column `{column}`, only {listed(table.schema_arrow.names)}", f"Name the column `{column}`.")
         kind = table.schema_arrow.field(column).type
         texts = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
             raise UsageError(f"{name}: the column `{column}` holds {kind}, not texts", "Write the keys as strings.")
-        table = pq.ParquetFile(file, metadata=table.metadata, read_dictionary=[column])
+        table = _opened(file, [column], table.metadata)
         for batch in _batches(table, [column], 4096, LONGEST_KEY):
             keys = batch.column(0)
             keys = keys.dictionary_decode() if pa.types.is_dictionary(keys.type) else keys

@@ -41,6 +41,18 @@ class Place:
             return False
         return any(key == base + self.prefix if self.is_file else key.startswith(base) for base in self._bases)
 
+    def may_list(self, key: str, *, is_whole: bool) -> bool:
+        """Whether this place, which is no manifest, may list the key, as far as its name tells. Whole keys begin with their place."""
+        start = f"{resolved(self.base).rstrip('/')}/" if is_whole else ""
+        own = key.removeprefix(start)
+        if not key.startswith(start) or not own.startswith(globs.literal_start(self.prefix)):  # a bucket's may have asterisks of their own
+            return False
+        return own == self.prefix if self.is_file else self._pattern is None or self._pattern.fullmatch(own) is not None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        return re.compile(self.pattern) if self.pattern else None
+
     @cached_property
     def _bases(self) -> tuple[str, ...]:
         """This place's folder, as it is written and as links lead there."""

@@ -1,10 +1,12 @@
 """Rows of predictions, the part files that hold them, and what they count to."""
 
+import io
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,14 @@ from numpy.typing import NDArray
 
 from mxspark import parquet
 from mxspark.errors import MxsparkError
-from mxspark.storage import Store
+from mxspark.storage import Store, TooLargeError
 from mxspark.words import printable
 
 OK = "ok"
 MAX_PART_BYTES = 2**30
+SMALL_PART_BYTES = 2**26  # so large are nearly all; of larger ones, which others may have written, one is read at a time
+MAX_ROW_BYTES = 2**24  # of JSON: ten times the predictions of all classes of ImageNet
+_LARGE = Lock()
 
 
 @dataclass(frozen=True)
@@ -168,13 +173,18 @@ def read_counts(store: Store, shard: int, output_format: str, true_label: str | 
                 return found
         except (KeyError, TypeError, ValueError):
             raise _not_a_part(f"{store.name}/{name}") from None
-    return count(read_rows(store, shard, output_format), true_label)
+    try:
+        return count(read_rows(store, shard, output_format, SMALL_PART_BYTES), true_label)
+    except TooLargeError:
+        with _LARGE:
+            return count(read_rows(store, shard, output_format), true_label)
 
 
-def read_rows(store: Store, shard: int, output_format: str) -> Iterator[Row]:
-    """The rows of a shard's part, in order. Raises MissingError where there is none, MxsparkError where it isn't whole."""
+def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PART_BYTES) -> Iterator[Row]:
+    """The rows of a shard's part, in order. Raises MissingError where there is none, MxsparkError where it isn't whole, TooLargeError
+    beyond `limit` bytes."""
     name = PARTS[output_format].name(shard)
-    data, whole = store.read(name, MAX_PART_BYTES), f"{store.name}/{name}"
+    data, whole = store.read(name, limit), f"{store.name}/{name}"
     return _rows(parquet.read_rows(data, whole) if output_format == "parquet" else _json_lines(data), whole)
 
 
@@ -189,7 +199,12 @@ def text_lines(store: Store, shard: int) -> Iterator[str]:
 
 
 def _json_lines(data: bytes) -> Iterator[Any]:
-    yield from map(json.loads, data.decode().rstrip("\n").split("\n"))  # splitlines would split keys with U+2028 too
+    if not data:
+        raise ValueError("empty")
+    for line in io.BytesIO(data):  # by \n alone, and a line at a time: copies of all take more than the part
+        if len(line) > MAX_ROW_BYTES:
+            raise ValueError("too long")
+        yield json.loads(line)
 
 
 def _rows(found: Iterator[Any], name: str) -> Iterator[Row]:

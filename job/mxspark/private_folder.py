@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,11 @@ from mxspark.words import printable
 NOBODY = 65534  # what root's folders belong to inside a user namespace; elsewhere a user like any other
 USERS = Path("/proc/self/uid_map")
 MEND = "Name a cache_dir of your own (MXSPARK_CACHE_DIR), in folders that belong to you or to root and that others can't write."
+
+NO_OWNERS = (
+    "run as that one (kubernetes.driver.template and executor.template: securityContext.runAsUser), or name a cache_dir elsewhere "
+    "(MXSPARK_CACHE_DIR), such as an emptyDir."
+)
 
 
 def private_folder(place: Path, environ: Mapping[str, str] = os.environ) -> Path:
@@ -39,7 +45,8 @@ def _make_private(folder: Path, lenient: bool) -> None:
     try:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid():
-            raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could put anything there", MEND)
+            mend = MEND if _keeps_owners(folder.parent) else f"Its volume gives all files to one user: {NO_OWNERS}"
+            raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could put anything there", mend)
         # In a container nobody else is there. Kubernetes opens the files of a volume for its fsGroup each time that it is mounted.
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not lenient:
             raise UsageError(
@@ -50,6 +57,15 @@ def _make_private(folder: Path, lenient: bool) -> None:
             os.fchmod(descriptor, 0o700)
     finally:
         os.close(descriptor)
+
+
+def _keeps_owners(place: Path) -> bool:
+    """Whether what this user makes there is this user's: access points of network file systems may give all files to one."""
+    try:
+        with tempfile.TemporaryDirectory(dir=place) as made:
+            return Path(made).stat().st_uid == os.geteuid()
+    except OSError:  # nothing can be made there: then nobody knows
+        return True
 
 
 def _check_above(folder: Path) -> None:

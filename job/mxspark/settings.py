@@ -110,6 +110,7 @@ class InputSettings(Document):
     )
     limit: Count | None = Field(None, description="Take only the first N keys listed. Default: all.")
     max_bytes: Count = Field(64 * 2**20, description="Larger objects become rows with status `too_large`, unread [bytes].")
+    max_manifest_bytes: Count = Field(8 * 2**30, description="Larger manifests are refused [bytes].")
     max_pixels: Count = Field(
         100_000_000, description="Larger images become rows with status `too_many_pixels`, undecoded [pixels: width x height]."
     )

@@ -119,7 +119,7 @@ class Source:
         if place.is_manifest:
             if not places.is_web(place.base):
                 self._store(place.base)  # refuses what is no place of images
-            keys = manifest.read(place.path, self._access, lambda: self.skipped.add(skipped.NO_KEY))
+            keys = manifest.read(place.path, self._access, lambda: self.skipped.add(skipped.NO_KEY), self._settings.max_manifest_bytes)
             return keys if storage.is_s3(place.base) or places.is_web(place.base) else self._within(place, keys)
         return self._store(place.base).keys(place.prefix, lambda error: self.skipped.add_unreadable(error.problem))
 
@@ -135,14 +135,19 @@ class Source:
                 )
             yield key
 
+    def _refuse_unlisted(self, key: str) -> None:
+        """Raises DeniedError at a key that no listing of this input would have, where no manifest may name any: likewise."""
+        if not any(place.is_manifest or place.may_list(key, is_whole=self._keys_are_whole) for place in self._all_places):
+            raise DeniedError("is no key of this input", place=key)
+
     def _refuse_outside(self, key: str) -> None:
-        """Raises DeniedError at a key that no listing of this input would have: the plan lies where others may be able to write."""
+        """Raises DeniedError at a path that leads out of the input's folders: the plan lies where others may be able to write."""
         if not self._settings.allow_outside and not any(place.holds(key) for place in self._all_places):
             raise DeniedError("leads out of the input's folders, which input.allow_outside doesn't allow", place=key)
 
     @cached_property
     def _all_places(self) -> list[Place]:
-        """Likewise without asking a bucket."""
+        """All places, as far as reading has to know them: no bucket is asked for that."""
         return [places.find(path, self._settings, lambda _base, _prefix: True) for path in self._settings.paths]
 
     def read(self, key: str) -> bytes:
@@ -153,6 +158,7 @@ class Source:
                 "Write the address without, of a server that needs none; s3:// takes its credentials from the environment.",
                 place=key,
             )
+        self._refuse_unlisted(key)
         place, limit = self._first, self._settings.max_bytes
         if not self._keys_are_whole and not place.is_manifest:
             return self._store(place.base).read(key, limit)

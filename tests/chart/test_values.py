@@ -415,6 +415,14 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
         ({"context": "gpu"}, "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1"),
         ({"gpu": {"perExecutor": 1}}, "gpu.perExecutor is 1, but context is cpu"),
         ({"context": "gpu", "gpu": {"perExecutor": 2}}, "gpu.perExecutor is 2, one worker for each, but executor.cores 1"),
+        (
+            {"networkPolicy": {"ingress": False, "ingressRules": [{"ports": [{"port": 15008}]}]}},
+            "networkPolicy.ingressRules say who else may connect, but",
+        ),
+        (
+            {"executor": {"podTemplate": {"metadata": {"labels": {"app.kubernetes.io/component": "other"}}}}},
+            "executor.podTemplate.metadata.labels has app.kubernetes.io/component, by which",
+        ),
         ({"gpu": {"vendor": "amd.com"}}, "gpu.vendor is amd.com, but the script gpu.discoveryScript finds NVIDIA's GPUs only: name one"),
         ({"executor": {"taskCpus": 2}}, "executor.taskCpus is 2, but executor.cores only 1"),
         ({"executor": {"memory": "464m"}}, "executor.memory is 464m, but Spark's Java asks for 465m at least"),

@@ -33,8 +33,8 @@ LOOKS: tuple[Callable[[str], object], ...] = (
 )  # fmt: skip
 
 
-def store(url: str) -> S3Store:
-    found = StorageSettings(endpoint_url=url, region="us-east-1", retries=0, read_timeout=30)
+def store(url: str, **limits: float) -> S3Store:
+    found = StorageSettings.model_validate({"endpoint_url": url, "region": "us-east-1", "retries": 0, "read_timeout": 30} | limits)
     return S3Store("bucket", "", Access(found, Credentials("nobody", "nothing")))
 
 
@@ -116,6 +116,22 @@ def test_a_page_that_no_s3_server_gives_is_refused(body: bytes) -> None:
         list(store(server.url).keys())
 
 
+ENTITIES = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "' + b"k" * 1000 + b'">]>'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("read", ["a list", "the answer to a write"])
+def test_xml_with_entities_of_its_own_is_refused(read: str, encoding: str) -> None:
+    """Expat lets them stand for a hundred times the size: 16 MB became 1.5 GB."""
+    tag = b"ListBucketResult" if read == "a list" else b"Error"
+    body = ENTITIES + b"<%b><Code>%b</Code></%b>" % (tag, b"&a;" * 50, tag)
+    status = 200 if read == "a list" else 403
+    with scripted(Answer(status, body.decode().encode(encoding))) as server, pytest.raises(StorageError) as told:
+        READS[read](store(server.url))
+    assert "kkk" not in str(told.value)
+    assert "denied" not in str(told.value)
+
+
 @given(st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=12)), max_size=6))
 @settings(derandomize=True, max_examples=100, deadline=None)
 def test_pages_with_anything_in_them_are_a_list_or_an_error_of_ours(edits: list[tuple[int, bytes]]) -> None:
@@ -181,9 +197,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (OK + b"X: ", b"x"),
         (OK + b"Content-Length: 1000000\r\n\r\n", b"x"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
         (b"HTTP/1.1 403 No\r\nContent-Length: 1000000\r\n\r\n", b"x"),
     ],
-    ids=["100 Continue", "a head", "a body", "chunks", "an error"],
+    ids=["100 Continue", "a head", "a body", "chunks", "a chunk's length", "an error"],
 )
 def test_an_answer_that_drips_for_ever_is_one_that_came_too_late(head: bytes, then: bytes) -> None:
     """An address, a byte or line of which came before each timeout, held a run for ever."""
@@ -197,6 +214,23 @@ def test_an_answer_that_drips_for_ever_is_one_that_came_too_late(head: bytes, th
                 read()
 
 
+@pytest.mark.parametrize(
+    ("head", "then"),
+    [
+        (b"HTTP/1.1 100 Continue", b"x"),
+        (OK + b"X: ", b"x"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+        (HEAD + b"Content-Length: 1000000\r\n\r\n", b"x"),
+    ],
+    ids=["consent to a body", "a head", "a chunk's length", "a body"],
+)
+@pytest.mark.parametrize("read", ["a lock", "the answer to a write"])
+def test_nor_does_what_boto3_reads_hold_a_driver(read: str, head: bytes, then: bytes) -> None:
+    """Each byte of these had storage.read_timeout."""
+    with answering_with(head, then, pause=0.01) as url, pytest.raises(StorageError):
+        READS[read](store(url, read_timeout=0.2, connect_timeout=0.2))
+
+
 def test_a_bomb_for_a_model_is_stopped_while_it_arrives() -> None:
     bomb = an_object(gzip.compress(bytes(50_000_000)), Content_Encoding="gzip")
     target = io.BytesIO()
@@ -205,6 +239,27 @@ def test_a_bomb_for_a_model_is_stopped_while_it_arrives() -> None:
             with pytest.raises(TooLargeError):
                 storage.download(place, store(server.url).access, target, 10_000_000)
             assert target.tell() < 20_000_000
+
+
+@pytest.mark.parametrize("name", ["model.params", "odd//model.params"])
+def test_a_model_that_comes_in_pieces_of_nothing_is_an_error(name: str) -> None:
+    """By an address that boto3 signed, it was asked for again and again."""
+
+    def answer(request: Request) -> Answer:
+        start = request.headers["range"].partition("=")[2].partition("-")[0]
+        told = f"bytes {start}-{start}/100000000" if start == "0" else f"bytes {start}-{int(start) - 1}/100000000"
+        return Answer(206, b"x" if start == "0" else b"", {"Content-Range": told, "ETag": '"1"'})
+
+    with answering(answer) as server, pytest.raises(StorageError):
+        store(server.url).download(name, io.BytesIO(), 10**9)
+
+
+def test_an_object_that_was_packed_thousands_of_times_is_not_unpacked() -> None:
+    body = an_object(gzip.compress(b"x"), Content_Encoding=", ".join(["gzip"] * 5000))
+    with scripted(body) as server:
+        for read in (store(server.url).read, lambda name: web.WebReader(StorageSettings(retries=0)).read(f"{server.url}/{name}")):
+            with pytest.raises(StorageError, match="Content-Encodings"):
+                read("a.png")
 
 
 def test_the_words_of_an_error_are_bounded() -> None:

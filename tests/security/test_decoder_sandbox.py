@@ -126,6 +126,16 @@ def test_a_decoder_has_no_secret_in_its_memory(monkeypatch: pytest.MonkeyPatch) 
                 assert SECRET.encode() not in memory.read(end - start)
 
 
+def test_a_decoder_has_limits_of_the_kernel_s_that_it_can_not_raise() -> None:
+    with Sandbox(TASK) as sandbox:
+        sandbox.decode(GOOD)
+        assert sandbox._child is not None
+        lines = Path(f"/proc/{sandbox._child.process.pid}/limits").read_text().splitlines()[1:]
+    limits = {line[:26].strip(): line[26:68].split() for line in lines}
+    assert [limits[name] for name in ("Max core file size", "Max open files", "Max cpu time")] == [["0"] * 2, ["0"] * 2, ["3600"] * 2]
+    assert all(int(limit) < 8 * 2**30 for limit in limits["Max address space"])
+
+
 @pytest.mark.parametrize(
     "answer",
     [

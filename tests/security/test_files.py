@@ -18,17 +18,19 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.security.endless import CHUNK, HEAD, answering_with
 from tests.unit.runs import run_in
 
-from mxspark import bundle, console, document, labels, layers, output, parquet, plan, predictions, status
+from mxspark import bundle, console, document, labels, layers, output, parquet, plan, predictions, status, summary
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.model_spec import ModelSpec
 from mxspark.predictions import PARTS, Prediction, Row
 from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings, StorageSettings
 from mxspark.source import Source
-from mxspark.storage import Access, StorageError
+from mxspark.storage import Access, StorageError, TooLargeError
 from mxspark.storage.folder import FolderStore
 from mxspark.storage.store import parsed_holder
+from mxspark.submit.emr import log_places
 
 ACCESS = Access(StorageSettings(retries=0))
 LONGEST_MESSAGE = 10_000  # characters
@@ -299,6 +301,33 @@ def tell_one_broken(folder: Path) -> None:
     assert "not a part of this run" in "".join(found.broken)
 
 
+def test_parts_of_a_gigabyte_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of small parts 16 at a time: as many large ones took all memory."""
+    store = run_in(tmp_path, 5, "jsonl")
+    monkeypatch.setattr(predictions, "SMALL_PART_BYTES", 0)
+    alone: list[bool] = []
+
+    class Watched(FolderStore):
+        def read(self, key: str, limit: int | None = None) -> bytes:
+            if not limit:
+                raise TooLargeError("large")
+            alone.append(predictions._LARGE.locked())
+            return super().read(key, limit)
+
+    found = plan.load(store)
+    assert found is not None
+    counts = dict(summary.count_parts(Watched(tmp_path), found, range(5), "jsonl", None))
+    assert (alone, sum(each.rows for each in counts.values())) == ([True] * 5, 10)
+
+
+def test_a_line_that_no_row_has_is_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gigabyte of [0,0,0… becomes 40 of Python's."""
+    run_in(tmp_path, 2, "jsonl")
+    monkeypatch.setattr(predictions, "MAX_ROW_BYTES", 1000)
+    (tmp_path / "part-000000.jsonl").write_text(json.dumps({**ROW, "key": "0" * 1000}) + "\n" + json.dumps(ROW) + "\n")
+    tell_one_broken(tmp_path)
+
+
 LONG = "a" * (2**18 + 1)
 
 
@@ -308,6 +337,33 @@ LONG = "a" * (2**18 + 1)
 def test_few_bytes_that_stand_for_many_copies_of_a_long_text_are_no_part(change: dict[str, Any]) -> None:
     with pytest.raises(MxsparkError, match="a text has more than"):
         list(parquet.read_rows(parquet.encode([{**ROW, **change}] * 20, COUNTS), "part"))
+
+
+def nested(levels: int, leaf: bytes) -> bytes:
+    """A Parquet file of no rows, with the column `key` and a column in so many others: its footer in Thrift's compact form."""
+    elements = [b"\x48\x01r\x15\x04\x00", b"\x15\x0c\x25\x02\x18\x03key\x25\x00\x00", *[b"\x35\x02\x18\x01a\x15\x02\x00"] * levels, leaf]
+    count = len(elements)
+    size = bytes([count & 127 | 128, count >> 7 & 127 | 128, count >> 14])
+    footer = b"\x15\x04\x19\xfc" + size + b"".join(elements) + b"\x16\x00\x19\x0c\x00"
+    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize("leaf", [b"\x15\x02\x25\x02\x18\x01a\x00", b"\x35\x02\x18\x01a\x15\x00\x00"], ids=["a number", "no column"])
+@pytest.mark.parametrize("levels", [1000, 4900, 19_000, 100_000])
+def test_columns_in_columns_in_columns_do_not_end_the_process(tmp_path: Path, levels: int, leaf: bytes) -> None:
+    """Arrow ran out of its stack: 160 kB ended a driver without a word."""
+    (tmp_path / "keys.parquet").write_bytes(nested(levels, leaf))
+    with taken_or_refused():
+        list(Source(InputSettings(path=str(tmp_path / "keys.parquet")), ACCESS).keys())
+    with pytest.raises(MxsparkError, match="not a part"):
+        list(parquet.read_rows(nested(levels, leaf), "part"))
+
+
+def test_a_table_without_keys_has_not_all_of_its_columns_told(tmp_path: Path) -> None:
+    pq.write_table(pa.table({f"column {number}": [1] for number in range(1000)}), tmp_path / "keys.parquet")
+    with pytest.raises(UsageError, match="and 990 more") as refused:
+        list(Source(InputSettings(path=str(tmp_path / "keys.parquet")), ACCESS).keys())
+    assert len(str(refused.value)) < 1000
 
 
 @pytest.mark.parametrize("by_reference", [True, False])
@@ -366,3 +422,21 @@ def test_labels_of_a_million_lines_are_read_in_their_time() -> None:
     start = time.monotonic()
     assert len(labels.read("a: 1\n" * 10**5, "labels.txt")) == 10**5
     assert time.monotonic() - start < PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("log", [gzip.compress(bytes(2**22)), gzip.compress(b"") * 100_000], ids=["a bomb", "nothing many times"])
+def test_a_log_in_a_bucket_that_unpacks_to_more_than_there_is_memory_is_cut(monkeypatch: pytest.MonkeyPatch, log: bytes) -> None:
+    """Who may write to the folder of EMR's logs may not run who reads them out of memory, or of time: it was quadratic in the members."""
+    monkeypatch.setattr(log_places, "LONGEST", 2**20)
+    with taken_or_refused():
+        assert len(log_places.unpacked(log)) <= 2**20
+
+
+@pytest.mark.parametrize("place", ["a file", "the web"])
+def test_a_manifest_without_end_is_refused_while_it_arrives(tmp_path: Path, place: str) -> None:
+    (tmp_path / "keys.txt").write_text("a.png\n" * 10_000)
+    with answering_with(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", CHUNK) as url:
+        path = {"a file": str(tmp_path / "keys.txt"), "the web": f"{url}/keys.txt"}[place]
+        images = Source(InputSettings(path=path, base=str(tmp_path), max_manifest_bytes=50_000), ACCESS)
+        with pytest.raises(UsageError, match=r"by input\.max_manifest_bytes"):
+            list(images.keys())

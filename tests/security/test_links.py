@@ -212,10 +212,46 @@ def test_a_file_that_is_one_of_several_inputs_opens_no_other_of_its_folder(lists
         images.read(str(home / "thesis" / "other.tex"))
 
 
+@pytest.mark.parametrize(
+    ("path", "planted"),
+    [
+        ("{home}/thesis/chapter.tex", "other.tex"),
+        ("{home}/thesis/chapter*", "other.tex"),
+        ("s3://bucket/photos/", "secrets/key.pem"),
+        ("s3://bucket/photos/*.png", "secrets/key.pem"),
+        (["s3://bucket/photos/", "s3://bucket/more/"], "s3://elsewhere/key.pem"),
+        (["s3://bucket/photos/", "s3://bucket/more/"], "s3://bucket/secrets/key.pem"),
+        (["s3://bucket/photos/", "{home}/thesis"], "https://169.254.169.254/latest/meta-data"),
+        (["s3://bucket/photos/", "{home}/thesis/chapter.tex"], "{home}/thesis/other.tex"),
+    ],
+)
+def test_a_plan_that_somebody_changed_has_nothing_read_that_no_listing_has(home: Path, path: str | list[str], planted: str) -> None:
+    """With this job's credentials, whatever lies in whichever bucket could be asked for."""
+    paths: Any = path.format(home=home) if isinstance(path, str) else [each.format(home=home) for each in path]
+    (home / "thesis" / "other.tex").write_text("somebody's own")
+    images = Source(InputSettings(path=paths, suffixes=()), ACCESS)
+
+    with pytest.raises(DeniedError, match="no key of this input"):
+        images.read(planted.format(home=home))
+
+
 def test_a_manifest_on_s3_names_no_file_here(home: Path) -> None:
     images = Source(InputSettings(path="s3://bucket/keys.txt", base=str(home / "thesis")), ACCESS)
     with pytest.raises(DeniedError):
         images.read(str(home / "secret"))
+
+
+def test_a_lock_that_is_somebodys_file_by_another_name_is_not_written_to(tmp_path: Path, home: Path) -> None:
+    """A hard link is no link that could be followed: the lock's holder was written over what lies at home."""
+    os.link(home / "secret", tmp_path / "_lock.json")
+
+    with pytest.raises(StorageError, match="hard link"), store(tmp_path).hold("_lock.json", {"host": "here"}, 1):
+        pass
+    assert (home / "secret").read_text() == "hunter2"
+    store(tmp_path).write("part-000000.parquet", b"rows")  # nor where a part has its place
+    (tmp_path / "part-000001.parquet").hardlink_to(home / "secret")
+    store(tmp_path).write("part-000001.parquet", b"rows")
+    assert (home / "secret").read_text() == "hunter2"
 
 
 # ---- models ----
@@ -243,6 +279,20 @@ def test_nor_does_one_of_a_web_server_in_that_ones_spelling(file: str) -> None:
         pytest.raises(UsageError, match="outside"),
     ):
         bundle.find(ModelSettings(path=f"{web.url}/models/net"), ACCESS)
+
+
+@pytest.mark.parametrize("role", ["symbol", "params", "labels"])
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+def test_a_model_s_file_that_has_no_end_is_none(tmp_path: Path, role: str, kind: str) -> None:
+    """An archive can bring pipes, and links to devices: a run waited for ever, or hashed zeros for ever."""
+    for name in ("symbol", "params", "labels"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / role).unlink()
+    os.mkfifo(tmp_path / role) if kind == "a pipe" else (tmp_path / role).symlink_to("/dev/zero")
+    model = ModelSettings(symbol=str(tmp_path / "symbol"), params=str(tmp_path / "params"), labels=str(tmp_path / "labels"))
+
+    with pytest.raises(UsageError, match="not a regular file"):
+        bundle.fetch(bundle.find(model, ACCESS), tmp_path / "cache", ACCESS)
 
 
 @pytest.mark.parametrize("file", ["../home/secret", "{home}/secret"])

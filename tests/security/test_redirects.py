@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.storage.certificates import own_certificate
@@ -15,7 +16,7 @@ from tests.storage.scripted import Answer, Scripted, an_object, answering, scrip
 
 from mxspark import storage
 from mxspark.settings import StorageSettings
-from mxspark.storage import Access, S3Store, StorageError, WebReader
+from mxspark.storage import Access, S3Store, StorageError, WebReader, web
 
 TOKEN = "a-session-token"
 SENT = (301, 302, 303, 307, 308)
@@ -89,6 +90,29 @@ def test_web_addresses_may_be_sent_on_but_not_in_circles() -> None:
         pytest.raises(StorageError, match="5 times"),
     ):
         reader.read(f"{circle.url}/a.png")
+
+
+def test_nobody_is_sent_to_this_machine_s_own_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metadata service of a cloud gives credentials to who asks from the machine; a server outside can't ask it."""
+    with sending_on(302) as (first, other):
+        monkeypatch.setattr(web, "_is_near", lambda connected: str(connected.getpeername()[1]) == other.url.rpartition(":")[2])
+        with pytest.raises(StorageError, match="of this machine's own"):
+            WebReader(StorageSettings(retries=0)).read(f"{first.url}/a.png")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_near"),
+    [
+        ("169.254.169.254", True),
+        ("127.0.0.1", True),
+        ("fe80::1%eth0", True),
+        ("fd00:ec2::254", True),
+        ("10.0.0.1", False),
+        ("fd00::1", False),
+    ],
+)
+def test_which_addresses_those_are(address: str, is_near: bool) -> None:
+    assert web._is_near(SimpleNamespace(getpeername=lambda: (address, 80))) is is_near
 
 
 def test_from_https_nobody_is_sent_to_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,15 @@ def test_a_folder_of_another_user_is_refused_by_name(tmp_path: Path, somebody_el
     assert "MXSPARK_CACHE_DIR" in refused.value.mend
 
 
+def test_of_a_volume_that_gives_all_files_to_one_user_the_hint_says_so(tmp_path: Path, somebody_else: Callable[[], int]) -> None:
+    """As access points of EFS do: no folder there would be this user's."""
+    somebody_else()  # so that whatever is made belongs to who this user isn't
+
+    with pytest.raises(UsageError, match="belongs to user") as refused:
+        private_folder(tmp_path)
+    assert "runAsUser" in refused.value.mend
+
+
 @pytest.mark.parametrize("leads_to", ["a folder of ours", "nowhere"])
 def test_a_link_in_its_place_is_refused(tmp_path: Path, home: Path, leads_to: str) -> None:
     (tmp_path / "cache").mkdir()

@@ -197,6 +197,18 @@ def test_policies_can_be_left_to_others() -> None:
     assert "NetworkPolicy" not in made(kubernetes={"network_policies": False})
 
 
+@pytest.mark.parametrize("role", ["driver", "executor"])
+def test_a_template_that_would_take_a_pod_from_its_policies_is_refused(role: str) -> None:
+    labels = {"app.kubernetes.io/component": "other", "team": "vision"}
+    with pytest.raises(UsageError, match=f"{role}.template.metadata.labels has app.kubernetes.io/component, by which network policies"):
+        made(kubernetes={role: {"template": {"metadata": {"labels": labels}}}})
+
+
+def test_rules_for_policies_that_there_are_not_are_refused() -> None:
+    with pytest.raises(UsageError, match="anybody may"):
+        made(kubernetes={"network_policies": False, "ingress_rules": [{"ports": [{"port": 15008}]}]})
+
+
 @pytest.mark.parametrize(
     ("changes", "account"),
     [

@@ -69,6 +69,14 @@
 {{- fail (printf "executor.podTemplate.%s would have no effect, for Spark writes its own over it: %s" $path $mend) -}}
 {{- end -}}
 {{- end -}}
+{{- range $role, $template := dict "driver" .Values.driver.podTemplate "executor" .Values.executor.podTemplate -}}
+{{- range $key := list "name" "instance" "component" | sortAlpha -}}
+{{- $label := printf "app.kubernetes.io/%s" $key -}}
+{{- if hasKey (($template.metadata | default dict).labels | default dict) $label -}}
+{{- fail (printf "%s.podTemplate.metadata.labels has %s, by which network policies and services find the pod: take it out" $role $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
 {{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is made again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
 {{- end -}}
@@ -102,6 +110,9 @@
 {{- if and .enabled (gt (int64 .minExecutors) $most) -}}
 {{- fail (printf "dynamicAllocation.minExecutors is %d, more than the %d that it may be at most" (int64 .minExecutors) $most) -}}
 {{- end -}}
+{{- end -}}
+{{- if and .Values.networkPolicy.ingressRules (not (or .Values.networkPolicy.enabled .Values.networkPolicy.ingress)) -}}
+{{- fail "networkPolicy.ingressRules say who else may connect, but with networkPolicy.ingress and networkPolicy.enabled false anybody may: take the rules out, or leave the policies on" -}}
 {{- end -}}
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name is missing, and serviceAccount.create is false: the Role would be for the account default, and every pod of the namespace could make and delete pods. Name an account, or set rbac.create to false" -}}

@@ -17,6 +17,9 @@ from mxspark.storage import Access
 from mxspark.words import printable
 
 ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
+AllowOutsideFlag = Annotated[
+    bool, typer.Option("--allow-outside", help="Let its model.yaml name files outside its own folder (model.allow_outside).")
+]
 
 
 @model_app.command("inspect", short_help="Say what a model is, and whether its files fit each other.", epilog=EXIT_CODES)
@@ -24,6 +27,7 @@ def inspect_model(
     model: ModelArgument,
     endpoint_url: EndpointFlag = None,
     context: ContextFlag = None,
+    allow_outside: AllowOutsideFlag = False,
     _debug: DebugFlag = False,
 ) -> None:
     """Say what a model is: input, output and what its numbers mean, operators, parameters, preprocessing, digests.
@@ -33,7 +37,7 @@ def inspect_model(
     from mxspark import child
 
     access = access_by(endpoint_url)
-    found = _fetch(document.parse(ModelSettings, {"path": model}, "PLACE"), access)
+    found = _fetch(document.parse(ModelSettings, {"path": model, "allow_outside": allow_outside}, "PLACE"), access)
     spec, source = found.spec, found.source
     sections = [("model", spec.name), *[(name, printable(text)) for name in ("licence", "source") if (text := getattr(spec, name))]]
     check = child.check_model(found, context.value if context is not None else "cpu")

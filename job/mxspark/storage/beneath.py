@@ -62,6 +62,15 @@ def open_file(path: Path, folder: int, flags: int) -> int:
         if error.errno in (errno.ELOOP, errno.EMLINK):  # EMLINK: FreeBSD's
             refuse_link(path, folder)
         raise
+    return _regular(descriptor, path)
+
+
+def open_followed(path: Path) -> int:
+    """A descriptor of the regular file to which `path` leads, for reading. Raises OSError, StorageError."""
+    return _regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)  # a pipe would wait for who writes to it
+
+
+def _regular(descriptor: int, path: Path) -> int:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise StorageError("not a regular file", place=printable(os.fspath(path)))

@@ -8,13 +8,17 @@ from itertools import chain
 from mxspark.storage.store import StorageError, check_size
 
 PIECE = 2**20  # unpacked at a time [bytes]
+MOST_LAYERS = 4  # of an object that was packed again and again; each takes some of Python's stack
 GZIP, ZLIB = b"\x1f\x8b", b"\x78"  # how they begin
 UNKNOWN = ("br", "compress", "zstd")  # whose bytes nothing here can read
 
 
 def unpacked(place: str, pieces: Iterable[bytes], encoding: str | None, limit: int | None = None) -> Iterator[bytes]:
     """The bytes of an object of this Content-Encoding. Raises StorageError where they are broken, TooLargeError beyond `limit` bytes."""
-    for name in reversed((encoding or "").lower().replace(" ", "").split(",")):
+    names = (encoding or "").lower().replace(" ", "").split(",")
+    if len(names) > MOST_LAYERS:
+        raise StorageError(f"has more than {MOST_LAYERS} Content-Encodings", "Upload it again.", place=place)
+    for name in reversed(names):
         if name in ("gzip", "x-gzip"):
             pieces = _inflated(place, pieces, GZIP, zlib.MAX_WBITS | 16)
         elif name == "deflate":

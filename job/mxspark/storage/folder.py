@@ -198,9 +198,7 @@ class FolderStore:
                 with _opened_beneath(self.root, path, os.O_RDONLY) as file:
                     yield file
                 return
-            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-                raise StorageError("not a regular file", place=escaped(str(path)))
-            with open(path, "rb") as file:
+            with open(beneath.open_followed(path), "rb") as file:
                 yield file
 
     @contextmanager
@@ -259,7 +257,11 @@ def _locked(root: Path, path: Path) -> BinaryIO | None:
             continue
         # The one who held it before may have removed it meanwhile: then this is a file that nobody else sees.
         with suppress(FileNotFoundError):
-            if os.fstat(file.fileno()).st_ino == path.lstat().st_ino:
+            found = path.lstat()
+            if os.fstat(file.fileno()).st_ino == found.st_ino:
+                if found.st_nlink > 1:
+                    file.close()
+                    raise StorageError("has another name too (a hard link), and none is written to", "Remove it.", place=escaped(str(path)))
                 return file
         file.close()
 

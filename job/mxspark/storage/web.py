@@ -8,9 +8,10 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from ipaddress import IPv6Network, ip_address
 from threading import Event, Timer
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urljoin, urlsplit
@@ -36,7 +37,9 @@ __all__ = [
     "Answer",
     "HTTPError",
     "Pool",
+    "Prompt",
     "WebReader",
+    "body",
     "download",
     "get",
     "gist",
@@ -48,12 +51,14 @@ __all__ = [
     "unreadable",
     "untrusted",
     "why_untrusted",
+    "within",
 ]
 
 CHUNK = 4 * 2**20  # bytes copied at a time
 PIECE = 2**20  # bytes of a large file that come within storage.read_timeout
 CONNECTIONS = 16  # kept open to a host
 REDIRECTS = 5  # that are followed, one after the other
+METADATA = IPv6Network("fd00:ec2::/32")  # AWS's by IPv6; elsewhere it is link-local
 LONGEST_GIST = 300  # [characters]
 LONGEST_ERROR = 2**20  # that a server's words about one may have [bytes]
 
@@ -79,36 +84,46 @@ class Answer:
         return "ETag" not in self.headers and self.headers.get("Content-Type", "").startswith("text/html")
 
 
-class _Prompt(HTTPConnection):
+@contextmanager
+def within(seconds: float, connected: Any) -> Iterator[None]:
+    """Hangs up a socket that isn't done with by then. Raises TimeoutError: what is cut may look whole."""
+    late = Event()
+
+    def stop() -> None:
+        late.set()
+        raw = getattr(connected, "socket", connected)
+        with suppress(OSError):  # closed by now
+            socket.socket.shutdown(raw, socket.SHUT_RDWR)  # not TLS's own, which isn't for another thread
+
+    timer = Timer(max(0, seconds), stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if late.is_set():
+            raise TimeoutError
+
+
+class Prompt(HTTPConnection):
     """Waits its timeout for the head of an answer in all: urllib3 waits so long for each byte of it, and answers `100 Continue` have no
     end."""
 
     def getresponse(self) -> Any:  # on which http.client and urllib3 don't agree
-        late = Event()
-
-        def stop() -> None:
-            late.set()
-            with suppress(OSError):  # closed by now
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)  # not TLS's own, which isn't for another thread
-
-        connected = getattr(self.sock, "socket", self.sock)
-        timer = Timer(self.timeout or 0, stop)
-        timer.daemon = True
-        timer.start()
-        try:
-            return super().getresponse()
-        finally:
-            timer.cancel()
-            if late.is_set():  # a head that was cut looks whole
-                raise TimeoutError
+        connected = self.sock
+        with within(self.timeout or 0, connected):
+            response: Any = super().getresponse()
+        response.connected = connected  # which the connection forgets where it is the last answer
+        return response
 
 
-class _PromptTLS(_Prompt, HTTPSConnection):
+class _PromptTLS(Prompt, HTTPSConnection):
     """Likewise."""
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Prompt
+    ConnectionCls = Prompt
 
 
 class _PoolTLS(HTTPSConnectionPool):
@@ -162,29 +177,44 @@ def get(
             raise TransientError("the answer broke off", place=name, cause="truncated")
         limit = limit if response.status in (200, 206) else LONGEST_ERROR
         check_size(_length(name, response), limit)
-        pieces = _pieces(name, response, end - time.monotonic())
+        pieces = body(name, response, end - time.monotonic())
         encoding = response.headers.get("Content-Encoding") if unpacks else None
         data = b"".join(unpacked(name, pieces, encoding, limit))
         return Answer(response.status, response.reason or "", data, response.headers)
 
 
-def _pieces(name: str, response: urllib3.BaseHTTPResponse, seconds: float, every: float = math.inf) -> Iterator[bytes]:
+def body(name: str, response: Any, seconds: float, every: float = math.inf) -> Iterator[bytes]:
     """A body as it comes: each `every` bytes within `seconds`, else all of it."""
     end, count = time.monotonic() + seconds, 0
-    while piece := response.read1(CHUNK, decode_content=False):
-        yield piece
-        count += len(piece)
-        if count >= every:
-            end, count = time.monotonic() + seconds, 0
-        elif time.monotonic() > end:
-            raise TransientError("not all there in time", "Raise storage.read_timeout.", place=name, cause="timeout")
+    try:
+        while piece := _next_piece(response, end):
+            yield piece
+            count += len(piece)
+            if count >= every:
+                end, count = time.monotonic() + seconds, 0
+            elif time.monotonic() > end:
+                raise TimeoutError
+    except TimeoutError:
+        raise TransientError("not all there in time", "Raise storage.read_timeout.", place=name, cause="timeout") from None
+
+
+def _next_piece(response: Any, end: float) -> bytes:
+    """What comes next. The line before a chunk may come byte by byte; of other bodies each byte is a piece."""
+    with within(end - time.monotonic(), response.connected) if response.chunked else nullcontext():
+        piece: bytes = response.read1(CHUNK, decode_content=False)
+        return piece
 
 
 def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str] | None, redirects: int) -> urllib3.BaseHTTPResponse:
     """The answer, or that of the place where it sends us, so many times. urllib3 would read an answer that does so to its end, if it has
     one, and go from https to http."""
+    is_near = None
     for _ in range(redirects + 1):
         response = connections.request("GET", url, headers=headers, preload_content=False, redirect=False)
+        was_near, is_near = is_near, _is_near(getattr(response, "connected", None))
+        if is_near and was_near is False:
+            response.close()
+            raise StorageError("the server sends its readers to an address of this machine's own", "Check the address.", place=name)
         place = response.get_redirect_location()
         if not place or redirects == 0:
             return response
@@ -194,6 +224,14 @@ def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str]
             raise StorageError("the server sends its readers from https:// to an address that isn't", "Check the address.", place=name)
         url = new
     raise StorageError(f"the server sends its readers elsewhere more than {redirects} times", "Check the address.", place=name)
+
+
+def _is_near(connected: Any) -> bool:
+    """Whether the other side is this machine, or one that only this machine sees: the metadata service, which gives out credentials."""
+    with suppress(OSError, ValueError):  # hung up by now, or a socket of another kind
+        address = ip_address(connected.getpeername()[0].partition("%")[0])
+        return address.is_loopback or address.is_link_local or address in METADATA
+    return False
 
 
 @dataclass(frozen=True)
@@ -244,13 +282,13 @@ def _download(connections: Pool, url: str, target: BinaryIO, limit: int | None, 
     with _errors(name, url), _response(connections, name, url, None, REDIRECTS) as response:
         if response.status != 200:
             said = bytearray()
-            for piece in _pieces(name, response, seconds):
+            for piece in body(name, response, seconds):
                 said += piece
                 if len(said) > LONGEST_ERROR:
                     break
             _check_status(name, Answer(response.status, response.reason or "", bytes(said[:LONGEST_ERROR])))
         check_size(_length(name, response), limit)
-        pieces = _pieces(name, response, seconds, PIECE)
+        pieces = body(name, response, seconds, PIECE)
         written = sum(map(target.write, unpacked(name, pieces, response.headers.get("Content-Encoding"), limit)))
         if not written and not _says_length(response):  # cut within its head, it looks whole and empty
             raise TransientError("the answer broke off", place=name, cause="truncated")

@@ -53,6 +53,8 @@ PATTERNS = {
     rf"""|(^|[\s"'])(-[uU]|--(proxy-)?user)["'=\s]*\w[\w.@+-]*:[^\s$"'/][^\s"']*"""
     rf"""|\blogin\s+\S+\s+password\s+{_VALUE}"""
     rf"""|\b(sshpass\s+-p|redis-cli\s([^;&|]*\s)?-a|(mysql\w*|login)\s([^;&|]*\s)?-p)["'=\s]*{_VALUE}"""
+    # openssl's, and a line of an INI file
+    rf"""|-pass(in|out)?\s+["']?pass:{_VALUE}|(^|[\n'"]|\\n)[ \t]*[\w.-]*{_SECRET}[ \t]+=[ \t]+[^\s$"'<%-][^\s"']*"""
     # aws configure set NAME VALUE, git config NAME VALUE, and the like
     rf"""|(^|[\s"';&|(])(config\w*|dvc\s+remote\s+modify)\s([^;&|\n]*\s)?["']?[\w./:@-]*{_SECRET}["']?\s+{_VALUE}"""
     rf"""|\bmc\s+(alias\s+set|config\s+host\s+add)\s+\S+\s+\S+\s+\S+\s+{_VALUE}|\b(vault|wandb)\s+login\s+{_VALUE}"""

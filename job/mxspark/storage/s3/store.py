@@ -26,6 +26,7 @@ from mxspark.storage.encoding import unpacked
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.address import is_directory
+from mxspark.storage.s3.answers import declares_entities
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import CertificateError, RedirectedError, WholeError, boto_requests, code_of, obstore_errors
 from mxspark.storage.s3.listing import Repeats
@@ -51,7 +52,7 @@ MOST_TAGS = 200_000  # in it: those of a thousand objects with checksums and own
 MOST_UPLOADS = 1_000_000  # unfinished ones below a prefix
 EMPTY = "bytes 0--1/0"  # MinIO's range of an empty object
 PROBE = "_mxspark_writable"
-PIECE = 8 * 2**20  # large files come in pieces [bytes]
+PIECE, SMALLEST_PIECE = 8 * 2**20, 2**16  # large files come in pieces, which may be smaller than asked for [bytes]
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,10 @@ class S3Store:
         response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE, self._clients.headers)
         if response.data.count(b"<") > MOST_TAGS:
             raise StorageError(f"the list of objects has more than {MOST_TAGS:,} tags in a page", "Check --endpoint-url.", place=self.name)
+        if declares_entities(response.data):
+            raise StorageError("the list of objects declares entities, which S3 has not", "Check --endpoint-url.", place=self.name)
         try:
-            page = ElementTree.fromstring(response.data)  # noqa: S314  # expat refuses entity bombs since 2.4.1
+            page = ElementTree.fromstring(response.data)  # noqa: S314  # without entities of its own
         except ElementTree.ParseError:
             if response.status != 200 and b"<Code>" in response.data:  # half of an answer
                 raise_said(self.name, response.data.decode(errors="replace"), response.status)
@@ -235,6 +238,8 @@ class S3Store:
             first = first or piece
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
+            if len(piece.data) < min(SMALLEST_PIECE, first.size - offset):  # of bytes one by one, or none, it would never be whole
+                raise TransientError("parts of it come that are too small", place=join(self.name, key), cause="truncated")
             yield piece
             offset += len(piece.data)
 

@@ -121,10 +121,10 @@ class Aws:
             for page in self.client(service).get_paginator(operation).paginate(**parameters):
                 yield from page.get(key) or ()
 
-    def read_object(self, bucket: str, key: str) -> bytes:
-        """An object in S3."""
+    def read_object(self, bucket: str, key: str, limit: int) -> bytes:
+        """An object in S3, or its first `limit` bytes."""
         with _errors(f"reading s3://{bucket}/{key}", self.region):
-            body: bytes = self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            body: bytes = self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read(limit)
             return body
 
 

@@ -2,14 +2,16 @@
 
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mxspark.storage import split_s3
+from mxspark.storage import StorageError, encoding, split_s3
 from mxspark.submit.emr.aws import Aws
+
+LONGEST = 2**28  # of a log that is looked at, as it is stored and once unpacked [bytes]
+PIECE = 2**16  # so that after each of a million small members little is copied
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class S3Logs:
             yield entry["Key"], entry["LastModified"]
 
     def read(self, name: str) -> list[str]:
-        return unpacked(self._aws.read_object(self._bucket, name)).decode(errors="replace").splitlines()
+        return unpacked(self._aws.read_object(self._bucket, name, LONGEST)).decode(errors="replace").splitlines()
 
 
 class CloudWatchLogs:
@@ -134,13 +136,12 @@ def _message(text: str) -> str:
 
 
 def unpacked(data: bytes) -> bytes:
-    """A gzip file that may still be written to, or plain bytes."""
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    found = b""
-    while data.startswith(b"\x1f\x8b"):
-        reader = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        with suppress(zlib.error):
-            found += reader.decompress(data)
-        data = reader.unused_data
-    return found
+    """A gzip file that may still be written to, or plain bytes: LONGEST of them, for others may write logs too."""
+    found = bytearray()
+    pieces = (data[start : start + PIECE] for start in range(0, len(data), PIECE))
+    with suppress(StorageError):  # its end is still to come
+        for piece in encoding.unpacked("log", pieces, "gzip"):
+            found += piece
+            if len(found) > LONGEST:
+                break
+    return bytes(found[:LONGEST])
