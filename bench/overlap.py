@@ -19,7 +19,7 @@ from pathlib import Path
 
 from examples.s3 import Server, serve
 
-from bench import material
+from bench import fixtures
 from bench.latency import delayed
 from bench.processes import Measured, measure
 
@@ -35,7 +35,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from mxspark import bundle, network
-from mxspark.settings import ModelSettings
+from mxspark.settings.job import ModelSettings
 from mxspark.storage import Access
 source = bundle.find(ModelSettings(path=sys.argv[1]), Access())
 net = network.Network(bundle.fetch(source, Path(), Access()), {batch}, "cpu")
@@ -53,7 +53,7 @@ print({batches} * {batch} / (time.perf_counter() - start), flush=True)
 def forward_only() -> float:
     """Images a second of one process a core, one thread each, computing all at the same time."""
     program = _FORWARD.format(batch=BATCH_SIZE, batches=BATCHES)
-    command = [sys.executable, "-c", program, str(material.bundle())]
+    command = [sys.executable, "-c", program, str(fixtures.bundle())]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     processes = [subprocess.Popen(command, env=environment, text=True, **pipes) for _ in range(WORKERS)]  # type: ignore[call-overload]
@@ -69,7 +69,7 @@ def job(server: Server, endpoint: str, images: str, count: int) -> Measured:
     """A run over the first `count` images."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "mxspark", "run", "--input", f"s3://bench/{images}/", "--output", f"{folder}/table"]
-        command += ["--model", str(material.bundle()), "--limit", str(count), "--batch-size", str(BATCH_SIZE), "--endpoint-url", endpoint]
+        command += ["--model", str(fixtures.bundle()), "--limit", str(count), "--batch-size", str(BATCH_SIZE), "--endpoint-url", endpoint]
         command += ["--set", f"plan.shard_size={count // WORKERS}"]
         return measure(command, {**os.environ, **server.environment})
 
@@ -81,10 +81,10 @@ def upload(server: Server, prefix: str, images: Iterable[tuple[str, bytes]]) -> 
 
 
 def main() -> None:
-    material.bundle()
+    fixtures.bundle()
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder), ["bench"]) as server:
-        upload(server, "png", material.small_pngs(MANY))
-        upload(server, "jpeg", material.photographs(MANY))
+        upload(server, "png", fixtures.small_pngs(MANY))
+        upload(server, "jpeg", fixtures.photographs(MANY))
         port = int(server.endpoint_url.rpartition(":")[2])
         forward: list[float] = []
         runs: dict[tuple[str, int], list[tuple[Measured, Measured]]] = {}

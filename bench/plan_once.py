@@ -16,15 +16,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mxspark import predictions
-from mxspark.bundle import Bundle, BundleSource
-from mxspark.driver import _Run
-from mxspark.model_spec import ModelSpec
-from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import PARTS, Row
-from mxspark.progress import Silent
-from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings
-from mxspark.source import Source
+from mxspark.dataset import predictions
+from mxspark.dataset.plan import KeySpool, Plan
+from mxspark.dataset.predictions import PARTS, Row
+from mxspark.dataset.source import Source
+from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.run.driver import _Run
+from mxspark.run.progress import Silent
+from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings
+from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access, FolderStore, open_store
 
 WORKERS = 64  # of a cluster on which 10 million images take some hours

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench import material
+from bench import fixtures
 from bench.processes import measure
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
@@ -24,10 +24,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"
         images.mkdir()
-        originals = sorted((material.REPOSITORY / "examples/digits/images").iterdir())
+        originals = sorted((fixtures.REPOSITORY / "examples/digits/images").iterdir())
         for number in range(IMAGES):
             (images / f"{number:06d}.png").write_bytes(originals[number % len(originals)].read_bytes())
-        places = ["--input", str(images), "--model", str(material.REPOSITORY / "examples/digits/bundle"), "--output", f"{folder}/table"]
+        places = ["--input", str(images), "--model", str(fixtures.REPOSITORY / "examples/digits/bundle"), "--output", f"{folder}/table"]
         run = ["-m", "mxspark", "run", *places, "--overwrite", "--yes", "--master", "local[2]"]
         ways = {"as it is": [sys.executable, *run], "open": [sys.executable, *run, *OPEN]} | ({"before": [before, *run]} if before else {})
         environments = {way: {**os.environ, "MXSPARK_CACHE_DIR": f"{folder}/cache of {way}"} for way in ways}

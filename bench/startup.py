@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import material
+from bench import fixtures
 from bench.processes import measure
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
@@ -23,11 +23,11 @@ context.stop()
 
 
 def main() -> None:
-    bundle = material.bundle()
+    bundle = fixtures.bundle()
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"
         images.mkdir()
-        for name, data in material.small_pngs(2):
+        for name, data in fixtures.small_pngs(2):
             (images / name).write_bytes(data)
         table = f"{folder}/table"
         run = [sys.executable, "-m", "mxspark", "run", "--input", str(images), "--output", table, "--model", str(bundle), "--overwrite"]

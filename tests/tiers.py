@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mxspark import duration
+from mxspark.text import duration
 
 ROOT = Path(__file__).resolve().parent
 TIER, LACKS = "tier", "tier lacks"  # properties of a test

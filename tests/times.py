@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mxspark import duration
+from mxspark.text import duration
 from tests.tiers import TIER
 
 FIXTURES, PROCESSOR = "fixtures", "processor"  # properties of a test

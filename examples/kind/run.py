@@ -18,7 +18,7 @@ from typing import Any
 
 from examples.kind.forward import forwarded
 from examples.s3 import Server
-from mxspark.words import counted
+from mxspark.text.words import counted
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]

@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mxspark import child, gpu, java, machine
-from mxspark.context import Build
+from mxspark import host
 from mxspark.errors import MxsparkError, UsageError, one_line
-from mxspark.gpu import Gpu
-from mxspark.words import counted
+from mxspark.inference import cuda, model_check
+from mxspark.inference.cuda import Gpu
+from mxspark.inference.mxnet import Build
+from mxspark.spark import java
+from mxspark.text.words import counted
 
 Verdict = Literal["ok", "problem", "can't tell"]
 
@@ -40,7 +42,7 @@ class Finding:
 def examine(cache_dir: Path, gpus: bool) -> list[Finding]:
     """Looks at this machine, with `gpus` at its NVIDIA driver and cards too. Takes some seconds; changes nothing.
 
-    Initialises CUDA in this process with `gpus`: it must not start Spark afterwards (gpu.py says why).
+    Initialises CUDA in this process with `gpus`: it must not start Spark afterwards (cuda.py says why).
     """
     mxnet, build = _mxnet()
     found = [_python(), mxnet, _java(), _spark(), _machine(), _cache(cache_dir)]
@@ -69,12 +71,12 @@ def _python() -> Finding:
 
 def _mxnet() -> tuple[Finding, Build | None]:
     try:
-        build = child.ask_build(CHILD_SECONDS)
+        build = model_check.ask_build(CHILD_SECONDS)
     except MxsparkError as error:
         return _problem("MXNet", error), None
     except TimeoutError:
         return Finding("MXNet", "can't tell", f"it took more than {CHILD_SECONDS} s to load", "Try again; is the disk slow?"), None
-    except child.CrashError as error:
+    except model_check.CrashError as error:
         return Finding("MXNet", "problem", f"it crashes while it is loaded ({error})", "Reinstall it, or use the image."), None
     return Finding("MXNet", "ok", f"{build.version}, the {'GPU' if build.cuda else 'CPU'} build"), build
 
@@ -89,12 +91,12 @@ def _java() -> Finding:
 
 def _spark() -> Finding:
     try:
-        from mxspark import spark
+        from mxspark.spark import application
     except ModuleNotFoundError as error:
         return Finding(
             "Spark", "problem", f"the package {error.name} is not installed", "In mxspark's repository: pip install '.[cpu,spark]'"
         )
-    python, home = spark.versions()
+    python, home = application.versions()
     oldest, first_after = SPARKS
     if not oldest <= tuple(map(int, python.split(".")[:2])) < first_after:
         return Finding("Spark", "problem", python, "Install pyspark 3.5 or 4.")
@@ -108,7 +110,7 @@ def _spark() -> Finding:
 
 
 def _machine() -> Finding:
-    cores, memory = machine.cores(), machine.memory()
+    cores, memory = host.cores(), host.memory()
     workers = min(cores, memory // WORKER_MEMORY - 1)
     text = f"{counted(cores, 'core')}, {_gib(memory)} of memory"
     if workers < 1:
@@ -142,7 +144,7 @@ def _gib(size: int) -> str:
 def _gpus(build: Build | None) -> Iterator[Finding]:
     driver = None
     try:
-        driver = gpu.look()
+        driver = cuda.look()
         driver.check()
         yield Finding("GPU driver", "ok", f"NVIDIA {driver}")
     except UsageError as error:
@@ -157,12 +159,12 @@ def _gpus(build: Build | None) -> Iterator[Finding]:
 def _card(card: Gpu, build: Build | None) -> Finding:
     subject = f"GPU {card.index}"
     if build is not None and build.cuda and not build.is_wheel:
-        return Finding(subject, "can't tell", f"{card}; this MXNet is not {gpu.WHEEL}, and which cards it was built for isn't known")
+        return Finding(subject, "can't tell", f"{card}; this MXNet is not {cuda.WHEEL}, and which cards it was built for isn't known")
     try:
         card.check()
     except UsageError as error:
         return _problem(subject, error)
-    return Finding(subject, "ok", f"{card}: {gpu.WHEEL} runs on it")
+    return Finding(subject, "ok", f"{card}: {cuda.WHEEL} runs on it")
 
 
 def _nvidia_smi(gpus: int) -> Finding:
@@ -189,7 +191,7 @@ def _mxnets_gpus(build: Build | None, gpus: int) -> Finding:
     if build is None:
         return Finding(subject, "can't tell", "MXNet can't be loaded")
     if not build.cuda:
-        return Finding(subject, "problem", "this is MXNet's CPU build", f"Install {gpu.WHEEL} instead of mxnet, or use the GPU image.")
+        return Finding(subject, "problem", "this is MXNet's CPU build", f"Install {cuda.WHEEL} instead of mxnet, or use the GPU image.")
     if build.trouble or build.gpus != gpus:
         text = build.trouble or f"MXNet finds {build.gpus}, the driver shows {gpus}"
         return Finding(subject, "problem", text, "Check that the driver is whole, and new enough for CUDA 11.8.")

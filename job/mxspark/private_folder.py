@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from mxspark.errors import UsageError
-from mxspark.machine import is_pod
-from mxspark.words import printable
+from mxspark.host import is_pod
+from mxspark.text.words import printable
 
 NOBODY = 65534  # what root's folders belong to inside a user namespace; elsewhere a user like any other
 USERS = Path("/proc/self/uid_map")

@@ -18,9 +18,9 @@ from tests.command import REPOSITORY, Finished
 from tests.shared import once, run_folder
 from tools.chart.values import settings_of_values
 
-from mxspark.document import read_yaml
-from mxspark.layers import effective, file_layer
-from mxspark.settings import Settings
+from mxspark.settings.document import read_yaml
+from mxspark.settings.job import Settings
+from mxspark.settings.sources import effective, file_layer
 
 CHART = REPOSITORY / "helm" / "mxspark"
 GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"

@@ -8,8 +8,8 @@ from tools.chart.documents import documents
 from tools.chart.values import COMPUTED, NOT_IN_JOB, ChartValues, settings_of_values
 
 import mxspark
-from mxspark.document import read_yaml
-from mxspark.settings import Settings
+from mxspark.settings.document import read_yaml
+from mxspark.settings.job import Settings
 
 
 def test_the_generated_files_are_up_to_date() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.chart.helm import CHART, Helm, Manifest, driver, pods, settings, without_blank_lines
 
-from mxspark import pods as executor_pods
+from mxspark.spark import pods as executor_pods
 
 GOLDEN = Path(__file__).with_name("golden")
 

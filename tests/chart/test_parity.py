@@ -8,9 +8,9 @@ import pytest
 from tests.chart.helm import NAMESPACE, RELEASE, Helm, Manifest, driver, of_kind, settings
 from tools.chart.values import settings_of_values
 
-from mxspark.document import read_yaml
-from mxspark.layers import effective, file_layer
-from mxspark.settings import Settings
+from mxspark.settings.document import read_yaml
+from mxspark.settings.job import Settings
+from mxspark.settings.sources import effective, file_layer
 from mxspark.submit.kubernetes import manifests
 
 VALUES = Path(__file__).with_name("values")

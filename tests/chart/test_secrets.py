@@ -6,9 +6,9 @@ import pytest
 from tests.chart.helm import JOB, Helm, as_settings, nested, settings, together
 
 from mxspark.errors import UsageError
-from mxspark.layers import effective, file_layer
-from mxspark.settings import Settings
-from mxspark.submit import open_secrets, reach
+from mxspark.settings.job import Settings
+from mxspark.settings.sources import effective, file_layer
+from mxspark.submit import reach, secrets
 
 BASE: dict[str, Any] = {"job": JOB}
 JWT = "eyJ" + 2 * "canary" + ".eyJ" + 2 * "canary" + "." + 2 * "canary"
@@ -26,7 +26,7 @@ def settings_of(values: dict[str, Any]) -> Settings:
 
 
 def found_by_mxspark(values: dict[str, Any]) -> list[str]:
-    return open_secrets.find(settings_of(values))
+    return secrets.find(settings_of(values))
 
 
 def container(**entry: Any) -> dict[str, Any]:

@@ -13,11 +13,11 @@ import pytest
 from tests.chart.helm import CHART, JOB, Helm, as_settings, driver, nested, of_kind, pods, settings, settings_text, together
 from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
-from mxspark.document import Document, json_schema, read_yaml
 from mxspark.errors import UsageError
-from mxspark.layers import effective, file_layer
-from mxspark.pods import executor_template, merged
-from mxspark.settings import WRITTEN_BY_SPARK, Settings
+from mxspark.settings.document import Document, json_schema, read_yaml
+from mxspark.settings.job import WRITTEN_BY_SPARK, Settings
+from mxspark.settings.sources import effective, file_layer
+from mxspark.spark.pods import executor_template, merged
 from mxspark.submit import reach
 from mxspark.submit.kubernetes.manifests import DRIVER_PROPERTIES, OWN_PROPERTIES, with_native_sidecars
 from mxspark.submit.kubernetes.network_policies import PORT_PROPERTIES

@@ -24,9 +24,9 @@ from moto.iam.responses import IamResponse
 from moto.server import ThreadedMotoServer
 from tests.emr.jobs import ACCOUNT, REGION
 
-from mxspark import plan
-from mxspark.plan import KeySpool
-from mxspark.settings import StorageSettings
+from mxspark.dataset import plan
+from mxspark.dataset.plan import KeySpool
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, Credentials, open_store
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}  # moto asks for some, whichever

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from mxspark import layers
-from mxspark.settings import Settings
-from mxspark.submit.emr import submissions
-from mxspark.submit.emr.submissions import Submission
+from mxspark.settings import sources
+from mxspark.settings.job import Settings
+from mxspark.submit.emr import start_job_run
+from mxspark.submit.emr.start_job_run import Submission
 
 CLUSTER = "0b0qvauoy3ch1nqodkk4hkw2t"
 ACCOUNT = "123456789012"
@@ -25,13 +25,13 @@ FLAGS: dict[str, Any] = {
 def settings(*assignments: str, **flags: Any) -> Settings:
     """A job's settings; `assignments` are --set's, a double underscore in a flag's name is a dot."""
     given = FLAGS | {key.replace("__", "."): value for key, value in flags.items()}
-    return layers.effective([layers.flag_layer(given, list(assignments))]).settings
+    return sources.effective([sources.flag_layer(given, list(assignments))]).settings
 
 
 def submission(*assignments: str, name: str = "photos", job_template: str | None = None, **flags: Any) -> Submission:
     """What is asked of AWS for it."""
-    completed = submissions.completed(settings(*assignments, **flags), job_template or name, "submission-1")
-    return submissions.build(completed, name, CLUSTER, job_template)
+    completed = start_job_run.completed(settings(*assignments, **flags), job_template or name, "submission-1")
+    return start_job_run.build(completed, name, CLUSTER, job_template)
 
 
 def arguments(found: Submission) -> list[str]:

@@ -11,9 +11,9 @@ from tests.command import Finished
 from tests.emr.conftest import Moto, VirtualCluster
 from tests.emr.jobs import ACCOUNT, IMAGE, REGION, settings
 
-from mxspark.submit.emr import checks, rights, virtual_clusters
+from mxspark.submit.emr import checks, permissions, virtual_clusters
 from mxspark.submit.emr.aws import Aws
-from mxspark.submit.emr.trust import PODS, judge, pattern, service_account
+from mxspark.submit.emr.trust_policy import PODS, judge, pattern, service_account
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/mxspark-job"
 PROVIDER = "oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
@@ -125,10 +125,10 @@ def test_a_right_that_depends_on_what_is_not_known_can_t_be_told(
 
 def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/mxspark"
-    asked = [right for right in rights.wanted(settings(), "aws", "arn") if right.action == "s3:ListBucket"]
+    asked = [right for right in permissions.wanted(settings(), "aws", "arn") if right.action == "s3:ListBucket"]
     assert {right.prefix for right in asked} == {"photos/", "lite0/", "predictions/"}
     several = settings(input__path=["s3://images/2026-*/a.jpg", "s3://lists/all.csv", "s3://more/photos"])
-    images = [str(right) for right in rights.wanted(several, "aws", "arn") if right.words in ("read the images", "read the manifest")]
+    images = [str(right) for right in permissions.wanted(several, "aws", "arn") if right.words in ("read the images", "read the manifest")]
     assert images == [
         "s3:GetObject on arn:aws:s3:::images/x",
         "s3:ListBucket on arn:aws:s3:::images",
@@ -141,7 +141,7 @@ def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -
         entry = {"ContextKeyName": "s3:prefix", "ContextKeyValues": ["photos/"], "ContextKeyType": "string"}
         expected = {"PolicySourceArn": arn, "ActionNames": ["s3:ListBucket"], "ResourceArns": ["arn:aws:s3:::images"]}
         iam.add_response("simulate_principal_policy", {"EvaluationResults": []}, {**expected, "ContextEntries": [entry]})
-        assert rights._simulated(aws, arn, asked[0]) == []
+        assert permissions._simulated(aws, arn, asked[0]) == []
 
 
 def test_without_an_oidc_provider_in_iam_a_trust_policy_that_names_it_is_not_enough(
@@ -313,7 +313,7 @@ def test_the_associations_are_those_of_all_pods_for_the_role(aws: Aws, role: str
 
 def tried(**flags: str) -> set[tuple[str, str, str]]:
     """The rights that are tried: in words, action and ARN."""
-    found = rights.wanted(settings(**flags), "aws", f"arn:aws:logs:{REGION}:{ACCOUNT}")
+    found = permissions.wanted(settings(**flags), "aws", f"arn:aws:logs:{REGION}:{ACCOUNT}")
     return {(right.words, right.action, right.resource) for right in found}
 
 

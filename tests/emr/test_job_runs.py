@@ -22,7 +22,7 @@ from mxspark.submit.emr.diagnosis import explain
 from mxspark.submit.emr.follower import Follower
 from mxspark.submit.emr.images import ImageFacts
 from mxspark.submit.emr.job_runs import JobRun
-from mxspark.submit.ending import Ending
+from mxspark.submit.outcome import Ending
 
 RUN = "00000002v0ja9bocni5"
 KEPT = {"s3MonitoringConfiguration": {"logUri": "s3://logs/emr"}}

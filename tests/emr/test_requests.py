@@ -15,16 +15,16 @@ from tests.emr import emrs_own
 from tests.emr.jobs import CLUSTER, FLAGS, IMAGE, ROLE, all_properties, arguments, classification, settings, submission
 from tests.emr.model import complaints
 
-from mxspark import document, layers
-from mxspark.emr_settings import EmrSettings
 from mxspark.errors import UsageError, without_secrets
-from mxspark.settings import SparkSettings
-from mxspark.spark_configuration import configuration, stands
-from mxspark.submit.emr import job_runs, submissions
+from mxspark.settings import document, sources
+from mxspark.settings.emr import EmrSettings
+from mxspark.settings.job import SparkSettings
+from mxspark.spark.configuration import configuration, stands
+from mxspark.submit.emr import job_runs, start_job_run
 from mxspark.submit.emr.arguments import LONGEST_ARGUMENT, job_settings
 from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.emr.pod_templates import CONTAINER_FIELDS, CONTAINERS, POD_FIELDS
-from mxspark.submit.emr.submissions import Submission
+from mxspark.submit.emr.start_job_run import Submission
 
 ON_DEMAND, SPOT = ({"eks.amazonaws.com/capacityType": kind} for kind in ("ON_DEMAND", "SPOT"))
 TAINT = {"key": "dedicated", "operator": "Equal", "value": "vision", "effect": "NoSchedule"}
@@ -46,10 +46,10 @@ def read_by_the_job(words: list[str], objects: dict[str, bytes]) -> dict[str, An
         if flag == "--set":
             assignments.append(value)
         elif flag == "--settings":
-            given.append(layers.file_layer(document.read_yaml(objects[value].decode(), value), value))
+            given.append(sources.file_layer(document.read_yaml(objects[value].decode(), value), value))
         else:
             flags[{"--endpoint-url": "storage.endpoint_url"}.get(flag, f"{flag.removeprefix('--')}.path")] = value
-    return layers.changed(layers.effective([*given, layers.flag_layer(flags, assignments)]).settings)
+    return sources.changed(sources.effective([*given, sources.flag_layer(flags, assignments)]).settings)
 
 
 text = st.text(max_size=40) | st.sampled_from(
@@ -108,10 +108,10 @@ def test_every_request_is_right_by_aws_s_own_model_or_refused_in_words(chosen: d
     if "model.labels" in flags:
         flags |= {"model.path": None, "model.symbol": "s3://models/a.json", "model.params": "s3://models/a.params"}
     try:
-        name = submissions.check_name(name)
-        given = layers.effective([layers.flag_layer(flags, [])]).settings
-        completed = submissions.completed(given, job_template or name, "submission-1")
-        found = submissions.build(completed, name, CLUSTER, job_template)
+        name = start_job_run.check_name(name)
+        given = sources.effective([sources.flag_layer(flags, [])]).settings
+        completed = start_job_run.completed(given, job_template or name, "submission-1")
+        found = start_job_run.build(completed, name, CLUSTER, job_template)
     except UsageError:
         event("refused")
         return
@@ -194,7 +194,7 @@ def test_a_request_as_a_person_who_knows_emr_expects_it() -> None:
 
 
 def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
-    assert list(submissions.notes(settings(emr__s3_logs="s3://logs/emr"))) == []
+    assert list(start_job_run.notes(settings(emr__s3_logs="s3://logs/emr"))) == []
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
     ],
 )
 def test_what_emr_does_not_take_as_it_is_said_is_noted(assignments: list[str], told: str) -> None:
-    assert told in "\n".join(submissions.notes(settings(*assignments)))
+    assert told in "\n".join(start_job_run.notes(settings(*assignments)))
 
 
 def test_the_pod_that_submits_goes_where_the_driver_s_template_says() -> None:
@@ -236,8 +236,8 @@ def test_the_deadline_is_the_driver_s_pod_s() -> None:
 
 
 def test_a_name_by_the_submission_makes_the_same_command_the_same_request() -> None:
-    assert submissions.default_name("nightly 2026") == "mxspark-nightly-2026"
-    assert submissions.check_name(submissions.default_name("é" * 253))
+    assert start_job_run.default_name("nightly 2026") == "mxspark-nightly-2026"
+    assert start_job_run.check_name(start_job_run.default_name("é" * 253))
 
 
 def test_the_driver_is_on_demand_and_the_executors_on_spot_nodes() -> None:
@@ -295,7 +295,7 @@ def test_executors_and_driver_know_each_other_by_a_key_that_is_not_in_the_reques
 def test_the_driver_computes_no_property_that_the_request_has_not() -> None:
     """Else it would set those of its own way of starting: pod templates, mounts, limits."""
     found = submission("kubernetes.local_directory.storage_class=fast", "context=gpu", "spark.executor_gpus=1", "spark.executor_cores=2")
-    read = layers.effective([layers.flag_layer({}, [f"{key}={value}" for key, value in _pairs(arguments(found))])]).settings
+    read = sources.effective([sources.flag_layer({}, [f"{key}={value}" for key, value in _pairs(arguments(found))])]).settings
     in_the_pod = read.spark.model_copy(update={"master": "k8s://https://kubernetes.default.svc"})
 
     computed = configuration(in_the_pod, read.kubernetes)
@@ -494,7 +494,7 @@ def test_a_job_template_with_its_pod_templates_in_one_output_is_refused() -> Non
 @pytest.mark.parametrize("name", ["", "mx spark", "é", "x" * 65])
 def test_a_name_that_aws_would_refuse_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="--name is"):
-        submissions.check_name(name)
+        start_job_run.check_name(name)
 
 
 def test_the_release_is_that_of_the_images_base() -> None:

@@ -18,9 +18,9 @@ import numpy as np
 from tests.faults.corpus import corpus
 from tests.faults.specimens import MAX_PIXELS, Specimen
 
-from mxspark.model_spec import ModelInput, Preprocessing
-from mxspark.preprocess import BadImageError, ImageLimits, load_array
-from mxspark.settings import FORMATS
+from mxspark.decode.preprocess import BadImageError, ImageLimits, load_array
+from mxspark.settings.job import FORMATS
+from mxspark.settings.model_spec import ModelInput, Preprocessing
 
 MEMORY = 3 * 2**29  # bytes of addresses, over those that the program has already
 SECONDS = 10  # processor's, and by the clock twice that

@@ -38,7 +38,8 @@ from tests.spark.test_article import model  # noqa: F401  # a fixture
 from tests.storage.scripted import Answer, scripted
 from tests.unit.web import Web, serving
 
-from mxspark import cli, console
+from mxspark import cli
+from mxspark.cli import console
 from mxspark.private_folder import private_folder
 
 IMAGES = 20

@@ -17,7 +17,7 @@ from tests.faults.toxiproxy import Toxic
 from tests.faults.way import WAY_FAULTS, Way, passing
 from tests.shared import once
 
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, Credentials, DeniedError, StorageError, Store, open_store
 
 FAULT_SECONDS = 1.0

@@ -72,7 +72,7 @@ def story(mxspark: Command, s3_server: Server, images: Path, digits_bundle: Path
 @contextmanager
 def standing_still(running: Running) -> Iterator[None]:
     """The run's workers stopped: its driver lives, and nothing is done."""
-    workers = [process for process in running.processes() if "mxspark.worker_daemon" in process.cmdline()]
+    workers = [process for process in running.processes() if "mxspark.spark.worker_daemon" in process.cmdline()]
     for worker in workers:
         worker.suspend()
     try:

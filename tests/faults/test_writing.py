@@ -137,7 +137,7 @@ def test_the_same_command_completes_the_table_when_there_is_room(roomy: Step) ->
 
 LISTING = """
 from mxspark.errors import MxsparkError
-from mxspark.plan import KeySpool
+from mxspark.dataset.plan import KeySpool
 
 try:
     KeySpool().fill(f"photos/{number:09d}.png" for number in range(100_000))

@@ -118,7 +118,7 @@ def _is_worker(process: psutil.Process) -> bool:
         parent = process.parent()
     except psutil.Error:
         return False
-    return parent is not None and _runs(process, "mxspark.worker_daemon") and _runs(parent, "mxspark.worker_daemon")
+    return parent is not None and _runs(process, "mxspark.spark.worker_daemon") and _runs(parent, "mxspark.spark.worker_daemon")
 
 
 def _runs(process: psutil.Process, what: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from tests.command import Command
 from tests.gpu.conftest import A10, H100, WithDriver
 
-from mxspark.gpu import LIBRARY, WHEEL
+from mxspark.inference.cuda import LIBRARY, WHEEL
 
 INSPECT = ("mxspark", "model", "inspect")
 

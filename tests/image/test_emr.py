@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from mxspark.spark_configuration import JVM_OPTIONS
+from mxspark.spark.configuration import JVM_OPTIONS
 from tests.command import REPOSITORY, Finished, summary
 from tests.image.conftest import EXAMPLE, digits
 from tests.image.container import Image

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet
 from examples.s3 import REGION, Server
 
-from mxspark.spark_configuration import JVM_OPTIONS
+from mxspark.spark.configuration import JVM_OPTIONS
 from tests.command import summary
 from tests.conftest import BUCKET, IMAGENET, put
 from tests.image.conftest import EXAMPLE, RESTRICTED

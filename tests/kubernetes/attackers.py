@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.kubernetes.manifests import pod
 
-from mxspark import pods
+from mxspark.spark import pods
 
 JAVA = ("/opt/java/bin/java", "-cp", "/opt/spark/jars/*", "-Xmx256m", "-XX:TieredStopAtLevel=1")
 # As Spark opens them for itself, in conf of spark-class.

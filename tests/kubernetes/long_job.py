@@ -17,7 +17,7 @@ from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace
 from tests.kubernetes.kubectl import Kubectl, Manifest
 
-from mxspark.pods import merged
+from mxspark.spark.pods import merged
 
 SHARD_SIZE = 16
 HOLD_SECONDS = 0.25  # on each image, of which an executor fetches one at a time: two of them do a shard in 4 s

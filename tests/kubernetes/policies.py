@@ -19,8 +19,8 @@ from tests.chart.helm import CHART, GO_TOOLS, JOB, RELEASE
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.manifests import namespace, pod
 
-from mxspark import pods
-from mxspark.pods import Manifest
+from mxspark.spark import pods
+from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes import network_policies
 
 HERE, ELSEWHERE = "policies", "policies-elsewhere"

@@ -15,7 +15,7 @@ from tests.kubernetes.cluster import ClusterS3, Namespace
 from tests.kubernetes.jobs import RUN_SECONDS, Jobs, Watched, watching
 from tests.spark.conftest import ALL_DIGITS
 
-from mxspark import pods
+from mxspark.spark import pods
 
 EXAMPLES = sorted((REPOSITORY / "tests" / "chart" / "values").glob("*.yaml"))
 IMAGES = 60

@@ -20,8 +20,8 @@ from tests.kubernetes.manifests import BUCKET_KEYS
 from tests.kubernetes.users import as_user
 from tests.spark.conftest import ALL_DIGITS, TRUE_LABEL
 
-from mxspark.java import java_home
-from mxspark.spark_configuration import JVM_OPTIONS
+from mxspark.spark.configuration import JVM_OPTIONS
+from mxspark.spark.java import java_home
 
 BEGUN = ("submitted",)
 

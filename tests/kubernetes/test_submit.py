@@ -14,7 +14,7 @@ from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Settings, Watched, acc
 from tests.spark.conftest import ALL_DIGITS, wait_until
 from tests.terminal import CTRL_C, Terminal
 
-from mxspark.pods import EXECUTOR_GRACE
+from mxspark.spark.pods import EXECUTOR_GRACE
 
 pytestmark = pytest.mark.xdist_group("two_runs")  # as test_pods.py
 BEGUN = ("failing",)

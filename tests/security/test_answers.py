@@ -17,9 +17,9 @@ from tests.storage.scripted import Answer, Request, an_object, answering, error,
 
 from mxspark import storage
 from mxspark.errors import MxsparkError, bounded, one_line, without_paths, without_secrets
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, Credentials, S3Store, StorageError, TooLargeError, web
-from mxspark.storage.causes import shown, words_in
+from mxspark.storage.errors import shown, words_in
 from mxspark.storage.s3.listing import EMPTY_PAGES, Repeats
 from mxspark.storage.web import gist
 

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.unit.pictures import noise, opencv_encoded, pillow_encoded
 
-from mxspark import bundle, worker
+from mxspark.decode.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.errors import MxsparkError
-from mxspark.model_spec import ModelInput, Preprocessing
-from mxspark.preprocess import BadImageError, ImageLimits, load_array
-from mxspark.sandbox import Child, DecodeTask, Sandbox, shared_out
-from mxspark.settings import FORMATS, InputSettings, Settings
+from mxspark.inference import bundle
+from mxspark.settings.job import FORMATS, InputSettings, Settings
+from mxspark.settings.model_spec import ModelInput, Preprocessing
+from mxspark.worker import shard
+from mxspark.worker.sandbox import Child, DecodeTask, Sandbox, shared_out
 
 SECRET = "canary-7f3a91"
 TASK = DecodeTask(ImageLimits(10**6, 100, FORMATS), ModelInput(height=8, width=8), Preprocessing(), seconds=60, memory=2**30)
@@ -178,13 +179,13 @@ def test_children_of_a_worker_that_gets_no_network_end(monkeypatch: pytest.Monke
     def no_model(*_: object) -> None:
         raise MxsparkError("no model", "")
 
-    monkeypatch.setattr(worker, "Child", child)
+    monkeypatch.setattr(shard, "Child", child)
     monkeypatch.setattr(bundle, "fetch", no_model)
     places = {"input": {"path": "images", "sandbox": "always"}, "model": {"path": "model"}, "output": {"path": "table"}}
     chosen = Settings.model_validate(places | {"pipeline": {"decode_threads": 2}})
     job: Any = SimpleNamespace(settings=chosen, source=None, cache_dir="cache", access=None)
     with pytest.raises(MxsparkError, match="no model"):
-        worker._set_up.__wrapped__(job, 0)
+        shard._set_up.__wrapped__(job, 0)
 
     assert len(made) == 2
     assert all(child.process.returncode is not None for child in made)

@@ -21,12 +21,16 @@ from hypothesis import strategies as st
 from tests.security.endless import CHUNK, HEAD, answering_with
 from tests.unit.runs import run_in
 
-from mxspark import bundle, console, document, labels, layers, output, parquet, plan, predictions, status, summary
+from mxspark.cli import console
+from mxspark.dataset import output, parquet, plan, predictions
+from mxspark.dataset.predictions import PARTS, Prediction, Row
+from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.model_spec import ModelSpec
-from mxspark.predictions import PARTS, Prediction, Row
-from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings, StorageSettings
-from mxspark.source import Source
+from mxspark.inference import bundle, labels
+from mxspark.run import status, summary
+from mxspark.settings import document, sources
+from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings, StorageSettings
+from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access, StorageError, TooLargeError
 from mxspark.storage.folder import FolderStore
 from mxspark.storage.store import parsed_holder
@@ -139,7 +143,7 @@ def test_any_model_yaml(text: str) -> None:
 def test_any_settings(value: Any, key: str) -> None:
     with taken_or_refused(UsageError):
         text = document.to_yaml({"model": {"path": "m"}, "output": {"path": "o"}, "input": {"path": "i"}, key: value})
-        layers.effective([layers.file_layer(document.read_yaml(text, "settings.yaml"), "settings.yaml")])
+        sources.effective([sources.file_layer(document.read_yaml(text, "settings.yaml"), "settings.yaml")])
 
 
 # ---- what lies in an output folder ----

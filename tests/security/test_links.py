@@ -11,10 +11,12 @@ from tests.security.conftest import content
 from tests.unit.runs import run_in
 from tests.unit.web import serving
 
-from mxspark import bundle, output, plan, status
+from mxspark.dataset import output, plan
+from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.settings import InputSettings, ModelSettings, OutputSettings, StorageSettings
-from mxspark.source import Source
+from mxspark.inference import bundle
+from mxspark.run import status
+from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, StorageSettings
 from mxspark.storage import Access, DeniedError, StorageError, open_output
 from mxspark.storage.folder import FolderStore
 

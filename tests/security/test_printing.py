@@ -15,17 +15,20 @@ from tests.conftest import Here
 from tests.security.conftest import HOSTILE
 from tests.unit.runs import run_in
 
-from mxspark import console, document, output, plan, predictions, status
-from mxspark.console import ConsoleProgress, JobListener, _SafeConsole
+from mxspark.cli import console
+from mxspark.cli.console import ConsoleProgress, JobListener, _SafeConsole
+from mxspark.dataset import output, plan, predictions
+from mxspark.dataset.predictions import PARTS, Row
 from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError
-from mxspark.meaning import Meaning
-from mxspark.model_spec import ModelInput
-from mxspark.network import Inspection
-from mxspark.predictions import PARTS, Row
+from mxspark.inference.meaning import Meaning
+from mxspark.inference.network import Inspection
+from mxspark.run import status
+from mxspark.settings import document
+from mxspark.settings.model_spec import ModelInput
 from mxspark.storage import Access, FolderStore
 from mxspark.storage.store import held
-from mxspark.words import CONTROLS, printable
+from mxspark.text.words import CONTROLS, printable
 
 Print = Callable[[str], object]
 

@@ -15,7 +15,7 @@ from tests.storage.certificates import own_certificate
 from tests.storage.scripted import Answer, Scripted, an_object, answering, scripted
 
 from mxspark import storage
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, S3Store, StorageError, WebReader, web
 
 TOKEN = "a-session-token"

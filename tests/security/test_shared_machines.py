@@ -15,19 +15,20 @@ from pyspark import SparkConf
 from tests.unit.pictures import pillow_encoded
 from tests.unit.web import serving
 
-from mxspark import bundle, java
 from mxspark import private_folder as private_folders
-from mxspark.bundle import BundleSource
-from mxspark.class_archive import ClassArchive
+from mxspark.decode.preprocess import ImageLimits
 from mxspark.errors import UsageError
-from mxspark.model_spec import ModelInput, ModelSpec, Preprocessing
-from mxspark.preprocess import ImageLimits
+from mxspark.inference import bundle
+from mxspark.inference.bundle import BundleSource
 from mxspark.private_folder import private_folder
-from mxspark.sandbox import DecodeTask, Sandbox
-from mxspark.settings import SparkSettings, StorageSettings
-from mxspark.spark import Application, _import_nothing_from_here, fits_socket
-from mxspark.spark_configuration import UNIX_SOCKETS, configuration
+from mxspark.settings.job import SparkSettings, StorageSettings
+from mxspark.settings.model_spec import ModelInput, ModelSpec, Preprocessing
+from mxspark.spark import java
+from mxspark.spark.application import Application, _import_nothing_from_here, fits_socket
+from mxspark.spark.class_archive import ClassArchive
+from mxspark.spark.configuration import UNIX_SOCKETS, configuration
 from mxspark.storage import Access
+from mxspark.worker.sandbox import DecodeTask, Sandbox
 
 ACCESS = Access(StorageSettings(retries=0))
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mxspark.settings import Settings
-from mxspark.spark import Application
+from mxspark.settings.job import Settings
+from mxspark.spark.application import Application
 
 RPC_REQUEST = 3  # of Spark's network protocol: org.apache.spark.network.protocol.Message.Type
 PLACES = {"input": {"path": "images"}, "model": {"path": "model"}, "output": {"path": "table"}}

@@ -16,7 +16,7 @@ from tests.shared import once
 from tests.tiers import Missing
 
 from mxspark.errors import UsageError
-from mxspark.java import java_home
+from mxspark.spark.java import java_home
 
 TRUE_LABEL = r"input.true_label=_(\d)\.png$"
 ALL_DIGITS = 1797

@@ -125,7 +125,7 @@ def completed(job: Job, after_termination: Stopped) -> Finished:
 def _is_worker(process: psutil.Process) -> bool:
     """Whether Spark's Python daemon forked it: both have the same command line."""
     parent = process.parent()
-    return parent is not None and "mxspark.worker_daemon" in process.cmdline() and "mxspark.worker_daemon" in parent.cmdline()
+    return parent is not None and "mxspark.spark.worker_daemon" in process.cmdline() and "mxspark.spark.worker_daemon" in parent.cmdline()
 
 
 def test_ctrl_c_ends_the_run_with_130_and_says_what_now(after_ctrl_c: Stopped) -> None:

@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from tests.conftest import BUCKET, missing_weed
 from tests.tiers import Missing
 
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, Credentials, FolderStore, S3Store, Store
 
 NOBODY = Credentials("nobody", "nothing")  # for servers that take any

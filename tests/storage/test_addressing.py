@@ -26,9 +26,9 @@ from tests.storage.certificates import own_certificate
 from tests.storage.conftest import NOBODY, access_to
 from tests.storage.scripted import Answer, Request, an_object, answering, listing, scripted
 
+from mxspark.dataset.source import Source
 from mxspark.errors import UsageError
-from mxspark.settings import InputSettings, StorageSettings
-from mxspark.source import Source
+from mxspark.settings.job import InputSettings, StorageSettings
 from mxspark.storage import Access, Credentials, S3Store, StorageError, open_store
 from mxspark.storage.s3.clients import Clients
 

@@ -5,8 +5,8 @@ import io
 import pytest
 from tests.storage.conftest import moto_client
 
-from mxspark.settings import InputSettings
-from mxspark.source import Source
+from mxspark.dataset.source import Source
+from mxspark.settings.job import InputSettings
 from mxspark.storage import S3Store
 
 KEYS = {

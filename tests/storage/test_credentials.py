@@ -11,7 +11,7 @@ from tests.conftest import BUCKET
 from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, Request, an_object, answering, error, listing, scripted
 
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, Credentials, CredentialsError, DeniedError, S3Store, StorageError, retries_so_far
 
 

@@ -10,11 +10,12 @@ import pytest
 from tests.storage.conftest import access_to
 from tests.storage.scripted import an_object, answering, error
 
-from mxspark import bundle, plan, predictions
-from mxspark.plan import KeySpool
-from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings
+from mxspark.dataset import plan, predictions
+from mxspark.dataset.plan import KeySpool
+from mxspark.inference import bundle
+from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings
 from mxspark.storage import Access, FolderStore
-from mxspark.worker import Job, run_shard
+from mxspark.worker.shard import Job, run_shard
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
 

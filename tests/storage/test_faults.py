@@ -17,7 +17,7 @@ import pytest
 from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, Scripted, an_object, error, listing, scripted
 
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, FolderStore, MissingError, S3Store, StorageError, TooLargeError, download, retries_so_far
 from mxspark.storage import folder as folder_room
 

@@ -12,10 +12,10 @@ import pytest
 from tests.storage.conftest import access_to
 from tests.storage.scripted import Scripted, error, scripted
 
-from mxspark import driver
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.progress import Silent
-from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings
+from mxspark.run import driver
+from mxspark.run.progress import Silent
+from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings
 from mxspark.storage.retry import LONGEST_WAIT
 
 RETRY_SECONDS = 90.0

@@ -20,8 +20,8 @@ import pytest
 from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, Request, answering, error
 
-from mxspark import output
-from mxspark.settings import OutputSettings
+from mxspark.dataset import output
+from mxspark.settings.job import OutputSettings
 from mxspark.storage import Access, FolderStore, HeldError, MissingError, S3Store, StorageError, Store
 
 LOCK = "_lock.json"

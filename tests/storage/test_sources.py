@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from tests.storage.conftest import access_to, moto_client
 
-from mxspark.settings import InputSettings
-from mxspark.source import Source
+from mxspark.dataset.source import Source
+from mxspark.settings.job import InputSettings
 from mxspark.storage import MissingError, StorageError
 
 KEYS = ["2026-01/a.jpg", "2026-01/a.heic2", "2026-01/sub/b.jpg", "2026-02/c.png", "2026-02/", "lists/a.jpg", "odd*/d.jpg", "http://x/e.jpg"]

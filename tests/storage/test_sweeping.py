@@ -12,8 +12,8 @@ from tests.conftest import BUCKET
 from tests.storage.conftest import access_to
 from tests.storage.scripted import error, scripted
 
-from mxspark import output
-from mxspark.settings import OutputSettings
+from mxspark.dataset import output
+from mxspark.settings.job import OutputSettings
 from mxspark.storage import Access, FolderStore, MissingError, S3Store, Store
 
 # What a run writes is swept; what others write stays, finished or not.

@@ -4,10 +4,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from mxspark import plan, predictions
-from mxspark.plan import KeySpool
-from mxspark.predictions import PARTS, Prediction, Row
-from mxspark.settings import InputSettings, ModelSettings, OutputSettings, Settings
+from mxspark.dataset import plan, predictions
+from mxspark.dataset.plan import KeySpool
+from mxspark.dataset.predictions import PARTS, Prediction, Row
+from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings
 from mxspark.storage import FolderStore
 
 KEYS = [f"{number}.png" for number in range(9)] + ["gone.png"]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mxspark import article
+from mxspark.cli import article
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.layers import EffectiveSettings
+from mxspark.settings.sources import EffectiveSettings
 from mxspark.storage import Credentials
 
 AS_IN_THE_ARTICLE = [

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxspark import bundle
-from mxspark.bundle import Bundle, BundleSource
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.model_spec import ModelOutput, ModelSpec, Preprocessing
-from mxspark.settings import ModelSettings, StorageSettings
+from mxspark.inference import bundle
+from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.settings.job import ModelSettings, StorageSettings
+from mxspark.settings.model_spec import ModelOutput, ModelSpec, Preprocessing
 from mxspark.storage import Access, StorageError
 from tests.unit.web import CUT, Web, serving
 from tests.unit.words import right_or_refused

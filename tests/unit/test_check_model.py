@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from mxspark import child, driver
-from mxspark.bundle import Bundle, BundleSource
-from mxspark.child import ModelCheck
 from mxspark.errors import UsageError
-from mxspark.meaning import Meaning
-from mxspark.model_spec import ModelInput, ModelSpec
-from mxspark.network import Inspection
-from mxspark.settings import Settings
+from mxspark.inference import model_check
+from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.inference.meaning import Meaning
+from mxspark.inference.model_check import ModelCheck
+from mxspark.inference.network import Inspection
+from mxspark.run import driver
+from mxspark.settings.job import Settings
+from mxspark.settings.model_spec import ModelInput, ModelSpec
 
 INSPECTION = Inspection(
     "data", ModelInput(), "out", 2, ("out",), Meaning("softmax", "it says so"), {"softmax": 1}, 0, (), half=1, prefix=""
@@ -36,7 +37,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: tuple[str, str] | Excepti
             raise answer
         return ModelCheck(INSPECTION, *answer)
 
-    monkeypatch.setattr(child, "ask_model", ask_model)
+    monkeypatch.setattr(model_check, "ask_model", ask_model)
     return asked
 
 
@@ -72,7 +73,7 @@ def test_on_a_cluster_the_executors_find_out_for_themselves(monkeypatch: pytest.
     ("answer", "words"),
     [
         (TimeoutError(), "within 300 s"),
-        (child.CrashError("killed by signal 11: no message"), "the model's files crash MXNet (killed by signal 11: no message)"),
+        (model_check.CrashError("killed by signal 11: no message"), "the model's files crash MXNet (killed by signal 11: no message)"),
         (UsageError("context gpu: no", "Or use --context cpu."), "context gpu: no"),
     ],
 )

@@ -17,19 +17,22 @@ import pytest
 import yaml
 from rich.console import Console
 
-from mxspark import __version__, child, cli, console, doctor, driver
-from mxspark.bundle import Bundle
-from mxspark.context import Context
+from mxspark import __version__, cli, doctor
+from mxspark.cli import console
+from mxspark.dataset.output import LOCK
+from mxspark.dataset.plan import Plan
+from mxspark.dataset.predictions import Counts, Prediction, Row
 from mxspark.doctor import Finding
-from mxspark.document import json_schema
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
-from mxspark.output import LOCK
-from mxspark.pipeline import Timings
-from mxspark.plan import Plan
-from mxspark.predictions import Counts, Prediction, Row
-from mxspark.settings import Settings
+from mxspark.inference import model_check
+from mxspark.inference.bundle import Bundle
+from mxspark.inference.mxnet import Context
+from mxspark.run import driver
+from mxspark.run.summary import Performance, Summary
+from mxspark.settings.document import json_schema
+from mxspark.settings.job import Settings
 from mxspark.storage import FolderStore
-from mxspark.summary import Performance, Summary
+from mxspark.worker.pipeline import Timings
 from tests.unit.runs import run_in
 from tests.unit.web import serving
 
@@ -382,7 +385,7 @@ def test_a_gpu_that_is_not_there_is_told_before_spark_starts(mxspark: Command, m
     def no_gpu(*_: object) -> None:
         raise UsageError("context gpu: there is no GPU")
 
-    monkeypatch.setattr(child, "ask_model", no_gpu)
+    monkeypatch.setattr(model_check, "ask_model", no_gpu)
     monkeypatch.setattr(driver, "Application", lambda *_: pytest.fail("Spark was started"))
 
     refused(mxspark("run", *JOB, "--model", str(DIGITS), "--context", "gpu", "--master", "local[1]"), "context gpu: there is no GPU")
@@ -701,20 +704,20 @@ def test_packing_without_a_spec_shows_the_preprocessing_that_it_guesses(mxspark:
     assert "predictions will be wrong" in ended.errors
 
 
-CHECKS: dict[str, child.ModelCheck] = {}  # by the model's digest
+CHECKS: dict[str, model_check.ModelCheck] = {}  # by the model's digest
 
 
 @pytest.fixture
 def _a_model_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before each answer to a question: MXNet takes seconds."""
-    check = child.check_model
+    check = model_check.check_model
 
-    def remembered(found: Bundle, context: Context | None) -> child.ModelCheck:
+    def remembered(found: Bundle, context: Context | None) -> model_check.ModelCheck:
         if found.digest not in CHECKS:
             CHECKS[found.digest] = check(found, context)
         return CHECKS[found.digest]
 
-    monkeypatch.setattr(child, "check_model", remembered)
+    monkeypatch.setattr(model_check, "check_model", remembered)
 
 
 @pytest.mark.usefixtures("_a_model_is_checked_once")

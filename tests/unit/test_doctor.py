@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from mxspark import child, context, doctor, gpu, java, machine, spark
+from mxspark import doctor, host
 from mxspark.doctor import Finding
 from mxspark.errors import UsageError
+from mxspark.inference import cuda, model_check, mxnet
+from mxspark.spark import application, java
 
-CPU_BUILD = context.Build("1.9.1", cuda=False, is_wheel=False, gpus=0)
-A10 = gpu.Gpu(0, "NVIDIA A10", (8, 6), 22 * 2**30)
-H100 = gpu.Gpu(1, "NVIDIA H100", (9, 0), 80 * 2**30)
+CPU_BUILD = mxnet.Build("1.9.1", cuda=False, is_wheel=False, gpus=0)
+A10 = cuda.Gpu(0, "NVIDIA A10", (8, 6), 22 * 2**30)
+H100 = cuda.Gpu(1, "NVIDIA H100", (9, 0), 80 * 2**30)
 
 
 @dataclass
@@ -23,17 +25,17 @@ class Machine:
 
     cache: Path
     programs: Path
-    build: context.Build | Exception = CPU_BUILD
+    build: mxnet.Build | Exception = CPU_BUILD
     java: tuple[Path, int] | UsageError = (Path("/usr/lib/jvm"), 17)
     spark: tuple[str, str] = ("4.3.0", "4.3.0")
     cores: int = 4
     memory: int = 16 * 2**30
-    driver: gpu.Driver | UsageError = field(default_factory=lambda: gpu.NoDriverError("no NVIDIA driver", gpu.GIVE))
+    driver: cuda.Driver | UsageError = field(default_factory=lambda: cuda.NoDriverError("no NVIDIA driver", cuda.GIVE))
 
-    def has(self, *cards: gpu.Gpu, is_wheel: bool = True) -> None:
+    def has(self, *cards: cuda.Gpu, is_wheel: bool = True) -> None:
         """It has these cards, with all that belongs to them."""
-        self.driver = gpu.Driver((12, 4), "550.54.15", cards)
-        self.build = context.Build("1.9.1", cuda=True, is_wheel=is_wheel, gpus=len(cards))
+        self.driver = cuda.Driver((12, 4), "550.54.15", cards)
+        self.build = mxnet.Build("1.9.1", cuda=True, is_wheel=is_wheel, gpus=len(cards))
         self.nvidia_smi("".join(f"{card.index}\\n" for card in cards))
 
     def nvidia_smi(self, says: str, code: int = 0) -> None:
@@ -57,12 +59,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     it = Machine(tmp_path / "cache", tmp_path / "programs")
     it.programs.mkdir()
     monkeypatch.setenv("PATH", str(it.programs))
-    monkeypatch.setattr(child, "ask_build", lambda seconds: told(it.build))
+    monkeypatch.setattr(model_check, "ask_build", lambda seconds: told(it.build))
     monkeypatch.setattr(java, "find", lambda: told(it.java))
-    monkeypatch.setattr(spark, "versions", lambda: it.spark)
-    monkeypatch.setattr(machine, "cores", lambda: it.cores)
-    monkeypatch.setattr(machine, "memory", lambda: it.memory)
-    monkeypatch.setattr(gpu, "look", lambda: told(it.driver))
+    monkeypatch.setattr(application, "versions", lambda: it.spark)
+    monkeypatch.setattr(host, "cores", lambda: it.cores)
+    monkeypatch.setattr(host, "memory", lambda: it.memory)
+    monkeypatch.setattr(cuda, "look", lambda: told(it.driver))
     return it
 
 
@@ -84,7 +86,7 @@ def mxnet_without_a_library(here: Machine, _: pytest.MonkeyPatch) -> None:
 
 
 def mxnet_that_crashes(here: Machine, _: pytest.MonkeyPatch) -> None:
-    here.build = child.CrashError("killed by signal 4: no message")
+    here.build = model_check.CrashError("killed by signal 4: no message")
 
 
 def no_java(here: Machine, _: pytest.MonkeyPatch) -> None:
@@ -200,7 +202,7 @@ def test_without_a_driver_there_is_one_problem_and_what_follows_from_it(here: Ma
 
 def test_a_driver_that_fails_is_a_problem_and_all_else_is_looked_at_too(here: Machine) -> None:
     here.has(A10)
-    here.driver = gpu.DriverError.of("cuInit says CUDA_ERROR_UNKNOWN (999)")
+    here.driver = cuda.DriverError.of("cuInit says CUDA_ERROR_UNKNOWN (999)")
 
     found = here.examine(gpus=True)
 
@@ -250,12 +252,12 @@ def test_that_spark_would_not_find_the_gpu_is_a_problem(here: Machine, wrong: Ca
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (context.Build("1.9.1", cuda=True, is_wheel=True, gpus=0), "MXNet finds 0, the driver shows 1"),
-        (context.Build("1.9.1", cuda=True, is_wheel=True, gpus=0, trouble="MXNet can't count the GPUs: 36"), "can't count"),
+        (mxnet.Build("1.9.1", cuda=True, is_wheel=True, gpus=0), "MXNet finds 0, the driver shows 1"),
+        (mxnet.Build("1.9.1", cuda=True, is_wheel=True, gpus=0, trouble="MXNet can't count the GPUs: 36"), "can't count"),
         (CPU_BUILD, "CPU build"),
     ],
 )
-def test_that_mxnet_does_not_see_the_gpu_is_a_problem(here: Machine, build: context.Build, words: str) -> None:
+def test_that_mxnet_does_not_see_the_gpu_is_a_problem(here: Machine, build: mxnet.Build, words: str) -> None:
     here.has(A10)
     here.build = build
 

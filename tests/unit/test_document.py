@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mxspark.document import Document, Field, dump_yaml, json_schema, parse, parse_scalar, read_yaml, to_yaml
 from mxspark.errors import UsageError
-from mxspark.settings import Settings
+from mxspark.settings.document import Document, Field, dump_yaml, json_schema, parse, parse_scalar, read_yaml, to_yaml
+from mxspark.settings.job import Settings
 from tests.unit.words import right_or_refused
 
 

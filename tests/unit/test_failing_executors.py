@@ -5,8 +5,8 @@ from itertools import count
 import pytest
 
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.failing_executors import GRACE_SECONDS, Executor, FailedTask, FailingExecutors
-from mxspark.worker import TaskFailure
+from mxspark.spark.failing_executors import GRACE_SECONDS, Executor, FailedTask, FailingExecutors
+from mxspark.worker.shard import TaskFailure
 
 _ids = count()
 

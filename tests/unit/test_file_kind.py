@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mxspark import avif, jpeg, jpeg2000, png
-from mxspark.file_kind import FileKind, boxes_are_cut, file_kind
-from mxspark.model_spec import ModelInput, Preprocessing
-from mxspark.preprocess import BadImageError, ImageLimits, load_array
-from mxspark.settings import FORMATS
+from mxspark.decode import avif, jpeg, jpeg2000, png
+from mxspark.decode.file_kind import FileKind, boxes_are_cut, file_kind
+from mxspark.decode.preprocess import BadImageError, ImageLimits, load_array
+from mxspark.settings.job import FORMATS
+from mxspark.settings.model_spec import ModelInput, Preprocessing
 from tests.unit.pictures import heic_encoded, noise, opencv_encoded, pillow_encoded, png_chunk
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")  # pytest undoes what preprocess.py says of them

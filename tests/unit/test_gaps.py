@@ -13,10 +13,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from mxspark import avif
-from mxspark.model_spec import ModelInput, Preprocessing
-from mxspark.preprocess import BadImageError, ImageLimits, load_array
-from mxspark.settings import FORMATS
+from mxspark.decode import avif
+from mxspark.decode.preprocess import BadImageError, ImageLimits, load_array
+from mxspark.settings.job import FORMATS
+from mxspark.settings.model_spec import ModelInput, Preprocessing
 from tests.unit.pictures import Bytes, noise, pillow_encoded, png_chunk, smooth
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")  # pytest undoes what preprocess.py says of them

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mxspark import java
 from mxspark.errors import UsageError
+from mxspark.spark import java
 
 SHELL = Path("/bin/sh")
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from mxspark import labels
 from mxspark.errors import UsageError
+from mxspark.inference import labels
 
 PAIRS = {"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}
 

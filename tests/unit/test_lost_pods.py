@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mxspark.lost_pods import LOOK_SECONDS, PATIENCE_SECONDS, LostPods
+from mxspark.spark.lost_pods import LOOK_SECONDS, PATIENCE_SECONDS, LostPods
 
 DRIVER = "10.0.0.1"
 TWO_EXECUTORS = 3  # with the driver

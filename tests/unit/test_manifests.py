@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from mxspark import document
 from mxspark.errors import UsageError
-from mxspark.settings import Settings
+from mxspark.settings import document
+from mxspark.settings.job import Settings
 from mxspark.submit.kubernetes import manifests
 from mxspark.submit.kubernetes.network_policies import PORT_PROPERTIES
 from tests.unit.words import right_or_refused

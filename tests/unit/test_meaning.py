@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxspark.context import load_mxnet
-from mxspark.document import read_yaml
 from mxspark.errors import UsageError
-from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec, Preprocessing
-from mxspark.network import Network
+from mxspark.inference.mxnet import load_mxnet
+from mxspark.inference.network import Network
+from mxspark.settings.document import read_yaml
+from mxspark.settings.model_spec import ModelInput, ModelOutput, ModelSpec, Preprocessing
 from tests.unit.test_network import (
     BATCH,
     BIAS,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mxspark.document import dump_yaml, parse, read_yaml
 from mxspark.errors import UsageError
-from mxspark.model_spec import FileSpec, ModelInput, ModelSpec, Preprocessing
+from mxspark.settings.document import dump_yaml, parse, read_yaml
+from mxspark.settings.model_spec import FileSpec, ModelInput, ModelSpec, Preprocessing
 
 WHOLE = """
 format: 1

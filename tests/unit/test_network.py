@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mxspark import gpu
-from mxspark.bundle import Bundle, BundleSource
-from mxspark.child import CrashError, ask_build, ask_model
-from mxspark.context import Context, build, choose, load_mxnet
 from mxspark.errors import UsageError
-from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
-from mxspark.network import Inspection, Network
-from mxspark.network import inspect as inspected
+from mxspark.inference import cuda
+from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.inference.model_check import CrashError, ask_build, ask_model
+from mxspark.inference.mxnet import Context, build, choose, load_mxnet
+from mxspark.inference.network import Inspection, Network
+from mxspark.inference.network import inspect as inspected
+from mxspark.settings.model_spec import ModelInput, ModelOutput, ModelSpec
 
 if "bool" not in vars(np):
     vars(np)["bool"] = bool  # MXNet 1.9.1 asks for numpy's old name
@@ -408,11 +408,11 @@ A10, T4, H100 = ("NVIDIA A10", (8, 6)), ("Tesla T4", (7, 5)), ("NVIDIA H100", (9
 
 def gpu_build(monkeypatch: pytest.MonkeyPatch, *cards: tuple[str, tuple[int, int]], wheel: bool = True) -> None:
     """MXNet as its GPU build is, on a machine with these cards: names and compute capabilities."""
-    shown = tuple(gpu.Gpu(index, name, capability, 2**34) for index, (name, capability) in enumerate(cards))
+    shown = tuple(cuda.Gpu(index, name, capability, 2**34) for index, (name, capability) in enumerate(cards))
     monkeypatch.setattr(mx.runtime, "Features", lambda: SimpleNamespace(is_enabled=lambda feature: feature == "CUDA"))
     monkeypatch.setattr(mx.context, "num_gpus", lambda: len(cards))
-    monkeypatch.setattr(gpu, "look", lambda: gpu.Driver((12, 4), "550.54.15", shown))
-    monkeypatch.setattr("mxspark.context._is_wheel", lambda: wheel)
+    monkeypatch.setattr(cuda, "look", lambda: cuda.Driver((12, 4), "550.54.15", shown))
+    monkeypatch.setattr("mxspark.inference.mxnet._is_wheel", lambda: wheel)
 
 
 def resolve(context: Context, device: int = 0) -> Any:
@@ -461,7 +461,7 @@ def card_that_is_too_new(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def driver_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu_build(monkeypatch, A10)
-    monkeypatch.setattr(gpu, "look", lambda: raise_(gpu.DriverError.of("cuInit says error 999", 999)))
+    monkeypatch.setattr(cuda, "look", lambda: raise_(cuda.DriverError.of("cuInit says error 999", 999)))
 
 
 def mxnet_that_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mxspark.context import load_mxnet
+from mxspark.inference.mxnet import load_mxnet
 
 # By a plain import, in a process of its own: names of operators in each module, and what some of them give.
 LOOK = """
@@ -33,7 +33,7 @@ values = [
 ]
 print(json.dumps([names, values]))
 """
-PLAIN, LATER = "import mxnet as mx", "from mxspark.context import load_mxnet; mx = load_mxnet()"
+PLAIN, LATER = "import mxnet as mx", "from mxspark.inference.mxnet import load_mxnet; mx = load_mxnet()"
 
 
 def test_all_operators_are_there_and_compute_the_same() -> None:

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from mxspark.outage import SUSPICIOUS, OutageError, OutageGuard
 from mxspark.storage import CredentialsError, DeniedError, MissingError, StorageError, TooLargeError
+from mxspark.worker.outage import SUSPICIOUS, OutageError, OutageGuard
 
 SAMPLES = tuple(f"sample {number}.png" for number in range(8))
 ERRORS = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mxspark import output, plan
+from mxspark.dataset import output, plan
+from mxspark.dataset.plan import KeySpool, Plan
+from mxspark.dataset.predictions import PARTS, Prediction, Row, encode
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import PARTS, Prediction, Row, encode
-from mxspark.settings import OutputSettings
+from mxspark.settings.job import OutputSettings
 from mxspark.storage import Access, FolderStore
 
 OURS = [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxspark import parquet
+from mxspark.dataset import parquet
 from mxspark.errors import UsageError
 from tests.unit.words import right_or_refused
 

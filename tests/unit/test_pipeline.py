@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mxspark import pipeline
+from mxspark.dataset.predictions import Row
+from mxspark.decode.preprocess import BadImageError
 from mxspark.errors import MxsparkError
-from mxspark.pipeline import Stages, Timings
-from mxspark.predictions import Row
-from mxspark.preprocess import BadImageError
-from mxspark.settings import PipelineSettings
+from mxspark.settings.job import PipelineSettings
 from mxspark.storage import CredentialsError, FolderStore, MissingError, StorageError
+from mxspark.worker import pipeline
+from mxspark.worker.pipeline import Stages, Timings
 
 Floats = NDArray[np.float32]
 CLASSES = 7

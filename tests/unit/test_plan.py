@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mxspark import plan
+from mxspark.dataset import plan
+from mxspark.dataset.plan import SAMPLES, KeySpool, Plan
 from mxspark.errors import MxsparkError
-from mxspark.plan import SAMPLES, KeySpool, Plan
 from mxspark.storage import FolderStore
 
 ODD_KEYS = [

@@ -8,7 +8,7 @@ import pytest
 
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.submit.kubernetes import pod_log
-from mxspark.submit.kubernetes.answers import ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.api_errors import ForbiddenError, MissingObjectError
 
 
 @pytest.fixture(autouse=True)

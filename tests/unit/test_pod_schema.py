@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mxspark import document
 from mxspark.errors import UsageError
-from mxspark.settings import WRITTEN_BY_SPARK, Settings
+from mxspark.settings import document
+from mxspark.settings.job import WRITTEN_BY_SPARK, Settings
 from tests.unit.test_settings import given_settings
 
 JOB = {"input": {"path": "s3://in"}, "output": {"path": "s3://out"}, "model": {"path": "s3://models/a"}}

@@ -2,11 +2,11 @@
 
 import pytest
 
-from mxspark import pods
-from mxspark.kubernetes_settings import KubernetesSettings, LocalDirectorySettings, PodSettings
-from mxspark.pods import DriverPod
-from mxspark.settings import SparkSettings
-from mxspark.spark_configuration import configuration
+from mxspark.settings.job import SparkSettings
+from mxspark.settings.kubernetes import KubernetesSettings, LocalDirectorySettings, PodSettings
+from mxspark.spark import pods
+from mxspark.spark.configuration import configuration
+from mxspark.spark.pods import DriverPod
 
 POD = DriverPod("digits-x7k", "10.0.0.7", "photos")
 SPARK = SparkSettings(master="k8s://https://host")

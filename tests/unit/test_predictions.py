@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mxspark import predictions
+from mxspark.dataset import predictions
+from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, count, encode, read_counts, read_rows, text_lines, top_k
 from mxspark.errors import MxsparkError
-from mxspark.predictions import PARTS, Counts, Prediction, Row, count, encode, read_counts, read_rows, text_lines, top_k
 from mxspark.storage import FolderStore
 
 TABLES = ("parquet", "jsonl", "text")

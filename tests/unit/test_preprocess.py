@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
-from mxspark.model_spec import ModelInput, Preprocessing
-from mxspark.preprocess import BadImageError, ImageLimits, load_array
-from mxspark.settings import FORMATS, FormatName
+from mxspark.decode.preprocess import BadImageError, ImageLimits, load_array
+from mxspark.settings.job import FORMATS, FormatName
+from mxspark.settings.model_spec import ModelInput, Preprocessing
 from tests.unit.pictures import (
     Bytes,
     exif,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mxspark import console
-from mxspark.progress import LEAST_SECONDS, WINDOW_SECONDS, Rate
+from mxspark.cli import console
+from mxspark.run.progress import LEAST_SECONDS, WINDOW_SECONDS, Rate
 
 
 def rate_of(*seen: tuple[float, int]) -> float | None:
@@ -52,7 +52,7 @@ def test_whatever_the_shards_the_rate_is_told_within_those_that_ended_first(work
 
 def test_what_is_shown_while_workers_start_and_afterwards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("mxspark.console.time.monotonic", lambda: now)
+    monkeypatch.setattr("mxspark.cli.console.time.monotonic", lambda: now)
     progress = console.ConsoleProgress()
     progress.planned(keys=4000, done=1000, shards=40)
     assert capsys.readouterr().err.splitlines()[-1] == "Starting workers"

@@ -17,18 +17,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mxspark import pipeline, plan, predictions, summary
-from mxspark.bundle import Bundle, BundleSource
-from mxspark.document import dump_yaml, read_yaml
-from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
-from mxspark.layers import EffectiveSettings, effective, environment_layer, file_layer, flag_layer
-from mxspark.model_spec import ModelInput, ModelOutput, ModelSpec
-from mxspark.network import Network
-from mxspark.pipeline import Stages, Timings
-from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import PARTS, Counts
-from mxspark.preprocess import BadImageError
-from mxspark.settings import (
+from mxspark.dataset import plan, predictions
+from mxspark.dataset.plan import KeySpool, Plan
+from mxspark.dataset.predictions import PARTS, Counts
+from mxspark.decode.preprocess import BadImageError
+from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.inference.network import Network
+from mxspark.run import summary
+from mxspark.settings.document import dump_yaml, read_yaml
+from mxspark.settings.job import (
     SPARK_MEMORY,
     WORKER_MEMORY,
     DynamicAllocationSettings,
@@ -44,7 +41,12 @@ from mxspark.settings import (
     memory_bytes,
     visible,
 )
+from mxspark.settings.kubernetes import KubernetesSettings, PodSettings
+from mxspark.settings.model_spec import ModelInput, ModelOutput, ModelSpec
+from mxspark.settings.sources import EffectiveSettings, effective, environment_layer, file_layer, flag_layer
 from mxspark.storage import FolderStore
+from mxspark.worker import pipeline
+from mxspark.worker.pipeline import Stages, Timings
 
 Floats = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mxspark.errors import MxsparkError
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import DeniedError, MissingError, StorageError, TooLargeError, retries_so_far, telling
 from mxspark.storage.retry import FIRST_WAIT, LONGEST_WAIT, Patience
 from mxspark.storage.store import CAUSES, TransientError

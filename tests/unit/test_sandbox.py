@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 import pytest
 
-from mxspark.model_spec import ModelInput, Preprocessing
-from mxspark.preprocess import BadImageError, ImageLimits, Pixels, load_array
-from mxspark.sandbox import CRASHED, DecodeTask, Sandbox
-from mxspark.settings import FORMATS
+from mxspark.decode.preprocess import BadImageError, ImageLimits, Pixels, load_array
+from mxspark.settings.job import FORMATS
+from mxspark.settings.model_spec import ModelInput, Preprocessing
+from mxspark.worker.sandbox import CRASHED, DecodeTask, Sandbox
 from tests.unit.pictures import exif, jpeg_with, noise, opencv_encoded, png_chunk, png_that_claims, smooth, turned
 
 GIGABYTE = 2**30
@@ -84,7 +84,7 @@ def outcome(decode: Callable[[bytes], Pixels], data: bytes) -> bytes | str:
 
 def children() -> list[psutil.Process]:
     """The decoders that this process has."""
-    return [child for child in psutil.Process().children() if "mxspark.sandbox" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "mxspark.worker.sandbox" in child.cmdline()]
 
 
 def bitmap_that_grows(side: int) -> bytes:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mxspark.document import json_schema
 from mxspark.errors import UsageError
-from mxspark.layers import EffectiveSettings, effective, environment_layer, file_layer, flag_layer
-from mxspark.settings import Settings
+from mxspark.settings.document import json_schema
+from mxspark.settings.job import Settings
+from mxspark.settings.sources import EffectiveSettings, effective, environment_layer, file_layer, flag_layer
 
 NEEDED = {"input": {"path": "photos"}, "output": {"path": "table"}, "model": {"path": "resnet"}}
 

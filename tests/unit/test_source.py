@@ -14,11 +14,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mxspark.driver import _from_everywhere
+from mxspark.dataset.skipped import SHOWN_KINDS
+from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.settings import InputSettings, Settings, StorageSettings
-from mxspark.skipped import SHOWN_KINDS
-from mxspark.source import Source
+from mxspark.run.driver import _from_everywhere
+from mxspark.settings.job import InputSettings, Settings, StorageSettings
 from mxspark.storage import Access, DeniedError, MissingError, StorageError, TooLargeError
 from tests.unit.web import serving
 from tests.unit.words import right_or_refused

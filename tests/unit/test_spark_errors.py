@@ -3,10 +3,10 @@
 import pytest
 
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.failed_tasks import Failure, ShardTries
-from mxspark.failing_executors import FailedTask
-from mxspark.spark_errors import translated
-from mxspark.worker import TaskError, TaskFailure
+from mxspark.spark.errors import translated
+from mxspark.spark.failed_tasks import Failure, ShardTries
+from mxspark.spark.failing_executors import FailedTask
+from mxspark.worker.shard import TaskError, TaskFailure
 
 CLOCK = TaskFailure(UsageError("the clock is wrong", "Set it."), "node a (pod x-exec-3)", "ClockError", is_lasting=True)
 TOLD = str(TaskError(CLOCK))

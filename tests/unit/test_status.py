@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mxspark import output, plan, status
+from mxspark.dataset import output, plan
 from mxspark.errors import UsageError
-from mxspark.settings import OutputSettings
+from mxspark.run import status
+from mxspark.settings.job import OutputSettings
 from mxspark.storage import Access, FolderStore
 from tests.unit.runs import Format, run_in
 

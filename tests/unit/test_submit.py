@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from mxspark import document, layers
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
-from mxspark.settings import Settings
-from mxspark.submit.ending import Ending
+from mxspark.settings import document, sources
+from mxspark.settings.job import Settings
 from mxspark.submit.kubernetes import follower, manifests
 from mxspark.submit.kubernetes import job as kubernetes
-from mxspark.submit.kubernetes.answers import ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.api_errors import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import OLDEST, Cluster
 from mxspark.submit.kubernetes.follower import Follower, Found
+from mxspark.submit.outcome import Ending
 from tests.heard import Heard
 
 Manifest = dict[str, Any]
@@ -664,7 +664,7 @@ def test_the_status_says_why_executors_are_pending_and_why_there_are_no_more() -
     unschedulable = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}]}
     cluster = played({}, pod("Running"))
     cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
-    text = document.to_yaml(layers.changed(settings(spark={"executors": 3})))
+    text = document.to_yaml(sources.changed(settings(spark={"executors": 3})))
     cluster.objects["Job"]["spec"] = {"template": {"metadata": {"annotations": {"mxspark/settings": text}}, "spec": {}}}
     cluster.executor_pods = [pod("Pending", **unschedulable), pod("Pending", **unschedulable)]
     cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "3"}, "used": {"pods": "3"}}}]

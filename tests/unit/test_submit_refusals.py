@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from mxspark.pods import merged
+from mxspark.spark.pods import merged
 from tests.command import Finished
 from tests.conftest import Here
 from tests.kubernetes.jobs import settings_file

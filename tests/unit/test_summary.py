@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mxspark import plan
+from mxspark.dataset import plan
+from mxspark.dataset.plan import KeySpool, Plan
+from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, encode, finished_shards
 from mxspark.errors import MxsparkError
-from mxspark.layers import effective, file_layer
-from mxspark.pipeline import Timings
-from mxspark.plan import KeySpool, Plan
-from mxspark.predictions import PARTS, Counts, Prediction, Row, encode, finished_shards
+from mxspark.run.summary import Performance, Summary, count_parts
+from mxspark.settings.sources import effective, file_layer
 from mxspark.storage import FolderStore
-from mxspark.summary import Performance, Summary, count_parts
-from mxspark.words import counted
+from mxspark.text.words import counted
+from mxspark.worker.pipeline import Timings
 
 FORMATS = ("parquet", "jsonl", "text")
 TRUE_LABEL = "^([a-z]+)/"

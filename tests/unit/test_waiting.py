@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from mxspark import driver
-from mxspark.progress import Silent
-from mxspark.settings import SparkSettings
+from mxspark.run import driver
+from mxspark.run.progress import Silent
+from mxspark.settings.job import SparkSettings
 
 
 class Clock:

@@ -12,7 +12,7 @@ import pytest
 # What the processes share; the watchdog takes a second more than it is told, for it isn't armed anew all the time.
 PRELUDE = """
 import ctypes, re, sys, threading, time
-from mxspark.watchdog import Watchdog
+from mxspark.worker.watchdog import Watchdog
 
 def busy(seconds, watchdog):
     end = time.monotonic() + seconds

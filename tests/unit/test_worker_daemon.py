@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mxspark.worker_daemon import forks_mxnet, import_for_workers, without_zips
+from mxspark.spark.worker_daemon import forks_mxnet, import_for_workers, without_zips
 
 
 def installed(folder: Path) -> Path:
@@ -48,8 +48,8 @@ def test_the_zip_stays_where_something_else_would_be_found(tmp_path: Path, other
 def test_mxnet_is_forked_only_where_it_then_works_as_well(
     monkeypatch: pytest.MonkeyPatch, package: str, threads: str | None, expected: bool
 ) -> None:
-    monkeypatch.setattr("mxspark.worker_daemon.version", {package: "1.9.1"}.__getitem__)
-    monkeypatch.setattr("mxspark.worker_daemon.PackageNotFoundError", KeyError)
+    monkeypatch.setattr("mxspark.spark.worker_daemon.version", {package: "1.9.1"}.__getitem__)
+    monkeypatch.setattr("mxspark.spark.worker_daemon.PackageNotFoundError", KeyError)
     assert forks_mxnet({"OMP_NUM_THREADS": threads} if threads else {}) is expected
 
 
@@ -58,7 +58,7 @@ def test_what_is_imported_for_workers_prints_nothing_to_spark_and_may_be_broken(
 ) -> None:
     (tmp_path / "talking_module.py").write_text("import os\nos.write(1, b'written')\nraise OSError\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("mxspark.worker_daemon.MODULES", ("talking_module",))
+    monkeypatch.setattr("mxspark.spark.worker_daemon.MODULES", ("talking_module",))
     try:
         import_for_workers({})
     finally:

@@ -9,8 +9,8 @@ from typing import Any
 
 from kubernetes.client import models
 
-from mxspark.kubernetes_settings import IMAGE
-from mxspark.pod_schema import INGRESS_RULE, POD_TEMPLATE, PREFIX
+from mxspark.settings.kubernetes import IMAGE
+from mxspark.settings.pod_schema import INGRESS_RULE, POD_TEMPLATE, PREFIX
 
 ROOTS = (POD_TEMPLATE, INGRESS_RULE, "V1NetworkPolicyPeer", "V1NetworkPolicyEgressRule")
 CONTAINERS = ("V1Container", "V1EphemeralContainer")

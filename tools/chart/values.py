@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from mxspark.document import Document, Field
-from mxspark.kubernetes_settings import (
+from mxspark.settings.document import Document, Field
+from mxspark.settings.job import Count, Memory, Settings
+from mxspark.settings.kubernetes import (
     DIGEST,
     MAX_NAME,
     POD_PART,
@@ -24,9 +25,8 @@ from mxspark.kubernetes_settings import (
     Vendor,
     pod_part,
 )
-from mxspark.pod_schema import TOLERATION
-from mxspark.pods import DRIVER_GRACE, EXECUTOR_GRACE
-from mxspark.settings import Count, Memory, Settings
+from mxspark.settings.pod_schema import TOLERATION
+from mxspark.spark.pods import DRIVER_GRACE, EXECUTOR_GRACE
 
 # The parts of the settings that are values of their own, or that the chart sets. The rest is the value `job`.
 NOT_IN_JOB: tuple[tuple[str, ...], ...] = (

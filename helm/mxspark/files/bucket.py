@@ -8,10 +8,10 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from mxspark.document import read_yaml
+from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError
-from mxspark.layers import effective, environment_layer, file_layer
-from mxspark.source import Source
+from mxspark.settings.document import read_yaml
+from mxspark.settings.sources import effective, environment_layer, file_layer
 from mxspark.storage import Access, open_store
 
 

@@ -1,4 +1,4 @@
-{{/* Values that can't work together. mxspark refuses the same (settings.py), but only when the driver runs. */}}
+{{/* Values that can't work together. mxspark refuses the same (settings/job.py), but only when the driver runs. */}}
 {{- define "mxspark.check" -}}
 {{- $executor := .Values.executor -}}
 {{- $gpus := int64 .Values.gpu.perExecutor -}}

@@ -93,7 +93,7 @@ the buckets ask for: by an annotation, or by what Kubernetes doesn't show (EKS P
 {{- if hasSuffix "m" $text }}{{ trimSuffix "m" $text }}{{ else }}{{ mulf (float64 $text) 1000 }}{{ end -}}
 {{- end -}}
 
-{{/* How many tasks an executor runs at a time, and the memory that they have by default: as mxspark computes both (settings.py). */}}
+{{/* How many tasks an executor runs at a time, and the memory that they have by default: as mxspark computes both (settings/job.py). */}}
 {{- define "mxspark.workers" -}}
 {{- $cores := div .Values.executor.cores .Values.executor.taskCpus -}}
 {{- with .Values.gpu.perExecutor | int64 }}{{ min . $cores }}{{ else }}{{ $cores }}{{ end -}}

@@ -8,13 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mxspark import console
-from mxspark.cli import look, model, submit  # their commands
+from mxspark.cli import console, model, status, submit  # their commands
 from mxspark.cli.app import Terminated, app, exit_with
 from mxspark.cli.run import run_job
-from mxspark.submit.ending import ENDED
+from mxspark.submit.outcome import ENDED
 
-__all__ = ["Terminated", "look", "main", "main_submitted", "model", "submit"]
+__all__ = ["Terminated", "main", "main_submitted", "model", "status", "submit"]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -25,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def main_submitted(arguments: list[str]) -> None:
     """The command line of infer_main.py: the article's, or that of `mxspark run`."""
-    from mxspark import article
+    from mxspark.cli import article
 
     with _telling_the_exit_code():
         if article.is_article(arguments):
@@ -45,7 +44,7 @@ def _telling_the_exit_code() -> Iterator[None]:
 
 
 def _run_article(arguments: list[str]) -> None:
-    from mxspark import article
+    from mxspark.cli import article
 
     job = article.parse(arguments, dict(os.environ))
     if job.is_secret_typed:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 import typer.core
 
-from mxspark import __version__, console
+from mxspark import __version__
+from mxspark.cli import console
 from mxspark.errors import MxsparkError, UsageError, mistake
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from mxspark import console, layers
-from mxspark.cli import elsewhere
+from mxspark.cli import console, remote
 from mxspark.cli.app import INTERRUPTED, TERMINATED, Left, Terminated, doctor_app, show_findings, sleep
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, takes_job
 from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.settings import Settings
+from mxspark.settings import sources
+from mxspark.settings.job import Settings
 from mxspark.storage import Access
-from mxspark.submit.emr import job, job_runs, submissions, virtual_clusters
+from mxspark.submit.emr import job, job_runs, start_job_run, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotThereError
 from mxspark.submit.emr.follower import SAME_AGAIN, Follower
 from mxspark.submit.emr.job_runs import JobRun
-from mxspark.submit.ending import Ending
+from mxspark.submit.outcome import Ending
 
 
 def _setting(kind: Any, key: str, metavar: str, short: str = "") -> tuple[Any, None, str]:
@@ -63,7 +63,7 @@ JobRunRegionFlag = Annotated[
 ]
 
 
-def _layers(given: Given, tags: list[str] | None) -> list[layers.Layer]:
+def _layers(given: Given, tags: list[str] | None) -> list[sources.Layer]:
     found = {}
     for tag in tags or ():
         key, equals, value = tag.partition("=")
@@ -77,7 +77,7 @@ def _layers(given: Given, tags: list[str] | None) -> list[layers.Layer]:
 def _check_names(name: str | None, job_template: str | None) -> None:
     for flag, given in (("--name", name), ("--job-template", job_template)):
         if given is not None:
-            submissions.check_name(given, flag)
+            start_job_run.check_name(given, flag)
 
 
 @takes_job(without=("master",), more=_FLAGS)
@@ -107,11 +107,11 @@ def submit_emr(
     Takes the settings and flags of `mxspark run`. Ctrl-C asks whether to leave the job running or to cancel it.
     """
     _check_names(name, job_template)
-    settings = layers.effective(_layers(given, tag)).settings
+    settings = sources.effective(_layers(given, tag)).settings
     submission, unique = settings.output.submission, f"{datetime.now(UTC):%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    name = name or submissions.default_name(submission or unique)
-    notes = list(submissions.notes(settings))
-    settings = submissions.completed(settings, job_template or name, f"{name}-{secrets.token_hex(8)}")
+    name = name or start_job_run.default_name(submission or unique)
+    notes = list(start_job_run.notes(settings))
+    settings = start_job_run.completed(settings, job_template or name, f"{name}-{secrets.token_hex(8)}")
     listener = console.JobListener()
     for note in notes:
         listener.note(note)
@@ -125,7 +125,7 @@ def submit_emr(
         with suppress(MxsparkError):
             if submission and job_runs.describe(aws, run.told["virtualClusterId"], run.id).has_ended:
                 listener.note(SAME_AGAIN)
-        listener.note(elsewhere.what_next(_where(aws, run)))
+        listener.note(remote.what_next(_where(aws, run)))
         return
     _follow(
         aws, run, Follower(aws, run, listener, logs=logs, settings=settings, is_new=True, may_be_old=submission is not None, sleep=sleep)
@@ -137,9 +137,9 @@ def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -
     virtual_clusters.needed(settings.emr.virtual_cluster)
     aws = _connect(settings)
     cluster = virtual_clusters.usable(aws, settings.emr.virtual_cluster)
-    submission = submissions.build(settings, name, cluster.id, job_template)
+    submission = start_job_run.build(settings, name, cluster.id, job_template)
     _check_image(aws, settings)
-    elsewhere.confirm_overwriting(settings.output, yes)
+    remote.confirm_overwriting(settings.output, yes)
     job.put_objects(submission, Access(settings.storage))
     try:
         return aws, job.start(aws, submission)
@@ -180,7 +180,7 @@ def _show_request(settings: Settings, name: str, job_template: str | None, uploa
         known = given if virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
     except MxsparkError as error:
         raise type(error)(error.problem, f"{error.mend} With the virtual cluster's id instead of its name AWS isn't asked.") from None
-    submission = submissions.build(settings, name, known, job_template)
+    submission = start_job_run.build(settings, name, known, job_template)
     listener = console.JobListener()
     if upload:
         job.put_objects(submission, Access(settings.storage))
@@ -204,7 +204,7 @@ def _follow(aws: Aws, run: JobRun, follower: Follower, is_new: bool = True) -> N
             _tell_started(aws, run)
         return follower.follow()
 
-    elsewhere.follow(f"job run {run.id}", _where(aws, run), story, lambda: job_runs.cancel(aws, run))
+    remote.follow(f"job run {run.id}", _where(aws, run), story, lambda: job_runs.cancel(aws, run))
 
 
 # --- Job runs by their ids
@@ -270,8 +270,8 @@ def examine_emr(
     _check_names(name, job_template)
     found = _layers(given, tag)
     lacking = needed(found)
-    settings = layers.effective([lacking, *found]).settings
-    name = name or submissions.default_name(settings.output.submission or "DATE")
+    settings = sources.effective([lacking, *found]).settings
+    name = name or start_job_run.default_name(settings.output.submission or "DATE")
     named = [".".join(path) for path in lacking.values]
     findings = list(checks.examine(settings, lambda: _connect(settings), name, job_template, named))
     show_findings(findings, as_json)

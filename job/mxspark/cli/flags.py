@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from mxspark import console, document, layers, storage
+from mxspark import storage
+from mxspark.cli import console
 from mxspark.errors import UsageError
-from mxspark.settings import Settings, StorageSettings
+from mxspark.settings import document, sources
+from mxspark.settings.job import Settings, StorageSettings
 from mxspark.storage import Access
 
 
@@ -137,7 +139,7 @@ class Given:
     assignments: list[str]
     values: Mapping[str, Any]  # by setting
 
-    def layers(self, more: Mapping[str, Any] | None = None, names: Mapping[str, str] | None = None) -> list[layers.Layer]:
+    def layers(self, more: Mapping[str, Any] | None = None, names: Mapping[str, str] | None = None) -> list[sources.Layer]:
         """A file, this process's environment, and flags, in order of increasing precedence.
 
         `more` are a command's own flags by setting; `names` are those of flags that aren't called as their setting is.
@@ -150,12 +152,12 @@ class Given:
                     text = storage.read_object(self.settings_file, access, limit=2**20).decode()
             except UnicodeDecodeError:
                 raise UsageError(f"--settings: {self.settings_file} is not UTF-8 text", "Give a YAML file.") from None
-            found.append(layers.file_layer(document.read_yaml(text, self.settings_file), self.settings_file))
-        found.append(layers.environment_layer(os.environ))
+            found.append(sources.file_layer(document.read_yaml(text, self.settings_file), self.settings_file))
+        found.append(sources.environment_layer(os.environ))
         given = {**self.values, **{key: value for key, value in (more or {}).items() if value is not None}}
         called = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in given}
         called |= {key: _flag_name(name) for name, (_, _, key) in _JOB_FLAGS.items()}
-        found.append(layers.flag_layer(given, self.assignments, {**called, **(names or {})}))
+        found.append(sources.flag_layer(given, self.assignments, {**called, **(names or {})}))
         return found
 
 

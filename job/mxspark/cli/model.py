@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
-from mxspark import bundle, console, document, storage
+from mxspark import storage
+from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, model_app
 from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag, KindFlag, YesFlag, access_by
 from mxspark.errors import UsageError, without_secrets
-from mxspark.model_spec import ModelSpec
-from mxspark.settings import ModelSettings
+from mxspark.inference import bundle
+from mxspark.settings import document
+from mxspark.settings.job import ModelSettings
+from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access
-from mxspark.words import printable
+from mxspark.text.words import printable
 
 ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
 AllowOutsideFlag = Annotated[
@@ -34,13 +37,13 @@ def inspect_model(
 
     Whether its files fit each other is checked, and by forward passes that it computes.
     """
-    from mxspark import child
+    from mxspark.inference import model_check
 
     access = access_by(endpoint_url)
     found = _fetch(document.parse(ModelSettings, {"path": model, "allow_outside": allow_outside}, "PLACE"), access)
     spec, source = found.spec, found.source
     sections = [("model", spec.name), *[(name, printable(text)) for name in ("licence", "source") if (text := getattr(spec, name))]]
-    check = child.check_model(found, context.value if context is not None else "cpu")
+    check = model_check.check_model(found, context.value if context is not None else "cpu")
     sections += console.model_sections(check.inspection)
     shown = ", ".join(found.labels[:3]) + (", …" if len(found.labels) > 3 else "")
     sections.append(("labels", f"{len(found.labels)}: {printable(shown)}" if found.labels else "none: predictions have indices only"))
@@ -78,7 +81,7 @@ def pack_model(
     _debug: DebugFlag = False,
 ) -> None:
     """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
-    from mxspark import child
+    from mxspark.inference import model_check
 
     if ":/" in str(output):  # a Path has lost one of the slashes
         raise UsageError(f"--output is {str(output)!r}, but a bundle is packed into a folder", "Pack it here, and copy the folder there.")
@@ -92,7 +95,7 @@ def pack_model(
         )
     source = bundle.of_kind(source, kind.value if kind is not None else None)
     with storage.usage_errors("the model", "Check the name."):
-        check = child.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
+        check = model_check.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
         source = replace(source, spec=check.inspection.pinned(source.spec))
         _confirm_replacing(source, output, yes)
         packed = bundle.pack(source, bundle.default_cache_dir(), access, output)

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from mxspark import console, document, layers
+from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app
 from mxspark.cli.flags import DebugFlag, Given, KeyArgument, YesFlag, flags_of, takes_job
 from mxspark.errors import UsageError
-from mxspark.settings import Settings
+from mxspark.settings import document, sources
+from mxspark.settings.job import Settings
 from mxspark.storage import Access
 
 
@@ -21,7 +22,7 @@ def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
 
     The same command again goes on where an interrupted run stopped.
     """
-    chosen = layers.effective(given.layers()).settings
+    chosen = sources.effective(given.layers()).settings
     run_job(chosen, Access(chosen.storage), debug, yes)
 
 
@@ -46,9 +47,9 @@ def show_settings(
     if schema:
         console.show(json.dumps(document.json_schema(Settings), indent=2))
         return
-    path = layers.find(key) if key else ()
+    path = sources.find(key) if key else ()
     found = given.layers()
-    effective = layers.effective([needed(found), *found])
+    effective = sources.effective([needed(found), *found])
     rows = list(effective.rows(path))
     if as_yaml:
         console.show(effective.to_yaml(path).rstrip("\n"))
@@ -65,23 +66,23 @@ def _describe(key: str) -> str:
     return Settings.describe(*key.split("."))
 
 
-def _ways_to_set(path: layers.KeyPath) -> str:
+def _ways_to_set(path: sources.KeyPath) -> str:
     key = ".".join(path)
-    return ", ".join([*flags_of(key), f"--set {key}=…", layers.environment_name(path)])
+    return ", ".join([*flags_of(key), f"--set {key}=…", sources.environment_name(path)])
 
 
-def needed(given_layers: Sequence[layers.Layer]) -> layers.Layer:
+def needed(given_layers: Sequence[sources.Layer]) -> sources.Layer:
     """Stands for what `run` can't do without, so that what is known already can be looked at."""
     given = {path[:depth] for layer in given_layers for path in layer.values for depth in (1, 2)}
     missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
     missing += [("model", "path")] if not given & {("model", role) for role in ("path", "symbol", "params")} else []
-    return layers.Layer(layers.NOT_GIVEN, {path: f"(needed: --{path[0]})" for path in missing})
+    return sources.Layer(sources.NOT_GIVEN, {path: f"(needed: --{path[0]})" for path in missing})
 
 
 def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
     """Runs a job and shows how it went. Raises MxsparkError, TooManyFailedError where more images failed than allowed."""
     try:
-        from mxspark import driver  # pyspark, which a machine that only submits jobs does without
+        from mxspark.run import driver  # pyspark, which a machine that only submits jobs does without
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the package {error.name} is not installed, which a run on this machine needs",

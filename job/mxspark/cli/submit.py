@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from mxspark import __version__, console, document, layers
-from mxspark.cli import elsewhere, emr
+from mxspark import __version__
+from mxspark.cli import console, emr, remote
 from mxspark.cli.app import EXIT_CODES, app
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag, YesFlag, takes_job
-from mxspark.settings import Settings
+from mxspark.settings import document, sources
+from mxspark.settings.job import Settings
 from mxspark.submit import reach
 from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes import manifests
@@ -57,7 +58,7 @@ def submit_kubernetes(
     Takes the settings and flags of `mxspark run`. Ctrl-C asks whether to leave the job running or to cancel it.
     """
     name = kubernetes.check_name(name or f"mxspark-{datetime.now(UTC):%m%d-%H%M}-{secrets.token_hex(2)}")
-    given_settings = layers.effective(given.layers({"kubernetes.image": image, "kubernetes.namespace": namespace})).settings
+    given_settings = sources.effective(given.layers({"kubernetes.image": image, "kubernetes.namespace": namespace})).settings
     settings = manifests.completed(given_settings, name)
     for doubt in reach.doubts(settings):
         console.show_warning(doubt)
@@ -69,13 +70,13 @@ def submit_kubernetes(
     if dry_run:
         _show_manifests(settings, name)
         return
-    elsewhere.confirm_overwriting(settings.output, yes)
+    remote.confirm_overwriting(settings.output, yes)
     listener = console.JobListener()
     found = kubernetes.submit(settings, cluster, name, listener)
     listener.note(f"Job {name} in namespace {cluster.namespace} of {cluster.context}")
     if detach:
         console.show(name)
-        listener.note(elsewhere.what_next(f"{name} {cluster.flags}"))
+        listener.note(remote.what_next(f"{name} {cluster.flags}"))
         return
     _follow(Follower(cluster, found, listener, logs=logs, start_seconds=start_timeout, settings=settings), cluster, found)
 
@@ -88,7 +89,7 @@ def _follow(follower: Follower, cluster: Cluster, found: Found) -> None:
     owner = found.owner
     cancel = None if owner else lambda: kubernetes.cancel(cluster, found)
     end = (owner.command or owner.end) if owner else None
-    elsewhere.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel, end)
+    remote.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel, end)
 
 
 @app.command("follow", short_help="Follow a submitted job to its end.", epilog=EXIT_CODES)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mxspark.errors import one_line
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage import beneath
 from mxspark.storage.retry import Patience
 from mxspark.storage.store import (

@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_bef
 from tenacity.stop import stop_base
 from tenacity.wait import wait_exponential, wait_random_exponential
 
-from mxspark.settings import StorageSettings
+from mxspark.settings.job import StorageSettings
 from mxspark.storage.store import StorageError, TransientError
 
 T = TypeVar("T")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from mxspark.errors import MxsparkError, PassingError, UsageError, without_secrets
-from mxspark.machine import is_pod
-from mxspark.settings import StorageSettings
-from mxspark.words import printable
+from mxspark.host import is_pod
+from mxspark.settings.job import StorageSettings
+from mxspark.text.words import printable
 
 MAX_HOLDER_BYTES = 2**16  # of a lock: a run writes some hundred
 LONGEST_NAME = 253  # of a host, as DNS has them

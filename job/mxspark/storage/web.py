@@ -27,9 +27,9 @@ from urllib3.util import parse_url
 
 from mxspark import __version__
 from mxspark.errors import LONGEST_SAID, one_line, without_secrets
-from mxspark.settings import StorageSettings
-from mxspark.storage.causes import PROXY_HINT, words_in
+from mxspark.settings.job import StorageSettings
 from mxspark.storage.encoding import unpacked
+from mxspark.storage.errors import PROXY_HINT, words_in
 from mxspark.storage.retry import Patience
 from mxspark.storage.store import DeniedError, MissingError, ProxyError, StorageError, TransientError, ca_bundle, check_size, hush
 

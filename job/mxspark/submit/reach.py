@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from mxspark import globs, manifest
+from mxspark.dataset import manifest
 from mxspark.errors import UsageError, without_secrets
-from mxspark.settings import Settings
-from mxspark.submit import open_secrets
+from mxspark.settings.job import Settings
+from mxspark.submit import secrets
+from mxspark.text import globs
 
 Role = Literal["driver", "executor"]
 IN_IMAGE = "/opt/mxspark/"  # where images have mxspark and its examples
@@ -49,8 +50,8 @@ def check(settings: Settings) -> None:
                 f"{key} is {address}: in a pod that is the pod itself, and not this machine; nothing in the pods serves there",
                 "Give an address that pods reach, such as http://SERVICE.NAMESPACE:PORT of a server in the cluster.",
             )
-    if found := open_secrets.find(settings):
-        raise UsageError(f"these settings may expose a secret: {', '.join(found)}", open_secrets.MEND)
+    if found := secrets.find(settings):
+        raise UsageError(f"these settings may expose a secret: {', '.join(found)}", secrets.MEND)
 
 
 def doubts(settings: Settings) -> list[str]:

@@ -14,7 +14,7 @@ from tests.kubernetes.cluster import Namespace
 
 from mxspark.submit.emr.pod_templates import CONTAINERS, TAKEN_PLACES
 from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE
-from mxspark.submit.emr.submissions import Submission
+from mxspark.submit.emr.start_job_run import Submission
 
 TOKEN_DIR = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 TOKEN = {"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 3600, "path": "token"}}

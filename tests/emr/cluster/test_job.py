@@ -12,7 +12,7 @@ from tests.kubernetes.cluster import Cluster, ClusterS3, Namespace
 from tests.kubernetes.jobs import watching
 from tests.spark.conftest import TRUE_LABEL
 
-from mxspark.submit.emr.submissions import Submission
+from mxspark.submit.emr.start_job_run import Submission
 
 IMAGES = 300
 LIMIT_SECONDS = 600

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.command import Command
 from tests.spark.spark35.conftest import SPARK_35
 
-from mxspark.java import java_home
+from mxspark.spark.java import java_home
 from mxspark.submit.emr import driver_log
 
 

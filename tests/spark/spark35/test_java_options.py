@@ -8,7 +8,7 @@ from tests.emr import emrs_own
 from tests.emr.jobs import classification, submission
 from tests.spark.spark35.conftest import SPARK_35
 
-from mxspark.java import java_home
+from mxspark.spark.java import java_home
 
 # An executor of its own, whose Java has options as on a cluster. It prints the command lines of both Javas.
 JOB = """

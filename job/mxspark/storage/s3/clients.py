@@ -18,11 +18,11 @@ from botocore.model import OperationModel
 from obstore.store import S3Store as ObstoreS3
 
 from mxspark.errors import one_line
-from mxspark.settings import Checksums
+from mxspark.settings.job import Checksums
 from mxspark.storage import web
-from mxspark.storage.causes import passing
+from mxspark.storage.errors import passing
 from mxspark.storage.s3 import address
-from mxspark.storage.s3.answers import bound
+from mxspark.storage.s3.bounds import bound
 from mxspark.storage.s3.credentials import LOCK, Origin, origin
 from mxspark.storage.s3.errors import NOWHERE, boto_errors, boto_requests
 from mxspark.storage.store import Access, StorageError

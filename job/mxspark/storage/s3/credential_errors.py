@@ -12,9 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from mxspark.errors import one_line
-from mxspark.machine import is_pod
+from mxspark.host import is_pod
 from mxspark.storage import web
-from mxspark.storage.causes import PROXIES, PROXY_HINT, is_about_time, is_page, passing, shown
+from mxspark.storage.errors import PROXIES, PROXY_HINT, is_about_time, is_page, passing, shown
 from mxspark.storage.s3.pages import PageError
 from mxspark.storage.store import CredentialsError, StorageError, TransientError
 

@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError as ObstoreError
 
 from mxspark.errors import LONGEST_SAID, one_line
 from mxspark.storage import web
-from mxspark.storage.causes import raise_answered, raise_page, raise_s3, raise_said
+from mxspark.storage.errors import raise_answered, raise_page, raise_s3, raise_said
 from mxspark.storage.s3.credential_errors import KeysNotFoundError
 from mxspark.storage.s3.pages import PageError
 from mxspark.storage.store import DeniedError, StorageError, TransientError

@@ -3,7 +3,7 @@
 from http.client import responses
 from typing import Any
 
-from mxspark.storage.causes import NOT_FOUND, is_no_xml, is_page
+from mxspark.storage.errors import NOT_FOUND, is_no_xml, is_page
 
 SERVICES = {"s3": "S3", "sts": "STS", "sso": "SSO", "sso-oidc": "SSO", "signin": "AWS sign-in"}
 

@@ -21,12 +21,12 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from mxspark.storage import web
-from mxspark.storage.causes import NOT_FOUND, PROXIES, is_no_xml, is_page, raise_answered, raise_page, raise_s3, raise_said
 from mxspark.storage.encoding import unpacked
+from mxspark.storage.errors import NOT_FOUND, PROXIES, is_no_xml, is_page, raise_answered, raise_page, raise_s3, raise_said
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.address import is_directory
-from mxspark.storage.s3.answers import declares_entities
+from mxspark.storage.s3.bounds import declares_entities
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import CertificateError, RedirectedError, WholeError, boto_requests, code_of, obstore_errors
 from mxspark.storage.s3.listing import Repeats

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mxspark import document, layers
 from mxspark.errors import UsageError
-from mxspark.kubernetes_settings import KubernetesSettings
-from mxspark.settings import Settings
+from mxspark.settings import document, sources
+from mxspark.settings.job import Settings
+from mxspark.settings.kubernetes import KubernetesSettings
 from mxspark.submit.emr.staging import staged
 
 LONGEST_ARGUMENT = 10_280  # characters
@@ -61,11 +61,11 @@ def job_settings(settings: Settings) -> dict[str, Any]:
             "output": settings.output.model_copy(update={"submission": None}),
         }
     )
-    return layers.changed(kept)
+    return sources.changed(kept)
 
 
 def _flags(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    values = dict(layers.file_layer(content, "").values)
+    values = dict(sources.file_layer(content, "").values)
     for path in sorted(values, key=lambda path: list(_FLAGS).index(".".join(path)) if ".".join(path) in _FLAGS else len(_FLAGS)):
         key, value = ".".join(path), values[path]
         if key in _FLAGS:
@@ -84,10 +84,10 @@ def _can_be_arguments(settings: Settings, flags: list[tuple[str, str]], is_templ
     named: dict[str, Any] = {key: value for flag, value in flags for key, known in _FLAGS.items() if flag == known}
     named["input.path"] = [value for flag, value in flags if flag == _FLAGS["input.path"]]
     try:  # whether the job will read what was meant
-        read = layers.effective([layers.flag_layer(named, [value for flag, value in flags if flag == "--set"])])
+        read = sources.effective([sources.flag_layer(named, [value for flag, value in flags if flag == "--set"])])
     except UsageError:
         return False
-    return layers.changed(read.settings) == job_settings(settings)
+    return sources.changed(read.settings) == job_settings(settings)
 
 
 def is_argument(word: str) -> bool:

@@ -6,9 +6,9 @@ from typing import Any
 
 from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError, PassingError, UsageError
-from mxspark.settings import Settings
+from mxspark.settings.job import Settings
 from mxspark.storage import Access, download, is_s3, split_s3
-from mxspark.submit.emr import images, rights, submissions, trust, virtual_clusters
+from mxspark.submit.emr import images, permissions, start_job_run, trust_policy, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import STATE_MENDS
 from mxspark.submit.emr.images import ImageFacts
@@ -51,8 +51,8 @@ def _request(settings: Settings, name: str, job_template: str | None, lacking: S
     if lacking:
         return Finding(subject, "can't tell", f"not given: {', '.join(lacking)}", "Give what the job itself needs, too.")
     try:
-        completed = submissions.completed(settings, job_template or name, name)
-        submissions.build(completed, name, ANY_CLUSTER, job_template)
+        completed = start_job_run.completed(settings, job_template or name, name)
+        start_job_run.build(completed, name, ANY_CLUSTER, job_template)
     except UsageError as error:
         return Finding(subject, "problem", error.problem, error.mend)
     return Finding(subject, "ok", "AWS's rules let it through, as far as they are published")
@@ -135,14 +135,14 @@ def _role(aws: Aws, settings: Settings, cluster: VirtualCluster | None, issuer: 
     role, finding = _find_role(aws, settings.emr.execution_role, account)
     yield finding
     if role is None:
-        for subject in (trust.SUBJECT, PROVIDER, rights.SUBJECT):
+        for subject in (trust_policy.SUBJECT, PROVIDER, permissions.SUBJECT):
             yield Finding(subject, "can't tell", "the execution role could not be looked at")
         return
     arn = role["Arn"]
     provider = f"{arn.rpartition(':role/')[0]}:oidc-provider/{issuer}" if issuer else None
     yield _trust(aws, arn, role.get("AssumeRolePolicyDocument"), cluster, provider)
     yield _provider(aws, arn, cluster, provider)
-    yield from rights.examine(aws, settings, arn)
+    yield from permissions.examine(aws, settings, arn)
 
 
 def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] | None, Finding]:
@@ -167,8 +167,8 @@ def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] 
 
 def _trust(aws: Aws, arn: str, policy: Any, cluster: VirtualCluster | None, provider: str | None) -> Finding:
     if cluster is None:
-        return Finding(trust.SUBJECT, "can't tell", "without the virtual cluster its namespace isn't known")
-    return trust.judge(arn, policy, cluster, provider, lambda: _is_associated(aws, arn, cluster))
+        return Finding(trust_policy.SUBJECT, "can't tell", "without the virtual cluster its namespace isn't known")
+    return trust_policy.judge(arn, policy, cluster, provider, lambda: _is_associated(aws, arn, cluster))
 
 
 def _provider(aws: Aws, arn: str, cluster: VirtualCluster | None, provider: str | None) -> Finding:
@@ -184,15 +184,15 @@ def _provider(aws: Aws, arn: str, cluster: VirtualCluster | None, provider: str 
         return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster can assume a role", mend)
     except MxsparkError as error:
         return _told(PROVIDER, error)
-    if trust.AUDIENCE not in found.get("ClientIDList", ()):
-        return Finding(PROVIDER, "problem", f"{provider} isn't for {trust.AUDIENCE}, to which EMR's pods show themselves", mend)
+    if trust_policy.AUDIENCE not in found.get("ClientIDList", ()):
+        return Finding(PROVIDER, "problem", f"{provider} isn't for {trust_policy.AUDIENCE}, to which EMR's pods show themselves", mend)
     return Finding(PROVIDER, "ok", provider)
 
 
 def _is_associated(aws: Aws, arn: str, cluster: VirtualCluster) -> bool | None:
     """Whether EKS's pod identity hands the role out to all of EMR's service accounts, None where that may not be looked at."""
     doing, where = "looking at EKS's pod identity", {"clusterName": cluster.eks_cluster}
-    wanted = {trust.service_account(arn, f"spark-{pod}") for pod in trust.PODS}
+    wanted = {trust_policy.service_account(arn, f"spark-{pod}") for pod in trust_policy.PODS}
     try:
         listed = aws.pages("eks", "list_pod_identity_associations", "associations", doing, namespace=cluster.namespace, **where)
         ours = [found["associationId"] for found in listed if found["serviceAccount"] in wanted]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from mxspark.submit.ending import Trouble
+from mxspark.submit.outcome import Trouble
 
 STATE_MENDS = {
     "TERMINATED": "It was deleted. Make another (docs/emr.md), or name one that runs: --virtual-cluster.",

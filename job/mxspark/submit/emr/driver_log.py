@@ -7,7 +7,7 @@ from typing import Any
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.log_places import Keeper, Places, keepers
 from mxspark.submit.emr.pod_templates import CONTAINERS
-from mxspark.submit.ending import ENDED
+from mxspark.submit.outcome import ENDED
 
 # Spark's own lines, and the job's: spark-submit lets both streams of a Python driver out by its standard output.
 STREAMS = ("stderr", "stdout")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mxspark import duration, plan
+from mxspark.dataset import plan
 from mxspark.errors import MxsparkError
-from mxspark.settings import Settings
+from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_output
 from mxspark.submit.emr import driver_log
 from mxspark.submit.emr.aws import Aws
@@ -15,8 +15,9 @@ from mxspark.submit.emr.diagnosis import NO_DRIVER, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.emr.watch import Watch
-from mxspark.submit.ending import Ending, Listener
-from mxspark.words import counted
+from mxspark.submit.outcome import Ending, Listener
+from mxspark.text import duration
+from mxspark.text.words import counted
 
 POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
 PROGRESS_SECONDS = 15.0
@@ -44,7 +45,7 @@ class Progress:
 
 def read_progress(settings: Settings) -> Progress | None:
     """From what lies in the output, None while nothing is planned there. Raises MxsparkError."""
-    from mxspark import predictions
+    from mxspark.dataset import predictions
 
     store = open_output(settings.output.path, Access(settings.storage).hasty)
     frozen = plan.load(store)
@@ -163,7 +164,7 @@ class Follower:
 
     def _completed(self) -> Ending:
         """EMR's word is not taken for the driver's exit code: a run that ended well has left its mark."""
-        from mxspark.output import SUCCESS
+        from mxspark.dataset.output import SUCCESS
 
         if self._settings is None:
             self._listener.note("EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken")

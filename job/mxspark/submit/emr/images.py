@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mxspark.errors import UsageError
-from mxspark.settings import Settings
+from mxspark.settings.job import Settings
 from mxspark.submit.emr.aws import Aws, NotThereError
 
 

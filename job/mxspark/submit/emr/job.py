@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mxspark import duration, plan, storage
+from mxspark import storage
+from mxspark.dataset import plan
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import job_runs
@@ -16,9 +17,10 @@ from mxspark.submit.emr.diagnosis import REASONS, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, read_progress
 from mxspark.submit.emr.job_runs import JobRun
-from mxspark.submit.emr.submissions import Submission
+from mxspark.submit.emr.start_job_run import Submission
 from mxspark.submit.emr.watch import Watch
-from mxspark.submit.ending import Trouble
+from mxspark.submit.outcome import Trouble
+from mxspark.text import duration
 
 
 def put_objects(submission: Submission, access: Access) -> None:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from mxspark import document, layers, storage
+from mxspark import storage
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.settings import Settings, StorageSettings
+from mxspark.settings import document, sources
+from mxspark.settings.job import Settings, StorageSettings
 from mxspark.storage import Access
 from mxspark.submit.emr import virtual_clusters
 from mxspark.submit.emr.arguments import TEMPLATE_WORDS
@@ -112,8 +113,8 @@ class JobRun:
             if file is not None:
                 access = Access(StorageSettings(endpoint_url=flags.get("storage.endpoint_url"), region=region))
                 text = storage.read_object(file, access.hasty, limit=2**20).decode()
-                given.append(layers.file_layer(document.read_yaml(text, file), file))
-            return layers.effective([*given, layers.flag_layer(flags, assignments)]).settings
+                given.append(sources.file_layer(document.read_yaml(text, file), file))
+            return sources.effective([*given, sources.flag_layer(flags, assignments)]).settings
         except (MxsparkError, UnicodeDecodeError):
             return None
 

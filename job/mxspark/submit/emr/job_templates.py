@@ -2,9 +2,9 @@
 
 import json
 
-from mxspark.emr_settings import LONGEST_VALUE
 from mxspark.errors import UsageError
-from mxspark.settings import Settings
+from mxspark.settings.emr import LONGEST_VALUE
+from mxspark.settings.job import Settings
 from mxspark.submit.emr.arguments import PARAMETERS, SUBMISSION_PARAMETER, TEMPLATE_WORDS, is_argument, submission_argument
 from mxspark.submit.emr.request import Request, token
 

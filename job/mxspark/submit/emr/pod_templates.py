@@ -4,11 +4,11 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mxspark import pods
 from mxspark.errors import UsageError
-from mxspark.kubernetes_settings import PodSettings
-from mxspark.pods import Manifest
-from mxspark.settings import Settings
+from mxspark.settings.job import Settings
+from mxspark.settings.kubernetes import PodSettings
+from mxspark.spark import pods
+from mxspark.spark.pods import Manifest
 
 # EMR looks for Spark's containers by these names, its spark.kubernetes.*.podTemplateContainerName, and lets nobody change them.
 CONTAINERS = {"driver": "spark-kubernetes-driver", "executor": "spark-kubernetes-executor"}

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 
-from mxspark.emr_settings import LONGEST_VALUE, MOST_PROPERTIES
 from mxspark.errors import UsageError
-from mxspark.pods import Manifest
-from mxspark.settings import Settings
-from mxspark.spark_configuration import JVM_OPTIONS, configuration
+from mxspark.settings.emr import LONGEST_VALUE, MOST_PROPERTIES
+from mxspark.settings.job import Settings
+from mxspark.spark.configuration import JVM_OPTIONS, configuration
+from mxspark.spark.pods import Manifest
 from mxspark.submit.emr.arguments import is_argument
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
 from mxspark.submit.emr.request import Request

@@ -4,7 +4,7 @@ import hashlib
 import re
 
 from mxspark.errors import UsageError
-from mxspark.settings import Settings
+from mxspark.settings.job import Settings
 from mxspark.storage import join
 
 STAGING = "_submissions"  # in the output: readers of tables pass over it, and so does --overwrite

@@ -12,9 +12,9 @@ from threading import Event
 from typing import Any
 
 from mxspark.errors import MxsparkError, PassingError, UsageError, one_line
-from mxspark.pods import Manifest
-from mxspark.submit.kubernetes import answers, kubeconfig, pod_log
-from mxspark.submit.kubernetes.answers import FORBIDDEN, NOT_FOUND, ForbiddenError, MissingObjectError
+from mxspark.spark.pods import Manifest
+from mxspark.submit.kubernetes import api_errors, kubeconfig, pod_log
+from mxspark.submit.kubernetes.api_errors import FORBIDDEN, NOT_FOUND, ForbiddenError, MissingObjectError
 
 OLDEST = (1, 27)  # whose Jobs name themselves on their pods (manifests.py)
 CONNECT_SECONDS, READ_SECONDS = 5, 30
@@ -215,7 +215,7 @@ class Cluster:
             raise
         except self._client.ApiException as error:
             if error.status not in quiet:
-                raise answers.meaning(error.status, error.body, error.reason, doing, self.context, self.namespace) from None
+                raise api_errors.meaning(error.status, error.body, error.reason, doing, self.context, self.namespace) from None
         except OSError as error:
             raise PassingError(f"{self.context}: {doing} failed: {one_line(error)}", "Check the network.") from None
         except ValueError as error:  # no JSON, or not what was asked for
@@ -225,7 +225,7 @@ class Cluster:
             if not type(error).__module__.startswith("urllib3"):
                 raise
             raise PassingError(
-                f"{self.context} can't be reached: {answers.cause(error)}", "Check the cluster, and --kube-context."
+                f"{self.context} can't be reached: {api_errors.cause(error)}", "Check the cluster, and --kube-context."
             ) from None
 
 

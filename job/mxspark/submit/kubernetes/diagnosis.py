@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from mxspark.errors import UsageError
-from mxspark.pods import Manifest
-from mxspark.submit.ending import Ending, Trouble
+from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes.cluster import amount
+from mxspark.submit.outcome import Ending, Trouble
 
 # What a container waits for, and what to do about it. Those that are not here pass by themselves.
 WAITING = {

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
-from mxspark import pods
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
-from mxspark.pods import Manifest
-from mxspark.settings import Settings
-from mxspark.submit.ending import Ending, Listener, Trouble
+from mxspark.settings.job import Settings
+from mxspark.spark import pods
+from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes import diagnosis, quotas
-from mxspark.submit.kubernetes.answers import ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.api_errors import ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.manifests import CONTROLLER_LABEL, DRIVER_CONTAINER
 from mxspark.submit.kubernetes.owner import Owner
+from mxspark.submit.outcome import Ending, Listener, Trouble
 
 JOB_LABEL = "batch.kubernetes.io/job-name"
 POLL_SECONDS = 1.0

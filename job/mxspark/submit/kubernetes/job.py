@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from mxspark import __version__, document
+from mxspark import __version__
 from mxspark.errors import MxsparkError, PassingError, UsageError
-from mxspark.kubernetes_settings import MAX_NAME, SERVICE_NAME, SUBDOMAIN
-from mxspark.pods import Manifest
-from mxspark.settings import Settings
-from mxspark.submit.ending import Ending, Listener, Trouble
+from mxspark.settings import document
+from mxspark.settings.job import Settings
+from mxspark.settings.kubernetes import MAX_NAME, SERVICE_NAME, SUBDOMAIN
+from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes import diagnosis, follower, manifests, owner, quotas
-from mxspark.submit.kubernetes.answers import ExistsError, ForbiddenError, MissingObjectError
+from mxspark.submit.kubernetes.api_errors import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.follower import PROGRESS, Found
 from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 from mxspark.submit.kubernetes.owner import CHARTS_ANNOTATION
+from mxspark.submit.outcome import Ending, Listener, Trouble
 
 OURS = "app.kubernetes.io/name=mxspark"
 SETTINGS_ANNOTATION = "mxspark/settings"

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mxspark import document, layers, pods
 from mxspark.errors import TooManyFailedError, UsageError
-from mxspark.kubernetes_settings import KubernetesSettings, PodSettings
-from mxspark.pods import Manifest
-from mxspark.settings import Settings, memory_bytes
+from mxspark.settings import document, sources
+from mxspark.settings.job import Settings, memory_bytes
+from mxspark.settings.kubernetes import KubernetesSettings, PodSettings
+from mxspark.spark import pods
+from mxspark.spark.pods import Manifest
 from mxspark.submit import reach
 from mxspark.submit.kubernetes import network_policies
 
@@ -218,7 +219,7 @@ def driver_trial(job: Manifest) -> Manifest:
 
 def config_map(settings: Settings, name: str) -> Manifest:
     """The settings as a file, as short as they can be said."""
-    text = document.to_yaml(layers.changed(settings))
+    text = document.to_yaml(sources.changed(settings))
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-settings"}, "data": {SETTINGS_FILE: text}}
 
 

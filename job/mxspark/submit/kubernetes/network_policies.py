@@ -6,8 +6,8 @@ The chart's templates say the same. The network plugin enforces it; one that kno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mxspark import pods
-from mxspark.pods import Manifest
+from mxspark.spark import pods
+from mxspark.spark.pods import Manifest
 
 DRIVER, EXECUTOR = "driver", "executor"
 # Spark's properties by which it would listen elsewhere than the policies open.

@@ -6,7 +6,7 @@ Deleted behind their back, Argo CD and Flux would make it again, and Helm would 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mxspark.pods import Manifest
+from mxspark.spark.pods import Manifest
 
 RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object of a release
 CHARTS_ANNOTATION = "mxspark/release"  # the chart's, on what its CronJobs make as well

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from mxspark.errors import MxsparkError
-from mxspark.submit.kubernetes.answers import ForbiddenError
+from mxspark.submit.kubernetes.api_errors import ForbiddenError
 
 RECONNECT_SECONDS = 1.0
 PATIENCE_SECONDS = 600.0  # with a log that can't be read, while its container runs

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from mxspark.errors import UsageError
-from mxspark.kubernetes_settings import PodSettings
-from mxspark.pods import Manifest
-from mxspark.settings import Settings, memory_bytes
+from mxspark.settings.job import Settings, memory_bytes
+from mxspark.settings.kubernetes import PodSettings
+from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes.cluster import amount
-from mxspark.words import counted
+from mxspark.text.words import counted
 
 Needs = Mapping[str, float]  # by the quota's names; memory in bytes
 

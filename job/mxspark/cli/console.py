@@ -1,0 +1,394 @@
+"""What a person sees: progress, the summary, the first predictions, errors.
+
+The only place that imports rich. Progress and errors go to standard error, results to standard output.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial, reduce
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.prompt import Confirm, Prompt
+from rich.segment import Segment
+from rich.table import Column, Table
+from rich.text import Text
+
+from mxspark.dataset import skipped
+from mxspark.errors import MxsparkError, UsageError, without_secrets
+from mxspark.run.progress import Rate
+from mxspark.text import duration
+from mxspark.text.words import counted, printable, without_controls
+
+if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which showing a help does without
+    from mxspark.dataset.plan import Plan
+    from mxspark.dataset.predictions import Prediction, Row
+    from mxspark.doctor import Finding
+    from mxspark.inference.network import Inspection
+    from mxspark.run.driver import Result
+    from mxspark.run.status import Status
+    from mxspark.run.summary import Performance
+    from mxspark.submit.kubernetes.job import JobStatus
+
+PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
+
+WIDTH = 120  # of tables where there is neither a terminal nor COLUMNS to ask
+
+
+class _SafeConsole(Console):
+    """Shows what it is given, and obeys none of it: keys, file names, servers' words and pods' logs are other people's, and a terminal
+    takes control characters in them for commands. Whatever is printed passes here."""
+
+    def render_str(self, text: str, **how: Any) -> Text:  # before tables are laid out
+        return super().render_str(without_controls(text), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else without_controls(segment.text)
+            yield segment if text is segment.text else Segment(text, segment.style)
+
+
+class _SafeLog(logging.StreamHandler["TextIO"]):
+    """Python's last resort, by which libraries' warnings come to standard error, with the same care."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_controls(super().format(record))
+
+    @property
+    def stream(self) -> "TextIO":  # the one that there is when something is said
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _stream: "TextIO") -> None: ...
+
+
+logging.lastResort = _SafeLog()
+logging.lastResort.setLevel(logging.WARNING)
+
+_is_terminal = sys.stdout.isatty()
+_width = None if _is_terminal or "COLUMNS" in os.environ else WIDTH
+_out = _SafeConsole(highlight=False, markup=False, emoji=False, width=_width, soft_wrap=not _is_terminal)
+_err = _SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+class ConsoleProgress:
+    """A progress bar on a terminal; elsewhere a plain line now and then."""
+
+    def __init__(self, yes: bool = False) -> None:
+        """`yes` answers all questions."""
+        self._yes = yes
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+            console=_err,
+            transient=True,
+            disable=not _err.is_terminal,
+        )
+        self._task = self._bar.add_task("Starting", total=None, detail="")
+        self._keys = self._shards = 0
+        self._rate = Rate()
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def step(self, what: str) -> None:
+        self._bar.update(self._task, description=what, detail="")
+        self._plain(what)
+
+    def note(self, what: str) -> None:
+        _tell(Text(what))
+
+    def planned(self, keys: int, done: int, shards: int) -> None:
+        self._keys, self._shards = keys, shards
+        self._bar.update(self._task, description="Starting workers", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
+        resumed = f", of which an earlier run did {done:,}" if done else ""
+        self._plain(f"Predicting {counted(keys, 'image')} in {counted(shards, 'shard')}{resumed}")
+        self._plain("Starting workers")
+
+    def done(self, images: int, failed: int, shards: int) -> None:
+        now = time.monotonic()
+        self._rate.add(now, images)
+        rate = self._rate.per_second
+        speed = f"{rate:.1f} images/s, {duration.in_words((self._keys - images) / rate)} left, " if rate else ""
+        detail = f"{images:,}/{self._keys:,} images, {shards:,}/{self._shards:,} shards, {speed}{failed:,} failed"
+        self._bar.update(self._task, description="Predicting", completed=images, detail=detail)
+        if now - self._last_line > PLAIN_SECONDS:
+            self._plain(detail)
+
+    def confirm(self, question: str) -> bool:
+        self._bar.stop()
+        try:
+            return confirm(question, self._yes)
+        finally:
+            self._bar.start()
+
+    def _plain(self, text: str) -> None:
+        if not _err.is_terminal:
+            _err.print(Text(text))
+            self._last_line = time.monotonic()
+
+
+def confirm(question: str, yes: bool) -> bool:
+    """Whether a person says yes, or has said it already. Raises UsageError where nobody can be asked."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} There is no terminal to answer on", "Add --yes to agree beforehand.")
+    try:
+        return Confirm.ask(Text(question), console=_err, default=False)
+    except EOFError:  # Ctrl-D
+        return False
+
+
+def ask_to_cancel(what: str) -> bool:
+    """Whether a person wants a job that goes on elsewhere to end."""
+    answer = Prompt.ask(Text(f"Leave {what} running, or cancel it?"), console=_err, choices=["leave", "cancel"], default="leave")
+    return answer == "cancel"
+
+
+class JobListener:
+    """Shows how a submitted job goes: what happens to it on standard error, its log on standard output."""
+
+    def note(self, text: str) -> None:
+        _err.print(Text(f"{datetime.now():%H:%M:%S} {text}"))
+
+    def log(self, line: str) -> None:
+        _out.print(Text(line))
+
+
+def show_job(job: "JobStatus") -> None:
+    """How a submitted job is."""
+    sections = [
+        ("job", f"{job.name} in namespace {job.namespace}, made {job.created}"),
+        *([("owner", job.owner)] if job.owner else []),
+        ("state", job.state),
+        *[("driver", pod) for pod in job.drivers],
+        *[("executor", pod) for pod in job.executors],
+        *([("trouble", str(job.trouble))] if job.trouble else []),
+        *[("executors", f"waiting: {trouble}") for trouble in job.waiting],
+        *[("executors", told) for told in job.missing],
+        *([("progress", job.progress)] if job.progress else []),
+        *([("output", f"{job.output} (mxspark status {job.output} counts what is there)")] if job.output else []),
+    ]
+    show_sections([(name, "\n".join(map(printable, text.splitlines()))) for name, text in sections])
+
+
+def show_result(result: "Result") -> None:
+    """The end of a run: how many, how fast, where the time went, the first predictions, and where all of them are."""
+    summary, counts = result.summary, result.summary.counts
+    failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != "ok")
+    _out.print(_predictions(result.first_rows, counts.rows))
+    _out.print(f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
+    if summary.plan.skipped:
+        _out.print(f"Skipped: {skipped.in_words(summary.plan.skipped)}.{skipped.hint(summary.plan.skipped)}")
+    if run := summary.performance:
+        _out.print(
+            f"{run.rate:.1f} images/s: {counted(run.images, 'image')} in {duration.in_words(run.steady_seconds)} on "
+            f"{counted(run.workers, 'worker')}; before that {duration.in_words(run.startup_seconds)} for the plan and Spark, and "
+            f"{duration.in_words(run.workers_startup_seconds)} until the workers had started"
+        )
+        _out.print(f"Where the time went, per worker: {_shares(run)}")
+        if run.retries:
+            _out.print("Tried again: " + ", ".join(f"{number:,} {cause}" for cause, number in run.retries.most_common()))
+        for where, problem in run.failing:
+            _out.print(f"Could not work: {where}: {problem}")
+    if counts.labelled:
+        _out.print(
+            f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), "
+            f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), "
+            f"of {counted(counts.labelled, 'image')} with a known label"
+        )
+    _out.print(f"Predictions: {result.table}")
+
+
+def _shares(run: "Performance") -> str:
+    parts = {
+        "predicting": run.timings.forward,
+        "waiting for images": run.timings.starved,
+        "loading the model": run.timings.setup,
+        "writing": run.timings.write,
+    }
+    parts["starting and the rest"] = max(0.0, run.seconds * run.workers - sum(parts.values()))
+    shown = ", ".join(f"{name} {seconds / run.workers:.1f} s" for name, seconds in parts.items())
+    fetching, decoding = (1000 * seconds / max(run.images, 1) for seconds in (run.timings.fetch, run.timings.decode))
+    return f"{shown} (meanwhile, per image: fetching {fetching:.1f} ms, decoding {decoding:.1f} ms)"
+
+
+def _predictions(rows: "Iterable[Row]", total: int) -> Table:
+    rows = list(rows)
+    title = f"The first {len(rows)} of {counted(total, 'image')}" if len(rows) < total else None
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    headings = ("prediction", "next", "third")[: 3 if _out.width >= WIDTH else 2 if _out.width >= 100 else 1]  # as many as can be read
+    for heading in ("key", *headings):
+        table.add_column(
+            heading, overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3, style="dim" if heading in ("next", "third") else ""
+        )
+    for row in rows:
+        if row.predictions is None:
+            table.add_row(printable(row.key), printable(f"{row.status}: {row.error}"), style="red")
+        else:
+            table.add_row(printable(row.key), *(_short(prediction) for prediction in row.predictions[: len(headings)]))
+    return table
+
+
+def _short(prediction: "Prediction") -> str:
+    """`0.78 n07920052 espresso`: of a label with synonyms the first."""
+    name = f"class {prediction.index}" if prediction.label is None else prediction.label.partition(",")[0]
+    return printable(f"{prediction.probability:.2f} {name}")
+
+
+def show_status(status: "Status") -> None:
+    """How far a run is, and from which settings."""
+    state = status.state + (f" ({_holder(status.holder)})" if status.holder is not None else "")
+    planned = [("done", "nothing is planned yet")] if status.plan is None else _planned(status, status.plan)
+    show_sections([(name, printable(value)) for name, value in (("output", status.place), ("state", state), *planned)])
+
+
+def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
+    counts, told = status.counts, partial(_told, frozen.settings)
+    failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != "ok")
+    return [
+        ("done", f"{counts.rows:,} of {counted(frozen.keys, 'image')}, {status.parts:,} of {counted(frozen.shards, 'shard')}"),
+        ("ok", f"{counts.ok:,}"),
+        ("failed", f"{counts.failed:,}" + (f" ({failed})" if failed else "")),
+        ("left", counted(status.left, "image")),
+        *(("broken", problem) for problem in status.broken[:10]),
+        (
+            "plan",
+            f"made {frozen.created} of {told('input', 'path')}: {counted(frozen.listed, 'key')} listed, {frozen.keys:,} different",
+        ),
+        *([("skipped", skipped.in_words(frozen.skipped))] if frozen.skipped else []),
+        ("model", told("model", "path") or told("model", "symbol")),
+        ("settings", f"format {told('output', 'format')}, precision {told('precision')}, top_k {told('top_k')}; --json has all"),
+    ]
+
+
+def _told(settings: Mapping[str, Any], *path: str) -> str:
+    """A setting that a plan tells; a question mark where it doesn't, for others may have written it."""
+    try:
+        return _value(reduce(lambda section, key: section[key], path, settings))
+    except (KeyError, TypeError):
+        return "?"
+
+
+def _holder(holder: Mapping[str, Any]) -> str:
+    seen = f", last sign of life {holder['renewed']}" if "renewed" in holder else ""
+    return f"process {holder.get('process', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}{seen}"
+
+
+def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
+    """The effective settings with the source of each."""
+    table = Table(
+        Column("setting", no_wrap=True),
+        Column("value", overflow="fold"),
+        Column("from", overflow="fold"),
+        box=box.SIMPLE_HEAD,
+    )
+    for key, value, origin in rows:
+        table.add_row(key, _value(value), origin, style="dim" if origin == "default" else "")
+    _out.print(table)
+
+
+def show_setting(key: str, value: Any, origin: str, description: str, ways: str) -> None:
+    """One setting, explained."""
+    show_sections([("setting", key), ("value", _value(value)), ("from", origin), ("what it is", description), ("set it by", ways)])
+
+
+def _value(value: Any) -> str:
+    """As it would be written in a file, a list without its brackets."""
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(_value, value))
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def show_sections(sections: Sequence[tuple[str, str]]) -> None:
+    """What something is: names and values."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in sections:
+        table.add_row(name, value)
+    _out.print(table)
+
+
+_STYLES = {"ok": "green", "problem": "bold red", "can't tell": "yellow"}
+
+
+def show_findings(findings: "Sequence[Finding]") -> None:
+    """What was looked at, how it is, and what to do about it."""
+    table = Table(show_header=False, box=box.SIMPLE_HEAD)
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        text = "\n".join(printable(part) for part in (finding.text, finding.mend) if part)
+        table.add_row(Text(finding.verdict, _STYLES[finding.verdict]), finding.subject, text)
+    _out.print(table)
+
+
+def model_sections(found: "Inspection") -> list[tuple[str, str]]:
+    """What an inspection says, in words."""
+    sections = [
+        ("input", f"{found.input_name}: N x {' x '.join(map(str, found.input_shape[1:]))} ({found.input.layout})"),
+        (
+            "output",
+            f"{found.output_name}: {counted(found.classes, 'class', 'classes')}"
+            + (f" (of {len(found.outputs)} outputs)" if len(found.outputs) > 1 else ""),
+        ),
+        ("kind", f"{found.meaning.kind}: {found.meaning.why}" + (f"; a {found.meaning.adds} is added" if found.meaning.adds else "")),
+        ("operators", ", ".join(f"{name} {number}" for name, number in found.operators.items())),
+        *(("note", note) for note in found.notes),
+        ("parameters", f"{found.parameters:,}" + (f"; not used by the graph: {', '.join(found.unused[:5])}" if found.unused else "")),
+    ]
+    return [(name, printable(value)) for name, value in sections]
+
+
+def show(text: str) -> None:
+    """A result, as it is."""
+    _out.print(text, markup=False)
+
+
+def _tell(text: Text) -> None:
+    """Wraps at words on a terminal; elsewhere, as in a log, a line stays a line."""
+    _err.print(text, soft_wrap=not _err.is_terminal)
+
+
+def show_warning(text: str) -> None:
+    """Something that is not wrong but should be known."""
+    _tell(Text.assemble(("Warning: ", "yellow"), text))
+
+
+def show_error(error: MxsparkError) -> None:
+    """The problem and its mend."""
+    _tell(Text.assemble(("Error: ", "bold red"), error.problem))
+    if error.mend:
+        _tell(Text(error.mend))
+
+
+def show_trace() -> None:
+    """The stack trace of the exception being handled, for --debug; of each exception's words, the first line without secrets."""
+    from rich.traceback import Traceback
+
+    kind, error, frames = sys.exc_info()
+    if kind is None or error is None:
+        return
+    trace = Traceback.extract(kind, error, frames)
+    for stack in trace.stacks:
+        stack.exc_value = without_secrets(next((line for line in stack.exc_value.splitlines() if line.strip()), ""))
+    _err.print(Traceback(trace))

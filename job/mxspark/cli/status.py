@@ -1,0 +1,87 @@
+"""`mxspark status` and `mxspark doctor`."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mxspark.cli import console, emr
+from mxspark.cli.app import EXIT_CODES, app, doctor_app, show_findings
+from mxspark.cli.flags import DebugFlag, EndpointFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag, access_by
+from mxspark.errors import UsageError
+from mxspark.settings import sources
+from mxspark.settings.kubernetes import LABEL
+from mxspark.submit.kubernetes import job as kubernetes
+from mxspark.submit.kubernetes.cluster import Cluster
+
+# Anything with a slash is a place; a folder here is one too, and wins.
+JOB_NAME = re.compile(LABEL)
+
+
+@app.command("status", short_help="Say how far a run or a submitted job is.", epilog=EXIT_CODES)
+def show_status(
+    output: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUTPUT|NAME", help="Where a run writes or wrote: a folder, or s3://bucket/prefix. Or the name of a submitted job."
+        ),
+    ],
+    endpoint_url: EndpointFlag = None,
+    namespace: NamespaceFlag = None,
+    kube_context: KubeContextFlag = None,
+    kubeconfig: KubeconfigFlag = None,
+    virtual_cluster: emr.JobRunClusterFlag = None,
+    region: emr.JobRunRegionFlag = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    _debug: DebugFlag = False,
+) -> None:
+    """Say how far a run is: what is done, failed and left, who works on it, and from which settings.
+
+    Of a submitted job it says how its pods are.
+    """
+    run = None if Path(output).exists() else emr.job_run(output, virtual_cluster, region, namespace, kube_context, kubeconfig)
+    if run:
+        emr.show_status(*run, as_json)
+        return
+    is_job = JOB_NAME.match(output) is not None and not Path(output).exists()
+    if is_job:
+        try:
+            cluster = Cluster.connect(kubeconfig, kube_context, namespace)
+        except UsageError as error:
+            raise UsageError(
+                f"{output} is no folder here, and as the name of a job it can't be found: {error.problem}", error.mend
+            ) from None
+        job = kubernetes.read_status(cluster, output)
+        console.show(json.dumps(job.to_json(), indent=1)) if as_json else console.show_job(job)
+        return
+    from mxspark.run import status
+
+    found = status.read(output, access_by(endpoint_url))
+    if as_json:
+        console.show(found.to_json())
+    else:
+        console.show_status(found)
+
+
+@doctor_app.callback(invoke_without_command=True)
+def examine(
+    context: typer.Context,
+    gpus: Annotated[bool, typer.Option("--gpu", help="Look at the GPUs too; that none can be used is a problem then.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    _debug: DebugFlag = False,
+) -> None:
+    """Look whether this machine has what a run needs, and say what to do where it lacks something.
+
+    Exit codes: 0 nothing is a problem; 1 something is.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from mxspark import doctor
+    from mxspark.inference import bundle
+
+    cache_dir = sources.environment_layer(os.environ).values.get(("cache_dir",))
+    findings = doctor.examine(Path(cache_dir) if cache_dir else bundle.default_cache_dir(), gpus)
+    show_findings(findings, as_json)

@@ -1,0 +1,234 @@
+"""Rows of predictions, the part files that hold them, and what they count to."""
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxspark.dataset import parquet
+from mxspark.errors import MxsparkError
+from mxspark.storage import Store, TooLargeError
+from mxspark.text.words import printable
+
+OK = "ok"
+MAX_PART_BYTES = 2**30
+SMALL_PART_BYTES = 2**26  # so large are nearly all; of larger ones, which others may have written, one is read at a time
+MAX_ROW_BYTES = 2**24  # of JSON: ten times the predictions of all classes of ImageNet
+_LARGE = Lock()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One of the most probable classes."""
+
+    index: int
+    label: str | None
+    probability: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one image: its most probable classes, or what was wrong with it."""
+
+    key: str
+    status: str
+    error: str | None = None
+    predictions: tuple[Prediction, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What rows add up to. `labelled`, `correct` and `correct_top_k` are of the images whose true label is known."""
+
+    by_status: Counter[str] = field(default_factory=Counter)
+    labelled: int = 0
+    correct: int = 0
+    correct_top_k: int = 0
+    first: str | None = field(default=None, compare=False)  # of a part's keys, and the last, where they are known
+    last: str | None = field(default=None, compare=False)
+
+    @property
+    def rows(self) -> int:
+        return self.by_status.total()
+
+    @property
+    def ok(self) -> int:
+        return self.by_status[OK]
+
+    @property
+    def failed(self) -> int:
+        return self.rows - self.ok
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.by_status + other.by_status,
+            self.labelled + other.labelled,
+            self.correct + other.correct,
+            self.correct_top_k + other.correct_top_k,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        numbers = {"labelled": self.labelled, "correct": self.correct, "correct_top_k": self.correct_top_k}
+        return {"by_status": dict(sorted(self.by_status.items())), **numbers}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Counts":
+        """Raises KeyError, TypeError or ValueError where `data` isn't what `to_json` gives: others may have written it."""
+        by_status = dict(data["by_status"])
+        found = cls(Counter(by_status), data["labelled"], data["correct"], data["correct_top_k"], data.get("first"), data.get("last"))
+        numbers = (found.labelled, found.correct, found.correct_top_k, *by_status.values())
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("not counts")
+        if not all(isinstance(text, str | None) for text in (found.first, found.last)):
+            raise TypeError("not keys")
+        return found
+
+
+def top_k(probabilities: NDArray[np.float32], k: int, labels: Sequence[str], threshold: float = 0.0) -> tuple[Prediction, ...]:
+    """The k most probable classes of one image, probabilities (classes,), most probable first; fewer where fewer reach `threshold`.
+
+    What rounding took beyond 0 or 1 is 0 or 1.
+    """
+    probabilities = np.clip(probabilities, 0, 1)
+    k = min(k, len(probabilities))
+    candidates = np.flatnonzero(probabilities >= np.partition(probabilities, -k)[-k])
+    # Ties in the order of the classes, so that a rerun gives the same row.
+    best = candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
+    return tuple(Prediction(int(i), labels[i] if labels else None, float(p)) for i in best if (p := probabilities[i]) >= threshold)
+
+
+def count(rows: Iterable[Row], true_label: str | None) -> Counts:
+    """What the rows add up to; `true_label` is the regular expression that finds the true label in a key."""
+    pattern = re.compile(true_label) if true_label else None
+    by_status: Counter[str] = Counter()
+    labelled = correct = correct_top_k = 0
+    keys: list[str] = []
+    for row in rows:
+        keys.append(row.key)
+        by_status[row.status] += 1
+        match = pattern.search(row.key) if pattern and row.predictions is not None else None
+        if match and row.predictions is not None:
+            hits = [match[1] in (prediction.label, str(prediction.index)) for prediction in row.predictions]
+            labelled += 1
+            correct += any(hits[:1])
+            correct_top_k += any(hits)
+    return Counts(by_status, labelled, correct, correct_top_k, min(keys, default=None), max(keys, default=None))
+
+
+@dataclass(frozen=True)
+class PartFormat:
+    """How the rows of one shard are kept: the name depends on the shard alone."""
+
+    prefix: str
+    suffix: str
+
+    def name(self, shard: int) -> str:
+        return f"{self.prefix}{shard:06d}{self.suffix}"
+
+    def shard(self, name: str) -> int | None:
+        """The shard whose part this is, None for any other name."""
+        match = re.fullmatch(re.escape(self.prefix) + r"(\d{6,})" + re.escape(self.suffix), name)
+        return int(match[1]) if match else None
+
+
+# The text format's parts are hidden behind a leading underscore: its table is one object, written at the end.
+PARTS = {
+    "parquet": PartFormat("part-", ".parquet"),
+    "jsonl": PartFormat("part-", ".jsonl"),
+    "text": PartFormat("_parts/part-", ".jsonl"),
+}
+
+
+def encode(rows: Sequence[Row], true_label: str | None, output_format: str) -> bytes:
+    """The bytes of a part; they depend on the rows and on what counts as a true label alone."""
+    if output_format == "parquet":
+        return parquet.encode([asdict(row) for row in rows], {**count(rows, true_label).to_json(), "true_label": true_label})
+    lines = [json.dumps(asdict(row), ensure_ascii=False) for row in rows]
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def finished_shards(store: Store, output_format: str) -> set[int]:
+    """The shards that have their part."""
+    part = PARTS[output_format]
+    return {shard for name in store.keys(part.prefix) if (shard := part.shard(name)) is not None}
+
+
+def read_counts(store: Store, shard: int, output_format: str, true_label: str | None) -> Counts:
+    """What the part of `shard` really holds, its rows alone without a `true_label`. Raises MxsparkError where it isn't whole."""
+    name = PARTS[output_format].name(shard)
+    if output_format == "parquet":
+        counts = parquet.read_counts(store.read_tail(name, parquet.FOOTER_BYTES), f"{store.name}/{name}")
+        try:
+            found = Counts.from_json(counts)
+            if true_label is None:
+                return replace(found, labelled=0, correct=0, correct_top_k=0)
+            if counts["true_label"] == true_label:
+                return found
+        except (KeyError, TypeError, ValueError):
+            raise _not_a_part(f"{store.name}/{name}") from None
+    try:
+        return count(read_rows(store, shard, output_format, SMALL_PART_BYTES), true_label)
+    except TooLargeError:
+        with _LARGE:
+            return count(read_rows(store, shard, output_format), true_label)
+
+
+def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PART_BYTES) -> Iterator[Row]:
+    """The rows of a shard's part, in order. Raises MissingError where there is none, MxsparkError where it isn't whole, TooLargeError
+    beyond `limit` bytes."""
+    name = PARTS[output_format].name(shard)
+    data, whole = store.read(name, limit), f"{store.name}/{name}"
+    return _rows(parquet.read_rows(data, whole) if output_format == "parquet" else _json_lines(data), whole)
+
+
+def text_lines(store: Store, shard: int) -> Iterator[str]:
+    """The lines of a shard in the article's format: Key <key>: Prediction: ['probability=0.381000, class=…', …]."""
+    for row in read_rows(store, shard, "text"):
+        if row.predictions is None:
+            texts = [f"error={row.status}: {row.error}"]
+        else:
+            texts = [f"probability={p.probability:f}, class={p.index if p.label is None else p.label}" for p in row.predictions]
+        yield f"Key {printable(row.key)}: Prediction: {texts}\n"
+
+
+def _json_lines(data: bytes) -> Iterator[Any]:
+    if not data:
+        raise ValueError("empty")
+    for line in io.BytesIO(data):  # by \n alone, and a line at a time: copies of all take more than the part
+        if len(line) > MAX_ROW_BYTES:
+            raise ValueError("too long")
+        yield json.loads(line)
+
+
+def _rows(found: Iterator[Any], name: str) -> Iterator[Row]:
+    try:
+        yield from map(_row, found)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _not_a_part(name) from None
+
+
+def _not_a_part(name: str) -> MxsparkError:
+    return MxsparkError(f"{name}: not a part of this run", "Remove it and run the same command again.")
+
+
+def _row(data: dict[str, Any]) -> Row:
+    """Raises KeyError, TypeError or ValueError where it is none: others may have written it."""
+    predictions = data["predictions"]
+    row = Row(data["key"], data["status"], data["error"], None if predictions is None else tuple(map(_prediction, predictions)))
+    if not (isinstance(row.key, str) and isinstance(row.status, str) and isinstance(row.error, str | None)):
+        raise TypeError("not a row")
+    return row
+
+
+def _prediction(data: dict[str, Any]) -> Prediction:
+    found = Prediction(**data)
+    if not (type(found.index) is int and isinstance(found.label, str | None) and isinstance(found.probability, float)):
+        raise TypeError("not a prediction")
+    return found

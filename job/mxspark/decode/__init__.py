@@ -1,0 +1,1 @@
+"""The bytes of an image as an array of pixels."""

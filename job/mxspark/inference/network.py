@@ -1,0 +1,367 @@
+"""A bundle as a bound mx.mod.Module on mx.cpu() or mx.gpu(i): what it is, whether its files fit each other, and forward passes."""
+
+import re
+from collections import namedtuple
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.inference import checkpoint, meaning
+from mxspark.inference.bundle import Bundle
+from mxspark.inference.checkpoint import Checkpoint
+from mxspark.inference.graph import Graph, Shape
+from mxspark.inference.meaning import Meaning, MeaningError
+from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said
+from mxspark.settings.model_spec import ModelInput, ModelSpec, Preprocessing, check_channels
+
+Floats = NDArray[np.float32]
+
+_Batch = namedtuple("_Batch", ["data"])
+# By how much of the highest probability, or of a small one, one may depend on the other images of its batch: more than rounding does.
+_BATCH_TOLERANCE, _SMALL = 1e-2, 1e-2
+# MXNet's numbers of types, in the attribute __dtype__ of an input.
+_WHOLE_NUMBERS: Mapping[str, Any] = {"3": np.uint8, "4": np.int32, "5": np.int8, "6": np.int64}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a network is."""
+
+    input_name: str
+    input: ModelInput  # with the channels that were found
+    output_name: str
+    classes: int
+    outputs: tuple[str, ...]
+    meaning: Meaning
+    operators: Mapping[str, int]  # operator to how often it occurs
+    parameters: int  # numbers in all parameters
+    unused: tuple[str, ...]  # parameters that the graph doesn't use
+    half: int  # parameters that are float16 in the file, and computed as float32
+    prefix: str  # of the parameters' names in the file, which is left away
+
+    @property
+    def input_shape(self) -> Shape:
+        """With 1 as the batch size."""
+        return self.input.shape(1)
+
+    def pinned(self, spec: ModelSpec) -> ModelSpec:
+        """`spec`, saying what was found here too."""
+        output = spec.output.model_copy(update={"kind": self.meaning.kind})
+        return spec.model_copy(update={"input": self.input, "output": output})
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What somebody should know who uses it."""
+        notes = []
+        if self.half:
+            notes.append(f"{self.half} of the parameters are float16 in the file, and cast to float32.")
+        if self.prefix:
+            notes.append(f"The names of the parameters begin with {self.prefix!r} in the file, and are taken without it.")
+        return tuple(notes)
+
+
+class Network:
+    """Forward passes of a fixed batch size. To be used from one thread: a Module shared by two returns wrong batches."""
+
+    def __init__(self, bundle: Bundle, batch_size: int, context: Context, device: int = 0) -> None:
+        """Loads and binds; raises UsageError where the files don't fit each other or there is no such device."""
+        mx = load_mxnet()
+        model = _Model(mx, bundle)
+        self.inspection = model.inspection
+        self.choice = choose(context, device)
+        self._module = _Module(mx, model.symbol, model, batch_size, self.choice)
+
+    @property
+    def batch_size(self) -> int:
+        return self._module.batch_size
+
+    @property
+    def classes(self) -> int:
+        return self.inspection.classes
+
+    def predict(self, images: Floats) -> Floats:
+        """Probabilities (n, classes) of `images` (n, …) with n ≤ batch size; a shorter batch is padded and the padding dropped.
+
+        Raises MxsparkError where MXNet can't compute them.
+        """
+        return self._module.predict(images)
+
+
+def inspect(bundle: Bundle, context: Context | None = "cpu") -> tuple[Inspection, Choice | None]:
+    """What the network is, and what it ran on: forward passes of one and of three images, none where there is no `context`.
+
+    Raises UsageError where the files don't fit each other, the labels included, or the network doesn't compute what it should.
+    """
+    mx = load_mxnet()
+    model = _Model(mx, bundle)
+    if context is None:
+        return model.inspection, None
+    choice = choose(context)
+    _try(mx, model, bundle, choice)
+    return model.inspection, choice
+
+
+def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
+    """Raises UsageError where a forward pass fails, gives no probabilities, or another image in the batch changes them."""
+    steps, shape = bundle.spec.preprocess, model.inspection.input.shape(3)
+    pixels = np.random.default_rng(0).uniform(0, 255, shape)  # noise, and images as different from it as can be
+    pixels[1], pixels[2] = 0, 255
+    images = ((pixels * steps.scale - np.mean(steps.mean)) / np.mean(steps.std)).astype(np.float32)
+    found = model.inspection.meaning
+    alone = _Module(mx, model.symbol, model, 1, choice).predict(images[:1])[0]
+    together = _Module(mx, model.symbol, model, 3, choice).predict(images)
+    finite = together[np.isfinite(together).all(axis=1)]
+    symbol = bundle.source.locations["symbol"]
+    if not len(finite):
+        raise UsageError(f"{symbol}: gives no number for noise, black or white images", "Are there NaNs among the parameters?")
+    if trouble := next(filter(None, (meaning.trouble(row, found.sums_to_one) for row in finite)), ""):
+        raise UsageError(f"{symbol}: output.kind is {found.kind}, but of noise {trouble}", "Correct output.kind.")
+    if found.adds == "softmax":
+        raw = _Module(mx, model.checkpoint.symbol, model, 3, choice).predict(images)
+        if raw.shape[1] > 1 and np.isfinite(raw).all() and not any(meaning.trouble(row, sums_to_one=True) for row in raw):
+            raise UsageError(f"{symbol}: output.kind is logits, but its numbers are probabilities already", "Say output.kind: softmax.")
+    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE * max(alone.max(), _SMALL):
+        raise UsageError(
+            f"{symbol}: gives other numbers for the same image when another one is in the batch, or each time",
+            "Give a network of which each output depends on its image alone, without dropout in prediction.",
+        )
+
+
+class _Module:
+    """A network bound for batches of one size."""
+
+    def __init__(self, mx: Any, symbol: Any, model: "_Model", batch_size: int, choice: Choice) -> None:
+        self._mx = mx
+        self._graph = model.checkpoint.graph
+        self._name = model.names["symbol"]
+        self._context = choice.context
+        name = model.inspection.input_name
+        self._shape = model.inspection.input.shape(batch_size)
+        self._module = mx.mod.Module(symbol, data_names=[name], label_names=None, context=self._context, logger=_QUIET)
+        with self._errors():
+            self._module.bind(data_shapes=[(name, self._shape)], for_training=False)
+            # The labels of training are arguments without parameters; everything else was checked when it was loaded.
+            arguments = {**model.checkpoint.arguments, **self._constants(symbol, model.checkpoint)}
+            self._module.set_params(arguments, dict(model.checkpoint.states), allow_missing=True, allow_extra=True)
+
+    def _constants(self, symbol: Any, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The constants' arrays for batches of this size."""
+        if not checkpoint.constants:
+            return {}
+        shapes = dict(zip(symbol.list_arguments(), symbol.infer_shape(**{checkpoint.input_name: self._shape})[0], strict=True))
+        return {name: self._mx.nd.full(shapes[name], value) for name, value in checkpoint.constants.items()}
+
+    @property
+    def batch_size(self) -> int:
+        return self._shape[0]
+
+    def predict(self, images: Floats) -> Floats:
+        count = len(images)
+        if count < self.batch_size:
+            images = np.concatenate([images, np.zeros((self.batch_size - count, *self._shape[1:]), np.float32)])
+        with self._errors():
+            self._module.forward(_Batch([self._mx.nd.array(images, ctx=self._context, dtype=np.float32)]), is_train=False)
+            probabilities: Floats = self._module.get_outputs()[0].asnumpy().astype(np.float32, copy=False)
+        return probabilities.reshape(self.batch_size, -1)[:count]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """MXNet's errors in its own words. What another machine or a fresh start may mend is no UsageError."""
+        try:
+            yield
+        except (self._mx.MXNetError, RuntimeError) as error:  # bind raises the second
+            words, hint = said(error), self._hint(str(error))
+            kind = UsageError if hint else MxsparkError
+            raise kind(
+                f"{self._name}: can't be computed on {self._context}: {words}", hint or "Try the same network in MXNet itself."
+            ) from None
+
+    def _hint(self, words: str) -> str:
+        if re.search("out of memory|cudaMalloc|Memory allocation failed|bad_alloc", words):
+            return "Give it fewer images at a time (batch_size), or more memory."
+        if self._context.device_type != "cpu":
+            return ""
+        if re.search("float16|fp16", words, re.IGNORECASE):
+            return "On a CPU MXNet computes float32: export the network without its casts to float16, or use a GPU (--context gpu)."
+        if self._graph.has_attribute("layout", "NHWC"):
+            return "On a CPU MXNet's convolutions take the layout NCHW: export the network in it, or use a GPU (--context gpu)."
+        return (
+            ""
+            if "std::" in words
+            else "Try it in MXNet itself. Some operators run on GPUs only (--context gpu); a constant has one shape for all batches."
+        )
+
+
+class _Quiet:
+    """Module's constructor wants a logger; what it warns of is checked and said here in better words."""
+
+    def warning(self, *_: object) -> None: ...
+
+    info = debug = error = warning
+
+
+_QUIET = _Quiet()
+
+
+class _Model:
+    """A checkpoint whose shapes and labels fit, with a symbol that ends in probabilities."""
+
+    def __init__(self, mx: Any, bundle: Bundle) -> None:
+        self._mx = mx
+        self.names = bundle.source.locations
+        self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
+        model_input = self._fitting_input(bundle)
+        shape = self._batch_shape(model_input)
+        self._check_type(bundle.spec.preprocess)
+        self._check_quantized()
+        found = self._meaning(bundle, model_input, shape)
+        symbol = self.checkpoint.symbol
+        self.symbol = (
+            getattr(mx.sym, found.adds)(mx.sym.reshape(symbol, shape=(-1, shape[1])), name=f"mxspark_{found.adds}")
+            if found.adds
+            else symbol
+        )
+        self.inspection = Inspection(
+            input_name=self.checkpoint.input_name,
+            input=model_input,
+            output_name=symbol.list_outputs()[0],
+            classes=shape[1],
+            outputs=self.checkpoint.outputs,
+            meaning=found,
+            operators=self.checkpoint.graph.operators,
+            parameters=sum(int(np.prod(v.shape)) for v in (*self.checkpoint.arguments.values(), *self.checkpoint.states.values())),
+            unused=self.checkpoint.unused,
+            half=self.checkpoint.half,
+            prefix=self.checkpoint.prefix,
+        )
+
+    def _fitting_input(self, bundle: Bundle) -> ModelInput:
+        """The input with the channels that the parameters fit."""
+        stated = bundle.spec.input
+        errors = []
+        for channels in (stated.channels,) if stated.channels else (3, 1):
+            model_input = stated.model_copy(update={"channels": channels})
+            try:
+                self._check_shapes(model_input)
+                check_channels(bundle.spec.preprocess, channels)
+                return model_input
+            except UsageError as error:
+                errors.append(error)
+            except ValueError as error:
+                errors.append(UsageError(str(error), "Correct model.yaml."))
+        # Where three channels don't fit and one does but for something else, that is what has to be mended.
+        raise errors[-1] if len(errors) > 1 and "preprocess" in errors[-1].problem else errors[0]
+
+    def _check_shapes(self, model_input: ModelInput) -> None:
+        symbol, name, shape = self.checkpoint.symbol, self.checkpoint.input_name, model_input.shape(1)
+        try:
+            arguments, outputs, states = symbol.infer_shape(**{name: shape})
+            if outputs is None:
+                raise self._mx.MXNetError("the shapes of its other inputs can't be told from that")
+        except self._mx.MXNetError as error:
+            raise UsageError(
+                f"{self.names['symbol']}: does not take an input {name} of shape {shape}: {said(error)}",
+                f"Correct input.height, input.width, input.channels and input.layout in model.yaml.{self._about_constants}",
+            ) from None
+        variables, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
+        expected = dict(zip([*variables, *auxiliary], [*arguments, *states], strict=True))
+        for parameter, array in {**self.checkpoint.arguments, **self.checkpoint.states}.items():
+            if tuple(array.shape) != tuple(expected[parameter]):
+                raise UsageError(
+                    f"symbol and params don't fit each other: {parameter} has shape {tuple(array.shape)} in {self.names['params']}, "
+                    f"but {self.names['symbol']} needs {tuple(expected[parameter])} for an input of shape {shape}",
+                    "Give the input that the network was made for (input.height, width, channels and layout), and files of one model."
+                    + self._about_constants,
+                )
+
+    def _batch_shape(self, model_input: ModelInput) -> Shape:
+        """The output's shape for two images: where there is but one, a graph may leave that axis away."""
+        shape = model_input.shape(2)
+        try:
+            found = tuple(self.checkpoint.symbol.infer_shape(**{self.checkpoint.input_name: shape})[1][0])
+            problem = f"its output then has the shape {found}"
+        except self._mx.MXNetError as error:
+            found, problem = (), said(error)
+        if len(found) < 2 or found[0] != shape[0]:
+            raise UsageError(
+                f"{self.names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
+                f"Give a network that takes batches of any size.{self._about_constants}",
+            )
+        return found
+
+    def _check_type(self, steps: Preprocessing) -> None:
+        """Raises UsageError where the input takes whole numbers only, to which MXNet would cut all others."""
+        name = self.checkpoint.input_name
+        kind = _WHOLE_NUMBERS.get(self.checkpoint.symbol.attr_dict().get(name, {}).get("__dtype__", ""))
+        numbers = (np.arange(256)[:, np.newaxis] * steps.scale - steps.mean) / steps.std
+        if kind is not None and not (numbers.clip(np.iinfo(kind).min, np.iinfo(kind).max).astype(kind) == numbers).all():
+            raise UsageError(
+                f"{self.names['symbol']}: its input {name} takes {kind.__name__}, but preprocess gives numbers from {numbers.min():g} to "
+                f"{numbers.max():g}, which don't fit",
+                "Correct scale, mean and std of preprocess in model.yaml: most likely the network does that itself, and wants 0 to 255.",
+            )
+
+    def _check_quantized(self) -> None:
+        """Raises UsageError for parameters of 8 bits where the graph takes floats: without their scales they would be other numbers."""
+        symbol, bytes_only = self.checkpoint.symbol, (np.int8, np.uint8)
+        try:
+            types = symbol.infer_type(**{self.checkpoint.input_name: np.float32})[0] or ()
+        except self._mx.MXNetError:
+            return
+        for name, wanted in zip(symbol.list_arguments(), types, strict=False):
+            array = self.checkpoint.arguments.get(name)
+            if array is not None and array.dtype in bytes_only and wanted not in bytes_only:
+                raise UsageError(
+                    f"{self.names['params']}: {name} has numbers of 8 bits ({np.dtype(array.dtype)}), but {self.names['symbol']} computes "
+                    f"with {np.dtype(wanted)}",
+                    "Give the graph of the quantized network, or the parameters that were not quantized.",
+                )
+
+    @property
+    def _about_constants(self) -> str:
+        """What may be wrong with the shapes of input.constants, if there are any."""
+        name = next(iter(self.checkpoint.constants), None)
+        if name is None:
+            return ""
+        shape = f"mx.sym.var({name!r}, shape=(0, 5))"
+        return (
+            f" What is in input.constants has the shape that the graph tells, else (1,): declare it there, with 0 for the batch: {shape}."
+        )
+
+    def _meaning(self, bundle: Bundle, model_input: ModelInput, shape: Shape) -> Meaning:
+        shapes = self._shapes(self.checkpoint.symbol, model_input)
+        ending = self._graph.ending(shapes)
+        if bundle.spec.output.name is not None:  # the graph may go on behind that
+            last, whole = self._graph.nodes[self._graph.head], self.checkpoint.whole
+            for head in whole:  # of which one may be of training alone, with shapes that can't be told
+                shapes = shapes | self._shapes(head, model_input)
+            use, readers = Graph.read(whole.tojson()).use(last.name, shapes)
+            ending = replace(ending, use=use, readers=readers)
+        try:
+            found = meaning.find(bundle.spec.output, shape, ending, len(bundle.labels))
+        except MeaningError as error:
+            raise UsageError(f"{self.names['symbol']}: {error.problem}", error.mend) from None
+        if bundle.labels and len(bundle.labels) != shape[1]:
+            raise UsageError(
+                f"{self.names['labels']}: has {len(bundle.labels)} labels, but the network has {shape[1]} classes",
+                "Give the labels of this very network, one for each class.",
+            )
+        return found
+
+    def _shapes(self, symbol: Any, model_input: ModelInput) -> dict[str, Shape]:
+        """The shapes of all outputs within a graph, by name, for two images; those that can't be told are left out."""
+        internals = symbol.get_internals()
+        try:
+            _, shapes, _ = internals.infer_shape_partial(**{self.checkpoint.input_name: model_input.shape(2)})
+        except self._mx.MXNetError:
+            return {}
+        return {name: tuple(shape) for name, shape in zip(internals.list_outputs(), shapes or (), strict=False) if shape}
+
+    @property
+    def _graph(self) -> Graph:
+        return self.checkpoint.graph

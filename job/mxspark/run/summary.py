@@ -1,0 +1,124 @@
+"""What a finished run amounts to, counted from the parts that are really there."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from mxspark import __version__
+from mxspark.dataset import predictions
+from mxspark.dataset.plan import Plan
+from mxspark.dataset.predictions import PARTS, Counts
+from mxspark.errors import MxsparkError
+from mxspark.settings.job import visible
+from mxspark.storage import Store
+from mxspark.text.words import counted
+from mxspark.worker.pipeline import Timings
+
+MEND = "Remove it and run the same command again."
+READERS = 16  # parts whose counts are read at a time
+
+
+@dataclass(frozen=True)
+class Performance:
+    """How this run went; it did fewer images than the table has where it resumed another."""
+
+    images: int
+    seconds: float  # from when workers were asked for to the last image
+    startup_seconds: float  # before that: for the model, the plan and Spark
+    workers_startup_seconds: float  # of `seconds`, until a worker had its network and began
+    workers: int
+    timings: Timings  # summed over workers
+    retries: Counter[str]  # how often something was tried again, by cause
+    context: str
+    failing: tuple[tuple[str, str], ...] = ()  # executors that could not work, and why
+
+    @property
+    def rate(self) -> float:
+        """Images a second, once the workers had started."""
+        return self.images / self.steady_seconds if self.steady_seconds > 0 else 0.0
+
+    @property
+    def steady_seconds(self) -> float:
+        """From when the workers had started to the last image."""
+        return self.seconds - self.workers_startup_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "images": self.images,
+            "seconds": round(self.seconds, 3),
+            "startup_seconds": round(self.startup_seconds, 3),
+            "workers_startup_seconds": round(self.workers_startup_seconds, 3),
+            "images_per_second": round(self.rate, 3),
+            "workers": self.workers,
+            "context": self.context,
+            "retries": dict(sorted(self.retries.items())),
+            "failing_executors": dict(self.failing),
+            "worker_seconds": {name: round(value, 3) for name, value in vars(self.timings).items()},
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The whole table, and what this run did of it: None where nothing was left to do."""
+
+    plan: Plan
+    counts: Counts
+    performance: Performance | None
+    settings: Mapping[str, Any]
+
+    @property
+    def failed_fraction(self) -> float:
+        return self.counts.failed / self.counts.rows if self.counts.rows else 0.0
+
+    def to_json(self) -> str:
+        counts = self.counts
+        content = {
+            "mxspark": __version__,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "plan": {
+                "input": self.plan.settings.get("input", {}).get("path"),
+                **{key: value for key, value in asdict(self.plan).items() if key not in ("identity", "settings", "samples", "skipped")},
+            },
+            "skipped": dict(self.plan.skipped),
+            "rows": counts.rows,
+            "ok": counts.ok,
+            "failed": counts.failed,
+            **counts.to_json(),
+            "accuracy": counts.correct / counts.labelled if counts.labelled else None,
+            "accuracy_top_k": counts.correct_top_k / counts.labelled if counts.labelled else None,
+            "this_run": self.performance.to_json() if self.performance else None,
+            "settings": visible(self.settings),
+        }
+        return json.dumps(content, indent=1)
+
+
+def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_label: str | None) -> Counts:
+    """What the part of a shard holds. Raises MxsparkError naming the part that has other than its planned number of rows."""
+    counts = predictions.read_counts(store, shard, output_format, true_label)
+    if counts.rows != plan.size(shard):
+        rows = f"has {counted(counts.rows, 'row')}, but the plan has {counted(plan.size(shard), 'key')} for it"
+        raise MxsparkError(f"{store.name}/{PARTS[output_format].name(shard)} {rows}", MEND)
+    return counts
+
+
+def count_parts(
+    store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None
+) -> Iterator[tuple[int, Counts]]:
+    """What the parts of these shards hold, in the order of the shards. Raises MxsparkError naming the part that isn't what was planned."""
+    remaining = iter(sorted(shards))
+    last: str | None = None
+    with ThreadPoolExecutor(READERS) as pool:
+        while some := list(islice(remaining, 16 * READERS)):  # the pool would take ten thousand at once
+            counted = pool.map(lambda shard: count_part(store, plan, shard, output_format, true_label), some)
+            for shard, counts in zip(some, counted, strict=True):
+                # Plans are sorted: a part whose keys don't come after those of the one before is another shard's.
+                if last is not None and counts.first is not None and counts.first <= last:
+                    name = PARTS[output_format].name(shard)
+                    raise MxsparkError(f"{store.name}/{name} has keys of another shard, such as {counts.first!r}", MEND)
+                last = counts.last
+                yield shard, counts

@@ -1,0 +1,1 @@
+"""What a job is, validated, and where each value comes from."""

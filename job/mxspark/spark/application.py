@@ -1,0 +1,479 @@
+"""The Spark application: its start, its tasks, and its end.
+
+The only place that imports pyspark. Pixels never cross the border between Python and the JVM: a task gets a shard's number and
+gives back a small report.
+"""
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import pyspark
+from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, TaskContext
+from pyspark.java_gateway import launch_gateway
+
+from mxspark.errors import LONGEST_SAID, SECRET_NAME, MxsparkError, UsageError, how_it_ended, one_line, without_secrets
+from mxspark.settings import document
+from mxspark.settings.job import Settings
+from mxspark.spark import java, pods, run_key
+from mxspark.spark.class_archive import ClassArchive
+from mxspark.spark.configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, UNIX_SOCKETS, configuration, shard_failures, stands
+from mxspark.spark.errors import translated
+from mxspark.spark.failed_tasks import JavasTasks, ShardTries
+from mxspark.spark.failing_executors import FailedTask, FailingExecutors
+from mxspark.spark.lost_pods import JavasPods, LostPods
+from mxspark.spark.pods import DriverPod
+from mxspark.worker.shard import Job, ShardReport, run_shard
+
+FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
+POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
+SOCKET_FOLDER = "spark.python.unix.domain.socket.dir"
+LONGEST_SOCKET = 107  # bytes, by unix(7)
+MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
+STOP_SECONDS = 20  # for Java to end by itself
+ARCHIVE_SECONDS = 120  # in the first run, in which it writes its classes' archive then: killed, each further run would begin that anew
+
+
+def versions() -> tuple[str, str]:
+    """Spark's versions: that of its Python part, and that of the Java part which it would start, empty where it can't be told.
+
+    Without what distributors append: EMR writes 3.5.6+amzn.1 in Python and 3.5.6-amzn-1 in the names of jars.
+    """
+    numbers = re.compile(r"\d+\.\d+\.\d+")
+    python = numbers.match(pyspark.__version__)
+    python_version = python[0] if python else pyspark.__version__
+    home = os.environ.get("SPARK_HOME")
+    if home is None:  # then Java's part is the one that came with the package
+        return python_version, python_version
+    core = next(Path(home, "jars").glob("spark-core_*.jar"), None)
+    java_part = numbers.match(core.stem.rpartition("spark-core_")[2].partition("-")[2]) if core else None
+    return python_version, java_part[0] if java_part else ""
+
+
+def is_submitted() -> bool:
+    """Whether spark-submit started this process: then its properties stand, and Java is there already."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def as_submitted(settings: Settings) -> Settings:
+    """The settings with the master that spark-submit was given, which they themselves may not know."""
+    if not is_submitted():
+        return settings
+    master = _submitted().get("spark.master", settings.spark.master)
+    return settings.model_copy(update={"spark": settings.spark.model_copy(update={"master": master})})
+
+
+class Application:
+    """A running Spark application."""
+
+    def __init__(self, settings: Settings, cache_dir: Path, debug: bool) -> None:
+        """Starts Spark, by `as_submitted` settings; takes seconds. Raises MxsparkError."""
+        # py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError. At DEBUG it would log all
+        # that is sent to Java, secret properties and the tasks with their credentials too.
+        logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL + 1)
+        if not debug:
+            logging.getLogger().addFilter(not_py4js)
+        self._stopped = False
+        self._archive: ClassArchive | None = None
+        self._java: subprocess.Popen[bytes] | None = None  # where this process started it
+        self._lost_pods: LostPods | None = None
+        conf = _submitted() if is_submitted() else SparkConf()
+        chosen = settings.spark
+        failures = configuration(chosen)[MAX_FAILURES]
+        if is_submitted() and (asked := conf.get(MAX_FAILURES, failures)) != failures:  # the limits that depend on it have to fit
+            chosen = chosen.model_copy(update={"conf": {**chosen.conf, MAX_FAILURES: str(asked)}})
+        self._is_local, self._shard_failures = chosen.is_local, shard_failures(chosen)
+        pod = DriverPod.from_environment(os.environ)
+        if pod and pod.is_ipv6:
+            os.environ.setdefault(PREFER_IPV6_VARIABLE, "true")
+        for key, value in configuration(chosen, settings.kubernetes, pod, versions()[1]).items():
+            if key == "spark.master" or not (is_submitted() and stands(key, conf.contains)):  # the master only gets its retries
+                conf.set(key, value)
+        self._folders = ExitStack()
+        self._scratch = self._private_folder()
+        if self._is_local:
+            self._keep_blocks_private(conf)
+        if chosen.is_kubernetes and not conf.contains(POD_TEMPLATE):
+            template = self._scratch / "executor.yaml"
+            template.write_text(document.to_yaml(pods.executor_template(chosen, settings.kubernetes)))
+            conf.set(POD_TEMPLATE, str(template))
+        self.key_problem: str | None = None  # why the run's key isn't in a secret of Kubernetes, where it should be
+        # What Java and the workers print is for the day that something goes wrong.
+        with tempfile.TemporaryFile() as log:
+            try:
+                gateway = None if is_submitted() else self._launch(conf, cache_dir, settings.spark.class_archive, None if debug else log)
+                self._share_key(conf, SparkContext._jvm if gateway is None else gateway.jvm, chosen.app_name)
+                self._keep_sockets_private(conf, gateway)
+                self._context = SparkContext(conf=conf, gateway=gateway)
+                if not debug:
+                    _silence_accumulators(self._context)
+                if is_submitted() and not debug and not conf.contains("spark.log.level"):
+                    self._context.setLogLevel("WARN")  # spark-submit's own level is INFO, in which all that is said here would drown
+            except MxsparkError:
+                raise
+            except Exception as error:  # pyspark raises what it likes when the JVM dies on the way
+                log.seek(0)
+                raise _not_started(error, log.read().decode(errors="replace")) from error
+
+        if pod and self.is_kubernetes:
+            pods_of_ours = JavasPods(self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId)
+            self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
+
+    def _private_folder(self, place: str | None = None) -> Path:
+        """A new folder that only this user may enter, in `place` or where temporary files are; gone at the end."""
+        try:
+            if place is not None:
+                Path(place).mkdir(parents=True, exist_ok=True)
+            # Java that is killed leaves files in it.
+            folder = tempfile.TemporaryDirectory(prefix="mxspark-", dir=place, ignore_cleanup_errors=True)
+        except OSError as error:
+            raise UsageError(f"{place}: Spark can't keep its files there: {error.strerror or error}", "Check spark.local.dir.") from None
+        return Path(self._folders.enter_context(folder))
+
+    def _keep_blocks_private(self, conf: SparkConf) -> None:
+        """Spark makes folders for its blocks with the umask's rights, which on a machine of many are everybody's to read."""
+        if is_submitted() and "SPARK_LOCAL_DIRS" in os.environ:  # Java has it by now, and it wins
+            return
+        given = os.environ.pop("SPARK_LOCAL_DIRS", None) or conf.get("spark.local.dir", "") or ""
+        places = [place.strip() for place in given.split(",") if place.strip()]
+        folders, problem = [], None
+        for place in places:  # Spark, too, does without a disk that is broken
+            try:
+                folders.append(self._private_folder(place))
+            except UsageError as error:
+                problem = error
+        if problem is not None and not folders:
+            raise problem
+        folders = folders or [self._scratch]
+        conf.set("spark.local.dir", ",".join(map(str, folders)))
+
+    def _keep_sockets_private(self, conf: SparkConf, gateway: Any) -> None:
+        """Sockets of workers and of accumulators, which take pickles, are kept from others by the scratch folder, not by a umask alone.
+
+        By a property of this one Java: executors elsewhere have no such folder. Their own are a container's (YARN, Kubernetes), or they
+        have none (spark_configuration.py).
+        """
+        SparkContext._ensure_initialized(gateway=gateway)
+        SparkContext._jvm.java.lang.System.setProperty("java.io.tmpdir", str(self._scratch))  # type: ignore[union-attr]
+        if not fits_socket(self._scratch):
+            conf.set(UNIX_SOCKETS, "false")  # TCP then, with a token that each connection must give
+        elif (conf.get("spark.master") or "").startswith("local") and not conf.contains(SOCKET_FOLDER):  # local-cluster's executors too
+            conf.set(SOCKET_FOLDER, str(self._scratch))
+
+    def _launch(self, conf: SparkConf, cache_dir: Path, class_archive: bool, log: IO[bytes] | None) -> Any:
+        """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
+        home = java.java_home(cache_dir)
+        os.environ["JAVA_HOME"] = str(home)
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        _import_nothing_from_here(os.environ)
+        if (conf.get("spark.master") or "").startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
+            if os.environ["PYSPARK_PYTHON"] == sys.executable:  # then the workers' Python has this package
+                conf.setIfMissing("spark.python.daemon.module", "mxspark.spark.worker_daemon")
+        if " " not in str(self._scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
+            conf.set("spark.driver.extraJavaOptions", f"-Djava.io.tmpdir={self._scratch} {conf.get('spark.driver.extraJavaOptions', '')}")
+        if class_archive and not java.has_archive(home) and (conf.get("spark.master") or "").startswith("local"):
+            self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__} {pyspark.__file__}")
+            options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
+            conf.set("spark.driver.extraJavaOptions", options.strip())
+        gateway = launch_gateway(  # type: ignore[no-untyped-call]
+            _arguments(conf), {"stdout": log, "stderr": log, "start_new_session": True}
+        )
+        self._java = gateway.proc
+        return gateway
+
+    def _share_key(self, conf: SparkConf, jvm: Any, instance: str) -> None:
+        """Gives the run's key to its processes, where Spark doesn't by itself."""
+        master = conf.get("spark.master") or ""
+        if conf.get(run_key.AUTHENTICATE) != "true" or any(key.startswith(run_key.SECRET) for key, _ in conf.getAll()):
+            return
+        if master.startswith("local-cluster"):
+            conf.set(run_key.SECRET, run_key.fresh())
+        if master.startswith("k8s://"):
+            pod, namespace = conf.get("spark.kubernetes.driver.pod.name"), conf.get("spark.kubernetes.namespace") or "default"
+            if pod is None:
+                self.key_problem = "the driver's pod isn't known"
+                return
+            try:
+                found = run_key.share(jvm, run_key.Owner(pod, namespace), instance, self._scratch)
+            except Exception as error:  # noqa: BLE001  # py4j raises what it likes
+                self.key_problem = run_key.why_not(error)
+                return
+            for key, value in found.items():
+                conf.set(key, value)
+
+    @property
+    def workers(self) -> int:
+        """How many tasks run at a time."""
+        conf = self._context.getConf()
+        if self._is_local:  # the workers are the cores that Spark was given
+            return int(self._context.defaultParallelism)
+        slots = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
+        slots = min(slots, int(conf.get("spark.executor.resource.gpu.amount", str(slots))))
+        return max(1, self._most_executors * slots)
+
+    @property
+    def _most_executors(self) -> int:
+        conf = self._context.getConf()
+        is_dynamic = conf.get("spark.dynamicAllocation.enabled") == "true"
+        executors = conf.get("spark.dynamicAllocation.maxExecutors" if is_dynamic else "spark.executor.instances", "2")
+        return min(int(executors), MOST_EXECUTORS)
+
+    @property
+    def executors(self) -> int | None:
+        """How many executors there are by now; None where workers are processes of this machine."""
+        return None if self._is_local else int(self._context._jsc.sc().getExecutorMemoryStatus().size()) - 1
+
+    def _addresses(self) -> set[str]:
+        """The hosts of the executors that there are by now, and the driver's."""
+        hosts = str(self._context._jsc.sc().getExecutorMemoryStatus().keySet().mkString(" ")).split()
+        return {host.rpartition(":")[0].strip("[]") for host in hosts}
+
+    @property
+    def is_kubernetes(self) -> bool:
+        """Whether executors are pods."""
+        return str(self._context.master).startswith("k8s://")
+
+    @property
+    def version(self) -> str:
+        return str(self._context.version)
+
+    def run(
+        self,
+        job: Job,
+        shards: Sequence[int],
+        on_report: Callable[[ShardReport], None],
+        on_wait: Callable[[], None],
+        on_bad_node: Callable[[FailedTask], None],
+        poll_seconds: float = 0.2,
+    ) -> tuple[FailedTask, ...]:
+        """Runs the shards, one a task; returns the last failures of executors that could not work. Raises MxsparkError when a shard
+        can't be done.
+
+        Calls, in this thread, `on_report` as they end, `on_bad_node` for each executor that begins to fail, and `on_wait` every
+        `poll_seconds`.
+        """
+        reports = self._context.accumulator([], _Reports())
+        tasks, failing = JavasTasks(self._context), FailingExecutors(1 if self._is_local else self._most_executors)
+        tries = ShardTries(self._shard_failures)
+
+        def look() -> None:
+            on_wait()
+            try:
+                failed = tasks.failed()
+                if not failed and not failing.is_due:
+                    return
+                executors = tasks.executors()  # only then: there may be a thousand
+            except Exception:  # noqa: BLE001  # py4j raises what it likes when Java is gone, which ends the job itself
+                return
+            tries.update(failed)
+            for task in failing.update((task.of_machine for task in failed if task.of_machine), executors):
+                on_bad_node(task)
+
+        def run_all() -> None:
+            self._context.parallelize(shards, len(shards)).foreachPartition(_task(job, reports))
+
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(run_all)
+            try:
+                _follow(running, reports, on_report, look, poll_seconds)
+                if (error := running.exception()) is not None:
+                    raise translated(error, failing.failing) from error
+            except BaseException as error:
+                code = self._exit_code_of_java(error)
+                if code is not None and isinstance(error, MxsparkError):
+                    raise MxsparkError(
+                        f"Spark's Java process ended ({how_it_ended(code)})",
+                        "Out of memory, perhaps. Run the same command again: it resumes where this one stopped.",
+                    ) from error
+                with suppress(Exception):
+                    self._context.cancelAllJobs()
+                raise
+        if failing.failing:
+            with suppress(Exception):  # likewise: the job is done, and this is for the summary alone
+                failing.forget_working(tasks.executors())
+        return failing.failing
+
+    def _exit_code_of_java(self, error: BaseException) -> int | None:
+        """How Java ended, None where it lives or isn't this process's."""
+        if self._java is None:
+            return None
+        if error.__cause__ is not None and not hasattr(error.__cause__, "java_exception"):
+            # Not Java's own words: perhaps it is just about to be gone. Its connections end a moment before it does.
+            with suppress(subprocess.TimeoutExpired):
+                self._java.wait(FAREWELL_SECONDS)
+        return self._java.poll()
+
+    def stop(self) -> None:
+        """Ends Spark; returns when its Java and Python processes are gone."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._lost_pods is not None:
+            self._lost_pods.stop()
+        with suppress(Exception):
+            self._context.stop()
+        self._forget_gateway()
+        if self._java is not None:
+            _end(self._java, ARCHIVE_SECONDS if self._archive is not None and self._archive.is_new else STOP_SECONDS)
+            if self._archive is not None:
+                self._archive.keep()
+        self._clean_up()
+
+    def kill(self) -> None:
+        """`stop` for a run that went wrong: on this machine Spark has nothing to save, so that no time is lost with a farewell."""
+        if self._java is None or not str(self._context.master).startswith("local"):
+            self.stop()
+        elif not self._stopped:
+            self._stopped = True
+            with suppress(ProcessLookupError):
+                os.killpg(self._java.pid, signal.SIGKILL)  # Java leads a session, its Python workers are in it
+            self._java.wait()
+            self._forget_gateway()
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        self._folders.close()
+
+    def _forget_gateway(self) -> None:
+        """So that a later run in this process starts a Java of its own, and nothing asks this one at exit."""
+        if self._java is not None:
+            with suppress(Exception):
+                SparkContext._gateway.shutdown()  # type: ignore[union-attr]
+            SparkContext._gateway = SparkContext._jvm = None
+            SparkContext._active_spark_context = None
+
+
+def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
+    """Spark starts Python by `-m`, which imports from the working folder first: whoever can write there could put a numpy.py in it."""
+    environ["PYTHONSAFEPATH"] = "1"
+    ours = Path(__file__).resolve().parents[2]
+    with suppress(OSError):  # a working folder that is gone
+        if ours == Path.cwd():  # where mxspark itself comes from there, workers have to be told
+            environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ours), environ.get("PYTHONPATH"))))
+
+
+def not_py4js(record: logging.LogRecord) -> bool:
+    """A filter for the root logger, where py4j logs some of its stack traces."""
+    return f"{os.sep}py4j{os.sep}" not in record.pathname
+
+
+def _submitted() -> SparkConf:
+    """spark-submit's properties, which Python knows only once it is connected to Java."""
+    SparkContext._ensure_initialized()
+    return SparkConf()
+
+
+def _arguments(conf: SparkConf) -> SparkConf:
+    """What Java is started with, for all to read in process lists. Secrets reach Spark through a socket, when its context is made."""
+    arguments = SparkConf(loadDefaults=False)
+    for key, value in conf.getAll():
+        is_hadoops = key.startswith("spark.hadoop.") and without_secrets(value) != value
+        if not (is_hadoops or SECRET_NAME.search(key)):
+            arguments.set(key, value)
+    return arguments
+
+
+def fits_socket(folder: Path) -> bool:
+    """Whether the name of one of Spark's sockets in `folder`, a UUID's, is short enough for the kernel."""
+    return len(os.fsencode(folder / f".{uuid.UUID(int=0)}.sock")) <= LONGEST_SOCKET
+
+
+def _silence_accumulators(context: SparkContext) -> None:
+    """The server that takes the accumulators' values prints a stack trace when Java goes away, which is told in words elsewhere."""
+    server = getattr(context, "_accumulatorServer", None)
+    if server is not None:
+        server.handle_error = lambda *_: None
+
+
+def _not_started(error: Exception, log: str) -> MxsparkError:
+    """Why there is no Spark, by pyspark's exception and by what Java printed."""
+    if forbidden := _forbidden(error):
+        mend = "docs/kubernetes.md has the Role that the driver's service account needs."
+        return MxsparkError(f"Spark could not be started: {forbidden}", mend)
+    cause = _first_error(log) or one_line(error)
+    return MxsparkError(f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all.")
+
+
+def _forbidden(error: Exception) -> str | None:
+    """What Kubernetes refused among the causes of Java's exception, which itself only says that there is no scheduler."""
+    cause = getattr(error, "java_exception", None)
+    while cause is not None:
+        if found := re.search(r"\b\w+(?: \"[^\"]*\")? is forbidden: User .+? cannot [^\n]+", str(cause.getMessage())[:LONGEST_SAID]):
+            return found[0].rstrip(".")
+        cause = cause.getCause()
+    return None
+
+
+def _first_error(text: str) -> str | None:
+    """What Java printed of an error, from the first line that names one on."""
+    lines = [line.strip() for line in text.splitlines()]
+    named = [line for line in lines if re.search(r"Error|Exception|Invalid|Unrecognized", line)]
+    return without_secrets("; ".join(named[:2]))[:300] or None
+
+
+class _Reports(AccumulatorParam[list[ShardReport]]):
+    """Gathers the reports of the tasks that succeeded."""
+
+    def zero(self, value: list[ShardReport]) -> list[ShardReport]:
+        return []
+
+    def addInPlace(self, value1: list[ShardReport], value2: list[ShardReport]) -> list[ShardReport]:  # noqa: N802
+        value1 += value2
+        return value1
+
+
+def _task(job: Job, reports: "Accumulator[list[ShardReport]]") -> Callable[[Iterable[int]], None]:
+    def run(shards: Iterable[int]) -> None:
+        for shard in shards:
+            context = TaskContext.get()
+            reports.add([run_shard(job, shard, _gpu_of_task(), context.attemptNumber() if context else 0)])
+
+    return run
+
+
+def _gpu_of_task() -> int:
+    """The GPU that Spark gave to this task, 0 where it doesn't manage them."""
+    context = TaskContext.get()
+    gpu = context.resources().get("gpu") if context else None
+    return int(gpu.addresses[0]) if gpu else 0
+
+
+def _follow(
+    running: "Future[Any]",
+    reports: "Accumulator[list[ShardReport]]",
+    on_report: Callable[[ShardReport], None],
+    on_wait: Callable[[], None],
+    poll_seconds: float,
+) -> None:
+    while True:
+        ended = running.done()
+        on_wait()
+        while reports.value:  # not kept: there may be ten thousand
+            on_report(reports.value.pop(0))
+        if ended:
+            break
+        with suppress(TimeoutError):
+            running.exception(timeout=poll_seconds)
+
+
+def _end(java_process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Java ends when its standard input does; that it has ended is what makes sure that nothing is left when this process ends."""
+    with suppress(OSError):
+        if java_process.stdin:
+            java_process.stdin.close()
+    try:
+        java_process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        java_process.kill()
+        java_process.wait()

@@ -1,0 +1,1 @@
+"""How words, durations, patterns and delimited files are written and read."""

@@ -1,0 +1,164 @@
+"""One shard, overlapped: while the network computes a batch, threads fetch and decode the next ones. Knows no Spark, S3 or MXNet.
+
+Memory is bounded by `batches_ahead` batches of arrays, `decode_threads` images being decoded and `fetch_threads` objects.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from threading import BoundedSemaphore
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxspark.dataset.predictions import OK, Row, top_k
+from mxspark.decode.preprocess import BadImageError
+from mxspark.errors import MxsparkError, without_paths
+from mxspark.inference import meaning
+from mxspark.settings.job import PipelineSettings
+from mxspark.storage import CredentialsError, StorageError
+from mxspark.text.words import printable
+
+LONGEST_REASON = 600  # characters: a server's words have half of it
+
+Floats = NDArray[np.float32]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class PredictionError(MxsparkError):
+    """The network's numbers are not what its output is said to be: the model or its settings are wrong."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What is done to each image: key to bytes, bytes to array (C, H, W), arrays (n, C, H, W) to probabilities (n, classes)."""
+
+    fetch: Callable[[str], bytes]  # called from many threads; raises StorageError, of which CredentialsError is no row
+    decode: Callable[[bytes], Floats]  # called from `decode_threads` threads; raises BadImageError
+    predict: Callable[[Floats], Floats]  # called from the caller's thread only, with `batch_size` images at most
+    batch_size: int
+    top_k: int
+    labels: Sequence[str]
+    sums_to_one: bool = True  # whether the classes exclude each other
+    threshold: float = 0.0  # of a row's probabilities
+
+
+@dataclass
+class Timings:
+    """Where a shard's time went. `fetch` and `decode` are summed over threads, so they may exceed the wall clock [seconds]."""
+
+    setup: float = 0.0  # loading and binding the network, in a worker's first shard
+    fetch: float = 0.0
+    decode: float = 0.0
+    forward: float = 0.0  # the network computing
+    starved: float = 0.0  # the network waiting for images: small where the overlap works
+    write: float = 0.0
+
+    @property
+    def work(self) -> float:
+        """How long the shard took by the clock, but for loading the network [seconds]."""
+        return self.forward + self.starved + self.write
+
+    def add(self, other: "Timings") -> None:
+        for name, seconds in vars(other).items():
+            setattr(self, name, getattr(self, name) + seconds)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """An image on its way: its array, or the row that says what is wrong with it."""
+
+    key: str
+    array: Floats | None
+    failure: Row | None
+    fetch_seconds: float
+    decode_seconds: float
+
+
+def run(keys: Iterable[str], stages: Stages, settings: PipelineSettings, timings: Timings) -> Iterator[Row]:
+    """The row of every key, in order; adds to `timings`."""
+    decoding = BoundedSemaphore(settings.decode_threads)
+    with (
+        ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch") as pool,
+        closing(ordered_map(pool, lambda key: _load(key, stages, decoding), keys, settings.batches_ahead * stages.batch_size)) as loading,
+    ):
+        while True:
+            start = time.perf_counter()
+            batch = list(islice(loading, stages.batch_size))
+            timings.starved += time.perf_counter() - start
+            if not batch:
+                return
+            timings.fetch += sum(image.fetch_seconds for image in batch)
+            timings.decode += sum(image.decode_seconds for image in batch)
+            start = time.perf_counter()
+            rows = list(_forward(batch, stages))
+            timings.forward += time.perf_counter() - start
+            yield from rows
+
+
+def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Generator[R, None, None]:
+    """`function` of every item, in order, computed in the pool at most `ahead` items before they are taken."""
+    remaining = iter(items)
+    pending: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(remaining, ahead))
+    try:
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
+            yield result
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
+    start = time.perf_counter()
+    try:
+        data = stages.fetch(key)
+    except CredentialsError:
+        raise  # it says nothing of this image
+    except StorageError as error:
+        return _Loaded(
+            key,
+            None,
+            Row(key, error.status, _told(f"{error.reason}. {error.mend}" if error.mend else error.reason)),
+            time.perf_counter() - start,
+            0.0,
+        )
+    fetched = time.perf_counter()
+    with decoding:
+        # Thread time: waiting for the interpreter's lock is not decoding.
+        start_decoding = time.thread_time()
+        try:
+            array, failure = stages.decode(data), None
+        except BadImageError as error:
+            array, failure = None, Row(key, error.status, _told(error.problem))
+        return _Loaded(key, array, failure, fetched - start, time.thread_time() - start_decoding)
+
+
+def _told(reason: str) -> str:
+    """What was wrong, as a row has it: on one line, bounded, and without this machine's paths."""
+    return printable(without_paths(reason))[:LONGEST_REASON]
+
+
+def _forward(batch: Sequence[_Loaded], stages: Stages) -> Iterator[Row]:
+    arrays = [image.array for image in batch if image.array is not None]
+    probabilities = iter(stages.predict(np.stack(arrays)) if arrays else ())
+    for image in batch:
+        yield image.failure or _row(image.key, next(probabilities), stages)
+
+
+def _row(key: str, probabilities: Floats, stages: Stages) -> Row:
+    if not np.isfinite(probabilities).all():
+        return Row(key, "not_finite", "the network's output is not a number")
+    if trouble := meaning.trouble(probabilities, stages.sums_to_one):
+        raise PredictionError(
+            f"{printable(key)}: the network's output is not probabilities: {trouble}",
+            "Correct output.kind in model.yaml (`mxspark model inspect` says what was found), and run again with --overwrite.",
+        )
+    return Row(key, OK, None, top_k(probabilities, stages.top_k, stages.labels, stages.threshold))

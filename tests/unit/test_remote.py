@@ -1,0 +1,88 @@
+"""Following a job that runs elsewhere: what is said when it isn't followed to its end."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NoReturn
+
+import pytest
+
+from mxspark.cli import remote
+from mxspark.cli.app import HANDLERS, HEARD, Left, Terminated, hear_signals, sleep
+from mxspark.errors import MxsparkError, OutOfSightError, UsageError
+
+
+@pytest.mark.parametrize("kind", [OutOfSightError, UsageError])
+def test_a_job_out_of_sight_goes_on_and_is_no_wrong_usage(kind: type[MxsparkError]) -> None:
+    def follower() -> NoReturn:
+        raise kind("the credentials have expired", "Log in again.")
+
+    with pytest.raises(MxsparkError) as told:
+        remote.follow("job photos", "photos --namespace a", follower, None)
+    assert told.value.exit_code == 1
+    assert told.value.problem == "job photos goes on, but can't be followed any more: the credentials have expired"
+    assert told.value.mend.startswith("Log in again.\n")
+    assert "mxspark follow photos --namespace a" in told.value.mend
+
+
+def test_a_job_that_is_gone_does_not_go_on() -> None:
+    def follower() -> NoReturn:
+        raise MxsparkError("job photos is gone", "Submit it again.")
+
+    with pytest.raises(MxsparkError, match="job photos is gone") as told:
+        remote.follow("job photos", "photos", follower, None)
+    assert "goes on" not in str(told.value)
+
+
+def test_a_job_that_is_ended_otherwise_is_told_how(capsys: pytest.CaptureFixture[str]) -> None:
+    def follower() -> NoReturn:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Left):
+        remote.follow("job photos", "photos", follower, None, "helm uninstall photos")
+    told = capsys.readouterr().err
+    assert "End it:    helm uninstall photos\n" in told
+    assert "mxspark cancel" not in told
+
+
+@pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_follower_that_is_ended_says_that_the_job_goes_on(
+    kind: type[BaseException], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def follower() -> NoReturn:
+        raise kind
+
+    with pytest.raises(Left) as left:
+        remote.follow("job photos", "photos --namespace a", follower, None)
+    assert left.value.code == code
+    told = capsys.readouterr().err
+    assert "job photos goes on." in told
+    assert "mxspark cancel photos --namespace a" in told
+
+
+@pytest.fixture
+def _signals_are_heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sys.modules["mxspark.cli.app"], "IGNORED", set())  # a shell's background jobs ignore Ctrl-C
+    before = {number: signal.getsignal(number) for number in HANDLERS}
+    hear_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    HEARD.clear()
+
+
+@pytest.mark.usefixtures("_signals_are_heard")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_that_a_library_swallows_is_heard_all_the_same(number: signal.Signals, code: int) -> None:
+    def follower() -> NoReturn:
+        with suppress(BaseException):
+            os.kill(os.getpid(), number)
+        for _ in range(2):
+            sleep(0.01)
+        raise AssertionError("it went on")
+
+    with pytest.raises(Left) as left:
+        remote.follow("job photos", "photos", follower, None)
+    assert left.value.code == code
