@@ -24,10 +24,10 @@ class Missing:
     """What a tier lacks here, and what would make it run."""
 
     reason: str
-    mend: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.reason} ({self.mend})"
+        return f"{self.reason} ({self.hint})"
 
 
 class Tiers:

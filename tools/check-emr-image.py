@@ -71,10 +71,10 @@ class Finding:
     subject: str
     verdict: Verdict
     text: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.verdict:<12}{self.subject}: {self.text}{f'. {self.mend}' if self.mend else ''}"
+        return f"{self.verdict:<12}{self.subject}: {self.text}{f'. {self.hint}' if self.hint else ''}"
 
 
 class CannotLookError(Exception):
@@ -212,10 +212,10 @@ def settings(image: Image, base: Image | None) -> Iterator[Finding]:
         yield _same("command", image.settings.get("Cmd"), base.settings.get("Cmd"), "Take CMD out of the Dockerfile.")
 
 
-def _same(subject: str, found: object, expected: object, mend: str) -> Finding:
+def _same(subject: str, found: object, expected: object, hint: str) -> Finding:
     if found == expected:
         return Finding(subject, "ok", _words(found))
-    return Finding(subject, "problem", f"{_words(found)} instead of {_words(expected)}", mend)
+    return Finding(subject, "problem", f"{_words(found)} instead of {_words(expected)}", hint)
 
 
 def _words(value: object) -> str:
@@ -229,8 +229,8 @@ def variables(image: Image, base: Image | None) -> Iterator[Finding]:
     theirs = base.variables if base else {}
     split = [name for name, value in image.variables.items() if "=" in value and theirs.get(name) != value]
     if split:
-        mend = "AWS's validator can't read the image then: give it in the job's settings instead."
-        yield Finding("variables", "problem", f"there is an = in the value of {_few(split)}", mend)
+        hint = "AWS's validator can't read the image then: give it in the job's settings instead."
+        yield Finding("variables", "problem", f"there is an = in the value of {_few(split)}", hint)
     if base is None:
         return
     # Paths may have been added to.
@@ -291,8 +291,8 @@ def untouched(image: Image, base: Image | None, subject: str, places: Sequence[s
         return Finding(subject, "can't tell", f"not in the base either: {where}", "Is --base AWS's own image?")
     changed = sorted(path for path in theirs.keys() | now.keys() if theirs.get(path) != now.get(path))
     if changed:
-        mend = "Leave them as AWS made them: EMR mounts its own configuration over the image's; the job's settings are for changes."
-        return Finding(subject, "problem", f"not as in the base: {_few(changed)}", mend)
+        hint = "Leave them as AWS made them: EMR mounts its own configuration over the image's; the job's settings are for changes."
+        return Finding(subject, "problem", f"not as in the base: {_few(changed)}", hint)
     return Finding(subject, "ok", f"{where} as in the base: {len(theirs)} file{'s' * (len(theirs) > 1)}")
 
 
@@ -319,12 +319,12 @@ def decommission(image: Image) -> Finding:
 def pythons(image: Image) -> Iterator[Finding]:
     """The Pythons of the driver and of the executors."""
     path = image.variables.get("PYSPARK_PYTHON", "")
-    mend = f"ENV PYSPARK_PYTHON={OURS}/venv/bin/python, and PYSPARK_DRIVER_PYTHON the same."
+    hint = f"ENV PYSPARK_PYTHON={OURS}/venv/bin/python, and PYSPARK_DRIVER_PYTHON the same."
     if not path:
-        yield Finding("PYSPARK_PYTHON", "problem", "not set: EMR would take its own Python, without our packages", mend)
+        yield Finding("PYSPARK_PYTHON", "problem", "not set: EMR would take its own Python, without our packages", hint)
         return
     if over := [place for place in MOUNTED_OVER if PurePosixPath(path).is_relative_to(place)]:
-        yield Finding("PYSPARK_PYTHON", "problem", f"{path} is in {over[0]}, which EMR mounts over", mend)
+        yield Finding("PYSPARK_PYTHON", "problem", f"{path} is in {over[0]}, which EMR mounts over", hint)
     else:
         version = 'import sys; print("%d.%d" % sys.version_info[:2])'
         told = image.look('"$1" -c "$2" 2>&1 || true', path, version, user=USER)
@@ -333,14 +333,14 @@ def pythons(image: Image) -> Iterator[Finding]:
         else:
             yield Finding("PYSPARK_PYTHON", "problem", f"{path} is no Python {PYTHON}: {' '.join(told)}", "Build the image anew.")
     driver = image.variables.get("PYSPARK_DRIVER_PYTHON", path)
-    yield _same("PYSPARK_DRIVER_PYTHON", driver, path, mend)
+    yield _same("PYSPARK_DRIVER_PYTHON", driver, path, hint)
 
 
 def ours(image: Image) -> Iterator[Finding]:
     """The job is there; hadoop may read it and may not change it."""
-    mend = "Build the image anew (make image TARGET=emr); COPY --chmod=… is for other files."
+    hint = "Build the image anew (make image TARGET=emr); COPY --chmod=… is for other files."
     if not image.look('[ ! -f "$1" ] || echo there', JOB, user=USER):
-        yield Finding(JOB, "problem", f"{USER} sees no such file", mend)
+        yield Finding(JOB, "problem", f"{USER} sees no such file", hint)
     else:
         yield Finding(JOB, "ok", "there")
     script = """
@@ -351,14 +351,14 @@ def ours(image: Image) -> Iterator[Finding]:
         done
     """
     if wrong := image.look(script, OURS, user=USER):
-        yield Finding(f"files in {OURS}", "problem", f"by {USER} {_few(wrong)}", mend)
+        yield Finding(f"files in {OURS}", "problem", f"by {USER} {_few(wrong)}", hint)
     else:
         yield Finding(f"files in {OURS}", "ok", f"{USER} may read them and not change them")
     done = image.run(COMMAND, "--version")
     if done.returncode == 0:
         yield Finding(COMMAND, "ok", done.stdout.strip())
     else:
-        yield Finding(COMMAND, "problem", f"ends with {done.returncode}: {_last_words(done)}", mend)
+        yield Finding(COMMAND, "problem", f"ends with {done.returncode}: {_last_words(done)}", hint)
 
 
 def _few(names: Sequence[str]) -> str:

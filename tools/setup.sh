@@ -20,12 +20,12 @@ find_python() {
 }
 
 check_platform() {
-    local machine mend="Run the same inside the image, with Docker or Podman: make run-docker"
+    local machine hint="Run the same inside the image, with Docker or Podman: make run-docker"
     machine="$(uname -s) on $(uname -m)"
     case $machine in
     "Linux on x86_64" | "Darwin on x86_64") ;;
-    "Linux on aarch64") fail "MXNet 1.9.1's package for $machine asks for libraries that only the image has." "$mend" ;;
-    *) fail "MXNet 1.9.1 has no package for $machine; it has them for Linux and macOS on x86_64." "$mend" ;;
+    "Linux on aarch64") fail "MXNet 1.9.1's package for $machine asks for libraries that only the image has." "$hint" ;;
+    *) fail "MXNet 1.9.1 has no package for $machine; it has them for Linux and macOS on x86_64." "$hint" ;;
     esac
 }
 

@@ -34,8 +34,8 @@ def forwarded(kubectl: Callable[..., list[str]], target: str, port: int) -> Iter
                 process.terminate()
             process.wait()
 
-    keeper = threading.Thread(target=keep_running, daemon=True)
-    keeper.start()
+    log_store = threading.Thread(target=keep_running, daemon=True)
+    log_store.start()
     try:
         _wait_until_open(local)
         yield local
@@ -43,7 +43,7 @@ def forwarded(kubectl: Callable[..., list[str]], target: str, port: int) -> Iter
         stopping.set()
         for process in running:
             process.terminate()
-        keeper.join()
+        log_store.join()
 
 
 def _wait_until_open(port: int) -> None:

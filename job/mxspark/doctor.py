@@ -1,4 +1,4 @@
-"""Whether this machine has what a run needs: a finding for each thing looked at, with the mend where it lacks something."""
+"""Whether this machine has what a run needs: a finding for each thing looked at, with the hint where it lacks something."""
 
 import json
 import platform
@@ -36,7 +36,7 @@ class Finding:
     subject: str
     verdict: Verdict
     text: str
-    mend: str = ""
+    hint: str = ""
 
 
 def examine(cache_dir: Path, gpus: bool) -> list[Finding]:
@@ -59,7 +59,7 @@ def to_json(findings: Sequence[Finding]) -> str:
 
 
 def _problem(subject: str, error: MxsparkError) -> Finding:
-    return Finding(subject, "problem", error.problem, error.mend)
+    return Finding(subject, "problem", error.problem, error.hint)
 
 
 def _python() -> Finding:
@@ -126,14 +126,14 @@ def _machine() -> Finding:
 
 def _cache(folder: Path) -> Finding:
     subject = "cache folder"
-    mend = "Name another one: cache_dir in the settings, MXSPARK_CACHE_DIR."
+    hint = "Name another one: cache_dir in the settings, MXSPARK_CACHE_DIR."
     existing = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
         free = shutil.disk_usage(existing).free
     except OSError as error:
-        return Finding(subject, "problem", f"{folder} can't be written: {one_line(error)}", mend)
+        return Finding(subject, "problem", f"{folder} can't be written: {one_line(error)}", hint)
     return Finding(subject, "ok", f"{folder}, {_gib(free)} free")
 
 
@@ -170,11 +170,11 @@ def _card(card: Gpu, build: Build | None) -> Finding:
 def _nvidia_smi(gpus: int) -> Finding:
     """Spark finds the GPUs by nvidia-smi; that it tells nothing is no news where the driver has no GPU either."""
     lacking: Verdict = "problem" if gpus else "can't tell"
-    mend = "Spark finds GPUs by it: let the container have it (NVIDIA_DRIVER_CAPABILITIES=compute,utility)." if gpus else ""
+    hint = "Spark finds GPUs by it: let the container have it (NVIDIA_DRIVER_CAPABILITIES=compute,utility)." if gpus else ""
     try:
         answer = subprocess.run(SMI, capture_output=True, text=True, timeout=SMI_SECONDS, check=False)
     except OSError:
-        return Finding("nvidia-smi", lacking, "it isn't there", mend)
+        return Finding("nvidia-smi", lacking, "it isn't there", hint)
     except subprocess.TimeoutExpired:
         return Finding("nvidia-smi", "problem", f"it took more than {SMI_SECONDS} s", "A card or its driver hangs: restart the node.")
     lines = [line.strip() for line in (answer.stdout + answer.stderr).splitlines() if line.strip()]

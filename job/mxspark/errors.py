@@ -1,4 +1,4 @@
-"""The errors a person sees: what is wrong with which thing and why, how to mend it, and the exit code that follows.
+"""The errors a person sees: what is wrong with which thing and why, how to hint it, and the exit code that follows.
 
 Rooms that use an outside library translate its exceptions into these at their door. Whatever their words came from, no error tells
 a secret.
@@ -85,17 +85,17 @@ def without_paths(text: str) -> str:
 
 
 class MxsparkError(Exception):
-    """Something stopped the run. `problem` names the thing and the cause; `mend` says what to do about it."""
+    """Something stopped the run. `problem` names the thing and the cause; `hint` says what to do about it."""
 
     exit_code = 1
 
-    def __init__(self, problem: str, mend: str = "") -> None:
+    def __init__(self, problem: str, hint: str = "") -> None:
         self.problem = without_secrets(problem)
-        self.mend = without_secrets(mend)
-        super().__init__(self.problem, self.mend)  # both, so that the error survives pickling
+        self.hint = without_secrets(hint)
+        super().__init__(self.problem, self.hint)  # both, so that the error survives pickling
 
     def __str__(self) -> str:
-        return f"{self.problem}\n{self.mend}" if self.mend else self.problem
+        return f"{self.problem}\n{self.hint}" if self.hint else self.problem
 
 
 class UsageError(MxsparkError):

@@ -13,7 +13,7 @@ from mxspark.text.words import printable
 
 NOBODY = 65534  # what root's folders belong to inside a user namespace; elsewhere a user like any other
 USERS = Path("/proc/self/uid_map")
-MEND = "Name a cache_dir of your own (MXSPARK_CACHE_DIR), in folders that belong to you or to root and that others can't write."
+HINT = "Name a cache_dir of your own (MXSPARK_CACHE_DIR), in folders that belong to you or to root and that others can't write."
 
 NO_OWNERS = (
     "run as that one (kubernetes.driver.template and executor.template: securityContext.runAsUser), or name a cache_dir elsewhere "
@@ -40,18 +40,18 @@ def private_folder(place: Path, environ: Mapping[str, str] = os.environ) -> Path
 
 def _make_private(folder: Path, lenient: bool) -> None:
     if not stat.S_ISDIR(folder.lstat().st_mode):
-        raise UsageError(f"{printable(str(folder))}: is a link or a file, and not this user's folder for files that are kept", MEND)
+        raise UsageError(f"{printable(str(folder))}: is a link or a file, and not this user's folder for files that are kept", HINT)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid():
-            mend = MEND if _keeps_owners(folder.parent) else f"Its volume gives all files to one user: {NO_OWNERS}"
-            raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could put anything there", mend)
+            hint = HINT if _keeps_owners(folder.parent) else f"Its volume gives all files to one user: {NO_OWNERS}"
+            raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could put anything there", hint)
         # In a container nobody else is there. Kubernetes opens the files of a volume for its fsGroup each time that it is mounted.
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not lenient:
             raise UsageError(
                 f"{printable(str(folder))}: others could write to it (mode {stat.S_IMODE(found.st_mode):o}), and put anything there",
-                f"Remove it; it is made again, for you alone. {MEND}",
+                f"Remove it; it is made again, for you alone. {HINT}",
             )
         if stat.S_IMODE(found.st_mode) & 0o777 != 0o700:
             os.fchmod(descriptor, 0o700)
@@ -72,11 +72,11 @@ def _check_above(folder: Path) -> None:
     """Raises UsageError where others could rename what lies in `folder`, and put something else in its place."""
     found = folder.stat()
     if found.st_uid not in (0, os.geteuid()) and not (found.st_uid == NOBODY and _renames_users()):
-        raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could replace what is kept below it", MEND)
+        raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could replace what is kept below it", HINT)
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         raise UsageError(
             f"{printable(str(folder))}: everybody could replace what is kept below it (mode {stat.S_IMODE(found.st_mode):o}, not sticky)",
-            f"chmod +t it as /tmp is. {MEND}",
+            f"chmod +t it as /tmp is. {HINT}",
         )
 
 

@@ -240,7 +240,7 @@ def test_a_failed_job_run_ends_with_the_driver_s_exit_code_and_the_end_of_its_lo
 
     assert done.output.splitlines() == log["stderr"].splitlines() + log.get("stdout", "").splitlines()[-20:]
     assert all(words in done.errors for words in told)
-    assert driver_log.exit_code([done.errors.splitlines()[-1]]) is None  # that line is no mend
+    assert driver_log.exit_code([done.errors.splitlines()[-1]]) is None  # that line is no hint
     assert "Traceback" not in done.errors
 
 
@@ -331,7 +331,7 @@ def test_status_says_how_a_job_run_is(
         here("status", run.id, "--virtual-cluster", virtual_cluster.id, "--json", environment=moto.environment).succeeded().output
     )
     assert (told["state"], told["failureReason"], told["output"]) == ("FAILED", "CLUSTER_UNAVAILABLE", output)
-    assert "emr.start_seconds" in told["trouble"]["mend"]
+    assert "emr.start_seconds" in told["trouble"]["hint"]
     assert told["ui"][0].endswith(f"/virtualclusters/{virtual_cluster.id} --emr-containers-config JobRunId={run.id}")
     assert told["logs"]["s3"] == f"s3://logs/emr/{virtual_cluster.id}/jobs/{run.id}/containers/"
 
@@ -424,10 +424,10 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
 ]
 
 
-@pytest.mark.parametrize(("flags", "environment", "chosen", "problem", "mend"), BAD_INPUT)
+@pytest.mark.parametrize(("flags", "environment", "chosen", "problem", "hint"), BAD_INPUT)
 def test_bad_input_is_one_message_with_the_mend_and_starts_nothing(
     submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster,
-    flags: tuple[str, ...], environment: dict[str, str | None], chosen: str | None, problem: str, mend: str,
+    flags: tuple[str, ...], environment: dict[str, str | None], chosen: str | None, problem: str, hint: str,
 ) -> None:  # fmt: skip
     done = submit(*flags, environment=environment, virtual_cluster=virtual_cluster.id if chosen == "own" else chosen).ended_with(2)
 
@@ -435,7 +435,7 @@ def test_bad_input_is_one_message_with_the_mend_and_starts_nothing(
     assert errors[0].startswith("Error: ")
     assert sum(line.startswith("Error: ") for line in errors) == 1
     assert problem in done.errors
-    assert mend in done.errors
+    assert hint in done.errors
     assert "Traceback" not in done.errors
     assert "hunter2" not in done.errors
     assert moto.job_runs(virtual_cluster.id) == []

@@ -1,4 +1,4 @@
-"""`mxspark doctor emr`: each line ok, problem or can't tell, with the mend."""
+"""`mxspark doctor emr`: each line ok, problem or can't tell, with the hint."""
 
 import json
 from collections.abc import Callable
@@ -93,16 +93,16 @@ PROBLEMS = [
 ]
 
 
-@pytest.mark.parametrize(("flags", "subject", "text", "mend"), PROBLEMS)
+@pytest.mark.parametrize(("flags", "subject", "text", "hint"), PROBLEMS)
 def test_each_problem_is_told_with_its_mend(
-    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], flags: list[str], subject: str, text: str, mend: str
+    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], flags: list[str], subject: str, text: str, hint: str
 ) -> None:
     code, found = doctor(*well, *flags)
 
     assert code == 1
     assert found[subject]["verdict"] == "problem"
     assert text in found[subject]["text"]
-    assert mend in found[subject]["mend"]
+    assert hint in found[subject]["hint"]
 
 
 def test_rights_that_the_role_lacks_are_named(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], moto: Moto) -> None:
@@ -154,7 +154,7 @@ def test_without_an_oidc_provider_in_iam_a_trust_policy_that_names_it_is_not_eno
     assert code == 1
     assert found["trust policy"]["verdict"] == "ok"
     assert found["OIDC provider"]["verdict"] == "problem"
-    assert found["OIDC provider"]["mend"] == "eksctl utils associate-iam-oidc-provider --cluster vision --approve"
+    assert found["OIDC provider"]["hint"] == "eksctl utils associate-iam-oidc-provider --cluster vision --approve"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_without_credentials_nothing_else_is_asked(doctor: Callable[..., tuple[i
     assert code == 1
     assert list(found) == ["request", "credentials"]
     assert found["request"]["text"] == "not given: input.path, output.path, model.path"
-    assert "aws sso login" in found["credentials"]["mend"]
+    assert "aws sso login" in found["credentials"]["hint"]
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_trust_policies(statements: list[dict[str, Any]], verdict: str, text: st
     assert (found.verdict, text in found.text) == (verdict, True), found
     if verdict == "problem" and "Deny" not in text:
         command = "aws emr-containers update-role-trust-policy --cluster-name eks-1 --namespace emr --role-name mxspark-job"
-        assert found.mend == command
+        assert found.hint == command
 
 
 def test_without_the_cluster_s_provider_a_fitting_policy_can_t_be_told() -> None:

@@ -22,7 +22,7 @@ from mxspark.submit.emr.diagnosis import explain
 from mxspark.submit.emr.follower import Follower
 from mxspark.submit.emr.images import ImageFacts
 from mxspark.submit.emr.job_runs import JobRun
-from mxspark.submit.outcome import Ending
+from mxspark.submit.outcome import Outcome
 
 RUN = "00000002v0ja9bocni5"
 KEPT = {"s3MonitoringConfiguration": {"logUri": "s3://logs/emr"}}
@@ -60,7 +60,7 @@ def described(state: str, **more: Any) -> dict[str, Any]:
 
 def followed(
     aws: Aws, clock: Clock | None = None, *, is_new: bool = False, may_be_old: bool = False, is_kept: bool = False
-) -> tuple[Ending, Heard]:
+) -> tuple[Outcome, Heard]:
     heard, clock = Heard(), clock or Clock()
     overrides = {"configurationOverrides": {"monitoringConfiguration": KEPT}} if is_kept else {}
     run = JobRun({"id": RUN, "virtualClusterId": CLUSTER, **overrides})
@@ -129,7 +129,7 @@ def test_a_run_that_the_same_request_started_before_and_that_has_ended_is_told(a
 
     assert any("nothing was started" in note and "output.submission" in note for note in heard.notes)
     assert ending.exit_code == 1
-    assert "another output.submission" in ending.mend
+    assert "another output.submission" in ending.hint
 
 
 def test_a_run_that_ends_while_it_is_followed_is_no_old_one(aws: Aws, stub: Stubber) -> None:
@@ -256,7 +256,7 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "details", "mend"),
+    ("reason", "details", "hint"),
     [
         ("USER_ERROR", "Failed to pull image: ErrImagePull", "--image"),
         ("USER_ERROR", "Back-off pulling image x: ImagePullBackOff", "--image"),
@@ -304,21 +304,21 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
         ("USER_ERROR", "JobRun failed. Please refer logs", "log says why"),
     ],
 )
-def test_what_aws_says_of_a_failure_has_a_mend(reason: str, details: str, mend: str) -> None:
+def test_what_aws_says_of_a_failure_has_a_mend(reason: str, details: str, hint: str) -> None:
     found = explain(reason, details)
     assert found.cause.startswith(reason)
-    assert mend in found.mend
+    assert hint in found.hint
 
 
 def test_the_log_is_read_where_aws_s_words_say_nothing() -> None:
     refused = 'Exception in thread "main": Field container.command in Spark main container not allowed but specified.'
     found = explain("USER_ERROR", "JobRun failed.", ["26/11/23 INFO x", refused, "more"])
     assert "Field container.command" in found.cause
-    assert "docs/emr.md" in found.mend
+    assert "docs/emr.md" in found.hint
 
 
 @pytest.mark.parametrize(
-    ("lines", "mend"),
+    ("lines", "hint"),
     [
         (["26/11/23 04:00:01 INFO MemoryStore: MemoryStore started with capacity 413.9 MiB"], "The log says why."),
         (["26/11/23 04:00:01 INFO S3: Access Denied, trying the other region", "26/11/23 04:00:02 WARN x"], "The log says why."),
@@ -327,8 +327,8 @@ def test_the_log_is_read_where_aws_s_words_say_nothing() -> None:
         (["26/11/23 04:00:01 ERROR S3: Access Denied (Status 403)", "no capacity"], "A right is missing"),
     ],
 )
-def test_of_a_log_only_lines_about_trouble_count_the_last_first(lines: list[str], mend: str) -> None:
-    assert mend in explain("USER_ERROR", "JobRun failed.", lines).mend
+def test_of_a_log_only_lines_about_trouble_count_the_last_first(lines: list[str], hint: str) -> None:
+    assert hint in explain("USER_ERROR", "JobRun failed.", lines).hint
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_the_driver_s_exit_code_is_found_in_its_log(lines: list[str], code: int 
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "kind", "mend"),
+    ("code", "status", "kind", "hint"),
     [
         ("ExpiredTokenException", 403, UsageError, "Log in again"),
         ("UnrecognizedClientException", 403, UsageError, "right region"),
@@ -367,7 +367,7 @@ def test_the_driver_s_exit_code_is_found_in_its_log(lines: list[str], code: int 
     ],
 )
 def test_what_aws_refuses_to_start_is_told_with_the_mend(
-    aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch, code: str, status: int, kind: type[MxsparkError], mend: str
+    aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch, code: str, status: int, kind: type[MxsparkError], hint: str
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     stub.add_client_error("start_job_run", code, "because", status)
@@ -377,7 +377,7 @@ def test_what_aws_refuses_to_start_is_told_with_the_mend(
     with pytest.raises(kind) as refused:
         job.start(aws, submission())
     assert "starting the job run" in refused.value.problem
-    assert mend in refused.value.mend
+    assert hint in refused.value.hint
     while stub._queue:  # the client's own tries
         stub._queue.popleft()
 
@@ -387,9 +387,9 @@ def test_who_may_not_start_the_job_run_is_told_which_right_and_whose(aws: Aws, s
     stub.add_client_error("start_job_run", "AccessDeniedException", said, 403)
     with pytest.raises(NotAllowedError) as refused:
         job.start(aws, submission())
-    assert refused.value.mend.startswith("You lack a right, not the execution role: emr-containers:StartJobRun")
-    assert "emr-containers:ExecutionRoleArn" in refused.value.mend
-    assert "your own account" in refused.value.mend
+    assert refused.value.hint.startswith("You lack a right, not the execution role: emr-containers:StartJobRun")
+    assert "emr-containers:ExecutionRoleArn" in refused.value.hint
+    assert "your own account" in refused.value.hint
 
 
 def test_a_role_that_is_not_there_is_told_in_one_line_with_its_own_mend(aws: Aws, stub: Stubber) -> None:
@@ -397,7 +397,7 @@ def test_a_role_that_is_not_there_is_told_in_one_line_with_its_own_mend(aws: Aws
     with pytest.raises(UsageError) as refused:
         job.start(aws, submission())
     assert "\n" not in refused.value.problem
-    assert "--execution-role" in refused.value.mend
+    assert "--execution-role" in refused.value.hint
 
 
 def test_a_start_that_is_tried_again_has_the_same_token(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,8 +480,8 @@ def test_a_start_that_may_have_come_through_says_which_name_to_look_for(aws: Aws
     stub.add_client_error("start_job_run", "InternalServerException", "boom", 500)
     with pytest.raises(PassingError) as failed:
         job.start(aws, submission(name="photos-7"))
-    assert f"list-job-runs --virtual-cluster-id {CLUSTER} --region {REGION} " in failed.value.mend
-    assert "[?name=='photos-7']" in failed.value.mend
+    assert f"list-job-runs --virtual-cluster-id {CLUSTER} --region {REGION} " in failed.value.hint
+    assert "[?name=='photos-7']" in failed.value.hint
 
 
 @pytest.mark.parametrize(

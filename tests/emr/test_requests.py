@@ -19,7 +19,7 @@ from mxspark.errors import UsageError, without_secrets
 from mxspark.settings import document, sources
 from mxspark.settings.emr import EmrSettings
 from mxspark.settings.job import SparkSettings
-from mxspark.spark.configuration import configuration, stands
+from mxspark.spark.configuration import configuration, is_user_set
 from mxspark.submit.emr import job_runs, start_job_run
 from mxspark.submit.emr.arguments import LONGEST_ARGUMENT, job_settings
 from mxspark.submit.emr.job_runs import JobRun
@@ -299,7 +299,7 @@ def test_the_driver_computes_no_property_that_the_request_has_not() -> None:
     in_the_pod = read.spark.model_copy(update={"master": "k8s://https://kubernetes.default.svc"})
 
     computed = configuration(in_the_pod, read.kubernetes)
-    assert {key for key in computed if not stands(key, all_properties(found).__contains__)} == {"spark.master"}
+    assert {key for key in computed if not is_user_set(key, all_properties(found).__contains__)} == {"spark.master"}
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_java_has_one_collector_with_emr_s_defaults_a_user_s_options_and_what_th
     role = "executor"
     properties = emrs_own.DEFAULTS | all_properties(submission(*(f"spark.conf.spark.{role}.{key}={value}" for key, value in conf.items())))
     added = configuration(SparkSettings(master="k8s://https://kubernetes.default.svc"))
-    properties |= {key: value for key, value in added.items() if not stands(key, properties.__contains__)}
+    properties |= {key: value for key, value in added.items() if not is_user_set(key, properties.__contains__)}
 
     options = [properties.get(f"spark.{role}.{key}", "") for key in ("defaultJavaOptions", "extraJavaOptions")]
     assert re.findall(r"-XX:\+Use(\w+GC)", " ".join(options)) == [collector]
@@ -470,14 +470,14 @@ def test_a_place_beside_an_output_of_any_name_has_the_pod_templates() -> None:
     assert all_properties(found)["spark.kubernetes.driver.podTemplateFile"].startswith("s3://staging/$x~(1)/")
 
 
-@pytest.mark.parametrize(("flags", "assignments", "problem", "mend"), BAD_INPUT)
+@pytest.mark.parametrize(("flags", "assignments", "problem", "hint"), BAD_INPUT)
 def test_what_emr_would_refuse_is_refused_before_with_the_mend(
-    flags: dict[str, Any], assignments: list[str], problem: str, mend: str
+    flags: dict[str, Any], assignments: list[str], problem: str, hint: str
 ) -> None:
     with pytest.raises(UsageError) as refused:
         submission(*assignments, **{key.replace(".", "__"): value for key, value in flags.items()})
     assert problem in refused.value.problem
-    assert mend in refused.value.mend
+    assert hint in refused.value.hint
     assert "hunter2" not in str(refused.value)
 
 

@@ -15,4 +15,4 @@ def test_every_card_has_a_line(with_driver: WithDriver) -> None:
     assert (found["GPU 0"]["verdict"], found["GPU 1"]["verdict"]) == ("ok", "problem")
     assert "NVIDIA A10, compute capability 8.6, 22.0 GiB" in found["GPU 0"]["text"]
     assert "NVIDIA H100 80GB HBM3 (GPU 1) has compute capability 9.0" in found["GPU 1"]["text"]
-    assert "docs/gpus.md" in found["GPU 1"]["mend"]
+    assert "docs/gpus.md" in found["GPU 1"]["hint"]

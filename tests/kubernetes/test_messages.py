@@ -1,4 +1,4 @@
-"""What a person is told whose job can't be submitted, or whose pods can't start: the thing, the cause, the mend."""
+"""What a person is told whose job can't be submitted, or whose pods can't start: the thing, the cause, the hint."""
 
 import re
 from collections.abc import Iterator
@@ -241,9 +241,9 @@ def waiting(jobs: Jobs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
 
 @pytest.mark.parametrize("cause", WAITING)
 def test_a_driver_that_does_not_start_says_why_and_is_given_up(jobs: Jobs, waiting: dict[str, Future[Ran]], cause: str) -> None:
-    _, told, mend = WAITING[cause]
+    _, told, hint = WAITING[cause]
     ran = waiting[cause].result()
-    refused(ran.finished, 1, f"the driver did not start within {GIVE_UP_SECONDS} s, and job {ran.name} was deleted", mend)
+    refused(ran.finished, 1, f"the driver did not start within {GIVE_UP_SECONDS} s, and job {ran.name} was deleted", hint)
     assert len(re.findall(told, ran.finished.errors)) >= 2, f"it is told while it waits, and at the end:\n{ran.finished.errors}"
     jobs.wait_until_gone(ran.name)
 

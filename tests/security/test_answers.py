@@ -21,7 +21,7 @@ from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, Credentials, S3Store, StorageError, TooLargeError, web
 from mxspark.storage.errors import shown, words_in
 from mxspark.storage.s3.listing import EMPTY_PAGES, Repeats
-from mxspark.storage.web import gist
+from mxspark.storage.web import root_cause
 
 LONG = 2**17  # characters, of which patterns that look at each pair took half a minute
 WORDS = (
@@ -29,7 +29,7 @@ WORDS = (
     "HTTPSConnectionPool(", "certificate verify failed: ", "<Message>",
 )  # fmt: skip
 LOOKS: tuple[Callable[[str], object], ...] = (
-    without_secrets, without_paths, shown, gist, words_in, MxsparkError, lambda text: one_line(OSError(text)),
+    without_secrets, without_paths, shown, root_cause, words_in, MxsparkError, lambda text: one_line(OSError(text)),
 )  # fmt: skip
 
 

@@ -178,8 +178,8 @@ def test_a_manifest_names_no_file_outside_its_folder(lists: Path, home: Path, ke
 
     with pytest.raises(UsageError, match="leads out of") as refused:
         list(source(lists / f"keys{suffix}").keys())
-    assert "input.allow_outside" in refused.value.mend
-    assert "input.base" in refused.value.mend
+    assert "input.allow_outside" in refused.value.hint
+    assert "input.base" in refused.value.hint
 
 
 def test_with_a_base_that_holds_them_or_with_the_setting_it_may(lists: Path, home: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_model_yaml_names_no_file_outside_its_folder(tmp_path: Path, home: Pat
 
     with pytest.raises(UsageError, match=r"model\.yaml: symbol\.file is .* outside") as refused:
         bundle.find(ModelSettings(path=str(tmp_path / "model")), ACCESS)
-    assert "model.allow_outside" in refused.value.mend
+    assert "model.allow_outside" in refused.value.hint
 
 
 @pytest.mark.parametrize("file", ["%2e%2e/net.json", "sub/.%2E/%2e%2e/net.json", "%2e%2e%2fnet.json"])

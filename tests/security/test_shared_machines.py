@@ -64,7 +64,7 @@ def test_a_folder_of_another_user_is_refused_by_name(tmp_path: Path, somebody_el
 
     with pytest.raises(UsageError, match=f"belongs to user {theirs}") as refused:
         private_folder(tmp_path)
-    assert "MXSPARK_CACHE_DIR" in refused.value.mend
+    assert "MXSPARK_CACHE_DIR" in refused.value.hint
 
 
 def test_of_a_volume_that_gives_all_files_to_one_user_the_hint_says_so(tmp_path: Path, somebody_else: Callable[[], int]) -> None:
@@ -73,7 +73,7 @@ def test_of_a_volume_that_gives_all_files_to_one_user_the_hint_says_so(tmp_path:
 
     with pytest.raises(UsageError, match="belongs to user") as refused:
         private_folder(tmp_path)
-    assert "runAsUser" in refused.value.mend
+    assert "runAsUser" in refused.value.hint
 
 
 @pytest.mark.parametrize("leads_to", ["a folder of ours", "nowhere"])

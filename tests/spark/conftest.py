@@ -41,7 +41,7 @@ def missing_java() -> Missing | None:
         with tempfile.TemporaryDirectory() as cache:
             java_home(Path(cache))
     except UsageError as error:
-        return Missing(error.problem, error.mend)
+        return Missing(error.problem, error.hint)
     return None
 
 

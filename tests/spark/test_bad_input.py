@@ -1,4 +1,4 @@
-"""What can't work is told at once: exit code 2, one message of the thing, the cause and the mend, and nothing is written."""
+"""What can't work is told at once: exit code 2, one message of the thing, the cause and the hint, and nothing is written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

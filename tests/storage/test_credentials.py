@@ -80,8 +80,8 @@ THREE_WAYS: dict[str, Callable[[S3Store], object]] = {
 def test_without_any_keys_the_mend_names_where_they_may_be(chain: S3Store, way: Callable[[S3Store], object]) -> None:
     with pytest.raises(CredentialsError, match="no AWS credentials found") as caught:
         way(chain)
-    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE" in caught.value.mend
-    assert "storage.anonymous" in caught.value.mend
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE" in caught.value.hint
+    assert "storage.anonymous" in caught.value.hint
 
 
 def test_anonymous_requests_are_not_signed(monkeypatch: pytest.MonkeyPatch) -> None:

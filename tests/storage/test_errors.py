@@ -1,4 +1,4 @@
-"""What goes wrong with a bucket is told by the right type of error: what, why, and how to mend it, and never a secret."""
+"""What goes wrong with a bucket is told by the right type of error: what, why, and how to hint it, and never a secret."""
 
 import io
 import time
@@ -81,12 +81,12 @@ def no_server(request: pytest.FixtureRequest, unused_port: int) -> S3Store:
 def test_a_wrong_secret_key_is_denied(wrong_secret: S3Store, s3_server: Server, way: Way) -> None:
     text = told(wrong_secret, way, DeniedError)
     assert s3_server.secret_key not in text
-    assert "\n" in text, "the mend is missing"
+    assert "\n" in text, "the hint is missing"
 
 
 @every_way
 def test_an_unknown_access_key_is_denied(unknown_key: S3Store, way: Way) -> None:
-    assert "\n" in told(unknown_key, way, DeniedError), "the mend is missing"
+    assert "\n" in told(unknown_key, way, DeniedError), "the hint is missing"
 
 
 @pytest.mark.parametrize("way", [WAYS["listing"], WAYS["writing"], WAYS["asking whether it can be written"]])

@@ -165,7 +165,7 @@ def test_on_a_laptop_missing_credentials_are_told_at_once(tmp_path: Path, monkey
     told, seconds = without_keys(1e9, tmp_path, monkeypatch)
 
     assert told.exit_code == 2
-    assert "AWS_PROFILE" in told.mend
+    assert "AWS_PROFILE" in told.hint
     assert seconds == 0
 
 

@@ -95,7 +95,7 @@ def test_the_second_is_refused_and_told_who_holds_the_place_and_since_when(store
         hold.check()
 
     assert refused.problem == f"{store.name}: another run is writing here: process 4711 on pod-7, since 2026-01-02T03:04:05+00:00"
-    assert "mxspark status" in refused.mend
+    assert "mxspark status" in refused.hint
     assert refused.holder["host"] == "pod-7"
 
 

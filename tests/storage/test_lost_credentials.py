@@ -181,7 +181,7 @@ def test_what_does_not_pass_is_told_as_what_it_is(way: str, fault: Answer, words
     ) as told:
         store.read("photos/1.png")
     assert told.value.cause == "credentials"
-    assert told.value.mend
+    assert told.value.hint
     assert RETRY_SECONDS / 2 <= waits.seconds - started <= RETRY_SECONDS
     assert s3.requests == []
 
@@ -233,7 +233,7 @@ def test_what_can_never_come_is_told_at_once(
     with pytest.raises(CredentialsError, match=words) as told:
         use(given(way, Giver([answer] * 100)))
     assert told.value.cause == ""
-    assert told.value.mend
+    assert told.value.hint
     assert waits.seconds == started
 
 
@@ -299,7 +299,7 @@ def test_a_log_in_that_has_expired_is_waited_for(s3: Scripted, waits: Waits, mon
     with pytest.raises(CredentialsError) as told:
         S3Store("bucket", "", access_to(s3.url, None)).read("1.png")
     assert told.value.cause == "credentials"
-    assert "aws sso login" in told.value.mend
+    assert "aws sso login" in told.value.hint
     assert waits.seconds > 1000
 
 

@@ -90,8 +90,8 @@ def test_one_that_is_sent_checksums_all_the_same_is_known_before_a_run(
         store = store_at(server, **({"request_checksums": "when_supported"} if way == "setting" else {}))
         with pytest.raises(StorageError) as told:
             store.check_writable()
-    assert "storage.request_checksums" in told.value.mend
-    assert "when_required" in told.value.mend
+    assert "storage.request_checksums" in told.value.hint
+    assert "when_required" in told.value.hint
 
 
 def test_a_signature_that_does_not_match_has_two_causes(certificate: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_signature_that_does_not_match_has_two_causes(certificate: Path) -> No
     with store_that_refuses(refusal, certificate) as server, pytest.raises(DeniedError) as told:
         store_at(server, request_checksums="when_supported").write("1.png", b".")
     assert "the secret key doesn't fit the access key, or the server got another request than was signed" in told.value.problem
-    assert "AWS_SECRET_ACCESS_KEY" in told.value.mend
+    assert "AWS_SECRET_ACCESS_KEY" in told.value.hint
 
 
 @pytest.mark.parametrize(("chosen", "asks"), [("auto", False), ("when_required", False), ("when_supported", True)])

@@ -45,7 +45,7 @@ def test_each_refusal_is_an_error_of_its_kind_with_kubernetes_words(status: int,
     found = meaning(status, message)
     assert type(found) is kind
     assert status == 401 or kind in (MissingObjectError, ExistsError) or message in found.problem
-    assert found.mend
+    assert found.hint
 
 
 @pytest.mark.parametrize("body", ["<html>no such page</html>", "", "{", json.dumps({"error": "no route"})])

@@ -84,7 +84,7 @@ def test_a_check_that_comes_to_nothing_is_told_in_words(monkeypatch: pytest.Monk
         driver.check_model(MODEL, settings("gpu"))
 
     assert words in refused.value.problem
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 def test_a_model_that_was_found_right_is_not_checked_again_for_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

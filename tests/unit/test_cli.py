@@ -619,7 +619,7 @@ def test_the_doctor_ends_with_whether_something_is_a_problem(
     assert (ended.code, ended.errors) == (code, "")
     for finding in findings:
         assert finding.text in ended.output
-        assert finding.mend in ended.output
+        assert finding.hint in ended.output
     told = json.loads(mxspark("doctor", "--json").output)
     assert told["ok"] == (code == 0)
     assert [finding["verdict"] for finding in told["findings"]] == [finding.verdict for finding in findings]

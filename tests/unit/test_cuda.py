@@ -40,7 +40,7 @@ def test_other_cards_are_refused_with_what_the_wheel_has(name: str) -> None:
 
     assert f"{name} (GPU 0) has compute capability {major}.{minor}" in refused.value.problem
     assert "5.x, 6.x, 7.x and 8.x only" in refused.value.problem
-    assert "docs/gpus.md" in refused.value.mend
+    assert "docs/gpus.md" in refused.value.hint
 
 
 def test_a_card_tells_itself_in_words() -> None:
@@ -70,7 +70,7 @@ def test_no_driver_is_told_from_one_that_is_broken(monkeypatch: pytest.MonkeyPat
     with pytest.raises(cuda.NoDriverError) as missing:
         cuda.look("libnowhere.so.1")
     assert "no NVIDIA driver" in missing.value.problem
-    assert all(way in missing.value.mend for way in ("docker run --gpus all", "nvidia.com/gpu", "NVIDIA Container Toolkit"))
+    assert all(way in missing.value.hint for way in ("docker run --gpus all", "nvidia.com/gpu", "NVIDIA Container Toolkit"))
 
     with pytest.raises(cuda.DriverError, match="has no cuDriverGetVersion"):
         cuda.look("libc.so.6")  # a library, but no driver's

@@ -13,7 +13,7 @@ def pod(phase: str = "Pending", *, state: dict[str, Any] | None = None, **status
 
 
 @pytest.mark.parametrize(
-    ("state", "cause", "mend"),
+    ("state", "cause", "hint"),
     [
         (
             {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "x:1"'}},
@@ -29,12 +29,12 @@ def pod(phase: str = "Pending", *, state: dict[str, Any] | None = None, **status
         ({"terminated": {"reason": "OOMKilled", "exitCode": 137}}, "OOMKilled", "memory_overhead"),
     ],
 )
-def test_a_container_s_trouble_comes_with_its_mend(state: dict[str, Any], cause: str, mend: str) -> None:
+def test_a_container_s_trouble_comes_with_its_mend(state: dict[str, Any], cause: str, hint: str) -> None:
     found = diagnosis.of_pod(pod(state=state))
     assert found is not None
     assert cause in found.cause
-    assert mend in found.mend
-    assert str(found) == f"{found.cause}\n  {found.mend}"
+    assert hint in found.hint
+    assert str(found) == f"{found.cause}\n  {found.hint}"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_an_evicted_pod_says_why() -> None:
     found = diagnosis.of_pod(pod("Failed", reason="Evicted", message='Usage of EmptyDir volume "local" exceeds the limit "2Gi".'))
     assert found is not None
     assert "exceeds the limit" in found.cause
-    assert "local_directory.size" in found.mend
+    assert "local_directory.size" in found.hint
 
 
 def test_a_volume_that_can_t_be_mounted_is_told_until_the_pod_runs() -> None:
@@ -86,7 +86,7 @@ def test_what_an_init_container_waits_for_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "mend"),
+    ("message", "hint"),
     [
         ('pods "x" is forbidden: exceeded quota: small, requested: pods=1', "quota raised"),
         ('pods "x" is forbidden: violates PodSecurity "restricted:latest": hostNetwork', "kubernetes.driver.template"),
@@ -94,11 +94,11 @@ def test_what_an_init_container_waits_for_is_told() -> None:
         ("admission webhook refused it", "kubectl describe job"),
     ],
 )
-def test_a_pod_that_can_t_be_made_is_told_by_the_job_s_last_event(message: str, mend: str) -> None:
+def test_a_pod_that_can_t_be_made_is_told_by_the_job_s_last_event(message: str, hint: str) -> None:
     found = diagnosis.of_job([{"reason": "Suspended"}, {"reason": "FailedCreate", "message": message}])
     assert found is not None
     assert found.cause == message
-    assert mend in found.mend
+    assert hint in found.hint
 
 
 def test_a_pod_that_was_made_in_the_end_is_no_trouble() -> None:

@@ -132,8 +132,8 @@ def test_what_lacks_is_a_problem_with_its_mend(
 
     assert [name for name, finding in found.items() if finding.verdict != "ok"] == [subject]
     assert found[subject].verdict == "problem"
-    assert words in f"{found[subject].text} {found[subject].mend}"
-    assert found[subject].mend
+    assert words in f"{found[subject].text} {found[subject].hint}"
+    assert found[subject].hint
 
 
 def test_what_can_not_be_told_is_no_problem(here: Machine) -> None:
@@ -157,7 +157,7 @@ def test_as_json_it_says_all_of_it(here: Machine) -> None:
     answer = json.loads(doctor.to_json(list(here.examine().values())))
 
     assert answer["ok"] is False
-    assert {"subject": "Java", "verdict": "problem", "text": "no Java", "mend": "Install one."} in answer["findings"]
+    assert {"subject": "Java", "verdict": "problem", "text": "no Java", "hint": "Install one."} in answer["findings"]
 
 
 # ---- GPUs ----
@@ -195,9 +195,9 @@ def test_without_a_driver_there_is_one_problem_and_what_follows_from_it(here: Ma
     found = here.examine(gpus=True)
 
     assert found["GPU driver"].verdict == "problem"
-    assert "docker run --gpus all" in found["GPU driver"].mend
+    assert "docker run --gpus all" in found["GPU driver"].hint
     assert found["nvidia-smi"].verdict == "can't tell"
-    assert "mxnet-cu112" in found["MXNet's GPUs"].mend
+    assert "mxnet-cu112" in found["MXNet's GPUs"].hint
 
 
 def test_a_driver_that_fails_is_a_problem_and_all_else_is_looked_at_too(here: Machine) -> None:
@@ -246,7 +246,7 @@ def test_that_spark_would_not_find_the_gpu_is_a_problem(here: Machine, wrong: Ca
     found = here.examine(gpus=True)
 
     assert [name for name, finding in found.items() if finding.verdict == "problem"] == ["nvidia-smi"]
-    assert words in f"{found['nvidia-smi'].text} {found['nvidia-smi'].mend}"
+    assert words in f"{found['nvidia-smi'].text} {found['nvidia-smi'].hint}"
 
 
 @pytest.mark.parametrize(

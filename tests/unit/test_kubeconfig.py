@@ -41,7 +41,7 @@ def test_without_a_current_context_one_can_be_named(tmp_path: Path) -> None:
 def test_a_kubeconfig_without_contexts_knows_no_cluster(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no context: it knows no cluster") as refused:
         kubeconfig.connect(written(tmp_path, contexts=[]), None)
-    assert "--kubeconfig" in refused.value.mend
+    assert "--kubeconfig" in refused.value.hint
 
 
 def test_a_current_context_that_is_gone_is_no_reason_to_take_another_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,4 +62,4 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(UsageError) as refused:
         kubeconfig.connect(None, None)
-    assert "pip install '.[kubernetes]'" in refused.value.mend
+    assert "pip install '.[kubernetes]'" in refused.value.hint

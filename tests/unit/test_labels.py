@@ -73,7 +73,7 @@ def test_json_that_is_no_list_of_labels_is_refused_and_never_read_as_lines(text:
         labels.read(text, name)
 
     assert refused.value.problem.startswith(f"{name}: ")
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_ports_that_the_policies_leave_closed_are_refused_while_there_are_polici
     conf = {"conf": {key: "7000"}}
     with pytest.raises(UsageError, match=key) as refused:
         made(spark=conf)
-    assert "kubernetes.network_policies=false" in refused.value.mend
+    assert "kubernetes.network_policies=false" in refused.value.hint
     assert made(spark=conf, kubernetes={"network_policies": False})
 
 

@@ -265,7 +265,7 @@ def test_a_float16_graph_is_refused_in_mxnets_words(tmp_path: Path) -> None:
 
     assert "net-symbol.json: can't be computed on cpu(0): float16 fully connected layer is" in refused.value.problem
     assert "Traceback" not in refused.value.problem
-    assert "float32" in refused.value.mend
+    assert "float32" in refused.value.hint
 
 
 def test_a_convolution_with_the_colours_last_is_refused_in_mxnets_words(tmp_path: Path) -> None:
@@ -278,13 +278,13 @@ def test_a_convolution_with_the_colours_last_is_refused_in_mxnets_words(tmp_path
         inspect(made(tmp_path, symbol, weight, spec=spec))
 
     assert "can't be computed on cpu(0)" in refused.value.problem
-    assert "NCHW" in refused.value.mend
+    assert "NCHW" in refused.value.hint
 
 
 def test_parameters_that_are_no_numbers_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         inspect(made(tmp_path, parameters={**DENSE, "arg:fc_bias": BIAS * np.float32("nan")}))
-    assert "NaN" in refused.value.mend
+    assert "NaN" in refused.value.hint
 
 
 @pytest.mark.parametrize("scale", [1, 0.01])  # by the second, all probabilities are about 1 / 5, as those of many classes are small

@@ -424,8 +424,8 @@ def test_a_gpu_for_the_cpu_build_is_refused_with_which_build_to_take(tmp_path: P
         Network(made(tmp_path), BATCH, "gpu")
 
     assert refused.value.problem == "context gpu: the package mxnet that is installed is the CPU one, which can't use GPU 0"
-    assert "mxnet-cu112" in refused.value.mend
-    assert "--context cpu" in refused.value.mend
+    assert "mxnet-cu112" in refused.value.hint
+    assert "--context cpu" in refused.value.hint
 
 
 def test_auto_is_the_cpu_where_there_is_no_gpu_and_says_why() -> None:
@@ -495,7 +495,7 @@ def test_a_gpu_that_can_not_be_used_is_refused_and_auto_takes_the_cpu(monkeypatc
     with pytest.raises(UsageError) as refused:
         resolve("gpu")
     assert words in refused.value.problem
-    assert "--context cpu" in refused.value.mend
+    assert "--context cpu" in refused.value.hint
 
     chosen = choose("auto")
     assert chosen.context == mx.cpu()
@@ -552,7 +552,7 @@ def test_a_model_is_checked_in_a_process_of_its_own(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="1 labels") as refused:
         ask_model(made(tmp_path, labels=["one"]), "cpu", 60)
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 def test_what_is_installed_is_told_by_a_process_of_its_own() -> None:
@@ -574,4 +574,4 @@ def test_a_numpy_that_mxnet_does_not_work_with_is_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(np, "__version__", "2.4.6")
     with pytest.raises(UsageError, match=r"numpy 2\.4\.6 is installed, and MXNet 1\.9\.1 works with numpy 1 only") as refused:
         load_mxnet()
-    assert "numpy<2" in refused.value.mend
+    assert "numpy<2" in refused.value.hint

@@ -73,7 +73,7 @@ def test_a_storage_that_is_closed_to_all_is_an_outage_as_soon_as_it_looks_like_o
     assert outage.value.problem == (
         f"s3://bucket/photos: no image can be fetched, none of 8 tried all over the input: {ERRORS[closed].problem}"
     )
-    assert outage.value.mend == f"{ERRORS[closed].mend} The same command resumes where this run stopped."
+    assert outage.value.hint == f"{ERRORS[closed].hint} The same command resumes where this run stopped."
 
 
 def test_missing_credentials_say_nothing_of_the_storage() -> None:

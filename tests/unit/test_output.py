@@ -120,7 +120,7 @@ def test_files_of_somebody_else_are_never_mixed_with_results(tmp_path: Path, nam
 def test_results_without_a_plan_are_refused_with_overwrite_as_the_mend(tmp_path: Path, name: str) -> None:
     store = folder_with(tmp_path, name)
 
-    assert "--overwrite" in refusal(store).mend
+    assert "--overwrite" in refusal(store).hint
     assert output.check(store, OutputSettings(path=str(tmp_path), overwrite=True)) is None
 
 

@@ -139,7 +139,7 @@ def test_numbers_that_are_no_probabilities_stop_the_run(values: list[float], sum
         run(["3 ok"], stages(predict=lambda images: np.array([values] * len(images), np.float32), sums_to_one=sums_to_one))
 
     assert words in stopped.value.problem
-    assert "output.kind" in stopped.value.mend
+    assert "output.kind" in stopped.value.hint
 
 
 def test_independent_probabilities_need_not_sum_to_one_and_may_have_a_threshold() -> None:

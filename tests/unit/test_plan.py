@@ -145,7 +145,7 @@ def test_a_damaged_segment_is_named_with_its_mend(tmp_path: Path, spoil: Callabl
     with pytest.raises(MxsparkError) as damaged:
         plan.shard_keys(store, 99)
     assert f"{tmp_path}/{name}: damaged" in damaged.value.problem
-    assert "--overwrite" in damaged.value.mend
+    assert "--overwrite" in damaged.value.hint
 
 
 def test_a_segment_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_damaged_plan_is_named_with_its_mend(tmp_path: Path, content: str) -> 
         plan.load(store)
 
     assert f"{tmp_path}/_plan/plan.json" in damaged.value.problem
-    assert "--overwrite" in damaged.value.mend
+    assert "--overwrite" in damaged.value.hint
 
 
 def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from mxspark.cli import remote
-from mxspark.cli.app import HANDLERS, HEARD, Left, Terminated, hear_signals, sleep
+from mxspark.cli.app import HANDLERS, HEARD, Detached, Terminated, hear_signals, sleep
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 
 
@@ -23,8 +23,8 @@ def test_a_job_out_of_sight_goes_on_and_is_no_wrong_usage(kind: type[MxsparkErro
         remote.follow("job photos", "photos --namespace a", follower, None)
     assert told.value.exit_code == 1
     assert told.value.problem == "job photos goes on, but can't be followed any more: the credentials have expired"
-    assert told.value.mend.startswith("Log in again.\n")
-    assert "mxspark follow photos --namespace a" in told.value.mend
+    assert told.value.hint.startswith("Log in again.\n")
+    assert "mxspark follow photos --namespace a" in told.value.hint
 
 
 def test_a_job_that_is_gone_does_not_go_on() -> None:
@@ -40,7 +40,7 @@ def test_a_job_that_is_ended_otherwise_is_told_how(capsys: pytest.CaptureFixture
     def follower() -> NoReturn:
         raise KeyboardInterrupt
 
-    with pytest.raises(Left):
+    with pytest.raises(Detached):
         remote.follow("job photos", "photos", follower, None, "helm uninstall photos")
     told = capsys.readouterr().err
     assert "End it:    helm uninstall photos\n" in told
@@ -54,7 +54,7 @@ def test_a_follower_that_is_ended_says_that_the_job_goes_on(
     def follower() -> NoReturn:
         raise kind
 
-    with pytest.raises(Left) as left:
+    with pytest.raises(Detached) as left:
         remote.follow("job photos", "photos --namespace a", follower, None)
     assert left.value.code == code
     told = capsys.readouterr().err
@@ -83,6 +83,6 @@ def test_a_signal_that_a_library_swallows_is_heard_all_the_same(number: signal.S
             sleep(0.01)
         raise AssertionError("it went on")
 
-    with pytest.raises(Left) as left:
+    with pytest.raises(Detached) as left:
         remote.follow("job photos", "photos", follower, None)
     assert left.value.code == code

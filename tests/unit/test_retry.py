@@ -204,7 +204,7 @@ def test_an_error_that_stays_becomes_the_kind_that_it_stands_for_with_its_words(
 
     assert type(raised) is kind
     assert raised.status == kind.status
-    assert (raised.problem, raised.mend) == ("s3://bucket: the credentials have expired (tried 3 times)", "Renew them.")
+    assert (raised.problem, raised.hint) == ("s3://bucket: the credentials have expired (tried 3 times)", "Renew them.")
 
 
 # ---- the tally ----

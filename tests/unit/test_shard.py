@@ -1,4 +1,4 @@
-"""A worker: one shard becomes one part, whatever is tried again; and what no other attempt can mend stops the run in words."""
+"""A worker: one shard becomes one part, whatever is tried again; and what no other attempt can hint stops the run in words."""
 
 import errno
 import os
@@ -259,7 +259,7 @@ def test_what_a_folder_lacks_may_be_the_nodes_fault(job: Job) -> None:
 
     failure = on_node(job, 1)
 
-    assert "--overwrite" in failure.error.mend
+    assert "--overwrite" in failure.error.hint
     assert "_plan/000000.jsonl.gz" in failure.error.problem
     assert (failure.cause, failure.is_lasting, failure.error.exit_code) == ("MxsparkError", False, 1)
 
@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_is_told_as_the_machines(job: Job, monkeypatch: pyte
 
     assert (failure.cause, failure.error.exit_code) == ("OSError", 1)
     assert "No space left on device" in failure.error.problem
-    assert "disk" in failure.error.mend
+    assert "disk" in failure.error.hint
 
 
 def on_node(job: Job, attempt: int) -> TaskFailure:
@@ -314,9 +314,9 @@ def test_images_that_none_can_be_fetched_of_stop_the_run_and_are_no_rows(job: Jo
 @pytest.mark.parametrize(
     "error",
     [
-        TooLargeError("large", "mend"),
+        TooLargeError("large", "hint"),
         held("s3://bucket", {"host": "pod-7", "process": 1, "since": "now"}),
-        TransientError("passing", "mend", cause=CAUSES[0], final=TooLargeError),
+        TransientError("passing", "hint", cause=CAUSES[0], final=TooLargeError),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -15,7 +15,7 @@ from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes.api_errors import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import OLDEST, Cluster
 from mxspark.submit.kubernetes.follower import Follower, Found
-from mxspark.submit.outcome import Ending
+from mxspark.submit.outcome import Outcome
 from tests.heard import Heard
 
 Manifest = dict[str, Any]
@@ -144,7 +144,7 @@ def test_who_may_not_make_an_account_is_told_to_name_one(kind: str, code: int) -
     with pytest.raises(MxsparkError) as refused:
         kubernetes.submit(settings(), Played(refuse), "digits", Heard())
     assert refused.value.exit_code == code
-    assert ("kubernetes.service_account=NAME" in refused.value.mend) is (code == 2)
+    assert ("kubernetes.service_account=NAME" in refused.value.hint) is (code == 2)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_names_that_pods_can_t_have_are_refused(name: str) -> None:
 # ---- following ----
 
 
-def follow(cluster: Played, heard: Heard, **options: Any) -> Ending:
+def follow(cluster: Played, heard: Heard, **options: Any) -> Outcome:
     return Follower(cluster, FOUND, heard, **{"logs": False, **options}).follow()
 
 
@@ -268,7 +268,7 @@ def test_of_the_log_comes_how_far_it_is_and_the_result() -> None:
         "Counting the parts",
         "9 images: 9 ok",
     )
-    assert follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard) == Ending(0)
+    assert follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard) == Outcome(0)
     assert heard.lines == ["Predicting 9 images in 1 shard", "9/9 images, 1/1 shards, 0 failed", "9 images: 9 ok"]
     heard = Heard()
     follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard, logs=True)
@@ -296,7 +296,7 @@ def test_the_exit_code_is_the_driver_s_where_it_is_one_of_mxspark_s(code: int, r
     found = follow(played(FAILED, ended(code, reason)), Heard())
     assert found.exit_code == exit_code
     assert cause in found.cause
-    assert found.mend
+    assert found.hint
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3])
@@ -318,7 +318,7 @@ def test_a_sidecar_that_ends_a_moment_later_is_waited_for() -> None:
 
     cluster, heard = EndsLater(), Heard()
     cluster.objects, cluster.driver_pods = played({}).objects, [kept(0)]
-    assert follow(cluster, heard) == Ending(0)
+    assert follow(cluster, heard) == Outcome(0)
     assert not heard.notes
 
 
@@ -342,7 +342,7 @@ def test_the_rule_by_which_a_job_is_not_started_again_is_not_told() -> None:
     rule = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 3 matching FailJob rule at index 0"}
     found = follow(played({"conditions": [rule]}, ended(3)), Heard())
     assert found.cause == "the driver ended with exit code 3"
-    assert found.mend.startswith("Its log says why.")
+    assert found.hint.startswith("Its log says why.")
 
 
 def test_a_job_whose_driver_s_pod_is_gone_failed() -> None:
@@ -389,7 +389,7 @@ def test_what_can_t_pass_ends_it_at_once(driver: Manifest | None, events: list[s
     assert found.exit_code == 2
     assert "its driver can't start" in found.cause
     assert told in found.cause
-    assert found.mend
+    assert found.hint
     assert (cluster.objects == {}) is (start_seconds is not None), "who only follows a job leaves it"
 
 
@@ -407,7 +407,7 @@ def test_what_may_pass_is_told_once_and_waited_for(monkeypatch: pytest.MonkeyPat
             return {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": COMPLETE if self.looks == 5 else {}}
 
     cluster, heard = Filling(), Heard()
-    assert follow(cluster, heard, start_seconds=600) == Ending(0)
+    assert follow(cluster, heard, start_seconds=600) == Outcome(0)
     assert len([note for note in heard.notes if full in note]) == 1
 
 
@@ -430,7 +430,7 @@ def test_an_image_that_can_t_be_pulled_is_told_once_whichever_pod_waits_for_it()
             return {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {} if len(self.looks) > 1 else COMPLETE}
 
     heard = Heard()
-    assert follow(Turning(), heard) == Ending(0)
+    assert follow(Turning(), heard) == Outcome(0)
     assert [note.partition("\n")[0] for note in heard.notes] == ["Driver digits-0 waits: ErrImagePull: no such image"]
 
 
@@ -455,7 +455,7 @@ def test_a_log_that_can_t_be_had_is_told_and_not_pointed_at() -> None:
     found = follow(cluster, heard)
     assert heard.notes == ["The driver's log can't be read: its node can't give the log: unable to retrieve container logs"]
     assert heard.lines == []
-    assert found.mend.startswith("Its log would say why, but can't be read: its node can't give the log")
+    assert found.hint.startswith("Its log would say why, but can't be read: its node can't give the log")
 
 
 class Passing(Played):
@@ -475,7 +475,7 @@ class Passing(Played):
 
 def test_a_cluster_that_does_not_answer_for_a_while_is_told_and_the_job_is_followed_to_its_end() -> None:
     heard = Heard()
-    assert follow(Passing(3), heard) == Ending(0)
+    assert follow(Passing(3), heard) == Outcome(0)
     assert heard.notes == ["reading the Job digits failed: HTTP 503; the job is not affected. Asking again"]
 
 
@@ -489,7 +489,7 @@ def test_an_odd_answer_does_not_end_it(error: MxsparkError) -> None:
 
     cluster, heard = Odd(0), Heard()
     cluster.oddities = [error, error]
-    assert follow(cluster, heard) == Ending(0)
+    assert follow(cluster, heard) == Outcome(0)
     assert heard.notes == [f"{error.problem}; the job is not affected. Asking again"]
 
 
@@ -519,7 +519,7 @@ def test_a_job_that_ended_well_and_is_kept_no_longer_ended_well() -> None:
     cluster = Removed()
     cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {}}
     cluster.driver_pods = [pod("Succeeded")]
-    assert follow(cluster, Heard()) == Ending(0)
+    assert follow(cluster, Heard()) == Outcome(0)
 
 
 def test_a_suspended_job_is_told() -> None:
@@ -706,7 +706,7 @@ def test_a_release_s_job_is_found_by_its_names_and_not_deleted_behind_helm_s_bac
     assert (found.job, found.instance, found.owner and found.owner.what) == ("other-1", "other", "Helm's release photos")
     with pytest.raises(UsageError, match="belongs to Helm's release photos") as refused:
         kubernetes.confirm_and_cancel(cluster, name, lambda _: pytest.fail("there is nothing to ask"))
-    assert refused.value.mend == "helm uninstall photos --namespace vision --kube-context played removes it."
+    assert refused.value.hint == "helm uninstall photos --namespace vision --kube-context played removes it."
     assert cluster.deleted == []
 
 
@@ -737,7 +737,7 @@ def test_a_job_that_gitops_made_is_ended_there_and_its_pods_are_found(
     )
     with pytest.raises(UsageError, match="job other-1 belongs to " + told) as refused:
         kubernetes.confirm_and_cancel(cluster, "other-1", lambda _: True)
-    assert "delete" in refused.value.mend
+    assert "delete" in refused.value.hint
     assert cluster.deleted == []
     assert told in kubernetes.read_status(cluster, "other-1").owner
 
@@ -767,4 +767,4 @@ def test_where_a_schedule_s_run_writes_is_told_by_its_own_pod() -> None:
 def test_a_job_that_is_not_there_may_be_a_schedule_s() -> None:
     with pytest.raises(MissingObjectError, match="namespace vision has no job nightly") as missing:
         kubernetes.find(Release(), "nightly")
-    assert "schedule" in missing.value.mend
+    assert "schedule" in missing.value.hint

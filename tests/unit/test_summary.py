@@ -75,7 +75,7 @@ def test_a_part_with_other_rows_than_planned_is_named_with_its_mend(tmp_path: Pa
 
     assert PARTS[output_format].name(1) in wrong.value.problem
     assert f"{counted(len(keys), 'row')}, but the plan has 2 keys" in wrong.value.problem
-    assert wrong.value.mend
+    assert wrong.value.hint
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:

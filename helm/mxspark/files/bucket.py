@@ -28,4 +28,4 @@ def main(path: str) -> None:
 try:
     main(sys.argv[1])
 except MxsparkError as error:
-    sys.exit(f"{error.problem}\n{error.mend}".strip())
+    sys.exit(f"{error.problem}\n{error.hint}".strip())

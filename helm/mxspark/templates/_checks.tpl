@@ -53,7 +53,7 @@
 {{- if and (rest (dig "spec" "containers" (list dict) .Values.driver.podTemplate)) (semverCompare "<1.29-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "driver.podTemplate has a container beside the driver, which Kubernetes %s does not end with it, so that the Job would never end: take it out, or upgrade the cluster to 1.29" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
-{{- range $path, $mend := include "mxspark.writtenBySpark" . | fromYaml -}}
+{{- range $path, $hint := include "mxspark.writtenBySpark" . | fromYaml -}}
 {{- $at := dict "value" $.Values.executor.podTemplate -}}
 {{- range $key := splitList "." $path -}}
 {{- if kindIs "map" $at.value -}}
@@ -66,7 +66,7 @@
 {{- end -}}
 {{- $isLeft := and (hasSuffix ".lifecycle" $path) (eq (toString (get $.Values.sparkConf "spark.decommission.enabled")) "false") -}}
 {{- if not (or $isLeft (eq (toString $at.value) "")) -}}
-{{- fail (printf "executor.podTemplate.%s would have no effect, for Spark writes its own over it: %s" $path $mend) -}}
+{{- fail (printf "executor.podTemplate.%s would have no effect, for Spark writes its own over it: %s" $path $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- range $role, $template := dict "driver" .Values.driver.podTemplate "executor" .Values.executor.podTemplate -}}
@@ -208,7 +208,7 @@ true
 {{/* Where images, model and predictions are: reached from every pod. */}}
 {{- define "mxspark.checkPlaces" -}}
 {{- $job := .Values.job -}}
-{{- $mend := "give s3://bucket/prefix, or mount a volume that all pods share: driver.podTemplate, executor.podTemplate" -}}
+{{- $hint := "give s3://bucket/prefix, or mount a volume that all pods share: driver.podTemplate, executor.podTemplate" -}}
 {{- range $key := list "input.path" "input.base" "output.path" "output.text_object" "model.path" "model.symbol" "model.params" "model.labels" -}}
 {{- $given := dig (splitList "." $key | first) (splitList "." $key | last) "" $job | default "" -}}
 {{- $schemes := ternary (list "s3" "s3a" "s3n") (list "s3" "s3a" "s3n" "http" "https") (hasPrefix "output." $key) -}}
@@ -219,7 +219,7 @@ true
 {{- end -}}
 {{- else if not (empty $place) -}}
 {{- if not (hasPrefix "/" $place) -}}
-{{- fail (printf "job.%s is %s, a folder that pods don't have: %s" $key $place $mend) -}}
+{{- fail (printf "job.%s is %s, a folder that pods don't have: %s" $key $place $hint) -}}
 {{- end -}}
 {{- $driver := include "mxspark.mount" (list $.Values.driver.podTemplate $place) -}}
 {{- $isDriversAlone := or (eq $key "output.text_object") (regexMatch "(?i)\\.((txt|csv|tsv|lst)(\\.gz)?|parquet)$" $place) -}}
@@ -231,7 +231,7 @@ true
 {{- else if and (hasPrefix "output." $key) (has "readOnly" (list $driver $executor)) -}}
 {{- fail (printf "job.%s is %s, on a volume that is mounted with readOnly: true: mount it so that pods can write" $key $place) -}}
 {{- else if and (hasPrefix "output." $key) (or (not $driver) (has "own" (list $driver $executor))) -}}
-{{- fail (printf "job.%s is %s: each pod would write to a folder of its own, which is gone with it: %s" $key $place $mend) -}}
+{{- fail (printf "job.%s is %s: each pod would write to a folder of its own, which is gone with it: %s" $key $place $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- if regexMatch (include "mxspark.ownHost" .) $place -}}

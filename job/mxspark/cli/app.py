@@ -52,7 +52,7 @@ class Terminated(BaseException):
     """SIGTERM came: end as cleanly as after Ctrl-C."""
 
 
-class Left(BaseException):
+class Detached(BaseException):
     """Ctrl-C or SIGTERM came while a job elsewhere was followed: what becomes of it has been told."""
 
     def __init__(self, code: int) -> None:
@@ -76,7 +76,7 @@ def exit_with(command: Callable[[], Any], debug: bool, runs: bool = False) -> No
     except Terminated:
         console.show_warning(f"terminated{kept}")
         code = TERMINATED
-    except Left as left:
+    except Detached as left:
         sys.exit(left.code)
     except Exception as error:  # noqa: BLE001  # a person gets a message, not a stack trace
         is_clicks = hasattr(error, "format_message")  # for wrong arguments
@@ -89,10 +89,10 @@ def exit_with(command: Callable[[], Any], debug: bool, runs: bool = False) -> No
 def _wrong_arguments(error: Any) -> UsageError:
     """click's own error, for a person who may have written a pattern that the shell replaced."""
     names = [parameter.name for parameter in error.ctx.command.params] if getattr(error, "ctx", None) else []
-    mend = "`mxspark --help` and `mxspark COMMAND --help` list what there is."
+    hint = "`mxspark --help` and `mxspark COMMAND --help` list what there is."
     if "unexpected extra argument" in error.format_message() and "input_" in names:
-        mend = f"If the shell made them of a pattern, quote it: --input 'photos/*.jpg'; several places are an --input each. {mend}"
-    return UsageError(error.format_message(), mend)
+        hint = f"If the shell made them of a pattern, quote it: --input 'photos/*.jpg'; several places are an --input each. {hint}"
+    return UsageError(error.format_message(), hint)
 
 
 def _report(error: MxsparkError, debug: bool) -> int:

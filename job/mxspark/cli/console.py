@@ -337,7 +337,7 @@ def show_findings(findings: "Sequence[Finding]") -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
-        text = "\n".join(printable(part) for part in (finding.text, finding.mend) if part)
+        text = "\n".join(printable(part) for part in (finding.text, finding.hint) if part)
         table.add_row(Text(finding.verdict, _STYLES[finding.verdict]), finding.subject, text)
     _out.print(table)
 
@@ -375,10 +375,10 @@ def show_warning(text: str) -> None:
 
 
 def show_error(error: MxsparkError) -> None:
-    """The problem and its mend."""
+    """The problem and its hint."""
     _tell(Text.assemble(("Error: ", "bold red"), error.problem))
-    if error.mend:
-        _tell(Text(error.mend))
+    if error.hint:
+        _tell(Text(error.hint))
 
 
 def show_trace() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mxspark.cli import console, remote
-from mxspark.cli.app import INTERRUPTED, TERMINATED, Left, Terminated, doctor_app, show_findings, sleep
+from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, Terminated, doctor_app, show_findings, sleep
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, takes_job
 from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
@@ -22,7 +22,7 @@ from mxspark.submit.emr import job, job_runs, start_job_run, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotThereError
 from mxspark.submit.emr.follower import SAME_AGAIN, Follower
 from mxspark.submit.emr.job_runs import JobRun
-from mxspark.submit.outcome import Ending
+from mxspark.submit.outcome import Outcome
 
 
 def _setting(kind: Any, key: str, metavar: str, short: str = "") -> tuple[Any, None, str]:
@@ -146,7 +146,7 @@ def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -
     except (KeyboardInterrupt, Terminated) as signal:
         look = job_runs.list_command(cluster.id, name, aws.region)
         console.show_warning(f"whether the job run {name} was started is not known: {look}")
-        raise Left(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED) from None
+        raise Detached(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED) from None
 
 
 def _tell_started(aws: Aws, run: JobRun) -> None:
@@ -167,7 +167,7 @@ def _check_image(aws: Aws, settings: Settings) -> None:
     try:
         facts = images.read(aws, settings.kubernetes.image or "", checks.fetch)
     except NotThereError as error:
-        raise UsageError(error.problem, error.mend) from None
+        raise UsageError(error.problem, error.hint) from None
     except MxsparkError:
         return
     images.check(settings, facts)
@@ -179,7 +179,7 @@ def _show_request(settings: Settings, name: str, job_template: str | None, uploa
     try:
         known = given if virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
     except MxsparkError as error:
-        raise type(error)(error.problem, f"{error.mend} With the virtual cluster's id instead of its name AWS isn't asked.") from None
+        raise type(error)(error.problem, f"{error.hint} With the virtual cluster's id instead of its name AWS isn't asked.") from None
     submission = start_job_run.build(settings, name, known, job_template)
     listener = console.JobListener()
     if upload:
@@ -199,7 +199,7 @@ def _where(aws: Aws, run: JobRun) -> str:
 
 
 def _follow(aws: Aws, run: JobRun, follower: Follower, is_new: bool = True) -> None:
-    def story() -> Ending:
+    def story() -> Outcome:
         if is_new:
             _tell_started(aws, run)
         return follower.follow()
@@ -226,7 +226,7 @@ def job_run(name: str, virtual_cluster: str | None, region: str | None, *kuberne
         if is_emrs:
             raise
         hint = "A job on Kubernetes with such a name is found with --namespace."
-        raise type(error)(f"{name} looks like a job run's id, but {error.problem}", f"{error.mend} {hint}") from None
+        raise type(error)(f"{name} looks like a job run's id, but {error.problem}", f"{error.hint} {hint}") from None
 
 
 def show_status(aws: Aws, run: JobRun, as_json: bool) -> None:

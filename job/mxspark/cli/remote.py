@@ -6,10 +6,10 @@ from collections.abc import Callable
 import typer
 
 from mxspark.cli import console
-from mxspark.cli.app import INTERRUPTED, TERMINATED, Left, Terminated, hear_signals
+from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, Terminated, hear_signals
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 from mxspark.settings.job import OutputSettings
-from mxspark.submit.outcome import Ending
+from mxspark.submit.outcome import Outcome
 
 
 def confirm_overwriting(output: OutputSettings, yes: bool) -> None:
@@ -23,7 +23,7 @@ def what_next(where: str, end: str | None = None) -> str:
     return f"How it is: mxspark status {where}\nFollow it: mxspark follow {where}\nEnd it:    {end or f'mxspark cancel {where}'}"
 
 
-def follow(what: str, where: str, follower: Callable[[], Ending], cancel: Callable[[], None] | None, end: str | None = None) -> None:
+def follow(what: str, where: str, follower: Callable[[], Outcome], cancel: Callable[[], None] | None, end: str | None = None) -> None:
     """Follows a job to its end, and ends with its exit code; after Ctrl-C asks whether to leave it running or to cancel it.
 
     `cancel` is None for a job that is not to be cancelled from here, but by the command `end`. Raises MxsparkError where the job goes on
@@ -37,16 +37,16 @@ def follow(what: str, where: str, follower: Callable[[], Ending], cancel: Callab
             console.show_warning(f"{what} is being cancelled; what it finished stays")
         else:
             console.show_warning(f"{what} goes on.\n{what_next(where, end)}")
-        raise Left(INTERRUPTED) from None
+        raise Detached(INTERRUPTED) from None
     except Terminated:  # nobody can be asked
         console.show_warning(f"{what} goes on.\n{what_next(where, end)}")
-        raise Left(TERMINATED) from None
+        raise Detached(TERMINATED) from None
     except (OutOfSightError, UsageError) as error:  # of credentials or the network: what was submitted is no wrong usage any more
         problem = f"{what} goes on, but can't be followed any more: {error.problem}"
-        raise MxsparkError(problem, f"{error.mend}\n{what_next(where, end)}".strip()) from None
+        raise MxsparkError(problem, f"{error.hint}\n{what_next(where, end)}".strip()) from None
     if ending.exit_code:
         kind = UsageError if ending.exit_code == UsageError.exit_code else MxsparkError
-        console.show_error(kind(f"{what}: {ending.cause}", ending.mend))
+        console.show_error(kind(f"{what}: {ending.cause}", ending.hint))
         raise typer.Exit(ending.exit_code)
 
 

@@ -52,7 +52,7 @@ def show_status(
             cluster = Cluster.connect(kubeconfig, kube_context, namespace)
         except UsageError as error:
             raise UsageError(
-                f"{output} is no folder here, and as the name of a job it can't be found: {error.problem}", error.mend
+                f"{output} is no folder here, and as the name of a job it can't be found: {error.problem}", error.hint
             ) from None
         job = kubernetes.read_status(cluster, output)
         console.show(json.dumps(job.to_json(), indent=1)) if as_json else console.show_job(job)

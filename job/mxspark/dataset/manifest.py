@@ -19,14 +19,14 @@ from mxspark.storage import Access, TooLargeError
 from mxspark.text import delimited
 from mxspark.text.words import listed
 
-MEND = "Write UTF-8 text with one key a line (.txt), or a table with a column `key` (.csv, .tsv, .parquet)."
+HINT = "Write UTF-8 text with one key a line (.txt), or a table with a column `key` (.csv, .tsv, .parquet)."
 UNPACK = "Unpack it: name the folder or prefix with its images, or a list of them (.txt, .csv, .tsv, .lst, .parquet; .txt.gz)."
 SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".parquet")
 TEXTS = SUFFIXES[:-1]  # which may be packed by gzip
 PACKED = ".gz"
 # Names of lists, tables and archives that people have, and nobody's images: one taken for an image would be a row, and no list.
 _OTHERS = (
-    (("json", "jsonl", "ndjson", "yaml", "yml", "xml", "xlsx", "xls", "ods", "orc", "avro", "feather", "arrow", "db", "sqlite"), MEND),
+    (("json", "jsonl", "ndjson", "yaml", "yml", "xml", "xlsx", "xls", "ods", "orc", "avro", "feather", "arrow", "db", "sqlite"), HINT),
     (("gz", "bz2", "xz", "zst", "lz4", "zip", "7z", "rar", "tar", "tgz", "tbz2", "txz", "rec", "idx", "tfrecord"), UNPACK),
 )
 LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is longer than this is no list
@@ -49,7 +49,7 @@ def why_not_read(place: str) -> str | None:
     if is_manifest(place):
         return None
     suffix = place.lower().rpartition("/")[2].rpartition(".")[2]
-    return next((mend for suffixes, mend in _OTHERS if suffix in suffixes and "." in place), None)
+    return next((hint for suffixes, hint in _OTHERS if suffix in suffixes and "." in place), None)
 
 
 def hides_user(key: str) -> bool:
@@ -76,7 +76,7 @@ def read(path: str, access: Access, no_key: Callable[[], None], limit: int) -> I
             keys = _text_keys(file, path)
         for key in keys:
             if key and len(key) > LONGEST_LINE:
-                raise UsageError(f"{path}: not a manifest: a key has more than {LONGEST_LINE:,} characters", MEND)
+                raise UsageError(f"{path}: not a manifest: a key has more than {LONGEST_LINE:,} characters", HINT)
             if key:
                 yield _USER.sub(rf"\1{HIDDEN_USER}", storage.escape_bytes(key))
             else:
@@ -143,7 +143,7 @@ def _table_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
             if any(row):
                 yield row[position].rstrip(" \t") if len(row) > position else None
     except csv.Error as error:  # of a quote that nobody closed, the lines after it would be lost
-        raise UsageError(f"{path}: line {rows.line_num + 1} is not CSV: {error}", MEND) from None
+        raise UsageError(f"{path}: line {rows.line_num + 1} is not CSV: {error}", HINT) from None
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def _text(file: IO[bytes], path: str) -> Iterator[Iterator[str]]:
     whole = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_packed else file
     try:
         if b"\0" in whole.read(LONGEST_LINE):
-            raise UsageError(f"{path}: not a manifest: it is not UTF-8 text", MEND)
+            raise UsageError(f"{path}: not a manifest: it is not UTF-8 text", HINT)
         whole.seek(0)
         with io.TextIOWrapper(whole, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
             yield _lines(text, path)
@@ -167,5 +167,5 @@ def _lines(text: IO[str], path: str) -> Iterator[str]:
     while line := text.readline(LONGEST_LINE + 1):
         number += 1
         if len(line) > LONGEST_LINE:
-            raise UsageError(f"{path}: not a manifest: line {number} has more than {LONGEST_LINE:,} characters", MEND)
+            raise UsageError(f"{path}: not a manifest: line {number} has more than {LONGEST_LINE:,} characters", HINT)
         yield line

@@ -59,10 +59,10 @@ def _refuse_others(store: Store, overwrite: bool) -> None:
             raise UsageError(f"output.path: {store.name}/{name} is a link or a file, where a run has a folder", "Remove it.")
         hidden = name.startswith(("_", "."))  # as readers of tables see it
         if not hidden and not (overwrite and OURS.fullmatch(name)):
-            mend = "Choose an empty or new place."
+            hint = "Choose an empty or new place."
             if OURS.fullmatch(name):
-                mend = "Choose another place, or start over with --overwrite, which deletes them."
-            raise UsageError(f"output.path: {store.name} is not empty: it has {name}, which is no part of this run", mend)
+                hint = "Choose another place, or start over with --overwrite, which deletes them."
+            raise UsageError(f"output.path: {store.name} is not empty: it has {name}, which is no part of this run", hint)
 
 
 def _names(store: Store) -> Iterator[str]:

@@ -89,8 +89,8 @@ def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool
         if settings.base is None and is_web(path):
             raise UsageError(f"{path}: a manifest from the web does not say where its images are", "Set input.base to that place.")
         return Place(path, settings.base or storage.parent(path), suffixes=explicit, is_manifest=True)
-    if (is_file or (storage.is_s3(path) and not globs.is_glob(path))) and (mend := manifest.why_not_read(path)):
-        raise UsageError(f"{path}: by its name neither an image nor a list of images that can be read", mend)
+    if (is_file or (storage.is_s3(path) and not globs.is_glob(path))) and (hint := manifest.why_not_read(path)):
+        raise UsageError(f"{path}: by its name neither an image nor a list of images that can be read", hint)
     if is_web(path):
         raise UsageError(
             f"{path}: from the web, only lists of images are an input",

@@ -171,7 +171,7 @@ class Source:
             try:
                 bucket, name = storage.split_s3(key)
             except UsageError as error:
-                raise StorageError(error.problem, error.mend) from None
+                raise StorageError(error.problem, error.hint) from None
             if not name:
                 raise StorageError(f"{key}: names a bucket, and no object in it", "Write s3://bucket/key.")
             return self._store(f"s3://{bucket}").read(name, limit)

@@ -128,13 +128,13 @@ def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> Bund
         names = []
     endings = {"symbol": ("symbol.json",), "params": (".params",), "labels": labels.ENDINGS}
     found = {role: [name for name in names if name.lower().endswith(ending)] for role, ending in endings.items()}
-    mend = "Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, model.labels."
+    hint = "Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, model.labels."
     for role in ("symbol", "params"):
         if len(found[role]) != 1:
             what = f"{len(found[role])} files" if found[role] else "no file"
-            raise UsageError(f"{folder}: no model here: it has no {SPEC_FILE} and {what} ending in {endings[role][0]}", mend)
+            raise UsageError(f"{folder}: no model here: it has no {SPEC_FILE} and {what} ending in {endings[role][0]}", hint)
     if len(found["labels"]) > 1:
-        raise UsageError(f"{folder}: has several files of labels: {', '.join(sorted(found['labels'])[:8])}", mend)
+        raise UsageError(f"{folder}: has several files of labels: {', '.join(sorted(found['labels'])[:8])}", hint)
     return BundleSource(ModelSpec(), {role: storage.join(folder, files[0]) for role, files in found.items() if len(files) == 1}, sha256)
 
 
@@ -214,7 +214,7 @@ def _download(role: str, location: str, expected: str | None, unfinished: Path, 
                 raise UsageError(f"{location}: {error.problem} by model.max_bytes", "Check the model's location, or raise it.") from None
             except StorageError as error:
                 problem = f"the model's {role} file: {error.problem}"
-                told = type(error)(problem, error.mend or "Check the model's location.", cause=error.cause)
+                told = type(error)(problem, error.hint or "Check the model's location.", cause=error.cause)
                 told.place = error.place
                 raise told from error
             digest = _verified(role, location, _digest(file), expected)

@@ -78,7 +78,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Ending:
+class Outcome:
     """How a graph ends: its last operators, the last one first, and what they prove of the output's numbers."""
 
     operators: tuple[str, ...]
@@ -124,7 +124,7 @@ class Graph:
         """Whether any operator has it."""
         return any(node.attributes.get(name) == value for node in self.nodes)
 
-    def ending(self, shapes: Mapping[str, Shape]) -> Ending:
+    def ending(self, shapes: Mapping[str, Shape]) -> Outcome:
         """What the output's numbers are, seen through operators that pass them on; `shapes` are those of all outputs, by name."""
         last = self.nodes[self.head]
         classes = _classes(shapes.get(f"{last.name}_output", ()))
@@ -139,8 +139,8 @@ class Graph:
             is_proved = not set(_SUMS) & set(operators) and not (family == "log_softmax" and "clip" in operators)
         if family is None or not is_proved:
             before = chain[-1].inputs[:1] if chain else ()
-            return Ending((*operators, *(op for source, _ in before if (op := self.nodes[source].op) != "null")), None)
-        return Ending(tuple(operators), family)
+            return Outcome((*operators, *(op for source, _ in before if (op := self.nodes[source].op) != "null")), None)
+        return Outcome(tuple(operators), family)
 
     def use(self, name: str, shapes: Mapping[str, Shape]) -> tuple[Use | None, tuple[str, ...]]:
         """What the graph does with the output of the operator `name`, and by which operators; None where it ends there."""

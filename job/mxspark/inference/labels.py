@@ -49,8 +49,8 @@ def read(text: str, location: str) -> tuple[str, ...]:
         labels = _lines(text)
         _check_order([_number(found[1] or found[2]) if (found := _NUMBER.match(line)) else -1 for line in labels], location)
     if not labels:
-        mend = "Give one name a line, or leave the labels file out: predictions then have indices only."
-        raise UsageError(f"{location}: holds no labels", mend)
+        hint = "Give one name a line, or leave the labels file out: predictions then have indices only."
+        raise UsageError(f"{location}: holds no labels", hint)
     if any(len(label) > LONGEST_LABEL for label in labels):
         raise UsageError(f"{location}: a label has more than {LONGEST_LABEL:,} characters", _FORMS)
     if any(re.search("[\ud800-\udfff]", label) for label in labels):
@@ -137,8 +137,8 @@ def _from_csv(text: str, location: str) -> list[str]:
         raise UsageError(f"{location}: not CSV: {error}", "Correct the file, or give one name a line in a .txt.") from None
     for number, row in enumerate(rows, start=1):
         if len(row) > len(columns):
-            mend = "Put names that hold the delimiter between double quotes."
-            raise UsageError(f"{location}: row {number} has {len(row)} fields, the first line only {len(columns)}", mend)
+            hint = "Put names that hold the delimiter between double quotes."
+            raise UsageError(f"{location}: row {number} has {len(row)} fields, the first line only {len(columns)}", hint)
         if len(row) <= columns.index("label"):
             raise UsageError(f"{location}: row {number} has no label", f"Correct the row; the first line is delimited by {delimiter!r}.")
     found = [dict(zip(columns, map(str.strip, row), strict=False)) for row in rows]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.inference.graph import Ending, Family, Shape, Use
+from mxspark.inference.graph import Family, Outcome, Shape, Use
 from mxspark.settings.model_spec import Kind, ModelOutput
 
 # How far rounding takes the sum of float16 probabilities from 1 (half a unit in the last place is 2^-11 of each), and some more.
@@ -26,12 +26,12 @@ _USED: dict[Use | None, tuple[Kind, str]] = {"softmax": ("logits", "softmax"), "
 
 
 class MeaningError(Exception):
-    """What an output means isn't known, or isn't what was said; `problem` and `mend` are for a person."""
+    """What an output means isn't known, or isn't what was said; `problem` and `hint` are for a person."""
 
-    def __init__(self, problem: str, mend: str) -> None:
-        super().__init__(problem, mend)
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem, hint)
         self.problem = problem
-        self.mend = mend
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Meaning:
         return self.kind != "sigmoid"
 
 
-def find(output: ModelOutput, shape: Shape, ending: Ending, labels: int) -> Meaning:
+def find(output: ModelOutput, shape: Shape, ending: Outcome, labels: int) -> Meaning:
     """What an output of `shape` (N, C) or (N, C, 1, 1) means, of a graph that ends so, where there are so many labels.
 
     Raises MeaningError where that isn't known, or the graph contradicts `output`.
@@ -68,7 +68,7 @@ def find(output: ModelOutput, shape: Shape, ending: Ending, labels: int) -> Mean
     return meaning
 
 
-def _proved(shape: Shape, ending: Ending, labels: int) -> Meaning:
+def _proved(shape: Shape, ending: Outcome, labels: int) -> Meaning:
     if ending.family in _PROVED:
         kind = _PROVED[ending.family]
         return Meaning(kind, f"the graph ends in {ending}", "softmax" if kind == "logits" else None)
@@ -84,7 +84,7 @@ def _proved(shape: Shape, ending: Ending, labels: int) -> Meaning:
     raise MeaningError(f"the output has the shape {_shown(shape)} and ends in {ending}{doubt}: what its numbers mean is not known", _KINDS)
 
 
-def _stated(kind: Kind, ending: Ending) -> Meaning:
+def _stated(kind: Kind, ending: Outcome) -> Meaning:
     said = f"output.kind is {kind}"
     if kind == "sigmoid" and ending.family == "linear":
         return Meaning(kind, f"{said}, and the graph ends in {ending}", "sigmoid")

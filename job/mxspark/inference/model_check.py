@@ -75,7 +75,7 @@ def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[
         raise CrashError(f"{how_it_ended(process.returncode)}: {said[-1][:300]}")
     answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     if "problem" in answer:
-        raise (cuda.NoDriverError if answer["no_driver"] else UsageError)(answer["problem"], answer["mend"])
+        raise (cuda.NoDriverError if answer["no_driver"] else UsageError)(answer["problem"], answer["hint"])
     return answer
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     try:
         print(json.dumps(_answer(*request) if request else asdict(build())))
     except MxsparkError as error:
-        print(json.dumps({"problem": error.problem, "mend": error.mend, "no_driver": isinstance(error, cuda.NoDriverError)}))
+        print(json.dumps({"problem": error.problem, "hint": error.hint, "no_driver": isinstance(error, cuda.NoDriverError)}))
 
 
 def _answer(bundle: Bundle, context: Context | None) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def load_mxnet() -> Any:
 
 def _not_loaded(error: ImportError | OSError) -> UsageError:
     if isinstance(error, ModuleNotFoundError):
-        mend = "Install mxspark with its `cpu` extra, or run it in the image."
+        hint = "Install mxspark with its `cpu` extra, or run it in the image."
     elif isinstance(error, OSError) and cuda.is_missing(error, cuda.LIBRARY):
         return cuda.NoDriverError(
             f"MXNet can't be loaded: its GPU build ({cuda.WHEEL}) needs the NVIDIA driver's {cuda.LIBRARY}, on CPUs too, and there is no "
@@ -71,13 +71,13 @@ def _not_loaded(error: ImportError | OSError) -> UsageError:
             f"{cuda.GIVE} Where there is no GPU, use the CPU image, or install mxnet instead of {cuda.WHEEL}.",
         )
     elif _CUDA_LIBRARIES.match(str(error)):
-        mend = (
+        hint = (
             "It is one of CUDA's libraries, which the packages nvidia-…-cu11 bring: name their folders (nvidia/*/lib in site-packages) in "
             "LD_LIBRARY_PATH, as the GPU image does. Where there is no GPU, install mxnet instead."
         )
     else:
-        mend = "Install the system libraries it needs (Debian: apt-get install libgomp1 libquadmath0)."
-    return UsageError(f"MXNet can't be loaded: {one_line(error)}", mend)
+        hint = "Install the system libraries it needs (Debian: apt-get install libgomp1 libquadmath0)."
+    return UsageError(f"MXNet can't be loaded: {one_line(error)}", hint)
 
 
 def choose(context: Context, device: int = 0) -> Choice:
@@ -89,7 +89,7 @@ def choose(context: Context, device: int = 0) -> Choice:
         gpus = _usable_gpus(mx, device)
     except UsageError as error:
         if context == "gpu":
-            raise UsageError(f"context gpu: {error.problem}", f"{error.mend} Or use --context cpu.") from None
+            raise UsageError(f"context gpu: {error.problem}", f"{error.hint} Or use --context cpu.") from None
         return Choice(mx.cpu(), error.problem)
     if device >= gpus:
         raise UsageError(f"context {context}: there is no GPU {device}, only {gpus}", "Give the executors as many GPUs as they have tasks.")

@@ -171,7 +171,7 @@ class _Module:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """MXNet's errors in its own words. What another machine or a fresh start may mend is no UsageError."""
+        """MXNet's errors in its own words. What another machine or a fresh start may hint is no UsageError."""
         try:
             yield
         except (self._mx.MXNetError, RuntimeError) as error:  # bind raises the second
@@ -345,7 +345,7 @@ class _Model:
         try:
             found = meaning.find(bundle.spec.output, shape, ending, len(bundle.labels))
         except MeaningError as error:
-            raise UsageError(f"{self.names['symbol']}: {error.problem}", error.mend) from None
+            raise UsageError(f"{self.names['symbol']}: {error.problem}", error.hint) from None
         if bundle.labels and len(bundle.labels) != shape[1]:
             raise UsageError(
                 f"{self.names['labels']}: has {len(bundle.labels)} labels, but the network has {shape[1]} classes",

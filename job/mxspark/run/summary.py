@@ -19,7 +19,7 @@ from mxspark.storage import Store
 from mxspark.text.words import counted
 from mxspark.worker.pipeline import Timings
 
-MEND = "Remove it and run the same command again."
+HINT = "Remove it and run the same command again."
 READERS = 16  # parts whose counts are read at a time
 
 
@@ -102,7 +102,7 @@ def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_la
     counts = predictions.read_counts(store, shard, output_format, true_label)
     if counts.rows != plan.size(shard):
         rows = f"has {counted(counts.rows, 'row')}, but the plan has {counted(plan.size(shard), 'key')} for it"
-        raise MxsparkError(f"{store.name}/{PARTS[output_format].name(shard)} {rows}", MEND)
+        raise MxsparkError(f"{store.name}/{PARTS[output_format].name(shard)} {rows}", HINT)
     return counts
 
 
@@ -119,6 +119,6 @@ def count_parts(
                 # Plans are sorted: a part whose keys don't come after those of the one before is another shard's.
                 if last is not None and counts.first is not None and counts.first <= last:
                     name = PARTS[output_format].name(shard)
-                    raise MxsparkError(f"{store.name}/{name} has keys of another shard, such as {counts.first!r}", MEND)
+                    raise MxsparkError(f"{store.name}/{name} has keys of another shard, such as {counts.first!r}", HINT)
                 last = counts.last
                 yield shard, counts

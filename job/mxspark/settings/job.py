@@ -470,9 +470,9 @@ class Settings(Document):
     @model_validator(mode="after")
     def _spark_leaves_the_template_of_executors(self) -> Self:
         decommissions = self.spark.conf.get("spark.decommission.enabled", "true") == "true"
-        for key, mend in WRITTEN_BY_SPARK.items():
+        for key, hint in WRITTEN_BY_SPARK.items():
             if _holds(self.kubernetes.executor.template, key.split(".")) and (key != _LIFECYCLE or decommissions):
-                raise ValueError(f"kubernetes.executor.template.{key} would have no effect, for Spark writes its own over it: {mend}")
+                raise ValueError(f"kubernetes.executor.template.{key} would have no effect, for Spark writes its own over it: {hint}")
         return self
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ from mxspark.settings import document
 from mxspark.settings.job import Settings
 from mxspark.spark import java, pods, run_key
 from mxspark.spark.class_archive import ClassArchive
-from mxspark.spark.configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, UNIX_SOCKETS, configuration, shard_failures, stands
+from mxspark.spark.configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, UNIX_SOCKETS, configuration, is_user_set, shard_failures
 from mxspark.spark.errors import translated
 from mxspark.spark.failed_tasks import JavasTasks, ShardTries
 from mxspark.spark.failing_executors import FailedTask, FailingExecutors
@@ -97,7 +97,7 @@ class Application:
         if pod and pod.is_ipv6:
             os.environ.setdefault(PREFER_IPV6_VARIABLE, "true")
         for key, value in configuration(chosen, settings.kubernetes, pod, versions()[1]).items():
-            if key == "spark.master" or not (is_submitted() and stands(key, conf.contains)):  # the master only gets its retries
+            if key == "spark.master" or not (is_submitted() and is_user_set(key, conf.contains)):  # the master only gets its retries
                 conf.set(key, value)
         self._folders = ExitStack()
         self._scratch = self._private_folder()
@@ -399,8 +399,8 @@ def _silence_accumulators(context: SparkContext) -> None:
 def _not_started(error: Exception, log: str) -> MxsparkError:
     """Why there is no Spark, by pyspark's exception and by what Java printed."""
     if forbidden := _forbidden(error):
-        mend = "docs/kubernetes.md has the Role that the driver's service account needs."
-        return MxsparkError(f"Spark could not be started: {forbidden}", mend)
+        hint = "docs/kubernetes.md has the Role that the driver's service account needs."
+        return MxsparkError(f"Spark could not be started: {forbidden}", hint)
     cause = _first_error(log) or one_line(error)
     return MxsparkError(f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all.")
 

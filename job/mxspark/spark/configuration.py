@@ -99,7 +99,7 @@ def configuration(
     return properties | settings.conf
 
 
-def stands(key: str, contains: Callable[[str], bool]) -> bool:
+def is_user_set(key: str, contains: Callable[[str], bool]) -> bool:
     """Whether those who submitted a job have set a property, by all that it `contains`: then it is left as it is.
 
     Java's options may be defaults, as on EMR. Spark would add others to them, and Java doesn't start with two collectors.

@@ -59,7 +59,7 @@ def _all_excluded(text: str, failing: Sequence[FailedTask]) -> MxsparkError:
 
 def _like(error: MxsparkError, problem: str) -> MxsparkError:
     """The error with more words."""
-    told = MxsparkError(problem, error.mend)
+    told = MxsparkError(problem, error.hint)
     told.exit_code = error.exit_code
     return told
 

@@ -108,7 +108,7 @@ class FailingExecutors:
         if may_be_others and not self.is_due:
             return
         error = hopeless[-1].failure.error
-        stops = MxsparkError(f"{error.problem}; {counted(len(hopeless), 'executor')} failed so: {places(hopeless)}", error.mend)
+        stops = MxsparkError(f"{error.problem}; {counted(len(hopeless), 'executor')} failed so: {places(hopeless)}", error.hint)
         stops.exit_code = error.exit_code
         raise stops
 

@@ -131,10 +131,10 @@ class FolderStore:
                 pass
         except OSError as error:
             problem = f"{self.name}: {nearest} can't be written by user {os.getuid()}: {error.strerror}"
-            mend = (
+            hint = (
                 "Choose another place, or change its permissions; where it is mounted into a container: docker run --user, with its owner."
             )
-            raise DeniedError(problem, mend) from None
+            raise DeniedError(problem, hint) from None
 
     def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
         swept = 0
@@ -364,8 +364,8 @@ def _file_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or one_line(error)
         if cause := TRANSIENT.get(error.errno or 0):
-            mend = "Make room." if cause == "no_space" else ""
-            raise TransientError(reason, mend, place=name, cause=cause) from error
+            hint = "Make room." if cause == "no_space" else ""
+            raise TransientError(reason, hint, place=name, cause=cause) from error
         raise StorageError(reason, place=name) from error
     except ValueError:  # a NUL, or what the file system's encoding can't hold
         raise MissingError("can't be a file's name", place=repr(str(path))) from None

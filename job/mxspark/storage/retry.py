@@ -94,7 +94,7 @@ class Patience:
 def given_up(error: TransientError, tries: int) -> StorageError:
     """The lasting error that a transient one has turned out to be."""
     reason = f"{error.reason} (tried {tries} times)" if tries > 1 else error.reason
-    return error.final(reason, error.mend, place=error.place, cause=error.cause)
+    return error.final(reason, error.hint, place=error.place, cause=error.cause)
 
 
 class _Telling:

@@ -31,8 +31,8 @@ class StorageError(MxsparkError):
 
     status = "fetch_error"
 
-    def __init__(self, reason: str, mend: str = "", *, place: str = "", cause: str = "") -> None:
-        super().__init__(f"{place}: {reason}" if place else reason, mend)
+    def __init__(self, reason: str, hint: str = "", *, place: str = "", cause: str = "") -> None:
+        super().__init__(f"{place}: {reason}" if place else reason, hint)
         self.reason = without_secrets(reason)
         self.place = place
         self.cause = cause
@@ -85,8 +85,8 @@ class TransientError(StorageError):
     """A fault that may pass: `cause` is one of CAUSES, `final` the kind of error that it is when it stays."""
 
     # `cause` has a default for pickle alone, which fills it in afterwards.
-    def __init__(self, reason: str, mend: str = "", *, place: str = "", cause: str = "", final: type[StorageError] = StorageError) -> None:
-        super().__init__(reason, mend, place=place, cause=cause)
+    def __init__(self, reason: str, hint: str = "", *, place: str = "", cause: str = "", final: type[StorageError] = StorageError) -> None:
+        super().__init__(reason, hint, place=place, cause=cause)
         self.final = final
 
 
@@ -276,8 +276,8 @@ def ca_bundle() -> str | None:
 
 
 @contextmanager
-def usage_errors(what: str, mend: str) -> Iterator[None]:
-    """What storage refuses before anything was written is the fault of `what` named the place: a UsageError, with `mend` if it has none.
+def usage_errors(what: str, hint: str) -> Iterator[None]:
+    """What storage refuses before anything was written is the fault of `what` named the place: a UsageError, with `hint` if it has none.
 
     What may pass is nobody's fault: a PassingError, after which the same command, or Kubernetes, tries again.
     """
@@ -285,7 +285,7 @@ def usage_errors(what: str, mend: str) -> Iterator[None]:
         yield
     except StorageError as error:
         kind = PassingError if error.cause else UsageError
-        raise kind(f"{what}: {error.problem}", error.mend or mend) from error
+        raise kind(f"{what}: {error.problem}", error.hint or hint) from error
 
 
 def check_size(size: int, limit: int | None) -> None:

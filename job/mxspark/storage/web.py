@@ -42,11 +42,11 @@ __all__ = [
     "body",
     "download",
     "get",
-    "gist",
     "no_proxy",
     "pool",
     "proxy",
     "refused_by_proxy",
+    "root_cause",
     "transient_cause",
     "unreadable",
     "untrusted",
@@ -63,7 +63,7 @@ LONGEST_GIST = 300  # [characters]
 LONGEST_ERROR = 2**20  # that a server's words about one may have [bytes]
 
 
-def gist(text: str) -> str:
+def root_cause(text: str) -> str:
     """The cause at the end of a chain of causes, without addresses."""
     line = " ".join(text[:LONGEST_SAID].partition("Debug source:")[0][-10 * LONGEST_GIST :].split())
     return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-LONGEST_GIST:]
@@ -330,12 +330,12 @@ def _errors(name: str, url: str) -> Iterator[None]:
             raise no_proxy(name, refusal) from error
         if "CERTIFICATE" in str(error):
             raise untrusted(name, urlsplit(url).netloc.rpartition("@")[2], why_untrusted(error)) from error
-        cause, said, mend = transient_cause(error), gist(one_line(reason)), "Check the address and the network."
+        cause, said, hint = transient_cause(error), root_cause(one_line(reason)), "Check the address and the network."
         if cause == "truncated":
             said = "broke off" + "".join(re.findall(r" ?\(\d+ bytes read, \d+ more expected\)", said)[:1]).replace("(", " (")
         if cause is not None:
-            raise TransientError(f"{host}{said}", mend, place=name, cause=cause) from error
-        raise StorageError(f"{host}{said}", mend, place=name) from error
+            raise TransientError(f"{host}{said}", hint, place=name, cause=cause) from error
+        raise StorageError(f"{host}{said}", hint, place=name) from error
     except (StorageError, OSError):  # a disk of this machine's that is full; the network's are HTTPErrors
         raise
     except Exception as error:
@@ -344,7 +344,7 @@ def _errors(name: str, url: str) -> Iterator[None]:
 
 def unreadable(name: str, error: Exception) -> TransientError:
     """The error for whatever a library raises while it reads a broken answer about `name`."""
-    words = gist(one_line(error)) or type(error).__name__
+    words = root_cause(one_line(error)) or type(error).__name__
     return TransientError(f"can't read the server's answer: {words}", place=name, cause="truncated")
 
 

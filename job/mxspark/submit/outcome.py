@@ -21,26 +21,26 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Diagnosis:
     """What keeps a pod from running, and what to do about it; `passes` where it may be gone by and by, without anybody's doing."""
 
     cause: str
-    mend: str
+    hint: str
     passes: bool = True
 
     def __str__(self) -> str:
-        return f"{self.cause}\n  {self.mend}" if self.mend else self.cause
+        return f"{self.cause}\n  {self.hint}" if self.hint else self.cause
 
 
 @dataclass(frozen=True)
-class Ending:
+class Outcome:
     """How a job ended: its exit code, and what was wrong where it is not 0."""
 
     exit_code: int
     cause: str = ""
-    mend: str = ""
+    hint: str = ""
 
     @classmethod
-    def failed(cls, driver_code: int | None, cause: str, mend: str) -> Self:
+    def failed(cls, driver_code: int | None, cause: str, hint: str) -> Self:
         """Of a job that failed: with its driver's exit code where that is known and one of mxspark's, else 1."""
-        return cls(driver_code if driver_code in OWN_CODES else MxsparkError.exit_code, cause, mend)
+        return cls(driver_code if driver_code in OWN_CODES else MxsparkError.exit_code, cause, hint)

@@ -42,8 +42,8 @@ def check(settings: Settings) -> None:
             _refuse_local(key, place, settings)
         else:
             _refuse_unknown(key, place)
-            if key == "input.path" and (mend := manifest.why_not_read(place)) and not globs.is_glob(place):
-                raise UsageError(f"{key} is {place!r}: by its name neither an image nor a list of images that can be read", mend)
+            if key == "input.path" and (hint := manifest.why_not_read(place)) and not globs.is_glob(place):
+                raise UsageError(f"{key} is {place!r}: by its name neither an image nor a list of images that can be read", hint)
     if not _has_company(settings):
         for key, address in _own_addresses(settings):
             raise UsageError(
@@ -51,7 +51,7 @@ def check(settings: Settings) -> None:
                 "Give an address that pods reach, such as http://SERVICE.NAMESPACE:PORT of a server in the cluster.",
             )
     if found := secrets.find(settings):
-        raise UsageError(f"these settings may expose a secret: {', '.join(found)}", secrets.MEND)
+        raise UsageError(f"these settings may expose a secret: {', '.join(found)}", secrets.HINT)
 
 
 def doubts(settings: Settings) -> list[str]:
@@ -83,16 +83,16 @@ def _own_addresses(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _refuse_local(key: str, place: str, settings: Settings) -> None:
     """Raises UsageError for a place without scheme that the pods who need it don't have, or not all the same."""
-    mend = "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template."
+    hint = "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template."
     if not place.startswith("/"):
-        raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", mend)
+        raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", hint)
     is_output = key.startswith("output")
     # Executors are told the keys in a list, and send rows for the text object.
     roles: tuple[Role, ...] = ("driver",) if key == "output.text_object" or manifest.is_manifest(place) else ("driver", "executor")
     found = {role: _mount(settings, role, place) for role in roles}
     if all(found.values()):
         if is_output and any(mount and not mount.is_shared for mount in found.values()):
-            raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", mend)
+            raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", hint)
         if is_output and any(mount and mount.is_read_only for mount in found.values()):
             raise UsageError(f"{key} is {place!r}, on a volume that is mounted with readOnly: true", "Mount it so that pods can write.")
         return
@@ -102,9 +102,9 @@ def _refuse_local(key: str, place: str, settings: Settings) -> None:
             f"Mount it there too: kubernetes.{lacking[0]}.template.",
         )
     if is_output:
-        raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", mend)
+        raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", hint)
     if Path(place).exists() and not place.startswith(IN_IMAGE):
-        raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", mend)
+        raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", hint)
 
 
 def _has_company(settings: Settings) -> bool:

@@ -12,7 +12,7 @@ from mxspark.errors import SECRET_ENDS, SECRET_NAME, SECRET_TAIL, SECRET_WORDS, 
 from mxspark.settings import sources
 from mxspark.settings.job import Settings
 
-MEND = (
+HINT = (
     "Put it into a secret of the cluster: kubernetes.credentials_from names that of a bucket's keys, and in a template a variable has "
     "valueFrom. Addresses have no user, password or query here."
 )

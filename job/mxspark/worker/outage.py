@@ -75,10 +75,10 @@ class OutageGuard:
         if OK in found or (MISSING in found and self._is_there()):
             self._failed = 0
             return
-        cause, mend = (self._last.problem, self._last.mend) if self._last else ("", "")
+        cause, hint = (self._last.problem, self._last.hint) if self._last else ("", "")
         self._outage = OutageError(
             f"{self._place}: no image can be fetched, none of {len(self._samples)} tried all over the input: {cause}",
-            f"{mend} {GOES_ON}".strip(),
+            f"{hint} {GOES_ON}".strip(),
         )
         self._outage.cause = self._last
         raise self._outage

@@ -126,7 +126,7 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
         return _Loaded(
             key,
             None,
-            Row(key, error.status, _told(f"{error.reason}. {error.mend}" if error.mend else error.reason)),
+            Row(key, error.status, _told(f"{error.reason}. {error.hint}" if error.hint else error.reason)),
             time.perf_counter() - start,
             0.0,
         )

@@ -85,7 +85,7 @@ class TaskError(Exception):
 
     def __init__(self, failure: TaskFailure) -> None:
         error = failure.error
-        told = json.dumps([error.problem, error.mend, error.exit_code, failure.node, failure.cause, failure.is_lasting])
+        told = json.dumps([error.problem, error.hint, error.exit_code, failure.node, failure.cause, failure.is_lasting])
         super().__init__(f"<mxspark>{told}</mxspark>\n{frames(error)}")
 
     @staticmethod
@@ -94,8 +94,8 @@ class TaskError(Exception):
         match = re.search(r"<mxspark>(.*?)</mxspark>", text, re.DOTALL)
         if not match:
             return None
-        problem, mend, exit_code, node, cause, is_lasting = json.loads(match[1])
-        error = MxsparkError(problem, mend)
+        problem, hint, exit_code, node, cause, is_lasting = json.loads(match[1])
+        error = MxsparkError(problem, hint)
         error.exit_code = exit_code
         return TaskFailure(error, node, cause, is_lasting)
 
@@ -119,7 +119,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
     except MxsparkError as error:
         told = error
         if isinstance(error, StorageError) and not isinstance(error, HeldError):
-            told = MxsparkError(error.problem, f"{error.mend} {GOES_ON}".strip())
+            told = MxsparkError(error.problem, f"{error.hint} {GOES_ON}".strip())
         cause = _cause_on_node(error)
         is_lasting = isinstance(error, (UsageError, OutageError, HeldError))
         if cause or (attempt == 0 and not is_lasting):

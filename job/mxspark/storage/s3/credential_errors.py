@@ -48,17 +48,17 @@ class KeysNotFoundError(Exception):
     With `in_pods` they may come in a pod: the agent, metadata service or token that gives them may be there later than it.
     """
 
-    def __init__(self, reason: str, mend: str, *, passes: bool, in_pods: bool = False, is_whole: bool = False) -> None:
+    def __init__(self, reason: str, hint: str, *, passes: bool, in_pods: bool = False, is_whole: bool = False) -> None:
         self.reason = reason if is_whole else f"can't get credentials: {reason}"
-        self.mend = mend
+        self.hint = hint
         self.passes = passes or (in_pods and is_pod(os.environ))
         super().__init__(self.reason)
 
     def told(self, place: str) -> StorageError:
         """The same as an error of `place`."""
         if self.passes:
-            return TransientError(self.reason, self.mend, place=place, cause="credentials", final=CredentialsError)
-        return CredentialsError(self.reason, self.mend, place=place)
+            return TransientError(self.reason, self.hint, place=place, cause="credentials", final=CredentialsError)
+        return CredentialsError(self.reason, self.hint, place=place)
 
 
 def no_credentials() -> KeysNotFoundError:
@@ -153,8 +153,8 @@ def credential_errors(metadata: Metadata | None = None) -> Iterator[None]:
     except FileNotFoundError as error:
         if error.filename != os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
             raise KeysNotFoundError(one_line(error), CHECK, passes=False) from error
-        mend = "Check AWS_WEB_IDENTITY_TOKEN_FILE, which EKS sets and mounts for a service account that has a role."
-        raise KeysNotFoundError(f"can't read the token of its role: {one_line(error)}", mend, passes=False, in_pods=True) from error
+        hint = "Check AWS_WEB_IDENTITY_TOKEN_FILE, which EKS sets and mounts for a service account that has a role."
+        raise KeysNotFoundError(f"can't read the token of its role: {one_line(error)}", hint, passes=False, in_pods=True) from error
     except (OSError, ValueError, EOFError, *UNREADABLE) as error:  # of files, too
         raise KeysNotFoundError(f"{type(error).__name__}: {one_line(error)}", CHECK, passes=isinstance(error, UNREADABLE)) from error
 

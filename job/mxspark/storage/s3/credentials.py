@@ -174,8 +174,8 @@ def _usable(keys: ReadOnlyCredentials) -> ReadOnlyCredentials:
     for name in ("access_key", "secret_key", "token"):
         value = getattr(keys, name) or ""
         if not value.isprintable() or " " in value:
-            mend = "Write it anew without (a secret of Kubernetes' with printf, not with echo)."
-            raise KeysNotFoundError(f"the {name.replace('_', ' ')} has a space or a line break in it", mend, passes=False)
+            hint = "Write it anew without (a secret of Kubernetes' with printf, not with echo)."
+            raise KeysNotFoundError(f"the {name.replace('_', ' ')} has a space or a line break in it", hint, passes=False)
     return keys
 
 

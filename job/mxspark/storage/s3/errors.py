@@ -76,20 +76,20 @@ def boto_errors(name: str) -> Iterator[None]:
     except S3UploadFailedError as error:
         if isinstance(error.__context__, ClientError):
             _raise_client_error(name, error.__context__)
-        raise StorageError(web.gist(one_line(error)), place=name) from error
+        raise StorageError(web.root_cause(one_line(error)), place=name) from error
     except (BotoCoreError, web.HTTPError) as error:
         if refusal := web.refused_by_proxy(error):
             raise web.no_proxy(name, refusal) from error
-        reason = web.gist(one_line(error))
+        reason = web.root_cause(one_line(error))
         if isinstance(error, exceptions.EndpointConnectionError):
             reason = f"can't connect to {urlsplit(str(error.kwargs.get('endpoint_url'))).netloc.rpartition('@')[2]}"
         if "CERTIFICATE" in str(error):
             host = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url"))).netloc
             raise web.untrusted(name, host, web.why_untrusted(error)) from error
-        mend = "Check --endpoint-url, the network, and the AWS configuration."
+        hint = "Check --endpoint-url, the network, and the AWS configuration."
         if cause := _transient_cause(error):
-            raise TransientError(reason, mend, place=name, cause=cause) from error
-        raise StorageError(reason, mend, place=name) from error
+            raise TransientError(reason, hint, place=name, cause=cause) from error
+        raise StorageError(reason, hint, place=name) from error
 
 
 def _raise_client_error(name: str, error: ClientError) -> NoReturn:
@@ -135,7 +135,7 @@ def obstore_errors(name: str) -> Iterator[None]:
 
 
 def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
-    mend = "Check --endpoint-url and the network."
+    hint = "Check --endpoint-url and the network."
     kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
     address = re.search(r"performing \w+ (\S+)", text)
     host = urlsplit(address[1]).netloc.rpartition("@")[2] if address else ""
@@ -144,9 +144,9 @@ def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     if kind is None:
         raise web.unreadable(name, error) from error
     if kind[1] == "Timeout":
-        raise TransientError("no answer in time", mend, place=name, cause="timeout") from error
+        raise TransientError("no answer in time", hint, place=name, cause="timeout") from error
     if "kind: Body" in text:
-        raise TransientError("the transfer broke off", mend, place=name, cause="truncated") from error
+        raise TransientError("the transfer broke off", hint, place=name, cause="truncated") from error
     innermost = "".join(f": {words}" for words in re.findall(r'(?:message|error): "([^"]+)"', text)[-1:])
     to = f" to {host}" if host else ""
-    raise TransientError(f"the connection{to} failed{innermost}", mend, place=name, cause="connection") from error
+    raise TransientError(f"the connection{to} failed{innermost}", hint, place=name, cause="connection") from error

@@ -1,4 +1,4 @@
-"""AWS as a submission sees it: a session, a few services, and what goes wrong there in words with a mend.
+"""AWS as a submission sees it: a session, a few services, and what goes wrong there in words with a hint.
 
 Besides storage.s3 the only place that imports boto3 and botocore, and only when AWS is asked: a command line that only shows its help
 is quick.

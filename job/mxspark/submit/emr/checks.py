@@ -1,4 +1,4 @@
-"""Whether AWS has what a job run needs, looked at before money is spent: a finding for each thing, with the mend."""
+"""Whether AWS has what a job run needs, looked at before money is spent: a finding for each thing, with the hint."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ def examine(
         aws = connect()
         caller = aws.call("sts", "get_caller_identity", "asking who this is")
     except MxsparkError as error:
-        yield Finding("credentials", "problem", error.problem, error.mend)
+        yield Finding("credentials", "problem", error.problem, error.hint)
         return
     yield Finding("credentials", "ok", f"{caller['Arn']}, region {aws.region}")
     cluster, finding = _cluster(aws, settings)
@@ -54,15 +54,15 @@ def _request(settings: Settings, name: str, job_template: str | None, lacking: S
         completed = start_job_run.completed(settings, job_template or name, name)
         start_job_run.build(completed, name, ANY_CLUSTER, job_template)
     except UsageError as error:
-        return Finding(subject, "problem", error.problem, error.mend)
+        return Finding(subject, "problem", error.problem, error.hint)
     return Finding(subject, "ok", "AWS's rules let it through, as far as they are published")
 
 
 def _told(subject: str, error: MxsparkError) -> Finding:
     """What may not be asked, or not now, is no problem of the job's."""
     if isinstance(error, (NotAllowedError, PassingError)):
-        return Finding(subject, "can't tell", error.problem, error.mend)
-    return Finding(subject, "problem", error.problem, error.mend)
+        return Finding(subject, "can't tell", error.problem, error.hint)
+    return Finding(subject, "problem", error.problem, error.hint)
 
 
 def _cluster(aws: Aws, settings: Settings) -> tuple[VirtualCluster | None, Finding]:
@@ -96,8 +96,8 @@ def _image(aws: Aws, settings: Settings) -> Iterator[Finding]:
     facts, finding = _read_image(aws, settings.kubernetes.image)
     yield finding
     wrong = list(images.troubles(settings, facts))
-    for text, mend in wrong:
-        yield Finding("release and GPUs", "problem", text, mend)
+    for text, hint in wrong:
+        yield Finding("release and GPUs", "problem", text, hint)
     release = settings.emr.release
     if not wrong and (facts is None or facts.release is None):
         yield Finding("release and GPUs", "can't tell", f"which release the image is made from isn't known; the job asks for {release}")
@@ -175,17 +175,17 @@ def _provider(aws: Aws, arn: str, cluster: VirtualCluster | None, provider: str 
     """Whether IAM knows the EKS cluster, by which it takes the web identities of pods. The trust policy may name one that isn't there."""
     if cluster is None or provider is None:
         return Finding(PROVIDER, "can't tell", "the EKS cluster could not be looked at")
-    mend = f"eksctl utils associate-iam-oidc-provider --cluster {cluster.eks_cluster} --approve"
+    hint = f"eksctl utils associate-iam-oidc-provider --cluster {cluster.eks_cluster} --approve"
     try:
         found = aws.call("iam", "get_open_id_connect_provider", f"looking for {provider}", OpenIDConnectProviderArn=provider)
     except NotThereError:
         if _is_associated(aws, arn, cluster):
             return Finding(PROVIDER, "ok", "there is none, and EKS's pod identity needs none")
-        return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster can assume a role", mend)
+        return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster can assume a role", hint)
     except MxsparkError as error:
         return _told(PROVIDER, error)
     if trust_policy.AUDIENCE not in found.get("ClientIDList", ()):
-        return Finding(PROVIDER, "problem", f"{provider} isn't for {trust_policy.AUDIENCE}, to which EMR's pods show themselves", mend)
+        return Finding(PROVIDER, "problem", f"{provider} isn't for {trust_policy.AUDIENCE}, to which EMR's pods show themselves", hint)
     return Finding(PROVIDER, "ok", provider)
 
 

@@ -1,9 +1,9 @@
-"""What AWS says of a job run that failed, and of virtual clusters that take none, with a mend; asks nothing, only reads."""
+"""What AWS says of a job run that failed, and of virtual clusters that take none, with a hint; asks nothing, only reads."""
 
 import re
 from collections.abc import Sequence
 
-from mxspark.submit.outcome import Trouble
+from mxspark.submit.outcome import Diagnosis
 
 STATE_MENDS = {
     "TERMINATED": "It was deleted. Make another (docs/emr.md), or name one that runs: --virtual-cluster.",
@@ -115,15 +115,15 @@ LONGEST_TEXT = 4_096  # that is looked at: the patterns above take the square of
 LEVEL = re.compile(r"\b(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b")
 
 
-def explain(reason: str, details: str, lines: Sequence[str] = ()) -> Trouble:
-    """What failureReason, stateDetails and the last lines of a log mean, with a mend."""
+def explain(reason: str, details: str, lines: Sequence[str] = ()) -> Diagnosis:
+    """What failureReason, stateDetails and the last lines of a log mean, with a hint."""
     cause = f"{reason}: {details}".strip(": ") or "AWS gives no reason"
-    if mend := mend_of(details):
-        return Trouble(cause, mend)
+    if hint := mend_of(details):
+        return Diagnosis(cause, hint)
     for line in reversed(lines[-200:]):
-        if _tells_of_trouble(line) and (mend := _first(line, TROUBLES)):
-            return Trouble(f"{cause}; its log says: {line.strip()[:300]}", mend)
-    return Trouble(cause, REASONS.get(reason, REASONS["USER_ERROR"]))
+        if _tells_of_trouble(line) and (hint := _first(line, TROUBLES)):
+            return Diagnosis(f"{cause}; its log says: {line.strip()[:300]}", hint)
+    return Diagnosis(cause, REASONS.get(reason, REASONS["USER_ERROR"]))
 
 
 def mend_of(details: str) -> str | None:
@@ -132,7 +132,7 @@ def mend_of(details: str) -> str | None:
 
 
 def _first(text: str, troubles: Sequence[tuple[str, str]]) -> str | None:
-    return next((mend for pattern, mend in troubles if re.search(pattern, text[:LONGEST_TEXT])), None)
+    return next((hint for pattern, hint in troubles if re.search(pattern, text[:LONGEST_TEXT])), None)
 
 
 def _tells_of_trouble(line: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
-from mxspark.submit.emr.log_places import Keeper, Places, keepers
+from mxspark.submit.emr.log_places import LogLocations, LogStore, log_stores
 from mxspark.submit.emr.pod_templates import CONTAINERS
 from mxspark.submit.outcome import ENDED
 
@@ -20,9 +20,9 @@ DRIVER_ENDED = re.compile(r"User application exited with (\d+)|^(?!.*executor).*
 class DriverLog:
     """The driver's log, as far as EMR has put it anywhere: some minutes later than it was written."""
 
-    def __init__(self, aws: Aws, places: Places) -> None:
+    def __init__(self, aws: Aws, places: LogLocations) -> None:
         self._places = places
-        self._keepers = keepers(aws, places)
+        self._keepers = log_stores(aws, places)
         self._newest = ""  # the pod that was read last
         self._seen: dict[str, int] = {}
 
@@ -33,7 +33,7 @@ class DriverLog:
 
     def streams(self, of_submitter: bool = False) -> dict[str, list[str]]:
         """The lines by stream of the newest driver (or of the pod that submitted it), empty where there are none. Raises MxsparkError."""
-        return self._of_first_readable(lambda keeper: self._read(keeper, of_submitter)) if self.is_kept else {}
+        return self._of_first_readable(lambda log_store: self._read(log_store, of_submitter)) if self.is_kept else {}
 
     def new_lines(self) -> Iterator[str]:
         """The lines that this had not given yet, of the newest driver."""
@@ -42,13 +42,13 @@ class DriverLog:
             yield from lines[self._seen.get(name, 0) :]
             self._seen[name] = len(lines)
 
-    def _read(self, keeper: Keeper, of_submitter: bool) -> dict[str, list[str]]:
-        for _, pod, found in self._pods(keeper, of_submitter)[:1]:
+    def _read(self, log_store: LogStore, of_submitter: bool) -> dict[str, list[str]]:
+        for _, pod, found in self._pods(log_store, of_submitter)[:1]:
             self._newest = pod
-            return {stream: keeper.read(found[stream]) for stream in STREAMS if stream in found}
+            return {stream: log_store.read(found[stream]) for stream in STREAMS if stream in found}
         return {}
 
-    def _of_first_readable(self, read: Callable[[Keeper], dict[str, list[str]]]) -> dict[str, list[str]]:
+    def _of_first_readable(self, read: Callable[[LogStore], dict[str, list[str]]]) -> dict[str, list[str]]:
         """What a place may not be asked for, another may have."""
         while len(self._keepers) > 1:
             try:
@@ -57,10 +57,10 @@ class DriverLog:
                 self._keepers.pop(0)
         return read(self._keepers[0])
 
-    def _pods(self, keeper: Keeper, of_submitter: bool) -> list[tuple[Any, str, dict[str, str]]]:
+    def _pods(self, log_store: LogStore, of_submitter: bool) -> list[tuple[Any, str, dict[str, str]]]:
         """The newest first: when its log was last written, the pod, and its streams' names."""
         pods: dict[str, tuple[Any, dict[str, str]]] = {}
-        for name, written in keeper.names():
+        for name, written in log_store.names():
             is_executor = re.search(r"/containers/spark-[^/]+/", name) is not None and not self._places.is_driver(name)
             match = re.search(r"/(stderr|stdout)(\.gz)?$", name)
             if match and not is_executor and self._places.is_driver(name) != of_submitter:
@@ -88,13 +88,13 @@ def exit_code(lines: list[str]) -> int | None:
 
 
 def own_error(lines: list[str]) -> tuple[str, str] | None:
-    """What the job itself said was wrong, and the mend."""
+    """What the job itself said was wrong, and the hint."""
     start = next((number for number in range(len(lines) - 1, -1, -1) if lines[number].startswith("Error: ")), None)
     if start is None:
         return None
-    mend = []
+    hint = []
     for line in lines[start + 1 : start + 1 + LONGEST_MEND]:
         if OWN_END.fullmatch(line.strip()) or not line.strip() or re.match(r"\s|\d\d/\d\d/\d\d |Exception|Traceback|org\.", line):
             break
-        mend.append(line)
-    return lines[start].removeprefix("Error: "), "\n".join(mend)
+        hint.append(line)
+    return lines[start].removeprefix("Error: "), "\n".join(hint)

@@ -15,7 +15,7 @@ from mxspark.submit.emr.diagnosis import NO_DRIVER, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.emr.watch import Watch
-from mxspark.submit.outcome import Ending, Listener
+from mxspark.submit.outcome import Listener, Outcome
 from mxspark.text import duration
 from mxspark.text.words import counted
 
@@ -91,7 +91,7 @@ class Follower:
         self._told: dict[str, str] = {}
         self._last_progress = -PROGRESS_SECONDS
 
-    def follow(self) -> Ending:
+    def follow(self) -> Outcome:
         """Returns when the job run has ended. Raises OutOfSightError where AWS can't be asked any more, NotThereError."""
         started = self._clock()
         watch = Watch(self._aws, self._run, self._clock, lambda trouble: self._once("aws", trouble), is_new=self._is_new)
@@ -149,12 +149,12 @@ class Follower:
             for line in self._log.new_lines():
                 self._listener.log(line)
 
-    def _end(self) -> Ending:
+    def _end(self) -> Outcome:
         run = self._run
         if run.state == "COMPLETED":
             return self._completed()
         if run.state == "CANCELLED":
-            return Ending(1, f"it was cancelled{f' ({run.details})' if run.details else ''}", AGAIN)
+            return Outcome(1, f"it was cancelled{f' ({run.details})' if run.details else ''}", AGAIN)
         streams = self._last_streams()
         if not self._logs:
             for line in (line for lines in streams.values() for line in lines[-LAST_LINES:]):
@@ -162,24 +162,24 @@ class Follower:
         lines = [line for lines in streams.values() for line in lines]
         return failure(run, lines, self._exit_code(lines))
 
-    def _completed(self) -> Ending:
+    def _completed(self) -> Outcome:
         """EMR's word is not taken for the driver's exit code: a run that ended well has left its mark."""
         from mxspark.dataset.output import SUCCESS
 
         if self._settings is None:
             self._listener.note("EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken")
-            return Ending(0)
+            return Outcome(0)
         try:
             done = open_output(self._settings.output.path, Access(self._settings.storage).hasty).has(SUCCESS)
         except MxsparkError as error:
             self._listener.note(f"EMR says that it ended well; whether the table is whole can't be seen: {error.problem}")
-            return Ending(0)
+            return Outcome(0)
         if done:
-            return Ending(0)
+            return Outcome(0)
         lines = [line for lines in self._last_streams().values() for line in lines]
         code, own = self._exit_code(lines), driver_log.own_error(lines)
-        cause, mend = own or (f"EMR says that it ended well, but {self._settings.output.path} has no {SUCCESS}", "The log says why.")
-        return Ending.failed(code, cause, mend)
+        cause, hint = own or (f"EMR says that it ended well, but {self._settings.output.path} has no {SUCCESS}", "The log says why.")
+        return Outcome.failed(code, cause, hint)
 
     def _last_streams(self) -> dict[str, list[str]]:
         """The driver's log, whose end EMR brings some time after the job's; else that of the pod that submitted it."""
@@ -216,11 +216,11 @@ class Follower:
         return code
 
 
-def failure(run: JobRun, lines: Sequence[str], code: int | None) -> Ending:
+def failure(run: JobRun, lines: Sequence[str], code: int | None) -> Outcome:
     """How a failed job run ended: with the driver's own exit code where that is known, else 1."""
     own = driver_log.own_error(list(lines))
     attempts = f" at the last of {run.attempt} starts" if run.attempt > 1 else ""
     if own is not None:
-        return Ending.failed(code, f"the driver ended{attempts} with: {own[0]}", own[1] or AGAIN)
+        return Outcome.failed(code, f"the driver ended{attempts} with: {own[0]}", own[1] or AGAIN)
     trouble = explain(run.reason, run.details, lines)
-    return Ending.failed(code, f"it failed{attempts}: {trouble.cause}", f"{trouble.mend} {AGAIN}")
+    return Outcome.failed(code, f"it failed{attempts}: {trouble.cause}", f"{trouble.hint} {AGAIN}")

@@ -60,7 +60,7 @@ def read(aws: Aws, image: str, fetch: Callable[[str], bytes]) -> ImageFacts | No
 
 
 def troubles(settings: Settings, facts: ImageFacts | None) -> Iterator[tuple[str, str]]:
-    """What of an image doesn't fit the job, with the mend."""
+    """What of an image doesn't fit the job, with the hint."""
     if facts is None:
         return
     image, release = settings.kubernetes.image, settings.emr.release
@@ -78,5 +78,5 @@ def troubles(settings: Settings, facts: ImageFacts | None) -> Iterator[tuple[str
 
 def check(settings: Settings, facts: ImageFacts | None) -> None:
     """Raises UsageError where what is known of the image doesn't fit the job."""
-    for wrong, mend in troubles(settings, facts):
-        raise UsageError(wrong, mend)
+    for wrong, hint in troubles(settings, facts):
+        raise UsageError(wrong, hint)

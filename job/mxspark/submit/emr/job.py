@@ -19,7 +19,7 @@ from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, read_progress
 from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.emr.start_job_run import Submission
 from mxspark.submit.emr.watch import Watch
-from mxspark.submit.outcome import Trouble
+from mxspark.submit.outcome import Diagnosis
 from mxspark.text import duration
 
 
@@ -38,14 +38,14 @@ def start(aws: Aws, submission: Submission) -> JobRun:
     try:
         answer = aws.call("emr-containers", "start_job_run", "starting the job run", **request)
     except NotThereError as error:
-        raise UsageError(error.problem, mend_of(error.problem) or error.mend) from None
+        raise UsageError(error.problem, mend_of(error.problem) or error.hint) from None
     except NotAllowedError as error:
-        raise NotAllowedError(error.problem, f"{mend_of(error.problem) or ''} {error.mend}".strip()) from None
+        raise NotAllowedError(error.problem, f"{mend_of(error.problem) or ''} {error.hint}".strip()) from None
     except InvalidError as error:
         raise UsageError(error.problem, mend_of(error.problem) or REASONS["VALIDATION_ERROR"]) from None
     except PassingError as error:
         look = job_runs.list_command(request["virtualClusterId"], request["name"], aws.region)
-        raise PassingError(error.problem, f"Check by its name whether it was started: {look}. {error.mend}") from None
+        raise PassingError(error.problem, f"Check by its name whether it was started: {look}. {error.hint}") from None
     asked = request if submission.template is None else {**submission.template["jobTemplateData"], **request}
     return JobRun({**asked, "id": answer["id"]})
 
@@ -82,7 +82,7 @@ class RunStatus:
     run: JobRun
     output: str
     progress: str
-    trouble: Trouble | None
+    trouble: Diagnosis | None
 
     def rows(self) -> list[tuple[str, str]]:
         """For a person."""
@@ -109,7 +109,7 @@ class RunStatus:
         run = self.run
         times = {key: run.told[key].isoformat() for key in ("createdAt", "finishedAt") if isinstance(run.told.get(key), datetime)}
         plain = {key: run.told.get(key) for key in ("id", "name", "virtualClusterId", "state", "stateDetails", "failureReason")}
-        trouble = {"cause": self.trouble.cause, "mend": self.trouble.mend} if self.trouble else None
+        trouble = {"cause": self.trouble.cause, "hint": self.trouble.hint} if self.trouble else None
         logs = {"s3": run.places.folder, "group": run.places.group, "streams": run.places.stream_prefix if run.places.group else None}
         return {
             **plain,

@@ -15,7 +15,7 @@ from mxspark.storage import Access
 from mxspark.submit.emr import virtual_clusters
 from mxspark.submit.emr.arguments import TEMPLATE_WORDS
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError, RefusedError
-from mxspark.submit.emr.log_places import Places
+from mxspark.submit.emr.log_places import LogLocations
 
 ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{19}")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -57,8 +57,8 @@ class JobRun:
         return int((self.told.get("retryPolicyExecution") or {}).get("currentAttemptCount") or 1)
 
     @property
-    def places(self) -> Places:
-        return Places.of(self.told)
+    def places(self) -> LogLocations:
+        return LogLocations.of(self.told)
 
     @property
     def ui(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ PIECE = 2**16  # so that after each of a million small members little is copied
 
 
 @dataclass(frozen=True)
-class Places:
+class LogLocations:
     """Where the logs of the job run `id` of a virtual cluster are."""
 
     id: str
@@ -25,7 +25,7 @@ class Places:
     prefix: str | None = None
 
     @classmethod
-    def of(cls, run: Mapping[str, Any]) -> "Places":
+    def of(cls, run: Mapping[str, Any]) -> "LogLocations":
         """As a described job run says."""
         monitoring = run.get("configurationOverrides", {}).get("monitoringConfiguration", {})
         cloud_watch = monitoring.get("cloudWatchMonitoringConfiguration", {})
@@ -60,7 +60,7 @@ class Places:
         return re.search(rf"/spark-[^/]+/spark-{self.id}-driver[^/]*/(stderr|stdout)(\.gz)?$", name) is not None
 
 
-class Keeper(Protocol):
+class LogStore(Protocol):
     """A place that keeps logs. Raises MxsparkError where it can't be read."""
 
     def names(self) -> Iterator[tuple[str, Any]]:
@@ -116,9 +116,9 @@ class CloudWatchLogs:
             token = answer["nextForwardToken"]
 
 
-def keepers(aws: Aws, places: Places) -> list[Keeper]:
+def log_stores(aws: Aws, places: LogLocations) -> list[LogStore]:
     """All that EMR was told of: it writes the same to each."""
-    found: list[Keeper] = []
+    found: list[LogStore] = []
     if places.folder is not None:
         found.append(S3Logs(aws, places.folder))
     if places.group is not None:

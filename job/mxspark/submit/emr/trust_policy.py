@@ -131,7 +131,7 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None, 
     """
     statements, wanted = read(policy), pattern(arn, cluster.namespace)
     where = f"--cluster-name {cluster.eks_cluster} --namespace {cluster.namespace} --role-name {arn.rpartition('/')[2]}"
-    mend = f"aws emr-containers update-role-trust-policy {where}"
+    hint = f"aws emr-containers update-role-trust-policy {where}"
     pods = [WebIdentity(f"system:serviceaccount:{cluster.namespace}:{service_account(arn, f'spark-{pod}')}", provider) for pod in PODS]
     denied = any_of(one.is_about(pod) for one in statements if one.effect == "Deny" for pod in pods)
     allowed = [_allowed(statements, pod) for pod in pods]
@@ -139,7 +139,7 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None, 
         return Finding(SUBJECT, "problem", f"a Deny keeps {wanted} from assuming the role", "Take it out of the trust policy.")
     if all(allowed) and denied is False:
         if _allowed(statements, WebIdentity(f"system:serviceaccount:not-{cluster.namespace}:another", provider)):
-            return Finding(SUBJECT, "problem", "any pod of the cluster can assume the role: no condition on :sub keeps others out", mend)
+            return Finding(SUBJECT, "problem", "any pod of the cluster can assume the role: no condition on :sub keeps others out", hint)
         return Finding(SUBJECT, "ok", f"{wanted} can assume the role")
     if False not in allowed:
         text = f"whether {wanted} can assume the role depends on what isn't seen: the cluster's OIDC provider, or other conditions"
@@ -153,7 +153,7 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None, 
     lacking = wanted if not any(allowed) else ", ".join(pod.subject for pod, answer in zip(pods, allowed, strict=True) if answer is False)
     seen = [value for one in statements for _, key, values in one.conditions if key.endswith((":sub", ":aud")) for value in values]
     seen = [*(name for one in statements for kind, name in one.principals if kind == "Federated"), *seen]
-    return Finding(SUBJECT, "problem", f"{lacking} can't assume the role" + (f"; it trusts {', '.join(seen)}" if seen else ""), mend)
+    return Finding(SUBJECT, "problem", f"{lacking} can't assume the role" + (f"; it trusts {', '.join(seen)}" if seen else ""), hint)
 
 
 def _allowed(statements: Sequence[Statement], pod: WebIdentity) -> Answer:

@@ -36,7 +36,7 @@ class Watch:
             if isinstance(error, NotThereError) and not self._is_new:
                 raise
             if self._clock() - self._answered > _patience(error):
-                raise OutOfSightError(error.problem, error.mend) from None
+                raise OutOfSightError(error.problem, error.hint) from None
             self._on_trouble(f"{error.problem}; the job is not affected. Asking again")
             return None
         self._answered, self._is_new = self._clock(), False

@@ -1,4 +1,4 @@
-"""What the API server's answers mean when it refuses something, as errors with a mend."""
+"""What the API server's answers mean when it refuses something, as errors with a hint."""
 
 import re
 from collections.abc import Mapping

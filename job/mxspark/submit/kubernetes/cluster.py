@@ -47,7 +47,7 @@ class Cluster:
             with cluster._errors("reaching the cluster"):
                 version = client.VersionApi().get_code(_request_timeout=(CONNECT_SECONDS, READ_SECONDS))
         except PassingError as error:
-            raise UsageError(error.problem, error.mend) from None
+            raise UsageError(error.problem, error.hint) from None
         numbers = tuple(int(re.sub(r"\D", "", part) or 0) for part in (version.major, version.minor))
         if numbers < OLDEST:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Why pods don't run, in Kubernetes' own words with a mend; asks nothing, only reads what was asked."""
+"""Why pods don't run, in Kubernetes' own words with a hint; asks nothing, only reads what was asked."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from mxspark.errors import UsageError
 from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes.cluster import amount
-from mxspark.submit.outcome import Ending, Trouble
+from mxspark.submit.outcome import Diagnosis, Outcome
 
 # What a container waits for, and what to do about it. Those that are not here pass by themselves.
 WAITING = {
@@ -32,44 +32,44 @@ LIMITS = (
 EVICTED = "Give it more room: kubernetes.local_directory.size; or more memory."
 
 
-def of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Trouble | None:
+def of_pod(pod: Manifest, events: Sequence[Manifest] = ()) -> Diagnosis | None:
     """What is wrong with a pod that doesn't run; None where nothing is, or only time is needed."""
     status = pod.get("status", {})
     if status.get("reason") == "Evicted":
-        return Trouble(f"evicted: {status.get('message', '')}", EVICTED)
+        return Diagnosis(f"evicted: {status.get('message', '')}", EVICTED)
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         found = _of_container(container)
         if found is not None:
             return found
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return Trouble(f"{condition.get('reason', '')}: {condition.get('message', '')}", UNSCHEDULABLE)
+            return Diagnosis(f"{condition.get('reason', '')}: {condition.get('message', '')}", UNSCHEDULABLE)
     failed = [event for event in events if event.get("reason") in PREPARING and int(event.get("count") or 1) > 1]
     if failed and status.get("phase") == "Pending":
-        return Trouble(f"{failed[-1]['reason']}: {failed[-1].get('message', '')}", "See `kubectl describe pod`.")
+        return Diagnosis(f"{failed[-1]['reason']}: {failed[-1].get('message', '')}", "See `kubectl describe pod`.")
     return None
 
 
-def _of_container(container: Manifest) -> Trouble | None:
+def _of_container(container: Manifest) -> Diagnosis | None:
     state = container.get("state") or {}
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     reason = waiting.get("reason")
     if reason in WAITING:
-        return Trouble(f"{reason}: {waiting.get('message', '')}".strip(": "), WAITING[reason], passes=reason != NAMES_NO_IMAGE)
+        return Diagnosis(f"{reason}: {waiting.get('message', '')}".strip(": "), WAITING[reason], passes=reason != NAMES_NO_IMAGE)
     if ended.get("reason") == "OOMKilled":
-        return Trouble("OOMKilled: it used more memory than it was given", OUT_OF_MEMORY)
+        return Diagnosis("OOMKilled: it used more memory than it was given", OUT_OF_MEMORY)
     if ended.get("exitCode") and ended.get("message"):  # what it left in its termination log
-        return Trouble(f"exit code {ended['exitCode']}: {ended['message'].strip()}", "")
+        return Diagnosis(f"exit code {ended['exitCode']}: {ended['message'].strip()}", "")
     return None
 
 
-def of_waiting(pods: Sequence[Manifest], events: Callable[[str], Sequence[Manifest]]) -> list[Trouble]:
+def of_waiting(pods: Sequence[Manifest], events: Callable[[str], Sequence[Manifest]]) -> list[Diagnosis]:
     """What pods wait for that are alike, each trouble once; `events` tells what happened to a pod by its name."""
     found = [trouble for pod in pods if (trouble := of_pod(pod))]
     if pods and not found:  # what is told of one holds for all
         trouble = of_pod(pods[0], events(pods[0]["metadata"]["name"]))
         found = [trouble] if trouble else []
-    return list({trouble.mend or trouble.cause: trouble for trouble in sorted(found, key=str)}.values())
+    return list({trouble.hint or trouble.cause: trouble for trouble in sorted(found, key=str)}.values())
 
 
 def exit_code(pod: Manifest, container: str) -> int | None:
@@ -98,20 +98,20 @@ def has_begun(pod: Manifest, container: str) -> bool:
     return pod.get("status", {}).get("phase") not in ("Pending", None)
 
 
-def of_job(events: Sequence[Manifest]) -> Trouble | None:
+def of_job(events: Sequence[Manifest]) -> Diagnosis | None:
     """Why a Job's pod can't even be made: a quota, a policy, an account that isn't there."""
     if not events or events[-1].get("reason") != "FailedCreate":
         return None
     message = str(events[-1].get("message", ""))
     if "exceeded quota" in message:
-        return Trouble(message, "Ask for less, or have the namespace's quota raised.", passes=not _is_more_than_the_quota(message))
+        return Diagnosis(message, "Ask for less, or have the namespace's quota raised.", passes=not _is_more_than_the_quota(message))
     if "violates PodSecurity" in message:
-        return Trouble(message, "Take out of kubernetes.driver.template what the namespace forbids.", passes=False)
+        return Diagnosis(message, "Take out of kubernetes.driver.template what the namespace forbids.", passes=False)
     if OUT_OF_RANGE.search(message):
-        return Trouble(message, LIMITS, passes=False)
+        return Diagnosis(message, LIMITS, passes=False)
     if "serviceaccount" in message:
-        return Trouble(message, "Make that service account, or name another: kubernetes.service_account.")
-    return Trouble(message, "See `kubectl describe job`.")
+        return Diagnosis(message, "Make that service account, or name another: kubernetes.service_account.")
+    return Diagnosis(message, "See `kubectl describe job`.")
 
 
 def _is_more_than_the_quota(message: str) -> bool:
@@ -129,18 +129,18 @@ def job_end(job: Manifest) -> tuple[bool, str] | None:
     return None
 
 
-def kept_ending(keeping: str, drivers: Sequence[Manifest], container: str) -> Ending:
+def kept_ending(keeping: str, drivers: Sequence[Manifest], container: str) -> Outcome:
     """How a job ended whose driver has, while its pod is kept (`keeping`)."""
-    return Ending(0) if exit_code(drivers[-1], container) == 0 else job_ending(keeping, drivers, container)
+    return Outcome(0) if exit_code(drivers[-1], container) == 0 else job_ending(keeping, drivers, container)
 
 
-def job_ending(reason: str, drivers: Sequence[Manifest], container: str, log_trouble: str = "") -> Ending:
+def job_ending(reason: str, drivers: Sequence[Manifest], container: str, log_trouble: str = "") -> Outcome:
     """How a failed job ended: the last driver's exit code where it has one of ours, else 1; `log_trouble` says why there is no log."""
     last = drivers[-1] if drivers else {}
     code, trouble = exit_code(last, container), of_pod(last)
     starts = f" at the last of {len(drivers)} starts" if len(drivers) > 1 else ""
     if reason.startswith("DeadlineExceeded"):
-        return Ending(
+        return Outcome(
             1, "it took longer than kubernetes.deadline_seconds", "Give it more; what it finished stays, the same command goes on."
         )
     ended = f"the driver ended with exit code {code}{starts}" if code is not None else "the driver was lost"
@@ -149,5 +149,5 @@ def job_ending(reason: str, drivers: Sequence[Manifest], container: str, log_tro
     why_not = "Its log says why; fix that first." if code == UsageError.exit_code else "Its log says why."
     if log_trouble:
         why_not = f"Its log would say why, but can't be read: {log_trouble}."
-    mend = trouble.mend if trouble else f"{why_not} What it finished is kept; the same command resumes it."
-    return Ending.failed(code, ended + why, mend)
+    hint = trouble.hint if trouble else f"{why_not} What it finished is kept; the same command resumes it."
+    return Outcome.failed(code, ended + why, hint)

@@ -17,7 +17,7 @@ from mxspark.submit.kubernetes.api_errors import ForbiddenError, MissingObjectEr
 from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.manifests import CONTROLLER_LABEL, DRIVER_CONTAINER
 from mxspark.submit.kubernetes.owner import Owner
-from mxspark.submit.outcome import Ending, Listener, Trouble
+from mxspark.submit.outcome import Diagnosis, Listener, Outcome
 
 JOB_LABEL = "batch.kubernetes.io/job-name"
 POLL_SECONDS = 1.0
@@ -100,7 +100,7 @@ class Follower:
         self._log_trouble = ""
         self._in_results = False
 
-    def follow(self) -> Ending:
+    def follow(self) -> Outcome:
         """Returns when the job has ended.
 
         Raises JobGoneError where it is gone, or its driver does not start in time; OutOfSightError where the cluster can't be asked.
@@ -118,16 +118,16 @@ class Follower:
                 except JobGoneError:
                     raise
                 except (ForbiddenError, UsageError) as error:  # as of a log-in that has expired
-                    raise OutOfSightError(error.problem, error.mend) from None
+                    raise OutOfSightError(error.problem, error.hint) from None
                 except MxsparkError as error:
                     if time.monotonic() - answered > PATIENCE_SECONDS:
-                        raise OutOfSightError(error.problem, error.mend) from None
+                        raise OutOfSightError(error.problem, error.hint) from None
                     self._once("cluster", f"{error.problem}; the job is not affected. Asking again")
                 time.sleep(POLL_SECONDS * (1 + self._executors / POLL_EXECUTORS))
         finally:
             self._log.stop()
 
-    def _look(self) -> Ending | None:
+    def _look(self) -> Outcome | None:
         try:
             job = self._cluster.job(self._name)
         except MissingObjectError:
@@ -150,10 +150,10 @@ class Follower:
         if trouble and not trouble.passes and not self._has_run:
             return self._cannot_start(trouble)
         if self._start_seconds is not None and not self._has_run and time.monotonic() - self._started > self._start_seconds:
-            self._give_up(trouble or Trouble("no cause is known", ""))
+            self._give_up(trouble or Diagnosis("no cause is known", ""))
         return None
 
-    def _kept(self, keeping: str) -> Ending | None:
+    def _kept(self, keeping: str) -> Outcome | None:
         """The driver has ended, and its pod hasn't: as good as ended, if it stays so."""
         self._kept_since = self._kept_since or time.monotonic()
         if time.monotonic() - self._kept_since < KEPT_SECONDS:
@@ -165,14 +165,14 @@ class Follower:
         )
         return self._end(diagnosis.exit_code(self._drivers[-1], DRIVER_CONTAINER) == 0, keeping)
 
-    def _cannot_start(self, trouble: Trouble) -> Ending:
+    def _cannot_start(self, trouble: Diagnosis) -> Outcome:
         """Nothing has run, and nothing would however long one waits; whose job it isn't leaves it as it is."""
         if self._start_seconds is None:
-            return Ending(UsageError.exit_code, f"its driver can't start: {trouble.cause}", trouble.mend)
+            return Outcome(UsageError.exit_code, f"its driver can't start: {trouble.cause}", trouble.hint)
         self._cluster.delete_job(self._name)
-        return Ending(UsageError.exit_code, f"its driver can't start, and it was deleted: {trouble.cause}", trouble.mend)
+        return Outcome(UsageError.exit_code, f"its driver can't start, and it was deleted: {trouble.cause}", trouble.hint)
 
-    def _gone(self) -> Ending:
+    def _gone(self) -> Outcome:
         if self._drivers and self._drivers[-1]["status"].get("phase") == "Succeeded":
             return self._end(True, "")
         raise JobGoneError(
@@ -180,10 +180,10 @@ class Follower:
             "What it finished is kept: mxspark status OUTPUT counts it. Submit it again to go on.",
         )
 
-    def _give_up(self, cause: Trouble) -> None:
+    def _give_up(self, cause: Diagnosis) -> None:
         self._cluster.delete_job(self._name)
         raise JobGoneError(
-            f"the driver did not start within {self._start_seconds:g} s, and job {self._name} was deleted: {cause.cause}", cause.mend
+            f"the driver did not start within {self._start_seconds:g} s, and job {self._name} was deleted: {cause.cause}", cause.hint
         )
 
     def _once(self, about: str, text: str, what: str | None = None) -> None:
@@ -197,7 +197,7 @@ class Follower:
         """Of the pods, which are others with each try."""
         return re.sub(rf"\b({re.escape(self._name)}|{re.escape(self._found.instance)})-[-\w]+", "…", text)
 
-    def _tell_driver(self, job: Manifest) -> Trouble | None:
+    def _tell_driver(self, job: Manifest) -> Diagnosis | None:
         if not self._drivers:
             return self._tell_no_driver(job)
         pod = self._drivers[-1]
@@ -206,14 +206,14 @@ class Follower:
         trouble = diagnosis.of_pod(pod, events)
         if trouble and phase == "Pending":
             # ErrImagePull and ImagePullBackOff take turns: what helps says that they are the same.
-            self._once("driver", f"Driver {name} waits: {trouble}", f"waits: {trouble.mend or trouble.cause}")
+            self._once("driver", f"Driver {name} waits: {trouble}", f"waits: {trouble.hint or trouble.cause}")
         else:
             words = {"Pending": "is coming up", "Running": "runs", "Failed": "failed", "Succeeded": "is done"}
             again = f" (start {len(self._drivers)})" if len(self._drivers) > 1 else ""
             self._once("driver", f"Driver {name} {words.get(phase, phase)}{again}" + (f": {trouble}" if trouble else ""))
         return trouble
 
-    def _tell_no_driver(self, job: Manifest) -> Trouble | None:
+    def _tell_no_driver(self, job: Manifest) -> Diagnosis | None:
         if job["spec"].get("suspend"):
             self._once("driver", f"Job {self._name} is suspended: no pod is made until somebody resumes it")
             return None
@@ -235,7 +235,7 @@ class Follower:
         of_all = f" of {self._asked}" if self._asked else ""
         if live and not self._in_results:  # Spark ends them then, which would look like a loss
             why = "".join(f"\n  {len(waiting)} wait: {trouble}" for trouble in troubles)
-            same = "".join(f"\n  {len(waiting)} wait: {trouble.mend or trouble.cause}" for trouble in troubles)
+            same = "".join(f"\n  {len(waiting)} wait: {trouble.hint or trouble.cause}" for trouble in troubles)
             begins = waiting and not running and not troubles
             state = f"{len(waiting)}{of_all} are coming up" if begins else f"{running}{of_all} run"
             self._once("executors", f"Executors: {state}{why}", state + same)
@@ -264,11 +264,11 @@ class Follower:
             self._log_trouble = trouble
             self._once("log", f"The driver's log can't be read: {trouble}")
 
-    def _end(self, succeeded: bool, reason: str) -> Ending:
+    def _end(self, succeeded: bool, reason: str) -> Outcome:
         self._log.finish()
         self._tell_lines()
         if succeeded:
-            return Ending(0)
+            return Outcome(0)
         if not (self._logs or self._in_results):
             for line in self._last:
                 self._listener.log(line)

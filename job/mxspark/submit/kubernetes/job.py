@@ -24,7 +24,7 @@ from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.follower import PROGRESS, Found
 from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 from mxspark.submit.kubernetes.owner import CHARTS_ANNOTATION
-from mxspark.submit.outcome import Ending, Listener, Trouble
+from mxspark.submit.outcome import Diagnosis, Listener, Outcome
 
 OURS = "app.kubernetes.io/name=mxspark"
 SETTINGS_ANNOTATION = "mxspark/settings"
@@ -169,8 +169,8 @@ class JobStatus:
     executors: tuple[str, ...]
     progress: str
     output: str
-    trouble: Trouble | None
-    waiting: tuple[Trouble, ...]  # why executors are pending
+    trouble: Diagnosis | None
+    waiting: tuple[Diagnosis, ...]  # why executors are pending
     missing: tuple[str, ...]  # why they can't be made
     exit_code: int | None
 
@@ -181,8 +181,8 @@ class JobStatus:
         return {**vars(self), **lists, "trouble": trouble, "waiting": [_plain(each) for each in self.waiting]}
 
 
-def _plain(trouble: Trouble) -> dict[str, str]:
-    return {"cause": trouble.cause, "mend": trouble.mend}
+def _plain(trouble: Diagnosis) -> dict[str, str]:
+    return {"cause": trouble.cause, "hint": trouble.hint}
 
 
 def read_status(cluster: Cluster, name: str) -> JobStatus:
@@ -193,7 +193,7 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
     end = diagnosis.job_end(job)
     lines = _last_lines(cluster, drivers)
     trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
-    ended = None if end is None else Ending(0) if end[0] else diagnosis.job_ending(end[1], drivers, DRIVER_CONTAINER)
+    ended = None if end is None else Outcome(0) if end[0] else diagnosis.job_ending(end[1], drivers, DRIVER_CONTAINER)
     keeping = diagnosis.keeping(drivers[-1], DRIVER_CONTAINER) if drivers else ""
     if ended is None and keeping:
         ended = diagnosis.kept_ending(keeping, drivers, DRIVER_CONTAINER)
@@ -275,13 +275,13 @@ def _with_log(cluster: Cluster, found: Found, name: str, waits: bool) -> str | N
         return str(drivers[-1]["metadata"]["name"])
     trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
     if trouble:
-        raise MxsparkError(f"the driver of job {name} has no log yet: {trouble.cause}", trouble.mend)
+        raise MxsparkError(f"the driver of job {name} has no log yet: {trouble.cause}", trouble.hint)
     if end := diagnosis.job_end(cluster.job(found.job)):
         problem = f"job {name} has ended, and its driver's log is gone with its pod: {end[1]}"
         raise MxsparkError(problem, "What it finished is in its output.")
     if not waits:
-        mend = f"See how it is: mxspark status {name} {cluster.flags}"
-        raise MxsparkError(f"the driver of job {name} has no log yet: its pod is not there yet", mend)
+        hint = f"See how it is: mxspark status {name} {cluster.flags}"
+        raise MxsparkError(f"the driver of job {name} has no log yet: its pod is not there yet", hint)
     return None
 
 
