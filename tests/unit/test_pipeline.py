@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mxspark.dataset.predictions import Row
 from mxspark.decode.preprocess import BadImageError
 from mxspark.errors import MxsparkError
+from mxspark.row_status import RowStatus
 from mxspark.settings.job import PipelineSettings
 from mxspark.storage import CredentialsError, FolderStore, MissingError, StorageError
 from mxspark.worker import pipeline
@@ -36,7 +37,7 @@ def fetched(key: str) -> bytes:
 
 def decoded(data: bytes) -> Floats:
     if b"broken" in data:
-        raise BadImageError("truncated", "image file is truncated")
+        raise BadImageError(RowStatus.TRUNCATED, "image file is truncated")
     return np.full((3, 2, 2), int(data.split()[0]), np.float32)
 
 
@@ -193,7 +194,7 @@ def test_a_row_never_holds_a_path_of_the_machine_that_wrote_it(said: str, row: s
         raise StorageError(said)
 
     def decode(data: bytes) -> Floats:
-        raise BadImageError("decode_error", said)
+        raise BadImageError(RowStatus.DECODE_ERROR, said)
 
     assert [found.error for found in run(["1 ok"], stages(fetch=fetch)) + run(["1 ok"], stages(decode=decode))] == 2 * [row or said]
 

@@ -23,6 +23,7 @@ from mxspark.dataset.predictions import PARTS, Counts
 from mxspark.decode.preprocess import BadImageError
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.network import Network
+from mxspark.row_status import RowStatus
 from mxspark.run import summary
 from mxspark.settings.document import dump_yaml, read_yaml
 from mxspark.settings.job import (
@@ -145,7 +146,7 @@ def numbered(key: str) -> int:
 
 def decoded(data: bytes) -> Floats:
     if b"broken" in data:
-        raise BadImageError("truncated", "image file is truncated")
+        raise BadImageError(RowStatus.TRUNCATED, "image file is truncated")
     return np.full((3, 2, 2), numbered(data.decode()), np.float32)
 
 
@@ -227,7 +228,7 @@ def test_every_image_has_its_own_probabilities_whatever_it_is_padded_with(kinds:
 
     def decode(data: bytes) -> Floats:
         if b"broken" in data:
-            raise BadImageError("truncated", "image file is truncated")
+            raise BadImageError(RowStatus.TRUNCATED, "image file is truncated")
         return picture(data.decode())
 
     listed = [f"{number} {kind}" for number, kind in enumerate(kinds)]

@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from mxspark.decode.preprocess import BadImageError, ImageLimits, Pixels, load_array
+from mxspark.row_status import RowStatus
 from mxspark.settings.job import FORMATS
 from mxspark.settings.model_spec import ModelInput, Preprocessing
-from mxspark.worker.sandbox import CRASHED, DecodeTask, Sandbox
+from mxspark.worker.sandbox import DecodeTask, Sandbox
 from tests.unit.pictures import exif, jpeg_with, noise, opencv_encoded, png_chunk, png_that_claims, smooth, turned
 
 GIGABYTE = 2**30
@@ -139,9 +140,9 @@ def test_bad_images_are_told_in_the_same_words_and_by_one_and_the_same_child() -
 )
 def test_an_image_that_kills_its_decoder_is_told_and_the_next_one_is_decoded(journal: Path, data: bytes, reason: str) -> None:
     with Sandbox(TASK) as sandbox:
-        assert refusal(sandbox.decode, data) == (CRASHED, reason)
+        assert refusal(sandbox.decode, data) == (RowStatus.DECODER_CRASHED, reason)
         assert np.array_equal(sandbox.decode(GOOD), plain(GOOD))
-        assert refusal(sandbox.decode, data) == (CRASHED, reason)
+        assert refusal(sandbox.decode, data) == (RowStatus.DECODER_CRASHED, reason)
         assert np.array_equal(sandbox.decode(GOOD), plain(GOOD))
 
 
@@ -150,7 +151,7 @@ def test_an_image_that_hangs_its_decoder_is_waited_for_once_and_no_longer_than_t
     with Sandbox(replace(TASK, seconds=seconds)) as sandbox:
         sandbox.decode(GOOD)
         start = time.monotonic()
-        assert refusal(sandbox.decode, HANG) == (CRASHED, "decoding took more than 5 s")
+        assert refusal(sandbox.decode, HANG) == (RowStatus.DECODER_CRASHED, "decoding took more than 5 s")
         assert seconds <= time.monotonic() - start < 60
         assert np.array_equal(sandbox.decode(GOOD), plain(GOOD))
     assert journal.read_bytes().split().count(HANG) == 1
@@ -168,7 +169,7 @@ def test_an_image_that_takes_too_much_memory_is_told_and_the_next_one_is_decoded
     large = bitmap_that_grows(5_000)  # 25 MB, and 100 MB more in RGB
     with Sandbox(replace(TASK, memory=60 * 2**20)) as sandbox:
         for _ in range(2):
-            assert refusal(sandbox.decode, large) == (CRASHED, "decoding took more than 60 MiB of memory")
+            assert refusal(sandbox.decode, large) == (RowStatus.DECODER_CRASHED, "decoding took more than 60 MiB of memory")
             assert np.array_equal(sandbox.decode(GOOD), plain(GOOD))
     with Sandbox(TASK) as sandbox:
         assert np.array_equal(sandbox.decode(large), plain(large))
@@ -177,7 +178,7 @@ def test_an_image_that_takes_too_much_memory_is_told_and_the_next_one_is_decoded
 def test_a_file_that_is_too_large_for_the_memory_is_not_said_to_take_too_long() -> None:
     with Sandbox(replace(TASK, memory=20 * 2**20)) as sandbox:
         status, reason = refusal(sandbox.decode, bytes(40 * 2**20))
-        assert (status, "more than 60 s" in reason) == (CRASHED, False)
+        assert (status, "more than 60 s" in reason) == (RowStatus.DECODER_CRASHED, False)
         assert np.array_equal(sandbox.decode(GOOD), plain(GOOD))
 
 
@@ -228,5 +229,5 @@ def test_threads_each_get_the_answer_to_their_own_image(journal: Path) -> None:
         found = list(threads.map(lambda data: outcome(sandbox.decode, data), images))
 
     expected: list[bytes | str] = [outcome(plain, data) for data in images]
-    expected[7] = expected[31] = CRASHED
+    expected[7] = expected[31] = RowStatus.DECODER_CRASHED
     assert found == expected

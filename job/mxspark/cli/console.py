@@ -24,6 +24,7 @@ from rich.text import Text
 
 from mxspark.dataset import skipped
 from mxspark.errors import MxsparkError, UsageError, without_secrets
+from mxspark.row_status import RowStatus
 from mxspark.run.progress import Rate
 from mxspark.text import duration
 from mxspark.text.words import counted, printable, without_controls
@@ -192,7 +193,7 @@ def show_job(job: "JobStatus") -> None:
 def show_result(result: "Result") -> None:
     """The end of a run: how many, how fast, where the time went, the first predictions, and where all of them are."""
     summary, counts = result.summary, result.summary.counts
-    failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != "ok")
+    failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != RowStatus.OK)
     _out.print(_predictions(result.first_rows, counts.rows))
     _out.print(f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
     if summary.plan.skipped:
@@ -262,7 +263,7 @@ def show_status(status: "Status") -> None:
 
 def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
     counts, told = status.counts, partial(_told, frozen.settings)
-    failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != "ok")
+    failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != RowStatus.OK)
     return [
         ("done", f"{counts.rows:,} of {counted(frozen.keys, 'image')}, {status.parts:,} of {counted(frozen.shards, 'shard')}"),
         ("ok", f"{counts.ok:,}"),

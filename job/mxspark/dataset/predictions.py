@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from mxspark.dataset import parquet
 from mxspark.errors import MxsparkError
+from mxspark.row_status import RowStatus
 from mxspark.storage import Store, TooLargeError
 from mxspark.text.words import printable
 
-OK = "ok"
 MAX_PART_BYTES = 2**30
 SMALL_PART_BYTES = 2**26  # so large are nearly all; of larger ones, which others may have written, one is read at a time
 MAX_ROW_BYTES = 2**24  # of JSON: ten times the predictions of all classes of ImageNet
@@ -60,7 +60,7 @@ class Counts:
 
     @property
     def ok(self) -> int:
-        return self.by_status[OK]
+        return self.by_status[RowStatus.OK]
 
     @property
     def failed(self) -> int:

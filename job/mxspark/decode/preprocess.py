@@ -17,6 +17,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 from mxspark.decode import gaps, jpeg, png, samples
 from mxspark.decode.file_kind import FileKind, boxes_are_cut, file_kind
 from mxspark.errors import MxsparkError, one_line
+from mxspark.row_status import RowStatus
 from mxspark.settings.model_spec import ModelInput, Preprocessing
 
 Pixels = NDArray[np.float32]
@@ -30,7 +31,7 @@ warnings.filterwarnings("ignore", module="PIL")
 class BadImageError(MxsparkError):
     """The bytes are not an image that can be used; `status` is what its row says."""
 
-    def __init__(self, status: str, problem: str) -> None:
+    def __init__(self, status: RowStatus, problem: str) -> None:
         super().__init__(problem)
         self.status = status
         self.args = (status, problem)
@@ -52,7 +53,7 @@ def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps:
     can't be known; MemoryError where memory runs out, which says as much about the process as about the image.
     """
     if not data:
-        raise BadImageError("empty", "the object has no bytes")
+        raise BadImageError(RowStatus.EMPTY, "the object has no bytes")
     kind = file_kind(data)
     formats = _formats(kind, limits)
     # Pillow's own limit, which it refuses twice of: WebP takes memory for its canvas before `_check_size` can see it.
@@ -70,11 +71,11 @@ def _formats(kind: FileKind | None, limits: ImageLimits) -> tuple[str, ...]:
     if kind is None:
         return tuple(sorted(set(limits.formats) - {"HEIF", "PPM"}))  # which have a signature always
     if kind.format is None:
-        raise BadImageError("unsupported_format", f"{kind.name}, which can't be decoded")
+        raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, f"{kind.name}, which can't be decoded")
     if kind.format not in limits.formats:
-        raise BadImageError("unsupported_format", f"{kind.name}, which is not among input.formats: {', '.join(limits.formats)}")
+        raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, f"{kind.name}, which is not among input.formats: {', '.join(limits.formats)}")
     if kind.format == "HEIF" and not _registers_heif():
-        raise BadImageError("unsupported_format", f"{kind.name}, for which pillow-heif is not installed: pip install pillow-heif")
+        raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, f"{kind.name}, for which pillow-heif is not installed: pip install pillow-heif")
     return (kind.format,)
 
 
@@ -150,15 +151,15 @@ def _pillow_errors(data: bytes, kind: FileKind | None, limits: ImageLimits) -> I
     try:
         yield
     except Image.DecompressionBombError:
-        raise BadImageError("too_many_pixels", f"more than the {limits.max_pixels:,} pixels allowed") from None
+        raise BadImageError(RowStatus.TOO_MANY_PIXELS, f"more than the {limits.max_pixels:,} pixels allowed") from None
     except samples.UnsupportedPixelsError as error:
-        raise BadImageError("unsupported_pixels", one_line(error)) from None
+        raise BadImageError(RowStatus.UNSUPPORTED_PIXELS, one_line(error)) from None
     except samples.UnsupportedVariantError as error:
-        raise BadImageError("unsupported_format", one_line(error)) from None
+        raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, one_line(error)) from None
     except gaps.CutError as error:
-        raise BadImageError("truncated", one_line(error)) from None
+        raise BadImageError(RowStatus.TRUNCATED, one_line(error)) from None
     except gaps.DamageError as error:
-        raise BadImageError("decode_error", one_line(error)) from None
+        raise BadImageError(RowStatus.DECODE_ERROR, one_line(error)) from None
     except (BadImageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # on broken files Pillow's decoders raise nearly everything there is
@@ -169,20 +170,20 @@ def _bad_image(data: bytes, kind: FileKind | None, limits: ImageLimits, error: E
     """What is wrong with a file that Pillow opens or decodes with an error."""
     is_unknown, text = isinstance(error, UnidentifiedImageError), one_line(error)
     if _is_cut(data, kind):
-        return BadImageError("truncated", "the file ends before the image does" if is_unknown else text)
+        return BadImageError(RowStatus.TRUNCATED, "the file ends before the image does" if is_unknown else text)
     if kind is not None and kind.format == "PNG" and (damage := png.damage(data)):
-        return BadImageError("decode_error", damage)
+        return BadImageError(RowStatus.DECODE_ERROR, damage)
     if "truncated" in text.lower() or "not enough image data" in text or isinstance(error, EOFError):
-        return BadImageError("truncated", text)
+        return BadImageError(RowStatus.TRUNCATED, text)
     variant = _variant(data, kind, error)
     if variant is not None:
-        return BadImageError("unsupported_format", f"{variant}, which can't be decoded")
+        return BadImageError(RowStatus.UNSUPPORTED_FORMAT, f"{variant}, which can't be decoded")
     if kind is not None and kind.format == "JPEG" and (gap := jpeg.gap(data)):
-        return BadImageError("truncated", gap)
+        return BadImageError(RowStatus.TRUNCATED, gap)
     if is_unknown:
         begins = f"begins as {kind.name} does, but holds no image" if kind else f"not an image of the formats {', '.join(limits.formats)}"
-        return BadImageError("not_an_image", begins)
-    return BadImageError("decode_error", text)
+        return BadImageError(RowStatus.NOT_AN_IMAGE, begins)
+    return BadImageError(RowStatus.DECODE_ERROR, text)
 
 
 def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None:
@@ -239,9 +240,11 @@ def _orientation(image: Image.Image) -> int:
 
 def _check_size(image: Image.Image, limits: ImageLimits) -> None:
     if image.width * image.height > limits.max_pixels:
-        raise BadImageError("too_many_pixels", f"{image.width} x {image.height} pixels, more than the {limits.max_pixels:,} allowed")
+        raise BadImageError(
+            RowStatus.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels, more than the {limits.max_pixels:,} allowed"
+        )
     if (frames := _frames(image)) > limits.max_frames:
-        raise BadImageError("too_many_frames", f"{frames:,} frames, more than the {limits.max_frames:,} allowed")
+        raise BadImageError(RowStatus.TOO_MANY_FRAMES, f"{frames:,} frames, more than the {limits.max_frames:,} allowed")
 
 
 def _frames(image: Image.Image) -> int:

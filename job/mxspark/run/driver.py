@@ -18,12 +18,13 @@ from mxspark import __version__, host
 from mxspark.dataset import output, plan, predictions, skipped
 from mxspark.dataset.output import SUCCESS, SUMMARY
 from mxspark.dataset.plan import KeySpool, Plan
-from mxspark.dataset.predictions import OK, PARTS, Counts, Row
+from mxspark.dataset.predictions import PARTS, Counts, Row
 from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
 from mxspark.inference import bundle, cuda, model_check
 from mxspark.inference.bundle import Bundle
 from mxspark.private_folder import private_folder
+from mxspark.row_status import RowStatus
 from mxspark.run import summary
 from mxspark.run.progress import Progress
 from mxspark.run.summary import Performance, Summary
@@ -384,9 +385,9 @@ class _Run:
 
     def _too_many(self, counts: Counts, shards: list[int], prefix: str = "") -> TooManyFailedError:
         """The error with the counts by status and examples out of these shards."""
-        failed = (row for row in self._rows(shards) if row.status != OK)
+        failed = (row for row in self._rows(shards) if row.status != RowStatus.OK)
         examples = [f"{printable(row.key)} ({row.status}: {row.error})" for row in islice(failed, EXAMPLES)]
-        by_status = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != OK)
+        by_status = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != RowStatus.OK)
         return TooManyFailedError(
             f"{prefix}{counts.failed:,} of {counted(counts.rows, 'image')} failed, more than max_failed_fraction "
             f"{self._settings.max_failed_fraction:g} allows: {by_status}\nFor example {', '.join(examples)}",

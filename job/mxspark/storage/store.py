@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol
 
 from mxspark.errors import MxsparkError, PassingError, UsageError, without_secrets
 from mxspark.host import is_pod
+from mxspark.row_status import RowStatus
 from mxspark.settings.job import StorageSettings
 from mxspark.text.words import printable
 
@@ -29,7 +30,7 @@ class StorageError(MxsparkError):
     the fault was tried again and stayed, which may pass all the same; else it is empty.
     """
 
-    status = "fetch_error"
+    status = RowStatus.FETCH_ERROR
 
     def __init__(self, reason: str, hint: str = "", *, place: str = "", cause: str = "") -> None:
         super().__init__(f"{place}: {reason}" if place else reason, hint)
@@ -46,13 +47,13 @@ class StorageError(MxsparkError):
 class MissingError(StorageError):
     """There is no such object."""
 
-    status = "missing"
+    status = RowStatus.MISSING
 
 
 class DeniedError(StorageError):
     """The credentials may not do this."""
 
-    status = "denied"
+    status = RowStatus.DENIED
 
 
 class ClockError(DeniedError):
@@ -70,7 +71,7 @@ class ProxyError(StorageError):
 class TooLargeError(StorageError):
     """The object has more bytes than allowed; it was not read."""
 
-    status = "too_large"
+    status = RowStatus.TOO_LARGE
 
 
 class HeldError(StorageError):

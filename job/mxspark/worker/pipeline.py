@@ -16,15 +16,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.dataset.predictions import OK, Row, top_k
+from mxspark.dataset.predictions import Row, top_k
 from mxspark.decode.preprocess import BadImageError
-from mxspark.errors import MxsparkError, without_paths
+from mxspark.errors import MxsparkError
 from mxspark.inference import meaning
+from mxspark.row_status import RowStatus
 from mxspark.settings.job import PipelineSettings
-from mxspark.storage import CredentialsError, StorageError
+from mxspark.storage import StorageError
 from mxspark.text.words import printable
-
-LONGEST_REASON = 600  # characters: a server's words have half of it
+from mxspark.worker.bad_image import failed_row, not_finite_row
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
@@ -120,16 +120,8 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
     start = time.perf_counter()
     try:
         data = stages.fetch(key)
-    except CredentialsError:
-        raise  # it says nothing of this image
     except StorageError as error:
-        return _Loaded(
-            key,
-            None,
-            Row(key, error.status, _told(f"{error.reason}. {error.hint}" if error.hint else error.reason)),
-            time.perf_counter() - start,
-            0.0,
-        )
+        return _Loaded(key, None, failed_row(key, error), time.perf_counter() - start, 0.0)
     fetched = time.perf_counter()
     with decoding:
         # Thread time: waiting for the interpreter's lock is not decoding.
@@ -137,13 +129,8 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
         try:
             array, failure = stages.decode(data), None
         except BadImageError as error:
-            array, failure = None, Row(key, error.status, _told(error.problem))
+            array, failure = None, failed_row(key, error)
         return _Loaded(key, array, failure, fetched - start, time.thread_time() - start_decoding)
-
-
-def _told(reason: str) -> str:
-    """What was wrong, as a row has it: on one line, bounded, and without this machine's paths."""
-    return printable(without_paths(reason))[:LONGEST_REASON]
 
 
 def _forward(batch: Sequence[_Loaded], stages: Stages) -> Iterator[Row]:
@@ -155,10 +142,10 @@ def _forward(batch: Sequence[_Loaded], stages: Stages) -> Iterator[Row]:
 
 def _row(key: str, probabilities: Floats, stages: Stages) -> Row:
     if not np.isfinite(probabilities).all():
-        return Row(key, "not_finite", "the network's output is not a number")
+        return not_finite_row(key)
     if trouble := meaning.trouble(probabilities, stages.sums_to_one):
         raise PredictionError(
             f"{printable(key)}: the network's output is not probabilities: {trouble}",
             "Correct output.kind in model.yaml (`mxspark model inspect` says what was found), and run again with --overwrite.",
         )
-    return Row(key, OK, None, top_k(probabilities, stages.top_k, stages.labels, stages.threshold))
+    return Row(key, RowStatus.OK, None, top_k(probabilities, stages.top_k, stages.labels, stages.threshold))

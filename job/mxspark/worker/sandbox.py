@@ -33,21 +33,17 @@ from mxspark import host
 from mxspark.decode import preprocess
 from mxspark.decode.preprocess import BadImageError, ImageLimits, Pixels
 from mxspark.errors import MxsparkError, how_it_ended
+from mxspark.row_status import DECODERS, RowStatus
 from mxspark.settings.model_spec import ModelInput, Preprocessing
 from mxspark.text.words import printable
 from mxspark.worker import confinement
 
-CRASHED = "decoder_crashed"
 LENGTH_BYTES = 8
 READY = b"ready\n"
 LONGEST_ANSWER = 2**16  # that a child may give which somebody else may have taken over [bytes]
 PIPE = 2**20  # so that an image goes in at once [bytes]
 START_SECONDS = 300  # for imports, on a machine that has much else to do
 GRACE_SECONDS = 10  # after which a child is ended whose own limit on time has not ended it
-# What a decoder may say of an image; whatever else a child says is none of ours.
-STATUSES = frozenset(
-    ["empty", "decode_error", "not_an_image", "too_many_frames", "too_many_pixels", "truncated", "unsupported_format", "unsupported_pixels"]
-) | {CRASHED}
 # What of this process's environment the child gets: what Python and its libraries are found by.
 KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 
@@ -209,12 +205,12 @@ class Sandbox:
                 return self._ask(data)
             except _CrashError as crash:
                 if crash.is_timeout(self._task) or not was_used:
-                    raise BadImageError(CRASHED, crash.words(self._task)) from None
+                    raise BadImageError(RowStatus.DECODER_CRASHED, crash.words(self._task)) from None
             # Perhaps an image before it broke the process: a fresh one decides.
             try:
                 return self._ask(data)
             except _CrashError as crash:
-                raise BadImageError(CRASHED, crash.words(self._task)) from None
+                raise BadImageError(RowStatus.DECODER_CRASHED, crash.words(self._task)) from None
 
     def _ask(self, data: bytes) -> Pixels:
         child = self._child or self._start()
@@ -224,7 +220,7 @@ class Sandbox:
             child.send(data, deadline)
             answer = json.loads(child.answer(deadline))
             is_image, status, problem = (answer[name] for name in ("is_image", "status", "problem"))
-            if is_image is not True and status not in STATUSES:
+            if is_image is not True and (status := RowStatus(status)) not in DECODERS:
                 raise ValueError("no answer of a decoder's")
         except TimeoutError:  # it has taken its own limit away
             child.process.kill()
@@ -235,7 +231,7 @@ class Sandbox:
             raise _CrashError(self._end(), took) from None
         if is_image is True:
             return child.array(self._task)
-        if status == CRASHED:  # out of memory: what it still holds isn't known
+        if status == RowStatus.DECODER_CRASHED:  # out of memory: what it still holds isn't known
             self._end()
         raise BadImageError(status, printable(str(problem)))
 
@@ -312,7 +308,7 @@ def _answer(task: DecodeTask, decode: Callable[[], Pixels], array: Pixels) -> di
         return {"is_image": False, "status": error.status, "problem": error.problem[:1000]}
     except MemoryError:
         problem = f"decoding took more than {task.memory // 2**20:,} MiB of memory"
-        return {"is_image": False, "status": CRASHED, "problem": problem}
+        return {"is_image": False, "status": RowStatus.DECODER_CRASHED, "problem": problem}
 
 
 def _read(pipe: IO[bytes]) -> bytes | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mxspark import host, storage
 from mxspark.dataset import plan, predictions
-from mxspark.dataset.predictions import OK, PARTS, Counts, Row
+from mxspark.dataset.predictions import PARTS, Counts, Row
 from mxspark.dataset.source import Source
 from mxspark.decode import preprocess
 from mxspark.decode.preprocess import ImageLimits
@@ -20,6 +20,7 @@ from mxspark.errors import MxsparkError, UsageError, frames, mistake, one_line
 from mxspark.inference import bundle
 from mxspark.inference.bundle import BundleSource
 from mxspark.inference.network import Network
+from mxspark.row_status import RowStatus
 from mxspark.settings.job import Settings, memory_bytes
 from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_output
 from mxspark.worker import pipeline, sandbox
@@ -172,7 +173,7 @@ def _kept_rows(output: Store, shard: int, keys: Sequence[str], settings: Setting
         rows = list(predictions.read_rows(output, shard, settings.output.format))
     except MissingError:
         return {}
-    return {row.key: row for row in rows if row.status == OK} if [row.key for row in rows] == list(keys) else {}
+    return {row.key: row for row in rows if row.status == RowStatus.OK} if [row.key for row in rows] == list(keys) else {}
 
 
 def _check_plan(job: Job, output: Store, shard: int, keys: int) -> None:
