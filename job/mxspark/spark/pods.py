@@ -10,6 +10,7 @@ from typing import Any
 
 from mxspark.settings.job import SparkSettings
 from mxspark.settings.kubernetes import KubernetesSettings, PodSettings
+from mxspark.spark.pod_size import executor_size
 
 Manifest = dict[str, Any]
 
@@ -51,7 +52,7 @@ class DriverPod:
 
 def properties(spark: SparkSettings, kubernetes: KubernetesSettings, pod: DriverPod | None) -> dict[str, str]:
     """Spark's properties for k8s://; `pod` where this process runs in one as the driver."""
-    executor, local = kubernetes.executor, kubernetes.local_directory
+    size, local = executor_size(spark, kubernetes), kubernetes.local_directory
     found = {
         "spark.kubernetes.namespace": kubernetes.namespace or (pod.namespace if pod else None),
         "spark.kubernetes.container.image": kubernetes.image,
@@ -59,8 +60,8 @@ def properties(spark: SparkSettings, kubernetes: KubernetesSettings, pod: Driver
         "spark.kubernetes.container.image.pullSecrets": ",".join(kubernetes.image_pull_secrets) or None,
         "spark.kubernetes.authenticate.driver.serviceAccountName": kubernetes.service_account,
         "spark.kubernetes.authenticate.executor.serviceAccountName": kubernetes.executor_service_account or kubernetes.service_account,
-        "spark.kubernetes.executor.request.cores": executor.cpu_request or str(spark.executor_cores),
-        "spark.kubernetes.executor.limit.cores": executor.cpu_limit or str(spark.executor_cores),
+        "spark.kubernetes.executor.request.cores": size.cpu_request,
+        "spark.kubernetes.executor.limit.cores": size.cpu_limit,
         # They hold Spark's properties, which executors get from the driver anyway; without them the driver needs no right to make any.
         "spark.kubernetes.executor.disableConfigMap": "true",
         # An executor is lost when its own container ends, whatever runs beside it.

@@ -7,6 +7,7 @@ from mxspark.errors import UsageError
 from mxspark.settings.emr import LONGEST_VALUE, MOST_PROPERTIES
 from mxspark.settings.job import Settings
 from mxspark.spark.configuration import JVM_OPTIONS, configuration
+from mxspark.spark.pod_size import driver_size
 from mxspark.spark.pods import Manifest
 from mxspark.submit.emr.arguments import is_argument
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
@@ -52,11 +53,11 @@ def is_emrs_own(key: str) -> bool:
 
 def spark_properties(settings: Settings) -> dict[str, str]:
     """Those of every way of starting, but for what EMR sets itself, and with what Spark makes the driver's pod from."""
-    chosen, conf = settings.kubernetes.driver, settings.spark.conf
-    cores = str(settings.spark.driver_cores)
+    conf = settings.spark.conf
+    size = driver_size(settings.spark, settings.kubernetes)
     found = configuration(settings.spark, settings.kubernetes) | {
-        "spark.kubernetes.driver.request.cores": chosen.cpu_request or cores,
-        "spark.kubernetes.driver.limit.cores": chosen.cpu_limit or cores,
+        "spark.kubernetes.driver.request.cores": size.cpu_request,
+        "spark.kubernetes.driver.limit.cores": size.cpu_limit,
         "spark.kubernetes.decommission.script": DECOMMISSIONING,
         # As Spark has them by default, which suits its cluster mode; else the driver, which computes them too, would set its client mode's.
         "spark.kubernetes.executor.disableConfigMap": "false",

@@ -9,9 +9,10 @@ from typing import Any
 
 from mxspark.errors import TooManyFailedError, UsageError
 from mxspark.settings import document, sources
-from mxspark.settings.job import Settings, memory_bytes
-from mxspark.settings.kubernetes import KubernetesSettings, PodSettings
+from mxspark.settings.job import Settings
+from mxspark.settings.kubernetes import KubernetesSettings
 from mxspark.spark import pods
+from mxspark.spark.pod_size import driver_size, executor_size
 from mxspark.spark.pods import Manifest
 from mxspark.submit import reach
 from mxspark.submit.kubernetes import network_policies
@@ -146,8 +147,7 @@ def _without_kind(template: Mapping[str, Any]) -> Manifest:
 
 def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
     """The template of the driver's pod."""
-    spark, kubernetes = settings.spark, settings.kubernetes
-    memory = sum(-(-memory_bytes(text) >> 20) for text in (spark.driver_memory, spark.driver_memory_overhead))  # MiB, rounded up
+    kubernetes, size = settings.kubernetes, driver_size(settings.spark, settings.kubernetes)
     container = {
         "name": DRIVER_CONTAINER,
         "image": kubernetes.image,
@@ -162,7 +162,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
             *pods.credentials(kubernetes),
         ],
         "ports": [{"name": port, "containerPort": number} for port, number in pods.PORTS.items()],
-        "resources": _resources(kubernetes, kubernetes.driver, spark.driver_cores, memory),
+        "resources": {"requests": size.requests, "limits": size.limits},
         "securityContext": pods.container_security(),
         "volumeMounts": [{"name": "settings", "mountPath": SETTINGS_DIR, "readOnly": True}, *pods.local_mounts()],
     }
@@ -187,24 +187,12 @@ def _from_field(name: str, path: str) -> Manifest:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
-def _resources(kubernetes: KubernetesSettings, chosen: PodSettings, cores: int, mebibytes: int) -> Manifest:
-    """What a container asks for, and what it may use at most."""
-    memory = f"{mebibytes}Mi"
-    return {
-        "requests": {"cpu": chosen.cpu_request or str(cores), "memory": memory, **pods.disk_request(kubernetes)},
-        "limits": {"cpu": chosen.cpu_limit or str(cores), "memory": memory},
-    }
-
-
 def executor_pod(settings: Settings, name: str) -> Manifest:
     """A pod like those that Spark makes, as far as Kubernetes checks them; without the service account, which may not be there yet."""
-    spark, kubernetes = settings.spark, settings.kubernetes
-    memory = memory_bytes(spark.executor_memory) + memory_bytes(spark.executor_overhead) >> 20
-    resources = _resources(kubernetes, kubernetes.executor, spark.executor_cores, memory)
-    if spark.executor_gpus:
-        resources["limits"][f"{kubernetes.gpu_vendor}/gpu"] = str(spark.executor_gpus)
-    container = {"image": kubernetes.image, "resources": resources}
-    pod = pods.merged(pods.executor_template(spark, kubernetes), {"spec": {"containers": [container]}})
+    kubernetes, size = settings.kubernetes, executor_size(settings.spark, settings.kubernetes)
+    gpus = {f"{kubernetes.gpu_vendor}/gpu": str(size.gpus)} if size.gpus else {}
+    container = {"image": kubernetes.image, "resources": {"requests": size.requests, "limits": size.limits | gpus}}
+    pod = pods.merged(pods.executor_template(settings.spark, kubernetes), {"spec": {"containers": [container]}})
     pod["metadata"]["name"] = f"{name}-exec-1"
     pod["spec"].pop("serviceAccountName", None)
     return pod

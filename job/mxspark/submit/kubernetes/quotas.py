@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from mxspark.errors import UsageError
-from mxspark.settings.job import Settings, memory_bytes
-from mxspark.settings.kubernetes import PodSettings
+from mxspark.settings.job import Settings
+from mxspark.spark.pod_size import PodSize, driver_size, executor_size
 from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes.cluster import amount
 from mxspark.text.words import counted
@@ -66,20 +66,16 @@ _OTHER_NAMES = {
 
 def driver_needs(settings: Settings) -> Needs:
     """What the driver's pod takes."""
-    spark, chosen = settings.spark, settings.kubernetes.driver
-    memory = memory_bytes(spark.driver_memory) + memory_bytes(spark.driver_memory_overhead)
-    return _needs(settings, spark.driver_cores, chosen, memory)
+    return _needs(driver_size(settings.spark, settings.kubernetes))
 
 
 def executor_needs(settings: Settings) -> Needs:
     """What an executor's pod takes."""
-    spark, chosen = settings.spark, settings.kubernetes.executor
-    memory = memory_bytes(spark.executor_memory) + memory_bytes(spark.executor_overhead)
-    gpus = {f"requests.{settings.kubernetes.gpu_vendor}/gpu": float(spark.executor_gpus)} if spark.executor_gpus else {}
-    return _needs(settings, spark.executor_cores, chosen, memory) | gpus
+    size = executor_size(settings.spark, settings.kubernetes)
+    return _needs(size) | ({f"requests.{settings.kubernetes.gpu_vendor}/gpu": float(size.gpus)} if size.gpus else {})
 
 
-def _needs(settings: Settings, cores: int, chosen: PodSettings, memory: int) -> dict[str, float]:
-    asked, most = (amount(text) if text else float(cores) for text in (chosen.cpu_request, chosen.cpu_limit))
-    disk = amount(settings.kubernetes.local_directory.request)
+def _needs(size: PodSize) -> dict[str, float]:
+    asked, most, memory = amount(size.cpu_request), amount(size.cpu_limit), float(size.memory << 20)
+    disk = amount(size.disk_request)
     return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory, "ephemeral-storage": disk}
