@@ -109,9 +109,10 @@ class PassingError(MxsparkError):
 
 
 class TooManyFailedError(MxsparkError):
-    """The run ended, but more images failed than `max_failed_fraction` allows."""
+    """The run ended, but more images failed than `max_failed_fraction` allows; `results` are its run.last_word.Results, if it has some."""
 
     exit_code = 3
+    results: object = None
 
 
 class OutOfSightError(MxsparkError):

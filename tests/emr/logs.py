@@ -9,7 +9,7 @@ WRONG_MODEL = {
 Checking the model and the output
 Error: s3://models/lite0: no model here: it has no model.yaml and no file ending in symbol.json
 Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, model.labels.
-mxspark ended with exit code 2
+mxspark ended: {"exit_code":2,"cause":"s3://models/lite0: no model here: it has no model.yaml and no file ending in symbol.json","hint":"Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, model.labels."}
 """,
     "stderr": """\
 26/11/28 16:18:23 INFO ShutdownHookManager: Shutdown hook called
@@ -33,7 +33,7 @@ Predictions: s3://results/table
 Error: 3 of 4 images failed, more than max_failed_fraction 0.05 allows: 3 not_an_image
 For example bad1.png (not_an_image: not an image of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP)
 Fix them and add --retry-failed, or allow more with --max-failed-fraction.
-mxspark ended with exit code 3
+mxspark ended: {"exit_code":3,"cause":"3 of 4 images failed, more than max_failed_fraction 0.05 allows: 3 not_an_image\\nFor example bad1.png (not_an_image: not an image of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP)","hint":"Fix them and add --retry-failed, or allow more with --max-failed-fraction."}
 """,
     "stderr": """\
 26/11/28 16:19:17 INFO SparkContext: Running Spark version 3.5.9

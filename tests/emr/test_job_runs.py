@@ -13,7 +13,7 @@ import pytest
 from botocore.stub import Stubber
 from tests.emr import logs
 from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
-from tests.heard import Heard
+from tests.recording_listener import Heard
 
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
 from mxspark.submit.emr import driver_log, follower, images, job, job_runs, log_places, virtual_clusters

@@ -128,7 +128,7 @@ def test_executors_belong_to_the_driver_s_pod_and_all_else_to_the_job(two_runs: 
 
 # ---- rights ----
 
-PODS = ("create", "get", "list", "watch", "delete", "deletecollection")
+PODS = ("create", "get", "list", "watch", "patch", "delete", "deletecollection")
 DENIED = (
     "update pods",
     "create pods --subresource=exec",

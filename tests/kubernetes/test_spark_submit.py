@@ -169,7 +169,7 @@ def submitted(documented: Documented, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.parametrize(
     ("right", "granted"),
-    [(f"{verb} pods", "yes") for verb in ("create", "get", "list", "watch", "delete", "deletecollection")]
+    [(f"{verb} pods", "yes") for verb in ("create", "get", "list", "watch", "patch", "delete", "deletecollection")]
     + [("create secrets", "yes"), ("get secrets", "no"), ("create services", "no"), ("get configmaps", "no"), ("update pods", "no")],
 )
 def test_the_documented_account_may_do_what_spark_needs_and_nothing_else(documented: Documented, right: str, granted: str) -> None:

@@ -66,7 +66,7 @@ def test_rights_for_volume_claims_are_given_only_where_there_are_any() -> None:
     def rights(**kubernetes: Any) -> dict[str, list[str]]:
         return {kind: rule["verbs"] for rule in made(kubernetes=kubernetes)["Role"]["rules"] for kind in rule["resources"]}
 
-    pods = ["create", "get", "list", "watch", "delete", "deletecollection"]
+    pods = ["create", "get", "list", "watch", "patch", "delete", "deletecollection"]
     assert rights() == {"pods": pods, "secrets": ["create"]}
     claims = rights(local_directory={"storage_class": "fast"})
     assert claims == {"pods": pods, "secrets": ["create"], "persistentvolumeclaims": ["create", "deletecollection"]}

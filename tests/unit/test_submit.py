@@ -1,22 +1,29 @@
 """Submitting to a cluster and following a job there, with a cluster that is played: what a real one rarely does."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 import pytest
 
+from mxspark.dataset.predictions import Counts, Row
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
+from mxspark.row_status import RowStatus
+from mxspark.run.last_word import LastWord, Results
+from mxspark.run.progress import Progress
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings
-from mxspark.submit.kubernetes import follower, manifests
+from mxspark.spark.pods import PROGRESS_ANNOTATION
+from mxspark.submit.kubernetes import diagnosis, follower, manifests
 from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes.api_errors import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import OLDEST, Cluster
 from mxspark.submit.kubernetes.follower import Follower, Found
 from mxspark.submit.outcome import Outcome
-from tests.heard import Heard
+from tests.recording_listener import Heard
 
 Manifest = dict[str, Any]
 FOUND = Found("digits", "digits")
@@ -96,8 +103,15 @@ def pod(phase: str, **status: Any) -> Manifest:
     return {"metadata": {"name": "digits-1", "creationTimestamp": "1"}, "spec": {}, "status": {"phase": phase, **status}}
 
 
-def ended(code: int, reason: str = "Error") -> Manifest:
-    return pod("Failed", containerStatuses=[{"name": "driver", "state": {"terminated": {"exitCode": code, "reason": reason}}}])
+def ended(code: int, reason: str = "Error", word: LastWord | None = None) -> Manifest:
+    state = {"exitCode": code, "reason": reason, **({"message": word.to_json()} if word else {})}
+    return pod("Failed" if code else "Succeeded", containerStatuses=[{"name": "driver", "state": {"terminated": state}}])
+
+
+def telling(driver: Manifest, progress: Progress) -> Manifest:
+    """A driver's pod that says how far it is."""
+    annotations = {PROGRESS_ANNOTATION: json.dumps(progress.to_json())}
+    return {**driver, "metadata": {**driver["metadata"], "annotations": annotations}}
 
 
 def kept(code: int) -> Manifest:
@@ -259,23 +273,63 @@ COMPLETE = {"conditions": [{"type": "Complete", "status": "True"}]}
 FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}]}
 
 
-def test_of_the_log_comes_how_far_it_is_and_the_result() -> None:
-    heard = Heard()
-    lines = (
-        "Starting Spark",
-        "Predicting 9 images in 1 shard",
-        "9/9 images, 1/1 shards, 0 failed",
-        "Counting the parts",
-        "9 images: 9 ok",
-    )
-    assert follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard) == Outcome(0)
-    assert heard.lines == ["Predicting 9 images in 1 shard", "9/9 images, 1/1 shards, 0 failed", "9 images: 9 ok"]
-    heard = Heard()
-    follow(played(COMPLETE, pod("Succeeded"), lines=lines), heard, logs=True)
-    assert heard.lines == list(lines)
+HALF = Progress("Predicting", keys=9, images=4, shards=2, shards_done=1, notes=("Resuming", "Running on cpu"), notes_told=2)
+RESULTS = Results(Counts(Counter(ok=9)), {".txt": 1}, None, (Row("a.png", RowStatus.MISSING, "gone"),), "s3://tables/digits")
 
 
-def test_of_a_job_that_failed_the_last_lines_come_too() -> None:
+def test_followed_a_run_tells_how_far_it_is_what_should_be_known_and_its_results() -> None:
+    heard = Heard()
+    cluster = played(COMPLETE, telling(ended(0, "Completed", LastWord(0, results=RESULTS)), HALF), lines=("Starting Spark",))
+    assert follow(cluster, heard) == Outcome(0)
+    assert heard.told == [HALF, RESULTS]
+    assert [note for note in heard.notes if "river" not in note] == ["Resuming", "Running on cpu"]
+    assert not heard.lines
+
+
+def test_with_logs_the_log_tells_it_all() -> None:
+    heard = Heard()
+    cluster = played(COMPLETE, telling(ended(0, "Completed", LastWord(0, results=RESULTS)), HALF), lines=("Starting Spark", "9 images"))
+    assert follow(cluster, heard, logs=True) == Outcome(0)
+    assert heard.lines == ["Starting Spark", "9 images"]
+    assert not heard.told
+    assert "Resuming" not in heard.notes
+
+
+def test_a_note_is_told_once_and_how_far_it_is_when_that_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = [HALF, HALF, replace(HALF, images=5), replace(HALF, images=6, notes=("Running on cpu", "A shard failed"), notes_told=3)]
+
+    class Goes(Played):
+        def pods(self, selector: str) -> list[Manifest]:
+            if "component=executor" not in selector:
+                self.driver_pods = [telling(pod("Running"), story.pop(0))]
+                self.objects["Job"]["status"] = {} if story else COMPLETE
+            return super().pods(selector)
+
+    monkeypatch.setattr(follower, "PROGRESS_SECONDS", 0.0)
+    cluster, heard = Goes(), Heard()
+    cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {}}
+    follow(cluster, heard)
+    assert [note for note in heard.notes if "river" not in note] == ["Resuming", "Running on cpu", "A shard failed"]
+    assert [progress.images for progress in heard.told if isinstance(progress, Progress)] == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no JSON", "[]", "null", '{"keys": "many"}', '{"keys": 1, "rate": "fast"}', '{"notes": 7}', "[" * 10_000]
+)
+def test_a_progress_that_nobody_here_knows_is_none(text: str) -> None:
+    driver = pod("Running")
+    driver["metadata"]["annotations"] = {PROGRESS_ANNOTATION: text}
+    assert diagnosis.progress(driver) is None
+
+
+def test_of_a_job_that_failed_the_driver_s_last_word_says_why() -> None:
+    heard = Heard()
+    cluster = played(FAILED, ended(2, word=LastWord(2, "s3://models: no model here", "Name its folder.")), lines=("Starting Spark",))
+    assert follow(cluster, heard) == Outcome(2, "the driver ended with exit code 2: s3://models: no model here", "Name its folder.")
+    assert not heard.lines
+
+
+def test_of_a_driver_that_could_say_no_last_word_the_end_of_its_log_comes() -> None:
     heard = Heard()
     assert follow(played(FAILED, ended(1), lines=("Starting Spark", "Error: no Java")), heard).exit_code == 1
     assert heard.lines == ["Starting Spark", "Error: no Java"]
@@ -303,7 +357,7 @@ def test_the_exit_code_is_the_driver_s_where_it_is_one_of_mxspark_s(code: int, r
 def test_where_a_sidecar_runs_on_the_end_is_the_driver_s(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "KEPT_SECONDS", 0.0)
     heard = Heard()
-    found = follow(played({}, kept(code), lines=("9/9 images, 1/1 shards, 0 failed",)), heard)
+    found = follow(played({}, kept(code)), heard)
     assert found.exit_code == code
     assert any("its pod runs on for container proxy" in note for note in heard.notes)
 
@@ -543,7 +597,7 @@ class Seen(Played):
     def pods(self, selector: str) -> list[Manifest]:
         if "component=executor" not in selector:
             return self.driver_pods
-        if self.heard is not None and not self.heard.lines:
+        if self.heard is not None and not self.heard.told:
             return [pod("Running")]
         self.objects["Job"]["status"] = COMPLETE
         return self.executors
@@ -588,9 +642,8 @@ def test_what_is_left_of_a_cancelled_job_of_the_same_name_is_not_told() -> None:
 def test_executors_that_end_with_the_job_are_not_told_as_lost() -> None:
     heard = Heard()
     ending = Seen([pod("Succeeded")], heard)
-    ending.lines = ("Counting the parts", "9 images: 9 ok, 0 failed")
+    ending.driver_pods = [telling(pod("Running"), replace(HALF, shards_done=2))]
     follow(ending, heard, settings=settings())
-    assert heard.lines == ["9 images: 9 ok, 0 failed"]
     assert "Executors: 0 of 2 run" not in heard.notes
 
 
@@ -612,7 +665,7 @@ def test_of_a_driver_that_waits_the_status_says_why_and_there_is_no_log() -> Non
     cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
     cluster.objects["Job"]["spec"] = {"template": {"spec": {}}}
     found = kubernetes.read_status(cluster, "digits")
-    assert (found.state, found.progress) == ("waiting", "")
+    assert (found.state, found.progress) == ("waiting", None)
     assert found.trouble is not None
     assert found.trouble.cause == "ErrImagePull: no such image"
     for follows in (False, True):
@@ -650,12 +703,14 @@ def test_the_log_of_a_driver_that_is_coming_up_is_waited_for() -> None:
     ],
 )
 def test_a_job_s_state(job: Manifest, driver: Manifest, state: str, code: int | None) -> None:
-    cluster = played(job, driver, lines=("9/9 images, 1/1 shards, 0 failed", "Counting the parts"))
+    cluster = played(job, telling(driver, HALF))
     cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
     cluster.objects["Job"]["spec"] = {"template": {"spec": {}}}
     found = kubernetes.read_status(cluster, "digits")
     assert (found.state, found.exit_code) == (state, code)
-    assert found.progress == "9/9 images, 1/1 shards, 0 failed"
+    assert found.progress == HALF
+    assert found.to_json()["progress"] == "4/9 images, 1/2 shards, 0 failed"
+    assert found.to_json()["done"]["images"] == 4
     assert found.to_json()["drivers"] == [f"digits-1: {driver['status']['phase']}, no node yet"]
 
 

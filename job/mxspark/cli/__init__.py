@@ -5,13 +5,13 @@ The only place that imports typer.
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import NoReturn
 
 from mxspark.cli import console, model, status, submit  # their commands
 from mxspark.cli.app import Terminated, app, exit_with
 from mxspark.cli.run import run_job
-from mxspark.submit.outcome import ENDED
+from mxspark.run.last_word import LastWord
 
 __all__ = ["Terminated", "main", "main_submitted", "model", "status", "submit"]
 
@@ -19,28 +19,26 @@ __all__ = ["Terminated", "main", "main_submitted", "model", "status", "submit"]
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every error becomes a message and an exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    exit_with(lambda: app(args=given, prog_name="mxspark", standalone_mode=False), "--debug" in given, runs=given[:1] == ["run"])
+    _run_app(given, LastWord.leave if given[:1] == ["run"] else None)
 
 
 def main_submitted(arguments: list[str]) -> None:
     """The command line of infer_main.py: the article's, or that of `mxspark run`."""
     from mxspark.cli import article
 
-    with _telling_the_exit_code():
-        if article.is_article(arguments):
-            exit_with(lambda: _run_article(arguments), "--debug" in arguments, runs=True)
-        main(["run", *arguments])
+    if article.is_article(arguments):
+        exit_with(lambda: _run_article(arguments), "--debug" in arguments, _leave_in_log)
+    _run_app(["run", *arguments], _leave_in_log)
 
 
-@contextmanager
-def _telling_the_exit_code() -> Iterator[None]:
-    """As the last line, where it isn't 0: whoever follows a driver elsewhere has only its log."""
-    try:
-        yield
-    except SystemExit as ended:
-        if ended.code:
-            print(ENDED.format(ended.code), file=sys.stderr, flush=True)
-        raise
+def _run_app(given: list[str], on_failed_run: Callable[[LastWord], None] | None) -> NoReturn:
+    exit_with(lambda: app(args=given, prog_name="mxspark", standalone_mode=False), "--debug" in given, on_failed_run)
+
+
+def _leave_in_log(word: LastWord) -> None:
+    """As the last line, too: whoever follows a driver elsewhere may have only its log."""
+    word.leave()
+    print(word.line(), file=sys.stderr, flush=True)
 
 
 def _run_article(arguments: list[str]) -> None:

@@ -13,6 +13,7 @@ import typer.core
 from mxspark import __version__
 from mxspark.cli import console
 from mxspark.errors import MxsparkError, UsageError, mistake
+from mxspark.run.last_word import LastWord
 
 if TYPE_CHECKING:
     from mxspark.doctor import Finding
@@ -60,8 +61,13 @@ class Detached(BaseException):
         self.code = code
 
 
-def exit_with(command: Callable[[], Any], debug: bool, runs: bool = False) -> NoReturn:
-    """Ends the process with a command's exit code; every error becomes a message. `runs` says that it runs a job in this process."""
+def exit_with(command: Callable[[], Any], debug: bool, on_failed_run: Callable[[LastWord], None] | None = None) -> NoReturn:
+    """Ends the process with a command's exit code; every error becomes a message.
+
+    `on_failed_run` is there where the command runs a job in this process, and is told how that failed.
+    """
+    runs = on_failed_run is not None
+    word: LastWord | None = None
     kept = "; what was finished is kept, the same command resumes it" if runs else ""
     for number in HANDLERS:
         if signal.getsignal(number) is signal.SIG_IGN:  # as nohup leaves it
@@ -70,7 +76,7 @@ def exit_with(command: Callable[[], Any], debug: bool, runs: bool = False) -> No
     try:
         code = command()
     except MxsparkError as error:
-        code = _report(error, debug)
+        code, word = _report(error, debug), LastWord.of(error)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Terminated:
@@ -80,10 +86,14 @@ def exit_with(command: Callable[[], Any], debug: bool, runs: bool = False) -> No
         sys.exit(left.code)
     except Exception as error:  # noqa: BLE001  # a person gets a message, not a stack trace
         is_clicks = hasattr(error, "format_message")  # for wrong arguments
-        code = _report(_wrong_arguments(error) if is_clicks else mistake(error), debug)
+        shown = _wrong_arguments(error) if is_clicks else mistake(error)
+        code, word = _report(shown, debug), LastWord.of(shown)
     if code == INTERRUPTED:  # typer makes a KeyboardInterrupt into this code
         console.show_warning(f"interrupted{kept}")
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    if on_failed_run is not None and code:
+        on_failed_run(word or LastWord(code, "terminated" if code == TERMINATED else "interrupted"))
+    sys.exit(code)
 
 
 def _wrong_arguments(error: Any) -> UsageError:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bar
 from rich.prompt import Confirm, Prompt
 from rich.segment import Segment
 from rich.table import Column, Table
@@ -25,7 +26,7 @@ from rich.text import Text
 from mxspark.dataset import skipped
 from mxspark.errors import MxsparkError, UsageError, without_secrets
 from mxspark.row_status import RowStatus
-from mxspark.run.progress import Rate
+from mxspark.run.progress import Meter, Progress
 from mxspark.text import duration
 from mxspark.text.words import counted, printable, without_controls
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which sho
     from mxspark.dataset.predictions import Prediction, Row
     from mxspark.doctor import Finding
     from mxspark.inference.network import Inspection
-    from mxspark.run.driver import Result
+    from mxspark.run.last_word import Results
     from mxspark.run.status import Status
     from mxspark.run.summary import Performance
     from mxspark.submit.kubernetes.job import JobStatus
@@ -86,7 +87,7 @@ class ConsoleProgress:
     def __init__(self, yes: bool = False) -> None:
         """`yes` answers all questions."""
         self._yes = yes
-        self._bar = Progress(
+        self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
@@ -97,8 +98,7 @@ class ConsoleProgress:
             disable=not _err.is_terminal,
         )
         self._task = self._bar.add_task("Starting", total=None, detail="")
-        self._keys = self._shards = 0
-        self._rate = Rate()
+        self._meter = Meter()
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -116,20 +116,17 @@ class ConsoleProgress:
         _tell(Text(what))
 
     def planned(self, keys: int, done: int, shards: int) -> None:
-        self._keys, self._shards = keys, shards
+        self._meter.planned(keys, done, shards)
         self._bar.update(self._task, description="Starting workers", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
         resumed = f", of which an earlier run did {done:,}" if done else ""
         self._plain(f"Predicting {counted(keys, 'image')} in {counted(shards, 'shard')}{resumed}")
         self._plain("Starting workers")
 
     def done(self, images: int, failed: int, shards: int) -> None:
-        now = time.monotonic()
-        self._rate.add(now, images)
-        rate = self._rate.per_second
-        speed = f"{rate:.1f} images/s, {duration.in_words((self._keys - images) / rate)} left, " if rate else ""
-        detail = f"{images:,}/{self._keys:,} images, {shards:,}/{self._shards:,} shards, {speed}{failed:,} failed"
+        self._meter.done(images, failed, shards)
+        detail = str(self._meter.now)
         self._bar.update(self._task, description="Predicting", completed=images, detail=detail)
-        if now - self._last_line > PLAIN_SECONDS:
+        if time.monotonic() - self._last_line > PLAIN_SECONDS:
             self._plain(detail)
 
     def confirm(self, question: str) -> bool:
@@ -164,13 +161,19 @@ def ask_to_cancel(what: str) -> bool:
 
 
 class JobListener:
-    """Shows how a submitted job goes: what happens to it on standard error, its log on standard output."""
+    """Shows how a submitted job goes: what happens to it and how far it is on standard error, its log and results on standard output."""
 
     def note(self, text: str) -> None:
         _err.print(Text(f"{datetime.now():%H:%M:%S} {text}"))
 
+    def progress(self, progress: Progress) -> None:
+        self.note(str(progress))
+
     def log(self, line: str) -> None:
         _out.print(Text(line))
+
+    def results(self, found: "Results") -> None:
+        show_results(found)
 
 
 def show_job(job: "JobStatus") -> None:
@@ -184,21 +187,21 @@ def show_job(job: "JobStatus") -> None:
         *([("trouble", str(job.trouble))] if job.trouble else []),
         *[("executors", f"waiting: {trouble}") for trouble in job.waiting],
         *[("executors", told) for told in job.missing],
-        *([("progress", job.progress)] if job.progress else []),
+        *([("progress", str(job.progress))] if job.progress else []),
         *([("output", f"{job.output} (mxspark status {job.output} counts what is there)")] if job.output else []),
     ]
     show_sections([(name, "\n".join(map(printable, text.splitlines()))) for name, text in sections])
 
 
-def show_result(result: "Result") -> None:
+def show_results(found: "Results") -> None:
     """The end of a run: how many, how fast, where the time went, the first predictions, and where all of them are."""
-    summary, counts = result.summary, result.summary.counts
+    counts = found.counts
     failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != RowStatus.OK)
-    _out.print(_predictions(result.first_rows, counts.rows))
+    _out.print(_predictions(found.first_rows, counts.rows))
     _out.print(f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
-    if summary.plan.skipped:
-        _out.print(f"Skipped: {skipped.in_words(summary.plan.skipped)}.{skipped.hint(summary.plan.skipped)}")
-    if run := summary.performance:
+    if found.skipped:
+        _out.print(f"Skipped: {skipped.in_words(found.skipped)}.{skipped.hint(found.skipped)}")
+    if run := found.performance:
         _out.print(
             f"{run.rate:.1f} images/s: {counted(run.images, 'image')} in {duration.in_words(run.steady_seconds)} on "
             f"{counted(run.workers, 'worker')}; before that {duration.in_words(run.startup_seconds)} for the plan and Spark, and "
@@ -215,7 +218,7 @@ def show_result(result: "Result") -> None:
             f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), "
             f"of {counted(counts.labelled, 'image')} with a known label"
         )
-    _out.print(f"Predictions: {result.table}")
+    _out.print(f"Predictions: {found.table}")
 
 
 def _shares(run: "Performance") -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -10,6 +11,8 @@ from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app
 from mxspark.cli.flags import DebugFlag, Given, KeyArgument, YesFlag, flags_of, takes_job
 from mxspark.errors import UsageError
+from mxspark.run.last_word import LastWord
+from mxspark.run.progress import Both, RunListener
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings
 from mxspark.storage import Access
@@ -88,8 +91,16 @@ def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
             f"the package {error.name} is not installed, which a run on this machine needs",
             "In mxspark's repository: pip install '.[cpu,spark]'; or submit the job elsewhere: mxspark submit.",
         ) from None
-    with console.ConsoleProgress(yes) as progress:
-        result = driver.run(chosen, access, progress, debug)
-    console.show_result(result)
+    from mxspark.run import own_pod
+
+    pod = own_pod.from_environment()
+    with ExitStack() as stack:
+        listener: RunListener = (progress := stack.enter_context(console.ConsoleProgress(yes)))
+        if pod is not None:
+            listener = Both(progress, stack.enter_context(own_pod.OwnPod(pod, progress.note)))
+        result = driver.run(chosen, access, listener, debug)
+    console.show_results(result.results)
     if result.too_many_failed:
+        result.too_many_failed.results = result.results
         raise result.too_many_failed
+    LastWord(0, results=result.results).leave()

@@ -209,7 +209,7 @@ def _json_lines(data: bytes) -> Iterator[Any]:
 
 def _rows(found: Iterator[Any], name: str) -> Iterator[Row]:
     try:
-        yield from map(_row, found)
+        yield from map(row_from_json, found)
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _not_a_part(name) from None
 
@@ -218,7 +218,7 @@ def _not_a_part(name: str) -> MxsparkError:
     return MxsparkError(f"{name}: not a part of this run", "Remove it and run the same command again.")
 
 
-def _row(data: dict[str, Any]) -> Row:
+def row_from_json(data: dict[str, Any]) -> Row:
     """Raises KeyError, TypeError or ValueError where it is none: others may have written it."""
     predictions = data["predictions"]
     row = Row(data["key"], data["status"], data["error"], None if predictions is None else tuple(map(_prediction, predictions)))

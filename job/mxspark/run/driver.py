@@ -26,7 +26,8 @@ from mxspark.inference.bundle import Bundle
 from mxspark.private_folder import private_folder
 from mxspark.row_status import RowStatus
 from mxspark.run import summary
-from mxspark.run.progress import Progress
+from mxspark.run.last_word import Results
+from mxspark.run.progress import RunListener
 from mxspark.run.summary import Performance, Summary
 from mxspark.settings.job import InputSettings, Settings, SparkSettings, resolved, visible
 from mxspark.settings.model_spec import ModelSpec
@@ -62,12 +63,11 @@ class Result:
     """A run that ended; `too_many_failed` where more images failed than allowed."""
 
     summary: Summary
-    first_rows: tuple[Row, ...]
-    table: str  # where the predictions are
+    results: Results
     too_many_failed: TooManyFailedError | None
 
 
-def run(settings: Settings, access: Access, progress: Progress, debug: bool = False) -> Result:
+def run(settings: Settings, access: Access, progress: RunListener, debug: bool = False) -> Result:
     """Runs the job. Raises UsageError before anything is written where settings, model, input or output can't work."""
     with telling(progress.note):
         return _Run(as_submitted(settings), access, progress, debug).run()
@@ -97,7 +97,7 @@ class Context:
 class _Run:
     """One run's settings and what is known by now."""
 
-    def __init__(self, settings: Settings, access: Access, progress: Progress, debug: bool) -> None:
+    def __init__(self, settings: Settings, access: Access, progress: RunListener, debug: bool) -> None:
         self._settings = settings
         self._access = access.of_driver(os.environ)
         self._first_contact = access.of_first_contact(os.environ)
@@ -373,12 +373,9 @@ class _Run:
             self._store.write(SUMMARY, result.to_json().encode())
         if not too_many:
             self._store.write(SUCCESS, b"")
-        return Result(
-            result,
-            tuple(islice(self._rows(range(frozen.shards)), SHOWN_ROWS)),
-            output.table(settings.output),
-            self._too_many(counts, failed) if too_many else None,
-        )
+        first_rows = tuple(islice(self._rows(range(frozen.shards)), SHOWN_ROWS))
+        results = Results(counts, frozen.skipped, performance, first_rows, output.table(settings.output))
+        return Result(result, results, self._too_many(counts, failed) if too_many else None)
 
     def _rows(self, shards: Iterable[int]) -> Iterator[Row]:
         return chain.from_iterable(predictions.read_rows(self._store, shard, self._settings.output.format) for shard in shards)
@@ -413,7 +410,7 @@ def _from_everywhere(settings: Settings) -> Settings:
 class _NoExecutors:
     """Says now and then that a cluster gives no executors: Spark would wait for them without a word."""
 
-    def __init__(self, spark: Application, settings: SparkSettings, progress: Progress) -> None:
+    def __init__(self, spark: Application, settings: SparkSettings, progress: RunListener) -> None:
         self._spark = spark
         self._settings = settings
         self._progress = progress

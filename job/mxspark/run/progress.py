@@ -1,10 +1,18 @@
-"""What the driver tells while it works, and how fast that goes; how it is shown is the console's business."""
+"""How far a run is: what the driver tells while it works, as data. How it is shown is the console's business."""
 
+import json
+import time
 from collections import deque
-from typing import Protocol
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Protocol, Self
+
+from mxspark.text import duration
+from mxspark.text.words import counted
 
 WINDOW_SECONDS = 20.0  # that a rate is taken from: shards end in bursts, and a network or a cluster may become faster or slower
 LEAST_SECONDS = 3.0  # in which a rate is no accident
+NOTES = 5  # the last ones, that travel with a run's progress
+LONGEST_NOTE = 500  # characters
 
 
 class Rate:
@@ -28,7 +36,50 @@ class Rate:
         return (images - before) / (end - start) if end - start >= LEAST_SECONDS and images > before else None
 
 
-class Progress(Protocol):
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. It travels as JSON, from a driver to whoever follows it."""
+
+    step: str = "Starting"  # what it does now, in words
+    keys: int = 0  # images of the plan; 0 until there is one
+    images: int = 0  # of these, done by now
+    failed: int = 0  # of those done
+    shards: int = 0
+    shards_done: int = 0
+    rate: float | None = None  # images/s
+    notes: tuple[str, ...] = ()  # the last of what a person should know
+    notes_told: int = 0  # in all
+
+    def to_json(self) -> dict[str, Any]:
+        """Without what is as it is at the start."""
+        return {key: value for key, value in asdict(self).items() if value != getattr(Progress, key)}
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """From JSON, of another version perhaps. Raises ValueError where it is none."""
+        try:
+            data = json.loads(text)
+            known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+            found = cls(**{**known, "notes": tuple(map(str, data.get("notes", ())))})
+            str(found)
+        except (TypeError, AttributeError, LookupError, RecursionError, ArithmeticError) as error:
+            raise ValueError("not a run's progress") from error
+        return found
+
+    def notes_since(self, told: int) -> tuple[str, ...]:
+        """The notes that came after the first `told`, as far as they are kept."""
+        new = self.notes_told - told
+        return self.notes[-new:] if new > 0 else ()
+
+    def __str__(self) -> str:
+        if not self.keys:
+            return f"{self.shards_done:,} of {counted(self.shards, 'shard')} are done" if self.shards else self.step
+        speed = f"{self.rate:.1f} images/s, {duration.in_words((self.keys - self.images) / self.rate)} left, " if self.rate else ""
+        done = f"{self.images:,}/{self.keys:,} images, {self.shards_done:,}/{self.shards:,} shards"
+        return f"{done}, {speed}{self.failed:,} failed"
+
+
+class RunListener(Protocol):
     """Listens to a run."""
 
     def step(self, what: str) -> None:
@@ -47,6 +98,28 @@ class Progress(Protocol):
         """Whether a person says yes. Raises UsageError where nobody can be asked."""
 
 
+class Meter:
+    """Keeps what a run has told as one Progress."""
+
+    def __init__(self) -> None:
+        self.now = Progress()
+        self._rate = Rate()
+
+    def step(self, what: str) -> None:
+        self.now = replace(self.now, step=what)
+
+    def note(self, what: str) -> None:
+        notes = (*self.now.notes, what[:LONGEST_NOTE])[-NOTES:]
+        self.now = replace(self.now, notes=notes, notes_told=self.now.notes_told + 1)
+
+    def planned(self, keys: int, done: int, shards: int) -> None:
+        self.now = replace(self.now, step="Starting workers", keys=keys, images=done, shards=shards)
+
+    def done(self, images: int, failed: int, shards: int) -> None:
+        self._rate.add(time.monotonic(), images)
+        self.now = replace(self.now, step="Predicting", images=images, failed=failed, shards_done=shards, rate=self._rate.per_second)
+
+
 class Silent:
     """Shows nothing, and says yes: whoever calls the driver has decided."""
 
@@ -60,3 +133,30 @@ class Silent:
 
     def confirm(self, question: str) -> bool:
         return True
+
+
+class Both:
+    """Tells a run to two listeners; the first one is asked."""
+
+    def __init__(self, first: RunListener, second: RunListener) -> None:
+        self._first = first
+        self._second = second
+
+    def step(self, what: str) -> None:
+        self._first.step(what)
+        self._second.step(what)
+
+    def note(self, what: str) -> None:
+        self._first.note(what)
+        self._second.note(what)
+
+    def planned(self, keys: int, done: int, shards: int) -> None:
+        self._first.planned(keys, done, shards)
+        self._second.planned(keys, done, shards)
+
+    def done(self, images: int, failed: int, shards: int) -> None:
+        self._first.done(images, failed, shards)
+        self._second.done(images, failed, shards)
+
+    def confirm(self, question: str) -> bool:
+        return self._first.confirm(question)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from mxspark import __version__
 from mxspark.dataset import predictions
@@ -60,6 +60,16 @@ class Performance:
             "failing_executors": dict(self.failing),
             "worker_seconds": {name: round(value, 3) for name, value in vars(self.timings).items()},
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError where `data` isn't what `to_json` gives."""
+        timings = Timings(**{str(name): float(value) for name, value in data["worker_seconds"].items()})
+        retries = Counter({str(cause): int(number) for cause, number in data["retries"].items()})
+        failing = tuple((str(where), str(problem)) for where, problem in data["failing_executors"].items())
+        seconds, startup, workers_startup = (float(data[name]) for name in ("seconds", "startup_seconds", "workers_startup_seconds"))
+        workers, context = int(data["workers"]), str(data["context"])
+        return cls(int(data["images"]), seconds, startup, workers_startup, workers, timings, retries, context, failing)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ PORTS = {"driver-rpc": RPC_PORT, "blockmanager": BLOCK_PORT, "ui": UI_PORT}
 # The name that Spark's documentation uses; by it `kubectl logs -c` finds the container.
 EXECUTOR_CONTAINER = "spark-kubernetes-executor"
 LOCAL_VOLUME = "local"
+PROGRESS_ANNOTATION = "mxspark/progress"  # of the driver's pod: JSON of run/progress.py
 COMPONENT = "app.kubernetes.io/component"  # the label that tells a job's kinds of pods apart
 DRIVER_GRACE = 30  # seconds; Kubernetes' own default
 NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}  # by it host.py names the machine

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
+from mxspark.run.last_word import Results
+from mxspark.run.progress import Progress
 
-# The last line of a job that spark-submit started and that failed: in Spark's client mode nothing else in its log tells the exit code.
-ENDED = "mxspark ended with exit code {}"
 OWN_CODES = {kind.exit_code for kind in (MxsparkError, UsageError, TooManyFailedError)}
 
 
@@ -16,8 +16,14 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something that happened."""
 
+    def progress(self, progress: Progress) -> None:
+        """How far it is."""
+
     def log(self, line: str) -> None:
         """A line of the driver's log."""
+
+    def results(self, found: Results) -> None:
+        """What it has to show at its end."""
 
 
 @dataclass(frozen=True)

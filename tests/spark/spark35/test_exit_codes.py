@@ -5,11 +5,12 @@ from pathlib import Path
 from tests.command import Command
 from tests.spark.spark35.conftest import SPARK_35
 
+from mxspark.run import last_word
 from mxspark.spark.java import java_home
 from mxspark.submit.emr import driver_log
 
 
-def test_a_wrong_model_is_code_2_and_the_error_is_found_with_its_mend(mxspark: Command, tmp_path: Path) -> None:
+def test_a_wrong_model_is_code_2_and_the_last_line_has_the_error_and_what_to_do(mxspark: Command, tmp_path: Path) -> None:
     flags: list[str | Path] = ["--input", tmp_path, "--model", tmp_path, "--output", tmp_path / "table"]
     environment = {"SPARK_HOME": str(SPARK_35 / "pyspark"), "PYTHONPATH": str(SPARK_35), "JAVA_HOME": str(java_home(tmp_path / "java"))}
     program = str(SPARK_35 / "pyspark" / "bin" / "spark-submit")
@@ -18,7 +19,7 @@ def test_a_wrong_model_is_code_2_and_the_error_is_found_with_its_mend(mxspark: C
 
     lines = done.output.splitlines()
     assert driver_log.exit_code(lines) == done.code == 2
-    found = driver_log.own_error(lines)
-    assert found is not None
-    assert lines[-1] == "mxspark ended with exit code 2"
-    assert lines[-1] not in found[1]
+    word = last_word.find(lines[-1:])
+    assert word is not None
+    assert "no model here" in word.cause
+    assert word.hint

@@ -4,16 +4,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mxspark.run import last_word
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.log_places import LogLocations, LogStore, log_stores
 from mxspark.submit.emr.pod_templates import CONTAINERS
-from mxspark.submit.outcome import ENDED
 
 # Spark's own lines, and the job's: spark-submit lets both streams of a Python driver out by its standard output.
 STREAMS = ("stderr", "stdout")
-LONGEST_MEND = 4  # lines
 LONGEST_LINE = 4_096  # that is looked at [characters]
-OWN_END = re.compile(re.escape(ENDED).replace(re.escape("{}"), r"(\d+)"))
 DRIVER_ENDED = re.compile(r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE)
 
 
@@ -75,8 +73,8 @@ def exit_code(lines: list[str]) -> int | None:
 
     Executors end with codes of their own.
     """
-    if own := next(filter(None, (OWN_END.fullmatch(line.strip()) for line in reversed(lines))), None):
-        return int(own[1])
+    if word := last_word.find(lines):
+        return word.exit_code
     code, container = None, ""
     for line in (line[:LONGEST_LINE] for line in lines):  # its patterns take the square of it
         if named := re.fullmatch(r"\s*container name: (\S+)\s*", line):  # spark-submit lists a pod's containers, a line for each fact
@@ -85,16 +83,3 @@ def exit_code(lines: list[str]) -> int | None:
         if match := ended or DRIVER_ENDED.search(line):
             code = int(next(filter(None, match.groups())))
     return code
-
-
-def own_error(lines: list[str]) -> tuple[str, str] | None:
-    """What the job itself said was wrong, and the hint."""
-    start = next((number for number in range(len(lines) - 1, -1, -1) if lines[number].startswith("Error: ")), None)
-    if start is None:
-        return None
-    hint = []
-    for line in lines[start + 1 : start + 1 + LONGEST_MEND]:
-        if OWN_END.fullmatch(line.strip()) or not line.strip() or re.match(r"\s|\d\d/\d\d/\d\d |Exception|Traceback|org\.", line):
-            break
-        hint.append(line)
-    return lines[start].removeprefix("Error: "), "\n".join(hint)

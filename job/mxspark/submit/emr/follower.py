@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from mxspark.dataset import plan
 from mxspark.errors import MxsparkError
+from mxspark.run import last_word
+from mxspark.run.progress import Progress
 from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_output
 from mxspark.submit.emr import driver_log
@@ -17,7 +18,6 @@ from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.emr.watch import Watch
 from mxspark.submit.outcome import Listener, Outcome
 from mxspark.text import duration
-from mxspark.text.words import counted
 
 POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
 PROGRESS_SECONDS = 15.0
@@ -32,17 +32,6 @@ SAME_AGAIN = (
 )
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Shards that have their part, of all."""
-
-    done: int
-    shards: int
-
-    def __str__(self) -> str:
-        return f"{self.done:,} of {counted(self.shards, 'shard')} are done"
-
-
 def read_progress(settings: Settings) -> Progress | None:
     """From what lies in the output, None while nothing is planned there. Raises MxsparkError."""
     from mxspark.dataset import predictions
@@ -54,7 +43,7 @@ def read_progress(settings: Settings) -> Progress | None:
     begun_by = frozen.settings.get("output", {}).get("submission")
     if settings.output.overwrite and begun_by != settings.output.submission:
         return None  # that of an earlier run, which this one is about to delete
-    return Progress(len(predictions.finished_shards(store, settings.output.format)), frozen.shards)
+    return Progress(shards=frozen.shards, shards_done=len(predictions.finished_shards(store, settings.output.format)))
 
 
 class Follower:
@@ -90,6 +79,7 @@ class Follower:
         self._settings = settings or run.settings(aws.region)
         self._told: dict[str, str] = {}
         self._last_progress = -PROGRESS_SECONDS
+        self._progress: Progress | None = None
 
     def follow(self) -> Outcome:
         """Returns when the job run has ended. Raises OutOfSightError where AWS can't be asked any more, NotThereError."""
@@ -141,8 +131,9 @@ class Follower:
         except MxsparkError as error:
             self._once("progress", f"Its progress can't be read: {error.problem}")
             return
-        if progress is not None:
-            self._once("progress", str(progress))
+        if progress is not None and progress != self._progress:
+            self._progress = progress
+            self._listener.progress(progress)
 
     def _tell_log(self) -> None:
         with suppress(MxsparkError):
@@ -177,9 +168,10 @@ class Follower:
         if done:
             return Outcome(0)
         lines = [line for lines in self._last_streams().values() for line in lines]
-        code, own = self._exit_code(lines), driver_log.own_error(lines)
-        cause, hint = own or (f"EMR says that it ended well, but {self._settings.output.path} has no {SUCCESS}", "The log says why.")
-        return Outcome.failed(code, cause, hint)
+        if (word := last_word.find(lines)) and word.cause:
+            return Outcome.failed(word.exit_code, word.cause, word.hint)
+        problem = f"EMR says that it ended well, but {self._settings.output.path} has no {SUCCESS}"
+        return Outcome.failed(self._exit_code(lines), problem, "The log says why.")
 
     def _last_streams(self) -> dict[str, list[str]]:
         """The driver's log, whose end EMR brings some time after the job's; else that of the pod that submitted it."""
@@ -218,9 +210,8 @@ class Follower:
 
 def failure(run: JobRun, lines: Sequence[str], code: int | None) -> Outcome:
     """How a failed job run ended: with the driver's own exit code where that is known, else 1."""
-    own = driver_log.own_error(list(lines))
     attempts = f" at the last of {run.attempt} starts" if run.attempt > 1 else ""
-    if own is not None:
-        return Outcome.failed(code, f"the driver ended{attempts} with: {own[0]}", own[1] or AGAIN)
+    if (word := last_word.find(list(lines))) and word.cause:
+        return Outcome.failed(code, f"the driver ended{attempts} with: {word.cause}", word.hint or AGAIN)
     trouble = explain(run.reason, run.details, lines)
     return Outcome.failed(code, f"it failed{attempts}: {trouble.cause}", f"{trouble.hint} {AGAIN}")

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from mxspark.errors import UsageError
-from mxspark.spark.pods import Manifest
+from mxspark.run.last_word import LastWord
+from mxspark.run.progress import Progress
+from mxspark.spark.pods import PROGRESS_ANNOTATION, Manifest
 from mxspark.submit.kubernetes.cluster import amount
 from mxspark.submit.outcome import Diagnosis, Outcome
 
@@ -59,6 +62,8 @@ def _of_container(container: Manifest) -> Diagnosis | None:
     if ended.get("reason") == "OOMKilled":
         return Diagnosis("OOMKilled: it used more memory than it was given", OUT_OF_MEMORY)
     if ended.get("exitCode") and ended.get("message"):  # what it left in its termination log
+        if word := LastWord.read(ended["message"]):
+            return Diagnosis(word.cause, word.hint)
         return Diagnosis(f"exit code {ended['exitCode']}: {ended['message'].strip()}", "")
     return None
 
@@ -78,6 +83,23 @@ def exit_code(pod: Manifest, container: str) -> int | None:
         ended = (status.get("state") or {}).get("terminated")
         if status["name"] == container and ended:
             return int(ended["exitCode"])
+    return None
+
+
+def last_word(pod: Manifest, container: str) -> LastWord | None:
+    """What the container of a pod left when it ended, None where it has left nothing, as one that was killed."""
+    for status in pod.get("status", {}).get("containerStatuses") or ():
+        ended = (status.get("state") or {}).get("terminated") or {}
+        if status["name"] == container and ended.get("message"):
+            return LastWord.read(ended["message"])
+    return None
+
+
+def progress(pod: Manifest) -> Progress | None:
+    """How far the run of a driver's pod is, None where it has not said so yet, or not in words that are known here."""
+    text = (pod["metadata"].get("annotations") or {}).get(PROGRESS_ANNOTATION)
+    with suppress(ValueError):
+        return Progress.read(text) if text else None
     return None
 
 

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
+from mxspark.run.progress import Progress
 from mxspark.settings.job import Settings
 from mxspark.spark import pods
 from mxspark.spark.pods import Manifest
@@ -27,11 +28,7 @@ KEPT_SECONDS = 40.0  # for sidecars to end after the driver: a pod's own grace, 
 QUOTAS_SECONDS = 30.0  # between two looks at them, while executors are missing
 LOG_SECONDS = 30.0  # for the end of the log, when the job has ended
 LAST_LINES = 20  # of the driver's log, where the job failed
-PROGRESS = re.compile(
-    r"[\d,]+/[\d,]+ images?, [\d,]+/[\d,]+ shards?|Predicting [\d,]+ images?|Starting workers|Resuming the run|"
-    r"Waiting for executors|Running on "
-)
-RESULTS = re.compile(r"Counting the parts$")  # what comes after it is the result
+PROGRESS_SECONDS = 10.0  # between two words on how far the same step is
 
 
 class JobGoneError(MxsparkError):
@@ -98,7 +95,9 @@ class Follower:
         self._log = _Log(cluster)
         self._last: deque[str] = deque(maxlen=LAST_LINES)
         self._log_trouble = ""
-        self._in_results = False
+        self._progress: Progress | None = None
+        self._next_progress = self._started
+        self._notes_told: dict[str, int] = {}  # by driver's pod
 
     def follow(self) -> Outcome:
         """Returns when the job has ended.
@@ -134,10 +133,12 @@ class Follower:
             return self._gone()
         self._drivers = drivers = self._cluster.pods(self._found.drivers)
         self._has_run = self._has_run or any(diagnosis.has_begun(pod, DRIVER_CONTAINER) for pod in drivers)
-        for pod in drivers:
-            if self._log.read(pod):
-                self._in_results = False  # those of a driver that was lost are not the end
-        self._tell_lines()
+        if self._logs:
+            for pod in drivers:
+                self._log.read(pod)
+            self._tell_lines()
+        if drivers:
+            self._tell_progress(drivers[-1])
         end = diagnosis.job_end(job)
         if end is not None:
             return self._end(*end)
@@ -210,7 +211,9 @@ class Follower:
         else:
             words = {"Pending": "is coming up", "Running": "runs", "Failed": "failed", "Succeeded": "is done"}
             again = f" (start {len(self._drivers)})" if len(self._drivers) > 1 else ""
-            self._once("driver", f"Driver {name} {words.get(phase, phase)}{again}" + (f": {trouble}" if trouble else ""))
+            is_told = diagnosis.last_word(pod, DRIVER_CONTAINER) is not None  # at the end
+            why = f": {trouble}" if trouble and not is_told else ""
+            self._once("driver", f"Driver {name} {words.get(phase, phase)}{again}{why}")
         return trouble
 
     def _tell_no_driver(self, job: Manifest) -> Diagnosis | None:
@@ -233,7 +236,7 @@ class Follower:
             if lost and pod["status"].get("phase") == "Failed":
                 self._once(f"lost: {self._without_names(str(lost))}", f"Executor {pod['metadata']['name']} was lost: {lost}")
         of_all = f" of {self._asked}" if self._asked else ""
-        if live and not self._in_results:  # Spark ends them then, which would look like a loss
+        if live and not self._is_predicted:  # Spark ends them then, which would look like a loss
             why = "".join(f"\n  {len(waiting)} wait: {trouble}" for trouble in troubles)
             same = "".join(f"\n  {len(waiting)} wait: {trouble.hint or trouble.cause}" for trouble in troubles)
             begins = waiting and not running and not troubles
@@ -254,24 +257,45 @@ class Follower:
         for name, told in quotas.told_full(self._settings, self._cluster.quotas()).items():
             self._once(name, told)
 
+    @property
+    def _is_predicted(self) -> bool:
+        """Whether all shards are done."""
+        return self._progress is not None and 0 < self._progress.shards == self._progress.shards_done
+
+    def _tell_progress(self, driver: Manifest) -> None:
+        name, found = driver["metadata"]["name"], diagnosis.progress(driver)
+        if found is None or found == self._progress:
+            return
+        is_new_step = self._progress is None or found.step != self._progress.step
+        self._progress = found
+        if self._logs:  # which has it all
+            return
+        for note in found.notes_since(self._notes_told.get(name, 0)):
+            self._listener.note(note)
+        self._notes_told[name] = found.notes_told
+        if is_new_step or time.monotonic() >= self._next_progress:
+            self._next_progress = time.monotonic() + PROGRESS_SECONDS
+            self._listener.progress(found)
+
     def _tell_lines(self) -> None:
         for line in self._log.lines():
             self._last.append(line)
-            if self._logs or self._in_results or PROGRESS.match(line):
-                self._listener.log(line)
-            self._in_results = self._in_results or RESULTS.match(line) is not None
+            self._listener.log(line)
         for trouble in self._log.troubles():
             self._log_trouble = trouble
             self._once("log", f"The driver's log can't be read: {trouble}")
 
     def _end(self, succeeded: bool, reason: str) -> Outcome:
+        word = diagnosis.last_word(self._drivers[-1], DRIVER_CONTAINER) if self._drivers else None
+        if not self._logs and not succeeded and word is None:  # then its log may say why
+            for pod in self._drivers[-1:]:
+                self._log.read(pod)
         self._log.finish()
         self._tell_lines()
+        if word is not None and word.results is not None and not self._logs:
+            self._listener.results(word.results)
         if succeeded:
             return Outcome(0)
-        if not (self._logs or self._in_results):
-            for line in self._last:
-                self._listener.log(line)
         return diagnosis.job_ending(reason, self._drivers, DRIVER_CONTAINER, "" if self._last else self._log_trouble)
 
 

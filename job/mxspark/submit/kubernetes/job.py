@@ -14,6 +14,7 @@ from typing import Any
 
 from mxspark import __version__
 from mxspark.errors import MxsparkError, PassingError, UsageError
+from mxspark.run.progress import Progress
 from mxspark.settings import document
 from mxspark.settings.job import Settings
 from mxspark.settings.kubernetes import MAX_NAME, SERVICE_NAME, SUBDOMAIN
@@ -21,16 +22,14 @@ from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes import diagnosis, follower, manifests, owner, quotas
 from mxspark.submit.kubernetes.api_errors import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
-from mxspark.submit.kubernetes.follower import PROGRESS, Found
+from mxspark.submit.kubernetes.follower import Found
 from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 from mxspark.submit.kubernetes.owner import CHARTS_ANNOTATION
 from mxspark.submit.outcome import Diagnosis, Listener, Outcome
 
 OURS = "app.kubernetes.io/name=mxspark"
 SETTINGS_ANNOTATION = "mxspark/settings"
-RESULT = re.compile(r"[\d,]+ images?: [\d,]+ ok")
 NATIVE_SIDECARS = (1, 29)  # the first Kubernetes that ends them with the pod's other containers
-SEARCHED_LINES = 200  # of a log, for the last word on how far it is
 OWN_ACCOUNT = (
     "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set kubernetes.service_account=NAME."
 )
@@ -167,7 +166,7 @@ class JobStatus:
     owner: str  # who made it, where it is no submission
     drivers: tuple[str, ...]
     executors: tuple[str, ...]
-    progress: str
+    progress: Progress | None  # None while the driver has said nothing
     output: str
     trouble: Diagnosis | None
     waiting: tuple[Diagnosis, ...]  # why executors are pending
@@ -178,7 +177,16 @@ class JobStatus:
         """Plain data for programs."""
         trouble = _plain(self.trouble) if self.trouble else None
         lists = {"drivers": list(self.drivers), "executors": list(self.executors), "missing": list(self.missing)}
-        return {**vars(self), **lists, "trouble": trouble, "waiting": [_plain(each) for each in self.waiting]}
+        done = self.progress.to_json() if self.progress else {}
+        progress = str(self.progress or "")
+        return {
+            **vars(self),
+            **lists,
+            "progress": progress,
+            "done": done,
+            "trouble": trouble,
+            "waiting": [_plain(each) for each in self.waiting],
+        }
 
 
 def _plain(trouble: Diagnosis) -> dict[str, str]:
@@ -191,7 +199,6 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
     found = _found(job, cluster)
     drivers, executors = cluster.pods(found.drivers), cluster.pods(found.executors)
     end = diagnosis.job_end(job)
-    lines = _last_lines(cluster, drivers)
     trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
     ended = None if end is None else Outcome(0) if end[0] else diagnosis.job_ending(end[1], drivers, DRIVER_CONTAINER)
     keeping = diagnosis.keeping(drivers[-1], DRIVER_CONTAINER) if drivers else ""
@@ -212,20 +219,13 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
         found.owner.what if found.owner else "",
         tuple(map(_in_words, drivers)),
         tuple(map(_in_words, executors)),
-        next((line for line in reversed(lines) if PROGRESS.match(line) or RESULT.match(line)), ""),
+        diagnosis.progress(drivers[-1]) if drivers else None,
         _output(cluster, job),
         trouble,
         tuple(diagnosis.of_waiting(pending, cluster.events)),
         _missing(cluster, job, executors) if state == "running" else (),
         ended.exit_code if ended else None,
     )
-
-
-def _last_lines(cluster: Cluster, drivers: list[Manifest]) -> list[str]:
-    """Of the newest driver's log; none where it can't be read, as that of a pod that hasn't begun."""
-    with suppress(MxsparkError):
-        return list(cluster.log(drivers[-1]["metadata"]["name"], DRIVER_CONTAINER, SEARCHED_LINES)) if drivers else []
-    return []
 
 
 def _in_words(pod: Manifest) -> str:

@@ -31,7 +31,7 @@ DRIVER_PROPERTIES = re.compile(
 CONTROLLER_LABEL = "batch.kubernetes.io/controller-uid"  # since Kubernetes 1.27, the oldest that is supported
 # What Spark does with executors in client mode, seen by leaving out one verb after the other (docs/kubernetes.md).
 RIGHTS = {
-    "pods": ["create", "get", "list", "watch", "delete", "deletecollection"],
+    "pods": ["create", "get", "list", "watch", "patch", "delete", "deletecollection"],
     "persistentvolumeclaims": ["create", "deletecollection"],
     "secrets": ["create"],  # that of the run's key (run_key.py)
 }
