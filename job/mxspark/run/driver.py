@@ -114,7 +114,7 @@ class _Run:
         self._progress.step("Checking the model and the output")
         model = self._fetch_model()
         if (model.source.spec.input, model.source.spec.preprocess) == (ModelSpec().input, ModelSpec().preprocess):
-            self._progress.note("No model.yaml says what pixels the model wants; taking the article's: 224 x 224, raw 0 to 255, RGB.")
+            self._progress.note("No model.yaml: using default preprocessing (224 x 224, RGB, 0-255).")
         # What can't work is told before anything is written, and before another run is disturbed.
         context = self._gpu_of_this_machine(model)
         keys: Iterator[str] | None = None
@@ -199,7 +199,7 @@ class _Run:
         }  # earlier versions had them
         if changes := plan.differences({**existing.identity, "input": known}, self._identity(model)):
             raise UsageError(
-                f"{self._store.name} holds the results of another job. Differences (there -> now):\n  " + "\n  ".join(changes),
+                f"{self._store.name} holds the results of another job. Differences (existing -> requested):\n  " + "\n  ".join(changes),
                 "Choose another output, or start over with --overwrite.",
             )
         return existing

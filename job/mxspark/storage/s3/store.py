@@ -120,7 +120,7 @@ class S3Store:
         if response.status == 200 and is_page(response.data.decode(errors="replace")):
             raise_page(self.name, "HTTP 200")
         if response.status == 200 and not page.tag.endswith("ListBucketResult"):
-            raise StorageError("the server answered with a page, which is no S3 response", "Check --endpoint-url.", place=self.name)
+            raise StorageError("not an S3 response (a web page?)", "Check --endpoint-url.", place=self.name)
         if response.status != 200:
             raise_said(self.name, response.data.decode(errors="replace"), response.status)
         return page

@@ -62,7 +62,8 @@ def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
     if named:
         changes = plan.differences(_plain(named[0].get("jobTemplateData", {})), _plain(request["jobTemplateData"]))
         raise UsageError(
-            f"the job template {name} ({named[0]['id']}) says something else. Differences (there -> now):\n  " + "\n  ".join(changes),
+            f"the job template {name} ({named[0]['id']}) says something else. Differences (existing -> requested):\n  "
+            + "\n  ".join(changes),
             "Take another name; or delete that one: aws emr-containers delete-job-template --id ….",
         )
     return str(aws.call("emr-containers", "create_job_template", f"making the job template {name}", **request)["id"])
