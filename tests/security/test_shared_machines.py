@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,10 @@ from mxspark.private_folder import private_folder
 from mxspark.settings.job import SparkSettings, StorageSettings
 from mxspark.settings.model_spec import ModelInput, ModelSpec, Preprocessing
 from mxspark.spark import java
-from mxspark.spark.application import Application, _import_nothing_from_here, fits_socket
+from mxspark.spark.application import _import_nothing_from_here
 from mxspark.spark.class_archive import ClassArchive
 from mxspark.spark.configuration import UNIX_SOCKETS, configuration
+from mxspark.spark.run_folders import RunFolders, fits_socket
 from mxspark.storage import Access
 from mxspark.worker.sandbox import DecodeTask, Sandbox
 
@@ -260,10 +261,8 @@ def test_sparks_blocks_lie_where_nobody_else_may_look(tmp_path: Path, monkeypatc
         monkeypatch.setenv(way, ", ".join(map(str, places)))
     elif way == "spark.local.dir":
         conf.set(way, ",".join(map(str, places)))
-    application = Application.__new__(Application)
-    with ExitStack() as application._folders:
-        application._scratch = application._private_folder()
-        application._keep_blocks_private(conf)
+    with closing(RunFolders()) as made:
+        made.keep_blocks(conf, os.environ, is_submitted=False)
 
         folders = [Path(folder) for folder in (conf.get("spark.local.dir") or "").split(",")]
         assert all(mode(folder) == 0o700 for folder in folders)

@@ -11,10 +11,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +21,7 @@ import pyspark
 from pyspark import Accumulator, AccumulatorParam, SparkConf, SparkContext, TaskContext
 from pyspark.java_gateway import launch_gateway
 
-from mxspark.errors import LONGEST_SAID, SECRET_NAME, MxsparkError, UsageError, how_it_ended, one_line, without_secrets
+from mxspark.errors import LONGEST_SAID, SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
 from mxspark.settings import document
 from mxspark.settings.job import Settings
 from mxspark.spark import java, pods, run_key
@@ -33,12 +32,13 @@ from mxspark.spark.failed_tasks import JavasTasks, ShardTries
 from mxspark.spark.failing_executors import FailedTask, FailingExecutors
 from mxspark.spark.lost_pods import JavasPods, LostPods
 from mxspark.spark.pods import DriverPod
+from mxspark.spark.run_folders import RunFolders, fits_socket
 from mxspark.worker.shard import Job, ShardReport, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
 POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 SOCKET_FOLDER = "spark.python.unix.domain.socket.dir"
-LONGEST_SOCKET = 107  # bytes, by unix(7)
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself
 ARCHIVE_SECONDS = 120  # in the first run, in which it writes its classes' archive then: killed, each further run would begin that anew
@@ -99,20 +99,20 @@ class Application:
         for key, value in configuration(chosen, settings.kubernetes, pod, versions()[1]).items():
             if key == "spark.master" or not (is_submitted() and is_user_set(key, conf.contains)):  # the master only gets its retries
                 conf.set(key, value)
-        self._folders = ExitStack()
-        self._scratch = self._private_folder()
+        self._folders = RunFolders()
         if self._is_local:
-            self._keep_blocks_private(conf)
+            self._folders.keep_blocks(conf, os.environ, is_submitted())
         if chosen.is_kubernetes and not conf.contains(POD_TEMPLATE):
-            template = self._scratch / "executor.yaml"
+            template = self._folders.scratch / "executor.yaml"
             template.write_text(document.to_yaml(pods.executor_template(chosen, settings.kubernetes)))
             conf.set(POD_TEMPLATE, str(template))
-        self.key_problem: str | None = None  # why the run's key isn't in a secret of Kubernetes, where it should be
         # What Java and the workers print is for the day that something goes wrong.
         with tempfile.TemporaryFile() as log:
             try:
                 gateway = None if is_submitted() else self._launch(conf, cache_dir, settings.spark.class_archive, None if debug else log)
-                self._share_key(conf, SparkContext._jvm if gateway is None else gateway.jvm, chosen.app_name)
+                jvm = SparkContext._jvm if gateway is None else gateway.jvm
+                # Why the run's key isn't in a secret of Kubernetes, where it should be.
+                self.key_problem = run_key.give(conf, jvm, chosen.app_name, self._folders.scratch)
                 self._keep_sockets_private(conf, gateway)
                 self._context = SparkContext(conf=conf, gateway=gateway)
                 if not debug:
@@ -129,46 +129,18 @@ class Application:
             pods_of_ours = JavasPods(self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId)
             self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
 
-    def _private_folder(self, place: str | None = None) -> Path:
-        """A new folder that only this user may enter, in `place` or where temporary files are; gone at the end."""
-        try:
-            if place is not None:
-                Path(place).mkdir(parents=True, exist_ok=True)
-            # Java that is killed leaves files in it.
-            folder = tempfile.TemporaryDirectory(prefix="mxspark-", dir=place, ignore_cleanup_errors=True)
-        except OSError as error:
-            raise UsageError(f"{place}: Spark can't keep its files there: {error.strerror or error}", "Check spark.local.dir.") from None
-        return Path(self._folders.enter_context(folder))
-
-    def _keep_blocks_private(self, conf: SparkConf) -> None:
-        """Spark makes folders for its blocks with the umask's rights, which on a machine of many are everybody's to read."""
-        if is_submitted() and "SPARK_LOCAL_DIRS" in os.environ:  # Java has it by now, and it wins
-            return
-        given = os.environ.pop("SPARK_LOCAL_DIRS", None) or conf.get("spark.local.dir", "") or ""
-        places = [place.strip() for place in given.split(",") if place.strip()]
-        folders, problem = [], None
-        for place in places:  # Spark, too, does without a disk that is broken
-            try:
-                folders.append(self._private_folder(place))
-            except UsageError as error:
-                problem = error
-        if problem is not None and not folders:
-            raise problem
-        folders = folders or [self._scratch]
-        conf.set("spark.local.dir", ",".join(map(str, folders)))
-
     def _keep_sockets_private(self, conf: SparkConf, gateway: Any) -> None:
         """Sockets of workers and of accumulators, which take pickles, are kept from others by the scratch folder, not by a umask alone.
 
         By a property of this one Java: executors elsewhere have no such folder. Their own are a container's (YARN, Kubernetes), or they
-        have none (spark_configuration.py).
+        have none (configuration.py).
         """
         SparkContext._ensure_initialized(gateway=gateway)
-        SparkContext._jvm.java.lang.System.setProperty("java.io.tmpdir", str(self._scratch))  # type: ignore[union-attr]
-        if not fits_socket(self._scratch):
+        SparkContext._jvm.java.lang.System.setProperty("java.io.tmpdir", str(self._folders.scratch))  # type: ignore[union-attr]
+        if not fits_socket(self._folders.scratch):
             conf.set(UNIX_SOCKETS, "false")  # TCP then, with a token that each connection must give
         elif (conf.get("spark.master") or "").startswith("local") and not conf.contains(SOCKET_FOLDER):  # local-cluster's executors too
-            conf.set(SOCKET_FOLDER, str(self._scratch))
+            conf.set(SOCKET_FOLDER, str(self._folders.scratch))
 
     def _launch(self, conf: SparkConf, cache_dir: Path, class_archive: bool, log: IO[bytes] | None) -> Any:
         """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
@@ -180,37 +152,18 @@ class Application:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
             if os.environ["PYSPARK_PYTHON"] == sys.executable:  # then the workers' Python has this package
                 conf.setIfMissing("spark.python.daemon.module", "mxspark.spark.worker_daemon")
-        if " " not in str(self._scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
-            conf.set("spark.driver.extraJavaOptions", f"-Djava.io.tmpdir={self._scratch} {conf.get('spark.driver.extraJavaOptions', '')}")
+        options = conf.get(JAVA_OPTIONS, "")
+        if " " not in str(self._folders.scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
+            options = f"-Djava.io.tmpdir={self._folders.scratch} {options}"
         if class_archive and not java.has_archive(home) and (conf.get("spark.master") or "").startswith("local"):
             self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__} {pyspark.__file__}")
-            options = f"{conf.get('spark.driver.extraJavaOptions', '')} {self._archive.options}"
-            conf.set("spark.driver.extraJavaOptions", options.strip())
+            options = f"{options} {self._archive.options}"
+        conf.set(JAVA_OPTIONS, str(options).strip())
         gateway = launch_gateway(  # type: ignore[no-untyped-call]
             _arguments(conf), {"stdout": log, "stderr": log, "start_new_session": True}
         )
         self._java = gateway.proc
         return gateway
-
-    def _share_key(self, conf: SparkConf, jvm: Any, instance: str) -> None:
-        """Gives the run's key to its processes, where Spark doesn't by itself."""
-        master = conf.get("spark.master") or ""
-        if conf.get(run_key.AUTHENTICATE) != "true" or any(key.startswith(run_key.SECRET) for key, _ in conf.getAll()):
-            return
-        if master.startswith("local-cluster"):
-            conf.set(run_key.SECRET, run_key.fresh())
-        if master.startswith("k8s://"):
-            pod, namespace = conf.get("spark.kubernetes.driver.pod.name"), conf.get("spark.kubernetes.namespace") or "default"
-            if pod is None:
-                self.key_problem = "the driver's pod isn't known"
-                return
-            try:
-                found = run_key.share(jvm, run_key.Owner(pod, namespace), instance, self._scratch)
-            except Exception as error:  # noqa: BLE001  # py4j raises what it likes
-                self.key_problem = run_key.why_not(error)
-                return
-            for key, value in found.items():
-                conf.set(key, value)
 
     @property
     def workers(self) -> int:
@@ -328,7 +281,7 @@ class Application:
             _end(self._java, ARCHIVE_SECONDS if self._archive is not None and self._archive.is_new else STOP_SECONDS)
             if self._archive is not None:
                 self._archive.keep()
-        self._clean_up()
+        self._folders.close()
 
     def kill(self) -> None:
         """`stop` for a run that went wrong: on this machine Spark has nothing to save, so that no time is lost with a farewell."""
@@ -340,10 +293,7 @@ class Application:
                 os.killpg(self._java.pid, signal.SIGKILL)  # Java leads a session, its Python workers are in it
             self._java.wait()
             self._forget_gateway()
-            self._clean_up()
-
-    def _clean_up(self) -> None:
-        self._folders.close()
+            self._folders.close()
 
     def _forget_gateway(self) -> None:
         """So that a later run in this process starts a Java of its own, and nothing asks this one at exit."""
@@ -382,11 +332,6 @@ def _arguments(conf: SparkConf) -> SparkConf:
         if not (is_hadoops or SECRET_NAME.search(key)):
             arguments.set(key, value)
     return arguments
-
-
-def fits_socket(folder: Path) -> bool:
-    """Whether the name of one of Spark's sockets in `folder`, a UUID's, is short enough for the kernel."""
-    return len(os.fsencode(folder / f".{uuid.UUID(int=0)}.sock")) <= LONGEST_SOCKET
 
 
 def _silence_accumulators(context: SparkContext) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mxspark.errors import one_line
 from mxspark.spark import pods
+from mxspark.spark.run_folders import Properties
 
 AUTHENTICATE = "spark.authenticate"
 PROPERTIES = {
@@ -27,6 +28,7 @@ PROPERTIES = {
 # AES with authentication, in Spark 3.5.2 and later; those before know AES/CTR alone.
 CIPHER, CIPHER_SINCE = {"spark.network.crypto.cipher": "AES/GCM/NoPadding"}, (3, 5, 2)
 SECRET = "spark.authenticate.secret"  # noqa: S105  # a property's name
+SECRETS = (SECRET, f"{SECRET}.file", f"{SECRET}.driver.file", f"{SECRET}.executor.file")  # ways in which a user gives one
 BITS = 256
 FILE = "key"
 VARIABLE = "_SPARK_AUTH_SECRET"  # org.apache.spark.SecurityManager.ENV_AUTH_SECRET
@@ -55,6 +57,29 @@ def properties(master: str, spark_version: str) -> dict[str, str]:
 
 def fresh() -> str:
     return secrets.token_hex(BITS // 8)
+
+
+def give(properties: Properties, jvm: Any, instance: str, folder: Path) -> str | None:
+    """Gives the run's key to its processes, where Spark doesn't by itself; `folder` is the driver's own.
+
+    Returns why the key isn't in a secret of Kubernetes, where it should be.
+    """
+    master = properties.get("spark.master") or ""
+    if properties.get(AUTHENTICATE) != "true" or any(map(properties.contains, SECRETS)):
+        return None
+    if master.startswith("local-cluster"):
+        properties.set(SECRET, fresh())
+    if master.startswith("k8s://"):
+        pod, namespace = properties.get("spark.kubernetes.driver.pod.name"), properties.get("spark.kubernetes.namespace")
+        if pod is None:
+            return "the driver's pod isn't known"
+        try:
+            found = share(jvm, Owner(pod, namespace or "default"), instance, folder)
+        except Exception as error:  # noqa: BLE001  # py4j raises what it likes
+            return why_not(error)
+        for key, value in found.items():
+            properties.set(key, value)
+    return None
 
 
 def share(jvm: Any, owner: Owner, instance: str, folder: Path) -> dict[str, str]:
