@@ -23,7 +23,7 @@ Verdict = Literal["ok", "problem", "can't tell"]
 
 PYTHONS = ((3, 11), (3, 12))  # MXNet 1.9.1 works with no newer one
 SPARKS = ((3, 5), (5, 0))  # from the first on, and before the second
-WORKER_MEMORY = 2**30  # bytes: what an executor has for a worker where nothing else is said, and what Spark's driver takes
+USUAL_MEMORY = 2**30  # bytes: what an executor has for a worker where nothing else is said, and what Spark's driver takes
 CHILD_SECONDS = 120  # limit on loading MXNet, which may come from a slow disk
 SMI_SECONDS = 30
 SMI = ("nvidia-smi", "--query-gpu=index", "--format=csv,noheader")  # as image/gpu-discovery.sh asks
@@ -111,15 +111,18 @@ def _spark() -> Finding:
 
 def _machine() -> Finding:
     cores, memory = host.cores(), host.memory()
-    workers = min(cores, memory // WORKER_MEMORY - 1)
+    workers = min(cores, memory // USUAL_MEMORY - 1)
     text = f"{counted(cores, 'core')}, {_gib(memory)} of memory"
     if workers < 1:
         return Finding(
-            "machine", "problem", text, f"A worker and Spark take {_gib(WORKER_MEMORY)} each: give it {_gib(2 * WORKER_MEMORY)}."
+            "machine",
+            "problem",
+            text,
+            f"A worker and Spark take {_gib(USUAL_MEMORY)} each: give it {_gib(2 * USUAL_MEMORY)}.",
         )
     if workers < cores:
         return Finding(
-            "machine", "ok", f"{text}, enough for {counted(workers, 'worker')} of {_gib(WORKER_MEMORY)}: --master 'local[{workers}]'"
+            "machine", "ok", f"{text}, enough for {counted(workers, 'worker')} of {_gib(USUAL_MEMORY)}: --master 'local[{workers}]'"
         )
     return Finding("machine", "ok", text)
 

@@ -83,7 +83,7 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class Context:
+class ChosenContext:
     """What a network runs on, and with context auto, how that was chosen."""
 
     name: str
@@ -125,7 +125,7 @@ class _Run:
             output.sweep(self._store, self._settings.output, self._access)
             return self._run_alone(model, keys, hold, context)
 
-    def _run_alone(self, model: Bundle, keys: Iterator[str] | None, hold: Hold, context: Context | None) -> Result:
+    def _run_alone(self, model: Bundle, keys: Iterator[str] | None, hold: Hold, context: ChosenContext | None) -> Result:
         """The run, while no other works on its output; `keys` are those of a run that starts over, `context` is known for a GPU only."""
         frozen = self._earlier_plan(model, self._store)
         work = self._work(frozen) if frozen is not None else None
@@ -183,7 +183,7 @@ class _Run:
             source = bundle.find(self._settings.model, self._first_contact)
             return bundle.fetch(source, cache_dir(self._settings), self._access)
 
-    def _gpu_of_this_machine(self, model: Bundle) -> Context | None:
+    def _gpu_of_this_machine(self, model: Bundle) -> ChosenContext | None:
         """The GPU that was asked for, where this machine has to have it. Raises UsageError where there is none."""
         if self._settings.context != "gpu" or not self._settings.spark.is_local:
             return None
@@ -274,7 +274,7 @@ class _Run:
         shown["input"] |= {name: identity["input"][name] for name in ("path", "base")}  # wherever they were typed
         return plan.write(self._store, spool, size, identity, shown, self._source.skipped.counts())
 
-    def _predict(self, work: _Work, model: Bundle, spark: Application, context: Context, hold: Hold) -> Performance:
+    def _predict(self, work: _Work, model: Bundle, spark: Application, context: ChosenContext, hold: Hold) -> Performance:
         settings, frozen = self._settings, work.plan
         self._store.delete(SUCCESS)  # until all is there again
         # A shard smaller than a batch would be padded to it; all are of the same size but the last.
@@ -436,7 +436,7 @@ def cache_dir(settings: Settings) -> Path:
     return Path(settings.cache_dir) if settings.cache_dir else bundle.default_cache_dir()
 
 
-def check_once(model: Bundle, settings: Settings) -> Context:
+def check_once(model: Bundle, settings: Settings) -> ChosenContext:
     """`check_model`, or what it found before: a model that fitted does so again, and MXNet takes seconds to load."""
     if settings.context != "cpu":
         return check_model(model, settings)
@@ -445,7 +445,7 @@ def check_once(model: Bundle, settings: Settings) -> Context:
     with suppress(OSError, StorageError, ValueError, TypeError, KeyError, RecursionError):  # only a convenience
         store = FolderStore(private_folder(cache_dir(settings)), follow_links=False)
         name, notes = json.loads(store.read(mark, 2**20))
-        return Context(name, notes=tuple(notes))
+        return ChosenContext(name, notes=tuple(notes))
     context = check_model(model, settings)
     with suppress(StorageError):
         if store is not None:
@@ -453,7 +453,7 @@ def check_once(model: Bundle, settings: Settings) -> Context:
     return context
 
 
-def check_model(model: Bundle, settings: Settings) -> Context:
+def check_model(model: Bundle, settings: Settings) -> ChosenContext:
     """Checks, in a process of its own, that the model's files fit each other and that the network computes; returns its context.
 
     Raises UsageError, MxsparkError. The driver itself never imports MXNet (inference/mxnet.py says why), and a file that crashes MXNet is
@@ -468,7 +468,9 @@ def check_model(model: Bundle, settings: Settings) -> Context:
         if local or settings.context == "cpu":
             raise
         # As in a driver's pod of the GPU image: the GPUs, and what belongs to them, are the executors', who check the files as well.
-        return Context(settings.context, f"{chosen}{'; ' if chosen else ''}the executors check the model, for MXNet can't be loaded here")
+        return ChosenContext(
+            settings.context, f"{chosen}{'; ' if chosen else ''}the executors check the model, for MXNet can't be loaded here"
+        )
     if local:
         chosen = f"context auto chose it{f': {check.why}' if check.why else ''}" if settings.context == "auto" else ""
-    return Context(check.context if local else settings.context, chosen, check.inspection.notes)
+    return ChosenContext(check.context if local else settings.context, chosen, check.inspection.notes)
