@@ -34,7 +34,7 @@ _FORWARD = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from mxspark import bundle, network
+from mxspark.inference import bundle, network
 from mxspark.settings.job import ModelSettings
 from mxspark.storage import Access
 source = bundle.find(ModelSettings(path=sys.argv[1]), Access())

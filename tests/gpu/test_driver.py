@@ -4,10 +4,10 @@ import pytest
 from tests.gpu.conftest import A10, H100, T4, WithDriver
 
 LOOK = """
-from mxspark import gpu
+from mxspark.inference import cuda
 from mxspark.errors import UsageError
 try:
-    driver = gpu.look()
+    driver = cuda.look()
     print(driver.cuda, [(card.index, card.name, card.capability, card.memory) for card in driver.gpus])
     driver.check()
     for card in driver.gpus:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from mxspark.run.last_word import LINE
 from mxspark.spark.configuration import JVM_OPTIONS
 from tests.command import REPOSITORY, Finished, summary
 from tests.image.conftest import EXAMPLE, digits
@@ -207,7 +208,8 @@ def test_a_job_that_fails_says_so_in_one_line_and_by_its_exit_code(emr_image: Im
 
     ran = emr_image.run(*DRIVER, *arguments, options=LOCKED_DOWN + data).ended_with(2)
 
-    assert len([line for line in ran.text.splitlines() if "/data/none" in line]) == 1
+    said = [line for line in ran.text.splitlines() if "/data/none" in line]
+    assert [line.startswith(LINE) for line in said] == [False, True]  # to people, and to whoever follows the job
     assert "Traceback" not in ran.text
     assert not (output / "table").exists()
 
