@@ -117,15 +117,15 @@ def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_nod
 
             # Its executor runs on the CPU, two cores for the one task that has the GPU.
             ended = first.running.wait().succeeded()
-            assert "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 worker" in ended.output
-            assert f"Running on cpu(0): the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}" in ended.output
+            assert "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 worker" in ended.errors
+            assert f"Running on cpu(0): the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}" in ended.errors
             assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in ended.output
 
             refused = second.running.wait().ended_with(2)
             assert "1 wait: Unschedulable: 0/2 nodes are available: " in refused.errors
             assert f"Insufficient {RESOURCE}" in refused.errors
             cause = f"context gpu: the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}"
-            assert f"Error: {cause}" in refused.output, "as the driver said it"
+            assert f"the driver ended with exit code 2: {cause}" in refused.errors
             status = second.kubectl.json("get", "job/second")["status"]
             assert status["failed"] == 1, "trying again would not help"
 
@@ -145,7 +145,7 @@ def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
 def test_executors_that_have_no_driver_are_told_in_their_words(blind: Future[Finished]) -> None:
     """With the image's own script, in containers without nvidia-smi."""
     finished = blind.result().ended_with(1)
-    assert "Error: Spark ended the application: executors failed too often" in finished.output
+    assert "the driver ended with exit code 1: Spark ended the application: executors failed too often" in finished.errors
     assert re.search(
         r"Executor blind-\S+ was lost: exit code 1: gpu-discovery: nvidia-smi is not there: give the container its GPU", finished.errors
     )

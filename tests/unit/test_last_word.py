@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mxspark.dataset.predictions import Counts, Prediction, Row
@@ -29,6 +29,7 @@ def test_it_is_read_as_it_was_written() -> None:
 texts = st.text(st.characters(codec="utf-8"), max_size=3000)
 
 
+@settings(deadline=None)
 @given(cause=texts, hint=texts, keys=st.lists(texts, max_size=10), skipped=st.dictionaries(texts, st.integers(1), max_size=20))
 def test_whatever_it_says_kubernetes_takes_all_of_it(cause: str, hint: str, keys: list[str], skipped: dict[str, int]) -> None:
     rows = tuple(Row(key, RowStatus.DENIED, key) for key in keys)

@@ -187,7 +187,7 @@ def show_job(job: "JobStatus") -> None:
         *([("trouble", str(job.trouble))] if job.trouble else []),
         *[("executors", f"waiting: {trouble}") for trouble in job.waiting],
         *[("executors", told) for told in job.missing],
-        *([("progress", str(job.progress))] if job.progress else []),
+        *([("progress", job.told)] if job.told else []),
         *([("output", f"{job.output} (mxspark status {job.output} counts what is there)")] if job.output else []),
     ]
     show_sections([(name, "\n".join(map(printable, text.splitlines()))) for name, text in sections])
@@ -196,9 +196,8 @@ def show_job(job: "JobStatus") -> None:
 def show_results(found: "Results") -> None:
     """The end of a run: how many, how fast, where the time went, the first predictions, and where all of them are."""
     counts = found.counts
-    failed = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != RowStatus.OK)
     _out.print(_predictions(found.first_rows, counts.rows))
-    _out.print(f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else ""))
+    _out.print(str(found))
     if found.skipped:
         _out.print(f"Skipped: {skipped.in_words(found.skipped)}.{skipped.hint(found.skipped)}")
     if run := found.performance:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mxspark.errors import MxsparkError, TooManyFailedError
+from mxspark.row_status import RowStatus
+from mxspark.text.words import counted
 
 if TYPE_CHECKING:  # they import numpy and Arrow, which following a job does without until it has ended
     from mxspark.dataset.predictions import Counts, Row
@@ -32,6 +34,11 @@ class Results:
     performance: "Performance | None"  # None where nothing was left to do
     first_rows: "tuple[Row, ...]"
     table: str  # where the predictions are
+
+    def __str__(self) -> str:
+        counts = self.counts
+        failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != RowStatus.OK)
+        return f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else "")
 
     def to_json(self) -> dict[str, Any]:
         return {

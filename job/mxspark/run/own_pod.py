@@ -88,9 +88,11 @@ class OwnPod(Silent):
         self._changed.set()
 
     def _keep_writing(self) -> None:
-        while not self._ended.is_set():
+        is_last = False
+        while not is_last:
             self._changed.wait()
             self._changed.clear()
+            is_last = self._ended.is_set()
             try:
                 self._write(self._pod, self._meter.now)
             except ApiError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mxspark import __version__
 from mxspark.errors import MxsparkError, PassingError, UsageError
+from mxspark.run.last_word import Results
 from mxspark.run.progress import Progress
 from mxspark.settings import document
 from mxspark.settings.job import Settings
@@ -167,23 +168,29 @@ class JobStatus:
     drivers: tuple[str, ...]
     executors: tuple[str, ...]
     progress: Progress | None  # None while the driver has said nothing
+    results: Results | None  # of a run that came to its end
     output: str
     trouble: Diagnosis | None
     waiting: tuple[Diagnosis, ...]  # why executors are pending
     missing: tuple[str, ...]  # why they can't be made
     exit_code: int | None
 
+    @property
+    def told(self) -> str:
+        """How far it is, or came, in words."""
+        return str(self.results or self.progress or "")
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for programs."""
         trouble = _plain(self.trouble) if self.trouble else None
         lists = {"drivers": list(self.drivers), "executors": list(self.executors), "missing": list(self.missing)}
         done = self.progress.to_json() if self.progress else {}
-        progress = str(self.progress or "")
         return {
             **vars(self),
             **lists,
-            "progress": progress,
+            "progress": self.told,
             "done": done,
+            "results": self.results.to_json() if self.results else None,
             "trouble": trouble,
             "waiting": [_plain(each) for each in self.waiting],
         }
@@ -200,6 +207,7 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
     drivers, executors = cluster.pods(found.drivers), cluster.pods(found.executors)
     end = diagnosis.job_end(job)
     trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
+    word = diagnosis.last_word(drivers[-1], DRIVER_CONTAINER) if drivers else None
     ended = None if end is None else Outcome(0) if end[0] else diagnosis.job_ending(end[1], drivers, DRIVER_CONTAINER)
     keeping = diagnosis.keeping(drivers[-1], DRIVER_CONTAINER) if drivers else ""
     if ended is None and keeping:
@@ -220,6 +228,7 @@ def read_status(cluster: Cluster, name: str) -> JobStatus:
         tuple(map(_in_words, drivers)),
         tuple(map(_in_words, executors)),
         diagnosis.progress(drivers[-1]) if drivers else None,
+        word.results if word else None,
         _output(cluster, job),
         trouble,
         tuple(diagnosis.of_waiting(pending, cluster.events)),
