@@ -293,7 +293,7 @@ def test_an_executor_without_a_way_to_the_bucket_costs_time_and_nothing_else(
     assert list(jobs.table(ran.name)["status"]) == SOME_DIGITS * ["ok"]
     (first,) = (pod for name, (*_, pod) in watched.pods(ran.name, "executor").items() if name.endswith("-exec-1"))
     where = f"executor 1 on node {first['spec']['nodeName']} (pod {first['metadata']['name']})"
-    assert "connection" in jobs.summary(ran.name)["this_run"]["failing_executors"][where]
+    assert "connect to the proxy" in jobs.summary(ran.name)["this_run"]["failing_executors"][where]
     assert f"Could not work: {where}" in ran.finished.output
 
 

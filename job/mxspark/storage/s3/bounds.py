@@ -8,6 +8,7 @@ from botocore import awsrequest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from mxspark.storage import web
+from mxspark.storage.errors import is_page
 from mxspark.storage.store import MAX_HOLDER_BYTES, TransientError
 
 LONGEST = 8 * 2**20  # a list of a thousand unfinished uploads has some 1 MB [bytes]
@@ -46,7 +47,7 @@ def bound(client: Any, seconds: float) -> None:
         data = _read(response.raw, request.url, seconds, MAX_HOLDER_BYTES if is_object else LONGEST)
         if is_object:
             response.raw = BytesIO(data[:MAX_HOLDER_BYTES])
-        elif len(data) > LONGEST or declares_entities(data):
+        elif len(data) > LONGEST or (declares_entities(data) and not is_page(data.decode(errors="replace"))):  # pages are told (pages.py)
             raise ConnectionClosedError(endpoint_url=request.url)
         else:
             response._content = data

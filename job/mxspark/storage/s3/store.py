@@ -101,6 +101,9 @@ class S3Store:
         response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE, self._clients.headers)
         if response.data.count(b"<") > MOST_TAGS:
             raise StorageError(f"the list of objects has more than {MOST_TAGS:,} tags in a page", "Check --endpoint-url.", place=self.name)
+        text = response.data.decode(errors="replace")
+        if is_page(text):
+            raise_page(self.name, "HTTP 200") if response.status == 200 else raise_answered(self.name, response.status, response.reason)
         if declares_entities(response.data):
             raise StorageError("the list of objects declares entities, which S3 has not", "Check --endpoint-url.", place=self.name)
         try:
@@ -108,8 +111,7 @@ class S3Store:
         except ElementTree.ParseError:
             if response.status != 200 and b"<Code>" in response.data:  # half of an answer
                 raise_said(self.name, response.data.decode(errors="replace"), response.status)
-            text = response.data.decode(errors="replace")
-            if is_page(text) or (response.status == NOT_FOUND and is_no_xml(text)):
+            if response.status == NOT_FOUND and is_no_xml(text):
                 raise_answered(self.name, response.status, response.reason)
             if response.status >= 500 or str(response.status) in PROXIES:
                 raise_s3(self.name, str(response.status), response.reason)
@@ -117,8 +119,6 @@ class S3Store:
                 raise TransientError("the list of objects broke off", place=self.name, cause="truncated") from None
             cause = f"the server answered {response.status} {response.reason}, which is no S3 response"
             raise StorageError(cause, "Check --endpoint-url.", place=self.name) from None
-        if response.status == 200 and is_page(response.data.decode(errors="replace")):
-            raise_page(self.name, "HTTP 200")
         if response.status == 200 and not page.tag.endswith("ListBucketResult"):
             raise StorageError("not an S3 response (a web page?)", "Check --endpoint-url.", place=self.name)
         if response.status != 200:
@@ -238,7 +238,7 @@ class S3Store:
             first = first or piece
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
-            if len(piece.data) < min(SMALLEST_PIECE, first.size - offset):  # of bytes one by one, or none, it would never be whole
+            if len(piece.data) < min(SMALLEST_PIECE, PIECE, first.size - offset):  # of bytes one by one, or none, it would never be whole
                 raise TransientError("parts of it come that are too small", place=join(self.name, key), cause="truncated")
             yield piece
             offset += len(piece.data)
