@@ -1,6 +1,7 @@
 """The same command again does what is missing; another job is refused; --overwrite starts afresh."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,18 @@ def test_a_table_that_is_whole_is_left_alone_and_spark_is_not_started(here: Here
     assert "Starting Spark" not in finished.errors
     assert "1,797 images: 1,797 ok" in finished.output
     assert times(copied) == before
+
+
+def test_an_empty_part_is_removed_so_that_the_same_command_does_it_again(
+    here: Here, no_aws: None, copied: Path, again: Again, tmp_path: Path
+) -> None:
+    """As a store may make one of an upload that broke off."""
+    table = Path(shutil.copytree(copied, tmp_path / "table"))
+    (table / LOST).write_bytes(b"")
+    finished = here(*again[:-1], table).ended_with(1)
+    assert f"{table}/{LOST} is empty" in finished.errors
+    assert not (table / LOST).exists()
+    assert not (table / "_SUCCESS").exists()
 
 
 @pytest.mark.parametrize(

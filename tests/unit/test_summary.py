@@ -8,7 +8,7 @@ import pytest
 
 from mxspark.dataset import plan
 from mxspark.dataset.plan import KeySpool, Plan
-from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, encode, finished_shards
+from mxspark.dataset.predictions import PARTS, Counts, EmptyPartError, Prediction, Row, encode, finished_shards
 from mxspark.errors import MxsparkError
 from mxspark.run.summary import Performance, Summary, count_parts
 from mxspark.settings.sources import effective, file_layer
@@ -84,6 +84,18 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(MxsparkError, match="part-000002"):
         list(count_parts(store, written, range(3), "parquet", TRUE_LABEL))
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_an_empty_part_is_told_from_a_damaged_one(tmp_path: Path, output_format: str) -> None:
+    store, written = finished(tmp_path, output_format)
+    name = PARTS[output_format].name(1)
+    store.write(name, b"")
+
+    with pytest.raises(EmptyPartError) as empty:
+        list(count_parts(store, written, range(3), output_format, TRUE_LABEL))
+
+    assert empty.value.part == name
 
 
 COUNTS = Counts(Counter(ok=3, missing=1))

@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -74,6 +75,7 @@ def exit_with(command: Callable[[], Any], debug: bool, on_failed_run: Callable[[
             IGNORED.add(number)
     hear_signals()
     try:
+        _check_working_folder()
         code = command()
     except MxsparkError as error:
         code, word = _report(error, debug), LastWord.of(error)
@@ -94,6 +96,14 @@ def exit_with(command: Callable[[], Any], debug: bool, on_failed_run: Callable[[
     if on_failed_run is not None and code:
         on_failed_run(word or LastWord(code, "terminated" if code == TERMINATED else "interrupted"))
     sys.exit(code)
+
+
+def _check_working_folder() -> None:
+    """Without one no name of a file means anything, and libraries fail in words of their own."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError(f"the working folder can't be used: {error.strerror}", "Change to a folder that is there: cd.") from None
 
 
 def _wrong_arguments(error: Any) -> UsageError:

@@ -76,7 +76,7 @@ def _ways_to_set(path: sources.KeyPath) -> str:
 
 def needed(given_layers: Sequence[sources.Layer]) -> sources.Layer:
     """Stands for what `run` can't do without, so that what is known already can be looked at."""
-    given = {path[:depth] for layer in given_layers for path in layer.values for depth in (1, 2)}
+    given = {path[:depth] for layer in given_layers for path, value in layer.values.items() if value is not None for depth in (1, 2)}
     missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
     missing += [("model", "path")] if not given & {("model", role) for role in ("path", "symbol", "params")} else []
     return sources.Layer(sources.NOT_GIVEN, {path: f"(needed: --{path[0]})" for path in missing})

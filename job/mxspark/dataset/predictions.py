@@ -24,6 +24,14 @@ MAX_ROW_BYTES = 2**24  # of JSON: ten times the predictions of all classes of Im
 _LARGE = Lock()
 
 
+class EmptyPartError(MxsparkError):
+    """A part has no bytes: some stores make an object of an upload that broke off. `part` is its name in the store."""
+
+    def __init__(self, store: Store, part: str) -> None:
+        super().__init__(f"{store.name}/{part} is empty", "Remove it and run the same command again.")
+        self.part = part
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One of the most probable classes."""
@@ -161,10 +169,16 @@ def finished_shards(store: Store, output_format: str) -> set[int]:
 
 
 def read_counts(store: Store, shard: int, output_format: str, true_label: str | None) -> Counts:
-    """What the part of `shard` really holds, its rows alone without a `true_label`. Raises MxsparkError where it isn't whole."""
+    """What the part of `shard` really holds, its rows alone without a `true_label`.
+
+    Raises EmptyPartError, MxsparkError where it isn't whole.
+    """
     name = PARTS[output_format].name(shard)
     if output_format == "parquet":
-        counts = parquet.read_counts(store.read_tail(name, parquet.FOOTER_BYTES), f"{store.name}/{name}")
+        tail = store.read_tail(name, parquet.FOOTER_BYTES)
+        if not tail:
+            raise EmptyPartError(store, name)
+        counts = parquet.read_counts(tail, f"{store.name}/{name}")
         try:
             found = Counts.from_json(counts)
             if true_label is None:
@@ -181,10 +195,12 @@ def read_counts(store: Store, shard: int, output_format: str, true_label: str | 
 
 
 def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PART_BYTES) -> Iterator[Row]:
-    """The rows of a shard's part, in order. Raises MissingError where there is none, MxsparkError where it isn't whole, TooLargeError
-    beyond `limit` bytes."""
+    """The rows of a shard's part, in order. Raises MissingError where there is none, EmptyPartError, MxsparkError where it isn't whole,
+    TooLargeError beyond `limit` bytes."""
     name = PARTS[output_format].name(shard)
     data, whole = store.read(name, limit), f"{store.name}/{name}"
+    if not data:
+        raise EmptyPartError(store, name)
     return _rows(parquet.read_rows(data, whole) if output_format == "parquet" else _json_lines(data), whole)
 
 
@@ -199,8 +215,6 @@ def text_lines(store: Store, shard: int) -> Iterator[str]:
 
 
 def _json_lines(data: bytes) -> Iterator[Any]:
-    if not data:
-        raise ValueError("empty")
     for line in io.BytesIO(data):  # by \n alone, and a line at a time: copies of all take more than the part
         if len(line) > MAX_ROW_BYTES:
             raise ValueError("too long")

@@ -18,7 +18,7 @@ from mxspark import __version__, host
 from mxspark.dataset import output, plan, predictions, skipped
 from mxspark.dataset.output import SUCCESS, SUMMARY
 from mxspark.dataset.plan import KeySpool, Plan
-from mxspark.dataset.predictions import PARTS, Counts, Row
+from mxspark.dataset.predictions import PARTS, Counts, EmptyPartError, Row
 from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
 from mxspark.inference import bundle, cuda, model_check
@@ -360,8 +360,12 @@ class _Run:
                 counts += part
                 if part.failed and len(failed) < EXAMPLES:
                     failed.append(shard)
-        except MxsparkError:
+        except MxsparkError as error:
             self._store.delete(SUCCESS)  # whoever wrote it, the table is not whole
+            if isinstance(error, EmptyPartError):
+                self._store.delete(error.part)
+                problem = f"{error.problem}: its upload broke off, perhaps, or somebody emptied it; it was removed"
+                raise MxsparkError(problem, "Run the same command again: it does what is missing.") from None
             raise
         result = Summary(frozen, counts, performance, settings.model_dump(mode="json"))
         if settings.output.format == "text":

@@ -242,6 +242,11 @@ class _Loader(yaml.SafeLoader):
     def construct_number(self, node: yaml.ScalarNode) -> Any:
         if len(node.value) > MAX_NUMBER:
             raise yaml.constructor.ConstructorError(None, None, f"a number of more than {MAX_NUMBER} digits", node.start_mark)
+        if ":" in node.value:  # 1:30 was ninety in YAML 1.1
+            return node.value
+        if re.match(r"[-+]?0[0-9_]", node.value):
+            trouble = f"{node.value} would be octal: write it without the 0 in front, or in quotes where it is a text"
+            raise yaml.constructor.ConstructorError(None, None, trouble, node.start_mark)
         is_whole = node.tag.endswith(":int")
         return self.construct_yaml_int(node) if is_whole else self.construct_yaml_float(node)
 

@@ -55,7 +55,10 @@ Count = Annotated[int, Field(ge=1, strict=True)]  # strict: `true` is no number
 def _expanded(place: str) -> str:
     """~ as a shell would have it, which does not expand it in --output=~/x or in a file; s3:// where Hadoop's s3a:// is written."""
     if place.startswith("~"):
-        return str(Path(place).expanduser())
+        try:
+            return str(Path(place).expanduser())
+        except RuntimeError:
+            raise ValueError(f"there is no home folder of {place.partition('/')[0]}: write the folder out, or ./~… for a name") from None
     return re.sub("^s3[an]?://", "s3://", place, flags=re.IGNORECASE)
 
 
