@@ -30,10 +30,10 @@ _PATH = re.compile(r"""(?<![^\s'"(=\[<])/[\w.~-]+(?:/[^\s'",:;)\]>]*)?""")
 # What secrets are called: anywhere in a name, or at its end (PWD alone is a folder, /etc/credentials a file, and BYPASS_CACHE none).
 # No backslashes: Spark gets them too (spark_configuration.REDACTED).
 _KEYS = (
-    "access|account|admin|aes|api|app|auth|client|deploy|encryption|fernet|gpg|hmac|jwt|license|master|private|session|shared|signing|"
-    "ssh|storage"
+    "access|account|admin|aes|api|app|auth|client|deploy|enc|encryption|fernet|gpg|hmac|jwt|license|master|private|session|shared|signing|"
+    "ssh|storage|subscription"
 )
-SECRET_WORDS = rf"secret|passw(or)?d|passphrase|token|({_KEYS})[._-]?key"
+SECRET_WORDS = rf"secret|passw(or)?d|passphrase|token|otp[._-]?seed|netrc|docker[._-]?auth[._-]?config|({_KEYS})[._-]?key"
 SHORT_SECRETS = "pat|auth|jwt|bearer|pass"  # which are ends of other words as well
 SECRET_ENDS = (
     rf"[a-z0-9][._-]?pwd|(^|[^a-z])({SHORT_SECRETS})|pw|cookies?|webhooks?([._-]?ur[il])?|authorization|(^|[^/])(pass|cred(ential)?s?)"

@@ -51,6 +51,26 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
     ("changes", "named"),
     [
         ({"kubernetes": variable("GREETING", value="Bearer 4a9f0c2e77d14b0a")}, CONTAINERS + ".env.GREETING"),
+        ({"kubernetes": variable("SUBSCRIPTION_KEY", value="hush")}, CONTAINERS + ".env.SUBSCRIPTION_KEY"),
+        ({"kubernetes": variable("ENC_KEY", value="hush")}, CONTAINERS + ".env.ENC_KEY"),
+        (
+            {
+                "kubernetes": {
+                    "driver": {
+                        "template": {"spec": {"volumes": [{"name": "v", "csi": {"driver": "d", "volumeAttributes": {"password": "hush"}}}]}}
+                    }
+                }
+            },
+            "kubernetes.driver.template.spec.volumes.csi.volumeAttributes.password",
+        ),
+        (
+            {
+                "kubernetes": {
+                    "driver": {"template": {"spec": {"containers": [{"name": "driver"}, {"name": "proxy", "args": ["--pwd", "hush"]}]}}}
+                }
+            },
+            CONTAINERS + ".args",
+        ),
         ({"model": {"path": "https://host/m?X-Amz-Signature=hush"}}, "model.path"),
         ({"model": {"path": "https://host/m?version=3"}}, "model.path"),
         ({"storage": {"endpoint_url": "http://me:hush@host:8333"}}, "storage.endpoint_url"),

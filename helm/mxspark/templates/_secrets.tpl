@@ -1,6 +1,6 @@
 {{/*
 Secrets in values, which would lie open: in the release, in the ConfigMap, in pods. `mxspark submit kubernetes` refuses the same, by the same
-patterns (open_secrets.py, from which _secret_patterns.tpl is generated); tests/chart/test_secrets.py compares them.
+patterns (secrets.py, from which _secret_patterns.tpl is generated); tests/chart/test_secrets.py compares them.
 */}}
 
 {{- define "mxspark.checkSecrets" -}}
@@ -69,7 +69,7 @@ yes
 {{- include "mxspark.looksLike" (list $text "password") -}}
 {{- else if include "mxspark.looksLike" (list $text "address") -}}
 yes
-{{- else if and (gt (len $path) 1) (has (index (reverse $path) 1) (list "env" "httpHeaders")) (include "mxspark.isNamedSecret" (list (last $path) $text)) -}}
+{{- else if and (gt (len $path) 1) (or (has "podTemplate" $path) (has (index (reverse $path) 1) (list "env" "httpHeaders"))) (include "mxspark.isNamedSecret" (list (last $path) $text)) -}}
 yes
 {{- else if ne (first $path) "job" -}}
 {{- include "mxspark.isGiven" $text -}}

@@ -49,7 +49,7 @@ PATTERNS = {
     "hook": r"(?i:webhooks?[._-]?ur[il]=[^$])",
     # As programs take it on their command lines (with quotes gone, if they are an argument each), in headers and in JSON.
     "given": rf"""secretsmanager\s[^;&|]*?--secret-id[\s=]+{_VALUE}"""
-    rf"""|{_SECRET}={_VALUE}|(^|[\s"'])-(-?[\w.-]*{_SECRET}|{SHORT_SECRETS})\s+{_VALUE}"""
+    rf"""|{_SECRET}={_VALUE}|(^|[\s"'])-(-?[\w.-]*{_SECRET}|{SHORT_SECRETS}|-?pwd)\s+{_VALUE}"""
     rf"""|(^|[\s"'])(-[uU]|--(proxy-)?user)["'=\s]*\w[\w.@+-]*:[^\s$"'/][^\s"']*"""
     rf"""|\blogin\s+\S+\s+password\s+{_VALUE}"""
     rf"""|\b(sshpass\s+-p|redis-cli\s([^;&|]*\s)?-a|(mysql\w*|login)\s([^;&|]*\s)?-p)["'=\s]*{_VALUE}"""
@@ -67,7 +67,7 @@ PATTERNS = {
     r"|\bgl(pat|dt|rt|cbt|ptt)-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|(^|[^\w-])(sk-[A-Za-z0-9]{20,}|sk-(proj|ant|svcacct|admin|or-v1)-[\w-]{16,}|[sr]k_(live|test)_\w{10,})"
     r"|\bhf_[A-Za-z0-9]{20,}|\bAIza[\w-]{35}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{50,}|\bdop_v1_\w{20,}"
     r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bdapi[0-9a-f]{32}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}"
-    r"|\bhvs\.[\w-]{20,}|\bglsa_\w{20,}|\bdckr_pat_[\w-]{16,}|\bshpat_\w{20,}|\b(gsk|r8)_[A-Za-z0-9]{20,}|\bAGE-SECRET-KEY-1"
+    r"|\bhvs\.[\w-]{20,}|\bglsa_\w{20,}|\bdckr_pat_[\w-]{16,}|\bshpat_\w{20,}|\b(gsk|r8)_[A-Za-z0-9]{20,}|\bAGE-SECRET-KEY-1|\bATATT3[\w=-]{20,}|\btskey-[a-z]+-\w{10,}|\blin_api_\w{20,}|\bsntrys_[\w=]{20,}"
     r"|\b([Bb]earer|[Bb]asic) [\w+/.~-]*\d[\w+/.~-]{11,}"
     # Webhooks, and addresses of Oracle's.
     r"|hooks\.slack\.com/\w+/\w|://[^\s'\"]*/(api/)?(web)?hooks?b?[0-9]?/[^\s'\"]*[A-Za-z0-9]{16}|\bjdbc:oracle:\w+:[^\s/@]+/[^\s@]+@",
@@ -85,6 +85,7 @@ IMAGE = "image"  # name:tag@digest looks like user:password@host
 FREE_TEXTS = {"labels", "annotations"}
 COMMAND_LINES = {"args", "command"}
 VARIABLES = [("env",), ("httpHeaders",)]
+TEMPLATE = "template"  # of a pod
 
 
 def find(settings: Settings) -> list[str]:
@@ -123,7 +124,7 @@ def _is_open(path: tuple[str, ...], text: str) -> bool:
         return True
     if FREE_TEXTS & set(path):
         return _is("password", text)
-    is_variable = path[-2:-1] in VARIABLES or path[0] == "emr"
+    is_variable = path[-2:-1] in VARIABLES or path[0] == "emr" or TEMPLATE in path  # attributes of volumes, too
     is_given = path[0] == "kubernetes" and _is_given(text)
     return _is("address", text) or is_given or (is_variable and _is_named(path[-1], text))
 
