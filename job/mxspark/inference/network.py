@@ -18,6 +18,7 @@ from mxspark.inference.graph import Graph, Shape
 from mxspark.inference.meaning import Meaning, MeaningError
 from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said
 from mxspark.settings.model_spec import ModelInput, ModelSpec, Preprocessing, check_channels
+from mxspark.text.words import counted, listed
 
 Floats = NDArray[np.float32]
 
@@ -215,6 +216,7 @@ class _Model:
         self._mx = mx
         self.names = bundle.source.locations
         self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
+        self._check_random()
         model_input = self._fitting_input(bundle)
         shape = self._batch_shape(model_input)
         self._check_type(bundle.spec.preprocess)
@@ -239,6 +241,15 @@ class _Model:
             half=self.checkpoint.half,
             prefix=self.checkpoint.prefix,
         )
+
+    def _check_random(self) -> None:
+        """Raises UsageError where the graph draws random numbers: one comparison of two predictions may not show it."""
+        if found := self._graph.random:
+            raise UsageError(
+                f"{self.names['symbol']}: draws random numbers when it predicts, so that the same image gets other predictions each time: "
+                f"{listed([f'{node.op} {node.name}' for node in found])}",
+                "Export the network without that, and Dropout with the mode `training`, its default, rather than `always`.",
+            )
 
     def _fitting_input(self, bundle: Bundle) -> ModelInput:
         """The input with the channels that the parameters fit."""
@@ -348,7 +359,8 @@ class _Model:
             raise UsageError(f"{self.names['symbol']}: {error.problem}", error.hint) from None
         if bundle.labels and len(bundle.labels) != shape[1]:
             raise UsageError(
-                f"{self.names['labels']}: has {len(bundle.labels)} labels, but the network has {shape[1]} classes",
+                f"{self.names['labels']}: has {counted(len(bundle.labels), 'label')}, "
+                f"but the network has {counted(shape[1], 'class', 'classes')}",
                 "Give the labels of this very network, one for each class.",
             )
         return found
