@@ -617,3 +617,19 @@ def test_random_numbers_in_training_alone_are_fine(tmp_path: Path, data: Any) ->
     found = Network(made(tmp_path, logits_of(data)), BATCH, "cpu").predict(pixels)
 
     np.testing.assert_allclose(found, softmax(dense(pixels)), rtol=1e-3, atol=1e-5)
+
+
+def test_what_no_input_would_mend_is_not_blamed_on_it(tmp_path: Path) -> None:
+    problem, hint = refusal(made(tmp_path, mx.sym.Convolution(mx.sym.var("data"), kernel=(0, 0), num_filter=1, name="fc"))).splitlines()
+
+    assert "operator fc: " in problem
+    assert problem.endswith("incorrect kernel size: [0,0]")
+    assert hint == "So it is with any input: correct the graph, or export it anew."
+
+
+def test_the_names_in_words_of_mxnet_stay_whole(tmp_path: Path) -> None:
+    graph = LOGITS.tojson().replace('"Flatten"', '"Custom", "attrs": {"op_type": "own"}')
+
+    assert "CustomOperator::Get()->Find(params.op_type) != nullptr: Cannot find custom operator own" in refusal(
+        made(tmp_path, graph.encode())
+    )
