@@ -65,6 +65,7 @@ def test_more_than_ten_indices_are_in_the_order_of_numbers() -> None:
         "{}",
         "[" * 100_000,
         '{"0": __import__("os")}',
+        "{[1]: 'cat'}",
     ],
 )
 @pytest.mark.parametrize("name", ["labels.json", "labels.txt"])
@@ -105,6 +106,19 @@ def test_a_name_in_brackets_is_a_name(text: str) -> None:
         ("2 b\n1 a", "synset.txt"),
         ("cat 2\ndog 0\nbird 1", "classes.txt"),
         ("cat,1\ndog,0", "labels.txt"),
+        ("2. cat\n0. dog\n1. cow", "labels.txt"),
+        ("2) b\n1) a", "labels.txt"),
+        ("(2) b\n(1) a", "labels.txt"),
+        ("b [1]\na [0]", "labels.txt"),
+        ("#2 b\n#1 a", "labels.txt"),
+        ("2-b\n1-a", "labels.txt"),
+        ("2_b\n1_a", "labels.txt"),
+        ("2|b\n1|a", "labels.txt"),
+        ("b|2\na|1", "labels.txt"),
+        ("b (2)\na (1)", "labels.txt"),
+        ("7 up,1\n3 musketeers,0", "labels.txt"),
+        ("label,name\n2,cat\n0,dog\n1,cow\n", "labels.csv"),
+        ("label\n1. cat\n0. dog\n", "labels.csv"),
     ],
 )
 def test_labels_that_are_numbered_otherwise_than_they_stand_are_refused(text: str, name: str) -> None:
@@ -161,3 +175,33 @@ def test_numbers_in_order_and_numbers_that_are_names_are_fine() -> None:
     assert labels.read("0\r1\r10\r2\r", "labels.txt") == ("0", "1", "10", "2")
     assert labels.read("id,label\n0,a\n1,b\n", "labels.CSV") == ("a", "b")
     assert labels.read("7 up\n3 musketeers", "labels.txt") == ("7 up", "3 musketeers")
+    assert labels.read("label,wnid\n1. b,n1\n2. a,n0\n", "labels.csv") == ("1. b", "2. a")
+    assert labels.read("index,label\n1,0\n0,1\n", "labels.csv") == ("1", "0")
+    assert labels.read("label;\n1;\n0;\n", "labels.csv") == ("1", "0")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["2-star", "1-star", "0-star"],
+        ["1.5 l", "0.5 l"],
+        ["1-2 years", "0-1 years"],
+        ["1", "0"],
+        ["(1)", "(0)"],
+        ["#2", "#1"],
+        ["class_1", "class_10", "class_2", *(f"class_{number}" for number in range(3, 10))],
+        ["2nd", "1st"],
+        ["b52", "a1"],
+        ["1. a", "b", "0. c"],
+        ["1 in 2", "2 in 1"],
+        ["3. a", "1. b"],
+    ],
+)
+def test_digits_that_belong_to_names_are_no_numbering(names: list[str]) -> None:
+    assert labels.read("\n".join(names), "labels.txt") == tuple(names)
+
+
+@pytest.mark.parametrize("text", ['{"0": "cat", "0": "dog", "1": "bird"}', "{0: 'cat', 0: 'dog', 1: 'bird'}"])
+def test_a_key_that_stands_twice_is_named(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^labels\.json: the key '0' stands twice"):
+        labels.read(text, "labels.json")

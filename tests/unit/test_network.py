@@ -550,7 +550,7 @@ def test_a_model_is_checked_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert "the CPU one" in check.why
     assert check.inspection == inspect(made(tmp_path))
 
-    with pytest.raises(UsageError, match="1 labels") as refused:
+    with pytest.raises(UsageError, match="has 1 label, but the network has 5 classes") as refused:
         ask_model(made(tmp_path, labels=["one"]), "cpu", 60)
     assert refused.value.hint
 
@@ -575,3 +575,61 @@ def test_a_numpy_that_mxnet_does_not_work_with_is_named(monkeypatch: pytest.Monk
     with pytest.raises(UsageError, match=r"numpy 2\.4\.6 is installed, and MXNet 1\.9\.1 works with numpy 1 only") as refused:
         load_mxnet()
     assert "numpy<2" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("graph", "node"),
+    [
+        (lambda: logits_of(mx.sym.Dropout(mx.sym.var("data"), p=0.01, mode="always", name="drop")), "Dropout drop"),
+        (lambda: LOGITS + 0 * mx.sym.random.normal_like(LOGITS, name="noise"), "_random_normal_like noise"),
+        (lambda: mx.sym.random.uniform(LOGITS, LOGITS + 1, name="noise"), "_sample_uniform noise"),
+        (lambda: mx.sym.random.shuffle(LOGITS, name="mix"), "_shuffle mix"),
+        (lambda: LOGITS * mx.sym.np.random.uniform(size=(1,)).as_nd_ndarray(), "_npi_uniform "),
+        (lambda: logits_of(mx.sym.image.random_brightness(mx.sym.var("data"), 0.9, 1.1, name="light")), "_image_random_brightness light"),
+        (
+            lambda: mx.sym.contrib.cond(
+                mx.sym.max(LOGITS),
+                lambda: mx.sym.Dropout(LOGITS, mode="always"),
+                lambda: LOGITS + 1,
+            ),
+            "_cond _cond",
+        ),
+    ],
+)
+def test_random_numbers_in_prediction_are_refused_by_name(tmp_path: Path, graph: Any, node: str) -> None:
+    """By what the graph says: two predictions of one image may be the same by chance."""
+    assert f"draws random numbers when it predicts, so that the same image gets other predictions each time: {node}" in refusal(
+        made(tmp_path, graph())
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        mx.sym.Dropout(mx.sym.var("data"), p=0.9),
+        mx.sym.Dropout(mx.sym.var("data"), p=0, mode="always"),
+        mx.sym.LeakyReLU(mx.sym.var("data"), act_type="rrelu", lower_bound=1, upper_bound=1.00001)[0],
+    ],
+)
+def test_random_numbers_in_training_alone_are_fine(tmp_path: Path, data: Any) -> None:
+    pixels = images(BATCH)
+
+    found = Network(made(tmp_path, logits_of(data)), BATCH, "cpu").predict(pixels)
+
+    np.testing.assert_allclose(found, softmax(dense(pixels)), rtol=1e-3, atol=1e-5)
+
+
+def test_what_no_input_would_mend_is_not_blamed_on_it(tmp_path: Path) -> None:
+    problem, hint = refusal(made(tmp_path, mx.sym.Convolution(mx.sym.var("data"), kernel=(0, 0), num_filter=1, name="fc"))).splitlines()
+
+    assert "operator fc: " in problem
+    assert problem.endswith("incorrect kernel size: [0,0]")
+    assert hint == "So it is with any input: correct the graph, or export it anew."
+
+
+def test_the_names_in_words_of_mxnet_stay_whole(tmp_path: Path) -> None:
+    graph = LOGITS.tojson().replace('"Flatten"', '"Custom", "attrs": {"op_type": "own"}')
+
+    assert "CustomOperator::Get()->Find(params.op_type) != nullptr: Cannot find custom operator own" in refusal(
+        made(tmp_path, graph.encode())
+    )

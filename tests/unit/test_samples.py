@@ -313,6 +313,20 @@ def test_grey_png_and_its_transparent_colour(bits: int) -> None:
     assert distance(png(values, bits, 0, transparent), np.where(hidden[..., None], BACKGROUND, shown)) == 0
 
 
+def test_deep_grey_with_transparency_has_all_its_bits() -> None:
+    """Pillow opens it as 8-bit colours."""
+    dark = png(np.dstack([GREY, OPACITY.astype(np.uint16) * 257]), 16, 4)
+    twelve_bits = png(np.dstack([GREY.astype(np.uint16) * 16, OPACITY.astype(np.uint16) * 257]), 16, 4)
+
+    assert refusal(dark) == (
+        "unsupported_pixels",
+        f"16-bit unsigned samples from {GREY.min()} to {GREY.max()} (PNG, mode RGBA): which value is white can't be known. "
+        "preprocess.sample_range of model.yaml can say it",
+    )
+    assert distance(dark, over_background(TRIPLE), sample_range=(0, 255)) <= 1
+    assert distance(twelve_bits, over_background(TRIPLE), sample_range=(0, 4080)) <= 1
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_colour_png_and_its_transparency(bits: int) -> None:
     values = (COLOURS.astype(np.uint16) << 8 | OPACITY[..., None]) >> (16 - bits)

@@ -55,7 +55,8 @@ _PLANES = 2  # of PlanarConfiguration
 _NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
 _RARE_COMPRESSIONS = (6, 32809, 34676, 34677, 50001)  # old JPEG, ThunderScan, SGI's two, WebP: for libtiff to be built with or not
 _DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
-_DEPTH = re.compile(r"(?<!LA);(\d+)")  # "LA;16B" counts as 8 bits: Pillow keeps but the high bytes of both
+_DEPTH = re.compile(r";(\d+)")
+_GREY_WITH_ALPHA = b"\x10\x04"  # a PNG's depth and type of colour
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa")
 
 
@@ -196,16 +197,20 @@ def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range
     if found.canvas is not None:
         image = _on_canvas(image, found.canvas)
     transparent = image.info.get("transparency") if image.format == "PNG" else None
-    if found.bits == 16 and image.mode in ("RGB", "RGBA"):
+    is_grey_with_alpha = image.format == "PNG" and data[24:26] == _GREY_WITH_ALPHA  # which Pillow opens as RGBA
+    if found.bits == 16 and image.mode in ("RGB", "RGBA") and not is_grey_with_alpha:
         _check_dark(image, data)
-    if _keeps_high_bytes(image, found, data) and (sample_range or not np.asarray(image)[..., : 1 if image.mode == "LA" else 4].any()):
+    # Of these Pillow drops the low bytes without saying so.
+    if image.format == "TIFF" and image.mode == "CMYK" and found.bits == 16 and (sample_range or not np.asarray(image).any()):
         raise UnsupportedPixelsError(
             f"16-bit unsigned samples, of which only the high bytes can be had ({image.format}, mode {image.mode}): "
             + ("preprocess.sample_range can't be applied" if sample_range else "all of them are 0, and which value is white can't be known")
         )
     if image.format in ("BMP", "DIB", "TGA") and image.mode == "RGBA" and not np.asarray(image)[..., 3].any():
         image = image.convert("RGB")  # a fourth byte that nobody filled is no transparency
-    if image.mode in _DEEP_GREY or found.kind != UNSIGNED:
+    if is_grey_with_alpha:
+        shallow = _from_grey_with_alpha(image, found, data, sample_range)
+    elif image.mode in _DEEP_GREY or found.kind != UNSIGNED:
         shallow = _from_deep(image, found, sample_range, transparent)
     elif image.mode == "RGB" and found.bits == 16 and isinstance(transparent, tuple):
         shallow = _without_colour(image, data, transparent)
@@ -233,13 +238,6 @@ def _on_canvas(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Imag
     return result
 
 
-def _keeps_high_bytes(image: Image.Image, found: Layout, data: bytes) -> bool:
-    """Whether Pillow has dropped the low bytes of 16 without saying so: of a PNG of grey and alpha, and of a CMYK TIFF."""
-    if image.format == "PNG" and image.mode == "LA":
-        return data[24:25] == b"\x10"  # IHDR's bit depth
-    return image.format == "TIFF" and image.mode == "CMYK" and found.bits == 16
-
-
 def _has_transparency(image: Image.Image) -> bool:
     return image.mode in _TRANSPARENT or "transparency" in image.info
 
@@ -250,13 +248,26 @@ def _has_transparency(image: Image.Image) -> bool:
 def _from_deep(image: Image.Image, found: Layout, sample_range: Range | None, transparent: object) -> Image.Image:
     """Grey samples of any depth and kind as L, or as LA where one of them is transparent."""
     values = _values(image, found)
-    grey = _scaled(values, *(end * found.stretch for end in sample_range)) if sample_range else _by_depth(values, found, image)
+    grey = _grey(values, image, found, sample_range)
     if found.white_is_zero:
         grey = np.uint8(255) - grey
     result = Image.fromarray(grey)
     if isinstance(transparent, int):
         result.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return result
+
+
+def _from_grey_with_alpha(image: Image.Image, found: Layout, data: bytes, sample_range: Range | None) -> Image.Image:
+    """A PNG of 16 bits, grey and alpha, as LA. Pillow keeps the high bytes; told that the four bytes of a pixel are colours, all."""
+    again = Image.open(io.BytesIO(data), formats=("PNG",))
+    again.tile = [again.tile[0]._replace(args="RGBA")]
+    parts: Grey = np.asarray(again)
+    values = parts[..., 0].astype(np.uint16) << 8 | parts[..., 1]
+    return Image.merge("LA", [Image.fromarray(grey) for grey in (_grey(values, image, found, sample_range), parts[..., 2])])
+
+
+def _grey(values: Samples, image: Image.Image, found: Layout, sample_range: Range | None) -> Grey:
+    return _scaled(values, *(end * found.stretch for end in sample_range)) if sample_range else _by_depth(values, found, image)
 
 
 def _values(image: Image.Image, found: Layout) -> Samples:

@@ -5,6 +5,7 @@ Knows no MXNet: it takes the JSON that a loaded symbol writes, in which operator
 
 import ast
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ _FAMILIES: Mapping[str, Family] = {
     "_npi_matmul": "linear",
     "_linalg_gemm2": "linear",
 }
-# Operators that leave the numbers, and their order in memory, as they are; dropout does so outside of training.
+# Operators that leave the numbers, and their order in memory, as they are; dropout does so outside of training,
+# and one that doesn't is refused.
 _PASS_THROUGH = (
     "_copy",
     "_np_copy",
@@ -63,6 +65,11 @@ _FUSED: Mapping[str, Sequence[str]] = {
     "BatchNorm": (*_FUSED_SUMS, *_FUSED_FUNCTIONS),
     **dict.fromkeys(_FUSED_SUMS, _FUSED_FUNCTIONS),
 }
+# Operators that draw numbers in prediction too, by MXNet's first names for them and their others. `_random_pdf_…` are densities.
+_RANDOM = re.compile(
+    r"_?(random|sample)_(?!pdf_)\w+|(_image|_npx__image)_random_\w+|(_|_npi_)?shuffle|uniform|normal|_npi_(random_randint|bernoulli|choice|"
+    r"exponential|gamma|gumbel|logistic|multinomial|normal|normal_n|pareto|rayleigh|uniform|uniform_n|weibull)"
+)
 # Clipping from this far below 1 and above 0 changes probabilities no more than rounding does.
 _CLIPPED = 1e-3
 
@@ -75,6 +82,14 @@ class Node:
     name: str
     attributes: Mapping[str, str]
     inputs: tuple[tuple[int, int], ...]  # (node, which of its outputs)
+    within: tuple["Node", ...] = ()  # what a loop or a condition repeats or chooses
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it, or what is within it, draws numbers in prediction too."""
+        if self.op in ("Dropout", "_npx_dropout"):
+            return self.attributes.get("mode") == "always" and float(self.attributes.get("p", 0.5)) > 0
+        return bool(_RANDOM.fullmatch(self.op)) or any(node.is_random for node in self.within)
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,11 @@ class Graph:
                 node = self.nodes[number]
                 pending += [source for source, _ in (node.inputs[:1] if node.op in LOSSES else node.inputs)]
         return frozenset(node.name for number, node in enumerate(self.nodes) if node.op == "null" and number not in needed)
+
+    @property
+    def random(self) -> tuple[Node, ...]:
+        """The operators that make each prediction another."""
+        return tuple(node for node in self.nodes if node.is_random)
 
     def has_attribute(self, name: str, value: str) -> bool:
         """Whether any operator has it."""
@@ -238,7 +258,9 @@ def _is_fused_though_shared(op: str, source: int, nodes: Sequence[Mapping[str, A
 
 
 def _node(data: Mapping[str, Any]) -> Node:
-    return Node(data["op"], data["name"], data.get("attrs") or {}, tuple((source, output) for source, output, *_ in data["inputs"]))
+    within = tuple(_node(node) for graph in data.get("subgraphs", ()) for node in graph["nodes"])
+    inputs = tuple((source, output) for source, output, *_ in data["inputs"])
+    return Node(data["op"], data["name"], data.get("attrs") or {}, inputs, within)
 
 
 def _classes(shape: Shape) -> int | None:

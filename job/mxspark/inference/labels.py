@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,11 @@ _WRAPPERS = (
 _OTHER = re.compile(
     r"\s*(<(!doctype|html|\?xml)|version https://git-lfs|---\s*$|(names|labels|classes):\s*$)", re.IGNORECASE | re.MULTILINE
 )
-_NUMBER = re.compile(r"\s*(\d+)(?=[\s:;,])|.*[\s:;,=](\d+)$")  # at a line's beginning or end
+# Numbers at the beginning of lines, or at their end; `1.5 l` and `0-2 years` begin with none.
+_NUMBERED = (
+    re.compile(r"\s*+[(\[#]?\s*+(?P<number>\d+)(?P<by>[\s:;,=|)\]]|[-_.](?!\d))(?P<name>.*)"),
+    re.compile(r"(?P<name>.*)(?P<by>[\s:;,=|(\[#])(?P<number>\d+)\s*[)\]]?"),
+)
 _QUOTED = re.compile(r'"[^"\\]+"')
 LONGEST_NUMBER = 18  # digits of an index
 LONGEST_LITERAL = 4 * 2**20  # characters of a Python dictionary; one of ImageNet's classes has 30,000
@@ -47,7 +52,7 @@ def read(text: str, location: str) -> tuple[str, ...]:
         raise UsageError(f"{location}: begins with {shortened(text.split(maxsplit=1)[0])}, so it is no list of names, one a line", _FORMS)
     else:
         labels = _lines(text)
-        _check_order([_number(found[1] or found[2]) if (found := _NUMBER.match(line)) else -1 for line in labels], location)
+        _check_lines(labels, location)
     if not labels:
         hint = "Give one name a line, or leave the labels file out: predictions then have indices only."
         raise UsageError(f"{location}: holds no labels", hint)
@@ -58,10 +63,28 @@ def read(text: str, location: str) -> tuple[str, ...]:
     return tuple(labels)
 
 
+def _check_lines(lines: list[str], location: str) -> None:
+    """`_check_order` of the numbers that all lines begin with, or else end with."""
+    for pattern in _NUMBERED:
+        found = [match for line in lines if (match := pattern.fullmatch(line))]
+        # Where but for the numbers all are the same (5-star, 4-star), these are the names.
+        if len(found) == len(lines) and (len({match["name"] for match in found}) > 1 or any(match["by"] in " \t:;,=" for match in found)):
+            numbers = [_number(match["number"]) for match in found]
+            _check_order(numbers, location)
+            if _is_count(numbers):
+                return
+
+
+def _is_count(numbers: list[int]) -> bool:
+    """Whether they are 0, 1, 2, … or 1, 2, 3, …, in any order."""
+    first = min(numbers, default=0)
+    return first in (0, 1) and sorted(numbers) == list(range(first, first + len(numbers)))
+
+
 def _check_order(numbers: list[int], location: str) -> None:
     """Raises UsageError where lines or rows are numbered by class, but stand in another order."""
-    first = min(numbers, default=0)
-    if first in (0, 1) and numbers != sorted(numbers) and sorted(numbers) == list(range(first, first + len(numbers))):
+    if _is_count(numbers) and numbers != sorted(numbers):
+        first = min(numbers)
         raise UsageError(
             f"{location}: the lines are numbered from {first} on, but not in order",
             "Sort them by number, or give CSV with columns index and label.",
@@ -82,8 +105,8 @@ def _from_json(text: str, location: str) -> list[str]:
     """A list of names, {index: name}, or {name: index}, also below a key of _WRAPPERS; a name may be a list, as in
     imagenet_class_index.json: [wnid, name]."""
     try:
-        data = _parsed(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        data = _parsed(text, location)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         raise UsageError(f"{location}: begins as JSON does, but is none, or not whole", f"Correct the file. {_FORMS}") from None
     if isinstance(data, Mapping):
         data = next((data[key] for key in _WRAPPERS if isinstance(data.get(key), list | Mapping)), data)
@@ -94,20 +117,31 @@ def _from_json(text: str, location: str) -> list[str]:
     return [item if isinstance(item, str) else " ".join(item) for item in data]
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, location: str) -> Any:
+    """Raises UsageError where a key stands twice, of which readers take the last one."""
+
+    def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _check_once([key for key, _ in pairs], location)
+        return dict(pairs)
+
     try:
-        return json.loads(text, object_pairs_hook=_each_once)
+        return json.loads(text, object_pairs_hook=each_once)
     except ValueError:
         if len(text) > LONGEST_LITERAL:  # Python's own compiler takes a hundred times its memory, and time
             raise
-        return ast.literal_eval(text.strip())  # a Python dictionary, as many lists of ImageNet's classes are
+        tree = ast.parse(text.strip(), mode="eval")  # a Python dictionary, as many lists of ImageNet's classes are
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                _check_once([str(key.value) for key in node.keys if isinstance(key, ast.Constant)], location)
+        return ast.literal_eval(tree)
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON. Raises SyntaxError where a key stands twice, of which JSON readers take the last one."""
-    if len(dict(pairs)) < len(pairs):
-        raise SyntaxError("a key stands twice")
-    return dict(pairs)
+def _check_once(keys: list[str], location: str) -> None:
+    if len(set(keys)) < len(keys):
+        twice, _ = Counter(keys).most_common(1)[0]
+        raise UsageError(
+            f"{location}: the key {shortened(twice)} stands twice", f"Correct the file: which one counts, nobody knows. {_FORMS}"
+        )
 
 
 def _is_names(item: object) -> bool:
@@ -146,9 +180,15 @@ def _from_csv(text: str, location: str) -> list[str]:
         found.sort(key=lambda row: _number(row.get("index")))
         if [_number(row.get("index")) for row in found] != list(range(len(found))):
             raise UsageError(f"{location}: the column `index` is not 0, 1, 2, … without gaps", "Correct the numbers.")
-    for column in set(columns) - {"index", "label"}:
+    others = set(columns) - {"index", "label"}
+    for column in others:
         _check_order([_number(row.get(column)) for row in found], location)
-    return [row["label"] for row in found]
+    labels = [row["label"] for row in found]
+    if "index" not in columns:
+        _check_lines(labels, location)
+        if others - {""}:  # of which one may hold the names; alone, numbers are names
+            _check_order([_number(label) for label in labels], location)
+    return labels
 
 
 def _number(text: str | None) -> int:

@@ -145,11 +145,16 @@ def _count_gpus(mx: Any) -> int:
         raise UsageError(f"MXNet can't count the GPUs: {said(error)}", "See what nvidia-smi says on the node.") from None
 
 
+def words(error: BaseException) -> str:
+    """All that MXNet says, without the blanks by which it parts C++'s `::` (std: :bad_alloc)."""
+    return str(error).replace(": :", "::")
+
+
 def said(error: BaseException) -> str:
     """MXNet's own words without its stack trace, the place in its code and the condition that it checked: the line that is marked as its
     error, or the last one."""
     noise = ("[bt]", "Stack trace", "Traceback", 'File "')
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(noise)]
+    lines = [line.strip() for line in words(error).splitlines() if line.strip() and not line.lstrip().startswith(noise)]
     text = next((line for line in lines if line.startswith("MXNetError: ")), lines[-1] if lines else type(error).__name__)
     text = text.removeprefix("MXNetError: ")
     operator = re.match(r"Error in operator ([^\s:]+): ", text)

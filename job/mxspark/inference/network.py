@@ -16,8 +16,9 @@ from mxspark.inference.bundle import Bundle
 from mxspark.inference.checkpoint import Checkpoint
 from mxspark.inference.graph import Graph, Shape
 from mxspark.inference.meaning import Meaning, MeaningError
-from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said
+from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said, words
 from mxspark.settings.model_spec import ModelInput, ModelSpec, Preprocessing, check_channels
+from mxspark.text.words import counted, listed
 
 Floats = NDArray[np.float32]
 
@@ -26,6 +27,8 @@ _Batch = namedtuple("_Batch", ["data"])
 _BATCH_TOLERANCE, _SMALL = 1e-2, 1e-2
 # MXNet's numbers of types, in the attribute __dtype__ of an input.
 _WHOLE_NUMBERS: Mapping[str, Any] = {"3": np.uint8, "4": np.int32, "5": np.int8, "6": np.int64}
+# What MXNet says of a graph that takes no input, whatever its shape.
+_WITH_ANY_INPUT = re.compile(r"incorrect (kernel|stride|dilate) size")
 
 
 @dataclass(frozen=True)
@@ -175,24 +178,24 @@ class _Module:
         try:
             yield
         except (self._mx.MXNetError, RuntimeError) as error:  # bind raises the second
-            words, hint = said(error), self._hint(str(error))
+            hint = self._hint(words(error))
             kind = UsageError if hint else MxsparkError
             raise kind(
-                f"{self._name}: can't be computed on {self._context}: {words}", hint or "Try the same network in MXNet itself."
+                f"{self._name}: can't be computed on {self._context}: {said(error)}", hint or "Try the same network in MXNet itself."
             ) from None
 
-    def _hint(self, words: str) -> str:
-        if re.search("out of memory|cudaMalloc|Memory allocation failed|bad_alloc", words):
+    def _hint(self, text: str) -> str:
+        if re.search("out of memory|cudaMalloc|Memory allocation failed|bad_alloc", text):
             return "Give it fewer images at a time (batch_size), or more memory."
         if self._context.device_type != "cpu":
             return ""
-        if re.search("float16|fp16", words, re.IGNORECASE):
+        if re.search("float16|fp16", text, re.IGNORECASE):
             return "On a CPU MXNet computes float32: export the network without its casts to float16, or use a GPU (--context gpu)."
         if self._graph.has_attribute("layout", "NHWC"):
             return "On a CPU MXNet's convolutions take the layout NCHW: export the network in it, or use a GPU (--context gpu)."
         return (
             ""
-            if "std::" in words
+            if "std::" in text
             else "Try it in MXNet itself. Some operators run on GPUs only (--context gpu); a constant has one shape for all batches."
         )
 
@@ -215,6 +218,7 @@ class _Model:
         self._mx = mx
         self.names = bundle.source.locations
         self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
+        self._check_random()
         model_input = self._fitting_input(bundle)
         shape = self._batch_shape(model_input)
         self._check_type(bundle.spec.preprocess)
@@ -240,6 +244,15 @@ class _Model:
             prefix=self.checkpoint.prefix,
         )
 
+    def _check_random(self) -> None:
+        """Raises UsageError where the graph draws random numbers: one comparison of two predictions may not show it."""
+        if found := self._graph.random:
+            raise UsageError(
+                f"{self.names['symbol']}: draws random numbers when it predicts, so that the same image gets other predictions each time: "
+                f"{listed([f'{node.op} {node.name}' for node in found])}",
+                "Export the network without that, and Dropout with the mode `training`, its default, rather than `always`.",
+            )
+
     def _fitting_input(self, bundle: Bundle) -> ModelInput:
         """The input with the channels that the parameters fit."""
         stated = bundle.spec.input
@@ -264,6 +277,9 @@ class _Model:
             if outputs is None:
                 raise self._mx.MXNetError("the shapes of its other inputs can't be told from that")
         except self._mx.MXNetError as error:
+            if _WITH_ANY_INPUT.search(words(error)):
+                hint = "So it is with any input: correct the graph, or export it anew."
+                raise UsageError(f"{self.names['symbol']}: {said(error)}", hint) from None
             raise UsageError(
                 f"{self.names['symbol']}: does not take an input {name} of shape {shape}: {said(error)}",
                 f"Correct input.height, input.width, input.channels and input.layout in model.yaml.{self._about_constants}",
@@ -348,7 +364,8 @@ class _Model:
             raise UsageError(f"{self.names['symbol']}: {error.problem}", error.hint) from None
         if bundle.labels and len(bundle.labels) != shape[1]:
             raise UsageError(
-                f"{self.names['labels']}: has {len(bundle.labels)} labels, but the network has {shape[1]} classes",
+                f"{self.names['labels']}: has {counted(len(bundle.labels), 'label')}, "
+                f"but the network has {counted(shape[1], 'class', 'classes')}",
                 "Give the labels of this very network, one for each class.",
             )
         return found
