@@ -4,6 +4,7 @@ import csv
 import errno
 import gzip
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,25 @@ def test_a_folder_that_cannot_be_entered_is_left_out_and_named(tmp_path: Path, m
     assert f"{tmp_path}: permission denied" in refusal(tmp_path)
     closed[str(tmp_path)] = errno.ESTALE
     assert str(tmp_path) in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("pattern", ["", "/**", "/**/*.png"])
+def test_folders_deeper_than_python_s_functions_are_listed_as_far_as_a_path_may_be_long(tmp_path: Path, pattern: str) -> None:
+    """Adds that neither the stack nor the files that a process may open (1,024, mostly) limits the depth of a tree."""
+    deepest = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for level in range(2100):
+            if level == 1100:
+                os.close(os.open("deep.png", os.O_CREAT | os.O_WRONLY, dir_fd=deepest))
+            os.mkdir("d", dir_fd=deepest)
+            above, deepest = deepest, os.open("d", os.O_RDONLY, dir_fd=deepest)
+            os.close(above)
+        images = source(f"{tmp_path}{pattern}")
+        assert list(images.keys()) == ["d/" * 1100 + "deep.png"]
+        assert images.skipped.counts() == {"(unreadable folder)": 1}
+    finally:
+        os.close(deepest)
+        subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)  # which Python can't remove
 
 
 def test_a_link_to_a_folder_that_it_lies_in_is_left_out_and_named(tmp_path: Path) -> None:
