@@ -440,6 +440,17 @@ def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Pat
     assert keys(tmp_path / name) == ["a.png", "b.png"]
 
 
+@pytest.mark.parametrize("before", [b"", b"caf\xe9.png\n", b"a.png\n" * 20_000])
+def test_a_line_with_a_nul_is_a_row_wherever_it_stands(tmp_path: Path, before: bytes) -> None:
+    """Adds that one damaged line doesn't cost the others; so little is known to be no UTF-16."""
+    (tmp_path / "keys.txt").write_bytes(before + b"b\0c.png\nd.png\n")
+    images = source(tmp_path / "keys.txt")
+
+    assert list(images.keys())[-2:] == ["b\0c.png", "d.png"]
+    with pytest.raises(MissingError, match="can't be a file's name"):
+        images.read("b\0c.png")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "named"),
     [
@@ -453,6 +464,10 @@ def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Pat
         ("keys.csv", b"key,key\na.png,b.png\n", "several columns `key`"),
         ("keys.csv", b"key\n" + b"x" * 200_000, "keys.csv"),
         ("keys.csv", b"\xff\xfek\x00e\x00", "UTF-8"),
+        ("keys.txt", "a.png\n日本.png\n".encode("utf-16-be"), "UTF-8"),
+        ("keys.txt", "a.png\n".encode("utf-32"), "UTF-8"),
+        ("keys.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\2\x80\0\0\1\xe0\x08\2more than some header", "UTF-8"),
+        ("keys.txt", b"a.png\n" + b"x" * 70_000, "line 2 has more than 65,536"),
         ("keys.parquet", b"key\na.png\n", "not a Parquet file"),
         ("keys.parquet", b"", "not a Parquet file"),
         ("keys.txt.gz", packed(b"a.png\n" * 1000)[:-9], "broken gzip"),
