@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mxspark.dataset.skipped import SHOWN_KINDS
+from mxspark.dataset.skipped import SHOWN_KINDS, in_words
 from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.run.driver import _from_everywhere
@@ -114,6 +114,7 @@ def test_kinds_that_are_left_out_are_counted_in_bounded_memory(tmp_path: Path) -
     assert len(counts) == SHOWN_KINDS + 1
     assert sum(counts.values()) == 1103
     assert list(counts)[-1] == "(other)"
+    assert in_words(counts, SHOWN_KINDS).endswith(" and 1 more kind")
 
 
 def test_excluded_keys_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -156,6 +157,8 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
+    assert "list.json: there is no such file or folder" in refusal(tmp_path / "list.json")
+    assert "/dev/null: is neither a file nor a folder" in refusal("/dev/null")
 
 
 def test_an_empty_folder_is_nothing_to_do(tmp_path: Path) -> None:
@@ -242,6 +245,10 @@ def test_folders_deeper_than_python_s_functions_are_listed_as_far_as_a_path_may_
         images = source(f"{tmp_path}{pattern}")
         assert list(images.keys()) == ["d/" * 1100 + "deep.png"]
         assert images.skipped.counts() == {"(unreadable folder)": 1}
+        (told,) = images.skipped.unreadable
+        assert told.startswith(str(tmp_path)[:100])
+        assert told.endswith("File name too long")
+        assert len(told) < 400
     finally:
         os.close(deepest)
         subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)  # which Python can't remove

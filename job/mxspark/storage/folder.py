@@ -62,8 +62,10 @@ class FolderStore:
         with _file_errors(self.root):
             if self.root.is_file():
                 raise StorageError(f"{self.name}: is a file, not a folder", "Name its folder.")
+            if not self.root.exists():
+                raise MissingError(f"{self.name}: there is no such file or folder", "Name one that exists.")
             if not self.root.is_dir():
-                raise MissingError(f"{self.name}: there is no such folder", "Name a folder that exists.")
+                raise StorageError(f"{self.name}: is neither a file nor a folder", "Name one of them.")
             os.scandir(self.root).close()  # it is the root that can't be read then, not an entry
         yield from _walk(self.root, prefix, skip, self.follow_links)
 
