@@ -132,7 +132,7 @@ CASES: list[tuple[Callable[[Attempt], None], tuple[str, ...]]] = [
     (empty_prefix, (f"s3://{BUCKET}/nothing/here: no images: there is nothing there", "Check input.path")),
     (wrong_secret, (f"s3://{BUCKET}: the secret key doesn't fit the access key", "AWS_SECRET_ACCESS_KEY")),
     (no_credentials, (f"s3://{BUCKET}: no AWS credentials found", "AWS_ACCESS_KEY_ID")),
-    (folder_that_is_not_there, ("photos: there is no such folder", "Name a folder that exists")),
+    (folder_that_is_not_there, ("photos: there is no such file or folder", "Name one that exists")),
     (folder_without_images, ("letters: no images, only 1 .doc", "input.suffixes")),
     (no_model_folder, ("model: no model here", "mxspark model pack")),
     (no_such_model_file, ("digits-0001.params", "the model's params file", "Check the model's location")),

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from tests.security.endless import answering_with
 from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, Scripted, an_object, error, listing, scripted
 
 from mxspark.settings.job import StorageSettings
-from mxspark.storage import Access, FolderStore, MissingError, S3Store, StorageError, TooLargeError, download, retries_so_far
+from mxspark.storage import Access, FolderStore, MissingError, S3Store, StorageError, TooLargeError, WebReader, download, retries_so_far
 from mxspark.storage import folder as folder_room
+from mxspark.storage.web import root_cause
 
 BUSY = error(503, "SlowDown")
 
@@ -153,6 +155,46 @@ def test_a_web_server_that_is_not_there_is_told_without_the_address_query(unused
         fetch(f"http://127.0.0.1:{unused_port}/net.json?token=secret-token", retries=0)
     assert f"http://127.0.0.1:{unused_port}/net.json" in str(caught.value)
     assert "secret-token" not in str(caught.value)
+
+
+WEB_READS: list[Callable[[str], object]] = [
+    lambda url: WebReader(access_to(url, retries=0).settings).read(f"{url}/1.png"),
+    lambda url: fetch(f"{url}/1.png", retries=0),
+]
+
+
+@pytest.mark.parametrize("read", WEB_READS, ids=["an image", "a model's file"])
+@pytest.mark.parametrize(
+    ("answer", "reason", "cause"),
+    [
+        (b"HTTP/1.1 200", "the answer broke off", "truncated"),  # not an empty object, which says so
+        (b"", "the connection was closed", "connection"),
+        (b"SSH-2.0-\x1b\r\n", r"can't read the server's answer: SSH-2.0-\x1b", "connection"),
+        (b"HTTP/1.1 404 Not\x1b[31m\7\r\n\r\n", r"the server answered 404 Not\x1b[31m\x07", ""),
+        (
+            b"HTTP/1.1 302 -\r\nLocation: http://h\x1b[31m/\r\n\r\n",
+            r"the server sends its readers to http://h\x1b[31m/, which is no address of the web",
+            "",
+        ),
+    ],
+    ids=["cut behind its head", "nothing", "no HTTP", "controls in the phrase", "sent to no address"],
+)
+def test_odd_answers_of_web_servers_are_told_in_words(read: Callable[[str], object], answer: bytes, reason: str, cause: str) -> None:
+    """Adds that no library's notation is told, and no character that a terminal obeys."""
+    with answering_with(answer) as url, pytest.raises(StorageError) as caught:
+        read(url)
+    assert (caught.value.reason, caught.value.cause) == (reason, cause)
+
+
+@pytest.mark.parametrize("read", WEB_READS, ids=["an image", "a model's file"])
+def test_an_object_that_says_it_is_empty_is(read: Callable[[str], object]) -> None:
+    with scripted(Answer()) as server:
+        assert not read(server.url)
+
+
+def test_causes_are_told_without_the_names_of_classes() -> None:
+    said = "HTTPSConnectionPool(host='h', port=1): _PoolTLS(host='h', port=1): Prompt(host='h', port=1): Read timed out."
+    assert root_cause(said) == "Read timed out."
 
 
 # Objects that are packed.

@@ -152,7 +152,7 @@ def test_nothing_is_listed_in_an_empty_part_of_a_bucket(s3_store: S3Store) -> No
 
 
 def test_a_folder_that_is_not_there_can_not_be_listed(folder_store: FolderStore) -> None:
-    with pytest.raises(MissingError, match="there is no such folder"):
+    with pytest.raises(MissingError, match="there is no such file or folder"):
         list(folder_store.keys())
 
 

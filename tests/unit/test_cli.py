@@ -178,11 +178,11 @@ def test_settings_are_shown_as_they_are(mxspark: Command, place: str, wide: None
 
 
 def test_what_shells_make_of_names_and_patterns_is_refused_in_words(mxspark: Command) -> None:
-    refused(mxspark("settings", *JOB, "--input", "caf\udce9"), "input.path", "not UTF-8")
+    refused(mxspark("settings", *JOB, "--input", "caf\udce9"), "input.path", r"'caf\xe9'", "not UTF-8")
     refused(mxspark("settings", *JOB, "--output", "caf\udce9"), "output.path", "not UTF-8")
     refused(mxspark("settings", *JOB, "--model", "caf\udce9"), "model.path", "not UTF-8")
     refused(mxspark("settings", *JOB, "--set", "spark.conf.a=\udce9"), "spark.conf.a", "--set", "not UTF-8")
-    refused(mxspark("settings", *JOB, "--set", "spark.conf.\udce9=a"), "spark.conf", "not UTF-8")
+    refused(mxspark("settings", *JOB, "--set", "spark.conf.\udce9=a"), "spark.conf", r"\xe9", "not UTF-8")
     refused(mxspark("settings", *JOB, "--input", "a.jpg", "b.jpg", "c.jpg"), "c.jpg", "quote it: --input 'photos/*.jpg'")
 
 

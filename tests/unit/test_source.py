@@ -4,6 +4,7 @@ import csv
 import errno
 import gzip
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mxspark.dataset.skipped import SHOWN_KINDS
+from mxspark.dataset.skipped import SHOWN_KINDS, in_words
 from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.run.driver import _from_everywhere
@@ -113,6 +114,7 @@ def test_kinds_that_are_left_out_are_counted_in_bounded_memory(tmp_path: Path) -
     assert len(counts) == SHOWN_KINDS + 1
     assert sum(counts.values()) == 1103
     assert list(counts)[-1] == "(other)"
+    assert in_words(counts, SHOWN_KINDS).endswith(" and 1 more kind")
 
 
 def test_excluded_keys_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -155,6 +157,8 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
+    assert "list.json: there is no such file or folder" in refusal(tmp_path / "list.json")
+    assert "/dev/null: is neither a file nor a folder" in refusal("/dev/null")
 
 
 def test_an_empty_folder_is_nothing_to_do(tmp_path: Path) -> None:
@@ -225,6 +229,29 @@ def test_a_folder_that_cannot_be_entered_is_left_out_and_named(tmp_path: Path, m
     assert f"{tmp_path}: permission denied" in refusal(tmp_path)
     closed[str(tmp_path)] = errno.ESTALE
     assert str(tmp_path) in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("pattern", ["", "/**", "/**/*.png"])
+def test_folders_deeper_than_python_s_functions_are_listed_as_far_as_a_path_may_be_long(tmp_path: Path, pattern: str) -> None:
+    """Adds that neither the stack nor the files that a process may open (1,024, mostly) limits the depth of a tree."""
+    deepest = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for level in range(2100):
+            if level == 1100:
+                os.close(os.open("deep.png", os.O_CREAT | os.O_WRONLY, dir_fd=deepest))
+            os.mkdir("d", dir_fd=deepest)
+            above, deepest = deepest, os.open("d", os.O_RDONLY, dir_fd=deepest)
+            os.close(above)
+        images = source(f"{tmp_path}{pattern}")
+        assert list(images.keys()) == ["d/" * 1100 + "deep.png"]
+        assert images.skipped.counts() == {"(unreadable folder)": 1}
+        (told,) = images.skipped.unreadable
+        assert told.startswith(str(tmp_path)[:100])
+        assert told.endswith("File name too long")
+        assert len(told) < 400
+    finally:
+        os.close(deepest)
+        subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)  # which Python can't remove
 
 
 def test_a_link_to_a_folder_that_it_lies_in_is_left_out_and_named(tmp_path: Path) -> None:
@@ -420,6 +447,17 @@ def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Pat
     assert keys(tmp_path / name) == ["a.png", "b.png"]
 
 
+@pytest.mark.parametrize("before", [b"", b"caf\xe9.png\n", b"a.png\n" * 20_000])
+def test_a_line_with_a_nul_is_a_row_wherever_it_stands(tmp_path: Path, before: bytes) -> None:
+    """Adds that one damaged line doesn't cost the others; so little is known to be no UTF-16."""
+    (tmp_path / "keys.txt").write_bytes(before + b"b\0c.png\nd.png\n")
+    images = source(tmp_path / "keys.txt")
+
+    assert list(images.keys())[-2:] == ["b\0c.png", "d.png"]
+    with pytest.raises(MissingError, match="can't be a file's name"):
+        images.read("b\0c.png")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "named"),
     [
@@ -433,6 +471,10 @@ def test_manifests_as_windows_and_spreadsheets_write_them_are_read(tmp_path: Pat
         ("keys.csv", b"key,key\na.png,b.png\n", "several columns `key`"),
         ("keys.csv", b"key\n" + b"x" * 200_000, "keys.csv"),
         ("keys.csv", b"\xff\xfek\x00e\x00", "UTF-8"),
+        ("keys.txt", "a.png\n日本.png\n".encode("utf-16-be"), "UTF-8"),
+        ("keys.txt", "a.png\n".encode("utf-32"), "UTF-8"),
+        ("keys.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\2\x80\0\0\1\xe0\x08\2more than some header", "UTF-8"),
+        ("keys.txt", b"a.png\n" + b"x" * 70_000, "line 2 has more than 65,536"),
         ("keys.parquet", b"key\na.png\n", "not a Parquet file"),
         ("keys.parquet", b"", "not a Parquet file"),
         ("keys.txt.gz", packed(b"a.png\n" * 1000)[:-9], "broken gzip"),

@@ -3,6 +3,7 @@
 Bytes that are not UTF-8 come out escaped, as those of file names do.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -34,6 +35,7 @@ LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is l
 # digits before a slash are a port.
 _USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^/]*@|[^/:@\[]+:\d*[^\d/@][^@]*@)")
 HIDDEN_USER = "…@"  # what stands for them in a key
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # how UTF-16 and UTF-32 begin
 _GZIP = b"\x1f\x8b"  # how it begins
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
@@ -153,13 +155,35 @@ def _text(file: IO[bytes], path: str) -> Iterator[Iterator[str]]:
     file.seek(0)
     whole = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_packed else file
     try:
-        if b"\0" in whole.read(LONGEST_LINE):
+        if not _is_text(whole.read(LONGEST_LINE)):
             raise UsageError(f"{path}: not a manifest: it is not UTF-8 text", HINT)
         whole.seek(0)
         with io.TextIOWrapper(whole, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
             yield _lines(text, path)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UsageError(f"{path}: broken gzip: {one_line(error)}", "Write or upload it again.") from None
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file that begins so is a list with at most some damaged lines: those have a NUL, and are rows that can't be read.
+
+    With NULs it is UTF-16 or UTF-32 where it says so or a quarter are NULs, and binary where a line with one isn't UTF-8 either.
+    """
+    if b"\0" not in head:
+        return True
+    if head.startswith(_WIDE) or head.count(b"\0") * 4 >= len(head):
+        return False
+    lines = head.split(b"\n")
+    whole = lines[:-1] if len(head) == LONGEST_LINE else lines  # the last may be cut within a character
+    return all(map(_is_utf8, (line for line in whole if b"\0" in line)))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _lines(text: IO[str], path: str) -> Iterator[str]:

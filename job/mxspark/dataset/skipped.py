@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from mxspark.text.words import counted, without_middle
+
 KINDS = 1000  # counted apart while listing
 SHOWN_KINDS = 50  # written down: the most frequent
 EXAMPLES = 3  # unreadable entries that are named
+LONGEST_PROBLEM = 300  # that is told of one, whose path may have thousands [characters]
 LONGEST_SUFFIX = 16  # characters; what is longer is no suffix but a name with a dot in it
 NO_SUFFIX, OTHER = "(none)", "(other)"
 EXCLUDED, UNREADABLE, NO_KEY, MARKER = "(excluded)", "(unreadable folder)", "(no key)", "(folder marker)"
@@ -34,7 +37,7 @@ class Skipped:
         """A folder that can't be listed."""
         self.add(UNREADABLE)
         if len(self.unreadable) < EXAMPLES:
-            self.unreadable.append(problem)
+            self.unreadable.append(without_middle(problem, LONGEST_PROBLEM))
 
     def counts(self) -> dict[str, int]:
         """The most frequent kinds with their counts, most frequent first, and the rest as `(other)`."""
@@ -60,7 +63,7 @@ def hint(counts: Mapping[str, int]) -> str:
 def in_words(counts: Mapping[str, int], kinds: int = 10) -> str:
     """`12 .heic, 3 without a suffix`: the first kinds, as a sentence has them."""
     shown = ", ".join(f"{number:,} {_WORDS.get(kind, _shown(kind))}" for kind, number in list(counts.items())[:kinds])
-    return f"{shown} and {len(counts) - kinds} more kinds" if len(counts) > kinds else shown
+    return f"{shown} and {counted(len(counts) - kinds, 'more kind')}" if len(counts) > kinds else shown
 
 
 def _shown(kind: str) -> str:

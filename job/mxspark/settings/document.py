@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from mxspark.errors import SECRET_NAME, UsageError, one_line, without_secrets
-from mxspark.text.words import CONTROLS, printable, shortened
+from mxspark.text.words import CONTROLS, printable, shortened, with_bytes
 
 __all__ = [
     "AfterValidator",
@@ -97,7 +97,9 @@ def parse(kind: type[D], data: Mapping[str, Any], source: str, origin: Callable[
         parsed = kind.model_validate(data)
         if (odd := next(_not_utf8(data), None)) is not None:
             came_from = f" (from {origin(odd)})" if origin else ""
-            raise UsageError(f"{source}: {odd!r}{came_from}: it is not UTF-8", "Write it in UTF-8; rename what is called so.")
+            raise UsageError(
+                f"{source}: {with_bytes(repr(odd))}{came_from}: it is not UTF-8", "Write it in UTF-8; rename what is called so."
+            )
         return parsed
     except ValidationError as error:
         found = error.errors(include_url=False)
@@ -178,7 +180,7 @@ def _description(kind: type[Document], path: list[str]) -> str:
 
 
 def _shown(key: str, value: object) -> str:
-    text = without_secrets(_LONG.repr(value))  # long enough that half an address is still known for one
+    text = without_secrets(with_bytes(_LONG.repr(value)))  # long enough that half an address is still known for one
     if SECRET_NAME.search(f"{key} {text}"):
         return "(hidden)"
     return text if len(text) <= 100 else text[:99] + "…"

@@ -36,6 +36,7 @@ from mxspark.storage.store import (
 CHUNK = 4 * 2**20  # bytes copied at a time
 # What passes when somebody makes room, or a file server comes back.
 TRANSIENT = {errno.ENOSPC: "no_space", errno.EDQUOT: "no_space", errno.ESTALE: "connection", errno.ETIMEDOUT: "timeout"}
+OPEN_FOLDERS = 100  # at a time while listing; what lies deeper in each other is listed at once, for the files a process may open are few
 LOCK_SECONDS = 0.5  # longer than `mxspark status` looks at a lock
 # `.NAME.` and eight characters of tempfile's: a file that is being written.
 TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
@@ -61,10 +62,12 @@ class FolderStore:
         with _file_errors(self.root):
             if self.root.is_file():
                 raise StorageError(f"{self.name}: is a file, not a folder", "Name its folder.")
+            if not self.root.exists():
+                raise MissingError(f"{self.name}: there is no such file or folder", "Name one that exists.")
             if not self.root.is_dir():
-                raise MissingError(f"{self.name}: there is no such folder", "Name a folder that exists.")
+                raise StorageError(f"{self.name}: is neither a file nor a folder", "Name one of them.")
             os.scandir(self.root).close()  # it is the root that can't be read then, not an entry
-        yield from _walk(self.root, "", frozenset(), prefix, skip, self.follow_links)
+        yield from _walk(self.root, prefix, skip, self.follow_links)
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         def get() -> bytes:
@@ -287,31 +290,72 @@ def _umask() -> int:
         return 0o022
 
 
-def _walk(
-    folder: Path, prefix: str, above: frozenset[tuple[int, int]], wanted: str, skip: Skip | None, follow_links: bool
-) -> Iterator[str]:
-    """Keys below `folder` that start with `wanted`; follows links, but not into a folder that it is already in. Without `follow_links` a
+@dataclass(frozen=True)
+class _Listing:
+    """A folder that is being listed: its key, with a slash at its end, and the entries that are still to come."""
+
+    path: str
+    key: str
+    identity: tuple[int, int]
+    entries: Iterator["os.DirEntry[str]"]
+
+    def close(self) -> None:
+        if close := getattr(self.entries, "close", None):
+            close()
+
+
+def _walk(root: Path, wanted: str, skip: Skip | None, follow_links: bool) -> Iterator[str]:
+    """Keys below `root` that start with `wanted`; follows links, but not into a folder that it is already in. Without `follow_links` a
     link is a key, wherever it leads.
 
-    A folder that can't be listed is an error of its own, which `skip` takes where there is one.
+    A folder that can't be listed is an error of its own, which `skip` takes where there is one. No recursion: folders may lie deeper in
+    each other than Python's functions.
     """
+    listings: list[_Listing] = []
     try:
-        with _file_errors(folder):
-            status = folder.stat()
-            if (status.st_dev, status.st_ino) in above:
-                if skip is not None:
-                    skip(StorageError(f"{escaped(str(folder))}: a link to a folder that it lies in"))
-                return
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    key = prefix + escaped(entry.name)
+        _enter(str(root), "", listings, skip)
+        while listings:
+            listing, inner = listings[-1], None
+            with _skipping(listing.path, skip):
+                for entry in listing.entries:
+                    key = listing.key + escaped(entry.name)
                     if not (f"{key}/".startswith(wanted) or wanted.startswith(f"{key}/")):
                         continue
                     if _is_folder(entry, follow_links):
-                        inner = above | {(status.st_dev, status.st_ino)}
-                        yield from _walk(Path(entry.path), key + "/", inner, wanted, skip, follow_links)
-                    elif key.startswith(wanted):
+                        inner = entry.path
+                        break
+                    if key.startswith(wanted):
                         yield key
+            if inner is None:
+                listings.pop().close()
+            else:
+                _enter(inner, f"{key}/", listings, skip)
+    finally:
+        for listing in listings:
+            listing.close()
+
+
+def _enter(path: str, key: str, listings: list[_Listing], skip: Skip | None) -> None:
+    """Adds the folder at `path` to those that are being listed, unless it is one of them."""
+    with _skipping(path, skip):
+        status = Path(path).stat()
+        identity = (status.st_dev, status.st_ino)
+        if any(listing.identity == identity for listing in listings):
+            if skip is not None:
+                skip(StorageError(f"{escaped(path)}: a link to a folder that it lies in"))
+            return
+        entries: Iterator[os.DirEntry[str]] = os.scandir(path)
+        if len(listings) >= OPEN_FOLDERS:
+            entries = iter(list(entries))  # read to its end it is closed
+        listings.append(_Listing(path, key, identity, entries))
+
+
+@contextmanager
+def _skipping(path: str, skip: Skip | None) -> Iterator[None]:
+    """Has `skip` take the errors about a folder, where there is one."""
+    try:
+        with _file_errors(Path(path)):
+            yield
     except StorageError as error:
         # With a transient one it is the disk or the file server that is at fault, not this folder.
         if skip is None or isinstance(error, TransientError):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from http.client import HTTPException
 from ipaddress import IPv6Network, ip_address
 from threading import Event, Timer
 from typing import Any, BinaryIO
@@ -26,12 +27,13 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from mxspark import __version__
-from mxspark.errors import LONGEST_SAID, one_line, without_secrets
+from mxspark.errors import LONGEST_SAID, bounded, one_line, without_secrets
 from mxspark.settings.job import StorageSettings
 from mxspark.storage.encoding import unpacked
 from mxspark.storage.errors import PROXY_HINT, words_in
 from mxspark.storage.retry import Patience
 from mxspark.storage.store import DeniedError, MissingError, ProxyError, StorageError, TransientError, ca_bundle, check_size, hush
+from mxspark.text.words import printable
 
 __all__ = [
     "Answer",
@@ -66,7 +68,7 @@ LONGEST_ERROR = 2**20  # that a server's words about one may have [bytes]
 def root_cause(text: str) -> str:
     """The cause at the end of a chain of causes, without addresses."""
     line = " ".join(text[:LONGEST_SAID].partition("Debug source:")[0][-10 * LONGEST_GIST :].split())
-    return re.sub(r"\s*\(?https?://[^\s)]*\)?|HTTPS?Connection(Pool)?\([^)]*\): ", "", line)[-LONGEST_GIST:]
+    return re.sub(r"\s*\(?https?://[^\s)]*\)?|\b\w+\(host=[^)]*\): ", "", line)[-LONGEST_GIST:]
 
 
 @dataclass(frozen=True)
@@ -173,14 +175,16 @@ def get(
     """
     end = time.monotonic() + seconds
     with _errors(name, url), _response(connections, name, url, headers, 0 if of_s3 else REDIRECTS) as response:
-        if of_s3 and not _says_length(response):
-            raise TransientError("the answer broke off", place=name, cause="truncated")
+        if of_s3:
+            _check_says_length(name, response)
         limit = limit if response.status in (200, 206) else LONGEST_ERROR
         check_size(_length(name, response), limit)
         pieces = body(name, response, end - time.monotonic())
         encoding = response.headers.get("Content-Encoding") if unpacks else None
         data = b"".join(unpacked(name, pieces, encoding, limit))
-        return Answer(response.status, response.reason or "", data, response.headers)
+        if response.status == 200 and not data:
+            _check_says_length(name, response)  # cut within its head, it looks whole and empty
+        return Answer(response.status, _phrase(response), data, response.headers)
 
 
 def body(name: str, response: Any, seconds: float, every: float = math.inf) -> Iterator[bytes]:
@@ -219,11 +223,21 @@ def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str]
         if not place or redirects == 0:
             return response
         response.close()
-        new = urljoin(url, place)
+        new = _sent_to(name, url, place)
         if urlsplit(url).scheme == "https" and urlsplit(new).scheme != "https":
             raise StorageError("the server sends its readers from https:// to an address that isn't", "Check the address.", place=name)
         url = new
     raise StorageError(f"the server sends its readers elsewhere more than {redirects} times", "Check the address.", place=name)
+
+
+def _sent_to(name: str, url: str, place: str) -> str:
+    """The address that an answer from `url` sends its readers to. Raises StorageError where it is none."""
+    with suppress(ValueError, HTTPError):
+        new = urljoin(url, place)
+        if urlsplit(new).scheme in ("http", "https") and parse_url(new).host:
+            return new
+    shown = printable(bounded(without_secrets(place[:LONGEST_SAID]), LONGEST_GIST))
+    raise StorageError(f"the server sends its readers to {shown}, which is no address of the web", "Check the address.", place=name)
 
 
 def _is_near(connected: Any) -> bool:
@@ -286,12 +300,12 @@ def _download(connections: Pool, url: str, target: BinaryIO, limit: int | None, 
                 said += piece
                 if len(said) > LONGEST_ERROR:
                     break
-            _check_status(name, Answer(response.status, response.reason or "", bytes(said[:LONGEST_ERROR])))
+            _check_status(name, Answer(response.status, _phrase(response), bytes(said[:LONGEST_ERROR])))
         check_size(_length(name, response), limit)
         pieces = body(name, response, seconds, PIECE)
         written = sum(map(target.write, unpacked(name, pieces, response.headers.get("Content-Encoding"), limit)))
-        if not written and not _says_length(response):  # cut within its head, it looks whole and empty
-            raise TransientError("the answer broke off", place=name, cause="truncated")
+        if not written:
+            _check_says_length(name, response)  # cut within its head, it looks whole and empty
 
 
 def _check_status(name: str, answer: Answer) -> None:
@@ -315,8 +329,15 @@ def _length(name: str, response: urllib3.BaseHTTPResponse) -> int:
     return int(told)
 
 
-def _says_length(response: urllib3.BaseHTTPResponse) -> bool:
-    return bool({"Content-Length", "Transfer-Encoding"} & set(response.headers))
+def _phrase(response: urllib3.BaseHTTPResponse) -> str:
+    """What the server says beside the status, of its own choosing."""
+    return printable(bounded(response.reason or "", LONGEST_GIST))
+
+
+def _check_says_length(name: str, response: urllib3.BaseHTTPResponse) -> None:
+    """Raises TransientError where the answer doesn't say how long it is: it broke off within its head."""
+    if not {"Content-Length", "Transfer-Encoding"} & set(response.headers):
+        raise TransientError("the answer broke off", place=name, cause="truncated")
 
 
 @contextmanager
@@ -330,7 +351,7 @@ def _errors(name: str, url: str) -> Iterator[None]:
             raise no_proxy(name, refusal) from error
         if "CERTIFICATE" in str(error):
             raise untrusted(name, urlsplit(url).netloc.rpartition("@")[2], why_untrusted(error)) from error
-        cause, said, hint = transient_cause(error), root_cause(one_line(reason)), "Check the address and the network."
+        cause, said, hint = transient_cause(error), _in_words(reason), "Check the address and the network."
         if cause == "truncated":
             said = "broke off" + "".join(re.findall(r" ?\(\d+ bytes read, \d+ more expected\)", said)[:1]).replace("(", " (")
         if cause is not None:
@@ -340,6 +361,16 @@ def _errors(name: str, url: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise unreadable(name, error) from error
+
+
+def _in_words(error: BaseException) -> str:
+    """What broke a connection; urllib3 has Python's own error as a second argument."""
+    inner = error.args[1] if isinstance(error, exceptions.ProtocolError) and len(error.args) > 1 else error
+    if isinstance(inner, ConnectionError):
+        return "the connection was closed"
+    if isinstance(inner, HTTPException):
+        return f"can't read the server's answer: {printable(one_line(inner))}"
+    return root_cause(one_line(error))
 
 
 def unreadable(name: str, error: Exception) -> TransientError:

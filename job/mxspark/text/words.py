@@ -24,6 +24,16 @@ def without_controls(text: str) -> str:
     return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def without_middle(text: str, length: int) -> str:
+    """A text whose both ends tell something, or about so many of its characters."""
+    return text if len(text) <= length else f"{text[: length // 2]} … {text[-(length // 2) :]}"
+
+
+def with_bytes(quoted: str) -> str:
+    r"""What `repr` says, with the bytes of file names that are not UTF-8 as bytes (`\xff`), which Python writes as `\udcff`."""
+    return re.sub(r"(?<!\\)\\udc(?=[89a-f][0-9a-f])", r"\\x", quoted)
+
+
 def shortened(value: object) -> str:
     """What somebody gave, quoted, however long it is."""
     return reprlib.repr(value)
