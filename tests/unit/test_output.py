@@ -66,8 +66,8 @@ def test_a_folder_that_cannot_be_entered_is_no_hindrance(tmp_path: Path, monkeyp
     (tmp_path / "lost+found").mkdir()
     scandir = os.scandir
 
-    def refuse(folder: Path) -> Any:
-        if folder.name == "lost+found":
+    def refuse(folder: str | Path) -> Any:
+        if Path(folder).name == "lost+found":
             raise PermissionError(errno.EACCES, "Permission denied")
         return scandir(folder)
 
