@@ -25,7 +25,6 @@ from rich.text import Text
 
 from mxspark.dataset import skipped
 from mxspark.errors import MxsparkError, UsageError, without_secrets
-from mxspark.row_status import RowStatus
 from mxspark.run.progress import Meter, Progress
 from mxspark.text import duration
 from mxspark.text.words import counted, printable, without_controls
@@ -265,11 +264,10 @@ def show_status(status: "Status") -> None:
 
 def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
     counts, told = status.counts, partial(_told, frozen.settings)
-    failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != RowStatus.OK)
     return [
         ("done", f"{counts.rows:,} of {counted(frozen.keys, 'image')}, {status.parts:,} of {counted(frozen.shards, 'shard')}"),
         ("ok", f"{counts.ok:,}"),
-        ("failed", f"{counts.failed:,}" + (f" ({failed})" if failed else "")),
+        ("failed", f"{counts.failed:,}" + (f" ({counts.failures})" if counts.failed else "")),
         ("left", counted(status.left, "image")),
         *(("broken", problem) for problem in status.broken[:10]),
         (

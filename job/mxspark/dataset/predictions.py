@@ -74,6 +74,11 @@ class Counts:
     def failed(self) -> int:
         return self.rows - self.ok
 
+    @property
+    def failures(self) -> str:
+        """How many of each other status, the most frequent first: `3 missing, 1 denied`."""
+        return ", ".join(f"{number:,} {status}" for status, number in self.by_status.most_common() if status != RowStatus.OK)
+
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
             self.by_status + other.by_status,

@@ -388,10 +388,9 @@ class _Run:
         """The error with the counts by status and examples out of these shards."""
         failed = (row for row in self._rows(shards) if row.status != RowStatus.OK)
         examples = [f"{printable(row.key)} ({row.status}: {row.error})" for row in islice(failed, EXAMPLES)]
-        by_status = ", ".join(f"{number:,} {status}" for status, number in counts.by_status.most_common() if status != RowStatus.OK)
         return TooManyFailedError(
             f"{prefix}{counts.failed:,} of {counted(counts.rows, 'image')} failed, more than max_failed_fraction "
-            f"{self._settings.max_failed_fraction:g} allows: {by_status}\nFor example {', '.join(examples)}",
+            f"{self._settings.max_failed_fraction:g} allows: {counts.failures}\nFor example {', '.join(examples)}",
             "Fix them and add --retry-failed, or allow more with --max-failed-fraction.",
         )
 

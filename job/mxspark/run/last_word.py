@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mxspark.errors import MxsparkError, TooManyFailedError
-from mxspark.row_status import RowStatus
 from mxspark.text.words import counted
 
 if TYPE_CHECKING:  # they import numpy and Arrow, which following a job does without until it has ended
@@ -37,8 +36,8 @@ class Results:
 
     def __str__(self) -> str:
         counts = self.counts
-        failed = ", ".join(f"{number:,} {name}" for name, number in counts.by_status.most_common() if name != RowStatus.OK)
-        return f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed" + (f" ({failed})" if failed else "")
+        by_status = f" ({counts.failures})" if counts.failed else ""
+        return f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed{by_status}"
 
     def to_json(self) -> dict[str, Any]:
         return {
