@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,14 @@ class Running:
                 data = os.read(pipe, 2**16)
                 assert data, f"it ended without saying {words!r}:\n{said}"
                 self._heard.extend(data)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = LIMIT_SECONDS) -> None:
+        """Until the condition holds; fails the test, showing what it printed, where it ends before that."""
+        limit = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.wait()
+            assert time.monotonic() < limit, f"waited {seconds} s in vain"
+            time.sleep(0.02)
 
     def left(self) -> list[psutil.Process]:
         """What is still alive of all that it started, when it has ended: the kernel may need a moment for those that were killed."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,7 +47,7 @@ class FaultyFront:
         self._random = Random(0)
         self._now: tuple[Refusal, float] | None = None
         self._fatal: str | None = None
-        self._is_gone = False
+        self._gone = Event()
 
     def go_at(self, path: str) -> None:
         """When an object is read whose path ends so, and from then on, no request is answered."""
@@ -56,8 +56,13 @@ class FaultyFront:
     def is_gone(self, method: str, path: str) -> bool:
         """Whether this request is not answered."""
         is_fatal = self._fatal is not None and method == "GET" and path.partition("?")[0].endswith(self._fatal)
-        self._is_gone = self._is_gone or is_fatal
-        return self._is_gone
+        if is_fatal:
+            self._gone.set()
+        return self._gone.is_set()
+
+    def has_gone(self) -> bool:
+        """Whether it has come to that."""
+        return self._gone.is_set()
 
     def refuse(self, refusal: Refusal, share: float = 1.0) -> None:
         """From now on this share of the requests is refused."""

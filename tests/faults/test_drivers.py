@@ -12,7 +12,6 @@ import psutil
 import pytest
 from tests.command import Command, Finished, names
 from tests.faults.runs import Job, rows_of, some_digits
-from tests.spark.conftest import wait_until
 
 DIGITS, SHARD = 300, 10
 # Python runs this at the start of every process that finds it: who writes a part when there are `enough` waits in the middle of it.
@@ -51,8 +50,7 @@ def killed(mxspark: Command, job: Job, name: str, more: int, folder: Path) -> Ki
     (folder / "sitecustomize.py").write_text(HOLD_WRITERS.format(enough=len(job.parts) + more))
     environment = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
     with mxspark.start("mxspark", *job.command, environment=environment) as running:
-        wait_until(lambda: names(folder, "held-*") != [] or running.process.poll() is not None, "a held writer")
-        assert running.process.poll() is None, running.wait()
+        running.wait_until(lambda: names(folder, "held-*") != [])
         next(process for process in running.processes() if process.name() == name).kill()
         finished = running.wait()
         return Killed(finished, running.left(), job.contents, names(job.output, ".part-*"))

@@ -12,8 +12,8 @@ import pytest
 from examples import s3
 from tests.command import Command, Finished, names
 from tests.conftest import BUCKET, put
-from tests.faults.runs import Flags, Job, keys_of_parts, parts_in_bucket, rows_of, setting, some_digits
-from tests.spark.conftest import wait_until
+from tests.faults import s3_faults
+from tests.faults.runs import Flags, Job, parts_in_bucket, rows_of, setting, some_digits
 from tests.storage.scripted import Scripted, answering, error, listing
 
 ANYBODY = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "nothing"}
@@ -109,9 +109,10 @@ def left_alone(mxspark: Command, bucket: Path, command: Flags, digits_images: Pa
     with ExitStack() as serving:
         server = serving.enter_context(s3.serve(bucket, [BUCKET]))
         put(server, {f"digits/{name}": (digits_images / name).read_bytes() for name in names(digits_images)[:DIGITS]})
-        client = server.client()
-        with mxspark.start("mxspark", *command, environment=server.environment) as running:
-            wait_until(lambda: len(keys_of_parts(client)) >= 3 or running.process.poll() is not None, "the first parts")
+        front = serving.enter_context(s3_faults.before(server.endpoint_url))
+        front.go_at(names(digits_images)[DIGITS // 2])
+        with mxspark.start("mxspark", *command, "--endpoint-url", front.url, environment=server.environment) as running:
+            running.wait_until(front.has_gone)
             serving.close()
             since = time.monotonic()
             return running.wait(), time.monotonic() - since

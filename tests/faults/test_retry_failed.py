@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.command import Command, Finished, names, summary
 from tests.faults.runs import Job, Rows, rows_of, some_digits
-from tests.spark.conftest import wait_until
+from tests.held_image import held_image
 
 DIGITS, SHARD = 400, 8
 EVERY = 2 * SHARD  # one image in every second shard is broken
@@ -62,7 +62,7 @@ def failed(mxspark: Command, job: Job) -> Table:
 
 
 @pytest.fixture(scope="module")
-def killed(mxspark: Command, job: Job, failed: Table, broken: dict[str, str]) -> Table:
+def killed(mxspark: Command, job: Job, failed: Table, broken: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Table:
     """The images are mended into copies of the digits before them, the large one is allowed; the run that tries them again is killed when
     some parts are new."""
     images = Path(job.images)
@@ -73,8 +73,9 @@ def killed(mxspark: Command, job: Job, failed: Table, broken: dict[str, str]) ->
     def rewritten() -> int:
         return sum(path.stat().st_mtime_ns != time for path, time in before.items())
 
-    with mxspark.start("mxspark", *job.command, "--retry-failed") as running:
-        wait_until(lambda: rewritten() >= 3 or running.process.poll() is not None, "parts that are mended")
+    held = held_image(list(broken)[FAILED // 2], tmp_path_factory.mktemp("held"))
+    with mxspark.start("mxspark", *job.command, "--retry-failed", environment=held.environment) as running:
+        running.wait_until(lambda: held.is_held() and rewritten() >= 3)
         running.process.kill()
         running.wait()
         assert running.left() == [], "Java ends"

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 from examples.s3 import Server
-from tests.command import Command, Finished, Running
+from tests.command import Command, Finished, Running, names
 from tests.conftest import BUCKET
 from tests.faults.runs import Job, keys_of_parts, parts_in_bucket, rows_of, setting, some_digits
-from tests.spark.conftest import wait_until
+from tests.held_image import held_image
 
 DIGITS, SHARD = 600, 15
 TABLE = "two/table"
@@ -43,8 +43,9 @@ def images(digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def story(mxspark: Command, s3_server: Server, images: Path, digits_bundle: Path) -> Story:
+def story(mxspark: Command, s3_server: Server, images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
     job = Job(images, digits_bundle, Path("nowhere"), SHARD, ("--output", OUTPUT, *setting(output__lock_seconds=3)))
+    held = held_image(names(images)[DIGITS // 2], tmp_path_factory.mktemp("held"))
 
     def parts() -> dict[str, bytes]:
         return parts_in_bucket(s3_server, TABLE)
@@ -54,10 +55,9 @@ def story(mxspark: Command, s3_server: Server, images: Path, digits_bundle: Path
         return next(line for line in said.splitlines() if line.strip().startswith("state")).split(maxsplit=1)[1].strip()
 
     client = s3_server.client()
-    with mxspark.start("mxspark", *job.command, environment=s3_server.environment) as running:
-        wait_until(lambda: len(keys_of_parts(client, TABLE)) >= 3 or running.process.poll() is not None, "the first parts")
+    with mxspark.start("mxspark", *job.command, environment={**s3_server.environment, **held.environment}) as running:
+        running.wait_until(lambda: held.is_held() and len(keys_of_parts(client, TABLE)) >= 3)
         with standing_still(running):
-            assert running.process.poll() is None, running.wait()
             second = mxspark(*job.command, environment=s3_server.environment)
             first_status = status()
             running.process.kill()

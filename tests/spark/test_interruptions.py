@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.command import Command, Finished, Running, names, summary
-from tests.spark.conftest import wait_until
+from tests.held_image import held_image
 
 COPIES = 1
 SHARD_SIZE = 30
@@ -30,18 +30,21 @@ class Job:
     arguments: tuple[str | Path, ...]
     keys: list[str]
     output: Path
+    folder: Path
 
     @property
     def parts(self) -> list[str]:
         return names(self.output / "_parts", "part-*")
 
     @contextmanager
-    def predicting(self) -> Iterator[Running]:
-        """The job started, and some parts further than it was before."""
+    def predicting(self, hold_at: int) -> Iterator[Running]:
+        """The job started, some parts further than it was before, and held at one of its images."""
         before = len(self.parts)
-        with self.mxspark.start("mxspark", *self.arguments) as running:
-            wait_until(lambda: len(self.parts) >= before + 3 or running.process.poll() is not None, "the first parts")
-            assert running.process.poll() is None, running.wait()
+        name = self.keys[hold_at].rpartition("/")[2]
+        (self.folder / name).mkdir()
+        held = held_image(name, self.folder / name)
+        with self.mxspark.start("mxspark", *self.arguments, environment=held.environment) as running:
+            running.wait_until(lambda: held.is_held() and len(self.parts) >= before + 3)
             yield running
 
 
@@ -79,12 +82,12 @@ def job(mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path_fac
         "--master",
         "local[1]",
     )
-    return Job(mxspark, (*arguments, "--set", f"plan.shard_size={SHARD_SIZE}"), keys, output)
+    return Job(mxspark, (*arguments, "--set", f"plan.shard_size={SHARD_SIZE}"), keys, output, folder)
 
 
 @pytest.fixture(scope="module")
 def after_ctrl_c(job: Job) -> Stopped:
-    with job.predicting() as running:
+    with job.predicting(500) as running:
         started = [process.name() for process in running.processes()]
         parts = job.parts
         running.press_ctrl_c()
@@ -94,7 +97,7 @@ def after_ctrl_c(job: Job) -> Stopped:
 
 @pytest.fixture(scope="module")
 def after_termination(job: Job, after_ctrl_c: Stopped) -> Stopped:
-    with job.predicting() as running:
+    with job.predicting(1000) as running:
         started = [process.name() for process in running.processes()]
         parts, sockets = job.parts, _sockets(running.processes())
         running.process.send_signal(signal.SIGTERM)
@@ -113,7 +116,7 @@ def _sockets(processes: Iterable[psutil.Process]) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def completed(job: Job, after_termination: Stopped) -> Finished:
     """The same command once more; in the middle of it one of its Python workers is killed."""
-    with job.predicting() as running:
+    with job.predicting(1500) as running:
         workers = [process for process in running.processes() if process.parent() in running.processes() and _is_worker(process)]
         assert workers
         os.kill(workers[0].pid, signal.SIGKILL)
