@@ -21,11 +21,13 @@ from mxspark.dataset.plan import KeySpool, Plan
 from mxspark.dataset.predictions import PARTS, Row
 from mxspark.dataset.source import Source
 from mxspark.inference.bundle import Bundle, BundleSource
-from mxspark.run.driver import _Run
-from mxspark.run.progress import Silent
+from mxspark.run.identity import identity as identity_of
+from mxspark.run.result import sum_up
+from mxspark.run.table import Table
+from mxspark.run.work import new_plan
 from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings
 from mxspark.settings.model_spec import ModelSpec
-from mxspark.storage import Access, FolderStore, open_store
+from mxspark.storage import Access, FolderStore, open_output, open_store
 
 WORKERS = 64  # of a cluster on which 10 million images take some hours
 _T = TypeVar("_T")
@@ -75,21 +77,22 @@ def once(order: str, number: int, source: str, target: str) -> Once:
     settings = Settings(
         input=InputSettings(path=source, limit=number), output=OutputSettings(path=target), model=ModelSettings(path="/nowhere")
     )
-    run = _Run(settings, Access(), Silent(), debug=False)
-    model = Bundle(ModelSpec(), {}, (), BundleSource(ModelSpec(), {}, {}))
+    store = open_output(target, Access())
+    identity = identity_of(settings, Bundle(ModelSpec(), {}, (), BundleSource(ModelSpec(), {}, {})))
 
     def planned() -> Plan:
         with closing(KeySpool()) as spool:
             spool.fill(Source(settings.input, Access()).keys() if order == "listed" else synthetic(number, order))
-            return run._freeze(spool, WORKERS, model)
+            return new_plan(store, spool, WORKERS, settings, identity, {})
 
     frozen, plan = _timed(planned)
+    table = Table(store, frozen, settings)
     elsewhere_write_parts(target, frozen, range(0, frozen.shards, 2))
-    shards, left = _timed(lambda: run._left(frozen))
+    shards, left = _timed(table.missing)
     assert len(shards) == frozen.shards // 2
     elsewhere_write_parts(target, frozen, shards)
-    result, finish = _timed(lambda: run._finish(frozen, None))
-    assert result.summary.counts.rows == number
+    result, finish = _timed(lambda: sum_up(table, None, Access()))
+    assert result.results.counts.rows == number
     return Once(frozen.keys, frozen.shards, plan, left, finish)
 
 

@@ -11,7 +11,7 @@ from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.meaning import Meaning
 from mxspark.inference.model_check import ModelCheck
 from mxspark.inference.network import Inspection
-from mxspark.run import driver
+from mxspark.run.chosen_context import check_model, check_once
 from mxspark.settings.job import Settings
 from mxspark.settings.model_spec import ModelInput, ModelSpec
 
@@ -55,7 +55,7 @@ def test_on_this_machine_it_is_known_what_the_network_runs_on(
 ) -> None:
     asked = answering(monkeypatch, answer)
 
-    assert str(driver.check_model(MODEL, settings(context))) == said
+    assert str(check_model(MODEL, settings(context))) == said
     assert asked == [context]
 
 
@@ -65,7 +65,7 @@ def test_on_this_machine_it_is_known_what_the_network_runs_on(
 def test_on_a_cluster_the_executors_find_out_for_themselves(monkeypatch: pytest.MonkeyPatch, context: str, said: str) -> None:
     asked = answering(monkeypatch, ("cpu(0)", ""))
 
-    assert str(driver.check_model(MODEL, settings(context, "spark://host:7077"))) == said
+    assert str(check_model(MODEL, settings(context, "spark://host:7077"))) == said
     assert asked == ["cpu" if context == "cpu" else None], "the driver needs no GPU"
 
 
@@ -81,7 +81,7 @@ def test_a_check_that_comes_to_nothing_is_told_in_words(monkeypatch: pytest.Monk
     answering(monkeypatch, answer)
 
     with pytest.raises(UsageError) as refused:
-        driver.check_model(MODEL, settings("gpu"))
+        check_model(MODEL, settings("gpu"))
 
     assert words in refused.value.problem
     assert refused.value.hint
@@ -91,7 +91,7 @@ def test_a_model_that_was_found_right_is_not_checked_again_for_the_cpu(monkeypat
     asked = answering(monkeypatch, ("cpu(0)", ""))
     chosen: Any = settings("cpu").model_copy(update={"cache_dir": str(tmp_path)})
 
-    found = [driver.check_once(MODEL, chosen) for _ in range(2)]
+    found = [check_once(MODEL, chosen) for _ in range(2)]
 
     assert [str(context) for context in found] == ["cpu(0)"] * 2
     assert [context.notes for context in found] == [INSPECTION.notes] * 2, "what somebody should know is told again"

@@ -20,7 +20,6 @@ from rich.console import Console
 from mxspark import __version__, cli, doctor
 from mxspark.cli import console
 from mxspark.dataset.output import LOCK
-from mxspark.dataset.plan import Plan
 from mxspark.dataset.predictions import Counts, Prediction, Row
 from mxspark.doctor import Finding
 from mxspark.errors import MxsparkError, TooManyFailedError, UsageError
@@ -29,7 +28,8 @@ from mxspark.inference.bundle import Bundle
 from mxspark.inference.mxnet import Context
 from mxspark.run import driver, last_word
 from mxspark.run.last_word import Results
-from mxspark.run.summary import Performance, Summary
+from mxspark.run.result import Result
+from mxspark.run.summary import Performance
 from mxspark.settings.document import json_schema
 from mxspark.settings.job import Settings
 from mxspark.storage import FolderStore
@@ -410,16 +410,15 @@ def test_debug_shows_where_it_came_from(mxspark: Command) -> None:
 # ---- how a run ends ----
 
 
-def result(too_many: TooManyFailedError | None = None, rows: tuple[Row, ...] = ()) -> driver.Result:
-    made = Plan(2, "id", "2026-01-01T00:00:00+00:00", 4, 4, 2, 2, (), {}, {})
+def result(too_many: TooManyFailedError | None = None, rows: tuple[Row, ...] = ()) -> Result:
     performance = Performance(4, 3.0, 1.0, 1.0, 2, Timings(forward=3.0), Counter(throttled=7), "cpu(0)")
     counts = Counts(Counter(ok=3, missing=1))
-    results = Results(counts, made.skipped, performance, rows, "s3://bucket/[table]/:cat:")
-    return driver.Result(Summary(made, counts, performance, {}), results, too_many)
+    results = Results(counts, {}, performance, rows, "s3://bucket/[table]/:cat:")
+    return Result(results, too_many)
 
 
-def ends_with(monkeypatch: pytest.MonkeyPatch, outcome: driver.Result | BaseException) -> None:
-    def run(*_: Any) -> driver.Result:
+def ends_with(monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException) -> None:
+    def run(*_: Any) -> Result:
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
@@ -440,7 +439,7 @@ def ends_with(monkeypatch: pytest.MonkeyPatch, outcome: driver.Result | BaseExce
     ids=["success", "too many failed", "error", "mistake", "Ctrl-C", "SIGTERM"],
 )
 def test_the_exit_code_says_how_a_run_ended(
-    mxspark: Command, monkeypatch: pytest.MonkeyPatch, outcome: driver.Result | BaseException, code: int, said: str
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException, code: int, said: str
 ) -> None:
     ends_with(monkeypatch, outcome)
 
@@ -790,7 +789,7 @@ def test_submitted_it_knows_the_articles_flags_and_warns_of_secrets_without_show
     ],
 )
 def test_submitted_its_last_line_is_the_exit_code_where_that_is_not_0(
-    mxspark: Command, monkeypatch: pytest.MonkeyPatch, outcome: driver.Result | BaseException, code: int
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException, code: int
 ) -> None:
     ends_with(monkeypatch, outcome)
 

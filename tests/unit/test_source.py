@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mxspark.dataset.skipped import SHOWN_KINDS, in_words
 from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.run.driver import _from_everywhere
+from mxspark.run.identity import with_absolute_places
 from mxspark.settings.job import InputSettings, Settings, StorageSettings
 from mxspark.storage import Access, DeniedError, MissingError, StorageError, TooLargeError
 from tests.unit.web import serving
@@ -698,7 +698,7 @@ def test_a_key_from_the_root_on_is_read_in_whatever_folder_a_worker_is(tmp_path:
     (tmp_path / "images" / "list.txt").write_text(f"{tmp_path}/images/a.png\n")
     monkeypatch.chdir(tmp_path)
     relative = Settings.model_validate({"input": {"path": "images/list.txt"}, "model": {"path": "m"}, "output": {"path": "o"}})
-    for_workers = _from_everywhere(relative).input
+    for_workers = with_absolute_places(relative).input
 
     monkeypatch.chdir("/")
     assert Source(for_workers, Access(StorageSettings(retries=0))).read(f"{tmp_path}/images/a.png") == b"images/a.png"

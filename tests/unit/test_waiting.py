@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mxspark.run import driver
+from mxspark.run import executor_watch
 from mxspark.run.progress import Silent
 from mxspark.settings.job import SparkSettings
 
@@ -37,10 +37,10 @@ class Notes(Silent):
 def told(monkeypatch: pytest.MonkeyPatch, application: Any, seconds: int) -> list[str]:
     """What is said within so many seconds, of which each is a moment of waiting."""
     clock, notes = Clock(monkeypatch), Notes()
-    watch = driver._NoExecutors(application, SparkSettings(master="k8s://https://host", app_name="photos", executors=3), notes)
+    watch = executor_watch.ExecutorWatch(application, SparkSettings(master="k8s://https://host", app_name="photos", executors=3), notes)
     for _ in range(seconds):
         clock.now += 1
-        watch.tell()
+        watch.check()
     return notes.told
 
 

@@ -61,6 +61,11 @@ class Bundle:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def cache_dir(setting: str | None) -> Path:
+    """Where this node keeps model files."""
+    return Path(setting) if setting else default_cache_dir()
+
+
 def default_cache_dir() -> Path:
     """XDG's place for caches, or the temporary folder where there is no home that can be written (as in a pod)."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())

@@ -1,0 +1,52 @@
+"""What a table's rows depend on: runs that differ in it must not be mixed in one table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mxspark.inference.bundle import Bundle
+from mxspark.settings.job import InputSettings, Settings, resolved
+
+# Settings of the input that no ok row depends on: what counts as right, and limits, which only decide what fails or is refused. So
+# --retry-failed with other limits can't mix results.
+NOT_IN_IDENTITY = {
+    "allow_outside",
+    "sandbox",
+    "true_label",
+    "max_bytes",
+    "max_manifest_bytes",
+    "max_pixels",
+    "max_frames",
+    "formats",
+    "max_decode_seconds",
+    "max_decode_memory",
+}
+
+
+def identity(settings: Settings, model: Bundle) -> dict[str, Any]:
+    """The settings and digests that rows depend on, as the plan keeps them."""
+    return {
+        "input": settings.input.model_dump(mode="json", exclude=NOT_IN_IDENTITY) | _absolute_places(settings.input),
+        "format": settings.output.format,
+        "model": model.digest,
+        "precision": settings.precision,
+        "top_k": settings.top_k,
+    }
+
+
+def comparable(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan's identity without settings that earlier versions recorded too."""
+    return {**recorded, "input": {name: value for name, value in recorded.get("input", {}).items() if name not in NOT_IN_IDENTITY}}
+
+
+def with_absolute_places(settings: Settings) -> Settings:
+    """The settings with places of the input that mean the same in another working folder, as that of a worker may be."""
+    places = _absolute_places(settings.input)
+    if isinstance(places["path"], list):
+        places["path"] = tuple(places["path"])  # as the setting has several
+    return settings.model_copy(update={"input": settings.input.model_copy(update=places)})
+
+
+def _absolute_places(chosen: InputSettings) -> dict[str, Any]:
+    """Where the images are, the same from every working folder."""
+    paths = [resolved(path) for path in chosen.paths]
+    return {"path": paths if len(paths) > 1 else paths[0], "base": chosen.base and resolved(chosen.base)}
