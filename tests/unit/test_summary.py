@@ -8,7 +8,8 @@ import pytest
 
 from mxspark.dataset import plan
 from mxspark.dataset.plan import KeySpool, Plan
-from mxspark.dataset.predictions import PARTS, Counts, EmptyPartError, Prediction, Row, encode, finished_shards
+from mxspark.dataset.part_errors import EmptyPartError
+from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, encode, finished_shards
 from mxspark.errors import MxsparkError
 from mxspark.run.summary import Performance, Summary, count_parts
 from mxspark.settings.sources import effective, file_layer

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mxspark.errors import MxsparkError, UsageError, one_line
+from mxspark.dataset.part_errors import PartError
+from mxspark.errors import UsageError, one_line
 from mxspark.text.words import listed
 
 PREDICTION = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float32())])
@@ -54,7 +55,7 @@ def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> byte
 def read_counts(tail: bytes, name: str) -> dict[str, Any]:
     """The counts in the footer of a file whose last bytes are `tail`, and its first and last key.
 
-    Raises MxsparkError where it is not a whole part.
+    Raises PartError where it is not a whole part.
     """
     try:
         # A Parquet footer is found from the end of the file, and holds all that is asked of it.
@@ -71,7 +72,7 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
 
 
 def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
-    """The rows, in order. Raises MxsparkError where it is not a whole part."""
+    """The rows, in order. Raises PartError where it is not a whole part."""
     try:
         for batch in _batches(_opened(io.BytesIO(data), TEXTS), None, 256, LONGEST_TEXT):
             yield from batch.to_pylist()
@@ -105,8 +106,8 @@ def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
         yield from chain.from_iterable(_dictionaries(array.field(number)) for number in range(array.type.num_fields))
 
 
-def _not_a_part(name: str, error: Exception) -> MxsparkError:
-    return MxsparkError(f"{name}: not a part of this run: {one_line(error)}", "Remove it and run the same command again.")
+def _not_a_part(name: str, error: Exception) -> PartError:
+    return PartError(f"{name}: not a part of this run: {one_line(error)}")
 
 
 def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.dataset import parquet
-from mxspark.errors import MxsparkError
+from mxspark.dataset.part_errors import EmptyPartError, PartError
 from mxspark.row_status import RowStatus
 from mxspark.storage import Store, TooLargeError
 from mxspark.text.words import printable
@@ -22,14 +22,6 @@ MAX_PART_BYTES = 2**30
 SMALL_PART_BYTES = 2**26  # so large are nearly all; of larger ones, which others may have written, one is read at a time
 MAX_ROW_BYTES = 2**24  # of JSON: ten times the predictions of all classes of ImageNet
 _LARGE = Lock()
-
-
-class EmptyPartError(MxsparkError):
-    """A part has no bytes: some stores make an object of an upload that broke off. `part` is its name in the store."""
-
-    def __init__(self, store: Store, part: str) -> None:
-        super().__init__(f"{store.name}/{part} is empty", "Remove it and run the same command again.")
-        self.part = part
 
 
 @dataclass(frozen=True)
@@ -176,13 +168,13 @@ def finished_shards(store: Store, output_format: str) -> set[int]:
 def read_counts(store: Store, shard: int, output_format: str, true_label: str | None) -> Counts:
     """What the part of `shard` really holds, its rows alone without a `true_label`.
 
-    Raises EmptyPartError, MxsparkError where it isn't whole.
+    Raises EmptyPartError, PartError where it isn't whole.
     """
     name = PARTS[output_format].name(shard)
     if output_format == "parquet":
         tail = store.read_tail(name, parquet.FOOTER_BYTES)
         if not tail:
-            raise EmptyPartError(store, name)
+            raise EmptyPartError(store.name, name)
         counts = parquet.read_counts(tail, f"{store.name}/{name}")
         try:
             found = Counts.from_json(counts)
@@ -200,12 +192,12 @@ def read_counts(store: Store, shard: int, output_format: str, true_label: str | 
 
 
 def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PART_BYTES) -> Iterator[Row]:
-    """The rows of a shard's part, in order. Raises MissingError where there is none, EmptyPartError, MxsparkError where it isn't whole,
+    """The rows of a shard's part, in order. Raises MissingError where there is none, EmptyPartError, PartError where it isn't whole,
     TooLargeError beyond `limit` bytes."""
     name = PARTS[output_format].name(shard)
     data, whole = store.read(name, limit), f"{store.name}/{name}"
     if not data:
-        raise EmptyPartError(store, name)
+        raise EmptyPartError(store.name, name)
     return _rows(parquet.read_rows(data, whole) if output_format == "parquet" else _json_lines(data), whole)
 
 
@@ -233,8 +225,8 @@ def _rows(found: Iterator[Any], name: str) -> Iterator[Row]:
         raise _not_a_part(name) from None
 
 
-def _not_a_part(name: str) -> MxsparkError:
-    return MxsparkError(f"{name}: not a part of this run", "Remove it and run the same command again.")
+def _not_a_part(name: str) -> PartError:
+    return PartError(f"{name}: not a part of this run")
 
 
 def row_from_json(data: dict[str, Any]) -> Row:

@@ -11,15 +11,14 @@ from typing import Any, Self
 
 from mxspark import __version__
 from mxspark.dataset import predictions
+from mxspark.dataset.part_errors import PartError
 from mxspark.dataset.plan import Plan
 from mxspark.dataset.predictions import PARTS, Counts
-from mxspark.errors import MxsparkError
 from mxspark.settings.job import visible
 from mxspark.storage import Store
 from mxspark.text.words import counted
 from mxspark.worker.pipeline import Timings
 
-HINT = "Remove it and run the same command again."
 READERS = 16  # parts whose counts are read at a time
 
 
@@ -108,18 +107,18 @@ class Summary:
 
 
 def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_label: str | None) -> Counts:
-    """What the part of a shard holds. Raises MxsparkError naming the part that has other than its planned number of rows."""
+    """What the part of a shard holds. Raises PartError naming the part that has other than its planned number of rows."""
     counts = predictions.read_counts(store, shard, output_format, true_label)
     if counts.rows != plan.size(shard):
         rows = f"has {counted(counts.rows, 'row')}, but the plan has {counted(plan.size(shard), 'key')} for it"
-        raise MxsparkError(f"{store.name}/{PARTS[output_format].name(shard)} {rows}", HINT)
+        raise PartError(f"{store.name}/{PARTS[output_format].name(shard)} {rows}")
     return counts
 
 
 def count_parts(
     store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None
 ) -> Iterator[tuple[int, Counts]]:
-    """What the parts of these shards hold, in the order of the shards. Raises MxsparkError naming the part that isn't what was planned."""
+    """What the parts of these shards hold, in the order of the shards. Raises PartError naming the part that isn't what was planned."""
     remaining = iter(sorted(shards))
     last: str | None = None
     with ThreadPoolExecutor(READERS) as pool:
@@ -129,6 +128,6 @@ def count_parts(
                 # Plans are sorted: a part whose keys don't come after those of the one before is another shard's.
                 if last is not None and counts.first is not None and counts.first <= last:
                     name = PARTS[output_format].name(shard)
-                    raise MxsparkError(f"{store.name}/{name} has keys of another shard, such as {counts.first!r}", HINT)
+                    raise PartError(f"{store.name}/{name} has keys of another shard, such as {counts.first!r}")
                 last = counts.last
                 yield shard, counts

@@ -6,8 +6,9 @@ from itertools import chain, islice
 
 from mxspark.dataset import predictions
 from mxspark.dataset.output import SUCCESS
+from mxspark.dataset.part_errors import EmptyPartError
 from mxspark.dataset.plan import Plan
-from mxspark.dataset.predictions import PARTS, Counts, EmptyPartError, Row
+from mxspark.dataset.predictions import PARTS, Counts, Row
 from mxspark.errors import MxsparkError, TooManyFailedError
 from mxspark.row_status import RowStatus
 from mxspark.run import summary
