@@ -86,6 +86,7 @@ def test_a_wrong_item_of_a_list_is_explained_by_the_list() -> None:
         ({"input": {"formats": ["JPG"]}}, "'AVIF', 'BMP', 'GIF', 'HEIF', 'ICO', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF' or 'WEBP'"),
         ({"input": {"formats": []}}, "it has too few items"),
         ({"input": {"suffixes": "jpg"}}, "it must be a list"),
+        ({"input": {"path": ["a", "~no-user/x"]}}, "input.path is ['a', '~no-user/x']: there is no home folder of ~no-user"),
         ({"input": {"limit": 1.5}}, "it must be a whole number"),
         ({"input": {"max_decode_seconds": 0}}, "it must be more than 0"),
         ({"input": {"true_label": "("}}, "not a regular expression"),

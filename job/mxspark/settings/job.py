@@ -152,7 +152,8 @@ class InputSettings(Document):
             raise ValueError("it must be a place, or a list of places: a folder, s3://bucket/prefix or a manifest")
         if not all(str(place).isprintable() or str(place).encode(errors="ignore").decode() == place for place in several):
             raise ValueError("it is not UTF-8: rename it, or name the folder above and leave the rest out with input.exclude")
-        several = list(dict.fromkeys(_without_secrets(str(place)) for place in several))
+        # Here and not in the union of both kinds alone, whose errors would name pydantic's types in place of the setting.
+        several = list(dict.fromkeys(_without_secrets(_expanded(str(place))) for place in several))
         return several[0] if len(several) == 1 else several
 
     @field_validator("exclude")
