@@ -5,16 +5,15 @@ The only place that imports urllib3.
 
 import math
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http.client import HTTPException
+from io import BufferedReader, RawIOBase
 from ipaddress import IPv6Network, ip_address
-from threading import Event, Timer
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -53,7 +52,6 @@ __all__ = [
     "unreadable",
     "untrusted",
     "why_untrusted",
-    "within",
 ]
 
 CHUNK = 4 * 2**20  # bytes copied at a time
@@ -86,36 +84,64 @@ class Answer:
         return "ETag" not in self.headers and self.headers.get("Content-Type", "").startswith("text/html")
 
 
-@contextmanager
-def within(seconds: float, connected: Any) -> Iterator[None]:
-    """Hangs up a socket that isn't done with by then. Raises TimeoutError: what is cut may look whole."""
-    late = Event()
+class TimedSocket:
+    """A socket whose answers are read until a deadline: its own timeout starts anew with each byte that comes."""
 
-    def stop() -> None:
-        late.set()
-        raw = getattr(connected, "socket", connected)
-        with suppress(OSError):  # closed by now
-            socket.socket.shutdown(raw, socket.SHUT_RDWR)  # not TLS's own, which isn't for another thread
+    def __init__(self, connected: Any) -> None:
+        self._connected = connected
+        self._end = math.inf
 
-    timer = Timer(max(0, seconds), stop)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        if late.is_set():
-            raise TimeoutError
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connected, name)
+
+    def read_until(self, end: float) -> None:
+        """Reads raise TimeoutError from then on, on the clock of time.monotonic."""
+        self._end = end
+
+    def makefile(self, mode: str = "r", buffering: int = -1) -> IO[bytes]:
+        """For reading bytes, as HTTP clients do."""
+        reader: Any = _TimedReader(self, self._connected.makefile(mode, 0))
+        return reader if buffering == 0 else BufferedReader(reader)
+
+    def receive(self, raw: RawIOBase, buffer: Any) -> int | None:
+        if (left := self._end - time.monotonic()) <= 0:
+            raise TimeoutError("timed out")
+        usual = self._connected.gettimeout()
+        self._connected.settimeout(left if usual is None else min(left, usual))
+        try:
+            return raw.readinto(buffer)
+        finally:
+            self._connected.settimeout(usual)  # of requests
+
+
+class _TimedReader(RawIOBase):
+    def __init__(self, timed: TimedSocket, raw: RawIOBase) -> None:
+        self._timed = timed
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        return self._timed.receive(self._raw, buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class Prompt(HTTPConnection):
     """Waits its timeout for the head of an answer in all: urllib3 waits so long for each byte of it, and answers `100 Continue` have no
     end."""
 
+    def connect(self) -> None:
+        super().connect()
+        self.sock: Any = TimedSocket(self.sock)
+
     def getresponse(self) -> Any:  # on which http.client and urllib3 don't agree
         connected = self.sock
-        with within(self.timeout or 0, connected):
-            response: Any = super().getresponse()
+        connected.read_until(time.monotonic() + (self.timeout or 0))
+        response: Any = super().getresponse()
         response.connected = connected  # which the connection forgets where it is the last answer
         return response
 
@@ -190,23 +216,18 @@ def get(
 def body(name: str, response: Any, seconds: float, every: float = math.inf) -> Iterator[bytes]:
     """A body as it comes: each `every` bytes within `seconds`, else all of it."""
     end, count = time.monotonic() + seconds, 0
+    response.connected.read_until(end)
     try:
-        while piece := _next_piece(response, end):
+        while piece := response.read1(CHUNK, decode_content=False):
             yield piece
             count += len(piece)
             if count >= every:
                 end, count = time.monotonic() + seconds, 0
-            elif time.monotonic() > end:
-                raise TimeoutError
-    except TimeoutError:
+                response.connected.read_until(end)
+    except exceptions.ReadTimeoutError:
+        if time.monotonic() < end:
+            raise
         raise TransientError("not all there in time", "Raise storage.read_timeout.", place=name, cause="timeout") from None
-
-
-def _next_piece(response: Any, end: float) -> bytes:
-    """What comes next. The line before a chunk may come byte by byte; of other bodies each byte is a piece."""
-    with within(end - time.monotonic(), response.connected) if response.chunked else nullcontext():
-        piece: bytes = response.read1(CHUNK, decode_content=False)
-        return piece
 
 
 def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str] | None, redirects: int) -> urllib3.BaseHTTPResponse:

@@ -1,5 +1,6 @@
 """What boto3 reads of an answer, bounded in size and time: it would read one without end to its end."""
 
+import time
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -18,8 +19,8 @@ class _Connection(web.Prompt, awsrequest.AWSHTTPConnection):  # type: ignore[mis
     """boto3's, which waits its timeout for a head in all, that of a server's consent to take a body too."""
 
     def _handle_expect_response(self, message_body: Any) -> None:
-        with web.within(self.timeout or 0, self.sock):
-            super()._handle_expect_response(message_body)
+        self.sock.read_until(time.monotonic() + (self.timeout or 0))
+        super()._handle_expect_response(message_body)
 
 
 class _ConnectionTLS(_Connection, awsrequest.AWSHTTPSConnection):  # type: ignore[misc]  # botocore has no types
