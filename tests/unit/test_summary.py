@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mxspark.dataset import plan
-from mxspark.dataset.plan import KeySpool, Plan
 from mxspark.dataset.part_errors import EmptyPartError
+from mxspark.dataset.plan import KeySpool, Plan
 from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, encode, finished_shards
 from mxspark.errors import MxsparkError
 from mxspark.run.summary import Performance, Summary, count_parts

@@ -1,11 +1,9 @@
 """Buckets as stores.
 
-boto3 finds credentials and writes; obstore does the bulk GETs at a fifteenth of boto3's CPU time. Listing is ListObjectsV2 pages signed by
-boto3: obstore's own listing takes a prefix for whole path segments (`photos/img` would not find `photos/img1.png`) and stops at keys such
-as `a//b`.
+boto3 finds credentials, signs the pages of lists, and writes; reading.py has how objects are read. Listing is not obstore's: that takes a
+prefix for whole path segments (`photos/img` would not find `photos/img1.png`) and stops at keys such as `a//b`.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,20 +14,18 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
-import obstore
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from mxspark.storage import web
 from mxspark.storage.encoding import unpacked
-from mxspark.storage.errors import NOT_FOUND, PROXIES, is_no_xml, is_page, raise_answered, raise_page, raise_s3, raise_said
 from mxspark.storage.lease import Lease
 from mxspark.storage.retry import Patience
 from mxspark.storage.s3.address import is_directory
-from mxspark.storage.s3.bounds import declares_entities
 from mxspark.storage.s3.clients import Clients
-from mxspark.storage.s3.errors import CertificateError, RedirectedError, WholeError, boto_requests, code_of, obstore_errors
-from mxspark.storage.s3.listing import Repeats
+from mxspark.storage.s3.errors import boto_requests, code_of
+from mxspark.storage.s3.listing import Repeats, page_of
+from mxspark.storage.s3.reading import PIECE, Got, Reader, Span
 from mxspark.storage.store import (
     MAX_HOLDER_BYTES,
     Access,
@@ -44,25 +40,12 @@ from mxspark.storage.store import (
 )
 
 T = TypeVar("T")
-Span = tuple[int, int] | int  # of an object: from a byte on to before another, or so many at its end
 
 ONE_PUT = 8 * 2**20  # larger files go up in parts [bytes]
 LONGEST_PAGE = 16 * 2**20  # of a list: a thousand keys have some 300 kB, 4 MB at most [bytes]
-MOST_TAGS = 200_000  # in it: those of a thousand objects with checksums and owners are 30,000, and each becomes an object of Python's
 MOST_UPLOADS = 1_000_000  # unfinished ones below a prefix
-EMPTY = "bytes 0--1/0"  # MinIO's range of an empty object
 PROBE = "_mxspark_writable"
-PIECE, SMALLEST_PIECE = 8 * 2**20, 2**16  # large files come in pieces, which may be smaller than asked for [bytes]
-
-
-@dataclass(frozen=True)
-class _Got:
-    """Bytes of an object, and what is known of it: its size in whole, its tag, and its Content-Encoding."""
-
-    data: bytes
-    size: int
-    e_tag: str | None
-    encoding: str | None
+SMALLEST_PIECE = 2**16  # a piece of a large file may be smaller than asked for [bytes]
 
 
 @dataclass(frozen=True)
@@ -98,32 +81,8 @@ class S3Store:
             parameters["ContinuationToken"] = token
         with boto_requests(self.name):
             url = self._clients.client.generate_presigned_url("list_objects_v2", Params=parameters)
-        response = web.get(self._clients.pages, self.name, url, self.access.settings.read_timeout, LONGEST_PAGE, self._clients.headers)
-        if response.data.count(b"<") > MOST_TAGS:
-            raise StorageError(f"the list of objects has more than {MOST_TAGS:,} tags in a page", "Check --endpoint-url.", place=self.name)
-        text = response.data.decode(errors="replace")
-        if is_page(text):
-            raise_page(self.name, "HTTP 200") if response.status == 200 else raise_answered(self.name, response.status, response.reason)
-        if declares_entities(response.data):
-            raise StorageError("the list of objects declares entities, which S3 has not", "Check --endpoint-url.", place=self.name)
-        try:
-            page = ElementTree.fromstring(response.data)  # noqa: S314  # without entities of its own
-        except ElementTree.ParseError:
-            if response.status != 200 and b"<Code>" in response.data:  # half of an answer
-                raise_said(self.name, response.data.decode(errors="replace"), response.status)
-            if response.status == NOT_FOUND and is_no_xml(text):
-                raise_answered(self.name, response.status, response.reason)
-            if response.status >= 500 or str(response.status) in PROXIES:
-                raise_s3(self.name, str(response.status), response.reason)
-            if response.status == 200 and (not response.data or b"<ListBucketResult" in response.data):
-                raise TransientError("the list of objects broke off", place=self.name, cause="truncated") from None
-            cause = f"the server answered {response.status} {response.reason}, which is no S3 response"
-            raise StorageError(cause, "Check --endpoint-url.", place=self.name) from None
-        if response.status == 200 and not page.tag.endswith("ListBucketResult"):
-            raise StorageError("not an S3 response (a web page?)", "Check --endpoint-url.", place=self.name)
-        if response.status != 200:
-            raise_said(self.name, response.data.decode(errors="replace"), response.status)
-        return page
+        seconds, headers = self.access.settings.read_timeout, self._clients.headers
+        return page_of(self.name, web.get(self._clients.pages, self.name, url, seconds, LONGEST_PAGE, headers))
 
     def _tried(self, function: Callable[[], T]) -> T:
         """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired."""
@@ -145,60 +104,13 @@ class S3Store:
             error.say_host(self._clients.host)
             raise
 
+    def _get(self, key: str, limit: int | None = None, span: Span | None = None) -> Got:
+        """The object, or a span of it, as it is stored: the one way to read."""
+        return self._tried(lambda: self._reader.get(join(self.name, key), self.root + key, limit, span))
+
     def read(self, key: str, limit: int | None = None) -> bytes:
-        got = self._tried(lambda: self._get(key, limit))
+        got = self._get(key, limit)
         return b"".join(unpacked(join(self.name, key), [got.data], got.encoding, limit)) if got.encoding else got.data
-
-    def _get(self, key: str, limit: int | None = None, span: Span | None = None) -> "_Got":
-        """The object, or a span of it, as it is stored."""
-        if _obstore_can_name(self.root + key) and self._clients.obstore_is_safe():
-            try:
-                return self._get_by_obstore(key, limit, span)
-            except WholeError:
-                pass
-            except CertificateError:  # OpenSSL has the last word, for all that follows
-                self._clients.is_without_obstore.set()
-        return self._get_signed(key, limit, span)
-
-    def _get_by_obstore(self, key: str, limit: int | None, span: Span | None) -> "_Got":
-        wanted: Any = None if span is None else {"range": span if isinstance(span, tuple) else {"suffix": span}}
-        data = bytearray()
-        try:
-            with obstore_errors(join(self.name, key)):
-                result = obstore.get(self._clients.obstore, self.root + key, options=wanted)
-                check_size(result.meta["size"], limit)
-                start, end = result.range
-                for piece in result.stream(min_chunk_size=PIECE):
-                    data += piece
-                    if len(data) > end - start:  # obstore would read what has no end to its end
-                        break
-        except RedirectedError:
-            return self._get_signed(key, limit, span)  # raises with the words that obstore lost, which name the region
-        if result.meta["e_tag"] is None and str(result.attributes.get("Content-Type")).startswith("text/html"):
-            raise_page(join(self.name, key))
-        self._check_whole(key, len(data), end - start)
-        return _Got(bytes(data), result.meta["size"], result.meta["e_tag"], result.attributes.get("Content-Encoding"))
-
-    def _check_whole(self, key: str, came: int, told: int) -> None:
-        if came != told:
-            came_in_words = f"{came:,} of" if came < told else "more than"
-            raise TransientError(f"{came_in_words} {told:,} bytes came", place=join(self.name, key), cause="truncated")
-
-    def _get_signed(self, key: str, limit: int | None = None, span: Span | None = None) -> "_Got":
-        """The same by an address that boto3 signs, for what obstore can't name, sign for, or ask without telling others."""
-        name = join(self.name, key)
-        with boto_requests(name):
-            url = self._clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": self.root + key})
-        headers = self._clients.headers | ({"Range": _range(span)} if span is not None else {})
-        seconds = self.access.settings.read_timeout
-        response = web.get(self._clients.pages, name, _with_dots(url), seconds, limit, headers, unpacks=False)
-        if response.status not in (200, 206):
-            raise_said(name, response.data.decode(errors="replace"), response.status)
-        if response.is_page:
-            raise_page(name)
-        size, told = _sizes(name, response, span)
-        self._check_whole(key, len(response.data), told)
-        return _Got(response.data, size, response.headers.get("ETag"), response.headers.get("Content-Encoding"))
 
     def has(self, key: str) -> bool:
         if is_directory(self.bucket):  # which has no order
@@ -206,15 +118,7 @@ class S3Store:
         return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
 
     def read_tail(self, key: str, size: int) -> bytes:
-        return self._tried(lambda: self._get_span(key, size).data)[-size:]  # a server may give all of it
-
-    def _get_span(self, key: str, span: Span) -> "_Got":
-        try:
-            return self._get(key, span=span)
-        except StorageError as error:
-            if "InvalidRange" not in error.problem:
-                raise
-            return _Got(b"", 0, None, None)  # of an empty object there is no range
+        return self._get(key, span=size).data[-size:]  # a server may give all of it
 
     def download(self, key: str, target: BinaryIO, limit: int | None = None) -> None:
         def whole() -> None:
@@ -229,12 +133,12 @@ class S3Store:
 
         self._patience(whole)
 
-    def _pieces(self, key: str) -> Iterator["_Got"]:
+    def _pieces(self, key: str) -> Iterator[Got]:
         """The object piece by piece, each in the time of a request. Raises TransientError where it is replaced meanwhile."""
-        first: _Got | None = None
+        first: Got | None = None
         offset = 0
         while first is None or offset < first.size:
-            piece = self._tried(lambda: self._get_span(key, (offset, offset + PIECE)))  # noqa: B023  # called at once
+            piece = self._get(key, span=(offset, offset + PIECE))
             first = first or piece
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
@@ -315,7 +219,7 @@ class S3Store:
         return self._tried(put)
 
     def read_tagged(self, key: str) -> tuple[bytes, str] | None:
-        """The object's bytes and tag, None where there is none."""
+        """The object's bytes and tag, None where there is none. By boto3, as it is written: that verifies `response_checksums`."""
         return self._tried(lambda: self._get_tagged(key))
 
     def _get_tagged(self, key: str) -> tuple[bytes, str] | None:
@@ -340,6 +244,10 @@ class S3Store:
         return Patience(self.access.settings)
 
     @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.bucket, self._clients, self.access.settings.read_timeout)
+
+    @cached_property
     def _clients(self) -> Clients:
         return Clients(self.bucket, self.access, self.name)
 
@@ -347,31 +255,3 @@ class S3Store:
 def _listed_by(bucket: str, prefix: str) -> str:
     """The prefix to list by, which in a directory bucket is one of whole folders."""
     return prefix[: prefix.rfind("/") + 1] if is_directory(bucket) else prefix
-
-
-def _range(span: Span) -> str:
-    return f"bytes=-{span}" if isinstance(span, int) else f"bytes={span[0]}-{span[1] - 1}"
-
-
-def _sizes(name: str, response: web.Answer, wanted: Span | None) -> tuple[int, int]:
-    """The size of the object, and of what was to come of it [bytes]. Raises TransientError for a part that says neither, or another one."""
-    if response.status != 206:
-        return len(response.data), len(response.data)
-    if response.headers.get("Content-Range") == EMPTY and not response.data:
-        return 0, 0
-    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
-    if found is None or (isinstance(wanted, tuple) and int(found[1]) != wanted[0]):
-        raise TransientError("another part of it came than was asked for", place=name, cause="truncated")
-    return int(found[3]), int(found[2]) - int(found[1]) + 1
-
-
-def _obstore_can_name(key: str) -> bool:
-    """Whether obstore asks for this very key: it drops slashes at either end and refuses empty, `.` and `..` segments."""
-    return all(part not in ("", ".", "..") for part in key.split("/")) and key.isprintable()
-
-
-def _with_dots(url: str) -> str:
-    """The address with the segments `.` and `..` of its path encoded, which HTTP clients would resolve; servers take them for the same."""
-    place, _, query = url.partition("?")
-    segments = [segment.replace(".", "%2E") if segment in (".", "..") else segment for segment in place.split("/")]
-    return f"{'/'.join(segments)}?{query}"

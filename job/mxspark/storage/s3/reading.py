@@ -1,0 +1,122 @@
+"""An object, or a span of it, read: by obstore at a fifteenth of boto3's CPU time, or by an address that boto3 signs.
+
+The latter is for keys that obstore can't name, buckets that it can't sign for, and servers that would send it elsewhere.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import obstore
+
+from mxspark.storage import web
+from mxspark.storage.errors import raise_page, raise_said
+from mxspark.storage.s3.clients import Clients
+from mxspark.storage.s3.errors import CertificateError, RedirectedError, WholeError, boto_requests, obstore_errors
+from mxspark.storage.store import StorageError, TransientError, check_size
+
+Span = tuple[int, int] | int  # of an object: from a byte on to before another, or so many at its end
+
+PIECE = 8 * 2**20  # in which large objects come [bytes]
+EMPTY = "bytes 0--1/0"  # MinIO's range of an empty object
+
+
+@dataclass(frozen=True)
+class Got:
+    """Bytes of an object, and what is known of it: its size in whole, its tag, and its Content-Encoding."""
+
+    data: bytes
+    size: int
+    e_tag: str | None
+    encoding: str | None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the objects of a bucket, each request once and within `seconds`; `name` is what a person calls an object."""
+
+    bucket: str
+    clients: Clients
+    seconds: float
+
+    def get(self, name: str, key: str, limit: int | None = None, span: Span | None = None) -> Got:
+        """The object, or a span of it, as it is stored. Raises StorageError, TooLargeError beyond `limit` bytes (before reading them)."""
+        try:
+            return self._get(name, key, limit, span)
+        except StorageError as error:
+            if span is None or "InvalidRange" not in error.problem:
+                raise
+            return Got(b"", 0, None, None)  # of an empty object there is no range
+
+    def _get(self, name: str, key: str, limit: int | None, span: Span | None) -> Got:
+        if _obstore_can_name(key) and self.clients.obstore_is_safe():
+            try:
+                return self._by_obstore(name, key, limit, span)
+            except (WholeError, RedirectedError):  # of the latter, obstore lost the words that name the region
+                pass
+            except CertificateError:  # OpenSSL has the last word, for all that follows
+                self.clients.is_without_obstore.set()
+        return self._by_signed_address(name, key, limit, span)
+
+    def _by_obstore(self, name: str, key: str, limit: int | None, span: Span | None) -> Got:
+        wanted: Any = None if span is None else {"range": span if isinstance(span, tuple) else {"suffix": span}}
+        data = bytearray()
+        with obstore_errors(name):
+            result = obstore.get(self.clients.obstore, key, options=wanted)
+            check_size(result.meta["size"], limit)
+            start, end = result.range
+            for piece in result.stream(min_chunk_size=PIECE):
+                data += piece
+                if len(data) > end - start:  # obstore would read what has no end to its end
+                    break
+        if result.meta["e_tag"] is None and str(result.attributes.get("Content-Type")).startswith("text/html"):
+            raise_page(name)
+        _check_whole(name, len(data), end - start)
+        return Got(bytes(data), result.meta["size"], result.meta["e_tag"], result.attributes.get("Content-Encoding"))
+
+    def _by_signed_address(self, name: str, key: str, limit: int | None, span: Span | None) -> Got:
+        with boto_requests(name):
+            url = self.clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": key})
+        headers = self.clients.headers | ({"Range": _range(span)} if span is not None else {})
+        response = web.get(self.clients.pages, name, _with_dots(url), self.seconds, limit, headers, unpacks=False)
+        if response.status not in (200, 206):
+            raise_said(name, response.data.decode(errors="replace"), response.status)
+        if response.is_page:
+            raise_page(name)
+        size, expected = _sizes(name, response, span)
+        _check_whole(name, len(response.data), expected)
+        return Got(response.data, size, response.headers.get("ETag"), response.headers.get("Content-Encoding"))
+
+
+def _check_whole(name: str, came: int, expected: int) -> None:
+    if came != expected:
+        came_in_words = f"{came:,} of" if came < expected else "more than"
+        raise TransientError(f"{came_in_words} {expected:,} bytes came", place=name, cause="truncated")
+
+
+def _range(span: Span) -> str:
+    return f"bytes=-{span}" if isinstance(span, int) else f"bytes={span[0]}-{span[1] - 1}"
+
+
+def _sizes(name: str, response: web.Answer, wanted: Span | None) -> tuple[int, int]:
+    """The size of the object, and of what was to come of it [bytes]. Raises TransientError for a part that says neither, or another one."""
+    if response.status != 206:
+        return len(response.data), len(response.data)
+    if response.headers.get("Content-Range") == EMPTY and not response.data:
+        return 0, 0
+    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
+    if found is None or (isinstance(wanted, tuple) and int(found[1]) != wanted[0]):
+        raise TransientError("another part of it came than was asked for", place=name, cause="truncated")
+    return int(found[3]), int(found[2]) - int(found[1]) + 1
+
+
+def _obstore_can_name(key: str) -> bool:
+    """Whether obstore asks for this very key: it drops slashes at either end and refuses empty, `.` and `..` segments."""
+    return all(part not in ("", ".", "..") for part in key.split("/")) and key.isprintable()
+
+
+def _with_dots(url: str) -> str:
+    """The address with the segments `.` and `..` of its path encoded, which HTTP clients would resolve; servers take them for the same."""
+    place, _, query = url.partition("?")
+    segments = [segment.replace(".", "%2E") if segment in (".", "..") else segment for segment in place.split("/")]
+    return f"{'/'.join(segments)}?{query}"
