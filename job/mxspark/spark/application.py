@@ -23,7 +23,7 @@ from pyspark.java_gateway import launch_gateway
 
 from mxspark.errors import LONGEST_SAID, SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
 from mxspark.settings import document
-from mxspark.settings.job import Settings
+from mxspark.settings.job import Settings, SparkSettings
 from mxspark.spark import java, pods, run_key
 from mxspark.spark.class_archive import ClassArchive
 from mxspark.spark.configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, UNIX_SOCKETS, configuration, is_user_set, shard_failures
@@ -78,20 +78,13 @@ class Application:
 
     def __init__(self, settings: Settings, cache_dir: Path, debug: bool) -> None:
         """Starts Spark, by `as_submitted` settings; takes seconds. Raises MxsparkError."""
-        # py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError. At DEBUG it would log all
-        # that is sent to Java, secret properties and the tasks with their credentials too.
-        logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL + 1)
-        if not debug:
-            logging.getLogger().addFilter(not_py4js)
+        _quiet_py4j(debug)
         self._stopped = False
         self._archive: ClassArchive | None = None
         self._java: subprocess.Popen[bytes] | None = None  # where this process started it
         self._lost_pods: LostPods | None = None
         conf = _submitted() if is_submitted() else SparkConf()
-        chosen = settings.spark
-        failures = configuration(chosen)[MAX_FAILURES]
-        if is_submitted() and (asked := conf.get(MAX_FAILURES, failures)) != failures:  # the limits that depend on it have to fit
-            chosen = chosen.model_copy(update={"conf": {**chosen.conf, MAX_FAILURES: str(asked)}})
+        chosen = _with_submitted_failures(settings.spark, conf)
         self._is_local, self._shard_failures = chosen.is_local, shard_failures(chosen)
         pod = DriverPod.from_environment(os.environ)
         if pod and pod.is_ipv6:
@@ -106,28 +99,31 @@ class Application:
             template = self._folders.scratch / "executor.yaml"
             template.write_text(document.to_yaml(pods.executor_template(chosen, settings.kubernetes)))
             conf.set(POD_TEMPLATE, str(template))
-        # What Java and the workers print is for the day that something goes wrong.
+        self._start(conf, settings.spark, cache_dir, debug)
+        if pod and self.is_kubernetes:
+            pods_of_ours = JavasPods(self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId)
+            self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
+
+    def _start(self, conf: SparkConf, settings: SparkSettings, cache_dir: Path, debug: bool) -> None:
+        """Starts Java, where spark-submit hasn't, and the application in it."""
+        # What Java and the workers print is only needed when something goes wrong.
         with tempfile.TemporaryFile() as log:
             try:
-                gateway = None if is_submitted() else self._launch(conf, cache_dir, settings.spark.class_archive, None if debug else log)
+                gateway = None if is_submitted() else self._launch(conf, cache_dir, settings.class_archive, None if debug else log)
                 jvm = SparkContext._jvm if gateway is None else gateway.jvm
                 # Why the run's key isn't in a secret of Kubernetes, where it should be.
-                self.key_problem = run_key.give(conf, jvm, chosen.app_name, self._folders.scratch)
+                self.key_problem = run_key.give(conf, jvm, settings.app_name, self._folders.scratch)
                 self._keep_sockets_private(conf, gateway)
                 self._context = SparkContext(conf=conf, gateway=gateway)
                 if not debug:
                     _silence_accumulators(self._context)
                 if is_submitted() and not debug and not conf.contains("spark.log.level"):
-                    self._context.setLogLevel("WARN")  # spark-submit's own level is INFO, in which all that is said here would drown
+                    self._context.setLogLevel("WARN")  # at spark-submit's own level, INFO, our messages would be lost in Spark's
             except MxsparkError:
                 raise
-            except Exception as error:  # pyspark raises what it likes when the JVM dies on the way
+            except Exception as error:  # pyspark raises anything when the JVM dies during the start
                 log.seek(0)
                 raise _not_started(error, log.read().decode(errors="replace")) from error
-
-        if pod and self.is_kubernetes:
-            pods_of_ours = JavasPods(self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId)
-            self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
 
     def _keep_sockets_private(self, conf: SparkConf, gateway: Any) -> None:
         """Sockets of workers and of accumulators, which take pickles, are kept from others by the scratch folder, not by a umask alone.
@@ -284,7 +280,7 @@ class Application:
         self._folders.close()
 
     def kill(self) -> None:
-        """`stop` for a run that went wrong: on this machine Spark has nothing to save, so that no time is lost with a farewell."""
+        """`stop` for a run that went wrong: on this machine Spark has nothing to save, so that no time is lost with an orderly end."""
         if self._java is None or not str(self._context.master).startswith("local"):
             self.stop()
         elif not self._stopped:
@@ -309,8 +305,24 @@ def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
     environ["PYTHONSAFEPATH"] = "1"
     ours = Path(__file__).resolve().parents[2]
     with suppress(OSError):  # a working folder that is gone
-        if ours == Path.cwd():  # where mxspark itself comes from there, workers have to be told
+        if ours == Path.cwd():  # where mxspark itself comes from there, workers need the path
             environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ours), environ.get("PYTHONPATH"))))
+
+
+def _quiet_py4j(debug: bool) -> None:
+    """py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError. At DEBUG it would log all that
+    is sent to Java, secret properties and the tasks with their credentials too."""
+    logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL + 1)
+    if not debug:
+        logging.getLogger().addFilter(not_py4js)
+
+
+def _with_submitted_failures(settings: SparkSettings, conf: SparkConf) -> SparkSettings:
+    """The settings with spark-submit's number of failures of a task, which the limits that depend on it have to fit."""
+    failures = configuration(settings)[MAX_FAILURES]
+    if is_submitted() and (submitted := conf.get(MAX_FAILURES, failures)) != failures:
+        return settings.model_copy(update={"conf": {**settings.conf, MAX_FAILURES: str(submitted)}})
+    return settings
 
 
 def not_py4js(record: logging.LogRecord) -> bool:
@@ -335,7 +347,7 @@ def _arguments(conf: SparkConf) -> SparkConf:
 
 
 def _silence_accumulators(context: SparkContext) -> None:
-    """The server that takes the accumulators' values prints a stack trace when Java goes away, which is told in words elsewhere."""
+    """The server that takes the accumulators' values prints a stack trace when Java goes away, which is an MxsparkError elsewhere."""
     server = getattr(context, "_accumulatorServer", None)
     if server is not None:
         server.handle_error = lambda *_: None
