@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import typer
 
@@ -78,7 +78,7 @@ EndpointFlag = Annotated[str | None, _flag("--endpoint-url", "storage", "endpoin
 FailedFlag = Annotated[float | None, _flag("--max-failed-fraction", "max_failed_fraction", metavar="F")]
 OverwriteFlag = Annotated[bool, _flag("--overwrite", "output", "overwrite")]
 RetryFailedFlag = Annotated[bool, _flag("--retry-failed", "output", "retry_failed")]
-YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")]
+YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to all questions.")]
 LimitFlag = Annotated[int | None, _flag("--limit", "input", "limit", metavar="N")]
 
 
@@ -97,22 +97,30 @@ KubeconfigFlag = Annotated[
 ]
 
 
-# The flags that make a job's settings: parameter, kind, default, and the setting.
-_JOB_FLAGS: dict[str, tuple[Any, Any, str]] = {
-    "input_": (InputFlag, None, "input.path"),
-    "output": (OutputFlag, None, "output.path"),
-    "model": (ModelFlag, None, "model.path"),
-    "context": (ContextFlag, None, "context"),
-    "precision": (PrecisionFlag, None, "precision"),
-    "batch_size": (BatchSizeFlag, None, "batch_size"),
-    "top_k": (TopKFlag, None, "top_k"),
-    "output_format": (FormatFlag, None, "output.format"),
-    "master": (MasterFlag, None, "spark.master"),
-    "endpoint_url": (EndpointFlag, None, "storage.endpoint_url"),
-    "max_failed_fraction": (FailedFlag, None, "max_failed_fraction"),
-    "limit": (LimitFlag, None, "input.limit"),
-    "overwrite": (OverwriteFlag, False, "output.overwrite"),
-    "retry_failed": (RetryFailedFlag, False, "output.retry_failed"),
+class JobFlag(NamedTuple):
+    """A flag that makes a setting: its type for typer, its default, and the setting."""
+
+    kind: Any
+    default: Any
+    setting: str
+
+
+# By the commands' parameters.
+_JOB_FLAGS = {
+    "input_": JobFlag(InputFlag, None, "input.path"),
+    "output": JobFlag(OutputFlag, None, "output.path"),
+    "model": JobFlag(ModelFlag, None, "model.path"),
+    "context": JobFlag(ContextFlag, None, "context"),
+    "precision": JobFlag(PrecisionFlag, None, "precision"),
+    "batch_size": JobFlag(BatchSizeFlag, None, "batch_size"),
+    "top_k": JobFlag(TopKFlag, None, "top_k"),
+    "output_format": JobFlag(FormatFlag, None, "output.format"),
+    "master": JobFlag(MasterFlag, None, "spark.master"),
+    "endpoint_url": JobFlag(EndpointFlag, None, "storage.endpoint_url"),
+    "max_failed_fraction": JobFlag(FailedFlag, None, "max_failed_fraction"),
+    "limit": JobFlag(LimitFlag, None, "input.limit"),
+    "overwrite": JobFlag(OverwriteFlag, False, "output.overwrite"),
+    "retry_failed": JobFlag(RetryFailedFlag, False, "output.retry_failed"),
 }
 _FLAG_NAMES = {"input_": "--input", "output_format": "--format"}  # where they differ from the parameter's name
 
@@ -124,7 +132,7 @@ def access_by(endpoint_url: str | None) -> Access:
 
 def flags_of(key: str) -> list[str]:
     """The flags of `mxspark run` that set `key`."""
-    return [_flag_name(name) for name, (_, _, setting) in _JOB_FLAGS.items() if setting == key]
+    return [_flag_name(name) for name, flag in _JOB_FLAGS.items() if flag.setting == key]
 
 
 def _flag_name(parameter: str) -> str:
@@ -156,7 +164,7 @@ class Given:
         found.append(sources.environment_layer(os.environ))
         given = {**self.values, **{key: value for key, value in (more or {}).items() if value is not None}}
         called = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in given}
-        called |= {key: _flag_name(name) for name, (_, _, key) in _JOB_FLAGS.items()}
+        called |= {flag.setting: _flag_name(name) for name, flag in _JOB_FLAGS.items()}
         found.append(sources.flag_layer(given, self.assignments, {**called, **(names or {})}))
         return found
 
@@ -166,27 +174,33 @@ def takes_job(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the flags that make a job's settings, but for those in `without`; it gets them as its one argument `given`.
 
-    `more` are flags of the same kind: by parameter its kind, default and setting.
+    `more` are flags of the same kind: by parameter its kind, default and setting. typer takes a command's flags from its signature: five
+    commands would repeat some twenty parameters each, and what becomes of them.
     """
-    flags = {name: flag for name, flag in (_JOB_FLAGS | dict(more or {})).items() if name not in without}
+    flags = {name: JobFlag(*flag) for name, flag in (_JOB_FLAGS | dict(more or {})).items() if name not in without}
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         def command(**values: Any) -> None:
-            chosen = {flags[name][2]: _plain(values.pop(name)) for name in flags}
+            chosen = {flag.setting: _plain(values.pop(name)) for name, flag in flags.items()}
             kept = {key: value for key, value in chosen.items() if value is not None and value is not False and value != []}
             function(given=Given(values.pop("settings_file"), values.pop("assignments"), kept), **values)
 
-        shared: dict[str, tuple[Any, Any]] = {"settings_file": (SettingsFlag, None), "assignments": (SetFlag, [])}
-        shared |= {name: (kind, default) for name, (kind, default, _) in flags.items()}
-        parameters = [Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind) for name, (kind, default) in shared.items()]
-        own = [parameter for parameter in signature(function, eval_str=True).parameters.values() if parameter.name != "given"]
-        parameters += [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own]
+        parameters = _parameters(function, flags)
         command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # where typer looks
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         command.__doc__, command.__name__ = function.__doc__, function.__name__
         return command
 
     return decorate
+
+
+def _parameters(function: Callable[..., None], flags: Mapping[str, JobFlag]) -> list[Parameter]:
+    """Those of the settings' file and of `flags`, and the command's own but for `given`."""
+    shared: dict[str, tuple[Any, Any]] = {"settings_file": (SettingsFlag, None), "assignments": (SetFlag, [])}
+    shared |= {name: (flag.kind, flag.default) for name, flag in flags.items()}
+    given = [Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind) for name, (kind, default) in shared.items()]
+    own = [parameter for parameter in signature(function, eval_str=True).parameters.values() if parameter.name != "given"]
+    return given + [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own]
 
 
 def _plain(value: Any) -> Any:

@@ -188,7 +188,7 @@ def _fetch_file(role: str, location: str, source: BundleSource, cache_dir: Path,
 
 
 def _is_whole(path: Path, digest: str) -> bool:
-    """Whether a file of the cache is there, and what its name says: a disk may have damaged it, or somebody."""
+    """Whether a file of the cache is there, and what its name says: it may have been damaged or changed."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             return _digest(file) == digest
@@ -213,19 +213,26 @@ def _cache_errors(folder: Path) -> Iterator[None]:
 def _download(role: str, location: str, expected: str | None, unfinished: Path, access: Access, limit: int | None) -> tuple[Path, str]:
     try:
         with open(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w+b") as file:
-            try:
+            with _download_errors(role, location):
                 storage.download(location, access, file, limit)
-            except TooLargeError as error:
-                raise UsageError(f"{location}: {error.problem} by model.max_bytes", "Check the model's location, or raise it.") from None
-            except StorageError as error:
-                problem = f"the model's {role} file: {error.problem}"
-                told = type(error)(problem, error.hint or "Check the model's location.", cause=error.cause)
-                told.place = error.place
-                raise told from error
             digest = _verified(role, location, _digest(file), expected)
         return unfinished.replace(unfinished.with_name(digest)), digest
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _download_errors(role: str, location: str) -> Iterator[None]:
+    """Names the model's file in what storage raises, as the same kind of error."""
+    try:
+        yield
+    except TooLargeError as error:
+        raise UsageError(f"{location}: {error.problem} by model.max_bytes", "Check the model's location, or raise it.") from None
+    except StorageError as error:
+        problem = f"the model's {role} file: {error.problem}"
+        named = type(error)(problem, error.hint or "Check the model's location.", cause=error.cause)
+        named.place = error.place
+        raise named from error
 
 
 def _verified(role: str, location: str, digest: str, expected: str | None) -> str:
