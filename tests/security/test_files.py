@@ -85,7 +85,7 @@ def taken_or_refused(kind: type[MxsparkError] = MxsparkError) -> Iterator[None]:
         ("a: " + "1" * 5000, "number"),
         ("a: " + "1:1" * 200_000, "number"),
         ("a: 0x" + "f" * 100_000, "number"),
-        ("a: ! b\n" * 3, "stands twice"),
+        ("a: ! b\n" * 3, "duplicate key"),
         ("!!python/object/apply:os.system [id]", "tag"),
         ("a: \x00", "not YAML"),
     ],

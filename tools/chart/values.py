@@ -206,7 +206,7 @@ class Rbac(Values):
 
 
 class DynamicAllocation(Values):
-    """Executors that come and go with the work."""
+    """Executors that scale with the work (Spark's dynamic allocation)."""
 
     enabled: bool = setting("spark", "dynamic_allocation", "enabled")
     min_executors: Annotated[int, Field(ge=0, strict=True)] = setting("spark", "dynamic_allocation", "min_executors")

@@ -98,7 +98,7 @@ def parse(kind: type[D], data: Mapping[str, Any], source: str, origin: Callable[
         if (odd := next(_not_utf8(data), None)) is not None:
             came_from = f" (from {origin(odd)})" if origin else ""
             raise UsageError(
-                f"{source}: {with_bytes(repr(odd))}{came_from}: it is not UTF-8", "Write it in UTF-8; rename what is called so."
+                f"{source}: {with_bytes(repr(odd))}{came_from}: it is not UTF-8", "Write it in UTF-8; rename the file or folder."
             )
         return parsed
     except ValidationError as error:
@@ -136,7 +136,7 @@ _WORDS = (
     | dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "it must be keys and values")
     | {
         "string_type": "it must be text",
-        "string_unicode": "it is not UTF-8: rename what is called so",
+        "string_unicode": "it is not UTF-8: rename the file or folder",
         "literal_error": "it must be {expected}",
         "greater_than_equal": "it must be {ge} or more",
         "greater_than": "it must be more than {gt}",
@@ -164,7 +164,7 @@ def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str]
         is_section = not path or kind.section_at(*path) is not None
         return message if is_section else f"{key} is {_shown(key, details['input'])}{came_from}: {message}"
     if details["type"] == "string_pattern_mismatch":  # the description says what the pattern means
-        return f"{key} is {_shown(key, details['input'])}{came_from}, which is not of the form it must have. ({_description(kind, path)})"
+        return f"{key} is {_shown(key, details['input'])}{came_from}, which has the wrong format. ({_description(kind, path)})"
     message = _WORDS[details["type"]].format(**details.get("ctx", {})) if details["type"] in _WORDS else details["msg"]
     return f"{key} is {_shown(key, details['input'])}{came_from}: {message}. ({_description(kind, path)})"
 
@@ -197,14 +197,14 @@ def suggestion(kind: type[Document], path: Sequence[str]) -> str:
     known = list(dict.fromkeys(".".join(leaf[:depth]) for leaf in leaves for depth in range(1, len(leaf) + 1)))
     close = difflib.get_close_matches(".".join(path)[:LONGEST_KEY], known, n=3, cutoff=0.6)
     close = close or [leaf for leaf in known if leaf.rsplit(".", 1)[-1] == path[-1]]
-    return f"Did you mean {' or '.join(close)}?" if close else "`mxspark settings` lists those there are."
+    return f"Did you mean {' or '.join(close)}?" if close else "`mxspark settings` lists all of them."
 
 
 MAX_YAML = 2**20  # characters of a document
 MAX_NODES = 10_000  # keys and values of a document
 MAX_DEPTH = 40
 MAX_NUMBER = 100  # characters of a number; what is longer only costs time
-MAX_PROBLEMS = 20  # of a document that are told
+MAX_PROBLEMS = 20  # of a document that are shown
 
 
 class _Loader(yaml.SafeLoader):
@@ -237,7 +237,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             text = key.value if isinstance(key, yaml.ScalarNode) else None
             if text is not None and text in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {shortened(text)} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {shortened(text)}", key.start_mark)
             seen.add(text)
         return super().construct_mapping(node, deep)
 
@@ -292,7 +292,7 @@ def parse_scalar(text: str, source: str) -> Any:
         return yaml.load(text, _Loader)  # noqa: S506  # a safe loader
     except _LOADER_ERRORS:
         if text[:1] in "[{":
-            raise UsageError(f"{source}: this is not a YAML value", "Quote it, or close its brackets.") from None
+            raise UsageError(f"{source}: not a YAML value", "Quote it, or close its brackets.") from None
         return text  # a plain text with a colon or an asterisk in it, such as local[*] or a regular expression
 
 

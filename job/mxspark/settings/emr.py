@@ -45,8 +45,8 @@ class EmrSettings(Document):
         pattern=r"^[!-)+-9;-~]{1,256}$",
         description="What the names of the log streams start with, neither : nor * in it; goes with emr.log_group.",
     )
-    persistent_ui: bool = Field(True, description="Whether EMR keeps Spark's pages for thirty days after the job's end.")
-    retries: Count = Field(2, description="Times that EMR starts a driver again that failed or was lost; it resumes with what is left.")
+    persistent_ui: bool = Field(True, description="Whether EMR keeps Spark's web UI for thirty days after the job's end.")
+    retries: Count = Field(2, description="How many times EMR restarts a driver that failed or was lost; it resumes the run.")
     start_seconds: Annotated[int, Field(ge=60, le=86_400, strict=True)] | None = Field(
         None, description="How long the job may wait for nodes before EMR gives it up [seconds]. Default: EMR's own, 15 minutes."
     )

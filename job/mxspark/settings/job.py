@@ -109,7 +109,7 @@ class InputSettings(Document):
     formats: tuple[FormatName, ...] = Field(
         FORMATS,
         min_length=1,
-        description="Image formats that are decoded, told by content, not by name. ICO, PPM and TGA are decoded only where they are named.",
+        description="Image formats that are decoded, detected by content. ICO, PPM and TGA are decoded only where they are named.",
     )
     limit: Count | None = Field(None, description="Take only the first N keys listed. Default: all.")
     max_bytes: Count = Field(64 * 2**20, description="Larger objects become rows with status `too_large`, unread [bytes].")
@@ -123,8 +123,8 @@ class InputSettings(Document):
     )
     sandbox: Literal["always", "after_crash"] = Field(
         "after_crash",
-        description="When images are decoded in a process of its own, without credentials, files and network: always (for images of "
-        "strangers), or when a shard is tried again after its worker died or hung.",
+        description="When images are decoded in a process of its own, without credentials, files and network: always (for untrusted "
+        "images), or when a shard is retried after its worker died or hung.",
     )
     max_decode_seconds: Seconds = Field(60, description="Limit on decoding one image in the sandbox [seconds].")
     max_decode_memory: Memory = Field("2g", description="Limit on the memory of decoding one image in the sandbox [k, m, g].")
@@ -195,23 +195,23 @@ class OutputSettings(Document):
         None, description="Where format text puts its one object. Default: predictions.txt in the output folder."
     )
     overwrite: bool = Field(
-        False, description="Delete an earlier run's results in the output folder and start over; asks first, or takes --yes."
+        False, description="Delete an earlier run's results in the output folder and restart; asks for confirmation unless --yes is given."
     )
-    retry_failed: bool = Field(False, description="Predict the failed rows of an earlier run again, besides what it left undone.")
+    retry_failed: bool = Field(False, description="Predict the failed rows of an earlier run again, in addition to the missing ones.")
     submission: str | None = Field(
         None,
         max_length=253,
-        description="Names what started this run. A run that is started again under the same name, as Kubernetes does with a driver that "
-        "was lost, goes on with what it began, although overwrite is set.",
+        description="Names what started this run. A run that is restarted under the same name, as Kubernetes restarts a lost "
+        "driver, resumes what it began, even with overwrite.",
     )
     lock_seconds: Annotated[float, Field(ge=1, le=DAY)] = Field(
-        30, description="On s3://, how long the lock of a run that gives no sign of life is respected [seconds]."
+        30, description="On s3://, how long the lock of a run without a heartbeat is respected [seconds]."
     )
 
     @model_validator(mode="after")
     def _overwrite_or_retry(self) -> Self:
         if self.overwrite and self.retry_failed:
-            raise ValueError("output.overwrite starts over, output.retry_failed goes on: give one of them")
+            raise ValueError("output.overwrite restarts, output.retry_failed resumes: give one of them")
         return self
 
 
@@ -278,8 +278,8 @@ class PipelineSettings(Document):
     )
     stall_seconds: Seconds | None = Field(
         None,
-        description="A worker that gets no image done for so long is ended, and its shard tried again [seconds]. "
-        "Default: 1.5 times what one image may take by the other limits, and 30 more.",
+        description="A worker that completes no image for so long is ended, and its shard retried [seconds]. "
+        "Default: 1.5 x the per-image limit + 30 s.",
     )
 
 
@@ -307,7 +307,7 @@ class StorageSettings(Document):
         "auto: on AWS, boto3's choice; elsewhere AWS_RESPONSE_CHECKSUM_VALIDATION, or when_required.",
     )
     anonymous: bool = Field(False, description="Unsigned requests, for public buckets.")
-    request_payer: bool = Field(False, description="Pay for requests to buckets of others that are open only to who does (Requester Pays).")
+    request_payer: bool = Field(False, description="Pay for requests to Requester Pays buckets of other owners.")
     connect_timeout: Seconds = Field(5, description="Limit on making a connection [seconds].")
     read_timeout: Seconds = Field(60, description="Limit on one request [seconds].")
     retries: Annotated[int, Field(ge=0, le=50, strict=True)] = Field(
@@ -323,13 +323,13 @@ class StorageSettings(Document):
 
 
 class DynamicAllocationSettings(Document):
-    """Executors that come and go with the work."""
+    """Executors that scale with the work (Spark's dynamic allocation)."""
 
-    enabled: bool = Field(False, description="Start executors while shards wait for one, and end those that have nothing to do.")
-    min_executors: Annotated[int, Field(ge=0, strict=True)] = Field(0, description="Executors that are always there.")
-    max_executors: Count | None = Field(None, description="Executors at most. Default: spark.executors.")
+    enabled: bool = Field(False, description="Start executors while shards wait for one, and end idle ones.")
+    min_executors: Annotated[int, Field(ge=0, strict=True)] = Field(0, description="Minimum number of executors.")
+    max_executors: Count | None = Field(None, description="Maximum number of executors. Default: spark.executors.")
     idle_seconds: Annotated[int, Field(ge=1, le=DAY, strict=True)] = Field(
-        60, description="How long an executor may have nothing to do before it is ended [seconds]."
+        60, description="Idle time after which an executor is ended [seconds]."
     )
 
 
@@ -342,7 +342,7 @@ class SparkSettings(Document):
         description="local[N] (N workers on this machine; * is one a core), local-cluster[executors,cores,MiB] (for tests), "
         "k8s://https://host:port, spark://host:port or yarn.",
     )
-    app_name: str = Field("mxspark", description="The application's name in Spark's pages and pods.")
+    app_name: str = Field("mxspark", description="The application's name in Spark's web UI and pods.")
     driver_memory: Memory = Field("1g", description="The driver's JVM heap [k, m, g].")
     driver_memory_overhead: Memory = Field(
         "1g", description="The driver's memory beside the heap, in which Python lists keys and checks the model; for pods [k, m, g]."
@@ -358,7 +358,7 @@ class SparkSettings(Document):
         0, description="GPUs of an executor: it runs one worker for each. Goes with context gpu or auto [GPUs]."
     )
     dynamic_allocation: DynamicAllocationSettings = Field(
-        DynamicAllocationSettings(), description="Executors that come and go with the work."
+        DynamicAllocationSettings(), description="Executors that scale with the work (Spark's dynamic allocation)."
     )
     task_cpus: Count = Field(1, description="Cores that one worker's network uses.")
     class_archive: bool = Field(
@@ -451,7 +451,7 @@ class Settings(Document):
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="The run fails (exit code 3, no _SUCCESS) when more of the images than this fail [0 to 1]."
     )
-    max_failed_after: Count = Field(1000, description="Images after which max_failed_fraction may end the run before its end [images].")
+    max_failed_after: Count = Field(1000, description="Images after which max_failed_fraction may stop the run early [images].")
     cache_dir: Place | None = Field(
         None, description="Where a node keeps fetched model files. Default: mxspark in XDG_CACHE_HOME, ~/.cache or the temporary folder."
     )

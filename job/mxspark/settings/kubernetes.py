@@ -52,7 +52,7 @@ class LocalDirectorySettings(Document):
         "512Mi", description="How much of the node's disk each pod asks for (ephemeral-storage): a node with less to give gets none."
     )
     storage_class: ObjectName | None = Field(
-        None, description="Storage class of the volume that each executor claims for it and gives back. Default: an emptyDir on the node."
+        None, description="Storage class of the volume that each executor claims for it and releases. Default: an emptyDir on the node."
     )
 
 
@@ -67,8 +67,8 @@ class PodSettings(Document):
     priority_class: ObjectName | None = Field(None, description="Name of the pods' priority class.")
     labels: dict[str, str] = Field({}, description="More labels of the pods.")
     annotations: dict[str, str] = Field({}, description="More annotations of the pods.")
-    cpu_request: Quantity | None = Field(None, description="CPUs that are asked for. Default: the pod's cores.")
-    cpu_limit: Quantity | None = Field(None, description="CPUs that the pod may use at most. Default: the pod's cores.")
+    cpu_request: Quantity | None = Field(None, description="CPU request. Default: the pod's cores.")
+    cpu_limit: Quantity | None = Field(None, description="CPU limit. Default: the pod's cores.")
     template: dict[str, Any] = Field(
         {},
         description="Any other part of a pod template: {metadata: ..., spec: ...}. Its first container is that of Spark; "
@@ -77,7 +77,7 @@ class PodSettings(Document):
     )
     termination_grace_seconds: Seconds | None = Field(
         None,
-        description="How long a pod that is taken away may go on with what it has begun [seconds]. Default: 30 for the driver; 120 for "
+        description="How long a pod that is evicted or deleted may finish its work [seconds]. Default: 30 for the driver; 120 for "
         "executors, as much as spot nodes give.",
     )
 
@@ -110,11 +110,11 @@ class KubernetesSettings(Document):
         None, description="Headless service by which executors find the driver. Default: the submission's own; else the pod's address."
     )
     network_policies: bool = Field(
-        True, description="Let nothing connect to the pods but driver and executors to each other: network policies, made with the Job."
+        True, description="Only driver and executors may connect to the pods: network policies, created with the Job."
     )
     ingress_rules: tuple[dict[str, Any], ...] = Field(
         (),
-        description="More that may connect to the pods, all of them: ingress rules, as in a NetworkPolicy. A service mesh's tunnel, "
+        description="Others that may connect to all of the pods: ingress rules, as in a NetworkPolicy. A service mesh's tunnel, "
         "Prometheus.",
         json_schema_extra={POD_PART: INGRESS_RULE},
     )
@@ -128,7 +128,7 @@ class KubernetesSettings(Document):
     driver: PodSettings = Field(PodSettings(), description="The driver's pod.")
     executor: PodSettings = Field(PodSettings(), description="The executors' pods.")
     restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = Field(
-        3, description="Times that a driver whose pod was lost or failed is started again; it resumes with what is left."
+        3, description="How many times a driver whose pod was lost or failed is restarted; it resumes the run."
     )
     deadline_seconds: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         None, description="Limit on the whole job, after which Kubernetes ends it [seconds]. Default: none."

@@ -70,7 +70,7 @@ class Preprocessing(Document):
         description="The values of black and of white in grey images of more than 8 bits a sample, of floats or of signed numbers. "
         "Default: unsigned samples have the range of their depth, others become rows with status `unsupported_pixels`.",
     )
-    background: tuple[Byte, Byte, Byte] = Field((255, 255, 255), description="What transparent pixels stand on [RGB, 0 to 255].")
+    background: tuple[Byte, Byte, Byte] = Field((255, 255, 255), description="Background of transparent pixels [RGB, 0 to 255].")
 
     @field_validator("mean", "std", mode="before")
     @classmethod

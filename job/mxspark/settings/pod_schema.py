@@ -1,4 +1,4 @@
-"""The fields that Kubernetes knows of pods: a misspelt one in a template, a toleration or an affinity is an error, not a silence.
+"""The fields that Kubernetes knows of pods: a misspelled one in a template, a toleration or an affinity is an error, and isn't ignored.
 
 pod_schema.json is generated from Kubernetes' own models (`make chart`); the chart's values.schema.json has the same definitions.
 """
@@ -34,7 +34,7 @@ def _definitions() -> Mapping[str, Schema]:
 
 
 def problems(kind: str, value: Any, at: str) -> Iterator[str]:
-    """What Kubernetes would not take of a `kind` of object, or drop without a word; `at` is where it stands, in dotted keys."""
+    """What Kubernetes would not take of a `kind` of object, or drop silently; `at` is where it stands, in dotted keys."""
     yield from _problems(_definitions()[PREFIX + kind], value, at)
 
 
