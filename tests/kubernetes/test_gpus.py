@@ -145,7 +145,7 @@ def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
 def test_executors_that_have_no_driver_are_told_in_their_words(blind: Future[Finished]) -> None:
     """With the image's own script, in containers without nvidia-smi."""
     finished = blind.result().ended_with(1)
-    assert "the driver ended with exit code 1: Spark ended the application: executors failed too often" in finished.errors
+    assert "the driver ended with exit code 1: Spark ended the application: too many executor failures" in finished.errors
     assert re.search(
         r"Executor blind-\S+ was lost: exit code 1: gpu-discovery: nvidia-smi is not there: give the container its GPU", finished.errors
     )

@@ -23,33 +23,33 @@ FAILING = (FailedTask(1, 0, "3", CLOCK),)
         (
             f"{ABORTED}Task 0 in stage 0.0 failed 26 times, most recent failure: {LOST}{TOLD}",
             (),
-            "the clock is wrong; a shard failed 26 times, at last on node a (pod x-exec-3)",
+            "the clock is wrong; a shard failed 26 times, last on node a (pod x-exec-3)",
         ),
         (
             f"{ABORTED}Task 0 in stage 0.0 failed 8 times, most recent failure: {LOST}{CRASHED}",
             FAILING,
-            "a worker's process crashed or was killed, 8 times at one shard, at last on executor 3 (10.0.0.3) "
+            "a worker's process crashed or was killed, 8 times at one shard, last on executor 3 (10.0.0.3) "
             "(could not work: executor 3 on node a (pod x-exec-3): the clock is wrong)",
         ),
         (
             f"{ABORTED}Task 0 in stage 0.0 failed 8 times, most recent failure: {LOST}java.io.IOException: no disk\nstack",
             (),
-            "a shard failed 8 times, at last on executor 3 (10.0.0.3), at last with: java.io.IOException: no disk",
+            "a shard failed 8 times, last on executor 3 (10.0.0.3), last error: java.io.IOException: no disk",
         ),
         (
             f"{ABORTED}cannot run anywhere due to node and executor excludeOnFailure. Most recent failure: {LOST}{TOLD}",
             (),
-            "the clock is wrong; all executors failed too often, and Spark uses them no more, at last on node a (pod x-exec-3)",
+            "the clock is wrong; all executors failed too often and are excluded, last on node a (pod x-exec-3)",
         ),
         (
             f"{ABORTED}cannot run anywhere due to node and executor excludeOnFailure.",
             FAILING,
-            "the clock is wrong; all executors failed too often, and Spark uses them no more: executor 3 on node a (pod x-exec-3)",
+            "the clock is wrong; all executors failed too often and are excluded: executor 3 on node a (pod x-exec-3)",
         ),
         (
             "Job 0 cancelled because SparkContext was shut down",
             FAILING,
-            "Spark ended the application: executors failed too often "
+            "Spark ended the application: too many executor failures "
             "(could not work: executor 3 on node a (pod x-exec-3): the clock is wrong)",
         ),
     ],
@@ -73,10 +73,10 @@ def test_a_shard_is_given_up_after_its_own_failures_however_many_are_of_bad_mach
     tries.update(tasks(CRASHED, 7, shard=1, first=50))
     tries.update(tasks("ExecutorLostFailure (executor 3 exited unrelated to the running tasks) Reason: its node went", 9, first=60))
 
-    with pytest.raises(MxsparkError, match="a worker's process crashed or was killed, 8 times at one shard, at last on executor 3"):
+    with pytest.raises(MxsparkError, match="a worker's process crashed or was killed, 8 times at one shard, last on executor 3"):
         tries.update(tasks(CRASHED, 1, first=80))
 
 
 def test_what_the_job_is_to_blame_for_counts_too() -> None:
-    with pytest.raises(MxsparkError, match=r"no such bucket; a shard failed 2 times, at last on node b \(pod x-exec-4\)"):
+    with pytest.raises(MxsparkError, match=r"no such bucket; a shard failed 2 times, last on node b \(pod x-exec-4\)"):
         ShardTries(2).update(tasks(REFUSED, 2))

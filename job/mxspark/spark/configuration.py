@@ -52,7 +52,7 @@ def configuration(
         "spark.redaction.regex": REDACTED,
         "spark.ui.showConsoleProgress": "false",
         "spark.dynamicAllocation.enabled": "false",
-        "spark.ui.killEnabled": "false",  # nobody ends a job on Spark's pages
+        "spark.ui.killEnabled": "false",  # no one can end a job in Spark's web UI
         **run_key.properties(settings.master, version),
     }
     if settings.is_local:
@@ -76,7 +76,7 @@ def configuration(
             "spark.executor.memoryOverhead": settings.executor_overhead,
             # An executor whose node is taken away takes no new tasks, and those that it loses count as no failures.
             "spark.decommission.enabled": "true",
-            # Of a worker that stands still, another node does the shard too; whoever writes last writes the same.
+            # When a worker hangs, another node does the shard too; whichever writes last writes the same.
             "spark.speculation": "true",
             "spark.speculation.minTaskRuntime": "60s",
             **_exclusion(settings),

@@ -16,8 +16,8 @@ def translated(error: BaseException, failing: Sequence[FailedTask] = ()) -> Mxsp
         return _all_excluded(text, failing)
     if "SparkContext was shut down" in text:
         return MxsparkError(
-            f"Spark ended the application: executors failed too often{_also(failing)}",
-            f"See why they do: `mxspark submit` tells of pods that end; else their logs. {GOES_ON}",
+            f"Spark ended the application: too many executor failures{_also(failing)}",
+            f"`mxspark submit` reports pods that end; see the executors' logs otherwise. {GOES_ON}",
         )
     if failed := re.search(r"failed (\d+) times, most recent failure: ", text):
         return given_up(text[failed.end() :], int(failed[1]), failing)
@@ -33,10 +33,10 @@ def given_up(text: str, times: int, failing: Sequence[FailedTask] = (), executor
     """Of a shard that failed so often; `text` is what Spark says of the last time."""
     lost = re.match(r"Lost task \S+ in stage \S+ \(TID \d+\) \((\S+) executor (\w+)\): ", text)
     executor = f"{lost[2]} ({lost[1]})" if lost else executor
-    where = "" if executor.startswith("driver") else f", at last on executor {executor}"
+    where = "" if executor.startswith("driver") else f", last on executor {executor}"
     found = TaskError.find(text)
     if found is not None:
-        return _like(found.error, f"{found.error.problem}; a shard failed {times} times, at last on {found.node}{_also(failing)}")
+        return _like(found.error, f"{found.error.problem}; a shard failed {times} times, last on {found.node}{_also(failing)}")
     if "Python worker exited unexpectedly" in text:
         return MxsparkError(
             f"a worker's process crashed or was killed, {times} times at one shard{where}{_also(failing)}",
@@ -44,16 +44,16 @@ def given_up(text: str, times: int, failing: Sequence[FailedTask] = (), executor
             f"spark.executor_memory_overhead). {GOES_ON}",
         )
     said = without_secrets(one_line(Exception(text[lost.end() if lost else 0 :].strip().partition("\n")[0])))[:300]
-    return MxsparkError(f"a shard failed {times} times{where}{_also(failing)}, at last with: {said}", "--debug shows the details.")
+    return MxsparkError(f"a shard failed {times} times{where}{_also(failing)}, last error: {said}", "--debug shows the details.")
 
 
 def _all_excluded(text: str, failing: Sequence[FailedTask]) -> MxsparkError:
     found = TaskError.find(text)
     error = failing[-1].failure.error if failing else found.error if found else None
-    problem = "all executors failed too often, and Spark uses them no more"
+    problem = "all executors failed too often and are excluded"
     if error is None:
         return MxsparkError(problem, f"Their logs say why, or --debug. {GOES_ON}")
-    where = f": {places(failing)}" if failing else f", at last on {found.node}" if found else ""
+    where = f": {places(failing)}" if failing else f", last on {found.node}" if found else ""
     return _like(error, f"{error.problem}; {problem}{where}")
 
 

@@ -26,7 +26,7 @@ class Failure:
 
     @cached_property
     def told(self) -> TaskFailure | None:
-        """What the worker said."""
+        """What the worker reported."""
         return TaskError.find(self.text)
 
     @property

@@ -1,4 +1,4 @@
-"""Executors that can't work: tells one bad node, which the run goes on without, from a job that no node can do.
+"""Executors that can't work: distinguishes one bad node, which the run continues without, from a job that no node can do.
 
 A node may have a wrong clock, no route, a broken disk or a damaged copy of the model. Its tasks fail then, Spark tries their shards
 elsewhere and excludes the executor (spark.excludeOnFailure). Where most executors say the same, the job is at fault and the run stops.

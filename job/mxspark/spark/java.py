@@ -102,7 +102,7 @@ def _wrapped(home: Path, cache_dir: Path) -> Path:
             new.replace(program)
     except OSError as error:
         raise UsageError(
-            f"{cache_dir}: can't take the wrapper of Java: {error.strerror or error}", "Set cache_dir to a folder that can be written."
+            f"{cache_dir}: can't hold Java's wrapper script: {error.strerror or error}", "Set cache_dir to a folder that can be written."
         ) from None
     return wrapper
 

@@ -1,7 +1,7 @@
-"""Executors' pods whose node is gone: they are told to end, and nobody is there who would say that they have.
+"""Executors' pods whose node is gone: they are asked to end, and no kubelet confirms that they have.
 
-Spark takes such a pod for one that runs and starts none in its place, until somebody removes the node. So the driver strikes it from
-Kubernetes' books (as `kubectl delete --force` does) when Spark has given up the executor in it. Should it run on, out of sight, it does
+Spark takes such a pod for one that runs and starts none in its place, until somebody removes the node. So the driver deletes it
+without waiting (as `kubectl delete --force` does) when Spark has given up the executor in it. Should it run on, out of sight, it does
 no harm: a shard that is written twice is the same.
 """
 
@@ -21,7 +21,7 @@ class Pods(Protocol):
     """The pods of an application's executors."""
 
     def leaving(self) -> dict[str, str]:
-        """The names of those that were told to end and are still there, and their addresses."""
+        """The names of those that are terminating and still there, and their addresses."""
 
     def remove(self, name: str) -> None:
         """At once, whatever its node says."""

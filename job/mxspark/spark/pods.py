@@ -1,4 +1,4 @@
-"""What Spark and Kubernetes are told of a job's pods: Spark's properties for k8s://, and the template of the executors' pods.
+"""A job's pods as Spark and Kubernetes get them: Spark's properties for k8s://, and the template of the executors' pods.
 
 Every pod passes the Pod Security Standard `restricted`, and its root file system is read-only.
 """
@@ -98,7 +98,7 @@ def _losses(kubernetes: KubernetesSettings) -> dict[str, str]:
     return {
         # Spark 4.1 and later write it over the template's; its default is 30 s.
         "spark.kubernetes.executor.terminationGracePeriodSeconds": grace,
-        # A shard that won't be done by then is begun elsewhere meanwhile.
+        # A shard that won't be done by then is started elsewhere in the meantime.
         "spark.executor.decommission.killInterval": grace,
         # A pod that is deleted while it runs is missed only when all pods are listed next; the default is 30 s.
         "spark.kubernetes.executor.apiPollingInterval": "10s",
