@@ -233,7 +233,7 @@ def test_a_plan_that_somebody_changed_has_nothing_read_that_no_listing_has(home:
     (home / "thesis" / "other.tex").write_text("somebody's own")
     images = Source(InputSettings(path=paths, suffixes=()), ACCESS)
 
-    with pytest.raises(DeniedError, match="no key of this input"):
+    with pytest.raises(DeniedError, match="a key of this input"):
         images.read(planted.format(home=home))
 
 

@@ -60,14 +60,14 @@ def test_nobody_is_sent_on_from_a_bucket(read: Callable[[S3Store], object], host
 
 @pytest.mark.parametrize("status", SENT)
 def test_every_kind_of_sending_on_is_told(status: int) -> None:
-    with sending_on(status) as (first, other), pytest.raises(StorageError, match=r"not an answer of S3|elsewhere|another region"):
+    with sending_on(status) as (first, other), pytest.raises(StorageError, match=r"not an S3 response|elsewhere|another region"):
         store(first.url).read("a.png")
     assert other.requests == []
 
 
 def test_permanent_keys_go_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SESSION_TOKEN")  # so that obstore itself reads
-    with sending_on(307, "localhost") as (first, other), pytest.raises(StorageError, match="sends its readers elsewhere"):
+    with sending_on(307, "localhost") as (first, other), pytest.raises(StorageError, match="redirects elsewhere"):
         store(first.url).read("a.png")
     assert other.requests == []
 
@@ -96,7 +96,7 @@ def test_nobody_is_sent_to_this_machine_s_own_addresses(monkeypatch: pytest.Monk
     """The metadata service of a cloud gives credentials to who asks from the machine; a server outside can't ask it."""
     with sending_on(302) as (first, other):
         monkeypatch.setattr(web, "_is_near", lambda connected: str(connected.getpeername()[1]) == other.url.rpartition(":")[2])
-        with pytest.raises(StorageError, match="of this machine's own"):
+        with pytest.raises(StorageError, match="an address of this machine"):
             WebReader(StorageSettings(retries=0)).read(f"{first.url}/a.png")
 
 
@@ -128,6 +128,6 @@ def test_from_https_nobody_is_sent_to_http(tmp_path: Path, monkeypatch: pytest.M
         sends = Answer(302, b"", {"Location": f"{other.url}/a.png"})
         with answering(lambda _request: sends, context=context) as first:
             for read in reads:
-                with pytest.raises(StorageError, match="from https:// to an address that isn't"):
+                with pytest.raises(StorageError, match="from https:// to http://"):
                     read(first.url.replace("127.0.0.1", "localhost") + "/a.png", Access(StorageSettings(retries=0)))
     assert other.requests == []

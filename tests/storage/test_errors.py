@@ -182,7 +182,7 @@ REASONS: dict[str, tuple[Answer, type[StorageError], tuple[str, ...]]] = {
         (f"(KMS.DisabledException: {KEY} is disabled)", "Enable the key"),
     ),
     "a key to be deleted": (error(400, "KMS.KMSInvalidStateException"), StorageError, ("told by the test", "cancel its deletion")),
-    "a key with other trouble": (error(400, "KMS.InvalidKeyUsageException"), StorageError, ("told by the test", "Look at the key")),
+    "a key with other trouble": (error(400, "KMS.InvalidKeyUsageException"), StorageError, ("told by the test", "Check the key")),
     "a key of the customer's": (
         error(400, "InvalidRequest", CUSTOMERS),
         StorageError,
@@ -312,7 +312,7 @@ def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer:
                 continue  # which boto3 takes for the 500 that S3 may send so late
             if ("/loop", name) == (answer.headers.get("Location"), "reading an awkward key"):
                 continue  # urllib3 has words of its own for it
-            with pytest.raises(ProxyError, match=f"not an answer of S3's.*tried 2 times.*{urlsplit(server.url).netloc}") as caught:
+            with pytest.raises(ProxyError, match=f"not an S3 response.*tried 2 times.*{urlsplit(server.url).netloc}") as caught:
                 way(S3Store("bucket", "", access_to(server.url, retries=1)))
             assert caught.value.status == "fetch_error"
             assert not is_refusal(caught.value)

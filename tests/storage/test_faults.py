@@ -173,7 +173,7 @@ WEB_READS: list[Callable[[str], object]] = [
         (b"HTTP/1.1 404 Not\x1b[31m\7\r\n\r\n", r"the server answered 404 Not\x1b[31m\x07", ""),
         (
             b"HTTP/1.1 302 -\r\nLocation: http://h\x1b[31m/\r\n\r\n",
-            r"the server sends its readers to http://h\x1b[31m/, which is no address of the web",
+            r"the server redirects to http://h\x1b[31m/, which isn't an HTTP address",
             "",
         ),
     ],

@@ -145,7 +145,7 @@ def test_a_long_wait_is_told_with_its_cause_and_its_limit_and_then_sparsely(cloc
 
     assert 2 <= len(told) <= 5
     for now, text in told:
-        left = int(text.removeprefix("Waiting for s3://bucket: SlowDown. Trying again for ").removesuffix(" s more at most."))
+        left = int(text.removeprefix("Waiting for s3://bucket: SlowDown. Retrying for ").removesuffix(" s more."))
         assert 120 - now <= left <= 121 - now
 
 

@@ -26,18 +26,18 @@ class Meaning:
 _DENIED = Meaning("access denied", "Give these credentials the right to do this.", DeniedError)
 _ELSEWHERE = Meaning("the bucket is in another region", "Set storage.region{region}.")
 _EXPIRED = Meaning("the credentials have expired", "Renew them and run the same command again.", DeniedError, passes="expired_credentials")
-_FOREIGN = Meaning("the server doesn't know how to do this", "Set storage.request_checksums to when_required; see docs/stores.md.")
-_SENT_ON = Meaning("the server sends its readers elsewhere", "Set --endpoint-url to the server that has the objects.")
+_FOREIGN = Meaning("the server doesn't support this", "Set storage.request_checksums to when_required; see docs/stores.md.")
+_SENT_ON = Meaning("the server redirects elsewhere", "Set --endpoint-url to the server that has the objects.")
 _KMS = "the object's KMS key can't be used"
 _THROTTLED, _SERVER, _TIMEOUT, _TRUNCATED, _REPLACED = (
     Meaning(passes=cause) for cause in ("throttled", "server_error", "timeout", "truncated", "replaced")
 )
 _CLOCK = Meaning("this machine's clock differs too much from the server's", "Set the clock.", ClockError)
-PROXY_HINT = "Look at proxies, firewalls and meshes on the way, HTTPS_PROXY and NO_PROXY; and --endpoint-url."
-_PROXY = Meaning("not an answer of S3's", PROXY_HINT, ProxyError, "proxy")
+PROXY_HINT = "Check proxies, firewalls and service meshes on the way, HTTPS_PROXY, NO_PROXY and --endpoint-url."
+_PROXY = Meaning("not an S3 response", PROXY_HINT, ProxyError, "proxy")
 _NAME_HINT = "and --endpoint-url if it isn't on AWS."
 NOT_FOUND = 404
-# What S3 says with a code of its own alone: without one, somebody on the way has answered.
+# Errors that S3 sends with a code of its own only: without one, something between here and the server has answered.
 PROXIES = ("302", "303", "308", "401", "403", "407", "451", "511")
 _PAGE = re.compile(r"<html|<!doctype html", re.IGNORECASE)
 # Of a request's time, under whichever code: S3's, STS's, and those of requests with their signature in the address.
@@ -135,7 +135,7 @@ _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
     (re.compile(r"^KMS\.\w*AccessDenied"), Meaning(_KMS, "Grant these credentials kms:Decrypt on the key.", DeniedError)),
     (re.compile(r"^KMS\.\w*Throttl"), _THROTTLED),
     (re.compile(r"^KMS\.\w*(Internal|Timeout|Unavailable)"), _SERVER),
-    (re.compile(r"^KMS\."), Meaning(_KMS, "Look at the key in KMS.")),
+    (re.compile(r"^KMS\."), Meaning(_KMS, "Check the key in KMS.")),
 )
 # Where a server names the bucket's region.
 _REGION = re.compile(
@@ -163,7 +163,7 @@ def raise_said(place: str, text: str, status: int) -> NoReturn:
 
 
 def raise_answered(place: str, status: int, phrase: str = "") -> NoReturn:
-    """Raises what it means that a page came about `place`: a server's own, where its status may pass, else somebody's on the way."""
+    """Raises what it means that a page came about `place`: a server's own, where its status may pass, else a proxy's."""
     if passing("", status):
         raise_s3(place, str(status), phrase, status)
     raise_page(place, f"HTTP {status}")
@@ -203,7 +203,7 @@ def raise_s3(place: str, code: str, message: str, status: int | None = None, mor
 
 
 def raise_page(place: str, said: str = "a page in the object's place") -> NoReturn:
-    """Raises what it means that somebody on the way has answered about `place`, perhaps after sending the request elsewhere."""
+    """Raises the error for an answer of a proxy in place of the server's, perhaps after a redirect."""
     _raise(place, _PROXY, said)
 
 

@@ -275,7 +275,7 @@ def _try_lock(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        # On a file system without locks nobody is kept out; the plan's id still keeps the parts of two runs apart.
+        # On a file system without locks no one is kept out; the plan's id still keeps the parts of two runs apart.
         if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
             raise
     return True

@@ -1,8 +1,8 @@
 """A place in a bucket held by one process: an object that says who holds it, renewed as long as that one lives.
 
-S3 has no locks that a dead process lets go. What it has is writing on condition that nobody wrote meanwhile (If-None-Match, If-Match):
-of several who want the place one gets it. That a holder is dead is seen by its object not changing for `seconds`, which takes no clocks
-that agree; where it was a process of this machine, at once.
+S3 has no locks that are released when a process dies. What it has is writing on condition that nobody wrote meanwhile (If-None-Match,
+If-Match): of several who want the place one gets it. That a holder is dead is seen by its object not changing for `seconds`, which takes no
+clocks that agree; where it was a process of this machine, at once.
 """
 
 import json
@@ -106,7 +106,7 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._ended.wait(self._seconds / RENEWALS):
-            with suppress(StorageError):  # nobody takes it over before its time; the next beat may get through
+            with suppress(StorageError):  # no one takes it over before it expires; the next heartbeat may get through
                 self._renew()
                 if self._taken_by is not None:
                     return
@@ -133,7 +133,7 @@ class Lease:
 
 
 def _patience_of(holder: Mapping[str, Any]) -> int:
-    """The holder's own `seconds`, of which it renews every third: another run may have been told a shorter time."""
+    """The holder's own `seconds`, of which it renews every third: another run may be set to a shorter time."""
     found = holder.get("seconds")
     return min(max(found, 0), LONGEST) if isinstance(found, int) else 0
 
@@ -145,7 +145,7 @@ def _is_dead_here(holder: Mapping[str, Any]) -> bool:
 
 
 def _this_machine() -> str | None:
-    """This machine since its last start, and this container of it; None where that can't be told."""
+    """This machine since its last start, and this container of it; None where that isn't known."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115

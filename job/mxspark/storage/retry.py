@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 # Waits of 0.25, 0.5, 1, … 20 s at most, of which half is left to chance, so that a thousand workers don't come back all at once.
 FIRST_WAIT, LONGEST_WAIT = 0.25, 20.0
-FIRST_WORD, NEXT_WORD = 2.0, 30.0  # after which somebody is told what is waited for, and told again [seconds]
+FIRST_WORD, NEXT_WORD = 2.0, 30.0  # before the first note about a wait, and between notes [seconds]
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
@@ -115,7 +115,7 @@ class _Telling:
         limit, done = self._settings.retry_seconds, state.attempt_number - 1
         waits = range(done, min(self._settings.retries, done + ceil(limit / LONGEST_WAIT) + 10))  # in more the limit is reached anyhow
         left = min(limit - waited, sum(min(FIRST_WAIT * 2 ** min(wait, 10), LONGEST_WAIT) for wait in waits))
-        self._listener(f"Waiting for {error.place or 'storage'}: {error.reason}. Trying again for {ceil(left):,} s more at most.")
+        self._listener(f"Waiting for {error.place or 'storage'}: {error.reason}. Retrying for {ceil(left):,} s more.")
 
 
 def _count(state: RetryCallState) -> None:

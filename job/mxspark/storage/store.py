@@ -39,7 +39,7 @@ class StorageError(MxsparkError):
         self.cause = cause
 
     def say_host(self, host: str) -> None:
-        """Tells whose answer it is, where it doesn't say so."""
+        """Adds the host, where the message lacks it."""
         if host and host not in self.problem:
             self.problem = f"{self.problem}, at {host}"
 
@@ -65,7 +65,7 @@ class CredentialsError(StorageError):
 
 
 class ProxyError(StorageError):
-    """Somebody on the way to the store has answered in its place: it says nothing of the object."""
+    """Something between here and the store has answered in its place: that says nothing about the object."""
 
 
 class TooLargeError(StorageError):
@@ -124,7 +124,7 @@ class Access:
 
     @property
     def hasty(self) -> "Access":
-        """The same with less patience: for the first contact, where what doesn't answer is more likely misspelt than ailing."""
+        """The same with less patience: for the first contact, where a host that doesn't answer is probably a typo."""
         seconds = min(self.settings.retry_seconds, HASTY_SECONDS)
         return self._trying(min(self.settings.retries, HASTY_RETRIES), retry_seconds=seconds)
 
@@ -280,7 +280,7 @@ def ca_bundle() -> str | None:
 def usage_errors(what: str, hint: str) -> Iterator[None]:
     """What storage refuses before anything was written is the fault of `what` named the place: a UsageError, with `hint` if it has none.
 
-    What may pass is nobody's fault: a PassingError, after which the same command, or Kubernetes, tries again.
+    What may pass is a PassingError, after which the same command, or Kubernetes, tries again.
     """
     try:
         yield

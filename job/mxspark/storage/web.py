@@ -227,7 +227,7 @@ def body(name: str, response: Any, seconds: float, every: float = math.inf) -> I
     except exceptions.ReadTimeoutError:
         if time.monotonic() < end:
             raise
-        raise TransientError("not all there in time", "Raise storage.read_timeout.", place=name, cause="timeout") from None
+        raise TransientError("not complete in time", "Raise storage.read_timeout.", place=name, cause="timeout") from None
 
 
 def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str] | None, redirects: int) -> urllib3.BaseHTTPResponse:
@@ -239,16 +239,16 @@ def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str]
         was_near, is_near = is_near, _is_near(getattr(response, "connected", None))
         if is_near and was_near is False:
             response.close()
-            raise StorageError("the server sends its readers to an address of this machine's own", "Check the address.", place=name)
+            raise StorageError("the server redirects to an address of this machine", "Check the address.", place=name)
         place = response.get_redirect_location()
         if not place or redirects == 0:
             return response
         response.close()
         new = _sent_to(name, url, place)
         if urlsplit(url).scheme == "https" and urlsplit(new).scheme != "https":
-            raise StorageError("the server sends its readers from https:// to an address that isn't", "Check the address.", place=name)
+            raise StorageError("the server redirects from https:// to http://", "Check the address.", place=name)
         url = new
-    raise StorageError(f"the server sends its readers elsewhere more than {redirects} times", "Check the address.", place=name)
+    raise StorageError(f"the server redirects more than {redirects} times", "Check the address.", place=name)
 
 
 def _sent_to(name: str, url: str, place: str) -> str:
@@ -258,12 +258,12 @@ def _sent_to(name: str, url: str, place: str) -> str:
         if urlsplit(new).scheme in ("http", "https") and parse_url(new).host:
             return new
     shown = printable(bounded(without_secrets(place[:LONGEST_SAID]), LONGEST_GIST))
-    raise StorageError(f"the server sends its readers to {shown}, which is no address of the web", "Check the address.", place=name)
+    raise StorageError(f"the server redirects to {shown}, which isn't an HTTP address", "Check the address.", place=name)
 
 
 def _is_near(connected: Any) -> bool:
     """Whether the other side is this machine, or one that only this machine sees: the metadata service, which gives out credentials."""
-    with suppress(OSError, ValueError):  # hung up by now, or a socket of another kind
+    with suppress(OSError, ValueError):  # closed already, or a socket of another kind
         address = ip_address(connected.getpeername()[0].partition("%")[0])
         return address.is_loopback or address.is_link_local or address in METADATA
     return False
@@ -346,7 +346,7 @@ def _length(name: str, response: urllib3.BaseHTTPResponse) -> int:
     """The length that the answer tells; 0 where it tells none."""
     told = response.headers.get("Content-Length", "0")
     if re.fullmatch("[0-9]{1,18}", told) is None:
-        raise TransientError("can't read the server's answer: its Content-Length is no length", place=name, cause="truncated")
+        raise TransientError("can't read the server's answer: its Content-Length is invalid", place=name, cause="truncated")
     return int(told)
 
 
@@ -401,7 +401,7 @@ def unreadable(name: str, error: Exception) -> TransientError:
 
 
 def refused_by_proxy(error: BaseException) -> str | None:
-    """What a proxy said that connects nobody; None where it was none."""
+    """Why a proxy refused to connect; None where it was no proxy."""
     text = f"{error} {getattr(error, 'kwargs', {}).get('error', '')}"[:LONGEST_SAID]  # botocore keeps urllib3's words apart
     if said := re.search(r"Tunnel connection failed: (\d{3} ?[\w -]{0,60})", text):
         return f"the proxy refuses to connect it (HTTP {said[1].strip()})"
@@ -409,7 +409,7 @@ def refused_by_proxy(error: BaseException) -> str | None:
 
 
 def no_proxy(name: str, refusal: str) -> TransientError:
-    """The error for a proxy that connects nobody."""
+    """The error for a proxy that refuses to connect."""
     return TransientError(refusal, PROXY_HINT, place=name, cause="proxy", final=ProxyError)
 
 

@@ -48,7 +48,7 @@ def bound(client: Any, seconds: float) -> None:
         data = _read(response.raw, request.url, seconds, MAX_HOLDER_BYTES if is_object else LONGEST)
         if is_object:
             response.raw = BytesIO(data[:MAX_HOLDER_BYTES])
-        elif len(data) > LONGEST or (declares_entities(data) and not is_page(data.decode(errors="replace"))):  # pages are told (pages.py)
+        elif len(data) > LONGEST or (declares_entities(data) and not is_page(data.decode(errors="replace"))):  # pages.py handles pages
             raise ConnectionClosedError(endpoint_url=request.url)
         else:
             response._content = data

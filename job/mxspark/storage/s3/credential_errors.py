@@ -1,4 +1,4 @@
-"""What can go wrong before a request to S3 can be signed: told as what it is, and whether it may pass."""
+"""What can go wrong before a request to S3 can be signed, and whether it may pass."""
 
 import os
 import re
@@ -102,7 +102,7 @@ class Metadata:
             )
         elif self._is_a_page(response):
             self.failure = KeysNotFoundError(
-                f"not an answer of the metadata service's (HTTP {response.status_code})", ON_THE_WAY, passes=False, in_pods=True
+                f"not a response of the metadata service (HTTP {response.status_code})", ON_THE_WAY, passes=False, in_pods=True
             )
             response.status_code, response._content = NOT_THERE, b""  # botocore would take a page for a token, and fail
         elif response.status_code in (400, 401, 403):  # after which botocore may find keys without a token, or sees none there
@@ -167,7 +167,7 @@ def _refused(error: ClientError) -> KeysNotFoundError:
     if is_about_time(words):
         return KeysNotFoundError(f"{service}: this machine's clock differs too much ({words})", "Set the clock.", passes=False)
     if code.removeprefix("HTTP ") in PROXIES:
-        return KeysNotFoundError(f"not an answer of {service}'s (HTTP {status})", ANSWERED, passes=True)
+        return KeysNotFoundError(f"not a response of {service} (HTTP {status})", ANSWERED, passes=True)
     cause = passing(code, status)
     if cause == "throttled" and status != 503:
         return KeysNotFoundError(f"{service} throttled ({words})", LATER, passes=True)
@@ -185,7 +185,7 @@ def _not_retrieved(error: exceptions.CredentialRetrievalError) -> KeysNotFoundEr
         return KeysNotFoundError(f"the pod's or container's agent: {text}", LATER, passes=True)
     status, words = int(answer[1]), f" ({answer[2]})" if answer[2] else ""
     if is_page(words):
-        return KeysNotFoundError(f"not an answer of the pod's or container's agent (HTTP {status})", ANSWERED, passes=True)
+        return KeysNotFoundError(f"not a response of the pod's or container's agent (HTTP {status})", ANSWERED, passes=True)
     passes = status == 404 or "hrottl" in text or passing("", status) is not None
     return KeysNotFoundError(f"the pod's or container's agent: {status}{words}", LATER if passes else CHECK, passes=passes)
 

@@ -58,7 +58,7 @@ class SharedCredentials(credentials.Credentials):  # type: ignore[misc]  # botoc
             self._lock.release()
 
     def forget(self, refused: ReadOnlyCredentials) -> None:
-        """These have been refused as expired: others may be found by now."""
+        """These have been refused as expired: there may be newer ones."""
         with self._lock:
             if self._frozen == refused:
                 self._frozen = None
@@ -143,7 +143,7 @@ class Origin:
         return core
 
     def _find(self) -> tuple[Found, ReadOnlyCredentials]:
-        """Asked anew each time: whoever renews them may have written a file or a variable."""
+        """Read each time: a file or a variable may have been renewed."""
         if self.given is not None:
             keys = credentials.Credentials(self.given.access_key, self.given.secret_key, self.given.session_token)
             return keys, _usable(keys.get_frozen_credentials())

@@ -122,7 +122,7 @@ def obstore_errors(name: str) -> Iterator[None]:
         if _OTHER_PART.search(text):
             raise WholeError("the server gives no ranges", place=name) from None
         if "following redirect" in text:
-            raise_page(name, "sent on and on")
+            raise_page(name, "redirected in a loop")
         if "redirect without LOCATION" in text or urlsplit(NOWHERE).netloc in text:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
         if NO_CREDENTIALS in text:

@@ -36,13 +36,13 @@ class Repeats:
             raise self._error(f"goes on after {EMPTY_PAGES:,} pages without any")
         content = hash(tuple(keys)) if keys else 0
         if self._kept is not None and (token == self._kept[1] or (keys and content == self._kept[0])):
-            raise self._error("comes round again: the server says without end that there is more")
+            raise self._error("repeats itself: the server keeps announcing more")
         self._number += 1
         if self._number & (self._number - 1) == 0:
             self._kept = content, token
 
     def _error(self, what: str) -> StorageError:
-        return StorageError(f"the list of objects {what}", "Check --endpoint-url: an S3 server's lists have an end.", place=self._name)
+        return StorageError(f"the list of objects {what}", "Check --endpoint-url.", place=self._name)
 
 
 def page_of(name: str, response: web.Answer) -> ElementTree.Element:
@@ -53,7 +53,7 @@ def page_of(name: str, response: web.Answer) -> ElementTree.Element:
     if is_page(text):
         raise_page(name, "HTTP 200") if response.status == 200 else raise_answered(name, response.status, response.reason)
     if declares_entities(response.data):
-        raise StorageError("the list of objects declares entities, which S3 has not", "Check --endpoint-url.", place=name)
+        raise StorageError("the list of objects declares XML entities, as S3 never does", "Check --endpoint-url.", place=name)
     try:
         page = ElementTree.fromstring(response.data)  # noqa: S314  # without entities of its own
     except ElementTree.ParseError:

@@ -1,4 +1,4 @@
-"""Answers that boto3 gets from somebody on the way: a proxy, a portal or an ingress that shows a page for people."""
+"""Answers that boto3 gets from something between here and the server: a proxy, a portal or an ingress that shows a page for people."""
 
 from http.client import responses
 from typing import Any
@@ -12,7 +12,7 @@ class PageError(Exception):
     """A page came instead of an answer of the `service`."""
 
     def __init__(self, service: str, status: int) -> None:
-        super().__init__(f"not an answer of {service}'s (HTTP {status})")
+        super().__init__(f"not a response of {service} (HTTP {status})")
         self.service = service
         self.status = status
 

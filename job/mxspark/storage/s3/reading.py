@@ -106,7 +106,7 @@ def _sizes(name: str, response: web.Answer, wanted: Span | None) -> tuple[int, i
         return 0, 0
     found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
     if found is None or (isinstance(wanted, tuple) and int(found[1]) != wanted[0]):
-        raise TransientError("another part of it came than was asked for", place=name, cause="truncated")
+        raise TransientError("the server sent another range than requested", place=name, cause="truncated")
     return int(found[3]), int(found[2]) - int(found[1]) + 1
 
 

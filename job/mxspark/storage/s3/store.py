@@ -143,7 +143,7 @@ class S3Store:
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
             if len(piece.data) < min(SMALLEST_PIECE, PIECE, first.size - offset):  # of bytes one by one, or none, it would never be whole
-                raise TransientError("parts of it come that are too small", place=join(self.name, key), cause="truncated")
+                raise TransientError("the server sends too little at a time", place=join(self.name, key), cause="truncated")
             yield piece
             offset += len(piece.data)
 
