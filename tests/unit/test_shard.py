@@ -238,7 +238,7 @@ def test_a_worker_left_over_from_a_run_that_was_started_afresh_writes_nothing(jo
     error = failed(run_shard(job, 0, 0, attempt))
 
     assert isinstance(error, HeldError)
-    assert f"{store.name}: another run has started over here" in error.problem
+    assert f"{store.name}: another run has overwritten this output" in error.problem
     assert parts(job) == []
 
 

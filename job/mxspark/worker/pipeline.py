@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 
 class PredictionError(MxsparkError):
-    """The network's numbers are not what its output is said to be: the model or its settings are wrong."""
+    """The network's numbers are not what output.kind declares: the model or its settings are wrong."""
 
 
 @dataclass(frozen=True)

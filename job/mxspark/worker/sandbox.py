@@ -40,7 +40,7 @@ from mxspark.worker import confinement
 
 LENGTH_BYTES = 8
 READY = b"ready\n"
-LONGEST_ANSWER = 2**16  # that a child may give which somebody else may have taken over [bytes]
+LONGEST_ANSWER = 2**16  # of a child, which an attacker may control [bytes]
 PIPE = 2**20  # so that an image goes in at once [bytes]
 START_SECONDS = 300  # for imports, on a machine that has much else to do
 GRACE_SECONDS = 10  # after which a child is ended whose own limit on time has not ended it
@@ -95,7 +95,7 @@ class Child:
             raise AssertionError("the child has pipes")
         self.process, self.stdin, self.stdout = process, process.stdin, process.stdout
         self._memory: mmap.mmap | None = None
-        os.set_blocking(process.stdin.fileno(), False)  # a child that reads nothing holds nobody
+        os.set_blocking(process.stdin.fileno(), False)  # a child that reads nothing blocks no one
         with contextlib.suppress(AttributeError, OSError):  # Linux alone has this
             fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, PIPE)
 
@@ -126,7 +126,7 @@ class Child:
                     _wait(self.stdin, select.POLLOUT, deadline)
 
     def answer(self, deadline: float) -> bytes:
-        """Its next line, cut short where it ends or says too much. Raises TimeoutError where it has said nothing whole by then."""
+        """Its next line, cut short where it ends or writes too much. Raises TimeoutError where no whole line came by then."""
         line = b""
         while not line.endswith(b"\n") and len(line) < LONGEST_ANSWER:
             _wait(self.stdout, select.POLLIN, deadline)
@@ -150,7 +150,7 @@ class Child:
         """Ends it; returns how it ended if it had done so by itself."""
         self._close_file()
         for pipe in (self.stdin, self.stdout):
-            with contextlib.suppress(OSError):  # what it was still to be told, it can't be
+            with contextlib.suppress(OSError):  # it is gone: the rest of the request is lost
                 pipe.close()
         try:
             return self.process.wait(timeout=1)

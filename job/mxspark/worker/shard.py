@@ -91,7 +91,7 @@ class TaskError(Exception):
 
     @staticmethod
     def find(text: str) -> TaskFailure | None:
-        """What a worker told, in what Spark reports."""
+        """What a worker reported, found in Spark's message."""
         match = re.search(r"<mxspark>(.*?)</mxspark>", text, re.DOTALL)
         if not match:
             return None
@@ -129,7 +129,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
         # Another attempt would not do better: the driver ends the run.
         return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, told)
     except (OSError, ImportError) as error:
-        told = MxsparkError(f"{type(error).__name__}: {one_line(error)}", "Look at that machine: its disk, memory and libraries.")
+        told = MxsparkError(f"{type(error).__name__}: {one_line(error)}", "Check that machine: its disk, memory and libraries.")
         raise TaskError(TaskFailure(told, host.name(), type(error).__name__)) from None
     except Exception as error:  # noqa: BLE001  # whatever it is, Spark must not show its words, which may name secrets
         raise TaskError(TaskFailure(mistake(error), host.name())) from None
@@ -177,14 +177,14 @@ def _kept_rows(output: Store, shard: int, keys: Sequence[str], settings: Setting
 
 
 def _check_plan(job: Job, output: Store, shard: int, keys: int) -> None:
-    """Raises MxsparkError where what was done is not what the plan in the output says by now."""
+    """Raises MxsparkError where what was done doesn't match the plan in the output any more."""
     current = plan.load(output)
     if current is None:
         raise MxsparkError(f"{output.name}: the plan is gone", "Was the output moved or deleted? Start the run again.")
     if current.size(shard) != keys:
         raise plan.damaged(output, f"the keys of shard {shard}")
     if current.id != job.plan_id:
-        raise HeldError(f"{output.name}: another run has started over here", {})
+        raise HeldError(f"{output.name}: another run has overwritten this output", {})
 
 
 def _write_part(job: Job, shard: int, output: Store, rows: Sequence[Row]) -> None:
