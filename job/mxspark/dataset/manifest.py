@@ -91,7 +91,7 @@ def _text_keys(file: IO[bytes], path: str) -> Iterator[str | None]:
         if kind in ("csv", "tsv"):
             yield from _table_keys(lines, path)
             return
-        # Blanks at the end are nobody's intent; quotes keep them.
+        # Trailing blanks are unintended; quotes keep them.
         whole = (line.rstrip("\r\n") for line in lines)
         keys: Iterator[str | None] = _im2rec_keys(whole, path) if kind == "lst" else (line.rstrip(" \t") for line in whole)
         yield from (_unquoted(key) if key else None for key in keys if key != "")

@@ -30,7 +30,7 @@ OURS = re.compile(rf"_plan/.*|_parts/.*|part-\d{{6,}}\.(parquet|jsonl)|{TEXT_OBJ
 
 
 def check(store: Store, settings: OutputSettings) -> Plan | None:
-    """The plan of an earlier run here, None where this run starts over; writes nothing.
+    """The plan of an earlier run here, None where this run starts from the beginning; writes nothing.
 
     Raises UsageError where the place can't be written, or holds what would be mixed up with the results.
     """
@@ -61,8 +61,8 @@ def _refuse_others(store: Store, overwrite: bool) -> None:
         if not hidden and not (overwrite and OURS.fullmatch(name)):
             hint = "Choose an empty or new place."
             if OURS.fullmatch(name):
-                hint = "Choose another place, or start over with --overwrite, which deletes them."
-            raise UsageError(f"output.path: {store.name} is not empty: it has {name}, which is no part of this run", hint)
+                hint = "Choose another place, or restart with --overwrite, which deletes them."
+            raise UsageError(f"output.path: {store.name} is not empty: it has {name}, which isn't part of a run", hint)
 
 
 def _names(store: Store) -> Iterator[str]:

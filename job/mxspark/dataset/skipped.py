@@ -8,7 +8,7 @@ from mxspark.text.words import counted, without_middle
 KINDS = 1000  # counted apart while listing
 SHOWN_KINDS = 50  # written down: the most frequent
 EXAMPLES = 3  # unreadable entries that are named
-LONGEST_PROBLEM = 300  # that is told of one, whose path may have thousands [characters]
+LONGEST_PROBLEM = 300  # of a message, whose path may have thousands [characters]
 LONGEST_SUFFIX = 16  # characters; what is longer is no suffix but a name with a dot in it
 NO_SUFFIX, OTHER = "(none)", "(other)"
 EXCLUDED, UNREADABLE, NO_KEY, MARKER = "(excluded)", "(unreadable folder)", "(no key)", "(folder marker)"
@@ -57,7 +57,7 @@ def hint(counts: Mapping[str, int]) -> str:
     """How to take what has another suffix, with a blank before it; nothing where that isn't why something is skipped."""
     if not any(kind.startswith(".") or kind in (NO_SUFFIX, OTHER) for kind in counts):
         return ""
-    return " input.suffixes says which are taken: --set 'input.suffixes=[]' takes every file."
+    return " input.suffixes selects which are used: --set 'input.suffixes=[]' takes every file."
 
 
 def in_words(counts: Mapping[str, int], kinds: int = 10) -> str:

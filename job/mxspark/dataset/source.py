@@ -86,7 +86,7 @@ class Source:
                 self._open(storage.parent(place.path)).read_tail(place.path.rsplit("/", 1)[-1], 1)
 
     def check(self) -> None:
-        """Raises StorageError or UsageError where a place is gone, or has no images any more. Of a manifest nothing can be said."""
+        """Raises StorageError or UsageError where a place is gone, or has no images any more. Manifests are not checked."""
         found = [place.is_manifest or next(self._matching(place), None) is not None for place in self._places]
         if not any(found):
             raise self._no_images()
@@ -140,7 +140,7 @@ class Source:
     def _refuse_unlisted(self, key: str) -> None:
         """Raises DeniedError at a key that no listing of this input would have, where no manifest may name any: likewise."""
         if not any(place.is_manifest or place.may_list(key, is_whole=self._keys_are_whole) for place in self._all_places):
-            raise DeniedError("is no key of this input", place=key)
+            raise DeniedError("isn't a key of this input", place=key)
 
     def _refuse_outside(self, key: str) -> None:
         """Raises DeniedError at a path that leads out of the input's folders: the plan lies where others may be able to write."""
