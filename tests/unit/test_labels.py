@@ -203,5 +203,5 @@ def test_digits_that_belong_to_names_are_no_numbering(names: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ['{"0": "cat", "0": "dog", "1": "bird"}', "{0: 'cat', 0: 'dog', 1: 'bird'}"])
 def test_a_key_that_stands_twice_is_named(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^labels\.json: the key '0' stands twice"):
+    with pytest.raises(UsageError, match=r"^labels\.json: duplicate key '0'"):
         labels.read(text, "labels.json")

@@ -624,7 +624,7 @@ def test_what_no_input_would_mend_is_not_blamed_on_it(tmp_path: Path) -> None:
 
     assert "operator fc: " in problem
     assert problem.endswith("incorrect kernel size: [0,0]")
-    assert hint == "So it is with any input: correct the graph, or export it anew."
+    assert hint == "Any input fails: correct the graph, or export it again."
 
 
 def test_the_names_in_words_of_mxnet_stay_whole(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class DriverError(UsageError):
     @staticmethod
     def of(cause: str, code: int = 0) -> "DriverError":
         error = DriverError(
-            f"the NVIDIA driver doesn't work: {cause}", "See what nvidia-smi says on the node; as a rule the driver has to be reloaded."
+            f"the NVIDIA driver doesn't work: {cause}", "See what nvidia-smi says on the node; usually the driver has to be reloaded."
         )
         error.code = code
         return error
@@ -78,7 +78,7 @@ class Driver:
     """A driver that works, and the cards that it shows to this process, of which there may be none."""
 
     cuda: tuple[int, int]  # the newest CUDA that it runs
-    release: str  # its own version, empty where that isn't told
+    release: str  # its own version, empty where that isn't known
     gpus: tuple[Gpu, ...]
 
     def check(self) -> None:

@@ -139,9 +139,7 @@ def _parsed(text: str, location: str) -> Any:
 def _check_once(keys: list[str], location: str) -> None:
     if len(set(keys)) < len(keys):
         twice, _ = Counter(keys).most_common(1)[0]
-        raise UsageError(
-            f"{location}: the key {shortened(twice)} stands twice", f"Correct the file: which one counts, nobody knows. {_FORMS}"
-        )
+        raise UsageError(f"{location}: duplicate key {shortened(twice)}", f"Correct the file: it is ambiguous. {_FORMS}")
 
 
 def _is_names(item: object) -> bool:

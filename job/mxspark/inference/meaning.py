@@ -26,7 +26,7 @@ _USED: dict[Use | None, tuple[Kind, str]] = {"softmax": ("logits", "softmax"), "
 
 
 class MeaningError(Exception):
-    """What an output means isn't known, or isn't what was said; `problem` and `hint` are for a person."""
+    """What an output means isn't known, or isn't what output.kind declares; `problem` and `hint` are for a person."""
 
     def __init__(self, problem: str, hint: str) -> None:
         super().__init__(problem, hint)

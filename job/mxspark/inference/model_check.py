@@ -25,7 +25,7 @@ class CrashError(Exception):
 
 
 def ask_build(seconds: float) -> Build:
-    """`build`, told by a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
+    """`build`, from a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
     return Build(**_ask(None, seconds))
 
 

@@ -111,7 +111,7 @@ def _usable_gpus(mx: Any, device: int) -> int:
     count = _count_gpus(mx)
     if count == 0:
         raise UsageError(
-            f"MXNet finds no GPU, though the NVIDIA {driver} shows {len(driver.gpus)}", "`mxspark doctor --gpu` tells what else there is."
+            f"MXNet finds no GPU, though the NVIDIA {driver} shows {len(driver.gpus)}", "`mxspark doctor --gpu` shows the details."
         )
     return count
 

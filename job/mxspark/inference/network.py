@@ -59,7 +59,7 @@ class Inspection:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What somebody should know who uses it."""
+        """Notes for whoever uses it."""
         notes = []
         if self.half:
             notes.append(f"{self.half} of the parameters are float16 in the file, and cast to float32.")
@@ -201,7 +201,7 @@ class _Module:
 
 
 class _Quiet:
-    """Module's constructor wants a logger; what it warns of is checked and said here in better words."""
+    """Module's constructor wants a logger; what it warns of is checked here, with better messages."""
 
     def warning(self, *_: object) -> None: ...
 
@@ -275,10 +275,10 @@ class _Model:
         try:
             arguments, outputs, states = symbol.infer_shape(**{name: shape})
             if outputs is None:
-                raise self._mx.MXNetError("the shapes of its other inputs can't be told from that")
+                raise self._mx.MXNetError("the shapes of its other inputs don't follow from that")
         except self._mx.MXNetError as error:
             if _WITH_ANY_INPUT.search(words(error)):
-                hint = "So it is with any input: correct the graph, or export it anew."
+                hint = "Any input fails: correct the graph, or export it again."
                 raise UsageError(f"{self.names['symbol']}: {said(error)}", hint) from None
             raise UsageError(
                 f"{self.names['symbol']}: does not take an input {name} of shape {shape}: {said(error)}",
@@ -354,7 +354,7 @@ class _Model:
         ending = self._graph.ending(shapes)
         if bundle.spec.output.name is not None:  # the graph may go on behind that
             last, whole = self._graph.nodes[self._graph.head], self.checkpoint.whole
-            for head in whole:  # of which one may be of training alone, with shapes that can't be told
+            for head in whole:  # of which one may be of training alone, with unknown shapes
                 shapes = shapes | self._shapes(head, model_input)
             use, readers = Graph.read(whole.tojson()).use(last.name, shapes)
             ending = replace(ending, use=use, readers=readers)
@@ -371,7 +371,7 @@ class _Model:
         return found
 
     def _shapes(self, symbol: Any, model_input: ModelInput) -> dict[str, Shape]:
-        """The shapes of all outputs within a graph, by name, for two images; those that can't be told are left out."""
+        """The shapes of all outputs within a graph, by name, for two images; unknown ones are left out."""
         internals = symbol.get_internals()
         try:
             _, shapes, _ = internals.infer_shape_partial(**{self.checkpoint.input_name: model_input.shape(2)})
