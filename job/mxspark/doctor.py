@@ -23,7 +23,7 @@ Verdict = Literal["ok", "problem", "can't tell"]
 
 PYTHONS = ((3, 11), (3, 12))  # MXNet 1.9.1 works with no newer one
 SPARKS = ((3, 5), (5, 0))  # from the first on, and before the second
-USUAL_MEMORY = 2**30  # bytes: what an executor has for a worker where nothing else is said, and what Spark's driver takes
+USUAL_MEMORY = 2**30  # bytes: an executor's default for a worker, and what Spark's driver takes
 CHILD_SECONDS = 120  # limit on loading MXNet, which may come from a slow disk
 SMI_SECONDS = 30
 SMI = ("nvidia-smi", "--query-gpu=index", "--format=csv,noheader")  # as image/gpu-discovery.sh asks
@@ -118,7 +118,7 @@ def _machine() -> Finding:
             "machine",
             "problem",
             text,
-            f"A worker and Spark take {_gib(USUAL_MEMORY)} each: give it {_gib(2 * USUAL_MEMORY)}.",
+            f"A worker and Spark take {_gib(USUAL_MEMORY)} each: give the machine {_gib(2 * USUAL_MEMORY)}.",
         )
     if workers < cores:
         return Finding(

@@ -116,7 +116,7 @@ class TooManyFailedError(MxsparkError):
 
 
 class OutOfSightError(MxsparkError):
-    """A job that goes on elsewhere can't be asked about any more."""
+    """A job that runs elsewhere can't be reached any more."""
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
@@ -132,7 +132,7 @@ def one_line(error: BaseException, limit: int = 300) -> str:
 
 
 def mistake(error: Exception) -> MxsparkError:
-    """An exception that nobody foresaw."""
+    """An unexpected exception."""
     return MxsparkError(f"{type(error).__name__}: {one_line(error)}", "This is a bug in mxspark; --debug shows where.")
 
 

@@ -55,7 +55,7 @@ class Terminated(BaseException):
 
 
 class Detached(BaseException):
-    """Ctrl-C or SIGTERM came while a job elsewhere was followed: what becomes of it has been told."""
+    """Ctrl-C or SIGTERM came while a job elsewhere was followed: what happens to it has been shown."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -103,7 +103,7 @@ def _check_working_folder() -> None:
     try:
         Path.cwd()
     except OSError as error:
-        raise UsageError(f"the working folder can't be used: {error.strerror}", "Change to a folder that is there: cd.") from None
+        raise UsageError(f"the working folder can't be used: {error.strerror}", "Change to an existing folder: cd.") from None
 
 
 def _wrong_arguments(error: Any) -> UsageError:

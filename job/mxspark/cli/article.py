@@ -78,7 +78,7 @@ def _is_finished(job: ArticleJob) -> bool:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
-        # What follows a mistyped --secret_key is no flag's name but the key.
+        # After a misspelled --secret_key comes the key itself.
         said, unknown, given = message.partition("unrecognized arguments: ")
         flags = " ".join(word.partition("=")[0] for word in given.split() if word.startswith("-"))
         raise UsageError(f"{said}{unknown}{flags}", "infer_main.py --help lists the article's arguments and mxspark's own.")

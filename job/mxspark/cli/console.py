@@ -64,7 +64,7 @@ class _SafeLog(logging.StreamHandler["TextIO"]):
         return without_controls(super().format(record))
 
     @property
-    def stream(self) -> "TextIO":  # the one that there is when something is said
+    def stream(self) -> "TextIO":  # looked up at each use, for it may be replaced
         return sys.stderr
 
     @stream.setter
@@ -81,7 +81,7 @@ _err = _SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, 
 
 
 class ConsoleProgress:
-    """A progress bar on a terminal; elsewhere a plain line now and then."""
+    """A progress bar on a terminal; elsewhere a plain line from time to time."""
 
     def __init__(self, yes: bool = False) -> None:
         """`yes` answers all questions."""
@@ -142,7 +142,7 @@ class ConsoleProgress:
 
 
 def confirm(question: str, yes: bool) -> bool:
-    """Whether a person says yes, or has said it already. Raises UsageError where nobody can be asked."""
+    """Whether a person agrees, or has agreed beforehand. Raises UsageError where nobody can be asked."""
     if yes:
         return True
     if not sys.stdin.isatty():
@@ -154,7 +154,7 @@ def confirm(question: str, yes: bool) -> bool:
 
 
 def ask_to_cancel(what: str) -> bool:
-    """Whether a person wants a job that goes on elsewhere to end."""
+    """Whether a person wants to cancel a job that runs elsewhere."""
     answer = Prompt.ask(Text(f"Leave {what} running, or cancel it?"), console=_err, choices=["leave", "cancel"], default="leave")
     return answer == "cancel"
 

@@ -109,7 +109,7 @@ def pack_model(
 
 
 def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> None:
-    """Asks before files are replaced that aren't the model's own. Raises UsageError where they shall not be."""
+    """Asks before files are replaced that aren't the model's own. Raises UsageError where the answer is no."""
     own = {Path(location).resolve() for location in source.locations.values()}
     names = [bundle.SPEC_FILE, *bundle.file_names(source).values()]
     there = [name for name in names if (folder / name).exists() and (folder / name).resolve() not in own]

@@ -23,7 +23,7 @@ from mxspark.storage import Access
 def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
     """Predict every image of the input once, and write a table of predictions.
 
-    The same command again goes on where an interrupted run stopped.
+    Run the same command again to resume an interrupted run.
     """
     chosen = sources.effective(given.layers()).settings
     run_job(chosen, Access(chosen.storage), debug, yes)
