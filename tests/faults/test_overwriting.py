@@ -102,7 +102,7 @@ def test_an_image_that_is_listed_twice_has_one_row(first: Step) -> None:
 
 def test_the_same_command_leaves_later_images_alone_and_says_so(again: Step, first: Step) -> None:
     again.finished.succeeded()
-    assert "Images added since are not in it; --overwrite starts over" in again.finished.errors
+    assert "New images are not included; --overwrite restarts" in again.finished.errors
     assert again.table == first.table
 
 

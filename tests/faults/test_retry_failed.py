@@ -114,7 +114,7 @@ def test_killed_in_the_middle_of_it_nothing_is_lost(failed: Table, killed: Table
 
 def test_only_rows_that_still_fail_are_predicted_again(killed: Table, retried: Finished, job: Job) -> None:
     assert summary(job.output)["this_run"]["images"] == len(killed.failed)
-    assert f"{DIGITS - len(killed.failed)} of {DIGITS} images are kept, {len(killed.failed)} are left or failed" in retried.errors
+    assert f"{DIGITS - len(killed.failed)} of {DIGITS} images done, {len(killed.failed)} are left or failed" in retried.errors
 
 
 def test_parts_without_failures_are_not_written_again(failed: Table, killed: Table, mended: Table) -> None:

@@ -141,7 +141,7 @@ def test_executors_and_nodes_that_are_lost_cost_no_more_than_what_they_had_begun
         job.hurry()
         finished = job.ended_well(first(undisturbed, MORE_IMAGES), twice=(2 * EXECUTORS + 1) * SHARD_SIZE)
 
-    assert len(re.findall(r"^[\d:]+ Resuming the run of .* images are kept", finished.errors, re.MULTILINE)) == 1
+    assert len(re.findall(r"^[\d:]+ Resuming the run of .* images done", finished.errors, re.MULTILINE)) == 1
     assert PROGRESS.search(finished.errors), "how far it is, with images, shards and images a second"
 
 
@@ -161,4 +161,4 @@ def test_a_driver_that_is_deleted_or_killed_is_started_again_and_goes_on_althoug
         job.hurry()
         finished = job.ended_well(first(undisturbed, IMAGES), twice=2 * SHARD_SIZE)
 
-    assert len(re.findall(r"^[\d:]+ Resuming the run of .* images are kept", finished.errors, re.MULTILINE)) == 2
+    assert len(re.findall(r"^[\d:]+ Resuming the run of .* images done", finished.errors, re.MULTILINE)) == 2

@@ -362,7 +362,7 @@ def test_a_run_of_nothing_is_told_all_that_it_needs(mxspark: Command) -> None:
         (b"topk: 3\n", "'topk'"),
         (b"spark: {executors: two}\n", "spark.executors"),
         (b"input: photos\n", "input"),
-        (b"top_k: 3\ntop_k: 4\n", "stands twice"),
+        (b"top_k: 3\ntop_k: 4\n", "duplicate key"),
         (b"top_k: true\n", "top_k"),
         (b"3: 4\n", "'3'"),
     ],
@@ -598,7 +598,7 @@ def test_the_status_of_a_run_is_told_as_json(mxspark: Command) -> None:
 def test_the_status_of_what_is_no_run_is_refused(mxspark: Command) -> None:
     Path("photos").mkdir()
 
-    refused(mxspark("status", "photos"), "photos", "no run has planned anything here")
+    refused(mxspark("status", "photos"), "photos", "no run has a plan here")
     refused(mxspark("status", "nowhere"), "nowhere")
     refused(mxspark("status"), "OUTPUT")
 

@@ -137,7 +137,7 @@ def test_as_json_it_says_all_of_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["", "nowhere"])
 def test_where_no_run_has_been_there_is_nothing_to_tell(tmp_path: Path, place: str) -> None:
-    with pytest.raises(UsageError, match="no run has planned anything here"):
+    with pytest.raises(UsageError, match="no run has a plan here"):
         status.read(str(tmp_path / place), Access())
 
 

@@ -47,9 +47,9 @@ def told(monkeypatch: pytest.MonkeyPatch, application: Any, seconds: int) -> lis
 def test_it_is_said_once_a_minute_with_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = told(monkeypatch, Application(0), 130)
 
-    assert first.startswith("Waiting for executors for 60 s: 3 are requested, none is running; `kubectl describe pods -l ")
+    assert first.startswith("No executors after 60 s (0 of 3 running): `kubectl describe pods -l ")
     assert "app.kubernetes.io/instance=photos,app.kubernetes.io/component=executor" in first
-    assert "for 120 s" in second
+    assert "after 120 s" in second
 
 
 def test_on_another_cluster_it_names_the_master(monkeypatch: pytest.MonkeyPatch) -> None:

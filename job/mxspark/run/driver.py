@@ -63,7 +63,7 @@ class _Run:
             output.sweep(self._store, self._settings.output, self._access)
             todo = self._left(model) or listing
             if todo is None:
-                raise MxsparkError(f"{self._store.name}: another run has just removed the plan", "Run the same command again.")
+                raise MxsparkError(f"{self._store.name}: another run just removed the plan", "Run the same command again.")
             if isinstance(todo, Work) and not todo.shards:
                 return self._sum_up(todo.table, None)
             return self._run_workers(todo, model, gpu, hold)

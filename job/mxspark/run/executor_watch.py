@@ -27,9 +27,9 @@ class ExecutorWatch:
         self._next += WARNING_SECONDS
         if self._spark.executors != 0:
             return
-        look = "the master's page says what it can give"
+        look = "the master's web page shows its resources"
         if self._spark.is_kubernetes:
             selector = ",".join(f"{key}={value}" for key, value in pods.labels(self._settings.app_name, "executor").items())
-            look = f"`kubectl describe pods -l {selector}` says why their pods don't come up; where there are none, look at the quotas"
+            look = f"`kubectl describe pods -l {selector}` shows why their pods don't start; if there are none, check the quotas"
         waited = time.monotonic() - self._started
-        self._progress.note(f"Waiting for executors for {waited:.0f} s: {self._settings.executors} are requested, none is running; {look}.")
+        self._progress.note(f"No executors after {waited:.0f} s (0 of {self._settings.executors} running): {look}.")

@@ -51,10 +51,10 @@ def from_environment() -> DriverPod | None:
 
 
 class OwnPod(Silent):
-    """Listens to a run, and writes its progress to the pod; in a thread, for the run waits for nobody."""
+    """Listens to a run, and writes its progress to the pod; in a thread, so that the run never waits for it."""
 
     def __init__(self, pod: DriverPod, warn: Callable[[str], None], write: Callable[[DriverPod, Progress], None] = annotate) -> None:
-        """`warn` is told, once, where Kubernetes refuses the annotation."""
+        """`warn` is called once where Kubernetes refuses the annotation."""
         self._pod = pod
         self._warn = warn
         self._write = write

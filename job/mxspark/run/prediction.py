@@ -50,8 +50,7 @@ class Prediction:
         progress.note(f"Running on {context} with {counted(spark.workers, 'worker')}, Spark {spark.version}")
         if spark.key_problem:
             progress.note(
-                "The run's key, by which Spark's processes know each other, stands in the executors' pods, for all who may read those: "
-                f"{spark.key_problem}"
+                f"Spark's authentication key is in the executors' pods, readable by everyone who may read pods: {spark.key_problem}"
             )
         watch = ExecutorWatch(spark, self._settings.spark, progress)
         failing = spark.run(job, self._work.shards, self._add, watch.check, self._note_bad_node)
@@ -92,4 +91,4 @@ class Prediction:
             raise self._work.table.too_many_failed(self._tally, f"stopped after {counts.rows:,} of {counted(planned, 'image')}: ")
 
     def _note_bad_node(self, task: FailedTask) -> None:
-        self._progress.note(f"A shard failed on {task.where}: {task.failure.error.problem}. It is tried again.")
+        self._progress.note(f"A shard failed on {task.where}: {task.failure.error.problem}. It is retried.")

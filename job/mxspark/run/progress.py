@@ -1,4 +1,4 @@
-"""How far a run is: what the driver tells while it works, as data. How it is shown is the console's business."""
+"""How far a run is: what the driver reports while it works, as data. The console decides how to show it."""
 
 import json
 import time
@@ -29,7 +29,7 @@ class Rate:
 
     @property
     def per_second(self) -> float | None:
-        """None while it can't be told."""
+        """None while it isn't known."""
         if not self._seen:
             return None
         (start, before), (end, images) = self._seen[0], self._seen[-1]
@@ -99,7 +99,7 @@ class RunListener(Protocol):
 
 
 class Meter:
-    """Keeps what a run has told as one Progress."""
+    """Keeps what a run has reported as one Progress."""
 
     def __init__(self) -> None:
         self.now = Progress()

@@ -1,4 +1,4 @@
-"""How far a run is, from what lies in its output: nothing has to run for it to be told."""
+"""How far a run is, from what lies in its output: no process of the run is needed."""
 
 import json
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def read(location: str, access: Access) -> Status:
         if holder is not None and (frozen is None or _will_delete(holder, frozen)):
             return Status(store.name, None, 0, Counts(), holder, succeeded=False)
         if frozen is None:
-            raise UsageError(f"{location}: no run has planned anything here", "Name the output of a run.")
+            raise UsageError(f"{location}: no run has a plan here", "Name the output of a run.")
         return _read(store, frozen, holder)
 
 
@@ -94,7 +94,7 @@ def _read(store: Store, frozen: Plan, holder: Mapping[str, Any] | None) -> Statu
 
     def counted(shard: int) -> Counts:
         try:
-            # Without the plan's true_label: others may have written one that never ends, and accuracy isn't told here.
+            # Without the plan's true_label: others may have written one that never ends, and accuracy isn't shown here.
             return summary.count_part(store, frozen, shard, output_format, None)
         except MxsparkError as error:
             broken.append(error.problem)

@@ -59,7 +59,7 @@ class Table:
             raise MxsparkError(
                 f"{self.store.name}: {len(missing):,} of {counted(self.plan.shards, 'part')} are missing, "
                 f"the first is that of shard {missing[0]}",
-                "Run the same command again: it does what is missing.",
+                "Run the same command again: it computes what is missing.",
             )
         tally = Tally()
         try:
@@ -69,8 +69,8 @@ class Table:
             self.store.delete(SUCCESS)  # the table is not whole, whoever wrote that
             if isinstance(error, EmptyPartError):
                 self.store.delete(error.part)
-                problem = f"{error.problem}: its upload broke off, perhaps, or somebody emptied it; it was removed"
-                raise MxsparkError(problem, "Run the same command again: it does what is missing.") from None
+                problem = f"{error.problem}: probably an interrupted upload; it was removed"
+                raise MxsparkError(problem, "Run the same command again: it computes what is missing.") from None
             raise
         return tally
 

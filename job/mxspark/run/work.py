@@ -51,9 +51,9 @@ class Work:
         """Reports what is resumed."""
         what = "are left or failed" if self.table.settings.output.retry_failed else "are left"
         progress.note(
-            f"Resuming the run of {self.plan.created}: {self.kept_images:,} of {counted(self.plan.keys, 'image')} are kept, "
+            f"Resuming the run of {self.plan.created}: {self.kept_images:,} of {counted(self.plan.keys, 'image')} done, "
             f"{self.images:,} {what} in {len(self.shards):,} of {counted(self.plan.shards, 'shard')}. "
-            "Images added since are not in it; --overwrite starts over."
+            "New images are not included; --overwrite restarts."
         )
 
 
@@ -68,7 +68,7 @@ def earlier_plan(store: Store, settings: Settings, identity: Mapping[str, Any]) 
     if changes := plan.differences(comparable(existing.identity), identity):
         raise UsageError(
             f"{store.name} holds the results of another job. Differences (existing -> requested):\n  " + "\n  ".join(changes),
-            "Choose another output, or start over with --overwrite.",
+            "Choose another output, or restart with --overwrite.",
         )
     return existing
 

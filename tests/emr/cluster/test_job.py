@@ -72,7 +72,7 @@ def test_the_job_runs_from_the_request_as_emr_would_start_it_and_a_second_start_
     s3.server.client().delete_object(Bucket=BUCKET, Key=f"{here}/table/part-000003.jsonl")
     driven(namespace, found, emr_image_on_node, node, s3, 2)
     again = kubectl.logs("driver-2")
-    assert "270 of 300 images are kept, 30 are left in 1 of 10 shards" in again
+    assert "270 of 300 images done, 30 are left in 1 of 10 shards" in again
     assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in again
 
 
