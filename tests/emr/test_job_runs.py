@@ -16,7 +16,7 @@ from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
 from tests.recording_listener import Heard
 
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
-from mxspark.submit.emr import driver_log, follower, images, job, job_runs, log_places, virtual_clusters
+from mxspark.submit.emr import driver_log, follower, images, job, job_runs, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import explain
 from mxspark.submit.emr.follower import Follower
@@ -241,7 +241,7 @@ def test_spark_s_pages_are_opened_by_commands_that_aws_knows(aws: Aws, stub: Stu
 
 
 def test_what_a_job_template_leaves_open_is_not_taken_for_a_place() -> None:
-    words = ["--input", "${Input}", "--output", "${Output}", "--set", "${Submission}", "--yes"]
+    words = ["--settings", "s3://staging/settings.yaml", "--output", "${Output}", "--set", "${Submission}", "--yes"]
     run = JobRun({"id": RUN, "virtualClusterId": CLUSTER, "jobDriver": {"sparkSubmitJobDriver": {"entryPointArguments": words}}})
     assert run.settings() is None
 
@@ -529,6 +529,6 @@ def test_a_name_that_is_no_job_run_s_or_is_looked_for_in_kubernetes_is_left_to_t
 
 def test_a_log_that_is_still_written_to_is_read_as_far_as_it_goes() -> None:
     whole = gzip.compress(b"one\ntwo\n") + gzip.compress(b"three\n")
-    assert log_places.unpacked(whole) == b"one\ntwo\nthree\n"
-    assert log_places.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
-    assert log_places.unpacked(b"plain") == b"plain"
+    assert driver_log.unpacked(whole) == b"one\ntwo\nthree\n"
+    assert driver_log.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
+    assert driver_log.unpacked(b"plain") == b"plain"

@@ -18,9 +18,8 @@ from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereE
 from mxspark.submit.emr.diagnosis import REASONS, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, Follower, read_progress
-from mxspark.submit.emr.job_runs import JobRun
+from mxspark.submit.emr.job_runs import JobRun, Watch
 from mxspark.submit.emr.start_job_run import Submission
-from mxspark.submit.emr.watch import Watch
 from mxspark.submit.outcome import Diagnosis, Listener, Outcome
 from mxspark.submit.remote_job import JobFlags, RemoteJob, RemoteStatus, Sleep
 from mxspark.text import duration
