@@ -451,9 +451,12 @@ def test_a_terminated_cluster_takes_no_job(submit: Callable[..., Finished], moto
 
 def test_settings_of_a_file_in_s3(submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:
     moto.put("s3://models/job.yaml", b"top_k: 2\nemr: {retries: 5, tags: {team: vision}}\n")
-    request = json.loads(submit("--settings", "s3://models/job.yaml", "--dry-run").succeeded().output)
+    request = json.loads(submit("--settings", "s3://models/job.yaml", "--dry-run", "--upload").succeeded().output)
     assert request["retryPolicyConfiguration"] == {"maxAttempts": 6}
-    assert "top_k=2" in request["jobDriver"]["sparkSubmitJobDriver"]["entryPointArguments"]
+    flag, place, *_ = request["jobDriver"]["sparkSubmitJobDriver"]["entryPointArguments"]
+    assert flag == "--settings"
+    sent = moto.client("s3").get_object(Bucket="results", Key=place.removeprefix("s3://results/"))["Body"].read()
+    assert b"top_k: 2" in sent
 
 
 def test_a_job_run_that_is_not_there(here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:

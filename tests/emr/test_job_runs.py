@@ -16,13 +16,15 @@ from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
 from tests.recording_listener import Heard
 
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
-from mxspark.submit.emr import driver_log, follower, images, job, job_runs, log_places, virtual_clusters
+from mxspark.submit.emr import driver_log, follower, images, job, job_runs, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import explain
 from mxspark.submit.emr.follower import Follower
 from mxspark.submit.emr.images import ImageFacts
+from mxspark.submit.emr.job import EmrJob
 from mxspark.submit.emr.job_runs import JobRun
 from mxspark.submit.outcome import Outcome
+from mxspark.submit.remote_job import JobFlags
 
 RUN = "00000002v0ja9bocni5"
 KEPT = {"s3MonitoringConfiguration": {"logUri": "s3://logs/emr"}}
@@ -199,7 +201,7 @@ def test_a_log_is_followed_although_aws_does_not_answer_for_a_while(aws: Aws, st
             s3.add_client_error("list_objects_v2", "InternalError", "boom", 500)
         for _ in range(9):
             s3.add_response("list_objects_v2", {"Contents": []})
-        assert list(job.log(aws, run, True, None, clock.sleep, clock)) == []
+        assert list(EmrJob(aws, run).logs(follow=True, sleep=clock.sleep)) == []
 
 
 def test_ctrl_c_while_it_waits_for_the_log_of_a_job_that_ended_ends_with_the_job_s_exit_code(aws: Aws, stub: Stubber) -> None:
@@ -239,7 +241,7 @@ def test_spark_s_pages_are_opened_by_commands_that_aws_knows(aws: Aws, stub: Stu
 
 
 def test_what_a_job_template_leaves_open_is_not_taken_for_a_place() -> None:
-    words = ["--input", "${Input}", "--output", "${Output}", "--set", "${Submission}", "--yes"]
+    words = ["--settings", "s3://staging/settings.yaml", "--output", "${Output}", "--set", "${Submission}", "--yes"]
     run = JobRun({"id": RUN, "virtualClusterId": CLUSTER, "jobDriver": {"sparkSubmitJobDriver": {"entryPointArguments": words}}})
     assert run.settings() is None
 
@@ -517,8 +519,16 @@ def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
         assert images.read(aws, IMAGE, lambda url: config) == ImageFacts("mxspark-gpu", None)
 
 
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [("photos", JobFlags()), ("photos", JobFlags(namespace="a")), (RUN, JobFlags(namespace="a")), (RUN, JobFlags(kubeconfig="k"))],
+)
+def test_a_name_that_is_no_job_run_s_or_is_looked_for_in_kubernetes_is_left_to_the_other_kinds(name: str, flags: JobFlags) -> None:
+    assert job.resolve(name, flags) is None
+
+
 def test_a_log_that_is_still_written_to_is_read_as_far_as_it_goes() -> None:
     whole = gzip.compress(b"one\ntwo\n") + gzip.compress(b"three\n")
-    assert log_places.unpacked(whole) == b"one\ntwo\nthree\n"
-    assert log_places.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
-    assert log_places.unpacked(b"plain") == b"plain"
+    assert driver_log.unpacked(whole) == b"one\ntwo\nthree\n"
+    assert driver_log.unpacked(whole[:-12]).startswith(b"one\ntwo\n")
+    assert driver_log.unpacked(b"plain") == b"plain"

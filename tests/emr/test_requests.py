@@ -20,11 +20,9 @@ from mxspark.settings import document, sources
 from mxspark.settings.emr import EmrSettings
 from mxspark.settings.job import SparkSettings
 from mxspark.spark.configuration import configuration, is_user_set
-from mxspark.submit.emr import job_runs, start_job_run
-from mxspark.submit.emr.arguments import LONGEST_ARGUMENT, job_settings
-from mxspark.submit.emr.job_runs import JobRun
+from mxspark.submit.emr import start_job_run
 from mxspark.submit.emr.pod_templates import CONTAINER_FIELDS, CONTAINERS, POD_FIELDS
-from mxspark.submit.emr.start_job_run import Submission
+from mxspark.submit.emr.start_job_run import Submission, driver_settings
 
 ON_DEMAND, SPOT = ({"eks.amazonaws.com/capacityType": kind} for kind in ("ON_DEMAND", "SPOT"))
 TAINT = {"key": "dedicated", "operator": "Equal", "value": "vision", "effect": "NoSchedule"}
@@ -127,15 +125,9 @@ def test_every_request_is_right_by_aws_s_own_model_or_refused_in_words(chosen: d
     if found.template is not None:
         assert complaints(found.template, "CreateJobTemplate") == []
         return
-    meant = job_settings(completed) | {}
+    meant = driver_settings(completed)
     meant["output"] = meant["output"] | {"submission": completed.output.submission}
     assert read_by_the_job(arguments(found), dict(found.objects)) == meant
-    assert max(map(len, arguments(found))) <= LONGEST_ARGUMENT
-    described = {"id": "0" * 19, "virtualClusterId": CLUSTER, **found.request}
-    if not any(argument == "--settings" for argument in arguments(found)):
-        read = job_runs.JobRun(described).settings()
-        assert read is not None
-        assert read.output.path == completed.output.path
 
 
 @pytest.mark.parametrize(
@@ -177,7 +169,14 @@ def test_a_request_as_a_person_who_knows_emr_expects_it() -> None:
     assert request["retryPolicyConfiguration"] == {"maxAttempts": 3}
     driver = request["jobDriver"]["sparkSubmitJobDriver"]
     assert driver["entryPoint"] == "local:///opt/mxspark/infer_main.py"
-    assert arguments(found)[:6] == ["--input", "s3://images/photos", "--output", "s3://results/predictions", "--model", "s3://models/lite0"]
+    words = arguments(found)
+    assert re.fullmatch(r"s3://results/predictions/_submissions/[0-9a-f]{16}/settings\.yaml", words[1])
+    assert [words[0], *words[2:]] == ["--settings", "--set", "output.submission=submission-1", "--yes"]
+    assert yaml.safe_load(found.objects[words[1]]) == {
+        "input": {"path": "s3://images/photos"},
+        "output": {"path": "s3://results/predictions"},
+        "model": {"path": "s3://models/lite0"},
+    }
     assert driver["sparkSubmitParameters"].startswith(f"--conf spark.kubernetes.container.image={IMAGE} --conf spark.driver.cores=1")
     assert "--conf spark.executor.instances=8 --conf spark.executor.cores=4" in driver["sparkSubmitParameters"]
     assert request["configurationOverrides"]["monitoringConfiguration"] == {
@@ -295,7 +294,8 @@ def test_executors_and_driver_know_each_other_by_a_key_that_is_not_in_the_reques
 def test_the_driver_computes_no_property_that_the_request_has_not() -> None:
     """Else it would set those of its own way of starting: pod templates, mounts, limits."""
     found = submission("kubernetes.local_directory.storage_class=fast", "context=gpu", "spark.executor_gpus=1", "spark.executor_cores=2")
-    read = sources.effective([sources.flag_layer({}, [f"{key}={value}" for key, value in _pairs(arguments(found))])]).settings
+    content = read_by_the_job(arguments(found), dict(found.objects))
+    read = sources.effective([sources.file_layer(content, "settings.yaml")]).settings
     in_the_pod = read.spark.model_copy(update={"master": "k8s://https://kubernetes.default.svc"})
 
     computed = configuration(in_the_pod, read.kubernetes)
@@ -317,21 +317,10 @@ def test_java_has_one_collector_with_emr_s_defaults_a_user_s_options_and_what_th
     assert options[0].endswith(" -XX:OnOutOfMemoryError='kill -9 %p'")
 
 
-def _pairs(words: list[str]) -> list[tuple[str, str]]:
-    names = {"--input": "input.path", "--output": "output.path", "--model": "model.path"}
-    pairs = list(zip(words[:-1:2], words[1:-1:2], strict=True))
-    return [(names[flag], value) if flag in names else (value.split("=", 1)[0], value.split("=", 1)[1]) for flag, value in pairs]
-
-
 def test_several_inputs_come_back_as_they_are() -> None:
-    several = ("s3://images/a, b", "s3://images/2026-*/")
-    words = arguments(submission(input__path=list(several)))
-
-    assert words[:4] == ["--input", several[0], "--input", several[1]]
-    run = JobRun({"jobDriver": {"sparkSubmitJobDriver": {"entryPointArguments": words}}})
-    found = run.settings()
-    assert found is not None
-    assert found.input.paths == several
+    several = ["s3://images/a, b", "s3://images/2026-*/"]
+    found = submission(input__path=several)
+    assert read_by_the_job(arguments(found), dict(found.objects))["input"]["path"] == several
 
 
 def test_a_job_template_has_one_input() -> None:
@@ -339,16 +328,14 @@ def test_a_job_template_has_one_input() -> None:
         submission(job_template="photos", emr__staging="s3://staging", input__path=["s3://images/a", "s3://images/b"])
 
 
-def test_long_settings_go_as_one_object_in_s3() -> None:
+def test_settings_of_any_length_go_as_one_object_in_s3() -> None:
     names = [f".{'x' * 100}{number}" for number in range(200)]
     found = submission(f"input.suffixes={json.dumps(names)}", emr__staging="s3://staging/here")
 
-    assert arguments(found)[0] == "--settings"
     place = arguments(found)[1]
     assert re.fullmatch(r"s3://staging/here/[0-9a-f]{16}/settings\.yaml", place)
     assert yaml.safe_load(found.objects[place])["input"]["suffixes"] == names
     assert complaints(found.request) == []
-    assert arguments(found)[2:] == ["--set", "output.submission=submission-1", "--yes"]
 
 
 def test_the_same_submission_has_the_same_token_and_another_has_another() -> None:
@@ -362,8 +349,9 @@ def test_the_same_submission_has_the_same_token_and_another_has_another() -> Non
 def test_all_attempts_of_a_job_run_have_the_same_submission_so_that_it_overwrites_once() -> None:
     found = submission(output__overwrite=True)
 
-    assert "output.overwrite=true" in arguments(found)
-    assert "output.submission=submission-1" in arguments(found)
+    read = read_by_the_job(arguments(found), dict(found.objects))
+    assert read["output"]["overwrite"] is True
+    assert read["output"]["submission"] == "submission-1"
     assert found.request["retryPolicyConfiguration"]["maxAttempts"] > 1
 
 
@@ -387,15 +375,15 @@ def test_a_job_template_has_what_is_the_same_for_all_runs_and_parameters_for_the
         "Submission": "output.submission=submission-1",
     }
     words = one.template["jobTemplateData"]["jobDriver"]["sparkSubmitJobDriver"]["entryPointArguments"]
-    assert words == [
+    assert yaml.safe_load(one.objects[words[1]])["top_k"] == 3
+    assert [words[0], *words[2:]] == [
+        "--settings",
         "--input",
         "${Input}",
         "--output",
         "${Output}",
         "--model",
         "${Model}",
-        "--set",
-        "top_k=3",
         "--set",
         "${Submission}",
         "--yes",
@@ -514,18 +502,15 @@ def test_settings_of_the_test_are_valid() -> None:
     assert settings().emr.execution_role == ROLE
 
 
-@pytest.mark.parametrize("is_long", [False, True])
-def test_how_a_store_that_is_not_aws_s_wants_its_checksums_reaches_the_driver(is_long: bool) -> None:
+def test_how_a_store_that_is_not_aws_s_is_reached_is_known_to_the_driver() -> None:
     """From where executors have it, with the task."""
-    chosen: dict[str, Any] = {"storage.endpoint_url": "https://s3.company.example", "storage.request_checksums": "when_required"}
-    more: dict[str, Any] = {
-        "storage.response_checksums": "when_required",
-        "input.exclude": [f"{number}*" for number in range(5000 if is_long else 1)],
-    }
+    found = submission(
+        storage__endpoint_url="https://s3.company.example",
+        storage__request_checksums="when_required",
+        storage__response_checksums="when_required",
+    )
 
-    found = submission(**chosen, **more)
-
-    assert bool([place for place in found.objects if place.endswith("settings.yaml")]) == is_long
+    assert arguments(found)[2:4] == ["--endpoint-url", "https://s3.company.example"]
     assert read_by_the_job(arguments(found), dict(found.objects))["storage"] == {
         "endpoint_url": "https://s3.company.example",
         "request_checksums": "when_required",

@@ -34,7 +34,7 @@ from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access, StorageError, TooLargeError
 from mxspark.storage.folder import FolderStore
 from mxspark.storage.store import parsed_holder
-from mxspark.submit.emr import log_places
+from mxspark.submit.emr import driver_log
 
 ACCESS = Access(StorageSettings(retries=0))
 LONGEST_MESSAGE = 10_000  # characters
@@ -431,9 +431,9 @@ def test_labels_of_a_million_lines_are_read_in_their_time() -> None:
 @pytest.mark.parametrize("log", [gzip.compress(bytes(2**22)), gzip.compress(b"") * 100_000], ids=["a bomb", "nothing many times"])
 def test_a_log_in_a_bucket_that_unpacks_to_more_than_there_is_memory_is_cut(monkeypatch: pytest.MonkeyPatch, log: bytes) -> None:
     """Who may write to the folder of EMR's logs may not run who reads them out of memory, or of time: it was quadratic in the members."""
-    monkeypatch.setattr(log_places, "LONGEST", 2**20)
+    monkeypatch.setattr(driver_log, "LONGEST", 2**20)
     with taken_or_refused():
-        assert len(log_places.unpacked(log)) <= 2**20
+        assert len(driver_log.unpacked(log)) <= 2**20
 
 
 @pytest.mark.parametrize("place", ["a file", "the web"])

@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NoReturn
 
 import pytest
@@ -12,15 +14,39 @@ import pytest
 from mxspark.cli import remote
 from mxspark.cli.app import HANDLERS, HEARD, Detached, Terminated, hear_signals, sleep
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
+from mxspark.submit.outcome import Listener
+from mxspark.submit.remote_job import RemoteJob, Sleep
+
+
+@dataclass(frozen=True)
+class Followed(RemoteJob):
+    """A job whose story a test makes up."""
+
+    story: Callable[[], NoReturn]
+    end_command: str | None = None
+    title = "job photos"
+    address = "photos --namespace a"
+
+    def status(self) -> NoReturn:
+        raise NotImplementedError
+
+    def follow(self, listener: Listener, *, logs: bool, sleep: Sleep = time.sleep) -> NoReturn:
+        self.story()
+
+    def logs(self, *, follow: bool, tail: int | None = None, sleep: Sleep = time.sleep) -> NoReturn:
+        raise NotImplementedError
+
+    def cancel(self, confirm: Callable[[str], bool]) -> NoReturn:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("kind", [OutOfSightError, UsageError])
 def test_a_job_out_of_sight_goes_on_and_is_no_wrong_usage(kind: type[MxsparkError]) -> None:
-    def follower() -> NoReturn:
+    def story() -> NoReturn:
         raise kind("the credentials have expired", "Log in again.")
 
     with pytest.raises(MxsparkError) as told:
-        remote.follow("job photos", "photos --namespace a", follower, None)
+        remote.follow_job(Followed(story), logs=False)
     assert told.value.exit_code == 1
     assert told.value.problem == "job photos goes on, but can't be followed any more: the credentials have expired"
     assert told.value.hint.startswith("Log in again.\n")
@@ -28,20 +54,20 @@ def test_a_job_out_of_sight_goes_on_and_is_no_wrong_usage(kind: type[MxsparkErro
 
 
 def test_a_job_that_is_gone_does_not_go_on() -> None:
-    def follower() -> NoReturn:
+    def story() -> NoReturn:
         raise MxsparkError("job photos is gone", "Submit it again.")
 
     with pytest.raises(MxsparkError, match="job photos is gone") as told:
-        remote.follow("job photos", "photos", follower, None)
+        remote.follow_job(Followed(story), logs=False)
     assert "goes on" not in str(told.value)
 
 
 def test_a_job_that_is_ended_otherwise_is_told_how(capsys: pytest.CaptureFixture[str]) -> None:
-    def follower() -> NoReturn:
+    def story() -> NoReturn:
         raise KeyboardInterrupt
 
     with pytest.raises(Detached):
-        remote.follow("job photos", "photos", follower, None, "helm uninstall photos")
+        remote.follow_job(Followed(story, "helm uninstall photos"), logs=False)
     told = capsys.readouterr().err
     assert "End it:    helm uninstall photos\n" in told
     assert "mxspark cancel" not in told
@@ -51,11 +77,11 @@ def test_a_job_that_is_ended_otherwise_is_told_how(capsys: pytest.CaptureFixture
 def test_a_follower_that_is_ended_says_that_the_job_goes_on(
     kind: type[BaseException], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def follower() -> NoReturn:
+    def story() -> NoReturn:
         raise kind
 
     with pytest.raises(Detached) as left:
-        remote.follow("job photos", "photos --namespace a", follower, None)
+        remote.follow_job(Followed(story), logs=False)
     assert left.value.code == code
     told = capsys.readouterr().err
     assert "job photos goes on." in told
@@ -76,7 +102,7 @@ def _signals_are_heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("_signals_are_heard")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_signal_that_a_library_swallows_is_heard_all_the_same(number: signal.Signals, code: int) -> None:
-    def follower() -> NoReturn:
+    def story() -> NoReturn:
         with suppress(BaseException):
             os.kill(os.getpid(), number)
         for _ in range(2):
@@ -84,5 +110,5 @@ def test_a_signal_that_a_library_swallows_is_heard_all_the_same(number: signal.S
         raise AssertionError("it went on")
 
     with pytest.raises(Detached) as left:
-        remote.follow("job photos", "photos", follower, None)
+        remote.follow_job(Followed(story), logs=False)
     assert left.value.code == code

@@ -22,6 +22,7 @@ from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes.api_errors import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import OLDEST, Cluster
 from mxspark.submit.kubernetes.follower import Follower, Found
+from mxspark.submit.kubernetes.job import KubernetesJob
 from mxspark.submit.outcome import Outcome
 from tests.recording_listener import Heard
 
@@ -653,7 +654,7 @@ def test_executors_that_end_with_the_job_are_not_told_as_lost() -> None:
 @pytest.mark.parametrize("name", ["", "no name", "../jobs", "Digits"])
 def test_what_is_no_name_of_a_job_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is no name of a job"):
-        kubernetes.find(Played(), name)
+        KubernetesJob.find(Played(), name)
 
 
 WAITS = {"containerStatuses": [{"name": "driver", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]}
@@ -664,19 +665,19 @@ def test_of_a_driver_that_waits_the_status_says_why_and_there_is_no_log() -> Non
     cluster.log_is_there = False
     cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
     cluster.objects["Job"]["spec"] = {"template": {"spec": {}}}
-    found = kubernetes.read_status(cluster, "digits")
+    found = KubernetesJob.find(cluster, "digits").status()
     assert (found.state, found.progress) == ("waiting", None)
     assert found.trouble is not None
     assert found.trouble.cause == "ErrImagePull: no such image"
     for follows in (False, True):
         with pytest.raises(MxsparkError, match="has no log yet: ErrImagePull: no such image"):
-            list(kubernetes.log(cluster, "digits", follows))
+            list(KubernetesJob.find(cluster, "digits").logs(follow=follows))
 
 
 @pytest.mark.parametrize("follows", [False, True])
 def test_of_a_job_that_ended_and_whose_pods_are_gone_there_is_no_log(follows: bool) -> None:
     with pytest.raises(MxsparkError, match="job digits has ended, and its driver's log is gone with its pod: BackoffLimitExceeded"):
-        list(kubernetes.log(played(FAILED), "digits", follow=follows))
+        list(KubernetesJob.find(played(FAILED), "digits").logs(follow=follows))
 
 
 def test_the_log_of_a_driver_that_is_coming_up_is_waited_for() -> None:
@@ -689,7 +690,7 @@ def test_the_log_of_a_driver_that_is_coming_up_is_waited_for() -> None:
     cluster = ComingUp()
     cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {}}
     cluster.driver_pods, cluster.lines = [pod("Pending")], ("Starting Spark",)
-    assert list(kubernetes.log(cluster, "digits", follow=True)) == ["Starting Spark"]
+    assert list(KubernetesJob.find(cluster, "digits").logs(follow=True)) == ["Starting Spark"]
 
 
 @pytest.mark.parametrize(
@@ -706,7 +707,7 @@ def test_a_job_s_state(job: Manifest, driver: Manifest, state: str, code: int | 
     cluster = played(job, telling(driver, HALF))
     cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
     cluster.objects["Job"]["spec"] = {"template": {"spec": {}}}
-    found = kubernetes.read_status(cluster, "digits")
+    found = KubernetesJob.find(cluster, "digits").status()
     assert (found.state, found.exit_code) == (state, code)
     assert found.progress == HALF
     assert found.to_json()["progress"] == "4/9 images, 1/2 shards, 0 failed"
@@ -723,7 +724,7 @@ def test_the_status_says_why_executors_are_pending_and_why_there_are_no_more() -
     cluster.objects["Job"]["spec"] = {"template": {"metadata": {"annotations": {"mxspark/settings": text}}, "spec": {}}}
     cluster.executor_pods = [pod("Pending", **unschedulable), pod("Pending", **unschedulable)]
     cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "3"}, "used": {"pods": "3"}}}]
-    found = kubernetes.read_status(cluster, "digits")
+    found = KubernetesJob.find(cluster, "digits").status()
     assert [trouble.cause for trouble in found.waiting] == [f"Unschedulable: {words}"]
     assert found.missing == ("No more executors can be made: quota small has no room for one: pods: 3 of 3 are used",)
     plain = found.to_json()
@@ -757,10 +758,12 @@ class Release(Played):
 @pytest.mark.parametrize("name", ["other-1", "other", "photos"])
 def test_a_release_s_job_is_found_by_its_names_and_not_deleted_behind_helm_s_back(name: str) -> None:
     cluster = Release()
-    found = kubernetes.find(cluster, name)
+    job = KubernetesJob.find(cluster, name)
+    found = job.found
     assert (found.job, found.instance, found.owner and found.owner.what) == ("other-1", "other", "Helm's release photos")
+    assert job.end_command == "helm uninstall photos --namespace vision --kube-context played"
     with pytest.raises(UsageError, match="belongs to Helm's release photos") as refused:
-        kubernetes.confirm_and_cancel(cluster, name, lambda _: pytest.fail("there is nothing to ask"))
+        job.cancel(lambda _: pytest.fail("there is nothing to ask"))
     assert refused.value.hint == "helm uninstall photos --namespace vision --kube-context played removes it."
     assert cluster.deleted == []
 
@@ -787,14 +790,14 @@ def test_a_job_that_gitops_made_is_ended_there_and_its_pods_are_found(
     cluster.made["metadata"]["annotations"] |= annotations
     cluster.made["spec"] = {"template": {"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}, "spec": {}}}
 
-    assert kubernetes.find(cluster, "other").executors == follower.selector("other", "executor"), (
+    assert KubernetesJob.find(cluster, "other").found.executors == follower.selector("other", "executor"), (
         "whatever a tool wrote over the Job's label"
     )
     with pytest.raises(UsageError, match="job other-1 belongs to " + told) as refused:
-        kubernetes.confirm_and_cancel(cluster, "other-1", lambda _: True)
+        KubernetesJob.find(cluster, "other-1").cancel(lambda _: True)
     assert "delete" in refused.value.hint
     assert cluster.deleted == []
-    assert told in kubernetes.read_status(cluster, "other-1").owner
+    assert told in KubernetesJob.find(cluster, "other-1").status().owner
 
 
 def test_an_application_of_argo_s_whose_name_is_the_release_s_is_known_by_who_wrote_the_job() -> None:
@@ -803,12 +806,14 @@ def test_an_application_of_argo_s_whose_name_is_the_release_s_is_known_by_who_wr
     cluster.made["metadata"]["managedFields"] = [{"manager": "argocd-controller", "operation": "Update"}]
 
     with pytest.raises(UsageError, match="belongs to Argo CD's application other"):
-        kubernetes.confirm_and_cancel(cluster, "other-1", lambda _: True)
+        KubernetesJob.find(cluster, "other-1").cancel(lambda _: True)
 
 
 def test_one_run_of_a_schedule_can_be_cancelled() -> None:
     cluster = Release(helm=False)
-    assert kubernetes.confirm_and_cancel(cluster, "photos", lambda _: True)
+    assert KubernetesJob.find(cluster, "photos").cancel(lambda _: False) is None
+    assert cluster.deleted == []
+    assert KubernetesJob.find(cluster, "photos").cancel(lambda _: True) == "Job other-1 is deleted."
     assert cluster.deleted == ["other-1"]
 
 
@@ -816,10 +821,10 @@ def test_where_a_schedule_s_run_writes_is_told_by_its_own_pod() -> None:
     cluster = Release(helm=False)
     template = {"metadata": {"annotations": {"mxspark/settings": "output: {path: s3://tables/nightly}"}}, "spec": {}}
     cluster.made["spec"] = {"template": template}
-    assert kubernetes.read_status(cluster, "other-1").output == "s3://tables/nightly"
+    assert KubernetesJob.find(cluster, "other-1").status().output == "s3://tables/nightly"
 
 
 def test_a_job_that_is_not_there_may_be_a_schedule_s() -> None:
     with pytest.raises(MissingObjectError, match="namespace vision has no job nightly") as missing:
-        kubernetes.find(Release(), "nightly")
+        KubernetesJob.find(Release(), "nightly")
     assert "schedule" in missing.value.hint

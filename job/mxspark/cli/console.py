@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which sho
     from mxspark.run.last_word import Results
     from mxspark.run.status import Status
     from mxspark.run.summary import Performance
-    from mxspark.submit.kubernetes.job import JobStatus
+    from mxspark.submit.remote_job import RemoteStatus
 
 PLAIN_SECONDS = 10  # between lines of progress where there is no terminal
 
@@ -175,21 +175,9 @@ class JobListener:
         show_results(found)
 
 
-def show_job(job: "JobStatus") -> None:
+def show_job(job: "RemoteStatus") -> None:
     """How a submitted job is."""
-    sections = [
-        ("job", f"{job.name} in namespace {job.namespace}, made {job.created}"),
-        *([("owner", job.owner)] if job.owner else []),
-        ("state", job.state),
-        *[("driver", pod) for pod in job.drivers],
-        *[("executor", pod) for pod in job.executors],
-        *([("trouble", str(job.trouble))] if job.trouble else []),
-        *[("executors", f"waiting: {trouble}") for trouble in job.waiting],
-        *[("executors", told) for told in job.missing],
-        *([("progress", job.told)] if job.told else []),
-        *([("output", f"{job.output} (mxspark status {job.output} counts what is there)")] if job.output else []),
-    ]
-    show_sections([(name, "\n".join(map(printable, text.splitlines()))) for name, text in sections])
+    show_sections([(name, "\n".join(map(printable, text.splitlines()))) for name, text in job.rows()])
 
 
 def show_results(found: "Results") -> None:

@@ -1,7 +1,6 @@
-"""`mxspark submit emr`, `mxspark doctor emr`, and what status, follow, logs and cancel do with a job run of EMR on EKS."""
+"""`mxspark submit emr` and `mxspark doctor emr`."""
 
 import json
-import os
 import secrets
 import shlex
 from contextlib import suppress
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mxspark.cli import console, remote
-from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, Terminated, doctor_app, show_findings, sleep
+from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, Terminated, doctor_app, show_findings
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, takes_job
 from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
@@ -20,9 +19,8 @@ from mxspark.settings.job import Settings
 from mxspark.storage import Access
 from mxspark.submit.emr import job, job_runs, start_job_run, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotThereError
-from mxspark.submit.emr.follower import SAME_AGAIN, Follower
-from mxspark.submit.emr.job_runs import JobRun
-from mxspark.submit.outcome import Outcome
+from mxspark.submit.emr.follower import SAME_AGAIN
+from mxspark.submit.emr.job import EmrJob
 
 
 def _setting(kind: Any, key: str, metavar: str, short: str = "") -> tuple[Any, None, str]:
@@ -51,15 +49,6 @@ NameFlag = Annotated[
 TemplateFlag = Annotated[
     str | None,
     typer.Option("--job-template", metavar="NAME", help="Make the job template NAME where it isn't there, and start the job run by it."),
-]
-# For commands that take the ids of job runs besides other names.
-JobRunClusterFlag = Annotated[
-    str | None,
-    typer.Option("--virtual-cluster", metavar="ID|NAME", help="Virtual cluster of the job run, where the name is a job run's id."),
-]
-JobRunRegionFlag = Annotated[
-    str | None,
-    typer.Option("--region", metavar="REGION", help="Region of the job run. Default: AWS_REGION, or the profile's."),
 ]
 
 
@@ -118,21 +107,19 @@ def submit_emr(
     if dry_run:
         _show_request(settings, name, job_template, upload)
         return
-    aws, run = _start(settings, name, job_template, yes)
-    if detach:
-        console.show(run.id)  # before anything else can go wrong
-        _tell_started(aws, run)
-        with suppress(MxsparkError):
-            if submission and job_runs.describe(aws, run.told["virtualClusterId"], run.id).has_ended:
-                listener.note(SAME_AGAIN)
-        listener.note(remote.what_next(_where(aws, run)))
+    started = _start(settings, name, job_template, yes, may_be_old=submission is not None)
+    if not detach:
+        remote.follow_job(started, logs)
         return
-    _follow(
-        aws, run, Follower(aws, run, listener, logs=logs, settings=settings, is_new=True, may_be_old=submission is not None, sleep=sleep)
-    )
+    console.show(started.run.id)  # before anything else can go wrong
+    started.announce(listener)
+    with suppress(MxsparkError):
+        if started.may_be_old and job_runs.describe(started.aws, started.run.told["virtualClusterId"], started.run.id).has_ended:
+            listener.note(SAME_AGAIN)
+    listener.note(remote.what_next(started))
 
 
-def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -> tuple[Aws, JobRun]:
+def _start(settings: Settings, name: str, job_template: str | None, yes: bool, may_be_old: bool) -> EmrJob:
     """The job run that was started, after all that can be looked at before."""
     virtual_clusters.needed(settings.emr.virtual_cluster)
     aws = _connect(settings)
@@ -142,18 +129,11 @@ def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -
     remote.confirm_overwriting(settings.output, yes)
     job.put_objects(submission, Access(settings.storage))
     try:
-        return aws, job.start(aws, submission)
+        return EmrJob(aws, job.start(aws, submission), settings, is_new=True, may_be_old=may_be_old)
     except (KeyboardInterrupt, Terminated) as signal:
         look = job_runs.list_command(cluster.id, name, aws.region)
         console.show_warning(f"whether the job run {name} was started is not known: {look}")
         raise Detached(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED) from None
-
-
-def _tell_started(aws: Aws, run: JobRun) -> None:
-    listener = console.JobListener()
-    listener.note(f"Job run {run.id} ({run.name}) on virtual cluster {run.told['virtualClusterId']} in region {aws.region}")
-    for what, where in run.places.rows():
-        listener.note(f"{what[0].upper()}{what[1:]}: {where}")
 
 
 def _connect(settings: Settings) -> Aws:
@@ -192,63 +172,6 @@ def _show_request(settings: Settings, name: str, job_template: str | None, uploa
         made = shlex.quote(json.dumps(submission.template))
         listener.note(f"Put in place of TEMPLATE the id that this gives: aws emr-containers create-job-template --cli-input-json {made}")
     console.show(json.dumps(request, indent=2, ensure_ascii=False))
-
-
-def _where(aws: Aws, run: JobRun) -> str:
-    return f"{run.id} --virtual-cluster {run.told['virtualClusterId']} --region {aws.region}"
-
-
-def _follow(aws: Aws, run: JobRun, follower: Follower, is_new: bool = True) -> None:
-    def story() -> Outcome:
-        if is_new:
-            _tell_started(aws, run)
-        return follower.follow()
-
-    remote.follow(f"job run {run.id}", _where(aws, run), story, lambda: job_runs.cancel(aws, run))
-
-
-# --- Job runs by their ids
-
-
-def job_run(name: str, virtual_cluster: str | None, region: str | None, *kubernetes: str | None) -> tuple[Aws, JobRun] | None:
-    """The job run that `name` is the id of; None where it is no such id, or Kubernetes was named by one of its flags."""
-    known, is_emrs = virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER"), bool(virtual_cluster or region)
-    if not job_runs.ID.fullmatch(name) or (not is_emrs and any(kubernetes)):
-        if is_emrs:
-            raise UsageError(
-                f"{name} is no job run's id, which has 19 small letters and digits", "Give the id that `mxspark submit emr` said."
-            )
-        return None
-    try:
-        aws = Aws.connect(region or os.environ.get("MXSPARK_EMR__REGION"))
-        return aws, job_runs.find(aws, known, name)
-    except (UsageError, NotThereError) as error:
-        if is_emrs:
-            raise
-        hint = "A job on Kubernetes with such a name is found with --namespace."
-        raise type(error)(f"{name} looks like a job run's id, but {error.problem}", f"{error.hint} {hint}") from None
-
-
-def show_status(aws: Aws, run: JobRun, as_json: bool) -> None:
-    found = job.read_status(aws, run)
-    console.show(json.dumps(found.to_json(), indent=1)) if as_json else console.show_sections(found.rows())
-
-
-def follow(aws: Aws, run: JobRun, logs: bool) -> None:
-    _follow(aws, run, Follower(aws, run, console.JobListener(), logs=logs, sleep=sleep), is_new=False)
-
-
-def show_logs(aws: Aws, run: JobRun, follow: bool, tail: int | None) -> None:
-    for line in job.log(aws, run, follow, tail, sleep):
-        console.show(line)
-
-
-def cancel(aws: Aws, run: JobRun, yes: bool) -> None:
-    if run.has_ended or run.state == "CANCEL_PENDING":
-        raise UsageError(f"job run {run.id} is {run.state} already", "")
-    if console.confirm(f"Job run {run.id} ({run.name}) is {run.state}; what it has done stays in its output. Cancel it?", yes):
-        job_runs.cancel(aws, run)
-        console.show(f"Job run {run.id} is being cancelled.")
 
 
 @doctor_app.command("emr", epilog="Exit codes: 0 nothing is a problem; 1 something is.")

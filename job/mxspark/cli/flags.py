@@ -15,6 +15,7 @@ from mxspark.errors import UsageError
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings, StorageSettings
 from mxspark.storage import Access
+from mxspark.submit.remote_job import JobFlags
 
 
 def _help(*path: str) -> str:
@@ -105,7 +106,21 @@ class JobFlag(NamedTuple):
     setting: str
 
 
-# By the commands' parameters.
+# The flags by which a submitted job is found (JobFlags).
+_FINDING_FLAGS = {
+    "namespace": NamespaceFlag,
+    "kube_context": KubeContextFlag,
+    "kubeconfig": KubeconfigFlag,
+    "virtual_cluster": Annotated[
+        str | None,
+        typer.Option("--virtual-cluster", metavar="ID|NAME", help="Virtual cluster of the job run, where the name is a job run's id."),
+    ],
+    "region": Annotated[
+        str | None,
+        typer.Option("--region", metavar="REGION", help="Region of the job run. Default: AWS_REGION, or the profile's."),
+    ],
+}
+# The flags that make a job's settings, by the commands' parameters.
 _JOB_FLAGS = {
     "input_": JobFlag(InputFlag, None, "input.path"),
     "output": JobFlag(OutputFlag, None, "output.path"),
@@ -178,29 +193,43 @@ def takes_job(
     commands would repeat some twenty parameters each, and what becomes of them.
     """
     flags = {name: JobFlag(*flag) for name, flag in (_JOB_FLAGS | dict(more or {})).items() if name not in without}
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        def command(**values: Any) -> None:
-            chosen = {flag.setting: _plain(values.pop(name)) for name, flag in flags.items()}
-            kept = {key: value for key, value in chosen.items() if value is not None and value is not False and value != []}
-            function(given=Given(values.pop("settings_file"), values.pop("assignments"), kept), **values)
-
-        parameters = _parameters(function, flags)
-        command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # where typer looks
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        command.__doc__, command.__name__ = function.__doc__, function.__name__
-        return command
-
-    return decorate
-
-
-def _parameters(function: Callable[..., None], flags: Mapping[str, JobFlag]) -> list[Parameter]:
-    """Those of the settings' file and of `flags`, and the command's own but for `given`."""
     shared: dict[str, tuple[Any, Any]] = {"settings_file": (SettingsFlag, None), "assignments": (SetFlag, [])}
     shared |= {name: (flag.kind, flag.default) for name, flag in flags.items()}
-    given = [Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind) for name, (kind, default) in shared.items()]
-    own = [parameter for parameter in signature(function, eval_str=True).parameters.values() if parameter.name != "given"]
-    return given + [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own]
+
+    def given(values: dict[str, Any]) -> Given:
+        chosen = {flag.setting: _plain(values[name]) for name, flag in flags.items()}
+        kept = {key: value for key, value in chosen.items() if value is not None and value is not False and value != []}
+        return Given(values["settings_file"], values["assignments"], kept)
+
+    return lambda function: _expanded(function, "given", shared, given)
+
+
+def finds_job(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the flags that say where a submitted job runs; it gets them as its argument `where`."""
+    return _expanded(function, "where", {name: (kind, None) for name, kind in _FINDING_FLAGS.items()}, lambda values: JobFlags(**values))
+
+
+def _expanded(
+    function: Callable[..., None], argument: str, flags: Mapping[str, tuple[Any, Any]], gather: Callable[[dict[str, Any]], Any]
+) -> Callable[..., None]:
+    """A command with flags (by parameter their kind and default) in place of an argument of a function's, which `gather` makes of them."""
+
+    def command(**values: Any) -> None:
+        gathered = gather({name: values.pop(name) for name in flags})
+        function(**{argument: gathered}, **values)
+
+    parameters = []
+    for own in signature(function, eval_str=True).parameters.values():
+        if own.name == argument:
+            parameters += [
+                Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind) for name, (kind, default) in flags.items()
+            ]
+        else:
+            parameters.append(own.replace(kind=Parameter.KEYWORD_ONLY))
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # where typer looks
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__, command.__name__ = function.__doc__, function.__name__
+    return command
 
 
 def _plain(value: Any) -> Any:

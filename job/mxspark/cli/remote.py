@@ -1,15 +1,17 @@
-"""What is the same for jobs that run elsewhere, on Kubernetes and on EMR: the question before they overwrite, and following them."""
+"""Jobs that run elsewhere: `mxspark follow`, `mxspark logs`, `mxspark cancel`, and what is the same for all ways to submit one."""
 
 import sys
-from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
 from mxspark.cli import console
-from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, Terminated, hear_signals
+from mxspark.cli.app import EXIT_CODES, INTERRUPTED, TERMINATED, Detached, Terminated, app, hear_signals, sleep
+from mxspark.cli.flags import DebugFlag, YesFlag, finds_job
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 from mxspark.settings.job import OutputSettings
-from mxspark.submit.outcome import Outcome
+from mxspark.submit import resolver
+from mxspark.submit.remote_job import JobFlags, RemoteJob
 
 
 def confirm_overwriting(output: OutputSettings, yes: bool) -> None:
@@ -18,32 +20,33 @@ def confirm_overwriting(output: OutputSettings, yes: bool) -> None:
         raise UsageError("nothing was deleted, nothing was submitted", "")
 
 
-def what_next(where: str, end: str | None = None) -> str:
-    """The commands for a job; `where` is its name with the flags that find it, `end` what ends it where `mxspark cancel` doesn't."""
-    return f"How it is: mxspark status {where}\nFollow it: mxspark follow {where}\nEnd it:    {end or f'mxspark cancel {where}'}"
+def what_next(job: RemoteJob) -> str:
+    """The commands for a job."""
+    end = job.end_command or f"mxspark cancel {job.address}"
+    return f"How it is: mxspark status {job.address}\nFollow it: mxspark follow {job.address}\nEnd it:    {end}"
 
 
-def follow(what: str, where: str, follower: Callable[[], Outcome], cancel: Callable[[], None] | None, end: str | None = None) -> None:
+def follow_job(job: RemoteJob, logs: bool) -> None:
     """Follows a job to its end, and ends with its exit code; after Ctrl-C asks whether to leave it running or to cancel it.
 
-    `cancel` is None for a job that is not to be cancelled from here, but by the command `end`. Raises MxsparkError where the job goes on
-    unseen.
+    Raises MxsparkError where the job goes on unseen.
     """
+    what = job.title
     try:
-        ending = follower()
+        ending = job.follow(console.JobListener(), logs=logs, sleep=sleep)
     except KeyboardInterrupt:
-        if cancel is not None and sys.stdin.isatty() and _shall_be_cancelled(what):
-            cancel()
+        if job.end_command is None and sys.stdin.isatty() and _shall_be_cancelled(what):
+            job.cancel(lambda _: True)
             console.show_warning(f"{what} is being cancelled; what it finished stays")
         else:
-            console.show_warning(f"{what} goes on.\n{what_next(where, end)}")
+            console.show_warning(f"{what} goes on.\n{what_next(job)}")
         raise Detached(INTERRUPTED) from None
     except Terminated:  # nobody can be asked
-        console.show_warning(f"{what} goes on.\n{what_next(where, end)}")
+        console.show_warning(f"{what} goes on.\n{what_next(job)}")
         raise Detached(TERMINATED) from None
     except (OutOfSightError, UsageError) as error:  # of credentials or the network: what was submitted is no wrong usage any more
         problem = f"{what} goes on, but can't be followed any more: {error.problem}"
-        raise MxsparkError(problem, f"{error.hint}\n{what_next(where, end)}".strip()) from None
+        raise MxsparkError(problem, f"{error.hint}\n{what_next(job)}".strip()) from None
     if ending.exit_code:
         kind = UsageError if ending.exit_code == UsageError.exit_code else MxsparkError
         console.show_error(kind(f"{what}: {ending.cause}", ending.hint))
@@ -57,3 +60,39 @@ def _shall_be_cancelled(what: str) -> bool:
         return console.ask_to_cancel(what)
     except (KeyboardInterrupt, EOFError, Terminated):
         return False
+
+
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The job's name (of EMR's job runs the id), as `mxspark submit` said it, or the chart's release."),
+]
+LogsFlag = Annotated[bool, typer.Option("--logs", help="Show the whole log of the driver, not only how far it is.")]
+
+
+@app.command("follow", short_help="Follow a submitted job to its end.", epilog=EXIT_CODES)
+@finds_job
+def follow(name: NameArgument, where: JobFlags, logs: LogsFlag = False, _debug: DebugFlag = False) -> None:
+    """Follow a submitted job, or the chart's, to its end; the exit code is the job's."""
+    follow_job(resolver.find(name, where), logs)
+
+
+@app.command("logs", epilog=EXIT_CODES)
+@finds_job
+def show_logs(
+    name: NameArgument,
+    where: JobFlags,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the driver ends.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=1, help="Only the last N lines.")] = None,
+    _debug: DebugFlag = False,
+) -> None:
+    """Show the log of a submitted job's driver."""
+    for line in resolver.find(name, where).logs(follow=follow, tail=tail, sleep=sleep):
+        console.show(line)
+
+
+@app.command("cancel", short_help="End a submitted job; what it has finished stays.", epilog=EXIT_CODES)
+@finds_job
+def cancel(name: NameArgument, where: JobFlags, yes: YesFlag = False, _debug: DebugFlag = False) -> None:
+    """End a submitted job, and delete its pods and all that was made for it; what it has finished stays in its output."""
+    if done := resolver.find(name, where).cancel(lambda question: console.confirm(question, yes)):
+        console.show(done)

@@ -8,20 +8,21 @@ from typing import Annotated
 
 import typer
 
-from mxspark.cli import console, emr
+from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app, doctor_app, show_findings
-from mxspark.cli.flags import DebugFlag, EndpointFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag, access_by
+from mxspark.cli.flags import DebugFlag, EndpointFlag, access_by, finds_job
 from mxspark.errors import UsageError
 from mxspark.settings import sources
 from mxspark.settings.kubernetes import LABEL
-from mxspark.submit.kubernetes import job as kubernetes
-from mxspark.submit.kubernetes.cluster import Cluster
+from mxspark.submit import resolver
+from mxspark.submit.remote_job import JobFlags
 
 # Anything with a slash is a place; a folder here is one too, and wins.
 JOB_NAME = re.compile(LABEL)
 
 
 @app.command("status", short_help="Say how far a run or a submitted job is.", epilog=EXIT_CODES)
+@finds_job
 def show_status(
     output: Annotated[
         str,
@@ -30,11 +31,8 @@ def show_status(
         ),
     ],
     endpoint_url: EndpointFlag = None,
-    namespace: NamespaceFlag = None,
-    kube_context: KubeContextFlag = None,
-    kubeconfig: KubeconfigFlag = None,
-    virtual_cluster: emr.JobRunClusterFlag = None,
-    region: emr.JobRunRegionFlag = None,
+    *,
+    where: JobFlags,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     _debug: DebugFlag = False,
 ) -> None:
@@ -42,20 +40,8 @@ def show_status(
 
     Of a submitted job it says how its pods are.
     """
-    run = None if Path(output).exists() else emr.job_run(output, virtual_cluster, region, namespace, kube_context, kubeconfig)
-    if run:
-        emr.show_status(*run, as_json)
-        return
-    is_job = JOB_NAME.match(output) is not None and not Path(output).exists()
-    if is_job:
-        try:
-            cluster = Cluster.connect(kubeconfig, kube_context, namespace)
-        except UsageError as error:
-            raise UsageError(
-                f"{output} is no folder here, and as the name of a job it can't be found: {error.problem}", error.hint
-            ) from None
-        job = kubernetes.read_status(cluster, output)
-        console.show(json.dumps(job.to_json(), indent=1)) if as_json else console.show_job(job)
+    if JOB_NAME.match(output) and not Path(output).exists():
+        _show_job(output, where, as_json)
         return
     from mxspark.run import status
 
@@ -64,6 +50,15 @@ def show_status(
         console.show(found.to_json())
     else:
         console.show_status(found)
+
+
+def _show_job(name: str, where: JobFlags, as_json: bool) -> None:
+    try:
+        job = resolver.find(name, where)
+    except UsageError as error:
+        raise UsageError(f"{name} is no folder here, and as the name of a job it can't be found: {error.problem}", error.hint) from None
+    found = job.status()
+    console.show(json.dumps(found.to_json(), indent=1)) if as_json else console.show_job(found)
 
 
 @doctor_app.callback(invoke_without_command=True)

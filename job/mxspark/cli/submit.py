@@ -1,4 +1,4 @@
-"""`mxspark submit`, and what is done with a job afterwards: `mxspark logs`, `mxspark cancel`."""
+"""`mxspark submit`, and `mxspark submit kubernetes`."""
 
 import secrets
 from datetime import UTC, datetime
@@ -16,17 +16,11 @@ from mxspark.submit import reach
 from mxspark.submit.kubernetes import job as kubernetes
 from mxspark.submit.kubernetes import manifests
 from mxspark.submit.kubernetes.cluster import Cluster
-from mxspark.submit.kubernetes.follower import Follower, Found
+from mxspark.submit.kubernetes.job import KubernetesJob
 
 submit_app = typer.Typer(help="Start a job elsewhere, and follow it to its end.", rich_markup_mode=None)
 app.add_typer(submit_app, name="submit")
 submit_app.command("emr", short_help="Run a job on EMR on EKS, and follow it to its end.", epilog=EXIT_CODES)(emr.submit_emr)
-
-NameArgument = Annotated[
-    str,
-    typer.Argument(metavar="NAME", help="The job's name (of EMR's job runs the id), as `mxspark submit` said it, or the chart's release."),
-]
-LogsFlag = Annotated[bool, typer.Option("--logs", help="Show the whole log of the driver, not only how far it is.")]
 
 
 @submit_app.callback(invoke_without_command=True)
@@ -44,7 +38,7 @@ def submit_kubernetes(
     namespace: NamespaceFlag = None,
     kube_context: KubeContextFlag = None,
     kubeconfig: KubeconfigFlag = None,
-    logs: LogsFlag = False,
+    logs: remote.LogsFlag = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job and end; `mxspark status NAME` says how it is.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifests, and make nothing.")] = False,
     start_timeout: Annotated[
@@ -73,80 +67,14 @@ def submit_kubernetes(
     remote.confirm_overwriting(settings.output, yes)
     listener = console.JobListener()
     found = kubernetes.submit(settings, cluster, name, listener)
+    job = KubernetesJob(cluster, found, settings, start_timeout)
     listener.note(f"Job {name} in namespace {cluster.namespace} of {cluster.context}")
     if detach:
         console.show(name)
-        listener.note(remote.what_next(f"{name} {cluster.flags}"))
+        listener.note(remote.what_next(job))
         return
-    _follow(Follower(cluster, found, listener, logs=logs, start_seconds=start_timeout, settings=settings), cluster, found)
+    remote.follow_job(job, logs)
 
 
 def _show_manifests(settings: Settings, name: str) -> None:
     console.show(document.to_yaml(*manifests.objects(settings, name, __version__)))
-
-
-def _follow(follower: Follower, cluster: Cluster, found: Found) -> None:
-    owner = found.owner
-    cancel = None if owner else lambda: kubernetes.cancel(cluster, found)
-    end = (owner.command or owner.end) if owner else None
-    remote.follow(f"job {found.job}", f"{found.job} {cluster.flags}", follower.follow, cancel, end)
-
-
-@app.command("follow", short_help="Follow a submitted job to its end.", epilog=EXIT_CODES)
-def follow(
-    name: NameArgument,
-    logs: LogsFlag = False,
-    namespace: NamespaceFlag = None,
-    kube_context: KubeContextFlag = None,
-    kubeconfig: KubeconfigFlag = None,
-    virtual_cluster: emr.JobRunClusterFlag = None,
-    region: emr.JobRunRegionFlag = None,
-    _debug: DebugFlag = False,
-) -> None:
-    """Follow a submitted job, or the chart's, to its end; the exit code is the job's."""
-    if run := emr.job_run(name, virtual_cluster, region, namespace, kube_context, kubeconfig):
-        emr.follow(*run, logs)
-        return
-    cluster = Cluster.connect(kubeconfig, kube_context, namespace)
-    found = kubernetes.find(cluster, name)
-    _follow(Follower(cluster, found, console.JobListener(), logs=logs), cluster, found)
-
-
-@app.command("logs", epilog=EXIT_CODES)
-def show_logs(
-    name: NameArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the driver ends.")] = False,
-    tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=1, help="Only the last N lines.")] = None,
-    namespace: NamespaceFlag = None,
-    kube_context: KubeContextFlag = None,
-    kubeconfig: KubeconfigFlag = None,
-    virtual_cluster: emr.JobRunClusterFlag = None,
-    region: emr.JobRunRegionFlag = None,
-    _debug: DebugFlag = False,
-) -> None:
-    """Show the log of a submitted job's driver."""
-    if run := emr.job_run(name, virtual_cluster, region, namespace, kube_context, kubeconfig):
-        emr.show_logs(*run, follow, tail)
-        return
-    for line in kubernetes.log(Cluster.connect(kubeconfig, kube_context, namespace), name, follow, tail):
-        console.show(line)
-
-
-@app.command("cancel", short_help="End a submitted job; what it has finished stays.", epilog=EXIT_CODES)
-def cancel(
-    name: NameArgument,
-    namespace: NamespaceFlag = None,
-    kube_context: KubeContextFlag = None,
-    kubeconfig: KubeconfigFlag = None,
-    virtual_cluster: emr.JobRunClusterFlag = None,
-    region: emr.JobRunRegionFlag = None,
-    yes: YesFlag = False,
-    _debug: DebugFlag = False,
-) -> None:
-    """End a submitted job, and delete its pods and all that was made for it; what it has finished stays in its output."""
-    if run := emr.job_run(name, virtual_cluster, region, namespace, kube_context, kubeconfig):
-        emr.cancel(*run, yes)
-        return
-    cluster = Cluster.connect(kubeconfig, kube_context, namespace)
-    if kubernetes.confirm_and_cancel(cluster, name, lambda question: console.confirm(question, yes)):
-        console.show(f"Job {name} is deleted.")

@@ -54,7 +54,7 @@ class EmrSettings(Document):
         None,
         pattern=r"^s3://[A-Za-z0-9._-]+(/[!$&-;=@-Z_a-z~]*)?$",  # what an address may have
         max_length=500,
-        description='Where a submission puts pod templates and long settings: s3://bucket/prefix, none of "#%<>?[\\]^`{|} in it; the '
+        description='Where a submission puts pod templates and settings: s3://bucket/prefix, none of "#%<>?[\\]^`{|} in it; the '
         "execution role reads them. Default: _submissions in the output.",
     )
     submitter: dict[str, str] = Field(

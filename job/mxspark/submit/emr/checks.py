@@ -140,8 +140,12 @@ def _role(aws: Aws, settings: Settings, cluster: VirtualCluster | None, issuer: 
         return
     arn = role["Arn"]
     provider = f"{arn.rpartition(':role/')[0]}:oidc-provider/{issuer}" if issuer else None
-    yield _trust(aws, arn, role.get("AssumeRolePolicyDocument"), cluster, provider)
-    yield _provider(aws, arn, cluster, provider)
+    policy = role.get("AssumeRolePolicyDocument")
+    if cluster is None:
+        yield Finding(trust_policy.SUBJECT, "can't tell", "without the virtual cluster its namespace isn't known")
+    else:
+        yield trust_policy.judge(arn, policy, cluster, provider)
+    yield _provider(aws, policy, cluster, provider)
     yield from permissions.examine(aws, settings, arn)
 
 
@@ -165,13 +169,7 @@ def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] 
     return role, Finding(subject, "ok", arn)
 
 
-def _trust(aws: Aws, arn: str, policy: Any, cluster: VirtualCluster | None, provider: str | None) -> Finding:
-    if cluster is None:
-        return Finding(trust_policy.SUBJECT, "can't tell", "without the virtual cluster its namespace isn't known")
-    return trust_policy.judge(arn, policy, cluster, provider, lambda: _is_associated(aws, arn, cluster))
-
-
-def _provider(aws: Aws, arn: str, cluster: VirtualCluster | None, provider: str | None) -> Finding:
+def _provider(aws: Aws, policy: Any, cluster: VirtualCluster | None, provider: str | None) -> Finding:
     """Whether IAM knows the EKS cluster, by which it takes the web identities of pods. The trust policy may name one that isn't there."""
     if cluster is None or provider is None:
         return Finding(PROVIDER, "can't tell", "the EKS cluster could not be looked at")
@@ -179,27 +177,14 @@ def _provider(aws: Aws, arn: str, cluster: VirtualCluster | None, provider: str 
     try:
         found = aws.call("iam", "get_open_id_connect_provider", f"looking for {provider}", OpenIDConnectProviderArn=provider)
     except NotThereError:
-        if _is_associated(aws, arn, cluster):
-            return Finding(PROVIDER, "ok", "there is none, and EKS's pod identity needs none")
+        if trust_policy.trusts_pod_identity(policy):
+            return Finding(PROVIDER, "can't tell", "IAM has none, and EKS's pod identity, which the role trusts, needs none")
         return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster can assume a role", hint)
     except MxsparkError as error:
         return _told(PROVIDER, error)
     if trust_policy.AUDIENCE not in found.get("ClientIDList", ()):
         return Finding(PROVIDER, "problem", f"{provider} isn't for {trust_policy.AUDIENCE}, to which EMR's pods show themselves", hint)
     return Finding(PROVIDER, "ok", provider)
-
-
-def _is_associated(aws: Aws, arn: str, cluster: VirtualCluster) -> bool | None:
-    """Whether EKS's pod identity hands the role out to all of EMR's service accounts, None where that may not be looked at."""
-    doing, where = "looking at EKS's pod identity", {"clusterName": cluster.eks_cluster}
-    wanted = {trust_policy.service_account(arn, f"spark-{pod}") for pod in trust_policy.PODS}
-    try:
-        listed = aws.pages("eks", "list_pod_identity_associations", "associations", doing, namespace=cluster.namespace, **where)
-        ours = [found["associationId"] for found in listed if found["serviceAccount"] in wanted]
-        described = [aws.call("eks", "describe_pod_identity_association", doing, associationId=id_, **where) for id_ in ours]
-    except MxsparkError:
-        return None
-    return {found["association"]["serviceAccount"] for found in described if found["association"]["roleArn"] == arn} == wanted
 
 
 # --- Buckets and logs

@@ -1,18 +1,156 @@
-"""The log of a job run's driver, and what is in it."""
+"""The log of a job run's driver: where EMR on EKS puts it in S3 and CloudWatch, as its guide names the places, and what is in it."""
 
+import json
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from mxspark.run import last_word
+from mxspark.storage import StorageError, encoding, split_s3
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
-from mxspark.submit.emr.log_places import LogLocations, LogStore, log_stores
 from mxspark.submit.emr.pod_templates import CONTAINERS
 
 # Spark's own lines, and the job's: spark-submit lets both streams of a Python driver out by its standard output.
 STREAMS = ("stderr", "stdout")
 LONGEST_LINE = 4_096  # that is looked at [characters]
 DRIVER_ENDED = re.compile(r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE)
+LONGEST = 2**28  # of a log that is looked at, as it is stored and once unpacked [bytes]
+PIECE = 2**16  # so that after each of a million small members little is copied
+
+
+@dataclass(frozen=True)
+class LogLocations:
+    """Where the logs of the job run `id` of a virtual cluster are."""
+
+    id: str
+    virtual_cluster: str
+    uri: str | None = None  # of s3MonitoringConfiguration
+    group: str | None = None  # of cloudWatchMonitoringConfiguration
+    prefix: str | None = None
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any]) -> "LogLocations":
+        """As a described job run says."""
+        monitoring = run.get("configurationOverrides", {}).get("monitoringConfiguration", {})
+        cloud_watch = monitoring.get("cloudWatchMonitoringConfiguration", {})
+        uri = monitoring.get("s3MonitoringConfiguration", {}).get("logUri")
+        return cls(run["id"], run["virtualClusterId"], uri, cloud_watch.get("logGroupName"), cloud_watch.get("logStreamNamePrefix"))
+
+    @property
+    def _below(self) -> str:
+        return f"{self.virtual_cluster}/jobs/{self.id}/containers/"
+
+    @property
+    def folder(self) -> str | None:
+        """The pods' logs in S3."""
+        return None if self.uri is None else f"{self.uri.rstrip('/')}/{self._below}"
+
+    @property
+    def stream_prefix(self) -> str:
+        """What the names of the pods' log streams start with."""
+        return f"{self.prefix}/{self._below}" if self.prefix else self._below
+
+    def rows(self) -> list[tuple[str, str]]:
+        """For a person: the driver's folder has the pod's name, spark-ID-driver, below that of Spark's application."""
+        found = []
+        if self.folder is not None:
+            found.append(("logs in S3", f"{self.folder}spark-…/spark-{self.id}-driver…/stderr.gz, stdout.gz"))
+        if self.group is not None:
+            found.append(("logs in CloudWatch", f"group {self.group}, streams {self.stream_prefix}spark-…/spark-{self.id}-driver…/stderr"))
+        return found
+
+    def is_driver(self, name: str) -> bool:
+        """Whether an object or stream is the driver's; one that was started again has a suffix."""
+        return re.search(rf"/spark-[^/]+/spark-{self.id}-driver[^/]*/(stderr|stdout)(\.gz)?$", name) is not None
+
+
+class LogStore(Protocol):
+    """A place that keeps logs. Raises MxsparkError where it can't be read."""
+
+    def names(self) -> Iterator[tuple[str, Any]]:
+        """The names of all pods' streams, and when each was last written."""
+
+    def read(self, name: str) -> list[str]:
+        """The lines of a stream."""
+
+
+class S3Logs:
+    """Objects below the folder of a job run."""
+
+    def __init__(self, aws: Aws, folder: str) -> None:
+        self._aws = aws
+        self._folder = folder
+        self._bucket, self._prefix = split_s3(folder)
+
+    def names(self) -> Iterator[tuple[str, Any]]:
+        doing = f"looking for logs in {self._folder}"
+        for entry in self._aws.pages("s3", "list_objects_v2", "Contents", doing, Bucket=self._bucket, Prefix=self._prefix):
+            yield entry["Key"], entry["LastModified"]
+
+    def read(self, name: str) -> list[str]:
+        return unpacked(self._aws.read_object(self._bucket, name, LONGEST)).decode(errors="replace").splitlines()
+
+
+class CloudWatchLogs:
+    """Streams of a log group."""
+
+    def __init__(self, aws: Aws, group: str, prefix: str) -> None:
+        self._aws = aws
+        self._group = group
+        self._prefix = prefix
+
+    def names(self) -> Iterator[tuple[str, Any]]:
+        doing, where = f"looking for logs in CloudWatch's group {self._group}", {"logGroupName": self._group}
+        for stream in self._aws.pages("logs", "describe_log_streams", "logStreams", doing, **where, logStreamNamePrefix=self._prefix):
+            yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
+
+    def read(self, name: str) -> list[str]:
+        return list(self._events(name))
+
+    def _events(self, stream: str) -> Iterator[str]:
+        token = None
+        while True:
+            more: dict[str, str] = {"nextToken": token} if token else {}
+            doing, where = f"reading {stream} of CloudWatch", {"logGroupName": self._group, "logStreamName": stream}
+            answer = self._aws.call("logs", "get_log_events", doing, **where, startFromHead=True, **more)
+            for event in answer["events"]:
+                yield from _message(event["message"]).splitlines()
+            if answer.get("nextForwardToken") in (None, token):
+                return
+            token = answer["nextForwardToken"]
+
+
+def log_stores(aws: Aws, places: LogLocations) -> list[LogStore]:
+    """All that EMR was told of: it writes the same to each."""
+    found: list[LogStore] = []
+    if places.folder is not None:
+        found.append(S3Logs(aws, places.folder))
+    if places.group is not None:
+        found.append(CloudWatchLogs(aws, places.group, places.stream_prefix))
+    return found
+
+
+def _message(text: str) -> str:
+    """EMR's forwarder wraps lines as {"message": …, "time": …}."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return str(found["message"]) if isinstance(found, dict) and found.keys() == {"message", "time"} else text
+
+
+def unpacked(data: bytes) -> bytes:
+    """A gzip file that may still be written to, or plain bytes: LONGEST of them, for others may write logs too."""
+    found = bytearray()
+    pieces = (data[start : start + PIECE] for start in range(0, len(data), PIECE))
+    with suppress(StorageError):  # its end is still to come
+        for piece in encoding.unpacked("log", pieces, "gzip"):
+            found += piece
+            if len(found) > LONGEST:
+                break
+    return bytes(found[:LONGEST])
 
 
 class DriverLog:

@@ -14,8 +14,7 @@ from mxspark.submit.emr import driver_log
 from mxspark.submit.emr.aws import Aws
 from mxspark.submit.emr.diagnosis import NO_DRIVER, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
-from mxspark.submit.emr.job_runs import JobRun
-from mxspark.submit.emr.watch import Watch
+from mxspark.submit.emr.job_runs import JobRun, Watch
 from mxspark.submit.outcome import Listener, Outcome
 from mxspark.text import duration
 

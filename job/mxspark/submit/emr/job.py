@@ -1,5 +1,6 @@
 """A job on EMR on EKS: started, and looked at afterwards."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -10,16 +11,17 @@ from typing import Any
 from mxspark import storage
 from mxspark.dataset import plan
 from mxspark.errors import MxsparkError, PassingError, UsageError
+from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import job_runs
 from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import REASONS, explain, mend_of
 from mxspark.submit.emr.driver_log import DriverLog
-from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, read_progress
-from mxspark.submit.emr.job_runs import JobRun
+from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, Follower, read_progress
+from mxspark.submit.emr.job_runs import JobRun, Watch
 from mxspark.submit.emr.start_job_run import Submission
-from mxspark.submit.emr.watch import Watch
-from mxspark.submit.outcome import Diagnosis
+from mxspark.submit.outcome import Diagnosis, Listener, Outcome
+from mxspark.submit.remote_job import JobFlags, RemoteJob, RemoteStatus, Sleep
 from mxspark.text import duration
 
 
@@ -77,7 +79,7 @@ def _plain(data: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class RunStatus:
+class RunStatus(RemoteStatus):
     """A job run and how far its output is."""
 
     run: JobRun
@@ -86,7 +88,6 @@ class RunStatus:
     trouble: Diagnosis | None
 
     def rows(self) -> list[tuple[str, str]]:
-        """For a person."""
         run = self.run
         seconds = f", {duration.in_words(run.seconds)}" if run.seconds is not None else ""
         attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
@@ -106,7 +107,6 @@ class RunStatus:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for programs."""
         run = self.run
         times = {key: run.told[key].isoformat() for key in ("createdAt", "finishedAt") if isinstance(run.told.get(key), datetime)}
         plain = {key: run.told.get(key) for key in ("id", "name", "virtualClusterId", "state", "stateDetails", "failureReason")}
@@ -124,39 +124,95 @@ class RunStatus:
         }
 
 
-def read_status(aws: Aws, run: JobRun) -> RunStatus:
-    """How a job run is."""
-    settings = run.settings(aws.region)
-    progress = ""
-    if settings is not None:
-        with suppress(MxsparkError):
-            progress = str(read_progress(settings) or "nothing is planned yet")
-    trouble = explain(run.reason, run.details) if run.state == "FAILED" else None
-    return RunStatus(run, settings.output.path if settings else "", progress, trouble)
+@dataclass(frozen=True)
+class EmrJob(RemoteJob):
+    """A job run of EMR on EKS."""
 
+    aws: Aws
+    run: JobRun
+    settings: Settings | None = None  # the job's, where they are known; else they are read from the job run
+    is_new: bool = False  # it was started just now
+    may_be_old: bool = False  # or by the same request long before
 
-def log(
-    aws: Aws,
-    run: JobRun,
-    follow: bool,
-    tail: int | None,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[str]:
-    """The driver's log; with `follow` until the job run ends. Raises MxsparkError where there is none."""
-    found = DriverLog(aws, run.places)
-    if not found.is_kept:
-        raise UsageError(
-            f"job run {run.id} keeps no log: it was started without a place for it",
-            "Give --s3-logs or --log-group; kubectl shows a running pod's.",
+    @property
+    def title(self) -> str:
+        return f"job run {self.run.id}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.run.id} --virtual-cluster {self.run.told['virtualClusterId']} --region {self.aws.region}"
+
+    def announce(self, listener: Listener) -> None:
+        """Where it was started, and where its logs will be."""
+        run = self.run
+        listener.note(f"Job run {run.id} ({run.name}) on virtual cluster {run.told['virtualClusterId']} in region {self.aws.region}")
+        for what, where in run.places.rows():
+            listener.note(f"{what[0].upper()}{what[1:]}: {where}")
+
+    def status(self) -> RunStatus:
+        settings = self.run.settings(self.aws.region)
+        progress = ""
+        if settings is not None:
+            with suppress(MxsparkError):
+                progress = str(read_progress(settings) or "nothing is planned yet")
+        trouble = explain(self.run.reason, self.run.details) if self.run.state == "FAILED" else None
+        return RunStatus(self.run, settings.output.path if settings else "", progress, trouble)
+
+    def follow(self, listener: Listener, *, logs: bool, sleep: Sleep = time.sleep) -> Outcome:
+        if self.is_new:
+            self.announce(listener)
+        follower = Follower(
+            self.aws,
+            self.run,
+            listener,
+            logs=logs,
+            settings=self.settings,
+            is_new=self.is_new,
+            may_be_old=self.may_be_old,
+            sleep=sleep,
         )
-    lines = list(found.new_lines())
-    if not lines and not follow:
-        raise MxsparkError(f"job run {run.id} has no driver's log yet", f"EMR brings it some minutes later; it is {run.state}.")
-    yield from lines[-tail:] if tail is not None else lines
-    watch = Watch(aws, run, clock, lambda _: None)
-    while follow and not run.has_ended:
-        sleep(LONGEST_POLL_SECONDS)
-        run = watch.ask() or run
-        with suppress(PassingError):
-            yield from found.new_lines()
+        return follower.follow()
+
+    def logs(self, *, follow: bool, tail: int | None = None, sleep: Sleep = time.sleep) -> Iterator[str]:
+        run, found = self.run, DriverLog(self.aws, self.run.places)
+        if not found.is_kept:
+            raise UsageError(
+                f"job run {run.id} keeps no log: it was started without a place for it",
+                "Give --s3-logs or --log-group; kubectl shows a running pod's.",
+            )
+        lines = list(found.new_lines())
+        if not lines and not follow:
+            raise MxsparkError(f"job run {run.id} has no driver's log yet", f"EMR brings it some minutes later; it is {run.state}.")
+        yield from lines[-tail:] if tail is not None else lines
+        watch = Watch(self.aws, run, time.monotonic, lambda _: None)
+        while follow and not run.has_ended:
+            sleep(LONGEST_POLL_SECONDS)
+            run = watch.ask() or run
+            with suppress(PassingError):
+                yield from found.new_lines()
+
+    def cancel(self, confirm: Callable[[str], bool]) -> str | None:
+        run = self.run
+        if run.has_ended or run.state == "CANCEL_PENDING":
+            raise UsageError(f"job run {run.id} is {run.state} already", "")
+        if not confirm(f"Job run {run.id} ({run.name}) is {run.state}; what it has done stays in its output. Cancel it?"):
+            return None
+        job_runs.cancel(self.aws, run)
+        return f"Job run {run.id} is being cancelled."
+
+
+def resolve(name: str, flags: JobFlags) -> RemoteJob | None:
+    """The job run that `name` is the id of; None where it is no such id, or Kubernetes was named by one of its flags."""
+    is_emrs = bool(flags.virtual_cluster or flags.region)
+    if not job_runs.ID.fullmatch(name) and is_emrs:
+        raise UsageError(f"{name} is no job run's id, which has 19 small letters and digits", "Give the id that `mxspark submit emr` said.")
+    if not job_runs.ID.fullmatch(name) or (not is_emrs and (flags.namespace or flags.kube_context or flags.kubeconfig)):
+        return None
+    try:
+        aws = Aws.connect(flags.region or os.environ.get("MXSPARK_EMR__REGION"))
+        return EmrJob(aws, job_runs.find(aws, flags.virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER"), name))
+    except (UsageError, NotThereError) as error:
+        if is_emrs:
+            raise
+        hint = "A job on Kubernetes with such a name is found with --namespace."
+        raise type(error)(f"{name} looks like a job run's id, but {error.problem}", f"{error.hint} {hint}") from None

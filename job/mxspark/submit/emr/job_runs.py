@@ -1,24 +1,26 @@
-"""A job run of EMR on EKS, as AWS describes it: found, asked, cancelled."""
+"""A job run of EMR on EKS, as AWS describes it: found, asked about again and again, cancelled."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from mxspark import storage
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings, StorageSettings
 from mxspark.storage import Access
 from mxspark.submit.emr import virtual_clusters
-from mxspark.submit.emr.arguments import TEMPLATE_WORDS
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError, RefusedError
-from mxspark.submit.emr.log_places import LogLocations
+from mxspark.submit.emr.driver_log import LogLocations
 
 ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{19}")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+PATIENCE_SECONDS = 1800.0  # with AWS that doesn't answer, while a job runs there
+NEW_SECONDS = 60.0  # in which AWS may not know yet what it started
 
 
 @dataclass(frozen=True)
@@ -94,27 +96,16 @@ class JobRun:
 
     def settings(self, region: str | None = None) -> Settings | None:
         """The settings that the job was given, None where it is none of ours or they can't be read."""
-        flags: dict[str, Any] = {}
-        assignments, file = [], None
-        if not TEMPLATE_WORDS.isdisjoint(self.arguments):  # a job template's, as it was written
+        given = dict(pairwise(self.arguments))
+        place, submission = given.get("--settings"), given.get("--set", "")
+        if place is None or "${" in submission:  # a job template's, as it was written
             return None
-        names = {"--input": "input.path", "--output": "output.path", "--model": "model.path", "--endpoint-url": "storage.endpoint_url"}
-        for flag, value in zip(self.arguments, self.arguments[1:], strict=False):
-            if flag == "--input":  # there may be several
-                flags.setdefault(names[flag], []).append(value)
-            elif flag in names:
-                flags[names[flag]] = value
-            elif flag == "--set":
-                assignments.append(value)
-            elif flag == "--settings":
-                file = value
+        flags = {"storage.endpoint_url": given["--endpoint-url"]} if "--endpoint-url" in given else {}
         try:
-            given = []
-            if file is not None:
-                access = Access(StorageSettings(endpoint_url=flags.get("storage.endpoint_url"), region=region))
-                text = storage.read_object(file, access.hasty, limit=2**20).decode()
-                given.append(sources.file_layer(document.read_yaml(text, file), file))
-            return sources.effective([*given, sources.flag_layer(flags, assignments)]).settings
+            access = Access(StorageSettings(endpoint_url=given.get("--endpoint-url"), region=region))
+            text = storage.read_object(place, access.hasty, limit=2**20).decode()
+            file = sources.file_layer(document.read_yaml(text, place), place)
+            return sources.effective([file, sources.flag_layer(flags, [submission])]).settings
         except (MxsparkError, UnicodeDecodeError):
             return None
 
@@ -167,3 +158,40 @@ def cancel(aws: Aws, run: JobRun) -> None:
         if now.has_ended or now.state == "CANCEL_PENDING":
             raise UsageError(f"job run {run.id} is {now.state} already", "") from None
         raise error
+
+
+class Watch:
+    """Asks how a job run is, with patience."""
+
+    def __init__(
+        self, aws: Aws, run: JobRun, clock: Callable[[], float], on_trouble: Callable[[str], None], *, is_new: bool = False
+    ) -> None:
+        """`is_new` where it was started just now."""
+        self._aws = aws
+        self._run = run
+        self._clock = clock
+        self._on_trouble = on_trouble
+        self._is_new = is_new
+        self._answered = clock()
+
+    def ask(self) -> JobRun | None:
+        """How it is, None where AWS doesn't say for the moment.
+
+        Raises NotThereError where there is no such job run, OutOfSightError where AWS can't be asked any more.
+        """
+        try:
+            run = describe(self._aws, self._run.told["virtualClusterId"], self._run.id)
+        except MxsparkError as error:
+            if isinstance(error, NotThereError) and not self._is_new:
+                raise
+            if self._clock() - self._answered > _patience(error):
+                raise OutOfSightError(error.problem, error.hint) from None
+            self._on_trouble(f"{error.problem}; the job is not affected. Asking again")
+            return None
+        self._answered, self._is_new = self._clock(), False
+        return run
+
+
+def _patience(error: MxsparkError) -> float:
+    """Seconds; without any where asking again is in vain."""
+    return NEW_SECONDS if isinstance(error, NotThereError) else PATIENCE_SECONDS if isinstance(error, PassingError) else -1.0

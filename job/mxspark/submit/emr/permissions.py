@@ -10,7 +10,7 @@ from mxspark.errors import MxsparkError, PassingError
 from mxspark.settings.job import Settings
 from mxspark.storage import is_s3, join, parent, split_s3
 from mxspark.submit.emr.aws import Aws, NotAllowedError
-from mxspark.submit.emr.staging import STAGING
+from mxspark.submit.emr.start_job_run import STAGING
 from mxspark.text import globs
 
 SUBJECT = "role's rights"

@@ -1,8 +1,7 @@
 """The pod templates of EMR's driver and executors, within what EMR lets through."""
 
 import posixpath
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from mxspark.errors import UsageError
 from mxspark.settings.job import Settings
@@ -40,9 +39,6 @@ POD_FIELDS = frozenset(
         "volumes",
     ]
 )
-LISTS = frozenset(["containers", "imagePullSecrets", "initContainers", "tolerations", "topologySpreadConstraints", "volumes"])
-CONTAINER_LISTS = frozenset(["env", "envFrom", "volumeDevices", "volumeMounts"])
-MAPPINGS = frozenset(["affinity", "nodeSelector", "overhead"])
 CONTAINER_FIELDS = frozenset(
     [
         "env",
@@ -101,37 +97,21 @@ def pod_template(settings: Settings, role: str) -> Manifest:
 
 
 def _refused(pod: Manifest) -> Iterator[str]:
-    """What EMR's check of pod templates would say."""
+    """What EMR's check of pod templates would say; whether they are pods at all the settings have checked."""
     spec = pod["spec"]
     main = spec["containers"][0]
     if (pod["apiVersion"], pod["kind"]) != ("v1", "Pod"):
         yield f"it is a {pod['kind']} of {pod['apiVersion']}, and must be a Pod of v1"
     yield from (f"metadata.{key} is Spark's own" for key in pod["metadata"] if key not in ("labels", "annotations"))
-    yield from (f"spec.{key} must be a list of keys and values" for key in LISTS & spec.keys() if not _is_list(spec[key]))
-    yield from (f"spec.{key} must be keys and values" for key in MAPPINGS & spec.keys() if not isinstance(spec[key] or {}, Mapping))
-    yield from (
-        f"{key} of Spark's container must be a list of keys and values" for key in CONTAINER_LISTS & main.keys() if not _is_list(main[key])
-    )
     yield from (f"EMR lets nobody set spec.{key}" for key in spec if key not in POD_FIELDS)
     yield from (f"EMR lets nobody set {key} of Spark's container" for key in main if key not in CONTAINER_FIELDS)
-    yield from (
-        f"the volume {volume.get('name')} is EMR's own" for volume in _dicts(spec, "volumes") if volume.get("name") in TAKEN_VOLUMES
-    )
-    for mount in _dicts(main, "volumeMounts"):
+    for volume in spec.get("volumes") or ():
+        if volume.get("name") in TAKEN_VOLUMES:
+            yield f"the volume {volume['name']} is EMR's own"
+    for mount in main.get("volumeMounts") or ():
         path = f"{posixpath.normpath('///' + str(mount.get('mountPath'))).rstrip('/')}/"  # two slashes would be kept, three are one
         if any(path.startswith(f"{taken}/") or f"{taken}/".startswith(path) for taken in TAKEN_PLACES):
             yield f"{mount.get('mountPath')} overlaps with what EMR mounts"
-    for container in (item for key in ("containers", "initContainers") for item in _dicts(spec, key)):
-        for variable in _dicts(container, "env"):
-            name = str(variable.get("name"))
-            if name in TAKEN_VARIABLES and container is main:
-                yield f"the variable {name} is EMR's own"
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value)
-
-
-def _dicts(owner: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    found = owner.get(key)
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, (list, tuple)) else []
+    for variable in main.get("env") or ():
+        if variable.get("name") in TAKEN_VARIABLES:
+            yield f"the variable {variable['name']} is EMR's own"

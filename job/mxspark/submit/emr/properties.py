@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from mxspark.errors import UsageError
 from mxspark.settings.emr import LONGEST_VALUE, MOST_PROPERTIES
@@ -9,9 +10,7 @@ from mxspark.settings.job import Settings
 from mxspark.spark.configuration import JVM_OPTIONS, configuration
 from mxspark.spark.pod_size import driver_size
 from mxspark.spark.pods import Manifest
-from mxspark.submit.emr.arguments import is_argument
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
-from mxspark.submit.emr.request import Request
 
 LONGEST_PARAMETERS = 102_400  # characters
 DECOMMISSIONING = "/usr/bin/decom.sh"  # where AWS's image has the script of Spark's own images
@@ -46,6 +45,11 @@ SHOWN_FIRST = (
 PLAIN_WORD = re.compile(r"[\w.:/@%+=,*\[\]-]+", re.ASCII)
 
 
+def is_one_line(word: str) -> bool:
+    """AWS wants something to be seen on each line, so that one line is the most."""
+    return bool(word.strip()) and word.isprintable()
+
+
 def is_emrs_own(key: str) -> bool:
     """Whether EMR sets a property itself."""
     return key in EMRS_OWN or key.startswith(EMRS_CREDENTIALS)
@@ -78,7 +82,7 @@ def _java_options(conf: Mapping[str, str], role: str) -> str:
 def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred."""
     for key, value in properties.items():
-        if not (is_argument(key) and is_argument(value)):
+        if not (is_one_line(key) and is_one_line(value)):
             raise UsageError(f"spark.conf: {key} is {value!r}", "EMR takes neither empty values nor such of several lines: take it out.")
     plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
     first = [key for key in SHOWN_FIRST if key in plain]
@@ -101,7 +105,7 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     return parameters, defaults
 
 
-def classifications(settings: Settings, defaults: dict[str, str]) -> list[Request]:
+def classifications(settings: Settings, defaults: dict[str, str]) -> list[dict[str, Any]]:
     found = [{"classification": "spark-defaults", "properties": defaults}]
     if submitter := _submitter(settings):
         found.append({"classification": "emr-job-submitter", "properties": submitter})
@@ -126,7 +130,7 @@ def _submitter(settings: Settings) -> dict[str, str]:
             f"AWS takes {MOST_PROPERTIES} at most: take some out.",
         )
     for key, value in found.items():
-        if not (is_argument(key) and is_argument(value)) or max(len(key), len(value)) > LONGEST_VALUE:
+        if not (is_one_line(key) and is_one_line(value)) or max(len(key), len(value)) > LONGEST_VALUE:
             raise UsageError(f"{key!r} is {value!r}", f"AWS takes one line of 1 to {LONGEST_VALUE:,} characters: fix kubernetes.driver.")
     return found
 

@@ -3,24 +3,35 @@
 Only builds them, from settings alone. The limits are those of AWS's model of the API and of its guide's page on pod templates.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mxspark.errors import UsageError
 from mxspark.settings import document, sources
 from mxspark.settings.emr import LONGEST_VALUE, NAME
 from mxspark.settings.job import Settings
+from mxspark.settings.kubernetes import KubernetesSettings
 from mxspark.spark.pods import MASTER
-from mxspark.storage import is_s3
+from mxspark.storage import is_s3, join
 from mxspark.submit import reach
-from mxspark.submit.emr import arguments, job_templates, properties, staging
-from mxspark.submit.emr.arguments import is_argument
+from mxspark.submit.emr import properties
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
-from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, is_emrs_own, selectors, submitters_tolerations
-from mxspark.submit.emr.request import Request, token
+from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, is_emrs_own, is_one_line, selectors, submitters_tolerations
+
+Request = dict[str, Any]  # in the names of AWS's API
 
 ENTRY_POINT = "local:///opt/mxspark/infer_main.py"
+STAGING = "_submissions"  # in the output: readers of tables pass over it, and so does --overwrite
+# Spark takes a pod template's place for an address (java.net.URI, then Hadoop's Path): it refuses these, cuts at ? and #, and reads %
+# and doubled slashes as something else.
+NO_ADDRESS = re.compile(r"""[\s"#%<>?\[\\\]^`{|}]|//|/\.{1,2}(?=/|$)""")
+# A job template's parameters: what differs from one run to the next.
+PARAMETERS = {"Input": "input", "Output": "output", "Model": "model"}
+SUBMISSION = "Submission"
 OF_IMAGES = {f"spark.kubernetes.{role}container.image" for role in ("", "driver.", "executor.")}
 # Other ways of starting have them; EMR has the virtual cluster's namespace, accounts that it makes for the role, and its own retries.
 NOT_USED = (
@@ -65,26 +76,36 @@ def completed(settings: Settings, name: str, submission: str) -> Settings:
         raise UsageError("no image is given: kubernetes.image is not set", "Name the image, made by `make image TARGET=emr`: --image NAME.")
     if emr.execution_role is None:
         raise UsageError("no role is given: emr.execution_role is not set", "Name the role that the job runs as: --execution-role ARN.")
-    if emr.staging is None and not is_s3(settings.output.path):
-        raise UsageError(
-            f"output.path is {settings.output.path!r}, and EMR reads pod templates from S3 only", "Give s3://bucket/prefix, or emr.staging."
-        )
-    if emr.staging is None and not (is_argument(settings.output.path) and len(settings.output.path) < LONGEST_VALUE // 2):
-        raise UsageError(
-            "output.path is longer than a Spark property may be at AWS, or has what can't be printed", "Give emr.staging another place."
-        )
-    staging.check(settings)
-    if settings.output.submission and not arguments.is_submission(settings.output.submission):
-        raise UsageError(f"output.submission is {settings.output.submission!r}", "Take a name on one line, of what can be printed.")
+    _check_staging(settings)
+    chosen = settings.output.submission
+    if chosen and (not is_one_line(chosen) or chosen == "null"):  # which a flag would take for none
+        raise UsageError(f"output.submission is {chosen!r}", "Take a name on one line, of what can be printed.")
     if images := sorted(OF_IMAGES & settings.spark.conf.keys()):
         raise UsageError(f"spark.conf has {', '.join(images)}", "Name the image, one for all pods, by kubernetes.image: --image NAME.")
     if taken := sorted(key for key in settings.spark.conf if is_emrs_own(key)):
         raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself", "Take it out.")
-    changes = {"spark": {"master": MASTER, "app_name": name}, "output": {"submission": settings.output.submission or submission}}
+    changes = {"spark": {"master": MASTER, "app_name": name}, "output": {"submission": chosen or submission}}
     found = settings.model_dump()
     for section, values in changes.items():
         found[section] |= values
     return document.parse(Settings, found, "settings")  # built anew, so that what holds for a cluster only is checked
+
+
+def _check_staging(settings: Settings) -> None:
+    """Raises UsageError where EMR and Spark would not find what a submission puts into S3."""
+    key, place = ("emr.staging", settings.emr.staging) if settings.emr.staging else ("output.path", settings.output.path)
+    if not is_s3(place):
+        raise UsageError(f"{key} is {place!r}, and EMR reads pod templates from S3 only", "Give s3://bucket/prefix, or emr.staging.")
+    if not (is_one_line(place) and len(place) < LONGEST_VALUE // 2):
+        raise UsageError(
+            f"{key} is longer than a Spark property may be at AWS, or has what can't be printed", "Give another place: emr.staging."
+        )
+    if found := NO_ADDRESS.search(place.removeprefix("s3://").rstrip("/")):
+        raise UsageError(
+            f"{key} is {place!r}: Spark finds no pod templates where {found[0]!r} is in the name",
+            "Take that out of it"
+            + ("." if key == "emr.staging" else ", or give pod templates another place: --set emr.staging=s3://bucket/prefix."),
+        )
 
 
 def build(settings: Settings, name: str, virtual_cluster: str, job_template: str | None = None) -> Submission:
@@ -93,19 +114,24 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
     The same settings give the same request, with the same token: AWS starts no second job run for it.
     """
     templates = {f"{role}.yaml": document.to_yaml(pod_template(settings, role)).encode() for role in CONTAINERS}
-    objects = {staging.staged(settings, file, content): content for file, content in templates.items()}
-    driver_template, executor_template = objects
+    content = document.to_yaml(driver_settings(settings, is_template=job_template is not None)).encode()
+    driver_template, executor_template, settings_object = places = [
+        _staged(settings, file, content) for file, content in [*templates.items(), ("settings.yaml", content)]
+    ]
     files = {DRIVER_TEMPLATE: driver_template, EXECUTOR_TEMPLATE: executor_template}
-    words, settings_object = arguments.arguments(settings, is_template=job_template is not None)
     parameters, defaults = properties.split(properties.spark_properties(settings) | files)
-    overrides: Request = {"applicationConfiguration": properties.classifications(settings, defaults)}
-    if monitoring := _monitoring(settings):
-        overrides["monitoringConfiguration"] = monitoring
-    driver = {"sparkSubmitJobDriver": {"entryPoint": ENTRY_POINT, "entryPointArguments": words, "sparkSubmitParameters": parameters}}
+    overrides = {
+        "applicationConfiguration": properties.classifications(settings, defaults),
+        "monitoringConfiguration": _monitoring(settings),
+    }
+    values = _template_values(settings) if job_template is not None else {}
+    words = _arguments(settings, settings_object, values)
     what = {
         "executionRoleArn": settings.emr.execution_role,
         "releaseLabel": settings.emr.release,
-        "jobDriver": driver,
+        "jobDriver": {
+            "sparkSubmitJobDriver": {"entryPoint": ENTRY_POINT, "entryPointArguments": words, "sparkSubmitParameters": parameters}
+        },
         "configurationOverrides": overrides,
     }
     request: Request = {"name": name, "virtualClusterId": virtual_cluster}
@@ -113,13 +139,93 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
     if job_template is None:
         request |= what
     else:
-        template = job_templates.request(settings, job_template, what)
-        request |= {"jobTemplateParameters": job_templates.values(settings)}
+        template = _job_template(settings, job_template, what, values)
+        request |= {"jobTemplateParameters": values}
     request |= {"retryPolicyConfiguration": {"maxAttempts": settings.emr.retries + 1}}
     if settings.emr.tags:
         request |= {"tags": dict(settings.emr.tags)}
-    request["clientToken"] = token(request | ({"template": template} if template else {}))
-    return Submission(request, objects | settings_object, template)
+    request["clientToken"] = _token(request | ({"template": template} if template else {}))
+    return Submission(request, dict(zip(places, [*templates.values(), content], strict=True)), template)
+
+
+def _token(request: Mapping[str, Any]) -> str:
+    """A request's name for AWS, which starts one job run for each: 64 characters, the most that there may be."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+
+def _staged(settings: Settings, file: str, content: bytes) -> str:
+    """Where a submission's object goes: a place of its own for each content, so that nothing is ever replaced under a running job."""
+    place = settings.emr.staging or join(settings.output.path, STAGING)
+    return join(join(place, hashlib.sha256(content).hexdigest()[:16]), file)
+
+
+def driver_settings(settings: Settings, is_template: bool = False) -> dict[str, Any]:
+    """The settings that the driver needs besides Spark's properties, which it finds in its Spark, as a settings file has them.
+
+    Without the submission, and for a job template without its parameters, which are arguments.
+    """
+    local = settings.kubernetes.local_directory  # which Spark's properties are named by
+    kept = settings.model_copy(
+        update={
+            "spark": type(settings.spark)(),
+            "kubernetes": KubernetesSettings(local_directory=local),
+            "emr": type(settings.emr)(),
+            "output": settings.output.model_copy(update={"submission": None}),
+        }
+    )
+    found = sources.changed(kept)
+    if is_template:
+        for section in PARAMETERS.values():
+            found.get(section, {}).pop("path", None)
+    return found
+
+
+def _arguments(settings: Settings, settings_object: str, template_values: Mapping[str, str]) -> list[str]:
+    """infer_main.py's. The submission is the same for every attempt of a job run: only the first of them overwrites what was there."""
+    words = ["--settings", settings_object]
+    if settings.storage.endpoint_url is not None:  # by which the object itself is read
+        words += ["--endpoint-url", settings.storage.endpoint_url]
+    for name, section in PARAMETERS.items():
+        if name in template_values:
+            words += [f"--{section}", f"${{{name}}}"]
+    return [*words, "--set", f"${{{SUBMISSION}}}" if template_values else _submission_argument(settings), "--yes"]
+
+
+def _submission_argument(settings: Settings) -> str:
+    return f"output.submission={settings.output.submission}"
+
+
+def _template_values(settings: Settings) -> dict[str, str]:
+    """What one run gives for a job template's parameters."""
+    if not isinstance(settings.input.path, str):
+        raise UsageError("a job template's input is one place, but input.path has several", "Leave --job-template out.")
+    given = {"Input": settings.input.path, "Output": settings.output.path, "Model": settings.model.path}
+    found = {parameter: value for parameter, value in given.items() if value is not None}
+    for parameter, value in found.items():
+        if len(value) > LONGEST_VALUE or not is_one_line(value):
+            raise UsageError(
+                f"{PARAMETERS[parameter]}.path has {len(value):,} characters, or such as can't be printed",
+                f"A job template takes {LONGEST_VALUE:,} at most: leave --job-template out.",
+            )
+    return found | {SUBMISSION: _submission_argument(settings)}
+
+
+def _job_template(settings: Settings, name: str, what: Request, values: Mapping[str, str]) -> Request:
+    """The request that makes the job template `name`."""
+    driver = what["jobDriver"]["sparkSubmitJobDriver"]
+    if "${" in json.dumps({**what, "jobDriver": driver["sparkSubmitParameters"]}) + (settings.storage.endpoint_url or ""):
+        raise UsageError("a setting has ${ in it, which a job template takes for a parameter", "Leave --job-template out.")
+    if settings.emr.staging is None:
+        raise UsageError(
+            "a job template is for many outputs, but its pod templates would lie in this one's",
+            "Give a place for them: --set emr.staging=s3://…",
+        )
+    # Without defaults, which would make it another template for each run.
+    data: Request = {**what, "parameterConfiguration": {parameter: {"type": "STRING"} for parameter in values}}
+    if settings.emr.tags:
+        data["jobTags"] = dict(settings.emr.tags)
+    found: Request = {"name": name, "jobTemplateData": data}
+    return found | {"clientToken": _token(found)}
 
 
 def _monitoring(settings: Settings) -> Request:

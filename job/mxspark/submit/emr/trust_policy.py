@@ -1,4 +1,4 @@
-"""Whether a role's trust policy lets a job's pods be the role, judged as IAM does it as far as that can be seen; only reads.
+"""Whether a role's trust policy lets a job's pods assume the role, for the policies that people write; of all others it can't tell.
 
 EMR's pods are service accounts of names that it makes: they come with a web identity of the EKS cluster's OIDC provider, or by EKS's
 pod identity.
@@ -6,8 +6,7 @@ pod identity.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,17 +17,8 @@ SUBJECT = "trust policy"
 AUDIENCE = "sts.amazonaws.com"
 POD_IDENTITY = "pods.eks.amazonaws.com"
 PODS = ("client", "driver", "executor")  # the one that submits, and Spark's
-Answer = bool | None  # None: it can't be told
-
-
-def all_of(answers: Iterable[Answer]) -> Answer:
-    found = list(answers)
-    return False if False in found else None if None in found else True
-
-
-def any_of(answers: Iterable[Answer]) -> Answer:
-    found = list(answers)
-    return True if True in found else None if None in found else False
+WEB_IDENTITY = "sts:AssumeRoleWithWebIdentity"
+Statement = Mapping[str, Any]  # as IAM has it
 
 
 def service_account(arn: str, pod: str) -> str:
@@ -46,124 +36,89 @@ def pattern(arn: str, namespace: str) -> str:
     return f"system:serviceaccount:{namespace}:{service_account(arn, '*-*')}"
 
 
-@dataclass(frozen=True)
-class WebIdentity:
-    """A pod that asks to be a role; `provider` is the ARN of its EKS cluster's OIDC provider, None where that isn't known."""
-
-    subject: str
-    provider: str | None
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A statement of a trust policy; one that says whom or what it is not about can't be read."""
-
-    effect: str
-    principals: tuple[tuple[str, str], ...]  # kind and name; everybody is ("AWS", "*")
-    actions: tuple[str, ...]
-    conditions: tuple[tuple[str, str, tuple[str, ...]], ...]  # operator, key, values
-    is_readable: bool
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "Statement":
-        principal = data.get("Principal")
-        by_kind = principal if isinstance(principal, Mapping) else {"AWS": principal}
-        conditions = data.get("Condition") or {}
-        return cls(
-            str(data.get("Effect")),
-            tuple((kind, name) for kind, names in by_kind.items() for name in _texts(names)),
-            tuple(_texts(data.get("Action"))),
-            tuple((operator, key, tuple(_texts(values))) for operator, inner in conditions.items() for key, values in inner.items()),
-            not {"NotPrincipal", "NotAction"} & data.keys(),
-        )
-
-    def is_about(self, pod: WebIdentity) -> Answer:
-        """Whether it allows, or denies, a pod to be the role by its web identity."""
-        if not self.is_readable:
-            return None
-        if not self._has_action("sts:AssumeRoleWithWebIdentity"):
-            return False
-        return all_of([self._names(pod.provider), *(self._holds(*condition, pod) for condition in self.conditions)])
-
-    def is_about_pod_identity(self) -> Answer:
-        """Whether it allows, or denies, EKS's pod identity to hand out the role."""
-        if not self.is_readable:
-            return None
-        is_named = ("Service", POD_IDENTITY) in self.principals or ("AWS", "*") in self.principals
-        return all_of([is_named, self._has_action("sts:AssumeRole"), None if self.conditions else True])
-
-    def _has_action(self, wanted: str) -> bool:
-        return any(_matches(wanted.lower(), action.lower()) for action in self.actions)
-
-    def _names(self, provider: str | None) -> Answer:
-        if {("AWS", "*"), ("Federated", "*")} & set(self.principals):
-            return True
-        named = [name for kind, name in self.principals if kind == "Federated"]
-        if provider is None:
-            return None if any("oidc-provider/oidc.eks." in name for name in named) else False
-        return provider in named
-
-    def _holds(self, operator: str, key: str, values: tuple[str, ...], pod: WebIdentity) -> Answer:
-        provider = pod.provider or next((name for kind, name in self.principals if kind == "Federated"), "")
-        issuer = provider.partition("oidc-provider/")[2]
-        known = {f"{issuer}:sub".lower(): pod.subject, f"{issuer}:aud".lower(): AUDIENCE}
-        told = known.get(key.lower())
-        operator = operator.removeprefix("ForAnyValue:")
-        if operator not in ("StringEquals", "StringLike"):
-            return None
-        if told is None:
-            return False if key.endswith((":sub", ":aud")) else None  # another provider's identity, which the pod doesn't have
-        return any(value == told if operator == "StringEquals" else _matches(told, value) for value in values)
-
-
-def read(policy: Any) -> list[Statement]:
-    """The statements of a policy as IAM gives it: JSON, which may be escaped as in addresses, or the data itself."""
+def statements(policy: Any) -> list[Statement]:
+    """Those of a policy as IAM gives it: JSON, which may be escaped as in addresses, or the data itself."""
     document = json.loads(unquote(policy)) if isinstance(policy, str) else policy or {}
-    statements = document.get("Statement") or []
-    return [Statement.read(data) for data in (statements if isinstance(statements, list) else [statements])]
+    found = document.get("Statement") or []
+    return found if isinstance(found, list) else [found]
 
 
-def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None, is_associated: Callable[[], Answer]) -> Finding:
-    """Whether all of a job's pods can assume the role.
+def trusts_pod_identity(policy: Any) -> bool:
+    """Whether EKS's pod identity may hand the role out; to whom, its associations say."""
+    return any(one.get("Effect") == "Allow" and POD_IDENTITY in _principals(one, "Service") for one in statements(policy))
 
-    `provider` is the ARN of the EKS cluster's OIDC provider, where known; `is_associated` tells whether EKS's pod identity hands the role
-    out to them.
-    """
-    statements, wanted = read(policy), pattern(arn, cluster.namespace)
+
+def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None) -> Finding:
+    """Whether all of a job's pods can assume the role. `provider` is the ARN of the EKS cluster's OIDC provider, where known."""
+    wanted, found = pattern(arn, cluster.namespace), statements(policy)
     where = f"--cluster-name {cluster.eks_cluster} --namespace {cluster.namespace} --role-name {arn.rpartition('/')[2]}"
     hint = f"aws emr-containers update-role-trust-policy {where}"
-    pods = [WebIdentity(f"system:serviceaccount:{cluster.namespace}:{service_account(arn, f'spark-{pod}')}", provider) for pod in PODS]
-    denied = any_of(one.is_about(pod) for one in statements if one.effect == "Deny" for pod in pods)
-    allowed = [_allowed(statements, pod) for pod in pods]
-    if denied:
-        return Finding(SUBJECT, "problem", f"a Deny keeps {wanted} from assuming the role", "Take it out of the trust policy.")
-    if all(allowed) and denied is False:
-        if _allowed(statements, WebIdentity(f"system:serviceaccount:not-{cluster.namespace}:another", provider)):
-            return Finding(SUBJECT, "problem", "any pod of the cluster can assume the role: no condition on :sub keeps others out", hint)
+    if provider is None:
+        return Finding(SUBJECT, "can't tell", "the EKS cluster's OIDC provider isn't known", "Ask somebody who has eks:DescribeCluster.")
+    pods = [f"system:serviceaccount:{cluster.namespace}:{service_account(arn, f'spark-{pod}')}" for pod in PODS]
+    lacking = [pod for pod in pods if not any(_lets(one, pod, provider) for one in found)]
+    if any(_is_beyond(one, provider) for one in found):
+        text = f"whether {wanted} can assume the role depends on a Deny, or on conditions or principals that aren't judged here"
+        return Finding(SUBJECT, "can't tell", text, "Read the policy: it must allow them.")
+    if not lacking and any(_lets(one, f"system:serviceaccount:not-{cluster.namespace}:another", provider) for one in found):
+        return Finding(SUBJECT, "problem", "any pod of the cluster can assume the role: no condition on :sub keeps others out", hint)
+    if not lacking:
         return Finding(SUBJECT, "ok", f"{wanted} can assume the role")
-    if False not in allowed:
-        text = f"whether {wanted} can assume the role depends on what isn't seen: the cluster's OIDC provider, or other conditions"
-        return Finding(SUBJECT, "can't tell", text, "Ask somebody who has eks:DescribeCluster.")
-    by_pod_identity = _pod_identity(statements)
-    if by_pod_identity and is_associated():
-        return Finding(SUBJECT, "ok", "EKS's pod identity hands the role out to EMR's service accounts")
-    if by_pod_identity is not False:
-        text = "it trusts EKS's pod identity, but that this hands the role out to EMR's service accounts was not seen"
+    if trusts_pod_identity(policy):
+        text = "it trusts EKS's pod identity, whose associations aren't looked at"
         return Finding(SUBJECT, "can't tell", text, f"aws emr-containers create-role-associations {where}")
-    lacking = wanted if not any(allowed) else ", ".join(pod.subject for pod, answer in zip(pods, allowed, strict=True) if answer is False)
-    seen = [value for one in statements for _, key, values in one.conditions if key.endswith((":sub", ":aud")) for value in values]
-    seen = [*(name for one in statements for kind, name in one.principals if kind == "Federated"), *seen]
-    return Finding(SUBJECT, "problem", f"{lacking} can't assume the role" + (f"; it trusts {', '.join(seen)}" if seen else ""), hint)
+    seen = [name for one in found for name in _principals(one, "Federated")]
+    seen += [value for one in found for _, key, values in _conditions(one) if key.endswith((":sub", ":aud")) for value in values]
+    text = f"{wanted if len(lacking) == len(pods) else ', '.join(lacking)} can't assume the role"
+    return Finding(SUBJECT, "problem", text + (f"; it trusts {', '.join(seen)}" if seen else ""), hint)
 
 
-def _allowed(statements: Sequence[Statement], pod: WebIdentity) -> Answer:
-    return any_of(one.is_about(pod) for one in statements if one.effect == "Allow")
+def _is_beyond(statement: Statement, provider: str) -> bool:
+    """Whether a statement is about web identities in a way that `_lets` doesn't judge."""
+    if {"NotPrincipal", "NotAction"} & statement.keys():
+        return True
+    if not _is_about_web_identities(statement):
+        return False
+    known = {key for key, _ in _identity("", provider)}
+    is_for_all = "*" in (statement.get("Principal"), *_principals(statement, "AWS"), *_principals(statement, "Federated"))
+    is_ours = is_for_all or provider in _principals(statement, "Federated")
+    others = [key for operator, key, _ in _conditions(statement) if operator not in ("StringEquals", "StringLike") or key not in known]
+    return is_ours and (statement.get("Effect") == "Deny" or is_for_all or bool(others))
 
 
-def _pod_identity(statements: Sequence[Statement]) -> Answer:
-    allowed = any_of(one.is_about_pod_identity() for one in statements if one.effect == "Allow")
-    denied = any_of(one.is_about_pod_identity() for one in statements if one.effect == "Deny")
-    return all_of([allowed, None if denied is None else not denied])
+def _lets(statement: Statement, subject: str, provider: str) -> bool:
+    """Whether a statement allows a pod to assume the role by its web identity."""
+    told = dict(_identity(subject, provider))
+    return (
+        statement.get("Effect") == "Allow"
+        and _is_about_web_identities(statement)
+        and provider in _principals(statement, "Federated")
+        and all(
+            any(value == told.get(key) if operator == "StringEquals" else _matches(told.get(key, ""), value) for value in values)
+            for operator, key, values in _conditions(statement)
+        )
+    )
+
+
+def _identity(subject: str, provider: str) -> list[tuple[str, str]]:
+    """What a pod's web identity says, by the names of conditions."""
+    issuer = provider.partition("oidc-provider/")[2].lower()
+    return [(f"{issuer}:sub", subject), (f"{issuer}:aud", AUDIENCE)]
+
+
+def _is_about_web_identities(statement: Statement) -> bool:
+    return any(_matches(WEB_IDENTITY.lower(), action.lower()) for action in _texts(statement.get("Action")))
+
+
+def _principals(statement: Statement, kind: str) -> list[str]:
+    principal = statement.get("Principal")
+    return _texts(principal.get(kind)) if isinstance(principal, Mapping) else []
+
+
+def _conditions(statement: Statement) -> Iterator[tuple[str, str, list[str]]]:
+    """Operator, key and values."""
+    for operator, inner in (statement.get("Condition") or {}).items():
+        yield from ((operator.removeprefix("ForAnyValue:"), key.lower(), _texts(values)) for key, values in inner.items())
 
 
 def _matches(text: str, pattern: str) -> bool:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -75,6 +76,7 @@ class Follower:
         logs: bool,
         start_seconds: float | None = None,
         settings: Settings | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """A driver that has not begun after `start_seconds` ends it all; `settings` are the job's, where they are known."""
         self._cluster = cluster
@@ -84,6 +86,7 @@ class Follower:
         self._logs = logs
         self._start_seconds = start_seconds
         self._settings = settings
+        self._sleep = sleep
         self._asked = settings.spark.executors if settings and not settings.spark.dynamic_allocation.enabled else 0
         self._started = time.monotonic()
         self._next_quotas = self._started + QUOTAS_SECONDS
@@ -122,7 +125,7 @@ class Follower:
                     if time.monotonic() - answered > PATIENCE_SECONDS:
                         raise OutOfSightError(error.problem, error.hint) from None
                     self._once("cluster", f"{error.problem}; the job is not affected. Asking again")
-                time.sleep(POLL_SECONDS * (1 + self._executors / POLL_EXECUTORS))
+                self._sleep(POLL_SECONDS * (1 + self._executors / POLL_EXECUTORS))
         finally:
             self._log.stop()
 

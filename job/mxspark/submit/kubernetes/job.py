@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Any, Self
 
 from mxspark import __version__
 from mxspark.errors import MxsparkError, PassingError, UsageError
@@ -20,13 +20,14 @@ from mxspark.settings import document
 from mxspark.settings.job import Settings
 from mxspark.settings.kubernetes import MAX_NAME, SERVICE_NAME, SUBDOMAIN
 from mxspark.spark.pods import Manifest
-from mxspark.submit.kubernetes import diagnosis, follower, manifests, owner, quotas
+from mxspark.submit.kubernetes import diagnosis, manifests, owner, quotas
 from mxspark.submit.kubernetes.api_errors import ExistsError, ForbiddenError, MissingObjectError
 from mxspark.submit.kubernetes.cluster import Cluster
-from mxspark.submit.kubernetes.follower import Found
+from mxspark.submit.kubernetes.follower import POLL_SECONDS, Follower, Found
 from mxspark.submit.kubernetes.manifests import DRIVER_CONTAINER
 from mxspark.submit.kubernetes.owner import CHARTS_ANNOTATION
 from mxspark.submit.outcome import Diagnosis, Listener, Outcome
+from mxspark.submit.remote_job import JobFlags, RemoteJob, RemoteStatus, Sleep
 
 OURS = "app.kubernetes.io/name=mxspark"
 SETTINGS_ANNOTATION = "mxspark/settings"
@@ -127,11 +128,6 @@ def _warn_without_gpus(settings: Settings, cluster: Cluster, listener: Listener)
         )
 
 
-def find(cluster: Cluster, name: str) -> Found:
-    """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, UsageError for what is no name."""
-    return _found(_read_job(cluster, name), cluster)
-
-
 def _read_job(cluster: Cluster, name: str) -> Manifest:
     if not re.fullmatch(SUBDOMAIN, name):
         raise UsageError(f"{name!r} is no name of a job", "Give the name that `mxspark submit` said, or the chart's release.")
@@ -157,7 +153,7 @@ def _annotations(job: Manifest) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True)
-class JobStatus:
+class JobStatus(RemoteStatus):
     """A job as the cluster knows it."""
 
     name: str
@@ -180,8 +176,21 @@ class JobStatus:
         """How far it is, or came, in words."""
         return str(self.results or self.progress or "")
 
+    def rows(self) -> list[tuple[str, str]]:
+        return [
+            ("job", f"{self.name} in namespace {self.namespace}, made {self.created}"),
+            *([("owner", self.owner)] if self.owner else []),
+            ("state", self.state),
+            *[("driver", pod) for pod in self.drivers],
+            *[("executor", pod) for pod in self.executors],
+            *([("trouble", str(self.trouble))] if self.trouble else []),
+            *[("executors", f"waiting: {trouble}") for trouble in self.waiting],
+            *[("executors", told) for told in self.missing],
+            *([("progress", self.told)] if self.told else []),
+            *([("output", f"{self.output} (mxspark status {self.output} counts what is there)")] if self.output else []),
+        ]
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data for programs."""
         trouble = _plain(self.trouble) if self.trouble else None
         lists = {"drivers": list(self.drivers), "executors": list(self.executors), "missing": list(self.missing)}
         done = self.progress.to_json() if self.progress else {}
@@ -200,10 +209,7 @@ def _plain(trouble: Diagnosis) -> dict[str, str]:
     return {"cause": trouble.cause, "hint": trouble.hint}
 
 
-def read_status(cluster: Cluster, name: str) -> JobStatus:
-    """Raises MissingObjectError where there is no such job."""
-    job = _read_job(cluster, name)
-    found = _found(job, cluster)
+def _status(cluster: Cluster, job: Manifest, found: Found) -> JobStatus:
     drivers, executors = cluster.pods(found.drivers), cluster.pods(found.executors)
     end = diagnosis.job_end(job)
     trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
@@ -269,49 +275,81 @@ def _settings(cluster: Cluster, job: Manifest) -> str:
     return str(cluster.config_map(names[0])["data"][manifests.SETTINGS_FILE]) if names else ""
 
 
-def log(cluster: Cluster, name: str, follow: bool = False, tail: int | None = None) -> Iterator[str]:
-    """The lines of the log of a job's newest driver. Raises MxsparkError where there is none yet; with `follow` only if that won't pass."""
-    found = find(cluster, name)
-    while (pod := _with_log(cluster, found, name, waits=follow)) is None:
-        time.sleep(follower.POLL_SECONDS)
-    yield from cluster.follow_log(pod, DRIVER_CONTAINER, Event(), tail) if follow else cluster.log(pod, DRIVER_CONTAINER, tail)
+@dataclass(frozen=True)
+class KubernetesJob(RemoteJob):
+    """A Job of a cluster's, followed and ended by its name. `settings` are the job's where they are known.
+
+    A driver that has not begun after `start_seconds` ends it all.
+    """
+
+    cluster: Cluster
+    found: Found
+    settings: Settings | None = None
+    start_seconds: float | None = None
+
+    @classmethod
+    def find(cls, cluster: Cluster, name: str) -> Self:
+        """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, UsageError for what is no name."""
+        return cls(cluster, _found(_read_job(cluster, name), cluster))
+
+    @property
+    def title(self) -> str:
+        return f"job {self.found.job}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.found.job} {self.cluster.flags}"
+
+    @property
+    def end_command(self) -> str | None:
+        owner = self.found.owner
+        return (owner.command or owner.end) if owner else None
+
+    def status(self) -> JobStatus:
+        return _status(self.cluster, self.cluster.job(self.found.job), self.found)
+
+    def follow(self, listener: Listener, *, logs: bool, sleep: Sleep = time.sleep) -> Outcome:
+        follower = Follower(
+            self.cluster, self.found, listener, logs=logs, start_seconds=self.start_seconds, settings=self.settings, sleep=sleep
+        )
+        return follower.follow()
+
+    def logs(self, *, follow: bool, tail: int | None = None, sleep: Sleep = time.sleep) -> Iterator[str]:
+        while (pod := self._pod_with_log(waits=follow)) is None:
+            sleep(POLL_SECONDS)
+        cluster = self.cluster
+        yield from cluster.follow_log(pod, DRIVER_CONTAINER, Event(), tail) if follow else cluster.log(pod, DRIVER_CONTAINER, tail)
+
+    def _pod_with_log(self, waits: bool) -> str | None:
+        """The newest driver's pod, None where it has no log yet and that may pass. Raises MxsparkError where it won't, or nobody waits."""
+        drivers = self.cluster.pods(self.found.drivers)
+        if drivers and diagnosis.has_begun(drivers[-1], DRIVER_CONTAINER):
+            return str(drivers[-1]["metadata"]["name"])
+        trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(self.cluster.events(self.found.job))
+        if trouble:
+            raise MxsparkError(f"the driver of {self.title} has no log yet: {trouble.cause}", trouble.hint)
+        if end := diagnosis.job_end(self.cluster.job(self.found.job)):
+            problem = f"{self.title} has ended, and its driver's log is gone with its pod: {end[1]}"
+            raise MxsparkError(problem, "What it finished is in its output.")
+        if not waits:
+            raise MxsparkError(
+                f"the driver of {self.title} has no log yet: its pod is not there yet", f"See how it is: mxspark status {self.address}"
+            )
+        return None
+
+    def cancel(self, confirm: Callable[[str], bool]) -> str | None:
+        """Deletes the job, its pods and all that was made for it. Another tool's would be made again, or missed by it."""
+        job, owner = self.found.job, self.found.owner
+        if owner is not None:
+            raise UsageError(f"job {job} belongs to {owner.what}", f"{owner.end}.")
+        has_ended = diagnosis.job_end(self.cluster.job(job))
+        state = "has ended" if has_ended else "is not finished; what it has done stays in its output"
+        if not confirm(f"Job {job} in namespace {self.cluster.namespace} {state}. Delete it and its pods?"):
+            return None
+        self.cluster.delete_job(job)
+        return f"Job {job} is deleted."
 
 
-def _with_log(cluster: Cluster, found: Found, name: str, waits: bool) -> str | None:
-    """The newest driver's pod, None where it has no log yet and that may pass. Raises MxsparkError where it won't, or nobody waits."""
-    drivers = cluster.pods(found.drivers)
-    if drivers and diagnosis.has_begun(drivers[-1], DRIVER_CONTAINER):
-        return str(drivers[-1]["metadata"]["name"])
-    trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
-    if trouble:
-        raise MxsparkError(f"the driver of job {name} has no log yet: {trouble.cause}", trouble.hint)
-    if end := diagnosis.job_end(cluster.job(found.job)):
-        problem = f"job {name} has ended, and its driver's log is gone with its pod: {end[1]}"
-        raise MxsparkError(problem, "What it finished is in its output.")
-    if not waits:
-        hint = f"See how it is: mxspark status {name} {cluster.flags}"
-        raise MxsparkError(f"the driver of job {name} has no log yet: its pod is not there yet", hint)
-    return None
-
-
-def cancel(cluster: Cluster, found: Found) -> None:
-    """Deletes the job, its pods and all that was made for it. Raises UsageError where another tool made it, which would not know of it."""
-    _refuse_others(found)
-    cluster.delete_job(found.job)
-
-
-def _refuse_others(found: Found) -> None:
-    if found.owner is not None:
-        raise UsageError(f"job {found.job} belongs to {found.owner.what}", f"{found.owner.end}.")
-
-
-def confirm_and_cancel(cluster: Cluster, name: str, confirm: Callable[[str], bool]) -> bool:
-    """Whether somebody agreed, and the job is gone."""
-    job = _read_job(cluster, name)
-    found = _found(job, cluster)
-    _refuse_others(found)
-    state = "has ended" if diagnosis.job_end(job) else "is not finished; what it has done stays in its output"
-    if not confirm(f"Job {found.job} in namespace {cluster.namespace} {state}. Delete it and its pods?"):
-        return False
-    cancel(cluster, found)
-    return True
+def resolve(name: str, flags: JobFlags) -> RemoteJob:
+    """The job of this name in the cluster that the flags mean, or that kubectl would take."""
+    return KubernetesJob.find(Cluster.connect(flags.kubeconfig, flags.kube_context, flags.namespace), name)
