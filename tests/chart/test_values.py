@@ -15,12 +15,11 @@ from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
 from mxspark.errors import UsageError
 from mxspark.settings.document import Document, json_schema, read_yaml
-from mxspark.settings.job import WRITTEN_BY_SPARK, Settings
+from mxspark.settings.job import Settings
 from mxspark.settings.sources import effective, file_layer
 from mxspark.spark.pods import executor_template, merged
 from mxspark.submit import reach
-from mxspark.submit.kubernetes.manifests import DRIVER_PROPERTIES, OWN_PROPERTIES, with_native_sidecars
-from mxspark.submit.kubernetes.network_policies import PORT_PROPERTIES
+from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, with_native_sidecars
 
 BASE: dict[str, Any] = {"job": JOB}
 TOLERATION = {"key": "batch", "operator": "Exists"}
@@ -739,14 +738,6 @@ def test_ports_that_the_policies_leave_closed_are_refused_while_there_are_polici
     helm.render(values | {"networkPolicy": {"ingress": False}})
 
 
-@pytest.mark.parametrize(("name", "properties"), [("own", OWN_PROPERTIES), ("port", PORT_PROPERTIES)])
-def test_no_other_property_is_refused_than_a_submission_refuses(name: str, properties: set[str]) -> None:
-    checks = (CHART / "templates" / "_checks.tpl").read_text()
-    found = re.search(rf'define "mxspark.{name}Properties" -}}}}\s*(.*?)\s*{{{{- end', checks)
-    assert found is not None
-    assert set(found[1].split()) == properties
-
-
 def test_a_name_that_is_too_long_is_refused_not_cut(helm: Helm) -> None:
     longest, longer = 45 * "a", 46 * "a"
     helm.render(BASE, release=longest)
@@ -878,14 +869,6 @@ def test_what_spark_writes_over_a_template_of_executors_is_refused(helm: Helm) -
     sizes = {"spec": {"containers": [{"resources": {"limits": {"memory": "9Gi", "example.com/fpga": 1}}}]}}
     assert "containers.0.resources.limits.memory would have no effect" in helm.refusal(BASE | {"executor": {"podTemplate": sizes}})
     helm.render(BASE | {"executor": {"podTemplate": {"spec": {"containers": [{"resources": {"limits": {"example.com/fpga": 1}}}]}}}})
-
-
-def test_no_more_is_written_over_a_template_in_the_chart_than_by_a_submission() -> None:
-    checks = (CHART / "templates" / "_checks.tpl").read_text()
-    listed = checks.partition('define "mxspark.writtenBySpark" -}}')[2].partition("{{- end")[0].splitlines()
-
-    assert [line.partition(": ")[0] for line in listed if ": " in line] == [*WRITTEN_BY_SPARK]
-    assert DRIVER_PROPERTIES.pattern in checks
 
 
 def test_properties_of_a_driver_s_pod_are_refused_for_the_chart_makes_it(helm: Helm) -> None:
