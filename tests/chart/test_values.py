@@ -84,6 +84,11 @@ SAMPLES: dict[str, Any] = {
     "localDirectory.request": "9Gi",
     "localDirectory.storageClass": "fast",
     "gitops": True,
+    "podSecurityContext": {"fsGroupChangePolicy": "OnRootMismatch"},
+    "containerSecurityContext": {"readOnlyRootFilesystem": False},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraVolumes": [{"name": "scratch", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
     "openshift": True,
     "restarts": 0,
     "deadlineSeconds": 3600,
@@ -126,6 +131,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "gpu": {"context": "gpu", "gpu": {"perExecutor": 1}},
     "gpu.perExecutor": {"context": "auto"},
     "gpu.vendor": {"context": "gpu", "gpu": {"perExecutor": 1, "discoveryScript": "/opt/amd.sh"}},
+    "extraVolumeMounts": {"extraVolumes": [{"name": "scratch", "emptyDir": {}}]},
     "serviceAccount.create": {"serviceAccount": {"name": "spark"}},
     "dynamicAllocation": {"dynamicAllocation": {"enabled": True}},
     "spot.tolerations": {"spot": {"enabled": True}},
@@ -896,6 +902,49 @@ def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:
     assert found == expected | {"spec": with_native_sidecars(expected["spec"])}
     assert [container["name"] for container in found["spec"]["containers"]] == ["driver"]
     assert found["spec"]["initContainers"] == [{"name": "sidecar", "image": "sidecar", "restartPolicy": "Always"}], "ends with the driver"
+
+
+EXTRA: dict[str, Any] = {
+    "podSecurityContext": {"fsGroup": 1000, "runAsUser": None},
+    "containerSecurityContext": {"readOnlyRootFilesystem": False, "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]}},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraVolumes": [{"name": "data", **CLAIM}],
+    "extraVolumeMounts": [{"name": "data", "mountPath": "/data"}],
+}
+
+
+def test_what_all_pods_are_given_is_a_part_of_both_templates(each_helm: Helm) -> None:
+    """By the names that other charts have; settings have these parts in kubernetes.driver.template and kubernetes.executor.template."""
+    container = {
+        "env": EXTRA["extraEnv"],
+        "volumeMounts": EXTRA["extraVolumeMounts"],
+        "securityContext": {"readOnlyRootFilesystem": False, "capabilities": {"add": ["SYS_PTRACE"]}},
+    }
+    spec = {"securityContext": EXTRA["podSecurityContext"], "volumes": EXTRA["extraVolumes"], "containers": [container]}
+    both = {"podTemplate": {"spec": spec}}
+    assert each_helm.render(BASE | EXTRA) == each_helm.render(BASE | {"driver": both, "executor": both})
+
+
+def test_what_all_pods_are_given_goes_over_the_strict_defaults_and_under_a_template(helm: Helm) -> None:
+    template = {"podTemplate": {"spec": {"securityContext": {"fsGroup": 7}, "containers": [{"env": [{"name": "A", "value": "b"}]}]}}}
+    specs = all_specs(helm.render(BASE | EXTRA | {"driver": template, "executor": template}))
+    assert len(specs) == 5
+    for spec in specs:
+        (container,) = spec["containers"]
+        assert users(spec) == {"runAsGroup": 185, "fsGroup": 7}
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": False,
+            "capabilities": {"drop": ["ALL"], "add": ["SYS_PTRACE"]},
+        }
+        assert [each["name"] for each in container["env"]][-2:] == ["HTTPS_PROXY", "A"]
+        assert container["volumeMounts"][-1] == {"name": "data", "mountPath": "/data"}
+        assert spec["volumes"][-1] == {"name": "data", **CLAIM}
+
+
+def test_a_volume_of_all_pods_can_hold_the_predictions(helm: Helm) -> None:
+    helm.render(BASE | EXTRA | {"job": JOB | {"output": {"path": "/data/out"}}})
 
 
 def test_the_settings_file_is_what_a_person_would_write(helm: Helm) -> None:

@@ -39,7 +39,7 @@
 {{- $key := index . 1 -}}
 {{- $place := index . 2 -}}
 {{- $isOutput := hasPrefix "output." $key -}}
-{{- $hint := "give s3://bucket/prefix, or mount a volume that all pods share: driver.podTemplate, executor.podTemplate" -}}
+{{- $hint := "give s3://bucket/prefix, or mount a volume that all pods share: extraVolumes, extraVolumeMounts" -}}
 {{- if not (hasPrefix "/" $place) -}}
   {{- fail (printf "job.%s is %s, a folder that pods don't have: %s" $key $place $hint) -}}
 {{- end -}}

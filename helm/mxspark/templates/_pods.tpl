@@ -1,8 +1,29 @@
 {{/* What the driver's pod, the executors' and those of `helm test` have in common. */}}
 
-{{/* The user's template of a pod, (list root role). */}}
+{{/*
+The user's template of a pod, (list root role): what the values podSecurityContext, containerSecurityContext and extra* say of all pods, and over it
+driver.podTemplate or executor.podTemplate.
+*/}}
 {{- define "mxspark.podTemplate" -}}
-{{- toYaml (get (first .).Values (last .)).podTemplate -}}
+{{- $values := (first .).Values -}}
+{{- $security := deepCopy $values.containerSecurityContext -}}
+{{- /* Lists are added to, and ours has ALL. */ -}}
+{{- with ($security.capabilities | default dict).drop -}}
+{{- $_ := unset $security.capabilities "drop" -}}
+{{- with without . "ALL" }}{{ $_ := set $security.capabilities "drop" . }}{{ end -}}
+{{- end -}}
+{{- $container := dict -}}
+{{- include "mxspark.put" (list $container "env" $values.extraEnv) -}}
+{{- include "mxspark.put" (list $container "volumeMounts" $values.extraVolumeMounts) -}}
+{{- include "mxspark.put" (list $container "securityContext" $security) -}}
+{{- $spec := dict -}}
+{{- include "mxspark.put" (list $spec "volumes" $values.extraVolumes) -}}
+{{- include "mxspark.put" (list $spec "securityContext" (deepCopy $values.podSecurityContext)) -}}
+{{- with $container }}{{ $_ := set $spec "containers" (list .) }}{{ end -}}
+{{- $template := dict -}}
+{{- include "mxspark.put" (list $template "spec" $spec) -}}
+{{- include "mxspark.merge" (list $template (get $values (last .)).podTemplate) -}}
+{{- toYaml $template -}}
 {{- end -}}
 
 {{- define "mxspark.podSecurity" -}}
@@ -15,6 +36,44 @@
 
 {{- define "mxspark.containerSecurity" -}}
 {{- toYaml (include "mxspark.constants" . | fromYaml).containerSecurityContext -}}
+{{- end -}}
+
+{{/* The keys of the user's security contexts that loosen ours, each with its value. */}}
+{{- define "mxspark.loosened" -}}
+{{- $found := list -}}
+{{- $contexts := dict "podSecurityContext" .Values.podSecurityContext "containerSecurityContext" .Values.containerSecurityContext -}}
+{{- range $role := list "driver" "executor" -}}
+  {{- $spec := (get $.Values $role).podTemplate.spec | default dict -}}
+  {{- $container := first ($spec.containers | default (list dict)) | default dict -}}
+  {{- $_ := set $contexts (printf "%s.podTemplate.spec.securityContext" $role) $spec.securityContext -}}
+  {{- $_ := set $contexts (printf "%s.podTemplate.spec.containers.0.securityContext" $role) $container.securityContext -}}
+{{- end -}}
+{{- range $name, $context := $contexts -}}
+  {{- range $key, $value := $context -}}
+    {{- if include "mxspark.loosens" (list $ $key $value) -}}
+      {{- $found = append $found (printf "%s.%s is %s" $name $key (toJson $value)) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- join ", " $found -}}
+{{- end -}}
+
+{{/* Whether a key of a security context loosens ours, (list root key value). */}}
+{{- define "mxspark.loosens" -}}
+{{- $constants := include "mxspark.constants" (index . 0) | fromYaml -}}
+{{- $ours := get (merge (dict "privileged" false) $constants.podSecurityContext $constants.containerSecurityContext) (index . 1) -}}
+{{- $value := index . 2 -}}
+{{- if kindIs "bool" $ours -}}
+  {{- if ne (toString $ours) (toString $value) }}yes{{ end -}}
+{{- else if kindIs "map" $ours -}}
+  {{- if kindIs "map" $value -}}
+    {{- if or $value.add (eq (toString $value.type) "Unconfined") (and (hasKey $value "drop") (kindIs "invalid" $value.drop)) }}yes{{ end -}}
+  {{- else -}}
+yes
+  {{- end -}}
+{{- else if eq (index . 1) "runAsUser" -}}
+  {{- if eq (toString $value) "0" }}yes{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "mxspark.credentials" -}}
