@@ -101,7 +101,7 @@ zip:  ## build/mxspark.zip, for spark-submit --py-files
 	@cd job && ../$(PYTHON_IN_VENV) -c "import shutil; shutil.make_archive('../build/mxspark', 'zip', '.', 'mxspark')"
 	@echo build/mxspark.zip
 
-chart:  ## write what is generated from the chart's values (tools/chart/values.py): its schema, values.yaml and README
+chart:  ## write what is generated of the chart (tools/chart): its schema, values.yaml, README and constants
 	@tools/setup.sh dev
 	@PYTHONPATH=job $(PYTHON_IN_VENV) -m tools.chart
 

@@ -43,6 +43,26 @@ def test_a_prometheus_that_the_policies_keep_out_is_told_of(helm: Helm) -> None:
     assert words not in notes(helm, {"job": JOB})
 
 
+def test_security_contexts_that_loosen_the_defaults_are_told_of(helm: Helm) -> None:
+    values: dict[str, Any] = {
+        "podSecurityContext": {"runAsNonRoot": False, "runAsUser": 0, "fsGroup": 1000, "seccompProfile": {"type": "Unconfined"}},
+        "containerSecurityContext": {"privileged": True, "allowPrivilegeEscalation": False, "capabilities": None},
+        "driver": {"podTemplate": {"spec": {"containers": [{"securityContext": {"readOnlyRootFilesystem": False}}]}}},
+        "executor": {"podTemplate": {"spec": {"securityContext": {"runAsUser": 1000, "seccompProfile": {"type": "Localhost"}}}}},
+    }
+    (told,) = [line for line in notes(helm, {"job": JOB} | values).splitlines() if line.startswith("Less secure than the default: ")]
+    assert told.removeprefix("Less secure than the default: ").removesuffix(".").split(", ") == [
+        "containerSecurityContext.capabilities is null",
+        "containerSecurityContext.privileged is true",
+        "driver.podTemplate.spec.containers.0.securityContext.readOnlyRootFilesystem is false",
+        "podSecurityContext.runAsNonRoot is false",
+        "podSecurityContext.runAsUser is 0",
+        'podSecurityContext.seccompProfile is {"type":"Unconfined"}',
+    ]
+    stricter = {"containerSecurityContext": {"capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}}
+    assert "Less secure" not in notes(helm, {"job": JOB} | stricter)
+
+
 def test_no_log_is_asked_for_by_labels(helm: Helm) -> None:
     """kubectl shows ten lines then, and refuses more than five pods."""
     for values in ({"job": JOB}, {"job": JOB, "schedule": "@daily"}):

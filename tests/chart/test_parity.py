@@ -15,6 +15,7 @@ from mxspark.submit.kubernetes import manifests
 
 VALUES = Path(__file__).with_name("values")
 SAME = ["minimal", "gpu", "everything", "kind"]
+OF_ALL_PODS = ("podSecurityContext", "containerSecurityContext", "extraEnv", "extraVolumes", "extraVolumeMounts")  # test_values.py
 VERSION_LABEL, CHECKSUM = "app.kubernetes.io/version", "checksum/settings"
 
 
@@ -22,7 +23,7 @@ def values_of(example: str) -> dict[str, Any]:
     """A values file, less what `mxspark submit kubernetes` has nothing for; names are those of the release."""
     path = VALUES.parents[2] / "examples" / "kind" / "values.yaml" if example == "kind" else VALUES / f"{example}.yaml"
     values = read_yaml(path.read_text(), str(path))
-    for chart_only in ("commonLabels", "nameOverride", "serviceAccount", "networkPolicy", "monitoring", "tests"):
+    for chart_only in ("commonLabels", "nameOverride", "serviceAccount", "networkPolicy", "monitoring", "tests", *OF_ALL_PODS):
         values.pop(chart_only, None)
     return values | {"ttlSeconds": values.get("ttlSeconds", 86_400)}
 

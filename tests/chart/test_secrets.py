@@ -126,6 +126,21 @@ def test_a_secret_in_a_pod_template_is_refused(helm: Helm, pod: str, spec: dict[
     assert found_by_mxspark(values) == [f"kubernetes.{pod}.template.spec.{place}"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("extraEnv", [{"name": "API_TOKEN", "value": "canary"}], "extraEnv.API_TOKEN"),
+        ("extraEnv", [{"name": "PROXY", "value": "http://user:canary@proxy:3128"}], "extraEnv.PROXY"),
+        ("extraVolumes", [{"name": "a", "csi": {"driver": "b", "volumeAttributes": {"password": "canary"}}}], "extraVolumes.csi"),
+    ],
+)
+def test_a_secret_in_what_all_pods_are_given_is_refused(helm: Helm, name: str, value: Any, place: str) -> None:
+    refusal = helm.refusal(given(name, value))
+    assert f"{place}" in refusal
+    assert "may be a secret" in refusal
+    assert "canary" not in refusal
+
+
 @pytest.mark.parametrize("pod", ["driver", "executor"])
 def test_an_annotation_with_a_password_is_refused(helm: Helm, pod: str) -> None:
     for name in (f"{pod}.annotations", f"{pod}.podTemplate.metadata.annotations"):
@@ -144,6 +159,7 @@ def test_an_annotation_with_a_password_is_refused(helm: Helm, pod: str) -> None:
         ("s3", {"endpoint": "http://s3.storage:8333", "secretName": "bucket-secret"}),
         ("driver.annotations", {"see": "https://wiki/page?id=1", "vault.hashicorp.com/agent-inject-secret-db": "secret/db"}),
         ("driver.labels", {"example.com/token": "none"}),
+        ("extraEnv", [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "password"}}}]),
         ("job.output.path", "s3://tables/token=1/"),
         ("executor.podTemplate.spec", variable("PASSWORD", valueFrom={"secretKeyRef": {"name": "keys", "key": "password"}})),
         ("driver.podTemplate.spec", container(args=["--password=$(PASSWORD)", "--token-file=/run/token"])),

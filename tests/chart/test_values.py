@@ -15,12 +15,11 @@ from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
 from mxspark.errors import UsageError
 from mxspark.settings.document import Document, json_schema, read_yaml
-from mxspark.settings.job import WRITTEN_BY_SPARK, Settings
+from mxspark.settings.job import Settings
 from mxspark.settings.sources import effective, file_layer
 from mxspark.spark.pods import executor_template, merged
 from mxspark.submit import reach
-from mxspark.submit.kubernetes.manifests import DRIVER_PROPERTIES, OWN_PROPERTIES, with_native_sidecars
-from mxspark.submit.kubernetes.network_policies import PORT_PROPERTIES
+from mxspark.submit.kubernetes.manifests import OWN_PROPERTIES, with_native_sidecars
 
 BASE: dict[str, Any] = {"job": JOB}
 TOLERATION = {"key": "batch", "operator": "Exists"}
@@ -85,6 +84,11 @@ SAMPLES: dict[str, Any] = {
     "localDirectory.request": "9Gi",
     "localDirectory.storageClass": "fast",
     "gitops": True,
+    "podSecurityContext": {"fsGroupChangePolicy": "OnRootMismatch"},
+    "containerSecurityContext": {"readOnlyRootFilesystem": False},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraVolumes": [{"name": "scratch", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
     "openshift": True,
     "restarts": 0,
     "deadlineSeconds": 3600,
@@ -127,6 +131,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "gpu": {"context": "gpu", "gpu": {"perExecutor": 1}},
     "gpu.perExecutor": {"context": "auto"},
     "gpu.vendor": {"context": "gpu", "gpu": {"perExecutor": 1, "discoveryScript": "/opt/amd.sh"}},
+    "extraVolumeMounts": {"extraVolumes": [{"name": "scratch", "emptyDir": {}}]},
     "serviceAccount.create": {"serviceAccount": {"name": "spark"}},
     "dynamicAllocation": {"dynamicAllocation": {"enabled": True}},
     "spot.tolerations": {"spot": {"enabled": True}},
@@ -739,14 +744,6 @@ def test_ports_that_the_policies_leave_closed_are_refused_while_there_are_polici
     helm.render(values | {"networkPolicy": {"ingress": False}})
 
 
-@pytest.mark.parametrize(("name", "properties"), [("own", OWN_PROPERTIES), ("port", PORT_PROPERTIES)])
-def test_no_other_property_is_refused_than_a_submission_refuses(name: str, properties: set[str]) -> None:
-    checks = (CHART / "templates" / "_checks.tpl").read_text()
-    found = re.search(rf'define "mxspark.{name}Properties" -}}}}\s*(.*?)\s*{{{{- end', checks)
-    assert found is not None
-    assert set(found[1].split()) == properties
-
-
 def test_a_name_that_is_too_long_is_refused_not_cut(helm: Helm) -> None:
     longest, longer = 45 * "a", 46 * "a"
     helm.render(BASE, release=longest)
@@ -880,14 +877,6 @@ def test_what_spark_writes_over_a_template_of_executors_is_refused(helm: Helm) -
     helm.render(BASE | {"executor": {"podTemplate": {"spec": {"containers": [{"resources": {"limits": {"example.com/fpga": 1}}}]}}}})
 
 
-def test_no_more_is_written_over_a_template_in_the_chart_than_by_a_submission() -> None:
-    checks = (CHART / "templates" / "_checks.tpl").read_text()
-    listed = checks.partition('define "mxspark.writtenBySpark" -}}')[2].partition("{{- end")[0].splitlines()
-
-    assert [line.partition(": ")[0] for line in listed if ": " in line] == [*WRITTEN_BY_SPARK]
-    assert DRIVER_PROPERTIES.pattern in checks
-
-
 def test_properties_of_a_driver_s_pod_are_refused_for_the_chart_makes_it(helm: Helm) -> None:
     key = "spark.kubernetes.driver.volumes.hostPath.data.mount.path"
     assert f"sparkConf.{key} would have no effect" in helm.refusal(BASE | {"sparkConf": {key: "/data"}})
@@ -913,6 +902,49 @@ def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:
     assert found == expected | {"spec": with_native_sidecars(expected["spec"])}
     assert [container["name"] for container in found["spec"]["containers"]] == ["driver"]
     assert found["spec"]["initContainers"] == [{"name": "sidecar", "image": "sidecar", "restartPolicy": "Always"}], "ends with the driver"
+
+
+EXTRA: dict[str, Any] = {
+    "podSecurityContext": {"fsGroup": 1000, "runAsUser": None},
+    "containerSecurityContext": {"readOnlyRootFilesystem": False, "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]}},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraVolumes": [{"name": "data", **CLAIM}],
+    "extraVolumeMounts": [{"name": "data", "mountPath": "/data"}],
+}
+
+
+def test_what_all_pods_are_given_is_a_part_of_both_templates(each_helm: Helm) -> None:
+    """By the names that other charts have; settings have these parts in kubernetes.driver.template and kubernetes.executor.template."""
+    container = {
+        "env": EXTRA["extraEnv"],
+        "volumeMounts": EXTRA["extraVolumeMounts"],
+        "securityContext": {"readOnlyRootFilesystem": False, "capabilities": {"add": ["SYS_PTRACE"]}},
+    }
+    spec = {"securityContext": EXTRA["podSecurityContext"], "volumes": EXTRA["extraVolumes"], "containers": [container]}
+    both = {"podTemplate": {"spec": spec}}
+    assert each_helm.render(BASE | EXTRA) == each_helm.render(BASE | {"driver": both, "executor": both})
+
+
+def test_what_all_pods_are_given_goes_over_the_strict_defaults_and_under_a_template(helm: Helm) -> None:
+    template = {"podTemplate": {"spec": {"securityContext": {"fsGroup": 7}, "containers": [{"env": [{"name": "A", "value": "b"}]}]}}}
+    specs = all_specs(helm.render(BASE | EXTRA | {"driver": template, "executor": template}))
+    assert len(specs) == 5
+    for spec in specs:
+        (container,) = spec["containers"]
+        assert users(spec) == {"runAsGroup": 185, "fsGroup": 7}
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": False,
+            "capabilities": {"drop": ["ALL"], "add": ["SYS_PTRACE"]},
+        }
+        assert [each["name"] for each in container["env"]][-2:] == ["HTTPS_PROXY", "A"]
+        assert container["volumeMounts"][-1] == {"name": "data", "mountPath": "/data"}
+        assert spec["volumes"][-1] == {"name": "data", **CLAIM}
+
+
+def test_a_volume_of_all_pods_can_hold_the_predictions(helm: Helm) -> None:
+    helm.render(BASE | EXTRA | {"job": JOB | {"output": {"path": "/data/out"}}})
 
 
 def test_the_settings_file_is_what_a_person_would_write(helm: Helm) -> None:

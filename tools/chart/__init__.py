@@ -1,1 +1,2 @@
-"""The Helm chart's values: typed in one place (values.py), from which its schema, values.yaml and README are generated (`make chart`)."""
+"""What is generated of the Helm chart (`make chart`): schema, values.yaml and README from its values (values.py), and what its templates
+have in common with mxspark (constants.py)."""

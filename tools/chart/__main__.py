@@ -1,4 +1,4 @@
-"""Writes what is generated from the chart's values."""
+"""Writes what is generated of the chart."""
 
 from tools.chart.documents import documents
 

@@ -1,5 +1,5 @@
-"""What is generated from the chart's values: values.schema.json, values.yaml, README.md and what secrets look like; and the
-package's pod_schema.json."""
+"""What is generated of the chart: values.schema.json, values.yaml and README.md from its values, what templates have in common with
+mxspark from that; and the package's pod_schema.json."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from tools.chart import pod_schema
+from tools.chart import constants, pod_schema
 from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
 from mxspark.settings.document import Document, json_schema
@@ -38,6 +38,7 @@ def documents() -> dict[Path, str]:
     return {
         REPOSITORY / "job" / "mxspark" / FILE: pod_schema.text(),
         CHART / "values.schema.json": _written(schema()),
+        CHART / "templates" / "_constants.tpl": constants.text(),
         CHART / "templates" / "_secret_patterns.tpl": secret_patterns(),
         CHART / "values.yaml": values_yaml(),
         CHART / "README.md": readme(),

@@ -4,6 +4,7 @@ What is a setting of mxspark too says so by `setting`: its description is that o
 type. values.schema.json, values.yaml and the chart's README are generated from this (documents.py).
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -26,7 +27,7 @@ from mxspark.settings.kubernetes import (
     pod_part,
 )
 from mxspark.settings.pod_schema import TOLERATION
-from mxspark.spark.pods import DRIVER_GRACE, EXECUTOR_GRACE
+from mxspark.spark.pods import DRIVER_GRACE, EXECUTOR_GRACE, USER, container_security, pod_security
 
 # The parts of the settings that are values of their own, or that the chart sets. The rest is the value `job`.
 NOT_IN_JOB: tuple[tuple[str, ...], ...] = (
@@ -78,6 +79,11 @@ SCHEDULE = (
 def camel(name: str) -> str:
     """`memory_overhead` as charts write it: `memoryOverhead`."""
     return re.sub("_(.)", lambda match: match[1].upper(), name)
+
+
+def inline(part: Mapping) -> str:
+    """A part of a manifest in a sentence."""
+    return json.dumps(part).replace('"', "")
 
 
 def setting(*path: str, default: Any = ..., about: str = "", more: str = "") -> Any:
@@ -386,9 +392,31 @@ class ChartValues(Values):
     dynamic_allocation: DynamicAllocation = Field(DynamicAllocation(), description="Executors that come and go.")
     spot: Spot = Field(Spot(), description="Spot nodes.")
     local_directory: LocalDirectory = Field(LocalDirectory(), description="The pods' folder for temporary files.")
+    pod_security_context: Mapping = Field(
+        {},
+        description=f"Security context of all pods, over {inline(pod_security())}. null takes a key away.",
+        json_schema_extra={POD_PART: "V1PodSecurityContext"},
+    )
+    container_security_context: Mapping = Field(
+        {},
+        description=f"Security context of their containers, over {inline(container_security())}. Lists are added to.",
+        json_schema_extra={POD_PART: "V1SecurityContext"},
+    )
+    extra_env: Mappings = Field(
+        (),
+        description="More variables of all pods, as in a container. Of one kind of pod: driver.podTemplate, executor.podTemplate.",
+        json_schema_extra={POD_PART: "V1EnvVar"},
+    )
+    extra_volumes: Mappings = Field(
+        (), description="More volumes of all pods, as in a pod's spec.", json_schema_extra={POD_PART: "V1Volume"}
+    )
+    extra_volume_mounts: Mappings = Field(
+        (), description="Where they are mounted, as in a container.", json_schema_extra={POD_PART: "V1VolumeMount"}
+    )
     openshift: bool = Field(
         False,
-        description="Leave the pods' user and groups to OpenShift, whose restricted-v2 gives each namespace its own. Else both are 185.",
+        description="Leave the pods' user and groups to OpenShift, whose restricted-v2 gives each namespace its own. "
+        f"Else both are {USER}.",
     )
     gitops: bool = Field(
         False,

@@ -8,8 +8,9 @@ that are too long are refused, for two that are cut could be the same.
 {{- $name := .Release.Name -}}
 {{- with .Values.nameOverride }}{{ $name = printf "%s-%s" $name . }}{{ end -}}
 {{- $name = .Values.fullnameOverride | default $name -}}
-{{- if gt (len $name) 45 -}}
-{{- fail (printf "the name %s has %d characters, and 45 are the most: choose a shorter name for the release, or set fullnameOverride" $name (len $name)) -}}
+{{- $most := (include "mxspark.constants" . | fromYaml).maxNameLength | int -}}
+{{- if gt (len $name) $most -}}
+{{- fail (printf "the name %s has %d characters, and %d are the most: choose a shorter name for the release, or set fullnameOverride" $name (len $name) $most) -}}
 {{- end -}}
 {{- if contains "." $name -}}
 {{- fail (printf "the name %s has a dot, which services' names can't have: choose another name for the release, or set fullnameOverride" $name) -}}
@@ -100,7 +101,8 @@ the buckets ask for: by an annotation, or by what Kubernetes doesn't show (EKS P
 {{- end -}}
 
 {{- define "mxspark.executorOverhead" -}}
-{{- $default := printf "%dg" (mul (include "mxspark.workers" . | int64) (ternary 4 1 (gt (int64 .Values.gpu.perExecutor) 0))) -}}
+{{- $each := (include "mxspark.constants" . | fromYaml).workerOverheadGibibytes -}}
+{{- $default := printf "%dg" (mul (include "mxspark.workers" . | int64) (ternary $each.gpu $each.cpu (gt (int64 .Values.gpu.perExecutor) 0))) -}}
 {{- .Values.executor.memoryOverhead | default $default -}}
 {{- end -}}
 

@@ -69,7 +69,7 @@ yes
 {{- include "mxspark.looksLike" (list $text "password") -}}
 {{- else if include "mxspark.looksLike" (list $text "address") -}}
 yes
-{{- else if and (gt (len $path) 1) (or (has "podTemplate" $path) (has (index (reverse $path) 1) (list "env" "httpHeaders"))) (include "mxspark.isNamedSecret" (list (last $path) $text)) -}}
+{{- else if and (gt (len $path) 1) (or (has "podTemplate" $path) (hasPrefix "extra" (first $path)) (has (index (reverse $path) 1) (list "env" "httpHeaders"))) (include "mxspark.isNamedSecret" (list (last $path) $text)) -}}
 yes
 {{- else if ne (first $path) "job" -}}
 {{- include "mxspark.isGiven" $text -}}

@@ -13,7 +13,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- include "mxspark.put" (list $settings "storage" $storage) -}}
 
 {{- $spark := dict
-  "master" "k8s://https://kubernetes.default.svc"
+  "master" (include "mxspark.constants" . | fromYaml).master
   "app_name" (include "mxspark.name" .)
   "driver_memory" $values.driver.memory
   "driver_memory_overhead" $values.driver.memoryOverhead
@@ -95,10 +95,10 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- toYaml (concat .Values.executor.tolerations $spot) -}}
 {{- end -}}
 
-{{/* The user's template. mxspark gives executors the user 185, which `null` takes away again. */}}
+{{/* The user's template. mxspark gives executors a user, which `null` takes away again. */}}
 {{- define "mxspark.executorTemplate" -}}
 {{- $none := dict "runAsUser" nil "runAsGroup" nil "fsGroup" nil -}}
 {{- $template := ternary (dict "spec" (dict "securityContext" $none)) dict .Values.openshift -}}
-{{- include "mxspark.merge" (list $template .Values.executor.podTemplate) -}}
+{{- include "mxspark.merge" (list $template (include "mxspark.podTemplate" (list . "executor") | fromYaml)) -}}
 {{- toYaml $template -}}
 {{- end -}}

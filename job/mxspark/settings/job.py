@@ -48,6 +48,7 @@ DAY = 86_400
 # serial collector is given, it counts a thirtieth less.
 SPARK_MEMORY = 465 * 2**20
 WORKER_MEMORY = 384 * 2**20  # bytes in which Python, MXNet and a small network just run (docs/measurements.md)
+WORKER_OVERHEAD, GPU_WORKER_OVERHEAD = 1, 4  # GiB of each worker where executor_memory_overhead says nothing
 Seconds = Annotated[float, Field(gt=0, le=DAY)]  # every wait has an end
 Count = Annotated[int, Field(ge=1, strict=True)]  # strict: `true` is no number
 
@@ -386,7 +387,8 @@ class SparkSettings(Document):
     @property
     def executor_overhead(self) -> Memory:
         """executor_memory_overhead, or its default."""
-        return self.executor_memory_overhead or f"{self.workers_of_executor * (4 if self.executor_gpus else 1)}g"
+        one = GPU_WORKER_OVERHEAD if self.executor_gpus else WORKER_OVERHEAD
+        return self.executor_memory_overhead or f"{self.workers_of_executor * one}g"
 
     @field_validator("conf", mode="before")
     @classmethod

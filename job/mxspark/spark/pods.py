@@ -26,6 +26,10 @@ LOCAL_VOLUME = "local"
 PROGRESS_ANNOTATION = "mxspark/progress"  # of the driver's pod: JSON of run/progress.py
 COMPONENT = "app.kubernetes.io/component"  # the label that tells a job's kinds of pods apart
 DRIVER_GRACE = 30  # seconds; Kubernetes' own default
+# Who the driver's pod is, by Kubernetes: what DriverPod is read from.
+POD_VARIABLES = {"POD_NAME": "metadata.name", "POD_IP": "status.podIP", "POD_NAMESPACE": "metadata.namespace"}
+# The keys of a secret that holds a bucket's, and variables of boto3's default chain: whether they may be missing.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
 NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}  # by it host.py names the machine
 EXECUTOR_GRACE = 120  # seconds in which it ends its shards; what AWS's spot instances give
 
@@ -176,13 +180,7 @@ def placement(chosen: PodSettings, grace: int, tolerations: Sequence[Manifest] =
     }
     return {key: value for key, value in found.items() if value} | {
         "terminationGracePeriodSeconds": grace_seconds(chosen, grace),
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
     }
 
 
@@ -212,6 +210,12 @@ def labels(instance: str, component: str | None = None) -> dict[str, str]:
     return found | ({COMPONENT: component} if component else {})
 
 
+def pod_security() -> Manifest:
+    """What the standard `restricted` asks of a pod, and its user."""
+    users = {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}
+    return {"runAsNonRoot": True, **users, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
 def container_security() -> Manifest:
     """What the standard `restricted` asks of a container, and a root file system that can't be written."""
     return {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
@@ -234,10 +238,9 @@ def credentials(kubernetes: KubernetesSettings) -> list[Manifest]:
     secret = kubernetes.credentials_from
     if secret is None:
         return []
-    names = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name} | ({"optional": True} if optional else {})}}
-        for name, optional in names.items()
+        for name, optional in CREDENTIALS.items()
     ]
 
 

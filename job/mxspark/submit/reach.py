@@ -16,10 +16,15 @@ from mxspark.text import globs
 
 Role = Literal["driver", "executor"]
 IN_IMAGE = "/opt/mxspark/"  # where images have mxspark and its examples
+PLACES = ("input.path", "input.base", "output.path", "output.text_object", "model.path", "model.symbol", "model.params", "model.labels")
+WRITE_SCHEMES = ("s3", "s3a", "s3n")
+READ_SCHEMES = (*WRITE_SCHEMES, "http", "https")
 # Kinds of volumes that each pod has for itself, gone with it or not to be written.
-_OWN_VOLUMES = frozenset(["emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected", "image"])
+OWN_VOLUMES = ("emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected", "image")
+# Hosts that each pod is for itself: names and addresses, and those that stand between brackets in an address.
+OWN_HOSTS, OWN_HOSTS_IPV6 = r"localhost|[^/]*\.localhost|localhost\.localdomain|127(\.\d+){1,3}|0\.0\.0\.0", "::1?"
 _MOUNT_PATH = re.compile(r"spark\.kubernetes\.(driver|executor)\.volumes\.(\w+)\.(.+)\.mount\.path")
-_OWN_HOST = re.compile(r"localhost|.*\.localhost|localhost\.localdomain|127(\.\d+){1,3}|::1|0\.0\.0\.0|::")
+_OWN_HOST = re.compile(f"{OWN_HOSTS}|{OWN_HOSTS_IPV6}")
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,10 @@ def doubts(settings: Settings) -> list[str]:
 
 def _places(settings: Settings) -> Iterator[tuple[str, str]]:
     """The places that a job reads and writes, each after its key."""
-    yield from (("input.path", path) for path in settings.input.paths)
-    keys = ("input.base", "output.path", "output.text_object", "model.path", "model.symbol", "model.params", "model.labels")
-    for section, name in (key.split(".") for key in keys):
-        if place := getattr(getattr(settings, section), name):
-            yield f"{section}.{name}", place
+    for key in PLACES:
+        section, name = key.split(".")
+        found = settings.input.paths if key == "input.path" else (getattr(getattr(settings, section), name),)
+        yield from ((key, place) for place in found if place)
 
 
 def _own_addresses(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -119,7 +123,7 @@ def _has_company(settings: Settings) -> bool:
 
 
 def _refuse_unknown(key: str, place: str) -> None:
-    schemes = ("s3", "s3a") if key.startswith("output") else ("s3", "s3a", "http", "https")
+    schemes = WRITE_SCHEMES if key.startswith("output") else READ_SCHEMES
     scheme = place.partition("://")[0]
     if scheme not in schemes:
         raise UsageError(
@@ -140,11 +144,11 @@ def _mounts(settings: Settings, role: Role) -> Iterator[Mount]:
     kinds = {volume.get("name"): {*volume} - {"name"} for volume in spec.get("volumes") or ()}
     for mount in ((spec.get("containers") or [{}])[0] or {}).get("volumeMounts") or ():
         kind = kinds.get(mount.get("name"), set())
-        yield Mount(_clean(str(mount.get("mountPath"))), bool(kind) and kind.isdisjoint(_OWN_VOLUMES), bool(mount.get("readOnly")))
+        yield Mount(_clean(str(mount.get("mountPath"))), bool(kind) and kind.isdisjoint(OWN_VOLUMES), bool(mount.get("readOnly")))
     for key, path in settings.spark.conf.items():
         if (parts := _MOUNT_PATH.fullmatch(key)) and parts[1] == role:
             is_read_only = settings.spark.conf.get(f"{key.removesuffix('path')}readOnly") == "true"
-            yield Mount(_clean(path), parts[2] not in _OWN_VOLUMES, is_read_only)
+            yield Mount(_clean(path), parts[2] not in OWN_VOLUMES, is_read_only)
 
 
 def _clean(path: str) -> str:

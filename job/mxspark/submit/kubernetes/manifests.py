@@ -18,6 +18,7 @@ from mxspark.submit import reach
 from mxspark.submit.kubernetes import network_policies
 
 SETTINGS_DIR, SETTINGS_FILE = "/etc/mxspark", "settings.yaml"
+DRIVER_ARGS = ["run", "--settings", f"{SETTINGS_DIR}/{SETTINGS_FILE}", "--yes"]
 DRIVER_CONTAINER = "driver"
 ISTIO_NATIVE = "sidecar.istio.io/nativeSidecar"  # Istio's proxy ends with the driver then
 NO_CURE = [UsageError.exit_code, TooManyFailedError.exit_code]  # exit codes that trying again does not change
@@ -28,6 +29,7 @@ DRIVER_PROPERTIES = re.compile(
     r"(volumes|label|annotation|secrets|secretKeyRef|node[.]selector|service[.]label|service[.]annotation)[.].+|request[.]cores|"
     r"limit[.]cores|podTemplateFile|podTemplateContainerName|container[.]image|scheduler[.]name)))"
 )
+SUBMISSION_VARIABLE = "MXSPARK_OUTPUT__SUBMISSION"  # the setting output.submission
 CONTROLLER_LABEL = "batch.kubernetes.io/controller-uid"  # since Kubernetes 1.27, the oldest that is supported
 # What Spark does with executors in client mode, seen by leaving out one verb after the other (docs/kubernetes.md).
 RIGHTS = {
@@ -152,13 +154,11 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
         "name": DRIVER_CONTAINER,
         "image": kubernetes.image,
         "imagePullPolicy": kubernetes.image_pull_policy,
-        "args": ["run", "--settings", f"{SETTINGS_DIR}/{SETTINGS_FILE}", "--yes"],
+        "args": DRIVER_ARGS,
         "env": [
-            _from_field("POD_NAME", "metadata.name"),
-            _from_field("POD_IP", "status.podIP"),
-            _from_field("POD_NAMESPACE", "metadata.namespace"),
+            *(_from_field(variable, path) for variable, path in pods.POD_VARIABLES.items()),
             # So that a driver that is started again does not overwrite what it did before.
-            _from_field("MXSPARK_OUTPUT__SUBMISSION", f"metadata.labels['{CONTROLLER_LABEL}']"),
+            _from_field(SUBMISSION_VARIABLE, f"metadata.labels['{CONTROLLER_LABEL}']"),
             *pods.credentials(kubernetes),
         ],
         "ports": [{"name": port, "containerPort": number} for port, number in pods.PORTS.items()],
