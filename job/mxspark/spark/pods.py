@@ -27,6 +27,7 @@ PROGRESS_ANNOTATION = "mxspark/progress"  # of the driver's pod: JSON of run/pro
 COMPONENT = "app.kubernetes.io/component"  # the label that tells a job's kinds of pods apart
 DRIVER_GRACE = 30  # seconds; Kubernetes' own default
 NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}  # by it host.py names the machine
+NODE_ATTRIBUTE = "NODE"  # of an executor, as Spark knows it: by it failed_tasks.py tells nodes apart
 EXECUTOR_GRACE = 120  # seconds in which it ends its shards; what AWS's spot instances give
 
 
@@ -145,7 +146,7 @@ def executor_template(spark: SparkSettings, kubernetes: KubernetesSettings) -> M
     chosen = kubernetes.executor
     container = {
         "name": EXECUTOR_CONTAINER,
-        "env": [NODE_NAME, *credentials(kubernetes)],
+        "env": [NODE_NAME, NODE_NAME | {"name": f"SPARK_EXECUTOR_ATTRIBUTE_{NODE_ATTRIBUTE}"}, *credentials(kubernetes)],
         "resources": {"requests": disk_request(kubernetes)},
         "securityContext": container_security(),
         "volumeMounts": local_mounts(),
