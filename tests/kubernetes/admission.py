@@ -1,4 +1,4 @@
-"""The sample of an admission policy for drivers, with names of this cluster, and pods that a driver asks for under it."""
+"""The sample of the admission policies for drivers, with names of this cluster, and what a driver asks for under them."""
 
 import copy
 import json
@@ -28,14 +28,15 @@ def policy(kubectl: Kubectl, driver: str, image: str, executor: Pod) -> Iterator
         "registry.example/mxspark:0.1.0": image,
         '["bucket"]': json.dumps([BUCKET_KEYS]),
         "kubernetes.io/metadata.name: vision": f"kubernetes.io/metadata.name: {kubectl.namespace}",
-        "name: mxspark-executors": f"name: {name}",
-        "policyName: mxspark-executors": f"policyName: {name}",
+        "mxspark-executors": name,
+        "mxspark-progress": f"{name}-progress",
     }
     text = SAMPLE.read_text()
     for theirs, ours in names.items():
         assert theirs in text
         text = text.replace(theirs, ours)
-    kubectl.apply(*yaml.safe_load_all(text))
+    made = list(yaml.safe_load_all(text))
+    kubectl.apply(*made)
     try:
         foreign = copy.deepcopy(executor)
         foreign["spec"]["containers"][0]["image"] = "foreign"
@@ -43,7 +44,7 @@ def policy(kubectl: Kubectl, driver: str, image: str, executor: Pod) -> Iterator
         kubectl.wait_until(lambda: asked(kubectl, driver, foreign).code != 0, "the policy is in force")
         yield
     finally:
-        kubectl.delete(f"validatingadmissionpolicybinding/{name}", f"validatingadmissionpolicy/{name}")
+        kubectl.delete(*(f"{each['kind']}/{each['metadata']['name']}" for each in made))
 
 
 def asked(kubectl: Kubectl, driver: str, pod: Pod) -> Finished:
@@ -56,3 +57,9 @@ def asked(kubectl: Kubectl, driver: str, pod: Pod) -> Finished:
     }
     user = f"--as=system:serviceaccount:{kubectl.namespace}:{driver}"
     return kubectl.run("create", "--dry-run=server", "--filename=-", user, given=json.dumps(given))
+
+
+def patched(kubectl: Kubectl, driver: str, pod: str, **changes: Any) -> Finished:
+    """What the API server answers to a driver that patches a pod as drivers do; nothing is changed."""
+    user = f"--as=system:serviceaccount:{kubectl.namespace}:{driver}"
+    return kubectl.run("patch", f"pod/{pod}", "--dry-run=server", "--type=merge", f"--patch={json.dumps(changes)}", user)

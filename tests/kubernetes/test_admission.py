@@ -1,4 +1,4 @@
-"""The sample of an admission policy on a real API server: it lets a driver make the pods that drivers make, and no others.
+"""The sample of admission policies on a real API server: they let a driver make and change pods as drivers do, and not otherwise.
 
 With the pods of releases of the chart: test_chart.py.
 """
@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.kubernetes import admission
+from tests.command import Finished
+from tests.kubernetes import admission, manifests
 from tests.kubernetes.admission import Pod
 from tests.kubernetes.cluster import Cluster, namespaces
 from tests.kubernetes.jobs import Jobs, Ran, Watched
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.manifests import BUCKET_KEYS, SERVICE_ACCOUNT
 
+from mxspark.spark.pods import PROGRESS_ANNOTATION
 from mxspark.submit.kubernetes.manifests import _executors_account
 
 pytestmark = pytest.mark.xdist_group("two_runs")  # whose executors these are
@@ -75,6 +77,26 @@ STRANGE: dict[str, list[Callable[[Pod], None]]] = {
     ],
 }
 
+PATCHED = "patched"
+OWNER = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "default", "uid": "0"}
+STRANGE_PATCHES: dict[str, list[dict[str, Any]]] = {
+    "a driver changes nothing of what a pod runs": [
+        {"spec": {"containers": manifests.pod(PATCHED, "foreign")["spec"]["containers"]}},
+        {"spec": {"activeDeadlineSeconds": 1}},
+    ],
+    "a driver changes no labels, owners or finalizers of pods": [
+        {"metadata": {"labels": {"app": "other"}}},
+        {"metadata": {"labels": None}},
+        {"metadata": {"ownerReferences": [OWNER]}},
+        {"metadata": {"finalizers": ["tests/kept"]}},
+    ],
+    "a driver changes no annotation of pods but mxspark/progress": [
+        {"metadata": {"annotations": {"other": "new"}}},
+        {"metadata": {"annotations": {"there": "changed"}}},
+        {"metadata": {"annotations": {"there": None}}},
+    ],
+}
+
 
 @pytest.fixture(scope="module")
 def executor(two_runs: tuple[Ran, Ran], watched: Watched) -> Pod:
@@ -112,3 +134,23 @@ def test_strange_pods_are_refused_with_the_cause(jobs: Jobs, unguarded: Kubectl,
                 answer = admission.asked(unguarded, SERVICE_ACCOUNT, pod)
                 assert answer.code != 0, f"{message}: {number}"
                 assert f"denied request: {message}" in answer.errors, f"{message}: {number}"
+
+
+def test_strange_patches_are_refused_with_the_cause(jobs: Jobs, unguarded: Kubectl, executor: Pod) -> None:
+    pod = manifests.pod(PATCHED, jobs.image, nodeSelector={"tests": "nowhere"})
+    pod["metadata"]["annotations"] = {"there": "before"}
+    unguarded.apply(pod)
+
+    def patch(**changes: Any) -> Finished:
+        return admission.patched(unguarded, SERVICE_ACCOUNT, PATCHED, **changes)
+
+    with admission.policy(unguarded, SERVICE_ACCOUNT, jobs.image, executor):
+        strangest = STRANGE_PATCHES["a driver changes nothing of what a pod runs"][0]
+        unguarded.wait_until(lambda: patch(**strangest).code != 0, "the policy of patches is in force")
+        for progress in ("{}", None):
+            patch(metadata={"annotations": {PROGRESS_ANNOTATION: progress}}).succeeded()
+        for message, patches in STRANGE_PATCHES.items():
+            for changes in patches:
+                answer = patch(**changes)
+                assert answer.code != 0, changes
+                assert f"denied request: {message}" in answer.errors, changes

@@ -33,7 +33,9 @@ def test_a_failed_shard_is_tried_again_on_this_machine_as_on_a_cluster(master: s
     found = properties(master=master)
 
     assert found["spark.master"] == expected
-    assert found["spark.task.maxFailures"] == ("8" if master.startswith("local") else "16"), "and as often as two executors may be bad"
+    assert found["spark.task.maxFailures"] == ("8" if master.startswith("local") else "116"), (
+        "and as often as two executors, and a node, may be bad"
+    )
 
 
 def test_on_this_machine_nothing_listens_to_other_machines() -> None:
@@ -87,12 +89,12 @@ def test_bad_executors_use_up_none_of_the_tries_that_are_for_a_shards_own_faults
     found = properties(master="yarn", executors=executors)
 
     of_bad_ones = (executors - 1) * int(found["spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor"])
-    assert int(found["spark.task.maxFailures"]) >= of_bad_ones + 8
+    assert int(found["spark.task.maxFailures"]) >= of_bad_ones + 100 + 8
     assert int(found["spark.excludeOnFailure.task.maxTaskAttemptsPerNode"]) > of_bad_ones, "they may have one address"
 
 
 def test_a_thousand_executors_are_no_reason_to_try_for_ever() -> None:
-    assert properties(master="yarn", executors=10_000)["spark.task.maxFailures"] == "1008"
+    assert properties(master="yarn", executors=10_000)["spark.task.maxFailures"] == "1108"
 
 
 LIMITS = ("task.maxTaskAttemptsPerExecutor", "task.maxTaskAttemptsPerNode", "stage.maxFailedTasksPerExecutor")
@@ -104,11 +106,11 @@ LIMITS = ("task.maxTaskAttemptsPerExecutor", "task.maxTaskAttemptsPerNode", "sta
         ({"executors": 1}, None),
         ({"master": "local-cluster[1,1,512]"}, None),
         ({"executors": 9, "conf": {"spark.task.maxFailures": "2"}}, None),
-        ({"executors": 2, "executor_cores": 1}, ("4", "15", "100")),
-        ({"executors": 3, "executor_cores": 4, "task_cpus": 2}, ("3", "16", "200")),
+        ({"executors": 2, "executor_cores": 1}, ("4", "115", "100")),
+        ({"executors": 3, "executor_cores": 4, "task_cpus": 2}, ("3", "116", "200")),
         ({"executors": 9, "executor_cores": 1, "conf": {"spark.task.maxFailures": "4"}}, ("2", "3", "100")),
         ({"executors": 9, "executor_cores": 1, "conf": {"spark.task.maxFailures": "four"}}, ("2", "7", "100")),
-        ({"executors": 1, "executor_cores": 1, "dynamic_allocation": {"enabled": True, "max_executors": 5}}, ("2", "17", "100")),
+        ({"executors": 1, "executor_cores": 1, "dynamic_allocation": {"enabled": True, "max_executors": 5}}, ("2", "117", "100")),
     ],
 )
 def test_an_executor_is_excluded_where_others_can_do_its_shards(settings: dict[str, Any], limits: tuple[str, ...] | None) -> None:

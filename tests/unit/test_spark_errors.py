@@ -80,3 +80,32 @@ def test_a_shard_is_given_up_after_its_own_failures_however_many_are_of_bad_mach
 def test_what_the_job_is_to_blame_for_counts_too() -> None:
     with pytest.raises(MxsparkError, match=r"no such bucket; a shard failed 2 times, last on node b \(pod x-exec-4\)"):
         ShardTries(2).update(tasks(REFUSED, 2))
+
+
+KILLED = (
+    "ExecutorLostFailure (executor 3 exited caused by one of the running tasks) Reason: exit code 137 (SIGKILL, possible container OOM)"
+)
+
+
+def killed(node: str, number: int, first: int = 0) -> list[Failure]:
+    return [Failure(first + each, 0, each, "3", KILLED, node) for each in range(number)]
+
+
+def test_one_node_that_kills_its_pods_ends_no_run() -> None:
+    tries = ShardTries(8)
+    tries.update(killed("bad", 90))
+    tries.update(killed("bad", 1, first=90) + killed("good", 1, first=91))
+
+
+@pytest.mark.parametrize("last", [killed("good", 1, first=93), tasks(CRASHED, 1, first=93)])
+def test_a_shard_that_kills_executors_on_two_nodes_is_given_up(last: list[Failure]) -> None:
+    tries = ShardTries(8)
+    tries.update(killed("bad", 90) + killed("good", 3, first=90))
+
+    with pytest.raises(MxsparkError, match="8 times"):
+        tries.update(last)
+
+
+def test_the_only_node_of_a_run_uses_up_all_tries() -> None:
+    with pytest.raises(MxsparkError, match="a shard failed 8 times"):
+        ShardTries(8).update(killed("", 8))

@@ -16,6 +16,7 @@ TASK_FAILURES = 8
 UNIX_SOCKETS = "spark.python.unix.domain.socket.enabled"
 MAX_FAILURES = "spark.task.maxFailures"
 BAD_EXECUTORS = 500  # of which a shard may be failed, all others being excluded before it is given up
+LOST_EXECUTORS = 100  # with which a shard may die on one bad node, for Spark; what of it counts, ShardTries says
 TRIES_ON_EXECUTOR = 2  # of a shard at least: the second one decodes with care
 # So many different shards may fail on an executor for each of its workers, in the whole run: images that kill workers are no fault of its.
 FAILED_SHARDS = 100
@@ -119,7 +120,7 @@ def _spark_failures(settings: SparkSettings) -> int:
     failures, executors = shard_failures(settings), _most_executors(settings)
     if settings.is_local or executors == 1 or settings.conf.get(MAX_FAILURES):
         return failures
-    return failures + _tries_on_executor(settings) * min(executors, BAD_EXECUTORS)
+    return failures + _tries_on_executor(settings) * min(executors, BAD_EXECUTORS) + LOST_EXECUTORS
 
 
 def _tries_on_executor(settings: SparkSettings) -> int:

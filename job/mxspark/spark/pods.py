@@ -31,6 +31,7 @@ POD_VARIABLES = {"POD_NAME": "metadata.name", "POD_IP": "status.podIP", "POD_NAM
 # The keys of a secret that holds a bucket's, and variables of boto3's default chain: whether they may be missing.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
 NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}  # by it host.py names the machine
+NODE_ATTRIBUTE = "NODE"  # of an executor, as Spark knows it: by it failed_tasks.py tells nodes apart
 EXECUTOR_GRACE = 120  # seconds in which it ends its shards; what AWS's spot instances give
 
 
@@ -149,7 +150,7 @@ def executor_template(spark: SparkSettings, kubernetes: KubernetesSettings) -> M
     chosen = kubernetes.executor
     container = {
         "name": EXECUTOR_CONTAINER,
-        "env": [NODE_NAME, *credentials(kubernetes)],
+        "env": [NODE_NAME, NODE_NAME | {"name": f"SPARK_EXECUTOR_ATTRIBUTE_{NODE_ATTRIBUTE}"}, *credentials(kubernetes)],
         "resources": {"requests": disk_request(kubernetes)},
         "securityContext": container_security(),
         "volumeMounts": local_mounts(),
