@@ -22,10 +22,10 @@ def linked(jars: Path, folder: Path) -> Path:
     return folder / "jars"
 
 
-def write(archive: ClassArchive) -> None:
+def write(archive: ClassArchive, is_whole: bool = True) -> None:
     """As Java does when it ends."""
     Path(archive.options.removeprefix(WRITES)).touch()
-    archive.keep()
+    archive.keep(is_whole)
 
 
 def test_the_first_java_writes_it_and_all_others_read_it(tmp_path: Path, jars: Path) -> None:
@@ -38,6 +38,13 @@ def test_the_first_java_writes_it_and_all_others_read_it(tmp_path: Path, jars: P
     assert not second.is_new
     assert second.options == second.options_to_read
     assert second.options.startswith(READS)
+
+
+def test_what_java_could_not_write_whole_is_thrown_away(tmp_path: Path, jars: Path) -> None:
+    archive = ClassArchive(tmp_path, "Java", jars)
+    write(archive, is_whole=False)
+    assert archive.is_new
+    assert list(tmp_path.rglob("*.new")) == []
 
 
 def test_another_java_and_another_spark_have_others(tmp_path: Path, jars: Path) -> None:

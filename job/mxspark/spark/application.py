@@ -284,7 +284,7 @@ class Application:
         if self._java is not None:
             _end(self._java, ARCHIVE_SECONDS if self._archive is not None and self._archive.is_new else STOP_SECONDS)
             if self._archive is not None:
-                self._archive.keep()
+                self._archive.keep(is_whole=self._java.returncode == 0)  # killed, it may have been about to write it
         self._folders.close()
 
     def kill(self) -> None:

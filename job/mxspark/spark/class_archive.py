@@ -45,8 +45,8 @@ class ClassArchive:
             return ""
         return f"-XX:SharedArchiveFile={self._file} -Xshare:auto"
 
-    def keep(self) -> None:
-        """To be called when Java has ended: takes over the archive that it wrote."""
+    def keep(self, is_whole: bool) -> None:
+        """To be called when Java has ended: takes over the archive that it wrote. A part of one would crash every Java after it."""
         with suppress(OSError):
             if self._file is not None:
-                self._new.replace(self._file)
+                self._new.replace(self._file) if is_whole else self._new.unlink()
