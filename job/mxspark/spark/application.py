@@ -38,6 +38,7 @@ from mxspark.worker.shard import Job, ShardReport, run_shard
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
 POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+EXECUTOR_JAVA_OPTIONS = "spark.executor.extraJavaOptions"
 SOCKET_FOLDER = "spark.python.unix.domain.socket.dir"
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself
@@ -152,8 +153,11 @@ class Application:
         if " " not in str(self._folders.scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
             options = f"-Djava.io.tmpdir={self._folders.scratch} {options}"
         if class_archive and not java.has_archive(home) and (conf.get("spark.master") or "").startswith("local"):
-            self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__} {pyspark.__file__}")
+            jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent, "jars")
+            self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__}", jars)
             options = f"{options} {self._archive.options}"
+            if not self._is_local:  # local-cluster's executors
+                conf.set(EXECUTOR_JAVA_OPTIONS, f"{conf.get(EXECUTOR_JAVA_OPTIONS, '')} {self._archive.options_to_read}".strip())
         conf.set(JAVA_OPTIONS, str(options).strip())
         gateway = launch_gateway(  # type: ignore[no-untyped-call]
             _arguments(conf), {"stdout": log, "stderr": log, "start_new_session": True}
@@ -276,7 +280,7 @@ class Application:
         if self._java is not None:
             _end(self._java, ARCHIVE_SECONDS if self._archive is not None and self._archive.is_new else STOP_SECONDS)
             if self._archive is not None:
-                self._archive.keep()
+                self._archive.keep(is_whole=self._java.returncode == 0)  # killed, it may have been about to write it
         self._folders.close()
 
     def kill(self) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import uuid
 from collections.abc import MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Protocol
 from mxspark.errors import UsageError
 
 LOCAL_DIRS = "SPARK_LOCAL_DIRS"  # wins over spark.local.dir
-LONGEST_SOCKET = 107  # bytes, by unix(7)
+LONGEST_SOCKETS_FOLDER = 60  # bytes: Spark refuses longer ones, so that a socket's name, a UUID, fits the kernel of macOS too
 
 
 class Properties(Protocol):
@@ -66,5 +65,5 @@ class RunFolders:
 
 
 def fits_socket(folder: Path) -> bool:
-    """Whether the name of one of Spark's sockets in `folder`, a UUID's, is short enough for the kernel."""
-    return len(os.fsencode(folder / f".{uuid.UUID(int=0)}.sock")) <= LONGEST_SOCKET
+    """Whether Spark takes `folder` for its sockets, by the length of its name."""
+    return len(os.fsencode(folder)) <= LONGEST_SOCKETS_FOLDER
