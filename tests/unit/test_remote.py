@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -16,6 +17,7 @@ from mxspark.cli.app import HANDLERS, HEARD, Detached, Terminated, hear_signals,
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 from mxspark.submit.outcome import Listener
 from mxspark.submit.remote_job import RemoteJob, Sleep
+from tests.conftest import Here
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,11 @@ def test_a_signal_that_a_library_swallows_is_heard_all_the_same(number: signal.S
     with pytest.raises(Detached) as left:
         remote.follow_job(Followed(story), logs=False)
     assert left.value.code == code
+
+
+@pytest.mark.parametrize("flag", ["--namespace", "--region"])
+def test_flags_that_find_a_job_are_refused_with_a_place(here: Here, tmp_path: Path, flag: str) -> None:
+    """Ignored, they would leave somebody with another answer than the one asked for."""
+    finished = here("status", tmp_path, flag, "a").ended_with(2)
+    assert f"{tmp_path} is a folder or a place in a bucket" in finished.errors
+    assert flag in finished.errors

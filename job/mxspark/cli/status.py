@@ -43,6 +43,11 @@ def show_status(
     if JOB_NAME.match(output) and not Path(output).exists():
         _show_job(output, where, as_json)
         return
+    if where != JobFlags():
+        raise UsageError(
+            f"{output} is a folder or a place in a bucket, but the flags given name where a submitted job runs",
+            "Leave out --namespace, --kube-context, --kubeconfig, --virtual-cluster and --region, or give a job's name.",
+        )
     from mxspark.run import status
 
     found = status.read(output, access_by(endpoint_url))
@@ -56,7 +61,7 @@ def _show_job(name: str, where: JobFlags, as_json: bool) -> None:
     try:
         job = resolver.find(name, where)
     except UsageError as error:
-        raise UsageError(f"{name} is no folder here, and as the name of a job it can't be found: {error.problem}", error.hint) from None
+        raise UsageError(f"{name} is not a folder here, and no such job was found: {error.problem}", error.hint) from None
     found = job.status()
     console.show(json.dumps(found.to_json(), indent=1)) if as_json else console.show_job(found)
 
