@@ -27,7 +27,7 @@ from mxspark.run.table import Table
 from mxspark.run.work import new_plan
 from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings
 from mxspark.settings.model_spec import ModelSpec
-from mxspark.storage import Access, FolderStore, open_output, open_store
+from mxspark.storage import Access, open_output, open_store
 
 WORKERS = 64  # of a cluster on which 10 million images take some hours
 _T = TypeVar("_T")
@@ -103,16 +103,11 @@ def elsewhere_write_parts(*arguments: Any) -> None:
 
 
 def write_parts(target: str, frozen: Plan, shards: Sequence[int]) -> None:
-    """Parts with as many rows as planned; in a folder they are links to one file."""
+    """Parts with as many rows as planned, each with a key of its own: those of a plan are in order."""
     store = open_store(target, Access())
-    written: dict[int, str] = {}
     for shard in shards:
-        name, size = PARTS["parquet"].name(shard), frozen.size(shard)
-        if isinstance(store, FolderStore) and size in written:
-            (store.root / name).hardlink_to(store.root / written[size])
-        else:
-            store.write(name, predictions.encode([Row("photographs/2026/1.jpg", "ok", None, ())] * size, None, "parquet"))
-            written[size] = name
+        rows = [Row(f"photographs/2026/{shard:09d}.jpg", "ok", None, ())] * frozen.size(shard)
+        store.write(PARTS["parquet"].name(shard), predictions.encode(rows, None, "parquet"))
 
 
 def _timed(work: Callable[[], _T]) -> tuple[_T, Phase]:
