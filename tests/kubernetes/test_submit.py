@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.command import Running, environment_without_aws
-from tests.kubernetes import attackers
+from tests.kubernetes import attackers, bad_nodes
 from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Settings, Watched, accuracy, settings_file, side_by_side, unique
 from tests.spark.conftest import ALL_DIGITS, wait_until
 from tests.terminal import CTRL_C, Terminal
@@ -23,26 +23,6 @@ BEGUN = ("failing",)
 TALKATIVE = {"command": ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo out $i; echo err $i >&2; done"]}
 # Takes more memory than any driver is given.
 GREEDY = {"command": ["python", "-c", "b'.' * 2**32"]}
-RESTRICTED = {
-    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-    "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
-}
-# Never ends by itself.
-SLEEPER = {"name": "sleeper", "command": ["sleep", "infinity"], **RESTRICTED}
-# Python's processes in the first executor send what they ask of S3 to a proxy that isn't there.
-CUT_OFF_FOLDER = "/tmp/cut-off"
-CUT_OFF = {
-    "name": "cut-off",
-    "command": [
-        "sh",
-        "-c",
-        f"""[ "$ID" != 1 ] || {{ mkdir {CUT_OFF_FOLDER}
-        echo 'import os; os.environ["HTTP_PROXY"] = "http://127.0.0.1:9"' > {CUT_OFF_FOLDER}/sitecustomize.py; }}""",
-    ],
-    "env": [{"name": "ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['spark-exec-id']"}}}],
-    "volumeMounts": [{"name": "local", "mountPath": "/tmp", "subPath": "tmp"}],
-    **RESTRICTED,
-}
 UNSCHEDULABLE = {"kubernetes": {"driver": {"node_selector": {"no-node-has": "this"}}}}
 
 
@@ -220,23 +200,21 @@ def catches(running: Running, number: signal.Signals) -> bool:
 
 @pytest.fixture(scope="module")
 def failing(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ran]]]:
-    """Jobs that fail, each for a cause of its own; the first two might be started again. The last one goes on without an executor."""
-    names = {cause: unique(cause) for cause in ("broken", "wrong-model", "memory", "cut-off")}
+    """Jobs that fail, each for a cause of its own; the first two might be started again. The last one ends well without most of its
+    executors."""
+    names = {cause: unique(cause) for cause in ("broken", "wrong-model", "memory", "bad-nodes")}
     again = {"kubernetes": {"restarts": 3}}
     settings: dict[str, Settings] = {
         "broken": jobs.settings(names["broken"], input={"path": jobs.place("broken/")}, **again),
         "wrong-model": jobs.settings(names["wrong-model"], model={"path": jobs.place("broken")}, **again),
         "memory": jobs.settings(names["memory"], kubernetes={"driver": {"template": {"spec": {"containers": [GREEDY]}}}}),
-        "cut-off": jobs.settings(
-            names["cut-off"],
+        "bad-nodes": jobs.settings(
+            names["bad-nodes"],
             input={"limit": SOME_DIGITS},
-            plan={"shard_size": 4},  # so many that both executors take part
+            plan={"shard_size": 4},  # so many that all executors take part
             storage={"retries": 1},
-            spark={"executors": 2, "conf": {"spark.executorEnv.PYTHONPATH": CUT_OFF_FOLDER}},
-            kubernetes={
-                "driver": {"template": {"spec": {"containers": [{"name": "driver"}, {**SLEEPER, "image": jobs.image}]}}},
-                "executor": {"template": {"spec": {"initContainers": [{**CUT_OFF, "image": jobs.image}]}}},
-            },
+            spark=bad_nodes.spark(),
+            kubernetes=bad_nodes.kubernetes(jobs.image),
         ),
     }
 
@@ -282,24 +260,26 @@ def test_a_driver_that_needs_more_memory_is_exit_code_1_and_says_so(
     assert "OOMKilled" in at_once("status", ran.name).succeeded().output
 
 
-# ---- one node that can't work, and a container beside the driver that never ends ----
+# ---- nodes that can't work, and a container beside the driver that never ends ----
 
 
-def test_an_executor_without_a_way_to_the_bucket_costs_time_and_nothing_else(
-    failing: dict[str, Future[Ran]], jobs: Jobs, watched: Watched
-) -> None:
-    ran = failing["cut-off"].result()
+def test_executors_that_can_t_work_cost_time_and_nothing_else(failing: dict[str, Future[Ran]], jobs: Jobs, watched: Watched) -> None:
+    ran = failing["bad-nodes"].result()
     ran.finished.succeeded()
     assert list(jobs.table(ran.name)["status"]) == SOME_DIGITS * ["ok"]
-    (first,) = (pod for name, (*_, pod) in watched.pods(ran.name, "executor").items() if name.endswith("-exec-1"))
-    where = f"executor 1 on node {first['spec']['nodeName']} (pod {first['metadata']['name']})"
-    assert "connect to the proxy" in jobs.summary(ran.name)["this_run"]["failing_executors"][where]
-    assert f"Could not work: {where}" in ran.finished.output
+    told = jobs.summary(ran.name)["this_run"]["failing_executors"]
+    assert len(told) == len(bad_nodes.TOLD)
+    pods = {name.rpartition("-exec-")[2]: versions[-1] for name, versions in watched.pods(ran.name, "executor").items()}
+    for number, words in bad_nodes.TOLD.items():
+        pod = pods[str(number)]
+        where = f"executor {number} on node {pod['spec']['nodeName']} (pod {pod['metadata']['name']})"
+        assert words in told[where]
+        assert where in ran.finished.output.partition("Could not work: ")[2]
 
 
 def test_a_container_beside_the_driver_that_never_ends_ends_with_it(failing: dict[str, Future[Ran]], at_once: Jobs) -> None:
-    ran = failing["cut-off"].result()
+    ran = failing["bad-nodes"].result()
     assert at_once.status(ran.name)["state"] == "complete"
     (pod,) = at_once.pods(ran.name, "driver")
     assert pod["status"]["phase"] == "Succeeded"
-    assert [status["name"] for status in pod["status"]["initContainerStatuses"]] == ["sleeper"]
+    assert [status["name"] for status in pod["status"]["initContainerStatuses"]] == ["late-s3"]

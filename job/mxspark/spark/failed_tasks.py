@@ -104,11 +104,11 @@ class JavasTasks:
         """The node of an executor that is gone; empty where no other executor is on another node."""
         try:
             node = _node(self._store().executorSummary(executor))
-        except Exception:  # noqa: BLE001  # Java's NoSuchElementException: Spark keeps the last hundred that are gone
+            found = self._store().executorList(True)
+            others = (found.apply(index) for index in range(found.size()))  # there may be a thousand: up to the first on another node
+            return node if any(str(other.id()) != "driver" and _node(other) != node for other in others) else ""
+        except Exception:  # noqa: BLE001  # of executors that are gone Spark keeps the last hundred; without the node all counts
             return ""
-        found = self._store().executorList(True)
-        others = (found.apply(index) for index in range(found.size()))  # there may be a thousand: up to the first on another node
-        return node if any(str(other.id()) != "driver" and _node(other) != node for other in others) else ""
 
     def executors(self) -> list[Executor]:
         found = self._store().executorList(True)
