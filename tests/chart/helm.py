@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-import pickle
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.command import REPOSITORY, Finished
-from tests.shared import once, run_folder
+from tests.shared import once
 from tools.chart.values import settings_of_values
 
 from mxspark.settings.document import read_yaml
@@ -24,6 +24,7 @@ from mxspark.settings.sources import effective, file_layer
 
 CHART = REPOSITORY / "helm" / "mxspark"
 GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
+RENDERED, KEPT_CHARTS = REPOSITORY / ".cache" / "tests" / "rendered", 5
 RELEASE, NAMESPACE = "digits", "jobs"
 # What every job needs.
 JOB: dict[str, Any] = {
@@ -37,7 +38,7 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Helm:
-    """One version of the program. What it rendered is kept in `rendered`, for all processes of a run: many tests look at the same."""
+    """One version of the program. What it rendered is kept in `rendered`: many tests look at the same, and the next run does again."""
 
     program: str
     rendered: Path
@@ -60,13 +61,18 @@ class Helm:
         """`helm template` with these values."""
         given = values.read_text() if isinstance(values, Path) else json.dumps(values)
         command: tuple[str | Path, ...] = ("template", release, CHART, f"--namespace={NAMESPACE}", "--values=-", *arguments)
-        kept = self.rendered / hashlib.sha256(repr((self.program, command, given)).encode()).hexdigest()
+        built = Path(self.program).stat()
+        inputs = (self.program, built.st_size, built.st_mtime_ns, command, given)
+        kept = self.rendered / hashlib.sha256(repr(inputs).encode()).hexdigest()
         if not kept.exists():
+            done = self.run(*command, given=given)
+            if done.code not in (0, 1):  # it was killed
+                return done
             new = kept.with_suffix(f".{os.getpid()}")
-            new.write_bytes(pickle.dumps(self.run(*command, given=given)))
+            new.write_text(json.dumps([done.code, done.output, done.errors]))
             new.replace(kept)
-        found: Finished = pickle.loads(kept.read_bytes())
-        return found
+        code, output, errors = json.loads(kept.read_text())
+        return Finished(code, output, errors, 0, "")
 
     def render(self, values: Mapping[str, Any] | Path, *arguments: str, release: str = RELEASE) -> list[Manifest]:
         """The manifests that these values make."""
@@ -90,9 +96,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the whole run."""
-    folder = run_folder(tmp_path_factory) / "rendered"
-    folder.mkdir(exist_ok=True)
+    """A folder for this very chart, which stays from run to run: the same chart, program and values make the same."""
+    return once(tmp_path_factory, "rendered", _folder_of_chart)
+
+
+def _folder_of_chart() -> Path:
+    files = sorted(path for path in CHART.rglob("*") if path.is_file())
+    chart = hashlib.sha256(repr([(path.relative_to(CHART), path.read_bytes()) for path in files]).encode()).hexdigest()
+    folder = RENDERED / chart
+    folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)
+    for old in sorted(RENDERED.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_CHARTS]:
+        shutil.rmtree(old)
     return folder
 
 

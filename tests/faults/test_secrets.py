@@ -34,6 +34,7 @@ from moto.server import ThreadedMotoServer
 from tests.command import REPOSITORY, Command, Finished, isolation
 from tests.conftest import BUCKET, put
 from tests.faults.s3_faults import before
+from tests.spark.conftest import QUICK_JAVA
 from tests.spark.test_article import model  # noqa: F401  # a fixture
 from tests.storage.scripted import Answer, scripted
 from tests.unit.web import Web, serving
@@ -349,7 +350,7 @@ def submitted(
         "spark-submit",
         *[*submit, *places, *model_files, *keys, "--debug"],
         ui_port=place.ui_port,
-        environment=environment | place.environment,
+        environment=environment | place.environment | QUICK_JAVA,
     )
     watched.finished.succeeded()
     return watched, place

@@ -16,10 +16,13 @@ from tests.shared import once
 from tests.tiers import Missing
 
 from mxspark.errors import UsageError
+from mxspark.spark.configuration import JVM_OPTIONS
 from mxspark.spark.java import java_home
 
 TRUE_LABEL = r"input.true_label=_(\d)\.png$"
 ALL_DIGITS = 1797
+# For spark-submit, whose Java has its own defaults otherwise: they take twice as much of the processors.
+QUICK_JAVA = {"SPARK_SUBMIT_OPTS": JVM_OPTIONS}
 
 
 def missing() -> Missing | None:

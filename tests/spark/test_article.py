@@ -17,6 +17,7 @@ import pytest
 from examples.s3 import Server
 from tests.command import PROGRAMS, REPOSITORY, Command, Finished
 from tests.conftest import BUCKET, put
+from tests.spark.conftest import QUICK_JAVA
 
 LINE = (
     r"Key (article/digits/\d{4}_(\d)\.png): Prediction: \['probability=[01]\.\d{6}, class=(\d)'(?:, 'probability=0\.\d{6}, class=\d'){4}\]"
@@ -149,7 +150,7 @@ def submitted_with_keys(
     main = shutil.copy(REPOSITORY / "job" / "infer_main.py", folder)
     submit = ["--master", "local[1]", *EVENT_LOG, f"spark.eventLog.dir={(folder / 'events').as_uri()}", "--py-files", package, main]
     keys = ["--access_key", s3_server.access_key, "--secret_key", s3_server.secret_key]
-    environment = {"AWS_ENDPOINT_URL": s3_server.endpoint_url, "PYSPARK_PYTHON": str(bare_python), "PYTHONPATH": None}
+    environment = {"AWS_ENDPOINT_URL": s3_server.endpoint_url, "PYSPARK_PYTHON": str(bare_python), "PYTHONPATH": None, **QUICK_JAVA}
     finished = mxspark.run("spark-submit", *submit, *arguments(model_url), *keys, environment=environment)
     return finished.succeeded(), folder / "events"
 
@@ -194,7 +195,8 @@ def test_the_keys_are_not_in_sparks_configuration(submitted_with_keys: tuple[Fin
 
 def test_what_is_wrong_has_its_exit_code_through_spark_submit_too(mxspark: Command, s3_server: Server, model_url: str) -> None:
     main = ["--master", "local[1]", "job/infer_main.py"]
-    finished = mxspark.run("spark-submit", *main, *arguments(model_url), "--bucket", "no-such-bucket", environment=s3_server.environment)
+    environment = s3_server.environment | QUICK_JAVA
+    finished = mxspark.run("spark-submit", *main, *arguments(model_url), "--bucket", "no-such-bucket", environment=environment)
     finished.ended_with(2)
     assert "s3://no-such-bucket: there is no such bucket" in finished.text
     assert "Traceback" not in finished.text
