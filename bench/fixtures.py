@@ -24,9 +24,25 @@ def bundle() -> Path:
     if not (BUNDLE / "model.yaml").exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         (CACHE / "spec.yaml").write_text(SPEC)
-        subprocess.run([sys.executable, "-c", "from bench.fixtures import save_network; save_network()"], check=True, cwd=REPOSITORY)
+        subprocess.run(
+            [sys.executable, "-c", "from bench.fixtures import save_network; save_network()"],
+            check=True,
+            cwd=REPOSITORY,
+        )
         files = ["--symbol", f"{CACHE}/resnet18-symbol.json", "--params", f"{CACHE}/resnet18-0000.params"]
-        pack = [sys.executable, "-m", "mxspark", "model", "pack", *files, "--spec", f"{CACHE}/spec.yaml", "--output", str(BUNDLE), "--yes"]
+        pack = [
+            sys.executable,
+            "-m",
+            "mxspark",
+            "model",
+            "pack",
+            *files,
+            "--spec",
+            f"{CACHE}/spec.yaml",
+            "--output",
+            str(BUNDLE),
+            "--yes",
+        ]
         subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
     return BUNDLE
 
@@ -54,7 +70,9 @@ def small_pngs(count: int) -> Iterator[tuple[str, bytes]]:
 def photographs(count: int) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of 500 x 375 JPEGs, the size of most of ImageNet, cut out of the example photographs."""
     random = np.random.default_rng(0)
-    originals = [Image.open(path).convert("RGB") for path in sorted((REPOSITORY / "examples/imagenet/images").iterdir())]
+    originals = [
+        Image.open(path).convert("RGB") for path in sorted((REPOSITORY / "examples/imagenet/images").iterdir())
+    ]
     originals = [image for image in originals if image.width >= 500 and image.height >= 375]
     for number in range(count):
         image = originals[number % len(originals)]

@@ -1,6 +1,7 @@
 """A TCP proxy that adds a fixed delay to what the server answers, as a distant object store would.
 
-Run:  .venv/bin/python -m bench.latency UPSTREAM_PORT MILLISECONDS      prints its own port, ends with its standard input
+Run:  .venv/bin/python -m bench.latency UPSTREAM_PORT MILLISECONDS      prints its own port, ends with its standard
+input
 """
 
 import asyncio
@@ -28,7 +29,9 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, d
 async def _serve(upstream: int, delay: float) -> None:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", upstream)
-        await asyncio.gather(_forward(reader, server_writer, 0), _forward(server_reader, writer, delay), return_exceptions=True)
+        await asyncio.gather(
+            _forward(reader, server_writer, 0), _forward(server_reader, writer, delay), return_exceptions=True
+        )
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)

@@ -1,11 +1,11 @@
 """The whole job out of an S3 server, with 0 and 25 ms added to each GET, against the same forward passes alone.
 
-Prediction: fetching costs 0.15 and decoding 0.5 ms of processor time an image, a forward pass 16; so where the overlap is real,
-the job's steady rate is 0.95 of forward-only whatever the latency. Goal: 0.9.
+Prediction: fetching costs 0.15 and decoding 0.5 ms of processor time an image, a forward pass 16; so where the overlap
+is real, the job's steady rate is 0.95 of forward-only whatever the latency. Goal: 0.9.
 
-Steady rate: of two runs over FEW and MANY images, (MANY - FEW) / (difference of their wall clocks), so start-up drops out; one shard
-a worker, so that both end together. The S3 server and the proxy that delays it share the cores with the job; with forward-only nothing
-does. Runs are interleaved; medians of ROUNDS are told.
+Steady rate: of two runs over FEW and MANY images, (MANY - FEW) / (difference of their wall clocks), so start-up drops
+out; one shard a worker, so that both end together. The S3 server and the proxy that delays it share the cores with the
+job; with forward-only nothing does. Runs are interleaved; medians of ROUNDS are told.
 """
 
 import os
@@ -68,8 +68,26 @@ def forward_only() -> float:
 def job(server: Server, endpoint: str, images: str, count: int) -> Measured:
     """A run over the first `count` images."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "mxspark", "run", "--input", f"s3://bench/{images}/", "--output", f"{folder}/table"]
-        command += ["--model", str(fixtures.bundle()), "--limit", str(count), "--batch-size", str(BATCH_SIZE), "--endpoint-url", endpoint]
+        command = [
+            sys.executable,
+            "-m",
+            "mxspark",
+            "run",
+            "--input",
+            f"s3://bench/{images}/",
+            "--output",
+            f"{folder}/table",
+        ]
+        command += [
+            "--model",
+            str(fixtures.bundle()),
+            "--limit",
+            str(count),
+            "--batch-size",
+            str(BATCH_SIZE),
+            "--endpoint-url",
+            endpoint,
+        ]
         command += ["--set", f"plan.shard_size={count // WORKERS}"]
         return measure(command, {**os.environ, **server.environment})
 
@@ -77,7 +95,9 @@ def job(server: Server, endpoint: str, images: str, count: int) -> Measured:
 def upload(server: Server, prefix: str, images: Iterable[tuple[str, bytes]]) -> None:
     client = server.client()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda image: client.put_object(Bucket="bench", Key=f"{prefix}/{image[0]}", Body=image[1]), images))
+        list(
+            pool.map(lambda image: client.put_object(Bucket="bench", Key=f"{prefix}/{image[0]}", Body=image[1]), images)
+        )
 
 
 def main() -> None:
@@ -88,7 +108,8 @@ def main() -> None:
         port = int(server.endpoint_url.rpartition(":")[2])
         forward: list[float] = []
         runs: dict[tuple[str, int], list[tuple[Measured, Measured]]] = {}
-        job(server, server.endpoint_url, "png", FEW)  # makes what later runs find: the class archive, the check of the model
+        # makes what later runs find: the class archive, the check of the model
+        job(server, server.endpoint_url, "png", FEW)
         for number in range(ROUNDS):
             for images in ("png", "jpeg"):
                 for latency in LATENCIES:
@@ -98,7 +119,8 @@ def main() -> None:
                         pair = job(server, endpoint, images, FEW), job(server, endpoint, images, MANY)
                     runs.setdefault((images, latency), []).append(pair)
                     print(
-                        f"round {number + 1}: forward only {forward[-1]:.1f}, {images} at {latency} ms {_rate(pair):.1f} images/s",
+                        f"round {number + 1}: forward only {forward[-1]:.1f}, {images} at {latency} ms "
+                        f"{_rate(pair):.1f} images/s",
                         flush=True,
                     )
     _report(forward, runs)

@@ -43,7 +43,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Once:
-    """One driver's path: `left` is what it does before it predicts, and once more when it resumes; `finish` when all parts are there."""
+    """One driver's path: `left` is what it does before it predicts, and once more when it resumes; `finish` when all
+    parts are there.
+    """
 
     keys: int
     shards: int
@@ -59,7 +61,9 @@ def synthetic(number: int, order: str) -> Iterator[str]:
 
 
 def permuted(number: int) -> Iterator[int]:
-    """0 … number - 1, a power of ten, in random order and without a table of them: three rounds of a Feistel network."""
+    """0 … number - 1, a power of ten, in random order and without a table of them: three rounds of a Feistel
+    network.
+    """
     digits = len(str(number)) - 1
     rows, columns = 10 ** (digits // 2), 10 ** (digits - digits // 2)
     chance = random.Random(0)
@@ -75,7 +79,9 @@ def permuted(number: int) -> Iterator[int]:
 def once(order: str, number: int, source: str, target: str) -> Once:
     """The path over `number` keys, which are listed at `source` where they are not synthetic."""
     settings = Settings(
-        input=InputSettings(path=source, limit=number), output=OutputSettings(path=target), model=ModelSettings(path="/nowhere")
+        input=InputSettings(path=source, limit=number),
+        output=OutputSettings(path=target),
+        model=ModelSettings(path="/nowhere"),
     )
     store = open_output(target, Access())
     identity = identity_of(settings, Bundle(ModelSpec(), {}, (), BundleSource(ModelSpec(), {}, {})))
@@ -117,7 +123,9 @@ def _timed(work: Callable[[], _T]) -> tuple[_T, Phase]:
 
 
 def peak_memory() -> float:
-    """This process's highest resident memory [MiB]. The kernel's own mark: getrusage's takes over that of the process that started it."""
+    """This process's highest resident memory [MiB]. The kernel's own mark: getrusage's takes over that of the
+    process that started it.
+    """
     found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) / 1024

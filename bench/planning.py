@@ -1,11 +1,13 @@
 """Peak memory and time of the driver's own work for 10^4 to 10^7 synthetic keys, and for 10^5 objects in an S3 server.
 
-A process for each: list, freeze the plan, look which shards are left with half of the parts there, count all parts and finish; that is
-all that the driver does but for Spark. Keys come in the order in which S3 lists them, and shuffled as folders and manifests bring them.
+A process for each: list, freeze the plan, look which shards are left with half of the parts there, count all parts and
+finish; that is all that the driver does but for Spark. Keys come in the order in which S3 lists them, and shuffled as
+folders and manifests bring them.
 
-Prediction: 4 microseconds a key whatever their number and order, for the keys are sorted once, on disk; 2 MB of cache twice over make
-for a peak at 10^7 of 1.04 times that of 10^4, and the 10^4 shards that have to be counted for some MB more. The S3 server's listing
-takes 15 microseconds a key, which hides all else. Goals: memory within 1.1 times, time a key flat, far fewer plan objects than keys.
+Prediction: 4 microseconds a key whatever their number and order, for the keys are sorted once, on disk; 2 MB of cache
+twice over make for a peak at 10^7 of 1.04 times that of 10^4, and the 10^4 shards that have to be counted for some MB
+more. The S3 server's listing takes 15 microseconds a key, which hides all else. Goals: memory within 1.1 times, time a
+key flat, far fewer plan objects than keys.
 """
 
 import asyncio
@@ -27,7 +29,8 @@ SIZES = (10**4, 10**5, 10**6, 10**7)
 OBJECTS = 10**5
 UPLOADS = 64  # objects on their way to the server at a time
 HEADER = (
-    "   order        keys   planned      a key  (ratio)   peak  (ratio)   objects  shards   what is left   finish    a key   peak  (ratio)"
+    "   order        keys   planned      a key  (ratio)   peak  (ratio)   objects  shards   what is left   finish    a "
+    "key   peak  (ratio)"
 )
 
 
@@ -53,7 +56,9 @@ def bucket() -> None:
         first: Mapping[str, Any] = {}
         for size in (OBJECTS // 10, OBJECTS):
             output = f"tables/{size}"
-            found = measured("listed", size, "s3://bench/photographs/", f"s3://bench/{output}", {**os.environ, **server.environment})
+            found = measured(
+                "listed", size, "s3://bench/photographs/", f"s3://bench/{output}", {**os.environ, **server.environment}
+            )
             objects = server.client().list_objects_v2(Bucket="bench", Prefix=f"{output}/_plan/")["KeyCount"]
             first = first or found
             tell("S3", found, first, objects)
@@ -81,7 +86,9 @@ async def upload(server: Server) -> None:
 def measured(order: str, size: int, source: str, target: str, environment: Mapping[str, str]) -> Mapping[str, Any]:
     """What bench/plan_once.py, run by itself, tells."""
     command = [sys.executable, "-m", "bench.plan_once", order, str(size), source, target]
-    answer: Mapping[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout)
+    answer: Mapping[str, Any] = json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout
+    )
     return answer
 
 
@@ -94,8 +101,9 @@ def tell(order: str, found: Mapping[str, Any], first: Mapping[str, Any], objects
     plan, left, finish = found["plan"], found["left"], found["finish"]
     print(
         f"{order:>8} {found['keys']:>11,} {plan['seconds']:>7.2f} s {per_key(found, 'plan'):>7.2f} µs "
-        f"({per_key(found, 'plan') / per_key(first, 'plan'):.2f}) {plan['peak']:>6.0f} MiB ({plan['peak'] / first['plan']['peak']:.2f}) "
-        f"{objects:>7,} {found['shards']:>7,} {left['seconds']:>10.3f} s {finish['seconds']:>6.2f} s "
-        f"{per_key(found, 'left', 'finish'):>6.2f} µs {finish['peak']:>4.0f} MiB ({finish['peak'] / first['finish']['peak']:.2f})",
+        f"({per_key(found, 'plan') / per_key(first, 'plan'):.2f}) {plan['peak']:>6.0f} MiB "
+        f"({plan['peak'] / first['plan']['peak']:.2f}) {objects:>7,} {found['shards']:>7,} {left['seconds']:>10.3f} s "
+        f"{finish['seconds']:>6.2f} s {per_key(found, 'left', 'finish'):>6.2f} µs {finish['peak']:>4.0f} MiB "
+        f"({finish['peak'] / first['finish']['peak']:.2f})",
         flush=True,
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-# Between looks at the processes. A look costs about a millisecond: the kernel keeps the peaks itself (VmHWM), so that it may be seldom.
+# Between looks at the processes. A look costs about a millisecond: the kernel keeps the peaks itself (VmHWM), so that
+# it may be seldom.
 SAMPLE_SECONDS = 0.25
 
 
@@ -27,7 +28,9 @@ class Measured:
 def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
     """Runs the command to its end; raises RuntimeError with its output where it fails."""
     start = time.perf_counter()
-    with subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         driver = psutil.Process(process.pid)
         cpu: dict[int, float] = {}
         driver_peak = worker_peak = 0

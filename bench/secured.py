@@ -1,7 +1,9 @@
-"""What it costs that driver, executors and blocks are encrypted: processor time of whole runs, with and without, and of another checkout.
+"""What it costs that driver, executors and blocks are encrypted: processor time of whole runs, with and without, and of
+another checkout.
 
-Prediction: the key exchange and the ciphers' classes cost Java tenths of a second once; what is sent for an image is small. Goal: 2 %.
-Interleaved; medians of ROUNDS ratios. BEFORE names the Python of another checkout, IMAGES how many images a run has.
+Prediction: the key exchange and the ciphers' classes cost Java tenths of a second once; what is sent for an image is
+small. Goal: 2 %. Interleaved; medians of ROUNDS ratios. BEFORE names the Python of another checkout, IMAGES how many
+images a run has.
 """
 
 import os
@@ -16,7 +18,10 @@ from bench.processes import measure
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 IMAGES = int(os.environ.get("IMAGES", "10000"))
-OPEN = [f"--set=spark.conf.{name}=false" for name in ("spark.authenticate", "spark.network.crypto.enabled", "spark.io.encryption.enabled")]
+OPEN = [
+    f"--set=spark.conf.{name}=false"
+    for name in ("spark.authenticate", "spark.network.crypto.enabled", "spark.io.encryption.enabled")
+]
 
 
 def main() -> None:
@@ -27,9 +32,18 @@ def main() -> None:
         originals = sorted((fixtures.REPOSITORY / "examples/digits/images").iterdir())
         for number in range(IMAGES):
             (images / f"{number:06d}.png").write_bytes(originals[number % len(originals)].read_bytes())
-        places = ["--input", str(images), "--model", str(fixtures.REPOSITORY / "examples/digits/bundle"), "--output", f"{folder}/table"]
+        places = [
+            "--input",
+            str(images),
+            "--model",
+            str(fixtures.REPOSITORY / "examples/digits/bundle"),
+            "--output",
+            f"{folder}/table",
+        ]
         run = ["-m", "mxspark", "run", *places, "--overwrite", "--yes", "--master", "local[2]"]
-        ways = {"as it is": [sys.executable, *run], "open": [sys.executable, *run, *OPEN]} | ({"before": [before, *run]} if before else {})
+        ways = {"as it is": [sys.executable, *run], "open": [sys.executable, *run, *OPEN]} | (
+            {"before": [before, *run]} if before else {}
+        )
         environments = {way: {**os.environ, "MXSPARK_CACHE_DIR": f"{folder}/cache of {way}"} for way in ways}
         rounds = [_round(ways, environments) for _ in range(ROUNDS + 1)][1:]  # the first makes class archives
     for way in list(ways)[1:]:

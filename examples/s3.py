@@ -78,7 +78,8 @@ def serve(folder: Path, buckets: Sequence[str], port: int | None = None) -> Iter
     disk = shutil.disk_usage(folder)
     if disk.free < disk.total * FREE_SHARE:
         raise ServerError(
-            f"SeaweedFS needs {FREE_SHARE:.0%} of the disk free, that of {folder} has {disk.free / disk.total:.1%}: free some space"
+            f"SeaweedFS needs {FREE_SHARE:.0%} of the disk free, that of {folder} has {disk.free / disk.total:.1%}: "
+            "free some space"
         )
     for attempt in range(ATTEMPTS):
         try:
@@ -99,13 +100,32 @@ def _started(weed: str, folder: Path, buckets: Sequence[str], port: int | None) 
     server = Server(f"http://127.0.0.1:{s3_port}", secrets.token_hex(8), secrets.token_hex(16), "localhost")
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
     command = [weed, "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={','.join(buckets)}"]
-    command += [f"-master.port={ports[0]}", f"-volume.port={ports[1]}", f"-filer.port={ports[2]}", f"-admin.port={ports[3]}"]
-    command += [f"-s3.port={s3_port}", f"-s3.domainName={server.domain}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false"]
-    command += ["-admin.ui=false", "-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"]
-    command += ["-volume.max=100"]  # else it goes by the free disk space again and again, and refuses to write on a disk that fills up
+    command += [
+        f"-master.port={ports[0]}",
+        f"-volume.port={ports[1]}",
+        f"-filer.port={ports[2]}",
+        f"-admin.port={ports[3]}",
+    ]
+    command += [
+        f"-s3.port={s3_port}",
+        f"-s3.domainName={server.domain}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-webdav=false",
+    ]
+    command += [
+        "-admin.ui=false",
+        "-master.telemetry=false",
+        "-s3.autoCreateBucket=false",
+        "-s3.allowDeleteBucketNotEmpty=false",
+    ]
+    # else it goes by the free disk space again and again, and refuses to write on a disk that fills up
+    command += ["-volume.max=100"]
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C in the terminal reaches this process, which then stops the server.
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             _wait_until_ready(process, server, buckets)
             yield server
@@ -184,14 +204,18 @@ The data is in {folder}. Ctrl-C ends the server."""
 
 
 def chosen_port(wanted: str) -> int:
-    """The port for a person's server: the one that is wanted, else the usual one where it is free. Raises ServerError."""
+    """The port for a person's server: the one that is wanted, else the usual one where it is free. Raises
+    ServerError.
+    """
     if not wanted:
         return USUAL_PORT if _is_free(USUAL_PORT) and _is_free(USUAL_PORT + GRPC) else _free_ports(1)[0]
     if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) < 65_536 - GRPC):
         raise ServerError(f"PORT is {wanted!r}: give a number from 1 to {65_535 - GRPC}, e.g. make s3 PORT=9000")
     for port in (int(wanted), int(wanted) + GRPC):
         if not _is_free(port):
-            raise ServerError(f"port {port} can't be taken (SeaweedFS needs PORT and PORT + {GRPC:,}): give another, or none")
+            raise ServerError(
+                f"port {port} can't be taken (SeaweedFS needs PORT and PORT + {GRPC:,}): give another, or none"
+            )
     return int(wanted)
 
 
@@ -202,7 +226,9 @@ def _alone(folder: Path) -> Iterator[None]:
         with FileLock(folder.with_suffix(".lock"), timeout=0):
             yield
     except Timeout:
-        raise ServerError(f"another `make s3` is running with the data in {folder.relative_to(HERE.parent)}: use it, or end it") from None
+        raise ServerError(
+            f"another `make s3` is running with the data in {folder.relative_to(HERE.parent)}: use it, or end it"
+        ) from None
 
 
 def main() -> None:

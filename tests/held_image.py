@@ -1,10 +1,13 @@
-"""A run that stands still at one image: what interrupts it comes in the middle of it, however fast or slow the machine is."""
+"""A run that stands still at one image: what interrupts it comes in the middle of it, however fast or slow the
+machine is.
+"""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-# Python runs this at the start of every process that finds it: the first one that opens the image stands still from then on.
+# Python runs this at the start of every process that finds it: the first one that opens the image stands still from
+# then on.
 HOLD = """
 import os, pathlib, sys, time
 
@@ -35,6 +38,8 @@ class HeldImage:
 
 
 def held_image(image: str, folder: Path) -> HeldImage:
-    """A run with its environment stands still, once, where it opens the image whose path ends so. The folder is for this alone."""
+    """A run with its environment stands still, once, where it opens the image whose path ends so. The folder is for
+    this alone.
+    """
     (folder / "sitecustomize.py").write_text(HOLD.format(image=image))
     return HeldImage(folder)

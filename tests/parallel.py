@@ -1,9 +1,10 @@
-"""How the tests are shared out among pytest-xdist's processes (`-n 4 --dist loadgroup`), and in which order. A plugin (tests/conftest.py).
+"""How the tests are shared out among pytest-xdist's processes (`-n 4 --dist loadgroup`), and in which order. A plugin
+(tests/conftest.py).
 
-The tests of a module that has fixtures of its own run in one process, so that these are made once; what a whole run shares is made by
-tests/shared.py. Modules with a test that needs the cluster for itself run in one process too, one after the other: in two, one would wait
-for the other. What takes long comes first and what is short last, so that all processes end together: within a tier such groups before
-single tests.
+The tests of a module that has fixtures of its own run in one process, so that these are made once; what a whole run
+shares is made by tests/shared.py. Modules with a test that needs the cluster for itself run in one process too, one
+after the other: in two, one would wait for the other. What takes long comes first and what is short last, so that all
+processes end together: within a tier such groups before single tests.
 """
 
 from functools import cache

@@ -1,4 +1,5 @@
-"""What is made once a run, whichever of pytest-xdist's processes asks for it first: the others wait for it, and use it too.
+"""What is made once a run, whichever of pytest-xdist's processes asks for it first: the others wait for it, and use it
+too.
 
 What is shared this way is pickled: places, addresses, names, results.
 """

@@ -32,7 +32,9 @@ class Terminal:
             os.execve(self._command[0], self._command, self._environment)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         os.close(self._terminal)
         with suppress(ProcessLookupError, ChildProcessError):  # it has ended, as it should
             os.kill(self._process, signal.SIGKILL)

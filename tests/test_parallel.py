@@ -94,7 +94,9 @@ def test_what_tests_share_is_made_once(pytester: pytest.Pytester, monkeypatch: p
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT.parent), str(ROOT.parent / "job")]))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(test_a_shared=SHARED, test_b_module=OF_A_MODULE, test_c_broken=BROKEN, test_d=ALONE, test_e=ALONE)
+    pytester.makepyfile(
+        test_a_shared=SHARED, test_b_module=OF_A_MODULE, test_c_broken=BROKEN, test_d=ALONE, test_e=ALONE
+    )
     flags = ("--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder", "-p", "xdist", "-p", "tests.parallel")
 
     result = pytester.runpytest_subprocess(*flags, timeout=300)

@@ -56,7 +56,9 @@ def write(folder: Path, name: str, text: str) -> None:
 def run(tiers: pytest.Pytester, *arguments: str) -> tuple[int, list[str]]:
     """The exit code, and the lines about tiers."""
     result = tiers.runpytest_inprocess("--import-mode=importlib", "-p", "no:cacheprovider", *arguments)
-    return int(result.ret), [re.sub(r" in [\d.]+ s$", "", line) for line in result.outlines if line.startswith(("tier ", "CI="))]
+    return int(result.ret), [
+        re.sub(r" in [\d.]+ s$", "", line) for line in result.outlines if line.startswith(("tier ", "CI="))
+    ]
 
 
 def test_each_tier_has_a_line_and_those_that_can_not_be_had_say_why(tiers: pytest.Pytester) -> None:
@@ -77,5 +79,8 @@ def test_what_failed_is_counted(tiers: pytest.Pytester) -> None:
 
 def test_in_ci_a_skipped_tier_fails_the_run(tiers: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
-    assert run(tiers, "night", "plain") == (1, [SKIPPED, "tier plain: run, 2 passed", "CI=true: a skipped tier fails the run"])
+    assert run(tiers, "night", "plain") == (
+        1,
+        [SKIPPED, "tier plain: run, 2 passed", "CI=true: a skipped tier fails the run"],
+    )
     assert run(tiers, "plain") == (0, ["tier plain: run, 2 passed"])

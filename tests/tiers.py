@@ -1,7 +1,9 @@
-"""Tiers: the folders of tests/, each named after the real thing that its tests need, and one line for each at the end of a run.
+"""Tiers: the folders of tests/, each named after the real thing that its tests need, and one line for each at the end
+of a run.
 
-A tier's conftest.py says by a function `missing() -> Missing | None` what it lacks on this machine; its tests are skipped then.
-A folder below a tier whose conftest.py has such a function too is a tier of its own. With CI=true a skipped tier fails the run.
+A tier's conftest.py says by a function `missing() -> Missing | None` what it lacks on this machine; its tests are
+skipped then. A folder below a tier whose conftest.py has such a function too is a tier of its own. With CI=true a
+skipped tier fails the run.
 """
 
 import os
@@ -33,7 +35,8 @@ class Missing:
 class Tiers:
     """A pytest plugin that skips the tiers that can't be had and tells of all of them.
 
-    What it knows of a test goes with its reports, as properties: with pytest-xdist other processes run the tests than the one that tells.
+    What it knows of a test goes with its reports, as properties: with pytest-xdist other processes run the tests than
+    the one that tells.
     """
 
     def __init__(self, plugins: pytest.PytestPluginManager, root: Path = ROOT, *, strict: bool | None = None) -> None:
@@ -87,7 +90,11 @@ class Tiers:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self._strict and self._skipped and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        if (
+            self._strict
+            and self._skipped
+            and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
@@ -95,10 +102,14 @@ class Tiers:
         terminalreporter.ensure_newline()
         for tier in sorted({*self._outcomes, *self._skipped}):
             if tier in self._skipped:
-                terminalreporter.write_line(f"tier {tier}: skipped: {self._skipped[tier]}", yellow=not self._strict, red=self._strict)
+                terminalreporter.write_line(
+                    f"tier {tier}: skipped: {self._skipped[tier]}", yellow=not self._strict, red=self._strict
+                )
             else:
                 counts = Counter(self._outcomes[tier].values())
-                told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if counts[outcome])
+                told = ", ".join(
+                    f"{counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if counts[outcome]
+                )
                 terminalreporter.write_line(
                     f"tier {tier}: run, {told} in {duration.in_words(self._seconds[tier])}",
                     green=not counts["failed"],

@@ -1,4 +1,6 @@
-"""Where the time of a run goes: `--times` prints, as tables of Markdown, what tiers, fixtures and tests took (docs/testing.md)."""
+"""Where the time of a run goes: `--times` prints, as tables of Markdown, what tiers, fixtures and tests took
+(docs/testing.md).
+"""
 
 import os
 import time
@@ -56,7 +58,10 @@ class Times:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         now = _processor_seconds()
         item.user_properties = [each for each in item.user_properties if each[0] not in (FIXTURES, PROCESSOR)]
-        item.user_properties += [(FIXTURES, [each for each in self._fixtures if each[1] >= LONG]), (PROCESSOR, now - self._processor)]
+        item.user_properties += [
+            (FIXTURES, [each for each in self._fixtures if each[1] >= LONG]),
+            (PROCESSOR, now - self._processor),
+        ]
         self._fixtures, self._processor = [], now
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

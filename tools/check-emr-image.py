@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Checks an image for EMR on EKS: what AWS's validator checks, AWS's rules for custom images, and that the job is there and runs.
+"""Checks an image for EMR on EKS: what AWS's validator checks, AWS's rules for custom images, and that the job is there
+and runs.
 
-Usage: tools/check-emr-image.py IMAGE [--base BASE]
-Environment: DOCKER (the program to use; by default the Docker or Podman that tools/docker.sh finds)
+Usage: tools/check-emr-image.py IMAGE [--base BASE] Environment: DOCKER (the program to use; by default the Docker or
+Podman that tools/docker.sh finds)
 
-One line for each check: ok, problem (with what to do) or can't tell. Ends with 0 where nothing is a problem, with 1 where something is,
-with 2 where it can't look. With --base, the image that this one was built on, what AWS put there is compared file by file: AWS's validator
-has lists of files instead, which end with EMR 6.14. Nothing is changed; the containers in which it looks are removed again.
+One line for each check: ok, problem (with what to do) or can't tell. Ends with 0 where nothing is a problem, with 1
+where something is, with 2 where it can't look. With --base, the image that this one was built on, what AWS put there is
+compared file by file: AWS's validator has lists of files instead, which end with EMR 6.14. Nothing is changed; the
+containers in which it looks are removed again.
 """
 
 import argparse
@@ -29,8 +31,24 @@ VARIABLES = {"SPARK_HOME": "/usr/lib/spark", "JAVA_HOME": "/etc/alternatives/jre
 MOUNTED_OVER = ("/home/hadoop", "/mnt", "/tmp", "/var/log/fluentd", "/var/log/spark/apps", "/var/log/spark/user")  # noqa: S108
 # Beginnings of names that each release's image has: a few of those that the validator looks for. --base compares all.
 FILES = {
-    "/usr/bin": ("find-spark-home", "hadoop", "pyspark", "spark-class", "spark-example", "spark-shell", "spark-sql", "spark-submit"),
-    "/usr/lib/spark/jars": ("hadoop-client", "kubernetes-client", "scala-library", "spark-core", "spark-kubernetes", "spark-sql"),
+    "/usr/bin": (
+        "find-spark-home",
+        "hadoop",
+        "pyspark",
+        "spark-class",
+        "spark-example",
+        "spark-shell",
+        "spark-sql",
+        "spark-submit",
+    ),
+    "/usr/lib/spark/jars": (
+        "hadoop-client",
+        "kubernetes-client",
+        "scala-library",
+        "spark-core",
+        "spark-kubernetes",
+        "spark-sql",
+    ),
     "/usr/lib/hadoop": ("hadoop-annotations", "hadoop-auth", "hadoop-aws", "hadoop-common"),
     "/usr/lib/hadoop/lib": ("commons-cli", "guava", "httpclient", "zookeeper"),
 }
@@ -59,7 +77,14 @@ context = SparkSession.builder.getOrCreate().sparkContext
 print("Spark", context.version, "Python", *sorted(set(context.parallelize(range(2), 2).map(told).collect())))
 """
 # A job that is over at once: neither compiled with care nor to be looked at.
-QUICK = ("--deploy-mode", "client", "--conf", "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1", "--conf", "spark.ui.enabled=false")
+QUICK = (
+    "--deploy-mode",
+    "client",
+    "--conf",
+    "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1",
+    "--conf",
+    "spark.ui.enabled=false",
+)
 LIMIT_SECONDS = 600
 SHOWN = 3  # names of files in one line
 
@@ -134,7 +159,12 @@ class Image:
 
     def _call(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [self.docker, *arguments], capture_output=True, text=True, timeout=LIMIT_SECONDS, stdin=subprocess.DEVNULL, check=False
+            [self.docker, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
 
     # Only bash and coreutils are used inside: Amazon Linux's small images have no find.
@@ -149,7 +179,8 @@ class Image:
             files=()
             for place; do
                 for path in "$place" "$place"/**; do
-                    if [ -L "$path" ]; then echo "$(readlink "$path")  $path"; elif [ -f "$path" ]; then files+=("$path"); fi
+                    if [ -L "$path" ]; then echo "$(readlink "$path")  $path"
+                    elif [ -f "$path" ]; then files+=("$path"); fi
                 done
             done
             [ ${#files[@]} = 0 ] || sha256sum -- "${files[@]}"
@@ -202,11 +233,16 @@ def settings(image: Image, base: Image | None) -> Iterator[Finding]:
     """User, work directory and entrypoint."""
     user, work_dir = image.settings.get("User") or "root", image.settings.get("WorkingDir") or "/"
     if base is not None and (theirs := base.settings.get("User")) != USER:
-        yield Finding("base's user", "problem", f"{theirs or 'root'} instead of {USER}", "Is --base an image of EMR on EKS?")
+        yield Finding(
+            "base's user", "problem", f"{theirs or 'root'} instead of {USER}", "Is --base an image of EMR on EKS?"
+        )
     yield _same("user", user, USER, f"End the Dockerfile with USER {USER}.")
     yield _same("work directory", work_dir, WORK_DIR, f"End the Dockerfile with WORKDIR {WORK_DIR}.")
     yield _same(
-        "entrypoint", image.settings.get("Entrypoint"), ENTRYPOINT, "Take ENTRYPOINT out of the Dockerfile: EMR starts jobs by AWS's."
+        "entrypoint",
+        image.settings.get("Entrypoint"),
+        ENTRYPOINT,
+        "Take ENTRYPOINT out of the Dockerfile: EMR starts jobs by AWS's.",
     )
     if base is not None:
         yield _same("command", image.settings.get("Cmd"), base.settings.get("Cmd"), "Take CMD out of the Dockerfile.")
@@ -225,7 +261,9 @@ def _words(value: object) -> str:
 def variables(image: Image, base: Image | None) -> Iterator[Finding]:
     """Environment variables."""
     for name, value in VARIABLES.items():
-        yield _same(f"variable {name}", image.variables.get(name), value, f"Leave it as AWS's image has it: ENV {name}={value}.")
+        yield _same(
+            f"variable {name}", image.variables.get(name), value, f"Leave it as AWS's image has it: ENV {name}={value}."
+        )
     theirs = base.variables if base else {}
     split = [name for name, value in image.variables.items() if "=" in value and theirs.get(name) != value]
     if split:
@@ -236,7 +274,9 @@ def variables(image: Image, base: Image | None) -> Iterator[Finding]:
     # Paths may have been added to.
     changed = [name for name, value in theirs.items() if f":{value}:" not in f":{image.variables.get(name, '')}:"]
     if changed:
-        yield Finding("variables", "problem", f"not as in the base: {_few(changed)}", "Leave what AWS's image sets, or add to it.")
+        yield Finding(
+            "variables", "problem", f"not as in the base: {_few(changed)}", "Leave what AWS's image sets, or add to it."
+        )
     else:
         yield Finding("variables", "ok", f"the base's {len(theirs)} are kept")
 
@@ -248,19 +288,33 @@ def files(image: Image, base: Image | None, folder: str, beginnings: Sequence[st
         return Finding(folder, "problem", f"the base has {_few(lost)}", "Leave what AWS put there.")
     lacking = [beginning for beginning in beginnings if not any(name.startswith(beginning) for name in names)]
     if lacking and base is None:
-        return Finding(folder, "problem", f"there is no {_few(lacking)}", "Build on AWS's image; --base BASE tells whether that has it.")
+        return Finding(
+            folder,
+            "problem",
+            f"there is no {_few(lacking)}",
+            "Build on AWS's image; --base BASE tells whether that has it.",
+        )
     if lacking:
         return Finding(folder, "can't tell", f"not in the base either: {_few(lacking)}", "Is --base AWS's own image?")
-    return Finding(folder, "ok", f"{', '.join(beginnings)}" + (f"; all {len(theirs)} names of the base" if base else ""))
+    return Finding(
+        folder, "ok", f"{', '.join(beginnings)}" + (f"; all {len(theirs)} names of the base" if base else "")
+    )
 
 
 def java_job(image: Image, base: Image | None) -> Finding:
-    """The validator's sample job. (Its version 1.05 hands bash the whole line as a file's name, and never looks at the exit code.)"""
+    """The validator's sample job. (Its version 1.05 hands bash the whole line as a file's name, and never looks at
+    the exit code.)
+    """
     subject = "SparkPi"
     jar = PurePosixPath(EXAMPLES)
     if jar.name not in image.names(str(jar.parent)):
         if base is None:
-            return Finding(subject, "problem", f"there is no {EXAMPLES}", "Build on AWS's image; --base BASE tells whether that has it.")
+            return Finding(
+                subject,
+                "problem",
+                f"there is no {EXAMPLES}",
+                "Build on AWS's image; --base BASE tells whether that has it.",
+            )
         if jar.name in base.names(str(jar.parent)):
             return Finding(subject, "problem", f"the base has {EXAMPLES}", "Leave what AWS put there.")
         return Finding(subject, "can't tell", f"not in the base either: {EXAMPLES}", "Is --base AWS's own image?")
@@ -268,7 +322,12 @@ def java_job(image: Image, base: Image | None) -> Finding:
     done = image.run("spark-submit", *QUICK, *options, f"local://{EXAMPLES}")
     if done.returncode == 0 and "Pi is roughly 3.1" in done.stdout:
         return Finding(subject, "ok", "runs")
-    return Finding(subject, "problem", f"ends with {done.returncode}: {_last_words(done)}", "Fix the problems above, or what it says.")
+    return Finding(
+        subject,
+        "problem",
+        f"ends with {done.returncode}: {_last_words(done)}",
+        "Fix the problems above, or what it says.",
+    )
 
 
 def python_job(image: Image) -> Finding:
@@ -278,20 +337,30 @@ def python_job(image: Image) -> Finding:
     told = done.stdout.strip().splitlines()[-1:]
     if done.returncode == 0 and told and told[0].endswith(f" Python {PYTHON}"):
         return Finding("Python job", "ok", told[0])
-    return Finding("Python job", "problem", f"ends with {done.returncode}: {_last_words(done)}", "Fix the other problems, or what it says.")
+    return Finding(
+        "Python job",
+        "problem",
+        f"ends with {done.returncode}: {_last_words(done)}",
+        "Fix the other problems, or what it says.",
+    )
 
 
 def untouched(image: Image, base: Image | None, subject: str, places: Sequence[str]) -> Finding:
     """Whether AWS's files are as AWS made them."""
     where = " and ".join(places)
     if base is None:
-        return Finding(subject, "can't tell", f"whether {where} is untouched", "Give --base, the image that this one was built on.")
+        return Finding(
+            subject, "can't tell", f"whether {where} is untouched", "Give --base, the image that this one was built on."
+        )
     theirs, now = base.contents(*places), image.contents(*places)
     if not theirs:
         return Finding(subject, "can't tell", f"not in the base either: {where}", "Is --base AWS's own image?")
     changed = sorted(path for path in theirs.keys() | now.keys() if theirs.get(path) != now.get(path))
     if changed:
-        hint = "Leave them as AWS made them: EMR mounts its own configuration over the image's; the job's settings are for changes."
+        hint = (
+            "Leave them as AWS made them: EMR mounts its own configuration over the image's; the job's settings are "
+            "for changes."
+        )
         return Finding(subject, "problem", f"not as in the base: {_few(changed)}", hint)
     return Finding(subject, "ok", f"{where} as in the base: {len(theirs)} file{'s' * (len(theirs) > 1)}")
 
@@ -304,8 +373,15 @@ def mounted_over(image: Image, base: Image | None) -> Finding:
     if not added:
         return Finding(subject, "ok", "nothing was added there")
     if base is None:
-        return Finding(subject, "can't tell", f"whether {_few(added)} is AWS's", "Give --base, the image that this one was built on.")
-    return Finding(subject, "problem", f"a job won't see {_few(added)}", f"Put it elsewhere, {OURS} for example, or remove it.")
+        return Finding(
+            subject,
+            "can't tell",
+            f"whether {_few(added)} is AWS's",
+            "Give --base, the image that this one was built on.",
+        )
+    return Finding(
+        subject, "problem", f"a job won't see {_few(added)}", f"Put it elsewhere, {OURS} for example, or remove it."
+    )
 
 
 def decommission(image: Image) -> Finding:
@@ -313,7 +389,9 @@ def decommission(image: Image) -> Finding:
     told = image.look('[ ! -e "$1" ] || stat --format %U:%G "$1"', DECOMMISSION)
     if not told:
         return Finding(DECOMMISSION, "ok", "not there, so that nobody has to own it")
-    return _same(f"owner of {DECOMMISSION}", told[0], USER, f"In the Dockerfile, as root: RUN chown {USER} {DECOMMISSION}.")
+    return _same(
+        f"owner of {DECOMMISSION}", told[0], USER, f"In the Dockerfile, as root: RUN chown {USER} {DECOMMISSION}."
+    )
 
 
 def pythons(image: Image) -> Iterator[Finding]:
@@ -331,7 +409,9 @@ def pythons(image: Image) -> Iterator[Finding]:
         if told == [PYTHON]:
             yield Finding("PYSPARK_PYTHON", "ok", f"{path}, Python {PYTHON}")
         else:
-            yield Finding("PYSPARK_PYTHON", "problem", f"{path} is no Python {PYTHON}: {' '.join(told)}", "Build the image anew.")
+            yield Finding(
+                "PYSPARK_PYTHON", "problem", f"{path} is no Python {PYTHON}: {' '.join(told)}", "Build the image anew."
+            )
     driver = image.variables.get("PYSPARK_DRIVER_PYTHON", path)
     yield _same("PYSPARK_DRIVER_PYTHON", driver, path, hint)
 

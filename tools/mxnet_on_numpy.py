@@ -1,7 +1,7 @@
 """Lets `import mxnet` work in .venv: MXNet 1.9.1 asks for numpy's old name of bool, which numpy 1.24 dropped.
 
-tools/setup.sh copies it beside the packages, with a .pth file by which every Python of .venv imports it when it starts. So it imports
-nothing itself: numpy gets the name when mxnet is asked for.
+tools/setup.sh copies it beside the packages, with a .pth file by which every Python of .venv imports it when it starts.
+So it imports nothing itself: numpy gets the name when mxnet is asked for.
 """
 
 import sys

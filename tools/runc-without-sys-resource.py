@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""runc for a machine without CAP_SYS_RESOURCE, which `docker run --privileged` asks for: takes what it can't grant out of the request."""
+"""runc for a machine without CAP_SYS_RESOURCE, which `docker run --privileged` asks for: takes what it can't grant
+out of the request.
+"""
 
 import json
 import os
@@ -30,7 +32,9 @@ def without_lacking(asked: dict[str, Any]) -> dict[str, Any]:
     """The same request, as this machine can grant it."""
     process = asked.get("process", asked)  # the file of `exec` is the process alone
     capabilities = process.get("capabilities") or {}
-    process["capabilities"] = {kind: [name for name in names if name != LACKING] for kind, names in capabilities.items()}
+    process["capabilities"] = {
+        kind: [name for name in names if name != LACKING] for kind, names in capabilities.items()
+    }
     process["oomScoreAdj"] = max(process.get("oomScoreAdj") or 0, 0)  # a lower one needs the capability too
     return asked
 

@@ -13,7 +13,8 @@ START_SECONDS = 60
 
 @contextmanager
 def forwarded(kubectl: Callable[..., list[str]], target: str, port: int) -> Iterator[int]:
-    """The port of 127.0.0.1. `kubectl port-forward` ends when its pod does, or when a connection breaks: it is started again then.
+    """The port of 127.0.0.1. `kubectl port-forward` ends when its pod does, or when a connection breaks: it is started
+    again then.
 
     `kubectl` makes a command for the cluster and namespace out of arguments.
     """

@@ -1,7 +1,8 @@
-"""The digits job on the kind cluster that `make kind-up` makes: data into its S3 server, the chart installed, followed, its table shown.
+"""The digits job on the kind cluster that `make kind-up` makes: data into its S3 server, the chart installed, followed,
+its table shown.
 
-Run:  .venv/bin/python examples/kind/run.py      (make kind-run)
-Environment: KIND_CLUSTER, KUBECONFIG, as for tools/kind.sh; IMAGE, the image that the nodes have
+Run:  .venv/bin/python examples/kind/run.py      (make kind-run) Environment: KIND_CLUSTER, KUBECONFIG, as for
+tools/kind.sh; IMAGE, the image that the nodes have
 """
 
 import base64
@@ -56,7 +57,13 @@ class Tools:
     def submit(self) -> list[str]:
         """The same job from the command line."""
         return self.mxspark(
-            *("submit", "kubernetes", f"--image={self.image}", "--input=s3://images/digits/", "--output=s3://results/submitted"),
+            *(
+                "submit",
+                "kubernetes",
+                f"--image={self.image}",
+                "--input=s3://images/digits/",
+                "--output=s3://results/submitted",
+            ),
             *("--model=s3://models/digits", "--endpoint-url=http://s3.s3:8333", "--set=kubernetes.credentials_from=s3"),
             r"--set=input.true_label=_(\d)\.png$",
         )
@@ -73,7 +80,9 @@ def main() -> int:
         print("kind-run: the cluster with its S3 server can't be reached: `make kind-up` makes it.", file=sys.stderr)
         return 1
     with forwarded(lambda *arguments: tools.kubectl("--namespace=s3", *arguments), "service/s3", 8333) as port:
-        server = Server(f"http://127.0.0.1:{port}", keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], "localhost")
+        server = Server(
+            f"http://127.0.0.1:{port}", keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], "localhost"
+        )
         upload(server)
         install(tools, keys)
         code = follow(tools)
@@ -98,7 +107,9 @@ def upload(server: Server) -> None:
     missing = {place: file for place, file in files.items() if place not in there}
     print(f"Uploading {len(missing):,} of {counted(len(files), 'file')} to the cluster's S3 server")
     with ThreadPoolExecutor(UPLOADS) as threads:
-        for _ in threads.map(lambda place: client.put_object(Bucket=place[0], Key=place[1], Body=missing[place].read_bytes()), missing):
+        for _ in threads.map(
+            lambda place: client.put_object(Bucket=place[0], Key=place[1], Body=missing[place].read_bytes()), missing
+        ):
             pass
 
 
@@ -111,12 +122,19 @@ def install(tools: Tools, keys: dict[str, str]) -> None:
     """A namespace that admits restricted pods only, the secret with the keys, and the chart."""
     apply(tools, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     said(tools.kubectl("label", "--overwrite", "namespace", NAMESPACE, RESTRICTED))
-    apply(tools, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": NAMESPACE}, "stringData": keys})
+    apply(
+        tools,
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": NAMESPACE}, "stringData": keys},
+    )
     name = tools.image
     repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
     # A release of an earlier time would stand in the way of running the job again.
     subprocess.run(tools.helm("uninstall", RELEASE, "--wait"), capture_output=True, check=False)
-    values = (f"--values={HERE / 'values.yaml'}", f"--set=image.repository={repository}", f"--set-string=image.tag={tag}")
+    values = (
+        f"--values={HERE / 'values.yaml'}",
+        f"--set=image.repository={repository}",
+        f"--set-string=image.tag={tag}",
+    )
     command = tools.helm("install", RELEASE, str(CHART), *values)
     print(in_words(command), flush=True)
     said(command)  # the chart's notes say what kind-run does by itself

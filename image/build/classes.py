@@ -1,9 +1,10 @@
 #!/usr/bin/env python3.11
-"""Makes an archive of Java's classes as they lie in memory (AppCDS), with which drivers and executors start in half of the time.
+"""Makes an archive of Java's classes as they lie in memory (AppCDS), with which drivers and executors start in half of
+the time.
 
-Java puts into it what it loads in a small run: a driver on a Kubernetes that is played here, whose one executor is real. It has no part of
-the project itself in it, so that a change of the code leaves its layer alone. Where it doesn't fit, Java goes on without.
-Usage: classes.py ARCHIVE
+Java puts into it what it loads in a small run: a driver on a Kubernetes that is played here, whose one executor is
+real. It has no part of the project itself in it, so that a change of the code leaves its layer alone. Where it doesn't
+fit, Java goes on without. Usage: classes.py ARCHIVE
 """
 
 import base64
@@ -24,7 +25,8 @@ sys.path.append("/opt/packages")  # pyspark
 from pyspark import SparkConf, SparkContext
 
 ARCHIVE, LOADED = Path(sys.argv[1]), Path(tempfile.mkdtemp()) / "classes"
-JAVAS_OWN = ARCHIVE.with_name("classes.jsa")  # which it stands on; by its own options Java would look for the one that is made here
+# which it stands on; by its own options Java would look for the one that is made here
+JAVAS_OWN = ARCHIVE.with_name("classes.jsa")
 QUIET = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:disable -Xlog:all=error:stderr"
 LIMIT_SECONDS = 600  # it takes 20 on a quiet machine
 WEB_SOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
@@ -48,7 +50,14 @@ class Kubernetes(BaseHTTPRequestHandler):
             self.end_headers()
             is_over.wait()
         elif (name := path.rpartition("/")[2]) == "pods":
-            self._answer({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": list(pods.values())})
+            self._answer(
+                {
+                    "kind": "PodList",
+                    "apiVersion": "v1",
+                    "metadata": {"resourceVersion": "1"},
+                    "items": list(pods.values()),
+                }
+            )
         else:
             self._answer(pods.get(name) or {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "uid": "0"}})
 
@@ -61,7 +70,8 @@ class Kubernetes(BaseHTTPRequestHandler):
             fields = {"status.podIP": "127.0.0.1", "metadata.name": pod["metadata"]["name"]}
             given = pod["spec"]["containers"][0]["env"]
             variables = {
-                one["name"]: one["value"] if "value" in one else fields[one["valueFrom"]["fieldRef"]["fieldPath"]] for one in given
+                one["name"]: one["value"] if "value" in one else fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
+                for one in given
             }
             subprocess.Popen(["/opt/entrypoint.sh", "executor"], env=os.environ | variables)
         self._answer(pod, 201)
@@ -87,7 +97,12 @@ def main() -> None:
         del os.environ[name]  # a build's: all is on this machine
     server = ThreadingHTTPServer(("127.0.0.1", 0), Kubernetes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": "/opt/spark", "JAVA_HOME": "/opt/java", "PYSPARK_PYTHON": sys.executable}
+    os.environ |= {
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_HOME": "/opt/spark",
+        "JAVA_HOME": "/opt/java",
+        "PYSPARK_PYTHON": sys.executable,
+    }
     properties = {  # those that decide what is loaded, as a job has them
         "spark.master": f"k8s://http://127.0.0.1:{server.server_port}",
         "spark.kubernetes.container.image": "none",
@@ -104,7 +119,8 @@ def main() -> None:
         "spark.excludeOnFailure.enabled": "true",
         "spark.python.unix.domain.socket.enabled": "true",
         "spark.executorEnv.PYTHONPATH": "/opt/packages",
-        "spark.driver.extraJavaOptions": f"{QUIET} -XX:SharedArchiveFile={JAVAS_OWN} -XX:ArchiveClassesAtExit={ARCHIVE}",
+        "spark.driver.extraJavaOptions": f"{QUIET} -XX:SharedArchiveFile={JAVAS_OWN} "
+        f"-XX:ArchiveClassesAtExit={ARCHIVE}",
         "spark.executor.extraJavaOptions": f"{QUIET} -Xlog:class+load:file={LOADED}",
     }
     context = SparkContext(conf=SparkConf().setAppName("classes").setAll(list(properties.items())))

@@ -1,7 +1,9 @@
-"""Writes a CycloneDX list (https://cyclonedx.org, version 1.5) of the packages in the image: the system's, Python's and Java's.
+"""Writes a CycloneDX list (https://cyclonedx.org, version 1.5) of the packages in the image: the system's, Python's and
+Java's.
 
-Usage: python sbom.py FOLDER… > sbom.json   folders of jars, of a Java runtime, or of Python packages that Python itself doesn't know; runs
-with the image's own Python and nothing else. The project itself is what the list is of, and no part of it: it is in the last layer alone.
+Usage: python sbom.py FOLDER… > sbom.json   folders of jars, of a Java runtime, or of Python packages that Python itself
+doesn't know; runs with the image's own Python and nothing else. The project itself is what the list is of, and no part
+of it: it is in the last layer alone.
 """
 
 import json
@@ -39,7 +41,9 @@ def _deb(name: str, version: str, architecture: str) -> Component:
 def rpm() -> Iterator[Component]:
     """Amazon Linux's, in the images for EMR on EKS."""
     wanted = "%{NAME} %{VERSION}-%{RELEASE} %{ARCH}\n"
-    listing = subprocess.run(["/usr/bin/rpm", "--query", "--all", "--queryformat", wanted], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["/usr/bin/rpm", "--query", "--all", "--queryformat", wanted], capture_output=True, text=True, check=True
+    )
     for name, version, architecture in map(str.split, listing.stdout.splitlines()):
         yield _component(name, version, f"pkg:rpm/amzn/{name}@{version}?arch={architecture}")
 
@@ -55,20 +59,26 @@ def python(*folders: str) -> Iterator[Component]:
 
 
 def java(folder: Path) -> Iterator[Component]:
-    if (folder / "release").exists() and (match := re.search(r'^JAVA_VERSION="(.+)"$', (folder / "release").read_text(), re.MULTILINE)):
+    if (folder / "release").exists() and (
+        match := re.search(r'^JAVA_VERSION="(.+)"$', (folder / "release").read_text(), re.MULTILINE)
+    ):
         yield _component("openjdk", match[1], f"pkg:generic/openjdk@{match[1]}")
     for jar in sorted(folder.glob("*.jar")):
         match = re.fullmatch(r"(.+?)-(\d[\w.\-]*)\.jar", jar.name)
         name, version = (match[1], match[2]) if match else (jar.stem, "")
         group = _group(jar, name)
-        yield _component(name, version, f"pkg:maven/{group}/{name}@{version}" if group else f"pkg:generic/{name}@{version}")
+        yield _component(
+            name, version, f"pkg:maven/{group}/{name}@{version}" if group else f"pkg:generic/{name}@{version}"
+        )
 
 
 def _group(jar: Path, artifact: str) -> str | None:
     """The group that the jar's own Maven properties name; a jar with several is one of several artifacts."""
     with zipfile.ZipFile(jar) as archive:
         for name in archive.namelist():
-            if (match := re.fullmatch(r"META-INF/maven/([^/]+)/([^/]+)/pom\.properties", name)) and match[2] == artifact:
+            if (match := re.fullmatch(r"META-INF/maven/([^/]+)/([^/]+)/pom\.properties", name)) and match[
+                2
+            ] == artifact:
                 return match[1]
     return None
 
@@ -78,7 +88,9 @@ def _component(name: str, version: str, purl: str) -> Component:
 
 
 def main() -> None:
-    components = list(debian()) if Path("/usr/bin/dpkg-query").exists() else list(rpm()) if Path("/usr/bin/rpm").exists() else []
+    components = (
+        list(debian()) if Path("/usr/bin/dpkg-query").exists() else list(rpm()) if Path("/usr/bin/rpm").exists() else []
+    )
     components += python(*sys.argv[1:])
     for folder in sys.argv[1:]:
         components += java(Path(folder))

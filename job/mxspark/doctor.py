@@ -1,4 +1,6 @@
-"""Whether this machine has what a run needs: a finding for each thing looked at, with the hint where it lacks something."""
+"""Whether this machine has what a run needs: a finding for each thing looked at, with the hint where it lacks
+something.
+"""
 
 import json
 import platform
@@ -66,7 +68,9 @@ def _python() -> Finding:
     text = f"{platform.python_version()}, {sys.executable}"
     if sys.version_info[:2] in PYTHONS:
         return Finding("Python", "ok", text)
-    return Finding("Python", "problem", text, "MXNet 1.9.1 needs Python 3.11 or 3.12 here: make .venv with one of them.")
+    return Finding(
+        "Python", "problem", text, "MXNet 1.9.1 needs Python 3.11 or 3.12 here: make .venv with one of them."
+    )
 
 
 def _mxnet() -> tuple[Finding, Build | None]:
@@ -75,9 +79,13 @@ def _mxnet() -> tuple[Finding, Build | None]:
     except MxsparkError as error:
         return _problem("MXNet", error), None
     except TimeoutError:
-        return Finding("MXNet", "can't tell", f"it took more than {CHILD_SECONDS} s to load", "Try again; is the disk slow?"), None
+        return Finding(
+            "MXNet", "can't tell", f"it took more than {CHILD_SECONDS} s to load", "Try again; is the disk slow?"
+        ), None
     except model_check.CrashError as error:
-        return Finding("MXNet", "problem", f"it crashes while it is loaded ({error})", "Reinstall it, or use the image."), None
+        return Finding(
+            "MXNet", "problem", f"it crashes while it is loaded ({error})", "Reinstall it, or use the image."
+        ), None
     return Finding("MXNet", "ok", f"{build.version}, the {'GPU' if build.cuda else 'CPU'} build"), build
 
 
@@ -94,17 +102,28 @@ def _spark() -> Finding:
         from mxspark.spark import application
     except ModuleNotFoundError as error:
         return Finding(
-            "Spark", "problem", f"the package {error.name} is not installed", "In mxspark's repository: pip install '.[cpu,spark]'"
+            "Spark",
+            "problem",
+            f"the package {error.name} is not installed",
+            "In mxspark's repository: pip install '.[cpu,spark]'",
         )
     python, home = application.versions()
     oldest, first_after = SPARKS
     if not oldest <= tuple(map(int, python.split(".")[:2])) < first_after:
         return Finding("Spark", "problem", python, "Install pyspark 3.5 or 4.")
     if not home:
-        return Finding("Spark", "can't tell", f"pyspark is {python}, but SPARK_HOME has no jars/spark-core_….jar", "Unset SPARK_HOME.")
+        return Finding(
+            "Spark",
+            "can't tell",
+            f"pyspark is {python}, but SPARK_HOME has no jars/spark-core_….jar",
+            "Unset SPARK_HOME.",
+        )
     if home != python:
         return Finding(
-            "Spark", "problem", f"pyspark is {python}, but SPARK_HOME has {home}", f"Unset SPARK_HOME, or install pyspark {home}."
+            "Spark",
+            "problem",
+            f"pyspark is {python}, but SPARK_HOME has {home}",
+            f"Unset SPARK_HOME, or install pyspark {home}.",
         )
     return Finding("Spark", "ok", python)
 
@@ -122,7 +141,9 @@ def _machine() -> Finding:
         )
     if workers < cores:
         return Finding(
-            "machine", "ok", f"{text}, enough for {counted(workers, 'worker')} of {_gib(USUAL_MEMORY)}: --master 'local[{workers}]'"
+            "machine",
+            "ok",
+            f"{text}, enough for {counted(workers, 'worker')} of {_gib(USUAL_MEMORY)}: --master 'local[{workers}]'",
         )
     return Finding("machine", "ok", text)
 
@@ -162,7 +183,11 @@ def _gpus(build: Build | None) -> Iterator[Finding]:
 def _card(card: Gpu, build: Build | None) -> Finding:
     subject = f"GPU {card.index}"
     if build is not None and build.cuda and not build.is_wheel:
-        return Finding(subject, "can't tell", f"{card}; this MXNet is not {cuda.WHEEL}, and which cards it was built for isn't known")
+        return Finding(
+            subject,
+            "can't tell",
+            f"{card}; this MXNet is not {cuda.WHEEL}, and which cards it was built for isn't known",
+        )
     try:
         card.check()
     except UsageError as error:
@@ -173,20 +198,40 @@ def _card(card: Gpu, build: Build | None) -> Finding:
 def _nvidia_smi(gpus: int) -> Finding:
     """Spark finds the GPUs by nvidia-smi; that it tells nothing is no news where the driver has no GPU either."""
     lacking: Verdict = "problem" if gpus else "can't tell"
-    hint = "Spark finds GPUs by it: let the container have it (NVIDIA_DRIVER_CAPABILITIES=compute,utility)." if gpus else ""
+    hint = (
+        "Spark finds GPUs by it: let the container have it (NVIDIA_DRIVER_CAPABILITIES=compute,utility)."
+        if gpus
+        else ""
+    )
     try:
         answer = subprocess.run(SMI, capture_output=True, text=True, timeout=SMI_SECONDS, check=False)
     except OSError:
         return Finding("nvidia-smi", lacking, "it isn't there", hint)
     except subprocess.TimeoutExpired:
-        return Finding("nvidia-smi", "problem", f"it took more than {SMI_SECONDS} s", "A card or its driver hangs: restart the node.")
+        return Finding(
+            "nvidia-smi",
+            "problem",
+            f"it took more than {SMI_SECONDS} s",
+            "A card or its driver hangs: restart the node.",
+        )
     lines = [line.strip() for line in (answer.stdout + answer.stderr).splitlines() if line.strip()]
     if answer.returncode != 0 or not all(line.isdigit() for line in lines):
-        return Finding("nvidia-smi", lacking, " ".join(lines)[:300] or f"exit code {answer.returncode}", "See what it says on the node.")
+        return Finding(
+            "nvidia-smi",
+            lacking,
+            " ".join(lines)[:300] or f"exit code {answer.returncode}",
+            "See what it says on the node.",
+        )
     if len(lines) != gpus:
         text = f"it lists {counted(len(lines), 'GPU')}, but the driver shows {gpus} to this process"
-        return Finding("nvidia-smi", "problem", text, "Spark would hand out GPUs that can't be used: is CUDA_VISIBLE_DEVICES set?")
-    return Finding("nvidia-smi", "ok", f"lists GPU {', '.join(lines)}, as Spark's discovery script will" if lines else "lists no GPU")
+        return Finding(
+            "nvidia-smi", "problem", text, "Spark would hand out GPUs that can't be used: is CUDA_VISIBLE_DEVICES set?"
+        )
+    return Finding(
+        "nvidia-smi",
+        "ok",
+        f"lists GPU {', '.join(lines)}, as Spark's discovery script will" if lines else "lists no GPU",
+    )
 
 
 def _mxnets_gpus(build: Build | None, gpus: int) -> Finding:
@@ -194,7 +239,12 @@ def _mxnets_gpus(build: Build | None, gpus: int) -> Finding:
     if build is None:
         return Finding(subject, "can't tell", "MXNet can't be loaded")
     if not build.cuda:
-        return Finding(subject, "problem", "this is MXNet's CPU build", f"Install {cuda.WHEEL} instead of mxnet, or use the GPU image.")
+        return Finding(
+            subject,
+            "problem",
+            "this is MXNet's CPU build",
+            f"Install {cuda.WHEEL} instead of mxnet, or use the GPU image.",
+        )
     if build.trouble or build.gpus != gpus:
         text = build.trouble or f"MXNet finds {build.gpus}, the driver shows {gpus}"
         return Finding(subject, "problem", text, "Check that the driver is whole, and new enough for CUDA 11.8.")

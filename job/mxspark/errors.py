@@ -1,16 +1,17 @@
 """The errors a person sees: what is wrong with which thing and why, how to hint it, and the exit code that follows.
 
-Rooms that use an outside library translate its exceptions into these at their door. Whatever their words came from, no error tells
-a secret.
+Rooms that use an outside library translate its exceptions into these at their door. Whatever their words came from, no
+error tells a secret.
 """
 
 import re
 import traceback
 
-# What of an address may be a secret: the user and password, the query (a presigned one is as good as a key), and a signature's
-# parts where only they are left of it, as in the words of HTTP clients and servers.
-# Servers and files choose the texts: no pattern may take more than linear time. So those that would look for their end again and again
-# look only within a word up to its next @ or ?, which is found once (a run that starts where none of its characters stands before it).
+# What of an address may be a secret: the user and password, the query (a presigned one is as good as a key), and a
+# signature's parts where only they are left of it, as in the words of HTTP clients and servers. Servers and files
+# choose the texts: no pattern may take more than linear time. So those that would look for their end again and again
+# look only within a word up to its next @ or ?, which is found once (a run that starts where none of its characters
+# stands before it).
 _USER = re.compile(r"""(?<=://)[^/\s'"]*@""")
 _TO_AT = re.compile(r"(?<![^\s@])[^\s@]++@")
 # A password may have a slash, or quotes, in it that should have been escaped; digits before a slash are a port.
@@ -27,16 +28,19 @@ _SIGNED = re.compile(
 
 _PATH = re.compile(r"""(?<![^\s'"(=\[<])/[\w.~-]+(?:/[^\s'",:;)\]>]*)?""")
 
-# What secrets are called: anywhere in a name, or at its end (PWD alone is a folder, /etc/credentials a file, and BYPASS_CACHE none).
-# No backslashes: Spark gets them too (spark_configuration.REDACTED).
+# What secrets are called: anywhere in a name, or at its end (PWD alone is a folder, /etc/credentials a file, and
+# BYPASS_CACHE none). No backslashes: Spark gets them too (spark_configuration.REDACTED).
 _KEYS = (
-    "access|account|admin|aes|api|app|auth|client|deploy|enc|encryption|fernet|gpg|hmac|jwt|license|master|private|session|shared|signing|"
-    "ssh|storage|subscription"
+    "access|account|admin|aes|api|app|auth|client|deploy|enc|encryption|fernet|gpg|hmac|jwt|license|master|private|"
+    "session|shared|signing|ssh|storage|subscription"
 )
-SECRET_WORDS = rf"secret|passw(or)?d|passphrase|token|otp[._-]?seed|netrc|docker[._-]?auth[._-]?config|({_KEYS})[._-]?key"
+SECRET_WORDS = (
+    rf"secret|passw(or)?d|passphrase|token|otp[._-]?seed|netrc|docker[._-]?auth[._-]?config|({_KEYS})[._-]?key"
+)
 SHORT_SECRETS = "pat|auth|jwt|bearer|pass"  # which are ends of other words as well
 SECRET_ENDS = (
-    rf"[a-z0-9][._-]?pwd|(^|[^a-z])({SHORT_SECRETS})|pw|cookies?|webhooks?([._-]?ur[il])?|authorization|(^|[^/])(pass|cred(ential)?s?)"
+    rf"[a-z0-9][._-]?pwd|(^|[^a-z])({SHORT_SECRETS})|pw|cookies?|webhooks?([._-]?ur[il])?|authorization"
+    rf"|(^|[^/])(pass|cred(ential)?s?)"
 )
 SECRET_TAIL = "([._-]?(key|value|string|data|json|base64|b64|[0-9]))*"  # noqa: S105  # what may follow
 # By these a name is known; in a text `name=value` too.
@@ -72,7 +76,9 @@ def _without_query(match: re.Match[str]) -> str:
 
 
 def bounded(text: str, length: int) -> str:
-    """`text`, or so many of its characters at most, without the word that is cut: half a secret would not be known for one."""
+    """`text`, or so many of its characters at most, without the word that is cut: half a secret would not be known
+    for one.
+    """
     if len(text) <= length:
         return text
     words = text[:length].rsplit(maxsplit=1)
@@ -80,7 +86,9 @@ def bounded(text: str, length: int) -> str:
 
 
 def without_paths(text: str) -> str:
-    """`text` with the last name alone of each path from the root on: who reads a table has no use for where another machine keeps files."""
+    """`text` with the last name alone of each path from the root on: who reads a table has no use for where another
+    machine keeps files.
+    """
     return _PATH.sub(lambda match: match[0].rstrip("/").rpartition("/")[2], text)
 
 
@@ -109,7 +117,9 @@ class PassingError(MxsparkError):
 
 
 class TooManyFailedError(MxsparkError):
-    """The run ended, but more images failed than `max_failed_fraction` allows; `results` are its run.last_word.Results, if it has some."""
+    """The run ended, but more images failed than `max_failed_fraction` allows; `results` are its
+    run.last_word.Results, if it has some.
+    """
 
     exit_code = 3
     results: object = None

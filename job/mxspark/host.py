@@ -1,5 +1,5 @@
-"""What this process may use: cores and memory of the machine, or what a container is allowed of them, and a temporary folder; and the
-machine's name."""
+"""What this process may use: cores and memory of the machine, or what a container is allowed of them, and a temporary
+folder; and the machine's name."""
 
 import math
 import os
@@ -13,7 +13,8 @@ from pathlib import Path
 from mxspark.errors import MxsparkError, UsageError
 
 CGROUPS = Path("/sys/fs/cgroup")
-# Below these nothing runs, and what fails first could not say why: 300 MiB is the least with which Java and MXNet were seen to start.
+# Below these nothing runs, and what fails first could not say why: 300 MiB is the least with which Java and MXNet were
+# seen to start.
 LEAST_MEMORY = 256 * 2**20
 LEAST_ROOM = 32 * 2**20  # of the temporary folder: pyspark waits forever for a file that Java can't write there
 
@@ -44,7 +45,9 @@ def temporary_folder() -> Path:
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:
-        raise UsageError("no folder for temporary files can be written", "Name one: TMPDIR; in a container: --tmpfs /tmp.") from None
+        raise UsageError(
+            "no folder for temporary files can be written", "Name one: TMPDIR; in a container: --tmpfs /tmp."
+        ) from None
 
 
 def end_first() -> None:
@@ -61,7 +64,8 @@ def name() -> str:
 
 def cores(cgroups: Path = CGROUPS) -> int:
     """As many as Java counts, and so Spark's local[*]: a share of a core counts as one."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has no affinity
+    # macOS has no affinity
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Of version 2 of control groups, or of version 1; `max` or -1 is no limit.
     old = cgroups / "cpu"
     share = _words(cgroups / "cpu.max") or _words(old / "cpu.cfs_quota_us") + _words(old / "cpu.cfs_period_us")

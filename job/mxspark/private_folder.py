@@ -1,4 +1,6 @@
-"""Folders of this user's own, for what is executed or believed later: Java's wrapper and classes, model files, marks of checks."""
+"""Folders of this user's own, for what is executed or believed later: Java's wrapper and classes, model files, marks
+of checks.
+"""
 
 import os
 import stat
@@ -13,18 +15,22 @@ from mxspark.text.words import printable
 
 NOBODY = 65534  # what root's folders belong to inside a user namespace; elsewhere a user like any other
 USERS = Path("/proc/self/uid_map")
-HINT = "Name a cache_dir of your own (MXSPARK_CACHE_DIR), in folders that belong to you or to root and that others can't write."
+HINT = (
+    "Name a cache_dir of your own (MXSPARK_CACHE_DIR), in folders that belong to you or to root and that others can't "
+    "write."
+)
 
 NO_OWNERS = (
-    "run as that one (kubernetes.driver.template and executor.template: securityContext.runAsUser), or name a cache_dir elsewhere "
-    "(MXSPARK_CACHE_DIR), such as an emptyDir."
+    "run as that one (kubernetes.driver.template and executor.template: securityContext.runAsUser), or name a "
+    "cache_dir elsewhere (MXSPARK_CACHE_DIR), such as an emptyDir."
 )
 
 
 def private_folder(place: Path, environ: Mapping[str, str] = os.environ) -> Path:
     """This user's folder in `place`, which may be everybody's: nobody else may enter it. Made where it isn't there.
 
-    Raises UsageError where it is another's, a link, or where another could put one of his own there; OSError where it can't be made.
+    Raises UsageError where it is another's, a link, or where another could put one of his own there; OSError where it
+    can't be made.
     """
     place.mkdir(mode=0o755, parents=True, exist_ok=True)
     place = Path(os.path.realpath(place))  # what is a link above it leads where the check looks
@@ -40,17 +46,23 @@ def private_folder(place: Path, environ: Mapping[str, str] = os.environ) -> Path
 
 def _make_private(folder: Path, lenient: bool) -> None:
     if not stat.S_ISDIR(folder.lstat().st_mode):
-        raise UsageError(f"{printable(str(folder))}: is a link or a file, and not this user's folder for files that are kept", HINT)
+        raise UsageError(
+            f"{printable(str(folder))}: is a link or a file, and not this user's folder for files that are kept", HINT
+        )
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid():
             hint = HINT if _keeps_owners(folder.parent) else f"Its volume gives all files to one user: {NO_OWNERS}"
-            raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could put anything there", hint)
-        # In a container nobody else is there. Kubernetes opens the files of a volume for its fsGroup each time that it is mounted.
+            raise UsageError(
+                f"{printable(str(folder))}: belongs to user {found.st_uid}, who could put anything there", hint
+            )
+        # In a container nobody else is there. Kubernetes opens the files of a volume for its fsGroup each time that it
+        # is mounted.
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not lenient:
             raise UsageError(
-                f"{printable(str(folder))}: others could write to it (mode {stat.S_IMODE(found.st_mode):o}), and put anything there",
+                f"{printable(str(folder))}: others could write to it (mode {stat.S_IMODE(found.st_mode):o}), and put "
+                "anything there",
                 f"Remove it; it is made again, for you alone. {HINT}",
             )
         if stat.S_IMODE(found.st_mode) & 0o777 != 0o700:
@@ -60,7 +72,9 @@ def _make_private(folder: Path, lenient: bool) -> None:
 
 
 def _keeps_owners(place: Path) -> bool:
-    """Whether what this user makes there is this user's: access points of network file systems may give all files to one."""
+    """Whether what this user makes there is this user's: access points of network file systems may give all files to
+    one.
+    """
     try:
         with tempfile.TemporaryDirectory(dir=place) as made:
             return Path(made).stat().st_uid == os.geteuid()
@@ -72,10 +86,13 @@ def _check_above(folder: Path) -> None:
     """Raises UsageError where others could rename what lies in `folder`, and put something else in its place."""
     found = folder.stat()
     if found.st_uid not in (0, os.geteuid()) and not (found.st_uid == NOBODY and _renames_users()):
-        raise UsageError(f"{printable(str(folder))}: belongs to user {found.st_uid}, who could replace what is kept below it", HINT)
+        raise UsageError(
+            f"{printable(str(folder))}: belongs to user {found.st_uid}, who could replace what is kept below it", HINT
+        )
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         raise UsageError(
-            f"{printable(str(folder))}: everybody could replace what is kept below it (mode {stat.S_IMODE(found.st_mode):o}, not sticky)",
+            f"{printable(str(folder))}: everybody could replace what is kept below it (mode "
+            f"{stat.S_IMODE(found.st_mode):o}, not sticky)",
             f"chmod +t it as /tmp is. {HINT}",
         )
 
@@ -86,5 +103,7 @@ def _renames_users() -> bool:
 
 
 def _is_container(environ: Mapping[str, str]) -> bool:
-    """Whether all that is here was put here for this process: an emptyDir belongs to root, and everybody may write to it."""
+    """Whether all that is here was put here for this process: an emptyDir belongs to root, and everybody may write
+    to it.
+    """
     return is_pod(environ) or any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))

@@ -12,7 +12,9 @@ from tests.tiers import Missing
 
 def missing() -> Missing | None:
     if shutil.which("go") is None:
-        return Missing("no Go, which builds Helm and what else looks at charts", "install it (Debian: apt-get install golang-go)")
+        return Missing(
+            "no Go, which builds Helm and what else looks at charts", "install it (Debian: apt-get install golang-go)"
+        )
     return None
 
 
@@ -27,7 +29,16 @@ def kubeconform(program: Callable[[str], str], tmp_path_factory: pytest.TempPath
 
     location = once(tmp_path_factory, "schemas", write) / "{{.ResourceKind}}{{.KindSuffix}}.json"
     # The Prometheus operator's own; its description is not Kubernetes'.
-    return [program("kubeconform"), "-strict", "-summary", "-skip", "PodMonitor", "-schema-location", str(location), "-"]
+    return [
+        program("kubeconform"),
+        "-strict",
+        "-summary",
+        "-skip",
+        "PodMonitor",
+        "-schema-location",
+        str(location),
+        "-",
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""The chart, rendered by a real Helm, and what stands in its manifests. Helm 3 and 4 are a plugin (tests/conftest.py)."""
+"""The chart, rendered by a real Helm, and what stands in its manifests. Helm 3 and 4 are a plugin
+(tests/conftest.py).
+"""
 
 import hashlib
 import json
@@ -38,7 +40,9 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Helm:
-    """One version of the program. What it rendered is kept in `rendered`: many tests look at the same, and the next run does again."""
+    """One version of the program. What it rendered is kept in `rendered`: many tests look at the same, and the next
+    run does again.
+    """
 
     program: str
     rendered: Path
@@ -60,7 +64,14 @@ class Helm:
     def try_to_render(self, values: Mapping[str, Any] | Path, *arguments: str, release: str = RELEASE) -> Finished:
         """`helm template` with these values."""
         given = values.read_text() if isinstance(values, Path) else json.dumps(values)
-        command: tuple[str | Path, ...] = ("template", release, CHART, f"--namespace={NAMESPACE}", "--values=-", *arguments)
+        command: tuple[str | Path, ...] = (
+            "template",
+            release,
+            CHART,
+            f"--namespace={NAMESPACE}",
+            "--values=-",
+            *arguments,
+        )
         built = Path(self.program).stat()
         inputs = (self.program, built.st_size, built.st_mtime_ns, command, given)
         kept = self.rendered / hashlib.sha256(repr(inputs).encode()).hexdigest()
@@ -157,7 +168,9 @@ def pods(rendered: list[Manifest]) -> Iterator[Manifest]:
 
 
 def settings_text(rendered: list[Manifest]) -> str:
-    text: str = next(each for each in rendered if each["metadata"]["name"].endswith("-settings"))["data"]["settings.yaml"]
+    text: str = next(each for each in rendered if each["metadata"]["name"].endswith("-settings"))["data"][
+        "settings.yaml"
+    ]
     return text
 
 

@@ -20,14 +20,18 @@ Schema = dict[str, Any]
 
 
 def swagger() -> Path:
-    """The description of the API, in the source of the Kubernetes that is pinned. Raises CalledProcessError where it can't be had."""
+    """The description of the API, in the source of the Kubernetes that is pinned. Raises CalledProcessError where it
+    can't be had.
+    """
     command = [str(REPOSITORY / "tools" / "go-tools.sh"), "source:k8s.io/kubernetes"]
     source = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     return Path(source, "api", "openapi-spec", "swagger.json")
 
 
 def write(description: Path, folder: Path) -> int:
-    """Writes a schema for each kind of object into a folder; returns how many. All refer to one file with the definitions."""
+    """Writes a schema for each kind of object into a folder; returns how many. All refer to one file with the
+    definitions.
+    """
     definitions: dict[str, Schema] = json.loads(description.read_text())["definitions"]
     folder.mkdir(parents=True, exist_ok=True)
     written = 0

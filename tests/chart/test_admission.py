@@ -1,4 +1,5 @@
-"""The sample of an admission policy: Kubernetes knows its fields, and it is about the accounts that the chart and a submission make.
+"""The sample of an admission policy: Kubernetes knows its fields, and it is about the accounts that the chart and a
+submission make.
 
 What its expressions take and refuse is tried on a cluster: tests/kubernetes/test_admission.py.
 """
@@ -29,6 +30,8 @@ def test_the_sample_lets_a_driver_say_how_far_it_is() -> None:
 
 def test_the_sample_names_the_executors_account_as_a_submission_does() -> None:
     policy = next(iter(yaml.safe_load_all(SAMPLE.read_text())))
-    accounts = [check["expression"] for check in policy["spec"]["validations"] if "serviceAccountName in" in check["expression"]]
+    accounts = [
+        check["expression"] for check in policy["spec"]["validations"] if "serviceAccountName in" in check["expression"]
+    ]
     assert len(accounts) == 1
     assert f'["{manifests._executors_account("mxspark")}"]' in accounts[0]

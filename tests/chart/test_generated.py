@@ -36,7 +36,8 @@ def test_hints_name_values_and_no_settings() -> None:
 def test_the_pattern_of_manifests_takes_what_mxspark_takes() -> None:
     pattern = re.compile(manifest_suffix())
     names = [
-        f"/lists/a{suffix}" for suffix in (".txt", ".CSV", ".tsv.gz", ".lst", ".parquet", ".parquet.gz", ".gz", ".png", "txt", ".txt/b")
+        f"/lists/a{suffix}"
+        for suffix in (".txt", ".CSV", ".tsv.gz", ".lst", ".parquet", ".parquet.gz", ".gz", ".png", "txt", ".txt/b")
     ]
     assert [name for name in names if pattern.search(name)] == [name for name in names if is_manifest(name)]
 

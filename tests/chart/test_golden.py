@@ -1,4 +1,5 @@
-"""What the chart makes of the values files in values/: kept in golden/, checked by kubeconform, and as a cluster would look at it.
+"""What the chart makes of the values files in values/: kept in golden/, checked by kubeconform, and as a cluster would
+look at it.
 
 UPDATE=1 writes golden/ anew; look at what `git diff` says then.
 """
@@ -22,7 +23,9 @@ def test_the_manifests_are_the_ones_kept(each_helm: Helm, example: Path) -> None
     if os.environ.get("UPDATE"):
         GOLDEN.mkdir(exist_ok=True)
         kept.write_text(rendered)
-    assert rendered == kept.read_text(), "if this is as it is meant to be: UPDATE=1 .venv/bin/python -m pytest tests/chart"
+    assert rendered == kept.read_text(), (
+        "if this is as it is meant to be: UPDATE=1 .venv/bin/python -m pytest tests/chart"
+    )
 
 
 def test_kubernetes_knows_every_field(helm: Helm, example: Path, kubeconform: list[str]) -> None:
@@ -46,7 +49,11 @@ def test_the_driver_understands_its_settings(helm: Helm, example: Path) -> None:
     assert found.spark.is_kubernetes
     assert found.kubernetes.image == pod["spec"]["containers"][0]["image"]
     assert found.kubernetes.service_account == pod["spec"]["serviceAccountName"]
-    services = [each["metadata"]["name"] for each in rendered if each["kind"] == "Service" and each["spec"].get("clusterIP") == "None"]
+    services = [
+        each["metadata"]["name"]
+        for each in rendered
+        if each["kind"] == "Service" and each["spec"].get("clusterIP") == "None"
+    ]
     # Two runs of one CronJob may stand side by side: there executors go by the address of their driver's pod.
     is_scheduled = any(each["kind"] == "CronJob" for each in rendered)
     assert services == ([] if is_scheduled else [found.kubernetes.driver_service])
@@ -125,9 +132,18 @@ def test_the_policies_let_through_what_is_needed_and_nothing_else(helm: Helm, ex
         chosen_by = [policy["policyTypes"] for policy in policies if matches(policy["podSelector"], labels[role])]
         assert restricted in chosen_by, role
     found = {
-        (source, target, port) for source in labels for target in labels for port in (7078, 7079, 4040) if allowed(source, target, port)
+        (source, target, port)
+        for source in labels
+        for target in labels
+        for port in (7078, 7079, 4040)
+        if allowed(source, target, port)
     }
-    needed = {("executor", "driver", 7078), ("executor", "driver", 7079), ("driver", "executor", 7079), ("executor", "executor", 7079)}
+    needed = {
+        ("executor", "driver", 7078),
+        ("executor", "driver", 7079),
+        ("driver", "executor", 7079),
+        ("executor", "executor", 7079),
+    }
     assert needed <= found
     # From itself a pod needs no policy's leave.
     assert {each for each in found - needed if each[0] != each[1]} == set()
@@ -135,7 +151,9 @@ def test_the_policies_let_through_what_is_needed_and_nothing_else(helm: Helm, ex
 
 def test_executors_do_not_reach_the_api_server_and_all_reach_dns_and_the_bucket(helm: Helm, example: Path) -> None:
     rendered = helm.render(example)
-    policies = [each["spec"] for each in rendered if each["kind"] == "NetworkPolicy" and "Egress" in each["spec"]["policyTypes"]]
+    policies = [
+        each["spec"] for each in rendered if each["kind"] == "NetworkPolicy" and "Egress" in each["spec"]["policyTypes"]
+    ]
     for role, labels in labels_of_pods(rendered).items() if policies else ():
         rules = [rule for policy in policies if matches(policy["podSelector"], labels) for rule in policy["egress"]]
         open_ports = {
@@ -169,7 +187,9 @@ def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     wanted = selector.get("matchLabels", {}).items()
     among = selector.get("matchExpressions", [])
     assert all(each["operator"] == "In" for each in among)
-    return all(labels.get(key) == value for key, value in wanted) and all(labels.get(each["key"]) in each["values"] for each in among)
+    return all(labels.get(key) == value for key, value in wanted) and all(
+        labels.get(each["key"]) in each["values"] for each in among
+    )
 
 
 def test_the_chart_passes_helm_s_own_checks(each_helm: Helm, example: Path) -> None:

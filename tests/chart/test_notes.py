@@ -22,13 +22,18 @@ def test_a_job_is_followed_by_its_name(helm: Helm) -> None:
 def test_a_scheduled_job_can_be_run_now_again_and_again(helm: Helm) -> None:
     told = notes(helm, {"job": JOB, "schedule": "@daily"})
     assert f"create job --from=cronjob/{RELEASE} {RELEASE}-$(date +%s)\n" in told
-    assert f"Once a run has begun, follow the newest, or only the log of one that `get jobs` names:\n  mxspark follow {RELEASE} " in told
+    assert (
+        "Once a run has begun, follow the newest, or only the log of one that `get jobs` names:\n  mxspark follow "
+        f"{RELEASE} " in told
+    )
 
 
 def test_what_helm_leaves_of_failed_tests_can_be_removed(helm: Helm) -> None:
     told = notes(helm, {"job": JOB, "fullnameOverride": "other"})
     selector = next(line for line in told.splitlines() if "delete pods" in line).split()[-1]
-    labels = of_kind(helm.render({"job": JOB, "fullnameOverride": "other"}), "Pod", "other-test-bucket")["metadata"]["labels"]
+    labels = of_kind(helm.render({"job": JOB, "fullnameOverride": "other"}), "Pod", "other-test-bucket")["metadata"][
+        "labels"
+    ]
     assert dict(label.split("=") for label in selector.split(",")).items() <= labels.items()
     assert "delete pods" not in notes(helm, {"job": JOB, "tests": {"enabled": False}})
 
@@ -45,12 +50,23 @@ def test_a_prometheus_that_the_policies_keep_out_is_told_of(helm: Helm) -> None:
 
 def test_security_contexts_that_loosen_the_defaults_are_told_of(helm: Helm) -> None:
     values: dict[str, Any] = {
-        "podSecurityContext": {"runAsNonRoot": False, "runAsUser": 0, "fsGroup": 1000, "seccompProfile": {"type": "Unconfined"}},
+        "podSecurityContext": {
+            "runAsNonRoot": False,
+            "runAsUser": 0,
+            "fsGroup": 1000,
+            "seccompProfile": {"type": "Unconfined"},
+        },
         "containerSecurityContext": {"privileged": True, "allowPrivilegeEscalation": False, "capabilities": None},
         "driver": {"podTemplate": {"spec": {"containers": [{"securityContext": {"readOnlyRootFilesystem": False}}]}}},
-        "executor": {"podTemplate": {"spec": {"securityContext": {"runAsUser": 1000, "seccompProfile": {"type": "Localhost"}}}}},
+        "executor": {
+            "podTemplate": {"spec": {"securityContext": {"runAsUser": 1000, "seccompProfile": {"type": "Localhost"}}}}
+        },
     }
-    (told,) = [line for line in notes(helm, {"job": JOB} | values).splitlines() if line.startswith("Less secure than the default: ")]
+    (told,) = [
+        line
+        for line in notes(helm, {"job": JOB} | values).splitlines()
+        if line.startswith("Less secure than the default: ")
+    ]
     assert told.removeprefix("Less secure than the default: ").removesuffix(".").split(", ") == [
         "containerSecurityContext.capabilities is null",
         "containerSecurityContext.privileged is true",

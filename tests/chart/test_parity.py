@@ -15,7 +15,8 @@ from mxspark.submit.kubernetes import manifests
 
 VALUES = Path(__file__).with_name("values")
 SAME = ["minimal", "gpu", "everything", "kind"]
-OF_ALL_PODS = ("podSecurityContext", "containerSecurityContext", "extraEnv", "extraVolumes", "extraVolumeMounts")  # test_values.py
+# test_values.py
+OF_ALL_PODS = ("podSecurityContext", "containerSecurityContext", "extraEnv", "extraVolumes", "extraVolumeMounts")
 VERSION_LABEL, CHECKSUM = "app.kubernetes.io/version", "checksum/settings"
 
 
@@ -23,7 +24,15 @@ def values_of(example: str) -> dict[str, Any]:
     """A values file, less what `mxspark submit kubernetes` has nothing for; names are those of the release."""
     path = VALUES.parents[2] / "examples" / "kind" / "values.yaml" if example == "kind" else VALUES / f"{example}.yaml"
     values = read_yaml(path.read_text(), str(path))
-    for chart_only in ("commonLabels", "nameOverride", "serviceAccount", "networkPolicy", "monitoring", "tests", *OF_ALL_PODS):
+    for chart_only in (
+        "commonLabels",
+        "nameOverride",
+        "serviceAccount",
+        "networkPolicy",
+        "monitoring",
+        "tests",
+        *OF_ALL_PODS,
+    ):
         values.pop(chart_only, None)
     return values | {"ttlSeconds": values.get("ttlSeconds", 86_400)}
 
@@ -100,15 +109,22 @@ def test_the_other_objects_have_the_same_names_and_rights(helm: Helm, example: s
     rendered = helm.render(values)
     _, objects = submitted(helm, values)
     for kind in ("Service", "ServiceAccount", "Role", "RoleBinding"):
-        names, others = ([one["metadata"]["name"] for one in each if one["kind"] == kind] for each in (rendered, objects))
+        names, others = (
+            [one["metadata"]["name"] for one in each if one["kind"] == kind] for each in (rendered, objects)
+        )
         assert names == others
-    ours, theirs = ({rule["resources"][0]: set(rule["verbs"]) for rule in of_kind(each, "Role")["rules"]} for each in (rendered, objects))
+    ours, theirs = (
+        {rule["resources"][0]: set(rule["verbs"]) for rule in of_kind(each, "Role")["rules"]}
+        for each in (rendered, objects)
+    )
     assert ours.keys() == theirs.keys()
     assert ours["pods"] == theirs["pods"]
     assert all(verbs <= theirs[kind] for kind, verbs in ours.items())
     service, other = of_kind(rendered, "Service")["spec"], of_kind(objects, "Service")["spec"]
     assert other["selector"].items() <= service["selector"].items()
-    assert [(port["name"], port["port"]) for port in service["ports"]] == [(port["name"], port["port"]) for port in other["ports"]]
+    assert [(port["name"], port["port"]) for port in service["ports"]] == [
+        (port["name"], port["port"]) for port in other["ports"]
+    ]
 
 
 @pytest.mark.parametrize("example", SAME)
@@ -128,7 +144,11 @@ def test_a_public_bucket_asks_for_no_identity_and_what_is_let_in_is_the_same(hel
     values["networkPolicy"] = {"ingressRules": [{"ports": [{"port": 15008, "protocol": "TCP"}]}]}
     rendered = helm.render(values)
     given, objects = submitted(helm, values)
-    assert settings(rendered).kubernetes.executor_service_account == given.kubernetes.executor_service_account == f"{RELEASE}-executor"
+    assert (
+        settings(rendered).kubernetes.executor_service_account
+        == given.kubernetes.executor_service_account
+        == f"{RELEASE}-executor"
+    )
     for kind, name in (("ServiceAccount", f"{RELEASE}-executor"), ("NetworkPolicy", RELEASE)):
         ours, theirs = (plain(of_kind(each, kind, name).get("spec")) for each in (rendered, objects))
         assert ours == theirs
@@ -137,6 +157,9 @@ def test_a_public_bucket_asks_for_no_identity_and_what_is_let_in_is_the_same(hel
 def test_memory_that_is_no_whole_mib_is_rounded_up_by_both(helm: Helm) -> None:
     values = values_of("minimal") | {"driver": {"memory": "1048577k", "memoryOverhead": "1048577k"}}
     _, objects = submitted(helm, values)
-    ours, theirs = (each["spec"]["containers"][0] for each in (driver(helm.render(values)), of_kind(objects, "Job")["spec"]["template"]))
+    ours, theirs = (
+        each["spec"]["containers"][0]
+        for each in (driver(helm.render(values)), of_kind(objects, "Job")["spec"]["template"])
+    )
     assert ours["resources"] == theirs["resources"]
     assert ours["resources"]["limits"]["memory"] == "2050Mi"

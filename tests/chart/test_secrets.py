@@ -1,4 +1,6 @@
-"""Secrets in values, which would lie open: the chart refuses what `mxspark submit kubernetes` refuses, and takes what that takes."""
+"""Secrets in values, which would lie open: the chart refuses what `mxspark submit kubernetes` refuses, and takes
+what that takes.
+"""
 
 from typing import Any
 
@@ -104,7 +106,10 @@ def test_an_address_of_the_event_log_that_holds_a_secret_is_refused(helm: Helm) 
         (container(args=["--auth", "none", "-u", "user:canary", "-H", "X-Api-Key: $(KEY)"]), "containers.args"),
         (container(command=["aws", "configure", "set", "aws_secret_access_key", "canary"]), "containers.command"),
         (variable("SLACK_WEBHOOK_URL", value="https://chat/canary"), "containers.env.SLACK_WEBHOOK_URL"),
-        (container(livenessProbe={"httpGet": {"httpHeaders": [{"name": "Cookie", "value": "canary"}]}}), PROBE + ".Cookie"),
+        (
+            container(livenessProbe={"httpGet": {"httpHeaders": [{"name": "Cookie", "value": "canary"}]}}),
+            PROBE + ".Cookie",
+        ),
         (variable("DB_PWD", value="canary"), "containers.env.DB_PWD"),
         (variable("AUTHORIZATION", value="Basic canary"), "containers.env.AUTHORIZATION"),
         (variable("PRIVATE_KEY", value="canary"), "containers.env.PRIVATE_KEY"),
@@ -117,7 +122,8 @@ def test_an_address_of_the_event_log_that_holds_a_secret_is_refused(helm: Helm) 
 )
 def test_a_secret_in_a_pod_template_is_refused(helm: Helm, pod: str, spec: dict[str, Any], place: str) -> None:
     if (pod, place) == ("executor", "containers.args"):
-        spec, place = {"initContainers": spec["containers"]}, "initContainers.args"  # Spark writes its own over the first container's
+        # Spark writes its own over the first container's
+        spec, place = {"initContainers": spec["containers"]}, "initContainers.args"
     values = given(f"{pod}.podTemplate.spec", spec)
     refusal = helm.refusal(values)
     assert f"{pod}.podTemplate.spec.{place} may be a secret" in refusal
@@ -131,7 +137,11 @@ def test_a_secret_in_a_pod_template_is_refused(helm: Helm, pod: str, spec: dict[
     [
         ("extraEnv", [{"name": "API_TOKEN", "value": "canary"}], "extraEnv.API_TOKEN"),
         ("extraEnv", [{"name": "PROXY", "value": "http://user:canary@proxy:3128"}], "extraEnv.PROXY"),
-        ("extraVolumes", [{"name": "a", "csi": {"driver": "b", "volumeAttributes": {"password": "canary"}}}], "extraVolumes.csi"),
+        (
+            "extraVolumes",
+            [{"name": "a", "csi": {"driver": "b", "volumeAttributes": {"password": "canary"}}}],
+            "extraVolumes.csi",
+        ),
     ],
 )
 def test_a_secret_in_what_all_pods_are_given_is_refused(helm: Helm, name: str, value: Any, place: str) -> None:
@@ -157,21 +167,40 @@ def test_an_annotation_with_a_password_is_refused(helm: Helm, pod: str) -> None:
     [
         ("sparkConf", {"spark.kubernetes.executor.secretKeyRef.PASSWORD": "keys:password"}),
         ("s3", {"endpoint": "http://s3.storage:8333", "secretName": "bucket-secret"}),
-        ("driver.annotations", {"see": "https://wiki/page?id=1", "vault.hashicorp.com/agent-inject-secret-db": "secret/db"}),
+        (
+            "driver.annotations",
+            {"see": "https://wiki/page?id=1", "vault.hashicorp.com/agent-inject-secret-db": "secret/db"},
+        ),
         ("driver.labels", {"example.com/token": "none"}),
         ("extraEnv", [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "password"}}}]),
         ("job.output.path", "s3://tables/token=1/"),
-        ("executor.podTemplate.spec", variable("PASSWORD", valueFrom={"secretKeyRef": {"name": "keys", "key": "password"}})),
+        (
+            "executor.podTemplate.spec",
+            variable("PASSWORD", valueFrom={"secretKeyRef": {"name": "keys", "key": "password"}}),
+        ),
         ("driver.podTemplate.spec", container(args=["--password=$(PASSWORD)", "--token-file=/run/token"])),
         ("executor.podTemplate.spec", {"initContainers": [{"name": "a", "image": f"tool:1@sha256:{64 * '0'}"}]}),
-        ("driver.podTemplate.spec", container(args=["sh", "-c", 'fetch --password "$PASSWORD" --token $(TOKEN) --token-file /x'])),
+        (
+            "driver.podTemplate.spec",
+            container(args=["sh", "-c", 'fetch --password "$PASSWORD" --token $(TOKEN) --token-file /x']),
+        ),
         ("driver.podTemplate.spec", variable("AWS_WEB_IDENTITY_TOKEN_FILE", value="/var/run/secrets/token")),
         ("driver.podTemplate.spec", variable("TOKENIZERS_PARALLELISM", value="false")),
         ("driver.podTemplate.spec", variable("SECRET_NAME", value="keys")),
-        ("sparkConf", {"spark.hadoop.fs.s3a.encryption.key": "arn:aws:kms:eu-central-1:1:key/2", "spark.hadoop.a.authorization": True}),
         (
             "sparkConf",
-            {"spark.io.encryption.keySizeBits": 256, "spark.driver.extraJavaOptions": "-Dauth=basic", "spark.smtp.auth": "login"},
+            {
+                "spark.hadoop.fs.s3a.encryption.key": "arn:aws:kms:eu-central-1:1:key/2",
+                "spark.hadoop.a.authorization": True,
+            },
+        ),
+        (
+            "sparkConf",
+            {
+                "spark.io.encryption.keySizeBits": 256,
+                "spark.driver.extraJavaOptions": "-Dauth=basic",
+                "spark.smtp.auth": "login",
+            },
         ),
         ("driver.podTemplate.spec", container(args=["-u", "1000:1000", "--auth", "none", "-H", "X-Api-Key: $(KEY)"])),
         ("driver.podTemplate.spec", container(args=["kubectl", "config", "set-credentials", "me", "--token=$(TOKEN)"])),

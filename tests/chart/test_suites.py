@@ -17,5 +17,10 @@ def test_the_package_has_the_chart_and_no_suites(each_helm: Helm, tmp_path: Path
     each_helm.run("package", CHART, f"--destination={tmp_path}").succeeded()
     with tarfile.open(next(tmp_path.glob("*.tgz"))) as package:
         names = set(package.getnames())
-    assert {"mxspark/templates/tests/tests.yaml", "mxspark/files/rights.py", "mxspark/values.schema.json", "mxspark/README.md"} <= names
+    assert {
+        "mxspark/templates/tests/tests.yaml",
+        "mxspark/files/rights.py",
+        "mxspark/values.schema.json",
+        "mxspark/README.md",
+    } <= names
     assert not any(name.startswith("mxspark/tests/") for name in names)

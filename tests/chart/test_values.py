@@ -10,7 +10,19 @@ from types import NoneType
 from typing import Any, get_args
 
 import pytest
-from tests.chart.helm import CHART, JOB, Helm, as_settings, driver, nested, of_kind, pods, settings, settings_text, together
+from tests.chart.helm import (
+    CHART,
+    JOB,
+    Helm,
+    as_settings,
+    driver,
+    nested,
+    of_kind,
+    pods,
+    settings,
+    settings_text,
+    together,
+)
 from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
 
 from mxspark.errors import UsageError
@@ -167,7 +179,12 @@ def needed_for(value: str) -> dict[str, Any]:
     if exact is None:
         for prefix in prefixes:
             found = together(found, NEEDS.get(prefix, {}))
-    if value in ("dynamicAllocation.enabled", "networkPolicy.enabled", "networkPolicy.ingress", "monitoring.prometheus.podMonitor.enabled"):
+    if value in (
+        "dynamicAllocation.enabled",
+        "networkPolicy.enabled",
+        "networkPolicy.ingress",
+        "monitoring.prometheus.podMonitor.enabled",
+    ):
         found = {}
     return together(BASE, found)
 
@@ -207,9 +224,15 @@ def test_a_value_that_is_a_setting_gets_to_it(helm: Helm, value: tuple[str, ...]
 
 def test_large_numbers_stay_numbers(each_helm: Helm) -> None:
     job = JOB | {"input": {"path": ["s3://images/a", "s3://images/b"], "max_bytes": 100_000_000, "limit": 12_345_678}}
-    rendered = each_helm.render({"job": job, "sparkConf": {"spark.a": 100_000_000, "spark.b": 0.25}, "deadlineSeconds": 10_000_000})
+    rendered = each_helm.render(
+        {"job": job, "sparkConf": {"spark.a": 100_000_000, "spark.b": 0.25}, "deadlineSeconds": 10_000_000}
+    )
     found = settings(rendered)
-    assert (found.input.paths, found.input.max_bytes, found.input.limit) == (("s3://images/a", "s3://images/b"), 100_000_000, 12_345_678)
+    assert (found.input.paths, found.input.max_bytes, found.input.limit) == (
+        ("s3://images/a", "s3://images/b"),
+        100_000_000,
+        12_345_678,
+    )
     assert found.spark.conf == {"spark.a": "100000000", "spark.b": "0.25"}
     assert of_kind(rendered, "Job")["spec"]["activeDeadlineSeconds"] == 10_000_000
 
@@ -255,7 +278,9 @@ def test_names_that_look_like_something_else_stay_names(
     assert found.kubernetes.service_account == driver(rendered)["spec"]["serviceAccountName"] == "007"
     assert found.kubernetes.executor.priority_class == "1e3"
     # It minds whether a field is text or a number.
-    checked = subprocess.run(kubeconform, input="\n---\n".join(map(json.dumps, rendered)), capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        kubeconform, input="\n---\n".join(map(json.dumps, rendered)), capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -277,7 +302,9 @@ def test_an_unknown_key_is_named_in_whichever_section(helm: Helm) -> None:
 
 def test_an_unknown_setting_of_the_job_is_named_and_so_is_one_that_is_a_value_of_its_own(helm: Helm) -> None:
     known = [section for section in sections(Settings) if not any(section[: len(part)] == part for part in NOT_IN_JOB)]
-    refusal = refusal_of(helm, {("job", *section, "tpyo"): 1 for section in known} | {("job", *part): "x" for part in NOT_IN_JOB})
+    refusal = refusal_of(
+        helm, {("job", *section, "tpyo"): 1 for section in known} | {("job", *part): "x" for part in NOT_IN_JOB}
+    )
     assert len(known) > 5
     for section in known:
         refused = unknown_properties(refusal, ("job", *section))
@@ -395,7 +422,10 @@ def test_a_name_that_no_registry_or_cluster_takes_is_refused(helm: Helm, name: s
         ("image.repository", "[fd00::1]:5000/mxspark"),
         ("image.tag", "0.1.0-cpu_1"),
         ("commonLabels", {"example.com/team": "", "Team": "a-b.C_1", "long": 63 * "a"}),
-        ("driver.annotations", {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x y", "Example.com/X": "any text: at all"}),
+        (
+            "driver.annotations",
+            {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x y", "Example.com/X": "any text: at all"},
+        ),
     ],
 )
 def test_a_name_that_they_take_is_taken(helm: Helm, name: str, right: Any) -> None:
@@ -417,9 +447,15 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"context": "gpu"}, "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1"),
+        (
+            {"context": "gpu"},
+            "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1",
+        ),
         ({"gpu": {"perExecutor": 1}}, "gpu.perExecutor is 1, but context is cpu"),
-        ({"context": "gpu", "gpu": {"perExecutor": 2}}, "gpu.perExecutor is 2, one worker for each, but executor.cores 1"),
+        (
+            {"context": "gpu", "gpu": {"perExecutor": 2}},
+            "gpu.perExecutor is 2, one worker for each, but executor.cores 1",
+        ),
         (
             {"networkPolicy": {"ingress": False, "ingressRules": [{"ports": [{"port": 15008}]}]}},
             "networkPolicy.ingressRules say who else may connect, but",
@@ -428,19 +464,34 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
             {"executor": {"podTemplate": {"metadata": {"labels": {"app.kubernetes.io/component": "other"}}}}},
             "executor.podTemplate.metadata.labels has app.kubernetes.io/component, by which",
         ),
-        ({"gpu": {"vendor": "amd.com"}}, "gpu.vendor is amd.com, but the script gpu.discoveryScript finds NVIDIA's GPUs only: name one"),
+        (
+            {"gpu": {"vendor": "amd.com"}},
+            "gpu.vendor is amd.com, but the script gpu.discoveryScript finds NVIDIA's GPUs only: name one",
+        ),
         ({"executor": {"taskCpus": 2}}, "executor.taskCpus is 2, but executor.cores only 1"),
         ({"executor": {"memory": "464m"}}, "executor.memory is 464m, but Spark's Java asks for 465m at least"),
         ({"executor": {"memory": "476159k"}}, "executor.memory is 476159k"),
         ({"driver": {"memory": "464m"}}, "driver.memory is 464m, but Spark's Java asks for 465m at least"),
-        ({"executor": {"memoryOverhead": "383m"}}, "executor.memoryOverhead is 383m for 1 workers, of which each needs 384m"),
+        (
+            {"executor": {"memoryOverhead": "383m"}},
+            "executor.memoryOverhead is 383m for 1 workers, of which each needs 384m",
+        ),
         ({"executor": {"memoryOverhead": "1g", "cores": 3}}, "executor.memoryOverhead is 1g for 3 workers"),
         (
             {"dynamicAllocation": {"enabled": True, "min_executors": 3, "minExecutors": 3}},
             "dynamicAllocation.minExecutors is 3, more than the 2 that it may be at most",
         ),
-        ({"job": JOB | {"output": {"path": "s3://images/digits"}}}, "job.output.path is the same place as job.input.path"),
-        ({"job": JOB | {"input": {"path": ["s3://images/a", "s3://tables/b/"]}, "output": {"path": "s3://tables/b"}}}, "is the same place"),
+        (
+            {"job": JOB | {"output": {"path": "s3://images/digits"}}},
+            "job.output.path is the same place as job.input.path",
+        ),
+        (
+            {
+                "job": JOB
+                | {"input": {"path": ["s3://images/a", "s3://tables/b/"]}, "output": {"path": "s3://tables/b"}}
+            },
+            "is the same place",
+        ),
         ({"job": JOB | {"model": JOB["model"] | {"params": "s3://models/0.params"}}}, "job.model.path is a bundle"),
         (
             {"job": JOB | {"output": {"path": "s3://tables/digits", "overwrite": True, "retry_failed": True}}},
@@ -453,7 +504,9 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
     ],
     ids=lambda given: "" if isinstance(given, str) else ",".join(given),
 )
-def test_values_that_can_not_work_together_are_refused_as_mxspark_refuses_them(helm: Helm, wrong: dict[str, Any], words: str) -> None:
+def test_values_that_can_not_work_together_are_refused_as_mxspark_refuses_them(
+    helm: Helm, wrong: dict[str, Any], words: str
+) -> None:
     wrong.get("dynamicAllocation", {}).pop("min_executors", None)
     assert words in helm.refusal(BASE | wrong)
     with pytest.raises(UsageError):
@@ -512,24 +565,53 @@ def test_folders_that_no_two_pods_share_are_refused_as_mxspark_refuses_them(
 
 def mounting(path: str, kind: dict[str, Any], **mount: Any) -> dict[str, Any]:
     volumes = [{"name": "data", **kind}]
-    return {"podTemplate": {"spec": {"volumes": volumes, "containers": [{"volumeMounts": [{"name": "data", "mountPath": path, **mount}]}]}}}
+    return {
+        "podTemplate": {
+            "spec": {
+                "volumes": volumes,
+                "containers": [{"volumeMounts": [{"name": "data", "mountPath": path, **mount}]}],
+            }
+        }
+    }
 
 
 CLAIM: dict[str, Any] = {"persistentVolumeClaim": {"claimName": "data"}}
 SIDECAR: dict[str, Any] = {"podTemplate": {"spec": {"containers": [{}, {"name": "proxy", "image": "proxy:1"}]}}}
 UNREACHED: list[tuple[dict[str, Any], str]] = [
-    ({"job": {"output": {"path": "/database"}}, "driver": mounting("/data", CLAIM), "executor": mounting("/data", CLAIM)}, "gone with it"),
     (
-        {"job": {"output": {"path": "/data"}}, "driver": mounting("/data", {"emptyDir": {}}), "executor": mounting("/data", CLAIM)},
+        {
+            "job": {"output": {"path": "/database"}},
+            "driver": mounting("/data", CLAIM),
+            "executor": mounting("/data", CLAIM),
+        },
         "gone with it",
     ),
     (
-        {"job": {"output": {"path": "/data/a"}}, "driver": mounting("/data", CLAIM), "executor": mounting("/data/", CLAIM, readOnly=True)},
+        {
+            "job": {"output": {"path": "/data"}},
+            "driver": mounting("/data", {"emptyDir": {}}),
+            "executor": mounting("/data", CLAIM),
+        },
+        "gone with it",
+    ),
+    (
+        {
+            "job": {"output": {"path": "/data/a"}},
+            "driver": mounting("/data", CLAIM),
+            "executor": mounting("/data/", CLAIM, readOnly=True),
+        },
         "readOnly: true",
     ),
     ({"job": {"model": {"path": "/data/a"}}, "driver": mounting("/data", CLAIM)}, "not in the executor"),
     ({"job": {"input": {"path": "/data/a"}}, "executor": mounting("/data", CLAIM)}, "not in the driver"),
-    ({"job": {"input": {"path": "photos"}}, "driver": mounting("/data", CLAIM), "executor": mounting("/data", CLAIM)}, "photos"),
+    (
+        {
+            "job": {"input": {"path": "photos"}},
+            "driver": mounting("/data", CLAIM),
+            "executor": mounting("/data", CLAIM),
+        },
+        "photos",
+    ),
     ({"s3": {"endpoint": "http://localhost:8333"}}, "is http://localhost:8333"),
     ({"s3": {"endpoint": "http://[::1]:8333"}}, "the pod itself"),
     ({"s3": {"endpoint": "https://127.0.0.1"}, "driver": SIDECAR}, "the pod itself"),
@@ -538,7 +620,9 @@ UNREACHED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("values", "words"), UNREACHED)
-def test_what_pods_do_not_reach_is_refused_as_mxspark_refuses_it(helm: Helm, values: dict[str, Any], words: str) -> None:
+def test_what_pods_do_not_reach_is_refused_as_mxspark_refuses_it(
+    helm: Helm, values: dict[str, Any], words: str
+) -> None:
     values = together(BASE, values)
     assert words in helm.refusal(values)
     with pytest.raises(UsageError) as refused:
@@ -549,7 +633,11 @@ def test_what_pods_do_not_reach_is_refused_as_mxspark_refuses_it(helm: Helm, val
 @pytest.mark.parametrize(
     "values",
     [
-        {"job": {"output": {"path": "/data/a"}}, "driver": mounting("/data", CLAIM), "executor": mounting("/data", CLAIM)},
+        {
+            "job": {"output": {"path": "/data/a"}},
+            "driver": mounting("/data", CLAIM),
+            "executor": mounting("/data", CLAIM),
+        },
         {"job": {"input": {"path": "/lists/a.csv"}}, "driver": mounting("/lists", {"configMap": {"name": "lists"}})},
         {"job": {"model": {"path": "/in-the-image"}}},
         {
@@ -557,7 +645,11 @@ def test_what_pods_do_not_reach_is_refused_as_mxspark_refuses_it(helm: Helm, val
             "driver": mounting("/data", CLAIM),
             "sparkConf": {"spark.kubernetes.executor.volumes.persistentVolumeClaim.data.mount.path": "/data"},
         },
-        {"s3": {"endpoint": "http://localhost:1"}, "driver": SIDECAR, "executor": {"podTemplate": {"spec": {"hostNetwork": True}}}},
+        {
+            "s3": {"endpoint": "http://localhost:1"},
+            "driver": SIDECAR,
+            "executor": {"podTemplate": {"spec": {"hostNetwork": True}}},
+        },
         {"s3": {"endpoint": "http://localhost.example.com"}},
     ],
 )
@@ -578,7 +670,9 @@ def test_what_pods_may_reach_is_taken_as_mxspark_takes_it(helm: Helm, values: di
         ("model.path", "abfs://models"),
     ],
 )
-def test_places_that_mxspark_does_not_know_are_refused_as_mxspark_refuses_them(helm: Helm, key: str, place: str) -> None:
+def test_places_that_mxspark_does_not_know_are_refused_as_mxspark_refuses_them(
+    helm: Helm, key: str, place: str
+) -> None:
     job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
     words = f"is {place}, and mxspark knows no {place.partition('://')[0]}://"
     assert f"job.{key} {words}: give s3://bucket/prefix" in helm.refusal({"job": job})
@@ -620,7 +714,10 @@ def test_pods_are_spread_over_nodes(each_helm: Helm) -> None:
 @pytest.mark.parametrize(
     ("own", "found"),
     [
-        ({"podTemplate": {"spec": {"topologySpreadConstraints": [SPREAD | {"maxSkew": 2}]}}}, [SPREAD | {"maxSkew": 2}]),
+        (
+            {"podTemplate": {"spec": {"topologySpreadConstraints": [SPREAD | {"maxSkew": 2}]}}},
+            [SPREAD | {"maxSkew": 2}],
+        ),
         ({"podTemplate": {"spec": {"topologySpreadConstraints": []}}}, []),
         ({"podTemplate": {"spec": {"affinity": {"podAffinity": {}}}}}, None),
         ({"affinity": {"podAntiAffinity": {}}}, None),
@@ -649,7 +746,10 @@ def test_what_the_image_brings_is_in_every_pod(helm: Helm) -> None:
         ({"spec": {"volumes": {"name": "x"}}}, "podTemplate/spec/volumes': got object, want null or array"),
         ({"spec": []}, "podTemplate/spec': got array, want null or object"),
         ({"metadata": "x"}, "podTemplate/metadata': got string, want null or object"),
-        ({"spec": {"nodeSelektor": {"disk": "fast"}}}, "podTemplate/spec': additional properties 'nodeSelektor' not allowed"),
+        (
+            {"spec": {"nodeSelektor": {"disk": "fast"}}},
+            "podTemplate/spec': additional properties 'nodeSelektor' not allowed",
+        ),
         (
             {"spec": {"volumes": [{"name": "x", "emptydir": {}}]}},
             "podTemplate/spec/volumes/0': additional properties 'emptydir' not allowed",
@@ -658,7 +758,10 @@ def test_what_the_image_brings_is_in_every_pod(helm: Helm) -> None:
             {"spec": {"initContainers": [{"image": "No Image"}]}},
             "podTemplate/spec/initContainers/0/image': 'No Image' does not match pattern",
         ),
-        ({"spec": {"containers": [{"env": [{"name": "A", "value": 1}]}]}}, "env/0/value': got number, want null or string"),
+        (
+            {"spec": {"containers": [{"env": [{"name": "A", "value": 1}]}]}},
+            "env/0/value': got number, want null or string",
+        ),
     ],
 )
 def test_a_pod_template_that_is_none_is_refused(helm: Helm, wrong: dict[str, Any], words: str) -> None:
@@ -671,7 +774,11 @@ def test_a_pod_template_that_is_none_is_refused(helm: Helm, wrong: dict[str, Any
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("executor.tolerations", [{"key": "batch", "operatorr": "Exists"}], "'/executor/tolerations/0': additional properties 'operatorr'"),
+        (
+            "executor.tolerations",
+            [{"key": "batch", "operatorr": "Exists"}],
+            "'/executor/tolerations/0': additional properties 'operatorr'",
+        ),
         ("driver.affinity", {"nodeAfinity": {}}, "'/driver/affinity': additional properties 'nodeAfinity'"),
         ("spot.tolerations", [{"key": 1}], "'/spot/tolerations/0/key': got number, want null or string"),
         ("networkPolicy.uiFrom", [{"podSelectr": {}}], "'/networkPolicy/uiFrom/0': additional properties 'podSelectr'"),
@@ -686,7 +793,10 @@ def test_fields_of_kubernetes_are_taken_in_its_own_types(each_helm: Helm) -> Non
     spec = {
         "schedulerName": "volcano",
         "containers": [
-            {"resources": {"limits": {"example.com/disk": 2, "ephemeral-storage": "9Gi"}}, "livenessProbe": {"httpGet": {"port": "ui"}}}
+            {
+                "resources": {"limits": {"example.com/disk": 2, "ephemeral-storage": "9Gi"}},
+                "livenessProbe": {"httpGet": {"port": "ui"}},
+            }
         ],
         "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
     }
@@ -694,7 +804,9 @@ def test_fields_of_kubernetes_are_taken_in_its_own_types(each_helm: Helm) -> Non
         each_helm.render(BASE | {pod: {"podTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": spec}}})
 
 
-@pytest.mark.parametrize("schedule", ["every day", "0 3 * *", "0 3 * * * *", "at three in the morning", "@tomorrow", ""])
+@pytest.mark.parametrize(
+    "schedule", ["every day", "0 3 * *", "0 3 * * * *", "at three in the morning", "@tomorrow", ""]
+)
 def test_a_schedule_that_is_none_is_refused(helm: Helm, schedule: str) -> None:
     assert "at '/schedule'" in helm.refusal(BASE | {"schedule": schedule})
 
@@ -716,11 +828,15 @@ def test_a_schedule_has_five_fields_or_a_word(helm: Helm, schedule: str) -> None
     ],
 )
 @pytest.mark.parametrize("pod", ["driver", "executor"])
-def test_more_cpus_asked_for_than_may_be_used_are_refused(helm: Helm, pod: str, cpus: dict[str, Any], words: str) -> None:
+def test_more_cpus_asked_for_than_may_be_used_are_refused(
+    helm: Helm, pod: str, cpus: dict[str, Any], words: str
+) -> None:
     assert words.format(pod=pod) in helm.refusal(BASE | {pod: cpus})
 
 
-@pytest.mark.parametrize("cpus", [{"cpuRequest": "1"}, {"cpuRequest": "2000m", "cpuLimit": 2}, {"cpuRequest": 0.5, "cpuLimit": "500m"}])
+@pytest.mark.parametrize(
+    "cpus", [{"cpuRequest": "1"}, {"cpuRequest": "2000m", "cpuLimit": 2}, {"cpuRequest": 0.5, "cpuLimit": "500m"}]
+)
 def test_as_many_cpus_as_may_be_used_can_be_asked_for(each_helm: Helm, cpus: dict[str, Any]) -> None:
     each_helm.render(BASE | {"driver": cpus, "executor": cpus})
 
@@ -733,7 +849,9 @@ def test_not_every_pod_of_the_namespace_gets_the_driver_s_rights(helm: Helm) -> 
 
 @pytest.mark.parametrize("key", sorted(OWN_PROPERTIES))
 def test_properties_that_the_chart_sets_itself_are_refused(helm: Helm, key: str) -> None:
-    assert f"sparkConf.{key} is set by the chart itself: take it out" in helm.refusal(BASE | {"sparkConf": {key: "local[2]"}})
+    assert f"sparkConf.{key} is set by the chart itself: take it out" in helm.refusal(
+        BASE | {"sparkConf": {key: "local[2]"}}
+    )
 
 
 def test_ports_that_the_policies_leave_closed_are_refused_while_there_are_policies(helm: Helm) -> None:
@@ -772,7 +890,9 @@ def job_name(helm: Helm, values: dict[str, Any], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "change", [{"executor": {"count": 3}}, {"driver": {"memory": "2g"}}, {"job": JOB | {"top_k": 1}}, {"image": {"tag": "2"}}], ids=str
+    "change",
+    [{"executor": {"count": 3}}, {"driver": {"memory": "2g"}}, {"job": JOB | {"top_k": 1}}, {"image": {"tag": "2"}}],
+    ids=str,
 )
 def test_what_changes_the_pod_or_the_settings_is_another_job(helm: Helm, change: dict[str, Any]) -> None:
     assert job_name(helm, BASE | change) != job_name(helm, BASE)
@@ -780,7 +900,14 @@ def test_what_changes_the_pod_or_the_settings_is_another_job(helm: Helm, change:
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"restarts": 1}, {"deadlineSeconds": 60}, {"ttlSeconds": 60}, {"networkPolicy": {"enabled": True}}, {"tests": {"enabled": False}}],
+    [
+        {},
+        {"restarts": 1},
+        {"deadlineSeconds": 60},
+        {"ttlSeconds": 60},
+        {"networkPolicy": {"enabled": True}},
+        {"tests": {"enabled": False}},
+    ],
     ids=str,
 )
 def test_what_changes_neither_is_the_same_job(each_helm: Helm, change: dict[str, Any]) -> None:
@@ -822,13 +949,19 @@ def test_the_user_can_be_taken_away_by_a_template(helm: Helm) -> None:
 
 def test_a_run_of_a_schedule_keeps_the_settings_with_which_it_began(each_helm: Helm) -> None:
     """An upgrade changes the ConfigMap, not the pods of a Job that runs."""
-    rendered = each_helm.render(BASE | {"schedule": "@daily", "job": JOB | {"input": JOB["input"] | {"true_label": r'_("\d)\.png$'}}})
+    rendered = each_helm.render(
+        BASE | {"schedule": "@daily", "job": JOB | {"input": JOB["input"] | {"true_label": r'_("\d)\.png$'}}}
+    )
     pod = driver(rendered)
-    assert read_yaml(pod["metadata"]["annotations"]["mxspark/settings"], "settings") == read_yaml(settings_text(rendered), "settings")
+    assert read_yaml(pod["metadata"]["annotations"]["mxspark/settings"], "settings") == read_yaml(
+        settings_text(rendered), "settings"
+    )
     volume = next(each for each in pod["spec"]["volumes"] if each["name"] == "settings")
     assert volume == {
         "name": "settings",
-        "downwardAPI": {"items": [{"path": "settings.yaml", "fieldRef": {"fieldPath": "metadata.annotations['mxspark/settings']"}}]},
+        "downwardAPI": {
+            "items": [{"path": "settings.yaml", "fieldRef": {"fieldPath": "metadata.annotations['mxspark/settings']"}}]
+        },
     }
     # Elsewhere another Job takes the place of the one that runs, and the ConfigMap is enough.
     once = driver(each_helm.render(BASE))
@@ -839,7 +972,11 @@ def test_a_run_of_a_schedule_keeps_the_settings_with_which_it_began(each_helm: H
 def test_with_gitops_a_job_that_is_made_again_goes_on_and_none_meets_another(helm: Helm) -> None:
     values = BASE | {"gitops": True}
     rendered = helm.render(values)
-    (submission,) = [each for each in driver(rendered)["spec"]["containers"][0]["env"] if each["name"] == "MXSPARK_OUTPUT__SUBMISSION"]
+    (submission,) = [
+        each
+        for each in driver(rendered)["spec"]["containers"][0]["env"]
+        if each["name"] == "MXSPARK_OUTPUT__SUBMISSION"
+    ]
 
     assert driver(helm.render(values)) == driver(rendered), "the same Job, whenever it is made"
     assert submission["value"].startswith("jobs/digits/")
@@ -849,12 +986,18 @@ def test_with_gitops_a_job_that_is_made_again_goes_on_and_none_meets_another(hel
         settings_text(rendered), "settings"
     )
     assert not [volume for volume in driver(rendered)["spec"]["volumes"] if "configMap" in volume]
-    assert not [each for each in rendered if each["kind"] == "Service" or "helm.sh/hook" in each["metadata"].get("annotations", {})]
+    assert not [
+        each
+        for each in rendered
+        if each["kind"] == "Service" or "helm.sh/hook" in each["metadata"].get("annotations", {})
+    ]
     assert "ttlSecondsAfterFinished" not in of_kind(rendered, "Job")["spec"]
     assert "ttlSeconds is 60, but gitops is true" in helm.refusal(values | {"ttlSeconds": 60})
     # Each run of a schedule is one of its own.
     scheduled = driver(helm.render(values | {"schedule": "@daily", "ttlSeconds": 60}))
-    assert "valueFrom" in next(each for each in scheduled["spec"]["containers"][0]["env"] if each["name"] == "MXSPARK_OUTPUT__SUBMISSION")
+    assert "valueFrom" in next(
+        each for each in scheduled["spec"]["containers"][0]["env"] if each["name"] == "MXSPARK_OUTPUT__SUBMISSION"
+    )
 
 
 def test_a_container_beside_the_driver_takes_a_kubernetes_that_ends_it(helm: Helm) -> None:
@@ -873,8 +1016,13 @@ def test_what_spark_writes_over_a_template_of_executors_is_refused(helm: Helm) -
     assert "executor.podTemplate.spec.containers.0.lifecycle would have no effect" in refused.errors
     helm.render(BASE | {"executor": {"podTemplate": template}, "sparkConf": {"spark.decommission.enabled": False}})
     sizes = {"spec": {"containers": [{"resources": {"limits": {"memory": "9Gi", "example.com/fpga": 1}}}]}}
-    assert "containers.0.resources.limits.memory would have no effect" in helm.refusal(BASE | {"executor": {"podTemplate": sizes}})
-    helm.render(BASE | {"executor": {"podTemplate": {"spec": {"containers": [{"resources": {"limits": {"example.com/fpga": 1}}}]}}}})
+    assert "containers.0.resources.limits.memory would have no effect" in helm.refusal(
+        BASE | {"executor": {"podTemplate": sizes}}
+    )
+    helm.render(
+        BASE
+        | {"executor": {"podTemplate": {"spec": {"containers": [{"resources": {"limits": {"example.com/fpga": 1}}}]}}}}
+    )
 
 
 def test_properties_of_a_driver_s_pod_are_refused_for_the_chart_makes_it(helm: Helm) -> None:
@@ -901,12 +1049,17 @@ def test_the_template_of_a_user_wins_and_adds(helm: Helm) -> None:
     expected = merged(ours, template)
     assert found == expected | {"spec": with_native_sidecars(expected["spec"])}
     assert [container["name"] for container in found["spec"]["containers"]] == ["driver"]
-    assert found["spec"]["initContainers"] == [{"name": "sidecar", "image": "sidecar", "restartPolicy": "Always"}], "ends with the driver"
+    assert found["spec"]["initContainers"] == [{"name": "sidecar", "image": "sidecar", "restartPolicy": "Always"}], (
+        "ends with the driver"
+    )
 
 
 EXTRA: dict[str, Any] = {
     "podSecurityContext": {"fsGroup": 1000, "runAsUser": None},
-    "containerSecurityContext": {"readOnlyRootFilesystem": False, "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]}},
+    "containerSecurityContext": {
+        "readOnlyRootFilesystem": False,
+        "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]},
+    },
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "extraVolumes": [{"name": "data", **CLAIM}],
     "extraVolumeMounts": [{"name": "data", "mountPath": "/data"}],
@@ -914,7 +1067,9 @@ EXTRA: dict[str, Any] = {
 
 
 def test_what_all_pods_are_given_is_a_part_of_both_templates(each_helm: Helm) -> None:
-    """By the names that other charts have; settings have these parts in kubernetes.driver.template and kubernetes.executor.template."""
+    """By the names that other charts have; settings have these parts in kubernetes.driver.template and
+    kubernetes.executor.template.
+    """
     container = {
         "env": EXTRA["extraEnv"],
         "volumeMounts": EXTRA["extraVolumeMounts"],
@@ -926,7 +1081,11 @@ def test_what_all_pods_are_given_is_a_part_of_both_templates(each_helm: Helm) ->
 
 
 def test_what_all_pods_are_given_goes_over_the_strict_defaults_and_under_a_template(helm: Helm) -> None:
-    template = {"podTemplate": {"spec": {"securityContext": {"fsGroup": 7}, "containers": [{"env": [{"name": "A", "value": "b"}]}]}}}
+    template = {
+        "podTemplate": {
+            "spec": {"securityContext": {"fsGroup": 7}, "containers": [{"env": [{"name": "A", "value": "b"}]}]}
+        }
+    }
     specs = all_specs(helm.render(BASE | EXTRA | {"driver": template, "executor": template}))
     assert len(specs) == 5
     for spec in specs:
@@ -962,9 +1121,13 @@ def test_the_settings_file_is_what_a_person_would_write(helm: Helm) -> None:
         ({"monitoring": {"uiService": True}, "networkPolicy": {"enabled": True}}, [None]),
     ],
 )
-def test_spark_s_pages_are_open_to_those_for_whom_monitoring_serves_them(helm: Helm, values: dict[str, Any], readers: list[Any]) -> None:
+def test_spark_s_pages_are_open_to_those_for_whom_monitoring_serves_them(
+    helm: Helm, values: dict[str, Any], readers: list[Any]
+) -> None:
     policies = [each["spec"] for each in helm.render(together(BASE, values)) if each["kind"] == "NetworkPolicy"]
-    rules = [rule for policy in policies for rule in policy["ingress"] if 4040 in [port["port"] for port in rule["ports"]]]
+    rules = [
+        rule for policy in policies for rule in policy["ingress"] if 4040 in [port["port"] for port in rule["ports"]]
+    ]
     assert [rule.get("from") for rule in rules] == readers
 
 
@@ -973,10 +1136,19 @@ def test_spark_s_pages_are_open_to_those_for_whom_monitoring_serves_them(helm: H
     [
         ({}, True),
         ({"s3": {"secretName": "keys"}}, False),
-        ({"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/mxspark"}}}, False),
+        (
+            {
+                "serviceAccount": {
+                    "annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/mxspark"}
+                }
+            },
+            False,
+        ),
     ],
 )
-def test_a_node_s_metadata_is_closed_unless_an_identity_needs_it(helm: Helm, values: dict[str, Any], is_open: bool) -> None:
+def test_a_node_s_metadata_is_closed_unless_an_identity_needs_it(
+    helm: Helm, values: dict[str, Any], is_open: bool
+) -> None:
     rendered = helm.render(together(together(BASE, values), {"networkPolicy": {"enabled": True}}))
     peers = [
         peer["ipBlock"]
@@ -990,10 +1162,15 @@ def test_a_node_s_metadata_is_closed_unless_an_identity_needs_it(helm: Helm, val
     reached = [
         peer
         for peer in peers
-        if metadata in ip_network(peer["cidr"]) and not any(metadata in ip_network(part) for part in peer.get("except", []))
+        if metadata in ip_network(peer["cidr"])
+        and not any(metadata in ip_network(part) for part in peer.get("except", []))
     ]
     assert bool(reached) == is_open
 
 
 def test_without_policies_none_is_made(helm: Helm) -> None:
-    assert not [each for each in helm.render(together(BASE, {"networkPolicy": {"ingress": False}})) if each["kind"] == "NetworkPolicy"]
+    assert not [
+        each
+        for each in helm.render(together(BASE, {"networkPolicy": {"ingress": False}}))
+        if each["kind"] == "NetworkPolicy"
+    ]

@@ -1,4 +1,5 @@
-"""AWS as moto plays it, reached by the real command through AWS_ENDPOINT_URL; its job runs take the states that a test gives them.
+"""AWS as moto plays it, reached by the real command through AWS_ENDPOINT_URL; its job runs take the states that a test
+gives them.
 
 What moto lacks and a submission asks for is added here: the rights of roles, the parts of images, and states.
 """
@@ -97,7 +98,9 @@ class Moto:
     def put_log(self, folder: str, run: Any, text: str, name: str = "", stream: str = "stderr") -> None:
         """The driver's log where EMR puts it, or with `name` another pod's."""
         pod = name or f"spark-000000{uuid4().hex}/spark-{run.id}-driver"
-        self.put(f"{folder}/{run.virtual_cluster_id}/jobs/{run.id}/containers/{pod}/{stream}.gz", compress(text.encode()))
+        self.put(
+            f"{folder}/{run.virtual_cluster_id}/jobs/{run.id}/containers/{pod}/{stream}.gz", compress(text.encode())
+        )
 
     def put_logs(self, folder: str, run: Any, log: dict[str, str], name: str = "") -> None:
         """All streams of a pod, by default the driver's."""
@@ -133,7 +136,9 @@ def moto(server: str, monkeypatch: pytest.MonkeyPatch) -> Moto:
     found = Moto(server)
 
     def simulate(self: Any) -> str:
-        actions = [value for key, (value, *_) in sorted(self.querystring.items()) if key.startswith("ActionNames.member.")]
+        actions = [
+            value for key, (value, *_) in sorted(self.querystring.items()) if key.startswith("ActionNames.member.")
+        ]
         missing = f"<member>{found.missing}</member>" if found.missing else ""
         results = "".join(
             f"<member><EvalActionName>{action}</EvalActionName>"
@@ -187,7 +192,9 @@ class VirtualCluster:
 def virtual_cluster(moto: Moto) -> VirtualCluster:
     name = f"vision-{uuid4().hex[:8]}"
     provider = {"type": "EKS", "id": "vision", "info": {"eksInfo": {"namespace": name}}}
-    return VirtualCluster(moto.client("emr-containers").create_virtual_cluster(name=name, containerProvider=provider)["id"], name, name)
+    return VirtualCluster(
+        moto.client("emr-containers").create_virtual_cluster(name=name, containerProvider=provider)["id"], name, name
+    )
 
 
 @pytest.fixture

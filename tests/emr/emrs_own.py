@@ -2,7 +2,8 @@
 
 DEFAULTS = {
     **{
-        f"spark.{role}.defaultJavaOptions": "-XX:OnOutOfMemoryError='kill -9 %p' -XX:+UseParallelGC -XX:InitiatingHeapOccupancyPercent=70"
+        f"spark.{role}.defaultJavaOptions": "-XX:OnOutOfMemoryError='kill -9 %p' -XX:+UseParallelGC "
+        "-XX:InitiatingHeapOccupancyPercent=70"
         for role in ("driver", "executor")
     },
     "spark.kubernetes.driver.podTemplateContainerName": "spark-kubernetes-driver",

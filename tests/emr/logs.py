@@ -1,4 +1,5 @@
-"""Logs of a driver as spark-submit 3.5 wrote them in its client mode, which is a driver's in a pod: infer_main.py, really run.
+"""Logs of a driver as spark-submit 3.5 wrote them in its client mode, which is a driver's in a pod: infer_main.py,
+really run.
 
 Places are changed, and of Spark's lines most are left out.
 """

@@ -1,4 +1,6 @@
-"""AWS's own model of the API, as botocore has it: what it says against a request, patterns, enums and maximum lengths included."""
+"""AWS's own model of the API, as botocore has it: what it says against a request, patterns, enums and maximum
+lengths included.
+"""
 
 import re
 from collections.abc import Iterator

@@ -26,12 +26,25 @@ WAIT_SECONDS = 300
 
 
 @pytest.fixture
-def submit(here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster, output: str) -> Callable[..., Finished]:
+def submit(
+    here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster, output: str
+) -> Callable[..., Finished]:
     """Runs `mxspark submit emr` for the test's cluster and output."""
 
-    def run(*more: str, environment: dict[str, str | None] | None = None, virtual_cluster: str | None = virtual_cluster.id) -> Finished:
+    def run(
+        *more: str, environment: dict[str, str | None] | None = None, virtual_cluster: str | None = virtual_cluster.id
+    ) -> Finished:
         where = ("--virtual-cluster", virtual_cluster) if virtual_cluster else ()
-        return here("submit", "emr", *JOB, "--output", output, *where, *more, environment={**moto.environment, **(environment or {})})
+        return here(
+            "submit",
+            "emr",
+            *JOB,
+            "--output",
+            output,
+            *where,
+            *more,
+            environment={**moto.environment, **(environment or {})},
+        )
 
     return run
 
@@ -48,13 +61,22 @@ def wait_for(found: Callable[[], Any]) -> Any:
 def test_a_dry_run_prints_the_request_as_the_aws_cli_takes_it_and_starts_nothing(
     submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster, output: str
 ) -> None:
-    done = submit("--dry-run", "--s3-logs", "s3://logs/emr", "--tag", "team=vision", "--retries", "0", "--name", "photos").succeeded()
+    done = submit(
+        "--dry-run", "--s3-logs", "s3://logs/emr", "--tag", "team=vision", "--retries", "0", "--name", "photos"
+    ).succeeded()
 
     request = json.loads(done.output)
     assert complaints(request) == []
-    assert (request["name"], request["tags"], request["retryPolicyConfiguration"]) == ("photos", {"team": "vision"}, {"maxAttempts": 1})
+    assert (request["name"], request["tags"], request["retryPolicyConfiguration"]) == (
+        "photos",
+        {"team": "vision"},
+        {"maxAttempts": 1},
+    )
     assert moto.client("emr-containers").start_job_run(**request)["id"]  # what --cli-input-json does
-    assert moto.client("s3").list_objects_v2(Bucket="results", Prefix=output.removeprefix("s3://results/")).get("KeyCount") == 0
+    assert (
+        moto.client("s3").list_objects_v2(Bucket="results", Prefix=output.removeprefix("s3://results/")).get("KeyCount")
+        == 0
+    )
     assert "_submissions" in done.errors
 
 
@@ -65,7 +87,9 @@ def test_a_dry_run_needs_no_aws_where_the_cluster_is_given_by_its_id(mxspark: Co
         "AWS_SECRET_ACCESS_KEY": None,
         "AWS_REGION": None,
     }
-    done = mxspark("submit", "emr", *JOB, "--output", output, "--virtual-cluster", CLUSTER, "--dry-run", environment=nowhere).succeeded()
+    done = mxspark(
+        "submit", "emr", *JOB, "--output", output, "--virtual-cluster", CLUSTER, "--dry-run", environment=nowhere
+    ).succeeded()
     assert json.loads(done.output)["virtualClusterId"] == CLUSTER
 
 
@@ -80,7 +104,17 @@ def test_a_dry_run_can_put_what_the_request_names(submit: Callable[..., Finished
 def test_a_job_run_is_followed_through_its_states_to_a_good_end(
     mxspark: Command, moto: Moto, virtual_cluster: VirtualCluster, output: str
 ) -> None:
-    flags = (*JOB, "--output", output, "--virtual-cluster", virtual_cluster.name, "--format", "jsonl", "--s3-logs", "s3://logs/emr")
+    flags = (
+        *JOB,
+        "--output",
+        output,
+        "--virtual-cluster",
+        virtual_cluster.name,
+        "--format",
+        "jsonl",
+        "--s3-logs",
+        "s3://logs/emr",
+    )
     with mxspark.start("mxspark", "submit", "emr", *flags, environment=moto.environment) as running:
         run = wait_for(lambda: moto.job_runs(virtual_cluster.id))[0]
         for state in ("PENDING", "SUBMITTED", "RUNNING"):
@@ -98,7 +132,11 @@ def test_a_job_run_is_followed_through_its_states_to_a_good_end(
 
     told = [line[9:] for line in done.errors.splitlines()]
     assert any(line.startswith(f"Job run {run.id} (mxspark-") for line in told)
-    states = [line.removeprefix(f"Job run {run.id}: ").split(" ")[0] for line in told if line.startswith(f"Job run {run.id}: ")]
+    states = [
+        line.removeprefix(f"Job run {run.id}: ").split(" ")[0]
+        for line in told
+        if line.startswith(f"Job run {run.id}: ")
+    ]
     assert states[-3:] == ["SUBMITTED", "RUNNING", "COMPLETED"]
     assert "5 of 5 shards are done" in told
     assert any(f"s3://logs/emr/{virtual_cluster.id}/jobs/{run.id}/containers/" in line for line in told)
@@ -181,7 +219,9 @@ def test_what_is_needed_first_is_asked_for_first(submit: Callable[..., Finished]
 
 
 def test_the_same_submission_is_the_same_request(submit: Callable[..., Finished]) -> None:
-    one, again = (json.loads(submit("--dry-run", "--set", "output.submission=nightly").succeeded().output) for _ in range(2))
+    one, again = (
+        json.loads(submit("--dry-run", "--set", "output.submission=nightly").succeeded().output) for _ in range(2)
+    )
     assert one == again
     assert one["name"] == "mxspark-nightly"
 
@@ -236,7 +276,9 @@ def test_a_failed_job_run_ends_with_the_driver_s_exit_code_and_the_end_of_its_lo
     moto.put_logs("s3://logs/emr", run, log)
     moto.set_state(run, "FAILED", details, "USER_ERROR")
 
-    done = here("follow", run.id, "--virtual-cluster", virtual_cluster.name, environment=moto.environment).ended_with(code)
+    done = here("follow", run.id, "--virtual-cluster", virtual_cluster.name, environment=moto.environment).ended_with(
+        code
+    )
 
     assert done.output.splitlines() == log["stderr"].splitlines() + log.get("stdout", "").splitlines()[-20:]
     assert all(words in done.errors for words in told)
@@ -297,7 +339,10 @@ def test_logs_from_cloudwatch(
     stream = f"vision/{virtual_cluster.id}/jobs/{id_}/containers/spark-1/spark-{id_}-driver/stderr"
     moto.client("logs").create_log_stream(logGroupName=group, logStreamName=stream)
     now = int(time.time() * 1000)
-    events = [{"timestamp": now, "message": "one"}, {"timestamp": now + 1, "message": '{"message":"say \\"two\\"\\u0021","time":"2026"}'}]
+    events = [
+        {"timestamp": now, "message": "one"},
+        {"timestamp": now + 1, "message": '{"message":"say \\"two\\"\\u0021","time":"2026"}'},
+    ]
     moto.client("logs").put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
 
     assert here("logs", id_, environment=moto.environment).succeeded().output == 'one\nsay "two"!\n'
@@ -316,7 +361,11 @@ def test_a_job_run_that_emr_calls_complete_without_a_table_is_no_success(
 
 
 def test_status_says_how_a_job_run_is(
-    submit: Callable[..., Finished], here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster, output: str
+    submit: Callable[..., Finished],
+    here: Callable[..., Finished],
+    moto: Moto,
+    virtual_cluster: VirtualCluster,
+    output: str,
 ) -> None:
     run = detached(submit, moto, virtual_cluster, "--format", "jsonl")
     moto.make_plan(output, images=10, shard_size=5)
@@ -326,9 +375,16 @@ def test_status_says_how_a_job_run_is(
     assert "RUNNING" in shown
     assert "1 of 2 shards are done" in shown
     assert output in shown
-    moto.set_state(run, "FAILED", "JobRun timed out before it started running due to lack of cluster resources.", "CLUSTER_UNAVAILABLE")
+    moto.set_state(
+        run,
+        "FAILED",
+        "JobRun timed out before it started running due to lack of cluster resources.",
+        "CLUSTER_UNAVAILABLE",
+    )
     told = json.loads(
-        here("status", run.id, "--virtual-cluster", virtual_cluster.id, "--json", environment=moto.environment).succeeded().output
+        here("status", run.id, "--virtual-cluster", virtual_cluster.id, "--json", environment=moto.environment)
+        .succeeded()
+        .output
     )
     assert (told["state"], told["failureReason"], told["output"]) == ("FAILED", "CLUSTER_UNAVAILABLE", output)
     assert "emr.start_seconds" in told["trouble"]["hint"]
@@ -352,7 +408,11 @@ def test_cancel_asks_and_cancels(
 
 @pytest.mark.parametrize(
     ("answer", "told", "state"),
-    [("leave\n", "goes on", "RUNNING"), ("cancel\n", "is being cancelled", "CANCELLED"), (CTRL_C, "goes on", "RUNNING")],
+    [
+        ("leave\n", "goes on", "RUNNING"),
+        ("cancel\n", "is being cancelled", "CANCELLED"),
+        (CTRL_C, "goes on", "RUNNING"),
+    ],
     ids=["leave", "cancel", "again"],
 )
 def test_ctrl_c_asks_whether_to_leave_the_job_run_or_to_cancel_it(
@@ -390,7 +450,9 @@ def test_a_signal_where_nobody_can_be_asked_leaves_the_job_running(
     assert run.state == "RUNNING"
 
 
-def test_overwriting_is_asked_about(submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:
+def test_overwriting_is_asked_about(
+    submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
+) -> None:
     assert "no terminal to answer on" in submit("--overwrite").ended_with(2).errors
     assert moto.job_runs(virtual_cluster.id) == []
 
@@ -411,7 +473,13 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
     (("--execution-role", "arn:aws:iam:123456789012:role/x"), {}, "own", "not the ARN of a role", "role/mxspark"),
     (("--context", "gpu"), {}, "own", "spark.executor_gpus is 0", "Set spark.executor_gpus to 1"),
     (("--set", f"spark.conf.spark.x={'ab' * 52_000}"), {}, "own", "spark.conf has too much", "102,400"),
-    (("--context", "gpu", "--set", "spark.executor_gpus=1"), {}, "own", "MXNet's CPU build", "make image-gpu TARGET=emr"),
+    (
+        ("--context", "gpu", "--set", "spark.executor_gpus=1"),
+        {},
+        "own",
+        "MXNet's CPU build",
+        "make image-gpu TARGET=emr",
+    ),
     (("--release", "emr-7.12.0-latest"), {}, "own", "is made from emr-7.13.0", "EMR_BASE"),
     (("--image", f"{IMAGE}-none"), {}, "own", "ECR has no image", "Push it"),
     (("--tag", "team"), {}, "own", "--tag team has no '='", "KEY=VALUE"),
@@ -419,7 +487,13 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
     (("--tag", "=vision"), {}, "own", "--tag =vision has no key", "KEY=VALUE"),
     (("--tag", "aws:x=y"), {}, "own", "(from --tag)", "not begin with aws:"),
     (("--job-template", "my template"), {}, "own", "--job-template is 'my template'", "1 to 64"),
-    (("--endpoint-url", "http://user:hunter2@host:1"), {}, "own", "expose a secret: storage.endpoint_url", "Put it into a secret"),
+    (
+        ("--endpoint-url", "http://user:hunter2@host:1"),
+        {},
+        "own",
+        "expose a secret: storage.endpoint_url",
+        "Put it into a secret",
+    ),
     (("--name", "my job"), {}, "own", "--name is 'my job'", "1 to 64"),
 ]
 
@@ -429,7 +503,9 @@ def test_bad_input_is_one_message_with_the_mend_and_starts_nothing(
     submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster,
     flags: tuple[str, ...], environment: dict[str, str | None], chosen: str | None, problem: str, hint: str,
 ) -> None:  # fmt: skip
-    done = submit(*flags, environment=environment, virtual_cluster=virtual_cluster.id if chosen == "own" else chosen).ended_with(2)
+    done = submit(
+        *flags, environment=environment, virtual_cluster=virtual_cluster.id if chosen == "own" else chosen
+    ).ended_with(2)
 
     errors = [line for line in done.errors.splitlines() if not re.match(r"\d\d:\d\d:\d\d ", line)]
     assert errors[0].startswith("Error: ")
@@ -441,7 +517,9 @@ def test_bad_input_is_one_message_with_the_mend_and_starts_nothing(
     assert moto.job_runs(virtual_cluster.id) == []
 
 
-def test_a_terminated_cluster_takes_no_job(submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:
+def test_a_terminated_cluster_takes_no_job(
+    submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
+) -> None:
     moto.client("emr-containers").delete_virtual_cluster(id=virtual_cluster.id)
     for given in (virtual_cluster.id, virtual_cluster.name):
         done = submit(virtual_cluster=given).ended_with(2)
@@ -459,7 +537,9 @@ def test_settings_of_a_file_in_s3(submit: Callable[..., Finished], moto: Moto, v
     assert b"top_k: 2" in sent
 
 
-def test_a_job_run_that_is_not_there(here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:
+def test_a_job_run_that_is_not_there(
+    here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
+) -> None:
     unknown = "0000000000000000abc"
     for more in ((), ("--virtual-cluster", virtual_cluster.name)):
         done = here("status", unknown, *more, environment=moto.environment).ended_with(1)
@@ -467,7 +547,9 @@ def test_a_job_run_that_is_not_there(here: Callable[..., Finished], moto: Moto, 
         assert "--virtual-cluster" in done.errors
 
 
-def test_a_job_on_kubernetes_may_look_like_a_job_run(here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:
+def test_a_job_on_kubernetes_may_look_like_a_job_run(
+    here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
+) -> None:
     for environment in ({"AWS_REGION": None}, {}):
         done = here("status", "nightly0000000000ab", environment={**moto.environment, **environment})
         assert done.code in (1, 2)
@@ -475,6 +557,8 @@ def test_a_job_on_kubernetes_may_look_like_a_job_run(here: Callable[..., Finishe
         assert "A job on Kubernetes with such a name is found with --namespace" in done.errors
 
 
-def test_a_name_that_is_no_job_run_s_id(here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:
+def test_a_name_that_is_no_job_run_s_id(
+    here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
+) -> None:
     done = here("logs", "my-job", "--virtual-cluster", virtual_cluster.name, environment=moto.environment).ended_with(2)
     assert "my-job is no job run's id" in done.errors

@@ -33,12 +33,23 @@ def web_identity(subjects: str | list[str], operator: str = "StringLike", provid
 def well(moto: Moto, virtual_cluster: VirtualCluster) -> list[str]:
     """AWS with all that a job run needs, and the flags that name it."""
     iam, logs = moto.client("iam"), moto.client("logs")
-    issuer = moto.client("eks").describe_cluster(name="vision")["cluster"]["identity"]["oidc"]["issuer"].removeprefix("https://")
-    policy = {"Version": "2012-10-17", "Statement": [web_identity(pattern(ROLE, virtual_cluster.namespace), provider=issuer)]}
+    issuer = (
+        moto.client("eks")
+        .describe_cluster(name="vision")["cluster"]["identity"]["oidc"]["issuer"]
+        .removeprefix("https://")
+    )
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [web_identity(pattern(ROLE, virtual_cluster.namespace), provider=issuer)],
+    }
     if "mxspark-job" not in [role["RoleName"] for role in iam.list_roles()["Roles"]]:
         iam.create_role(RoleName="mxspark-job", AssumeRolePolicyDocument="{}")
-    if not any(issuer in provider["Arn"] for provider in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]):
-        iam.create_open_id_connect_provider(Url=f"https://{issuer}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40])
+    if not any(
+        issuer in provider["Arn"] for provider in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    ):
+        iam.create_open_id_connect_provider(
+            Url=f"https://{issuer}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40]
+        )
     iam.update_assume_role_policy(RoleName="mxspark-job", PolicyDocument=json.dumps(policy))
     logs.create_log_group(logGroupName=f"/emr/{virtual_cluster.name}")
     places = ["--input", "s3://images/photos", "--output", "s3://results/table", "--model", "s3://models/lite0"]
@@ -66,7 +77,10 @@ def test_where_all_is_well_each_line_says_so(
 
     assert code == 0
     assert {subject: finding["verdict"] for subject, finding in found.items()} == dict.fromkeys(
-        ["request", "credentials", "virtual cluster", "EKS cluster", "image", "release and GPUs", "execution role", "trust policy",
+        ["request", "credentials", "virtual cluster", "EKS cluster", "image", "release "
+        "and GPUs", "execution "
+        "role", "trust "
+        "policy",
          "OIDC provider", "role's rights", "input", "model", "output", "logs in S3", "logs in CloudWatch"], "ok"
     )  # fmt: skip
     assert f"namespace {virtual_cluster.namespace} of the EKS cluster vision" in found["virtual cluster"]["text"]
@@ -76,26 +90,51 @@ def test_where_all_is_well_each_line_says_so(
 PROBLEMS = [
     (["--virtual-cluster", "nobody"], "virtual cluster", "there is no virtual cluster nobody", "--virtual-cluster"),
     (["--release", "emr-7.12.0-latest"], "release and GPUs", "is made from emr-7.13.0", "EMR_BASE"),
-    (["--context", "gpu", "--set", "spark.executor_gpus=1"], "release and GPUs", "MXNet's CPU build", "make image-gpu TARGET=emr"),
+    (
+        ["--context", "gpu", "--set", "spark.executor_gpus=1"],
+        "release and GPUs",
+        "MXNet's CPU build",
+        "make image-gpu TARGET=emr",
+    ),
     (["--image", IMAGE.replace(":emr", ":none")], "image", "ECR has no image", "Push it"),
     (["--execution-role", ROLE.replace("-job", "-none")], "execution role", "mxspark-none", "--execution-role"),
-    (["--execution-role", ROLE.replace("role/", "role/team/")], "execution role", "not arn:aws:iam::123456789012:role/team/", "path"),
+    (
+        ["--execution-role", ROLE.replace("role/", "role/team/")],
+        "execution role",
+        "not arn:aws:iam::123456789012:role/team/",
+        "path",
+    ),
     (["--s3-logs", "s3://nowhere-at-all/x"], "logs in S3", "there is no bucket nowhere-at-all", "--s3-logs"),
     (["--input", "s3://nowhere-at-all/x"], "input", "there is no bucket nowhere-at-all", "--input"),
     (["--model", "s3://nowhere-at-all/x"], "model", "there is no bucket nowhere-at-all", "--model"),
     (["--output", "s3://nowhere-at-all/x"], "output", "there is no bucket nowhere-at-all", "--output"),
     (["--output", "out"], "request", "output.path is 'out', which is on this machine", "s3://"),
-    (["--set", "kubernetes.driver.template={spec: {hostNetwork: true}}"], "request", "EMR lets nobody set spec.hostNetwork", "Take it"),
+    (
+        ["--set", "kubernetes.driver.template={spec: {hostNetwork: true}}"],
+        "request",
+        "EMR lets nobody set spec.hostNetwork",
+        "Take it",
+    ),
     (["--set", "spark.conf.spark.executorEnv.DB_PASSWORD=x"], "request", "expose a secret", "secret"),
     (["--context", "gpu"], "request", "spark.executor_gpus is 0", ""),
     (["--job-template", "photos"], "request", "for many outputs", "emr.staging"),
-    (["--log-group", "/emr/none"], "logs in CloudWatch", "there is no log group /emr/none", "aws logs create-log-group"),
+    (
+        ["--log-group", "/emr/none"],
+        "logs in CloudWatch",
+        "there is no log group /emr/none",
+        "aws logs create-log-group",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("flags", "subject", "text", "hint"), PROBLEMS)
 def test_each_problem_is_told_with_its_mend(
-    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], flags: list[str], subject: str, text: str, hint: str
+    doctor: Callable[..., tuple[int, dict[str, Any]]],
+    well: list[str],
+    flags: list[str],
+    subject: str,
+    text: str,
+    hint: str,
 ) -> None:
     code, found = doctor(*well, *flags)
 
@@ -105,11 +144,16 @@ def test_each_problem_is_told_with_its_mend(
     assert hint in found[subject]["hint"]
 
 
-def test_rights_that_the_role_lacks_are_named(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], moto: Moto) -> None:
+def test_rights_that_the_role_lacks_are_named(
+    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str], moto: Moto
+) -> None:
     moto.denied.add("s3:DeleteObject")
     code, found = doctor(*well)
     assert code == 1
-    assert found["role's rights"]["text"] == "it may not write the predictions: s3:DeleteObject on arn:aws:s3:::results/table/x"
+    assert (
+        found["role's rights"]["text"]
+        == "it may not write the predictions: s3:DeleteObject on arn:aws:s3:::results/table/x"
+    )
 
 
 def test_a_right_that_depends_on_what_is_not_known_can_t_be_told(
@@ -120,7 +164,10 @@ def test_a_right_that_depends_on_what_is_not_known_can_t_be_told(
     code, found = doctor(*well)
     assert code == 0
     assert found["role's rights"]["verdict"] == "can't tell"
-    assert "s3:DeleteObject on arn:aws:s3:::results/table/x, by a condition on aws:SourceVpce" in found["role's rights"]["text"]
+    assert (
+        "s3:DeleteObject on arn:aws:s3:::results/table/x, by a condition on aws:SourceVpce"
+        in found["role's rights"]["text"]
+    )
 
 
 def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -> None:
@@ -128,7 +175,11 @@ def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -
     asked = [right for right in permissions.wanted(settings(), "aws", "arn") if right.action == "s3:ListBucket"]
     assert {right.prefix for right in asked} == {"photos/", "lite0/", "predictions/"}
     several = settings(input__path=["s3://images/2026-*/a.jpg", "s3://lists/all.csv", "s3://more/photos"])
-    images = [str(right) for right in permissions.wanted(several, "aws", "arn") if right.words in ("read the images", "read the manifest")]
+    images = [
+        str(right)
+        for right in permissions.wanted(several, "aws", "arn")
+        if right.words in ("read the images", "read the manifest")
+    ]
     assert images == [
         "s3:GetObject on arn:aws:s3:::images/x",
         "s3:ListBucket on arn:aws:s3:::images",
@@ -140,7 +191,9 @@ def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -
     with Stubber(aws.client("iam")) as iam:
         entry = {"ContextKeyName": "s3:prefix", "ContextKeyValues": ["photos/"], "ContextKeyType": "string"}
         expected = {"PolicySourceArn": arn, "ActionNames": ["s3:ListBucket"], "ResourceArns": ["arn:aws:s3:::images"]}
-        iam.add_response("simulate_principal_policy", {"EvaluationResults": []}, {**expected, "ContextEntries": [entry]})
+        iam.add_response(
+            "simulate_principal_policy", {"EvaluationResults": []}, {**expected, "ContextEntries": [entry]}
+        )
         assert permissions._simulated(aws, arn, asked[0]) == []
 
 
@@ -171,15 +224,22 @@ def test_oidc_providers(aws: Aws, answer: list[str] | str, trusts_pod_identity: 
     policy = {"Statement": [BY_POD_IDENTITY] if trusts_pod_identity else []}
     with Stubber(aws.client("iam")) as iam:
         if isinstance(answer, str):
-            iam.add_client_error("get_open_id_connect_provider", answer, "because", 403 if answer == "AccessDenied" else 404)
+            iam.add_client_error(
+                "get_open_id_connect_provider", answer, "because", 403 if answer == "AccessDenied" else 404
+            )
         else:
-            iam.add_response("get_open_id_connect_provider", {"ClientIDList": answer}, {"OpenIDConnectProviderArn": ARN})
+            iam.add_response(
+                "get_open_id_connect_provider", {"ClientIDList": answer}, {"OpenIDConnectProviderArn": ARN}
+            )
         assert checks._provider(aws, policy, CLUSTER, ARN).verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("code", "verdict", "text"),
-    [("ResourceNotFoundException", "problem", "there is no EKS cluster eks-1"), ("AccessDeniedException", "can't tell", "not allowed")],
+    [
+        ("ResourceNotFoundException", "problem", "there is no EKS cluster eks-1"),
+        ("AccessDeniedException", "can't tell", "not allowed"),
+    ],
 )
 def test_an_eks_cluster_that_is_gone_is_a_problem(aws: Aws, code: str, verdict: str, text: str) -> None:
     with Stubber(aws.client("eks")) as eks:
@@ -189,16 +249,20 @@ def test_an_eks_cluster_that_is_gone_is_a_problem(aws: Aws, code: str, verdict: 
     assert text in found.text
 
 
-def test_what_cannot_be_looked_at_is_no_problem(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]) -> None:
-    code, found = doctor(*well, "--image", "registry.example.com/mxspark:emr", "--execution-role", "arn:aws:iam::999999999999:role/x")
+def test_what_cannot_be_looked_at_is_no_problem(
+    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]
+) -> None:
+    code, found = doctor(
+        *well, "--image", "registry.example.com/mxspark:emr", "--execution-role", "arn:aws:iam::999999999999:role/x"
+    )
     assert code == 0
     unknown = {"image", "release and GPUs", "execution role", "trust policy", "OIDC provider", "role's rights"}
     assert {subject for subject, finding in found.items() if finding["verdict"] == "can't tell"} == unknown
 
 
 def test_it_takes_the_flags_of_a_submission(doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]) -> None:
-    flags = ("--retries", "1", "--log-prefix", "vision", "--tag", "team=vision", "--name", "photos", "--job-template", "photos",
-             "--set", "emr.staging=s3://results/staging")  # fmt: skip
+    flags = ("--retries", "1", "--log-prefix", "vision", "--tag", "team=vision", "--name", "photos",
+             "--job-template", "photos", "--set", "emr.staging=s3://results/staging")  # fmt: skip
     assert doctor(*well, *flags)[0] == 0
 
 
@@ -220,12 +284,19 @@ def aws() -> Aws:
 CLUSTER = virtual_clusters.VirtualCluster("0b0qvauoy3ch1nqodkk4hkw2t", "vision", "RUNNING", "emr", "eks-1")
 SUBJECTS = [f"system:serviceaccount:emr:{service_account(ROLE, f'spark-{pod}')}" for pod in PODS]
 EVERYBODY = {"Effect": "Deny", "Principal": "*", "Action": "sts:*"}
-BY_POD_IDENTITY = {"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+BY_POD_IDENTITY = {
+    "Effect": "Allow",
+    "Principal": {"Service": "pods.eks.amazonaws.com"},
+    "Action": ["sts:AssumeRole", "sts:TagSession"],
+}
 
 
 def with_conditions(**conditions: dict[str, str]) -> dict[str, Any]:
     """A statement for the cluster's web identities."""
-    named = {operator: {f"{PROVIDER}:{key}": value for key, value in values.items()} for operator, values in conditions.items()}
+    named = {
+        operator: {f"{PROVIDER}:{key}": value for key, value in values.items()}
+        for operator, values in conditions.items()
+    }
     return {**web_identity("x"), "Condition": named}
 
 
@@ -250,16 +321,40 @@ GITHUB = {
         ([OURS], "ok", "can assume the role"),
         ([web_identity("system:serviceaccount:emr:*")], "ok", "can assume the role"),
         ([web_identity(SUBJECTS, "StringEquals")], "ok", "can assume the role"),
-        ([web_identity(SUBJECTS[:1]), web_identity(SUBJECTS[1:], "ForAnyValue:StringLike")], "ok", "can assume the role"),
-        ([with_conditions(StringLike={"sub": "system:serviceaccount:emr:*"}, StringEquals={"aud": "sts.amazonaws.com"})], "ok", ""),
+        (
+            [web_identity(SUBJECTS[:1]), web_identity(SUBJECTS[1:], "ForAnyValue:StringLike")],
+            "ok",
+            "can assume the role",
+        ),
+        (
+            [
+                with_conditions(
+                    StringLike={"sub": "system:serviceaccount:emr:*"}, StringEquals={"aud": "sts.amazonaws.com"}
+                )
+            ],
+            "ok",
+            "",
+        ),
         ([web_identity("system:serviceaccount:other:*")], "problem", "system:serviceaccount:other:*"),
-        ([web_identity("system:serviceaccount:emr:emr-containers-sa-*-*-123456789012-zzz")], "problem", "can't assume the role"),
+        (
+            [web_identity("system:serviceaccount:emr:emr-containers-sa-*-*-123456789012-zzz")],
+            "problem",
+            "can't assume the role",
+        ),
         ([web_identity(SUBJECTS[1])], "problem", f"{SUBJECTS[0]}, {SUBJECTS[2]} can't assume the role"),
         ([web_identity(pattern(ROLE, "emr"), "StringEquals")], "problem", "can't assume the role"),
         ([web_identity(pattern(ROLE, "emr"), "StringNotLike")], "can't tell", "conditions"),
         ([with_conditions(StringLike={"sub": "*"}, StringEquals={"aud": "nobody"})], "problem", "nobody"),
-        ([with_conditions(StringLike={"sub": "*"}, StringEquals={"sub": "nobody"})], "problem", "can't assume the role"),
-        ([{**OURS, "Condition": {**OURS["Condition"], "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}], "can't tell", "conditions"),
+        (
+            [with_conditions(StringLike={"sub": "*"}, StringEquals={"sub": "nobody"})],
+            "problem",
+            "can't assume the role",
+        ),
+        (
+            [{**OURS, "Condition": {**OURS["Condition"], "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}],
+            "can't tell",
+            "conditions",
+        ),
         ([GITHUB], "problem", "it trusts arn:aws:iam::123456789012:oidc-provider/token.actions"),
         ([json.loads(json.dumps(OURS).replace("EXAMPLED539", "ANOTHER"))], "problem", "can't assume the role"),
         ([json.loads(json.dumps(OURS).replace("eu-central-1", "us-west-2"))], "problem", "can't assume the role"),
@@ -280,7 +375,9 @@ def test_trust_policies(statements: list[dict[str, Any]], verdict: str, text: st
     found = judge(ROLE, {"Statement": statements}, CLUSTER, ARN)
     assert (found.verdict, text in found.text) == (verdict, True), found
     if verdict == "problem" and "Deny" not in text:
-        command = "aws emr-containers update-role-trust-policy --cluster-name eks-1 --namespace emr --role-name mxspark-job"
+        command = (
+            "aws emr-containers update-role-trust-policy --cluster-name eks-1 --namespace emr --role-name mxspark-job"
+        )
         assert found.hint == command
 
 
@@ -296,18 +393,30 @@ def tried(**flags: str) -> set[tuple[str, str, str]]:
 
 def test_the_rights_that_are_tried_are_those_that_the_job_needs() -> None:
     told = tried(emr__s3_logs="s3://logs/emr", emr__log_group="/emr")
-    assert ("write logs to CloudWatch", "logs:PutLogEvents", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/emr:*") in told
+    assert (
+        "write logs to CloudWatch",
+        "logs:PutLogEvents",
+        f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/emr:*",
+    ) in told
     assert ("read the images", "s3:GetObject", "arn:aws:s3:::images/photos/x") in told
     assert ("read the images", "s3:ListBucket", "arn:aws:s3:::images") in told
     assert ("read the model", "s3:GetObject", "arn:aws:s3:::models/lite0/x") in told
     assert ("write the predictions", "s3:AbortMultipartUpload", "arn:aws:s3:::results/predictions/x") in told
     assert ("write the predictions", "s3:DeleteObject", "arn:aws:s3:::results/predictions/x") in told
-    assert ("read what a submission puts into S3", "s3:GetObject", "arn:aws:s3:::results/predictions/_submissions/x") in told
+    assert (
+        "read what a submission puts into S3",
+        "s3:GetObject",
+        "arn:aws:s3:::results/predictions/_submissions/x",
+    ) in told
     assert ("write logs to S3", "s3:PutObject", "arn:aws:s3:::logs/emr/x") in told
 
 
 def test_the_rights_that_a_manifest_and_a_text_object_need_are_tried() -> None:
-    flags = {"input__path": "s3://lists/keys.txt", "output__format": "text", "output__text_object": "s3://texts/table.txt"}
+    flags = {
+        "input__path": "s3://lists/keys.txt",
+        "output__format": "text",
+        "output__text_object": "s3://texts/table.txt",
+    }
     told = tried(**flags, input__base="s3://photos/2026")
     assert ("read the manifest", "s3:GetObject", "arn:aws:s3:::lists/keys.txt") in told
     assert ("read the images", "s3:GetObject", "arn:aws:s3:::photos/2026/x") in told

@@ -1,4 +1,6 @@
-"""States, retries, throttling and errors of AWS's, said by botocore's Stubber, which checks every answer by AWS's own model."""
+"""States, retries, throttling and errors of AWS's, said by botocore's Stubber, which checks every answer by AWS's
+own model.
+"""
 
 import gzip
 import json
@@ -57,7 +59,16 @@ def stub(aws: Aws) -> Iterator[Stubber]:
 
 
 def described(state: str, **more: Any) -> dict[str, Any]:
-    return {"jobRun": {"id": RUN, "name": "photos", "virtualClusterId": CLUSTER, "state": state, "createdAt": CREATED, **more}}
+    return {
+        "jobRun": {
+            "id": RUN,
+            "name": "photos",
+            "virtualClusterId": CLUSTER,
+            "state": state,
+            "createdAt": CREATED,
+            **more,
+        }
+    }
 
 
 def followed(
@@ -79,16 +90,22 @@ def test_each_state_is_told_once_with_the_time_that_it_took(aws: Aws, stub: Stub
 
     assert ending.exit_code == 0
     assert heard.notes == [
-        f"Job run {RUN}: PENDING", f"Job run {RUN}: SUBMITTED", f"Job run {RUN}: RUNNING", f"Job run {RUN}: COMPLETED after 1 min 15 s",
+        f"Job run {RUN}: PENDING", f"Job run {RUN}: SUBMITTED", f"Job run {RUN}: RUNNING", f"Job run {RUN}: COMPLETED "
+        "after 1 min 15 s",
         "EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken",
     ]  # fmt: skip
 
 
 def test_a_driver_that_is_started_again_is_told(aws: Aws, stub: Stubber) -> None:
     for count in (1, 2):
-        execution = {"retryPolicyExecution": {"currentAttemptCount": count}, "retryPolicyConfiguration": {"maxAttempts": 3}}
+        execution = {
+            "retryPolicyExecution": {"currentAttemptCount": count},
+            "retryPolicyConfiguration": {"maxAttempts": 3},
+        }
         stub.add_response("describe_job_run", described("RUNNING", **execution))
-    stub.add_response("describe_job_run", described("FAILED", stateDetails="x", failureReason="USER_ERROR", **execution))
+    stub.add_response(
+        "describe_job_run", described("FAILED", stateDetails="x", failureReason="USER_ERROR", **execution)
+    )
 
     ending, heard = followed(aws)
 
@@ -99,7 +116,11 @@ def test_a_driver_that_is_started_again_is_told(aws: Aws, stub: Stubber) -> None
 
 def test_a_fault_that_passes_does_not_end_the_following(aws: Aws, stub: Stubber) -> None:
     stub.add_response("describe_job_run", described("RUNNING"))
-    for code, status in (("ThrottlingException", 400), ("InternalServerException", 500), ("RequestThrottledException", 429)):
+    for code, status in (
+        ("ThrottlingException", 400),
+        ("InternalServerException", 500),
+        ("RequestThrottledException", 429),
+    ):
         stub.add_client_error("describe_job_run", code, "slow down", status)
     stub.add_response("describe_job_run", described("COMPLETED"))
 
@@ -109,7 +130,9 @@ def test_a_fault_that_passes_does_not_end_the_following(aws: Aws, stub: Stubber)
     assert sum("Asking again" in note for note in heard.notes) >= 1
 
 
-def test_aws_that_stays_away_ends_it_after_half_an_hour_and_rights_that_are_taken_away_at_once(aws: Aws, stub: Stubber) -> None:
+def test_aws_that_stays_away_ends_it_after_half_an_hour_and_rights_that_are_taken_away_at_once(
+    aws: Aws, stub: Stubber
+) -> None:
     for _ in range(300):
         stub.add_client_error("describe_job_run", "ThrottlingException", "slow down", 400)
     with pytest.raises(OutOfSightError, match="too many requests"):
@@ -161,9 +184,12 @@ def test_a_run_that_aws_does_not_know_yet_is_asked_about_again_for_a_minute(aws:
 
 
 @pytest.mark.parametrize(
-    ("states", "reason", "seconds"), [(["RUNNING"], "USER_ERROR", 90), ([], "USER_ERROR", 20), ([], "VALIDATION_ERROR", 0)]
+    ("states", "reason", "seconds"),
+    [(["RUNNING"], "USER_ERROR", 90), ([], "USER_ERROR", 20), ([], "VALIDATION_ERROR", 0)],
 )
-def test_a_log_is_waited_for_where_there_was_a_driver(aws: Aws, stub: Stubber, states: list[str], reason: str, seconds: int) -> None:
+def test_a_log_is_waited_for_where_there_was_a_driver(
+    aws: Aws, stub: Stubber, states: list[str], reason: str, seconds: int
+) -> None:
     for state in states:
         stub.add_response("describe_job_run", described(state))
     kept = {"configurationOverrides": {"monitoringConfiguration": KEPT}}
@@ -180,7 +206,9 @@ def test_a_log_is_waited_for_where_there_was_a_driver(aws: Aws, stub: Stubber, s
 
 def test_the_log_of_a_run_that_ended_long_ago_is_not_waited_for(aws: Aws, stub: Stubber) -> None:
     ended = {"stateDetails": "x", "failureReason": "USER_ERROR", "finishedAt": CREATED - timedelta(days=9)}
-    stub.add_response("describe_job_run", described("FAILED", **ended, configurationOverrides={"monitoringConfiguration": KEPT}))
+    stub.add_response(
+        "describe_job_run", described("FAILED", **ended, configurationOverrides={"monitoringConfiguration": KEPT})
+    )
     clock = Clock()
     with Stubber(aws.client("s3")) as s3:
         for _ in range(3):
@@ -189,12 +217,17 @@ def test_the_log_of_a_run_that_ended_long_ago_is_not_waited_for(aws: Aws, stub: 
     assert clock.now == 0
 
 
-def test_a_log_is_followed_although_aws_does_not_answer_for_a_while(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_is_followed_although_aws_does_not_answer_for_a_while(
+    aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     for _ in range(12):
         stub.add_client_error("describe_job_run", "InternalServerException", "boom", 500)
     stub.add_response("describe_job_run", described("COMPLETED"))
-    clock, run = Clock(), JobRun(described("RUNNING", configurationOverrides={"monitoringConfiguration": KEPT})["jobRun"])
+    clock, run = (
+        Clock(),
+        JobRun(described("RUNNING", configurationOverrides={"monitoringConfiguration": KEPT})["jobRun"]),
+    )
     with Stubber(aws.client("s3")) as s3:
         s3.add_response("list_objects_v2", {"Contents": []})
         for _ in range(6):
@@ -204,8 +237,14 @@ def test_a_log_is_followed_although_aws_does_not_answer_for_a_while(aws: Aws, st
         assert list(EmrJob(aws, run).logs(follow=True, sleep=clock.sleep)) == []
 
 
-def test_ctrl_c_while_it_waits_for_the_log_of_a_job_that_ended_ends_with_the_job_s_exit_code(aws: Aws, stub: Stubber) -> None:
-    kept = {"configurationOverrides": {"monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": "s3://logs/emr"}}}}
+def test_ctrl_c_while_it_waits_for_the_log_of_a_job_that_ended_ends_with_the_job_s_exit_code(
+    aws: Aws, stub: Stubber
+) -> None:
+    kept = {
+        "configurationOverrides": {
+            "monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": "s3://logs/emr"}}
+        }
+    }
     ended = described("FAILED", stateDetails="The driver failed with exit code 3", failureReason="USER_ERROR", **kept)
     stub.add_response("describe_job_run", ended)
 
@@ -232,7 +271,9 @@ def test_spark_s_pages_are_opened_by_commands_that_aws_knows(aws: Aws, stub: Stu
     told = next(note for note in heard.notes if note.startswith("Spark's pages"))
     assert f"--target-resource-arn {cluster} --emr-containers-config JobRunId={RUN}" in told
     model = botocore.session.Session().get_service_model("emr")
-    for line, operation in zip(told.splitlines()[1:], ("CreatePersistentAppUI", "GetPersistentAppUIPresignedURL"), strict=True):
+    for line, operation in zip(
+        told.splitlines()[1:], ("CreatePersistentAppUI", "GetPersistentAppUIPresignedURL"), strict=True
+    ):
         flags = set(re.findall(r"--([a-z-]+)", line)) - {"region"}
         shape = model.operation_model(operation).input_shape
         assert f"aws emr {botocore.xform_name(operation, '-')} " in line
@@ -242,7 +283,9 @@ def test_spark_s_pages_are_opened_by_commands_that_aws_knows(aws: Aws, stub: Stu
 
 def test_what_a_job_template_leaves_open_is_not_taken_for_a_place() -> None:
     words = ["--settings", "s3://staging/settings.yaml", "--output", "${Output}", "--set", "${Submission}", "--yes"]
-    run = JobRun({"id": RUN, "virtualClusterId": CLUSTER, "jobDriver": {"sparkSubmitJobDriver": {"entryPointArguments": words}}})
+    run = JobRun(
+        {"id": RUN, "virtualClusterId": CLUSTER, "jobDriver": {"sparkSubmitJobDriver": {"entryPointArguments": words}}}
+    )
     assert run.settings() is None
 
 
@@ -264,19 +307,28 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
         ("USER_ERROR", "Back-off pulling image x: ImagePullBackOff", "--image"),
         ("VALIDATION_ERROR", "not authorized to perform: sts:AssumeRoleWithWebIdentity", "update-role-trust-policy"),
         ("USER_ERROR", "Access Denied (Service: Amazon S3; Status Code: 403)", "docs/emr.md has the policy"),
-        ("CLUSTER_UNAVAILABLE", "JobRun timed out before it started running due to lack of cluster resources.", "emr.start_seconds"),
+        (
+            "CLUSTER_UNAVAILABLE",
+            "JobRun timed out before it started running due to lack of cluster resources.",
+            "emr.start_seconds",
+        ),
         ("USER_ERROR", "0/3 nodes are available: 3 Insufficient memory", "larger nodes"),
         ("USER_ERROR", 'pods "x" is forbidden: exceeded quota: emr', "quota of the namespace"),
         ("USER_ERROR", "Forbidden: exceeded quota: compute, requested: cpu=4", "quota of the namespace"),
         ("VALIDATION_ERROR", "Maximum number of active job runs reached", "quota of the namespace or of AWS"),
         ("USER_ERROR", "The quota of vCPUs is used up", "quota of the namespace"),
-        ("CLUSTER_UNAVAILABLE", 'jobs.batch is forbidden: User "emr-containers" cannot create resource', "iamidentitymapping"),
+        (
+            "CLUSTER_UNAVAILABLE",
+            'jobs.batch is forbidden: User "emr-containers" cannot create resource',
+            "iamidentitymapping",
+        ),
         ("USER_ERROR", 'pods is forbidden: User "system:serviceaccount:a:b" cannot list', "A right is missing"),
         ("USER_ERROR", "exec /usr/bin/entrypoint.sh: exec format error", "other processors"),
         ("USER_ERROR", "NoSuchBucket: The specified bucket does not exist", "emr.s3_logs"),
         (
             "USER_ERROR",
-            "(InvalidIdentityToken) when calling the AssumeRoleWithWebIdentity operation: No OpenIDConnect provider found in your account",
+            "(InvalidIdentityToken) when calling the AssumeRoleWithWebIdentity operation: No OpenIDConnect provider "
+            "found in your account",
             "associate-iam-oidc-provider",
         ),
         ("VALIDATION_ERROR", "Role arn:aws:iam::1:role/x does not exist or is not assumable", "--execution-role"),
@@ -285,22 +337,36 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
         ("USER_ERROR", "There is no capacity", "larger nodes"),
         ("USER_ERROR", "Executor pod template validation failed.", "kubernetes.executor.template"),
         ("USER_ERROR", "Driver pod failed with exit code 137", "spark.driver_memory_overhead"),
-        # As AWS's guide has them, "Common errors when running jobs" and "Troubleshooting jobs that use PersistentVolumeClaims".
+        # As AWS's guide has them, "Common errors when running jobs" and "Troubleshooting jobs that use
+        # PersistentVolumeClaims".
         ("CLUSTER_UNAVAILABLE", "Cluster my-eks does not have sufficient resources.", "larger nodes"),
         ("CLUSTER_UNAVAILABLE", "cluster timeout", "emr.start_seconds"),
         ("CLUSTER_UNAVAILABLE", "Cluster my-eks does not have sufficient permissions.", "access entries"),
         ("CLUSTER_UNAVAILABLE", "Cluster my-eks does not exist.", "aws eks describe-cluster"),
         ("CLUSTER_UNAVAILABLE", "Cluster my-eks is currently not reachable.", "aws eks describe-cluster"),
         ("VALIDATION_ERROR", "Classification emr-job-submitter not supported.", "emr.submitter"),
-        ("VALIDATION_ERROR", "Virtual cluster state TERMINATED is not valid to create resource JobRun.", "--virtual-cluster"),
+        (
+            "VALIDATION_ERROR",
+            "Virtual cluster state TERMINATED is not valid to create resource JobRun.",
+            "--virtual-cluster",
+        ),
         (
             "USER_ERROR",
-            'persistentvolumeclaims is forbidden: User "system:serviceaccount:emr:emr-containers-sa-x" cannot create resource',
+            'persistentvolumeclaims is forbidden: User "system:serviceaccount:emr:emr-containers-sa-x" cannot create '
+            "resource",
             "kubernetes.local_directory.storage_class",
         ),
-        ("USER_ERROR", 'User "x" cannot patch resource "persistentvolumeclaims" in API group "" in the namespace', "docs/emr.md"),
+        (
+            "USER_ERROR",
+            'User "x" cannot patch resource "persistentvolumeclaims" in API group "" in the namespace',
+            "docs/emr.md",
+        ),
         ("USER_ERROR", 'persistentvolumeclaims "x" is forbidden: exceeded quota: emr', "quota of the namespace"),
-        ("USER_ERROR", "Error occurred during initialization of VM Multiple garbage collectors selected", "extraJavaOptions"),
+        (
+            "USER_ERROR",
+            "Error occurred during initialization of VM Multiple garbage collectors selected",
+            "extraJavaOptions",
+        ),
         ("CLUSTER_UNAVAILABLE", 'JobRun failed: namespaces "vision" not found', "another virtual cluster"),
         ("INTERNAL_ERROR", "", "support"),
         ("USER_ERROR", "JobRun failed. Please refer logs", "log says why"),
@@ -323,9 +389,18 @@ def test_the_log_is_read_where_aws_s_words_say_nothing() -> None:
     ("lines", "hint"),
     [
         (["26/11/23 04:00:01 INFO MemoryStore: MemoryStore started with capacity 413.9 MiB"], "The log says why."),
-        (["26/11/23 04:00:01 INFO S3: Access Denied, trying the other region", "26/11/23 04:00:02 WARN x"], "The log says why."),
-        (["26/11/23 04:00:01 WARN S3: Access Denied", "26/11/23 04:00:09 ERROR Executor: exit code 137"], "spark.executor_memory_overhead"),
-        (["26/11/23 04:00:01 ERROR Executor: exit code 137", "26/11/23 04:00:09 INFO S3: Access Denied"], "spark.executor_memory_overhead"),
+        (
+            ["26/11/23 04:00:01 INFO S3: Access Denied, trying the other region", "26/11/23 04:00:02 WARN x"],
+            "The log says why.",
+        ),
+        (
+            ["26/11/23 04:00:01 WARN S3: Access Denied", "26/11/23 04:00:09 ERROR Executor: exit code 137"],
+            "spark.executor_memory_overhead",
+        ),
+        (
+            ["26/11/23 04:00:01 ERROR Executor: exit code 137", "26/11/23 04:00:09 INFO S3: Access Denied"],
+            "spark.executor_memory_overhead",
+        ),
         (["26/11/23 04:00:01 ERROR S3: Access Denied (Status 403)", "no capacity"], "A right is missing"),
     ],
 )
@@ -369,7 +444,13 @@ def test_the_driver_s_exit_code_is_found_in_its_log(lines: list[str], code: int 
     ],
 )
 def test_what_aws_refuses_to_start_is_told_with_the_mend(
-    aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch, code: str, status: int, kind: type[MxsparkError], hint: str
+    aws: Aws,
+    stub: Stubber,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    status: int,
+    kind: type[MxsparkError],
+    hint: str,
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     stub.add_client_error("start_job_run", code, "because", status)
@@ -385,7 +466,10 @@ def test_what_aws_refuses_to_start_is_told_with_the_mend(
 
 
 def test_who_may_not_start_the_job_run_is_told_which_right_and_whose(aws: Aws, stub: Stubber) -> None:
-    said = "User: arn:aws:iam::1:user/x is not authorized to perform: emr-containers:StartJobRun on resource: y with an explicit deny"
+    said = (
+        "User: arn:aws:iam::1:user/x is not authorized to perform: emr-containers:StartJobRun on resource: y with an "
+        "explicit deny"
+    )
     stub.add_client_error("start_job_run", "AccessDeniedException", said, 403)
     with pytest.raises(NotAllowedError) as refused:
         job.start(aws, submission())
@@ -395,14 +479,18 @@ def test_who_may_not_start_the_job_run_is_told_which_right_and_whose(aws: Aws, s
 
 
 def test_a_role_that_is_not_there_is_told_in_one_line_with_its_own_mend(aws: Aws, stub: Stubber) -> None:
-    stub.add_client_error("start_job_run", "ValidationException", "Role arn:aws:iam::1:role/x does not exist\nor is not assumable.", 400)
+    stub.add_client_error(
+        "start_job_run", "ValidationException", "Role arn:aws:iam::1:role/x does not exist\nor is not assumable.", 400
+    )
     with pytest.raises(UsageError) as refused:
         job.start(aws, submission())
     assert "\n" not in refused.value.problem
     assert "--execution-role" in refused.value.hint
 
 
-def test_a_start_that_is_tried_again_has_the_same_token(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_is_tried_again_has_the_same_token(
+    aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     asked = submission()
     answer = {"id": RUN, "name": "photos", "virtualClusterId": CLUSTER}
@@ -424,7 +512,9 @@ def test_a_job_template_is_made_where_there_is_none_and_used(aws: Aws, stub: Stu
     assert job.start(aws, asked).id == RUN
 
 
-def test_a_job_template_that_is_there_is_used_and_one_that_says_something_else_is_refused(aws: Aws, stub: Stubber) -> None:
+def test_a_job_template_that_is_there_is_used_and_one_that_says_something_else_is_refused(
+    aws: Aws, stub: Stubber
+) -> None:
     asked = submission(job_template="photos", emr__staging="s3://staging")
     other = submission("spark.executors=7", job_template="photos", emr__staging="s3://staging")
     assert asked.template is not None
@@ -463,8 +553,12 @@ def test_a_job_run_that_may_be_there_is_not_said_to_be_missing(aws: Aws, stub: S
     assert "has no job run" not in refused.value.problem
 
 
-def test_a_job_run_is_looked_for_past_clusters_that_may_not_be_asked_and_in_arrested_ones(aws: Aws, stub: Stubber) -> None:
-    clusters = [{"id": f"{number}b0qvauoy3ch1nqodkk4hkw2t", "name": f"vision-{number}", "state": "RUNNING"} for number in (1, 2)]
+def test_a_job_run_is_looked_for_past_clusters_that_may_not_be_asked_and_in_arrested_ones(
+    aws: Aws, stub: Stubber
+) -> None:
+    clusters = [
+        {"id": f"{number}b0qvauoy3ch1nqodkk4hkw2t", "name": f"vision-{number}", "state": "RUNNING"} for number in (1, 2)
+    ]
     for answer in (described("RUNNING"), None):
         stub.add_response("list_virtual_clusters", {"virtualClusters": clusters}, {"states": ["RUNNING", "ARRESTED"]})
         stub.add_client_error("describe_job_run", "AccessDeniedException", "no", 403)
@@ -477,7 +571,9 @@ def test_a_job_run_is_looked_for_past_clusters_that_may_not_be_asked_and_in_arre
                 job_runs.find(aws, None, RUN)
 
 
-def test_a_start_that_may_have_come_through_says_which_name_to_look_for(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_may_have_come_through_says_which_name_to_look_for(
+    aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     stub.add_client_error("start_job_run", "InternalServerException", "boom", 500)
     with pytest.raises(PassingError) as failed:
@@ -497,7 +593,9 @@ def test_a_start_that_may_have_come_through_says_which_name_to_look_for(aws: Aws
         ({}, None, None),
     ],
 )
-def test_an_image_that_does_not_fit_the_job_is_refused(flags: dict[str, Any], facts: ImageFacts | None, problem: str | None) -> None:
+def test_an_image_that_does_not_fit_the_job_is_refused(
+    flags: dict[str, Any], facts: ImageFacts | None, problem: str | None
+) -> None:
     given = settings(**{key.replace(".", "__"): value for key, value in flags.items()})
     if problem is None:
         images.check(given, facts)
@@ -512,8 +610,14 @@ def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
     manifest = '{"config": {"digest": "sha256:2"}}'
     where = {"registryId": "123456789012", "repositoryName": "mxspark"}
     with Stubber(aws.client("ecr")) as ecr:
-        ecr.add_response("batch_get_image", {"images": [{"imageManifest": index}]}, {**where, "imageIds": [{"imageTag": "emr"}]})
-        ecr.add_response("batch_get_image", {"images": [{"imageManifest": manifest}]}, {**where, "imageIds": [{"imageDigest": digest}]})
+        ecr.add_response(
+            "batch_get_image", {"images": [{"imageManifest": index}]}, {**where, "imageIds": [{"imageTag": "emr"}]}
+        )
+        ecr.add_response(
+            "batch_get_image",
+            {"images": [{"imageManifest": manifest}]},
+            {**where, "imageIds": [{"imageDigest": digest}]},
+        )
         ecr.add_response("get_download_url_for_layer", {"downloadUrl": "https://there"})
         config = b'{"config": {"Labels": {"org.opencontainers.image.title": "mxspark-gpu"}}}'
         assert images.read(aws, IMAGE, lambda url: config) == ImageFacts("mxspark-gpu", None)
@@ -521,9 +625,16 @@ def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
 
 @pytest.mark.parametrize(
     ("name", "flags"),
-    [("photos", JobFlags()), ("photos", JobFlags(namespace="a")), (RUN, JobFlags(namespace="a")), (RUN, JobFlags(kubeconfig="k"))],
+    [
+        ("photos", JobFlags()),
+        ("photos", JobFlags(namespace="a")),
+        (RUN, JobFlags(namespace="a")),
+        (RUN, JobFlags(kubeconfig="k")),
+    ],
 )
-def test_a_name_that_is_no_job_run_s_or_is_looked_for_in_kubernetes_is_left_to_the_other_kinds(name: str, flags: JobFlags) -> None:
+def test_a_name_that_is_no_job_run_s_or_is_looked_for_in_kubernetes_is_left_to_the_other_kinds(
+    name: str, flags: JobFlags
+) -> None:
     assert job.resolve(name, flags) is None
 
 

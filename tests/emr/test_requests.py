@@ -1,4 +1,6 @@
-"""What AWS is asked for: right by its own model whatever the settings are, and what a person who knows EMR looks for."""
+"""What AWS is asked for: right by its own model whatever the settings are, and what a person who knows EMR looks
+for.
+"""
 
 import json
 import re
@@ -31,7 +33,10 @@ TAINT = {"key": "dedicated", "operator": "Equal", "value": "vision", "effect": "
 def templates(found: Submission) -> dict[str, dict[str, Any]]:
     """The pod templates by role."""
     return {
-        role: yaml.safe_load(content) for place, content in found.objects.items() for role in CONTAINERS if place.endswith(f"{role}.yaml")
+        role: yaml.safe_load(content)
+        for place, content in found.objects.items()
+        for role in CONTAINERS
+        if place.endswith(f"{role}.yaml")
     }
 
 
@@ -56,7 +61,8 @@ text = st.text(max_size=40) | st.sampled_from(
 # Mostly such as are taken, or hardly any request would be.
 words = st.text("abcXYZ019-_./", min_size=1, max_size=30)
 place = st.builds(
-    lambda key: f"s3://bucket/x{key}", st.text(st.characters(exclude_categories=["Cs"], exclude_characters="@?\x00"), max_size=40) | words
+    lambda key: f"s3://bucket/x{key}",
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="@?\x00"), max_size=40) | words,
 )
 mostly = st.integers(0, 15).flatmap(lambda number: text if number == 15 else words)
 mapping = st.dictionaries(mostly, mostly, max_size=3)
@@ -66,7 +72,10 @@ toleration = st.fixed_dictionaries(
     {}, optional={"key": words, "operator": st.just("Exists"), "value": words | st.just(""), "effect": words}
 )
 given_settings = st.fixed_dictionaries(
-    {"input": place, "output": st.integers(0, 9).flatmap(lambda n: place if n == 9 else words.map("s3://results/{}".format))},
+    {
+        "input": place,
+        "output": st.integers(0, 9).flatmap(lambda n: place if n == 9 else words.map("s3://results/{}".format)),
+    },
     optional={
         "kubernetes.image": mostly,
         "emr.execution_role": st.just(ROLE) | st.just("arn:aws-cn:iam::123456789012:role/a/b+c=d,e.@f-g"),
@@ -84,7 +93,8 @@ given_settings = st.fixed_dictionaries(
         "spark.dynamic_allocation": st.just({"enabled": True}),
         "kubernetes.driver.node_selector": mapping,
         "kubernetes.driver.tolerations": st.lists(toleration, max_size=2),
-        "kubernetes.executor.template": st.just({"spec": {"subdomain": "a"}}) | st.just({"metadata": {"labels": {"a": "b"}}}),
+        "kubernetes.executor.template": st.just({"spec": {"subdomain": "a"}})
+        | st.just({"metadata": {"labels": {"a": "b"}}}),
         "kubernetes.local_directory.storage_class": st.just("fast"),
         "kubernetes.credentials_from": st.just("bucket"),
         "input.suffixes": st.lists(text, max_size=3),
@@ -99,7 +109,9 @@ given_settings = st.fixed_dictionaries(
 
 @given(given_settings, mostly, st.none() | words)
 @hypothesis_settings(deadline=None, max_examples=400)
-def test_every_request_is_right_by_aws_s_own_model_or_refused_in_words(chosen: dict[str, Any], name: str, job_template: str | None) -> None:
+def test_every_request_is_right_by_aws_s_own_model_or_refused_in_words(
+    chosen: dict[str, Any], name: str, job_template: str | None
+) -> None:
     flags = FLAGS | {"input.path": chosen.pop("input"), "output.path": chosen.pop("output")} | chosen
     if job_template is not None:
         flags["emr.staging"] = "s3://staging/mxspark"
@@ -177,7 +189,9 @@ def test_a_request_as_a_person_who_knows_emr_expects_it() -> None:
         "output": {"path": "s3://results/predictions"},
         "model": {"path": "s3://models/lite0"},
     }
-    assert driver["sparkSubmitParameters"].startswith(f"--conf spark.kubernetes.container.image={IMAGE} --conf spark.driver.cores=1")
+    assert driver["sparkSubmitParameters"].startswith(
+        f"--conf spark.kubernetes.container.image={IMAGE} --conf spark.driver.cores=1"
+    )
     assert "--conf spark.executor.instances=8 --conf spark.executor.cores=4" in driver["sparkSubmitParameters"]
     assert request["configurationOverrides"]["monitoringConfiguration"] == {
         "persistentAppUI": "ENABLED",
@@ -201,8 +215,14 @@ def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
     [
         ([], "The pods' logs go with the pods"),
         (["spark.master=local[4]", "kubernetes.restarts=5"], "Not used: spark.master, kubernetes.restarts. EMR has"),
-        (["kubernetes.namespace=mine", "kubernetes.service_account=mine"], "Not used: kubernetes.namespace, kubernetes.service_account."),
-        (["kubernetes.keep_seconds=60", "kubernetes.driver_service=a"], "Not used: kubernetes.driver_service, kubernetes.keep_seconds."),
+        (
+            ["kubernetes.namespace=mine", "kubernetes.service_account=mine"],
+            "Not used: kubernetes.namespace, kubernetes.service_account.",
+        ),
+        (
+            ["kubernetes.keep_seconds=60", "kubernetes.driver_service=a"],
+            "Not used: kubernetes.driver_service, kubernetes.keep_seconds.",
+        ),
         (["kubernetes.local_directory.storage_class=gp3"], "Executors claim volumes"),
         (["kubernetes.deadline_seconds=60"], "limits each start of the driver"),
         (["kubernetes.driver.tolerations=[{key: a, operator: Exists}]"], "the driver's toleration of a:"),
@@ -241,7 +261,10 @@ def test_a_name_by_the_submission_makes_the_same_command_the_same_request() -> N
 
 def test_the_driver_is_on_demand_and_the_executors_on_spot_nodes() -> None:
     found = templates(
-        submission(f"kubernetes.driver.node_selector={json.dumps(ON_DEMAND)}", f"kubernetes.executor.node_selector={json.dumps(SPOT)}")
+        submission(
+            f"kubernetes.driver.node_selector={json.dumps(ON_DEMAND)}",
+            f"kubernetes.executor.node_selector={json.dumps(SPOT)}",
+        )
     )
 
     assert found["driver"]["spec"]["nodeSelector"] == ON_DEMAND
@@ -251,7 +274,10 @@ def test_the_driver_is_on_demand_and_the_executors_on_spot_nodes() -> None:
     assert found["driver"]["spec"]["containers"][0]["name"] == "spark-kubernetes-driver"
     assert found["executor"]["spec"]["containers"][0]["name"] == "spark-kubernetes-executor"
     for role, pod in found.items():
-        assert pod["spec"]["containers"][0]["name"] == emrs_own.DEFAULTS[f"spark.kubernetes.{role}.podTemplateContainerName"]
+        assert (
+            pod["spec"]["containers"][0]["name"]
+            == emrs_own.DEFAULTS[f"spark.kubernetes.{role}.podTemplateContainerName"]
+        )
 
 
 def test_gpus_are_asked_for_and_their_nodes_taint_is_no_hindrance() -> None:
@@ -261,12 +287,16 @@ def test_gpus_are_asked_for_and_their_nodes_taint_is_no_hindrance() -> None:
     assert properties["spark.executor.resource.gpu.amount"] == "1"
     assert properties["spark.executor.resource.gpu.vendor"] == "nvidia.com"
     assert properties["spark.executor.resource.gpu.discoveryScript"] == "/opt/gpu-discovery.sh"
-    assert templates(found)["executor"]["spec"]["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert templates(found)["executor"]["spec"]["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
     assert "tolerations" not in templates(found)["driver"]["spec"]
 
 
 def test_the_pod_templates_have_nothing_that_emr_refuses() -> None:
-    for role, pod in templates(submission("kubernetes.credentials_from=bucket", "kubernetes.image_pull_secrets=[login]")).items():
+    for role, pod in templates(
+        submission("kubernetes.credentials_from=bucket", "kubernetes.image_pull_secrets=[login]")
+    ).items():
         assert set(pod) == {"apiVersion", "kind", "metadata", "spec"}
         assert set(pod["spec"]) <= POD_FIELDS, role
         assert set(pod["spec"]["containers"][0]) <= CONTAINER_FIELDS, role
@@ -293,7 +323,12 @@ def test_executors_and_driver_know_each_other_by_a_key_that_is_not_in_the_reques
 
 def test_the_driver_computes_no_property_that_the_request_has_not() -> None:
     """Else it would set those of its own way of starting: pod templates, mounts, limits."""
-    found = submission("kubernetes.local_directory.storage_class=fast", "context=gpu", "spark.executor_gpus=1", "spark.executor_cores=2")
+    found = submission(
+        "kubernetes.local_directory.storage_class=fast",
+        "context=gpu",
+        "spark.executor_gpus=1",
+        "spark.executor_cores=2",
+    )
     content = read_by_the_job(arguments(found), dict(found.objects))
     read = sources.effective([sources.file_layer(content, "settings.yaml")]).settings
     in_the_pod = read.spark.model_copy(update={"master": "k8s://https://kubernetes.default.svc"})
@@ -303,11 +338,16 @@ def test_the_driver_computes_no_property_that_the_request_has_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conf", "collector"), [({}, "SerialGC"), ({"extraJavaOptions": "-Dx=y"}, "SerialGC"), ({"extraJavaOptions": "-XX:+UseZGC"}, "ZGC")]
+    ("conf", "collector"),
+    [({}, "SerialGC"), ({"extraJavaOptions": "-Dx=y"}, "SerialGC"), ({"extraJavaOptions": "-XX:+UseZGC"}, "ZGC")],
 )
-def test_java_has_one_collector_with_emr_s_defaults_a_user_s_options_and_what_the_driver_adds(conf: dict[str, str], collector: str) -> None:
+def test_java_has_one_collector_with_emr_s_defaults_a_user_s_options_and_what_the_driver_adds(
+    conf: dict[str, str], collector: str
+) -> None:
     role = "executor"
-    properties = emrs_own.DEFAULTS | all_properties(submission(*(f"spark.conf.spark.{role}.{key}={value}" for key, value in conf.items())))
+    properties = emrs_own.DEFAULTS | all_properties(
+        submission(*(f"spark.conf.spark.{role}.{key}={value}" for key, value in conf.items()))
+    )
     added = configuration(SparkSettings(master="k8s://https://kubernetes.default.svc"))
     properties |= {key: value for key, value in added.items() if not is_user_set(key, properties.__contains__)}
 
@@ -407,23 +447,73 @@ BAD_INPUT = [
     ({}, [f"spark.conf.spark.x={'a b' * 400}"], "spark.x has 1,200 characters", "1,024"),
     ({}, [f"spark.conf.spark.x={'ab' * 60_000}"], "spark.conf has too much", "102,400"),
     ({}, ["spark.conf.spark.x= "], "spark.conf: spark.x is ' '", "empty"),
-    ({}, ["kubernetes.executor.template={spec: {hostNetwork: true}}"], "EMR lets nobody set spec.hostNetwork", "Take it out"),
-    ({}, ["kubernetes.driver.template={spec: {containers: [{securityContext: {}}]}}"], "securityContext of Spark's container", ""),
+    (
+        {},
+        ["kubernetes.executor.template={spec: {hostNetwork: true}}"],
+        "EMR lets nobody set spec.hostNetwork",
+        "Take it out",
+    ),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {containers: [{securityContext: {}}]}}"],
+        "securityContext of Spark's container",
+        "",
+    ),
     ({}, ["kubernetes.driver.template={spec: {volumes: [{name: mnt-dir}]}}"], "the volume mnt-dir is EMR's own", ""),
-    ({}, ["kubernetes.driver.template={spec: {containers: [{volumeMounts: [{mountPath: /mnt/x}]}]}}"], "/mnt/x overlaps", ""),
-    ({}, ["kubernetes.driver.template={spec: {containers: [{env: [{name: DB_PASSWORD, value: x}]}]}}"], "expose a secret", ""),
-    ({}, ["kubernetes.driver.template={spec: {containers: [{volumeMounts: [{mountPath: /opt/../tmp}]}]}}"], "/opt/../tmp overlaps", ""),
-    ({}, ["kubernetes.driver.template={spec: {containers: [{volumeMounts: [{mountPath: //tmp/x}]}]}}"], "//tmp/x overlaps", ""),
-    ({}, ["kubernetes.driver.template={spec: {volumes: [foo, 3]}}"], "spec.volumes.0 is text, and Kubernetes wants keys and values", ""),
-    ({}, ["kubernetes.driver.template={spec: {tolerations: x}}"], "spec.tolerations is text, and Kubernetes wants a list", ""),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {containers: [{volumeMounts: [{mountPath: /mnt/x}]}]}}"],
+        "/mnt/x overlaps",
+        "",
+    ),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {containers: [{env: [{name: DB_PASSWORD, value: x}]}]}}"],
+        "expose a secret",
+        "",
+    ),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {containers: [{volumeMounts: [{mountPath: /opt/../tmp}]}]}}"],
+        "/opt/../tmp overlaps",
+        "",
+    ),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {containers: [{volumeMounts: [{mountPath: //tmp/x}]}]}}"],
+        "//tmp/x overlaps",
+        "",
+    ),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {volumes: [foo, 3]}}"],
+        "spec.volumes.0 is text, and Kubernetes wants keys and values",
+        "",
+    ),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {tolerations: x}}"],
+        "spec.tolerations is text, and Kubernetes wants a list",
+        "",
+    ),
     ({}, ["kubernetes.driver.template={metadata: {namespace: x}}"], "metadata.namespace is Spark's own", ""),
     ({}, ["kubernetes.executor.template={apiVersion: apps/v1, kind: Deployment}"], "a Deployment of apps/v1", ""),
     ({"emr.release": "emr-7.13.0-flink-latest"}, [], "not a release of EMR on EKS for Spark", ""),
     ({"emr.log_group": "/emr", "emr.log_prefix": "a:b"}, [], "emr.log_prefix", ""),
     ({"emr.log_group": "/emr", "emr.log_prefix": "a*"}, [], "emr.log_prefix", ""),
-    ({"storage.endpoint_url": "http://user:hunter2@host:1"}, [], "expose a secret: storage.endpoint_url", "Put it into a secret"),
+    (
+        {"storage.endpoint_url": "http://user:hunter2@host:1"},
+        [],
+        "expose a secret: storage.endpoint_url",
+        "Put it into a secret",
+    ),
     ({"model.path": "https://h/m?X-Amz-Signature=hunter2"}, [], "expose a secret: model.path", ""),
-    ({}, ["kubernetes.driver.template={spec: {containers: [{}, {args: ['--password=hunter2']}]}}"], "kubernetes.driver.template.spec", ""),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {containers: [{}, {args: ['--password=hunter2']}]}}"],
+        "kubernetes.driver.template.spec",
+        "",
+    ),
     ({}, ["emr.tags={password: hunter2}"], "expose a secret: emr.tags.password", ""),
     ({}, ["emr.tags={'aws:x': y}"], "the tag 'aws:x'", ""),
     ({}, ["emr.submitter={spark.x: y}"], "jobsubmitter.", ""),
@@ -437,18 +527,45 @@ BAD_INPUT = [
     ({"emr.staging": "s3://staging/a//b"}, [], "emr.staging is 's3://staging/a//b'", "Take that out"),
     ({"output.submission": "a\nb"}, [], r"output.submission is 'a\nb'", "one line"),
     ({"output.submission": "null"}, [], "output.submission is 'null'", "Take a name"),
-    ({}, [f"emr.submitter={json.dumps({f'jobsubmitter.label.{i}': 'v' for i in range(101)})}"], "has 101 properties", "100 at most"),
-    ({}, ["kubernetes.driver.template={spec: {nodeSelector: [a]}}"], "spec.nodeSelector is a list, and Kubernetes wants keys", ""),
-    ({}, ["kubernetes.driver.template={spec: {containers: [{env: x}]}}"], "containers.0.env is text, and Kubernetes wants a list", ""),
-    ({}, ["spark.conf.spark.kubernetes.container.image=x"], "spark.conf has spark.kubernetes.container.image", "--image NAME"),
-    ({}, ["spark.conf.spark.kubernetes.driver.container.image=x"], "spark.kubernetes.driver.container.image", "kubernetes.image"),
+    (
+        {},
+        [f"emr.submitter={json.dumps({f'jobsubmitter.label.{i}': 'v' for i in range(101)})}"],
+        "has 101 properties",
+        "100 at most",
+    ),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {nodeSelector: [a]}}"],
+        "spec.nodeSelector is a list, and Kubernetes wants keys",
+        "",
+    ),
+    (
+        {},
+        ["kubernetes.driver.template={spec: {containers: [{env: x}]}}"],
+        "containers.0.env is text, and Kubernetes wants a list",
+        "",
+    ),
+    (
+        {},
+        ["spark.conf.spark.kubernetes.container.image=x"],
+        "spark.conf has spark.kubernetes.container.image",
+        "--image NAME",
+    ),
+    (
+        {},
+        ["spark.conf.spark.kubernetes.driver.container.image=x"],
+        "spark.kubernetes.driver.container.image",
+        "kubernetes.image",
+    ),
     ({}, ["spark.conf.spark.kubernetes.driver.pod.name=x"], "which EMR sets itself", "Take it out"),
     ({}, ["spark.conf.spark.kubernetes.authenticate.serviceAccountName=x"], "which EMR sets itself", "Take it out"),
     ({}, ["spark.conf.spark.kubernetes.authenticate.submission.caCertFile=x"], "which EMR sets itself", "Take it out"),
 ]
 
 
-@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "us-iso-east-1", "us-isob-east-1", "eusc-de-east-1"])
+@pytest.mark.parametrize(
+    "region", ["eu-central-1", "us-gov-west-1", "us-iso-east-1", "us-isob-east-1", "eusc-de-east-1"]
+)
 def test_regions(region: str) -> None:
     assert settings(emr__region=region).emr.region == region
 
@@ -470,7 +587,9 @@ def test_what_emr_would_refuse_is_refused_before_with_the_mend(
 
 
 def test_a_variable_of_a_container_is_no_secret() -> None:
-    found = submission("kubernetes.driver.template={spec: {containers: [{}, {args: ['--password=$(PASSWORD)', '--token-file=/x']}]}}")
+    found = submission(
+        "kubernetes.driver.template={spec: {containers: [{}, {args: ['--password=$(PASSWORD)', '--token-file=/x']}]}}"
+    )
     assert templates(found)["driver"]["spec"]["containers"][1]["args"][0] == "--password=$(PASSWORD)"
 
 
@@ -495,7 +614,9 @@ def test_nothing_of_a_secret_is_in_what_is_sent() -> None:
     found = submission("kubernetes.credentials_from=bucket")
     told = json.dumps(found.request) + b"".join(found.objects.values()).decode()
     assert "secretKeyRef" in told
-    assert not re.search(r"(?i)secret_?access_?key[\"']?\s*[:=]\s*[\"']?[a-z0-9/+]{8}", told.replace("AWS_SECRET_ACCESS_KEY\n", ""))
+    assert not re.search(
+        r"(?i)secret_?access_?key[\"']?\s*[:=]\s*[\"']?[a-z0-9/+]{8}", told.replace("AWS_SECRET_ACCESS_KEY\n", "")
+    )
 
 
 def test_settings_of_the_test_are_valid() -> None:

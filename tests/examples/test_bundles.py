@@ -35,10 +35,11 @@ def test_the_bundle_keeps_what_the_examples_own_model_yaml_asks_for(example: Pat
 
 
 FACTS = {
-    "digits": "digits; BSD-3-Clause; data: N x 3 x 32 x 32 (NCHW); 10 classes; logits: output.kind is logits; a softmax is added; "
-    "Convolution 10; 57,434; 10: 0, 1; squash",
-    "imagenet": "efficientnet-lite0; Apache-2.0; data: N x 3 x 224 x 224 (NCHW); 1,000 classes; the graph ends in softmax; Convolution 49; "
-    "4,706,024; 1000: n01440764 tench; shorter_side 256; filter bicubic; std [0.229, 0.224, 0.225]",
+    "digits": "digits; BSD-3-Clause; data: N x 3 x 32 x 32 (NCHW); 10 classes; logits: output.kind is logits; a "
+    "softmax is added; Convolution 10; 57,434; 10: 0, 1; squash",
+    "imagenet": "efficientnet-lite0; Apache-2.0; data: N x 3 x 224 x 224 (NCHW); 1,000 classes; the graph ends in "
+    "softmax; Convolution 49; 4,706,024; 1000: n01440764 tench; shorter_side 256; filter bicubic; std [0.229, 0.224, "
+    "0.225]",
 }
 
 
@@ -61,4 +62,8 @@ def test_a_second_build_does_nothing(mxspark: Command, example: Path) -> None:
 
 def written(example: Path) -> dict[Path, int]:
     """When each of the example's files was written [ns]."""
-    return {path: path.stat().st_mtime_ns for path in example.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    return {
+        path: path.stat().st_mtime_ns
+        for path in example.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }

@@ -9,7 +9,9 @@ from tests.spark.conftest import Run
 
 
 @pytest.fixture(scope="module")
-def run(mxspark: Command, imagenet_images: Path, imagenet_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(
+    mxspark: Command, imagenet_images: Path, imagenet_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     output = tmp_path_factory.mktemp("imagenet") / "table"
     finished = mxspark("run", "--input", imagenet_images, "--model", imagenet_bundle, "--output", output)
     return Run(finished.succeeded(), output)
@@ -44,11 +46,15 @@ def test_a_motorcycle_is_a_moped_from_either_side(predictions: dict[str, list[di
     assert predictions[f"motorcycle_{side}.png"][0]["label"].endswith("moped")
 
 
-def test_indices_and_names_are_those_of_the_bundle(predictions: dict[str, list[dict[str, Any]]], imagenet_bundle: Path) -> None:
+def test_indices_and_names_are_those_of_the_bundle(
+    predictions: dict[str, list[dict[str, Any]]], imagenet_bundle: Path
+) -> None:
     classes = (imagenet_bundle / "synset.txt").read_text().splitlines()
     assert len(classes) == 1000
     for best_five in predictions.values():
-        assert [classes[prediction["index"]] for prediction in best_five] == [prediction["label"] for prediction in best_five]
+        assert [classes[prediction["index"]] for prediction in best_five] == [
+            prediction["label"] for prediction in best_five
+        ]
 
 
 def test_a_person_sees_the_first_predictions_by_name(run: Run) -> None:

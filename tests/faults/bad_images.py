@@ -8,7 +8,20 @@ from functools import cache
 
 from tests.faults.containers import SIGNATURE
 from tests.faults.good_images import animations, jpegs, newer, others, pngs, tiffs
-from tests.faults.specimens import ANY, CUT, EMPTY, FORMATS, NO_IMAGE, OK, UNSUPPORTED, UNUSABLE, Files, Specimen, Specimens, saved
+from tests.faults.specimens import (
+    ANY,
+    CUT,
+    EMPTY,
+    FORMATS,
+    NO_IMAGE,
+    OK,
+    UNSUPPORTED,
+    UNUSABLE,
+    Files,
+    Specimen,
+    Specimens,
+    saved,
+)
 from tests.unit.pictures import noise
 
 
@@ -17,12 +30,15 @@ def _victims() -> Files:
     """The files that are cut and damaged: of every format and way of packing."""
     chosen = {**jpegs(), **pngs(), **tiffs(), **others(), **newer()}
     names = (
-        "plain.jpg", "cmyk.jpg", "progressive.jpg", "restarts.jpg", "mpo.jpg", "plain.png", "palette with transparency.png",
-        "16 bits.png", "interlaced.png", "plain.tiff", "tiff_lzw.tiff", "tiff_deflate.tiff", "packbits.tiff", "jpeg.tiff", "group 4.tif",
-        "16 bits.tiff", "by hand.tiff", "plain.gif", "straight.gif", "plain.webp", "lossless.webp", "alpha.webp", "extended.webp",
-        "plain.bmp", "palette.bmp", "run lengths.bmp", "avif.webp", "avif with alpha.webp", "heic.webp", "jpeg 2000.tif",
+        "plain.jpg", "cmyk.jpg", "progressive.jpg", "restarts.jpg", "mpo.jpg", "plain.png",
+        "palette with transparency.png", "16 bits.png", "interlaced.png", "plain.tiff", "tiff_lzw.tiff",
+        "tiff_deflate.tiff", "packbits.tiff", "jpeg.tiff", "group 4.tif", "16 bits.tiff", "by hand.tiff", "plain.gif",
+        "straight.gif", "plain.webp", "lossless.webp", "alpha.webp", "extended.webp", "plain.bmp", "palette.bmp",
+        "run lengths.bmp", "avif.webp", "avif with alpha.webp", "heic.webp", "jpeg 2000.tif",
     )  # fmt: skip
-    animated = {specimen.name.removeprefix("animations/"): specimen.data for specimen in animations() if "five" in specimen.name}
+    animated = {
+        specimen.name.removeprefix("animations/"): specimen.data for specimen in animations() if "five" in specimen.name
+    }
     return {name: chosen[name] for name in names} | animated
 
 
@@ -47,12 +63,20 @@ def _of_cut(name: str, percent: int) -> frozenset[str]:
 
 
 def flipped() -> Specimens:
-    """One bit of the head, a bit anywhere, many bits, a run of zeros: each with a seed of its own, so that no file depends on others."""
+    """One bit of the head, a bit anywhere, many bits, a run of zeros: each with a seed of its own, so that no file
+    depends on others.
+    """
     for name, data in _victims().items():
         for number in range(3):
             chance = random.Random(f"{name} {number}")
-            yield Specimen(f"flipped/{number} in the head of {name}", _with_flips(data, [chance.randrange(min(400, len(data) * 8))]), ANY)
-            yield Specimen(f"flipped/{number} anywhere in {name}", _with_flips(data, [chance.randrange(len(data) * 8)]), ANY)
+            yield Specimen(
+                f"flipped/{number} in the head of {name}",
+                _with_flips(data, [chance.randrange(min(400, len(data) * 8))]),
+                ANY,
+            )
+            yield Specimen(
+                f"flipped/{number} anywhere in {name}", _with_flips(data, [chance.randrange(len(data) * 8)]), ANY
+            )
         chance = random.Random(name)
         places = [chance.randrange(len(data) * 8) for _ in range(50)]
         yield Specimen(f"flipped/fifty in {name}", _with_flips(data, places), ANY)

@@ -1,9 +1,10 @@
-"""The chaos run: one job, and kill after kill, fault after fault; in the end its table is that of a run that nothing disturbed.
+"""The chaos run: one job, and kill after kill, fault after fault; in the end its table is that of a run that nothing
+disturbed.
 
 Run:  .venv/bin/python -m tests.faults.chaos --rounds 100 --seed 7      (make chaos ROUNDS=100 SEED=7)
 
-The seed fixes the schedule: what strikes at which part of the job's progress and for how long. What the machine makes of it differs
-from time to time, so a failure may take several tries to show again.
+The seed fixes the schedule: what strikes at which part of the job's progress and for how long. What the machine makes
+of it differs from time to time, so a failure may take several tries to show again.
 """
 
 import argparse
@@ -62,7 +63,9 @@ def prepared(command: Command, folder: Path, keys: int, log: Log) -> Iterator[St
         put(s3.server, _objects(keys))
         log(f"uploaded {keys} images")
         variables = {**s3.server.environment, **_spark_of_its_own(folder / "spark")}
-        with command.start("mxspark", *_arguments(UNDISTURBED), "--master", "local[1]", environment=variables) as running:
+        with command.start(
+            "mxspark", *_arguments(UNDISTURBED), "--master", "local[1]", environment=variables
+        ) as running:
             undisturbed = running.wait(UNDISTURBED_SECONDS).succeeded()
         expected = read_table(s3.server, f"{BUCKET}/{UNDISTURBED}")
         log(f"undisturbed run: {len(expected)} rows in {undisturbed.seconds:.1f} s")
@@ -83,7 +86,14 @@ def _objects(keys: int) -> dict[str, bytes]:
 
 
 def _arguments(output: str) -> tuple[str, ...]:
-    places = ("--input", f"s3://{BUCKET}/images/", "--model", f"s3://{BUCKET}/model", "--output", f"s3://{BUCKET}/{output}")
+    places = (
+        "--input",
+        f"s3://{BUCKET}/images/",
+        "--model",
+        f"s3://{BUCKET}/model",
+        "--output",
+        f"s3://{BUCKET}/{output}",
+    )
     settings = (*PATIENCE, f"plan.shard_size={SHARD_SIZE}", "pipeline.fetch_threads=2")
     return ("run", *places, *(word for setting in settings for word in ("--set", setting)))
 
@@ -115,7 +125,11 @@ def disturb(stage: Stage, rounds: Sequence[Round], log: Log) -> list[str]:
         log(f"done after {user.lives} starts; refused by the front: {dict(stage.front.refused)}")
         left = [f"a process is left: {process}" for process in user.left()]
     names = keys_below(server.client(), BUCKET, DISTURBED)
-    return left + problems_of_output(names, stage.parts) + problems_of_table(read_table(server, f"{BUCKET}/{DISTURBED}"), stage.expected)
+    return (
+        left
+        + problems_of_output(names, stage.parts)
+        + problems_of_table(read_table(server, f"{BUCKET}/{DISTURBED}"), stage.expected)
+    )
 
 
 def _lives(rounds: Sequence[Round]) -> int:
@@ -159,7 +173,9 @@ class _Progress:
         self._look()
         while not (reached() or self._user.done):
             self._user.tend()
-            assert time.monotonic() - self._last < STALL_SECONDS, f"no new part for {STALL_SECONDS} s; there are {self.parts}"
+            assert time.monotonic() - self._last < STALL_SECONDS, (
+                f"no new part for {STALL_SECONDS} s; there are {self.parts}"
+            )
             time.sleep(0.1)
             self._look()
 
@@ -173,7 +189,9 @@ class _Progress:
 
 
 def run(command: Command, folder: Path, rounds: Sequence[Round]) -> list[str]:
-    """The whole chaos run in an empty folder, told on standard output; returns what is wrong in the end, a line each."""
+    """The whole chaos run in an empty folder, told on standard output; returns what is wrong in the end, a line
+    each.
+    """
     started = time.monotonic()
 
     def log(text: str) -> None:
@@ -186,10 +204,14 @@ def run(command: Command, folder: Path, rounds: Sequence[Round]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos", description="Disturbs one job; its table must not show it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults.chaos", description="Disturbs one job; its table must not show it."
+    )
     parser.add_argument("--rounds", type=int, default=30, help="kills and faults [30]")
     parser.add_argument("--seed", type=int, help="of the schedule [random]")
-    parser.add_argument("--kinds", default=",".join(schedule.ALL_KINDS), help="of faults, with commas between [%(default)s]")
+    parser.add_argument(
+        "--kinds", default=",".join(schedule.ALL_KINDS), help="of faults, with commas between [%(default)s]"
+    )
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     print(f"chaos: --rounds {given.rounds} --seed {seed} --kinds {given.kinds}", flush=True)

@@ -52,12 +52,16 @@ def problems_of_table(found: Sequence[Row], expected: Sequence[Row]) -> list[str
 
 def _difference(found: Row, expected: Row) -> str:
     return "; ".join(
-        f"{column} {found[column]!r} instead of {expected[column]!r}" for column in COLUMNS if found[column] != expected[column]
+        f"{column} {found[column]!r} instead of {expected[column]!r}"
+        for column in COLUMNS
+        if found[column] != expected[column]
     )
 
 
 def problems_of_output(names: Sequence[str], parts: int) -> list[str]:
-    """What is wrong with the names in an output of so many parts, a line each: readers of tables don't see those with `_` in front."""
+    """What is wrong with the names in an output of so many parts, a line each: readers of tables don't see those
+    with `_` in front.
+    """
     visible = [name for name in names if not name.startswith("_")]
     orphans = [name for name in visible if not re.fullmatch(r"part-\d{6}\.parquet", name)]
     problems = [f"a visible file that is no part: {name}" for name in orphans]

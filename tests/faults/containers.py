@@ -22,7 +22,8 @@ def zeros_deflated(length: int) -> bytes:
     """`length` zeros as zlib's compress would pack them, at any length within milliseconds."""
     packer = zlib.compressobj(9)
     head = packer.compress(bytes(BLOCK)) + packer.flush(zlib.Z_FULL_FLUSH)
-    again = packer.compress(bytes(BLOCK)) + packer.flush(zlib.Z_FULL_FLUSH)  # after a full flush a block stands for itself
+    # after a full flush a block stands for itself
+    again = packer.compress(bytes(BLOCK)) + packer.flush(zlib.Z_FULL_FLUSH)
     blocks, rest = divmod(length, BLOCK)
     last = zlib.compressobj(9, wbits=-15)
     tail = last.compress(bytes(rest)) + last.flush()
@@ -72,7 +73,8 @@ def jpeg_of_size(jpeg: bytes, width: int, height: int) -> bytes:
 
 
 def jpeg_of_many_scans(progressive: bytes, scans: int) -> bytes:
-    """A progressive JPEG whose last scan comes again and again, each time a pass over all pixels for a dozen bytes of a flat image.
+    """A progressive JPEG whose last scan comes again and again, each time a pass over all pixels for a dozen bytes of a
+    flat image.
 
     100,000 scans of 1000 x 1000 pixels are 1.2 MB and take more than a minute.
     """
@@ -81,7 +83,9 @@ def jpeg_of_many_scans(progressive: bytes, scans: int) -> bytes:
 
 
 def tiff(*directories: Sequence[Entry], data: bytes = b"", next_directory: int = 0) -> bytes:
-    """A little-endian TIFF with `data` from byte 8 on, then the directories, of which the last names `next_directory` as its next."""
+    """A little-endian TIFF with `data` from byte 8 on, then the directories, of which the last names
+    `next_directory` as its next.
+    """
     file = bytearray(b"II*\0\0\0\0\0" + data)
     pointer = 4  # where the place of the next directory is to be written
     for entries in directories:
@@ -125,7 +129,9 @@ def gif_frame(left: int, top: int, width: int, height: int, codes: bytes) -> byt
 
 
 def zeros_in_lzw(length: int) -> bytes:
-    """At least `length` zeros in GIF's LZW: each code stands for one zero more than the one before, the last for 4,090, again and again."""
+    """At least `length` zeros in GIF's LZW: each code stands for one zero more than the one before, the last for
+    4,090, again and again.
+    """
     codes, bits, place, done = 4, 3, 3, 1  # a clear code and one zero
     value, following = codes, 6
     value |= 0 << place
@@ -139,7 +145,8 @@ def zeros_in_lzw(length: int) -> bytes:
         following += 1
     head = value.to_bytes(-(-place // 8) + 1, "little")
     repeats = max(0, -(-(length - done) // 4090))
-    pairs = (0xFFF << 12 | 0xFFF).to_bytes(3, "little")  # code 4095 twice: all bits set, so where it starts doesn't matter
+    # code 4095 twice: all bits set, so where it starts doesn't matter
+    pairs = (0xFFF << 12 | 0xFFF).to_bytes(3, "little")
     return head[: place // 8] + bytes([head[place // 8] | 0xFF << place % 8 & 0xFF]) + pairs * (repeats // 2 + 1)
 
 
@@ -149,12 +156,19 @@ def bmp(width: int, height: int, bits: int, compression: int, pixels: bytes) -> 
     palette = b"".join(bytes([level % 256] * 3 + [0]) for level in range(colours))
     start = 14 + 40 + len(palette)
     head = b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start)
-    return head + struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(pixels), 0, 0, colours, 0) + palette + pixels
+    return (
+        head
+        + struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(pixels), 0, 0, colours, 0)
+        + palette
+        + pixels
+    )
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
     """A WebP container of chunks."""
-    body = b"".join(kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2) for kind, content in chunks)
+    body = b"".join(
+        kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2) for kind, content in chunks
+    )
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 

@@ -1,4 +1,5 @@
-"""A thousand small image files of every kind that a bucket may hold: whole, odd, cut, damaged, lying, hostile, and no images at all.
+"""A thousand small image files of every kind that a bucket may hold: whole, odd, cut, damaged, lying, hostile, and no
+images at all.
 
 Made anew by the tests, the same each time. Each says what may become of it.
 """
@@ -40,4 +41,6 @@ def is_told_well(status: str, problem: str | None) -> bool:
     """Whether an error goes with the status: none with ok; else a line that may stand in a table and on a terminal."""
     if status == "ok":
         return not problem
-    return bool(problem and problem.isprintable() and len(problem) <= 300 and "/" not in problem and "Traceback" not in problem)
+    return bool(
+        problem and problem.isprintable() and len(problem) <= 300 and "/" not in problem and "Traceback" not in problem
+    )

@@ -59,10 +59,16 @@ def _decoded(data: bytes, way: Preprocessing) -> tuple[str, str]:
     except Exception as error:  # noqa: BLE001  # whatever it is, it is what the test is looking for
         return "crashed", f"{type(error).__name__}: {error}"
     right = array.shape == (3, 32, 32) and array.dtype == np.float32 and bool(np.isfinite(array).all())
-    return ("ok", "") if right else ("crashed", f"an array of shape {array.shape} and type {array.dtype}, or with infinite numbers")
+    return (
+        ("ok", "")
+        if right
+        else ("crashed", f"an array of shape {array.shape} and type {array.dtype}, or with infinite numbers")
+    )
 
 
-def alone(specimen: Specimen, function: Callable[[bytes], tuple[str, str]] = decoded, seconds: int = SECONDS) -> Outcome:
+def alone(
+    specimen: Specimen, function: Callable[[bytes], tuple[str, str]] = decoded, seconds: int = SECONDS
+) -> Outcome:
     """The outcome of `function` of a file's bytes, in a process of its own."""
     reader, writer = os.pipe()
     process = os.fork()
@@ -80,13 +86,16 @@ def alone(specimen: Specimen, function: Callable[[bytes], tuple[str, str]] = dec
         answer = pipe.read()
     _, ended, used = os.wait4(process, 0)
     status, problem, grown = json.loads(answer) if answer else ("crashed", _how(ended), used.ru_maxrss * 1024)
-    return Outcome(specimen.name, hashlib.sha256(specimen.data).hexdigest(), status, problem, grown, used.ru_utime + used.ru_stime)
+    return Outcome(
+        specimen.name, hashlib.sha256(specimen.data).hexdigest(), status, problem, grown, used.ru_utime + used.ru_stime
+    )
 
 
 def _limit(seconds: int) -> None:
     limit = _pages(of=0) + MEMORY  # a process of tests has threads, and thereby addresses, of its own
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # at the hard limit it would be SIGKILL, which says nothing
+    # at the hard limit it would be SIGKILL, which says nothing
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.alarm(10 * seconds)  # for a process that waits rather than computes, on a machine that is busy with others
 

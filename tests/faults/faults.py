@@ -17,7 +17,9 @@ TARGET_SECONDS = 300  # for a process that can be killed to be there: Spark may 
 
 @dataclass(frozen=True)
 class World:
-    """All that faults can strike: the job, and what lies between it and its data: proxy, faulty front, S3 server, in this order."""
+    """All that faults can strike: the job, and what lies between it and its data: proxy, faulty front, S3 server, in
+    this order.
+    """
 
     user: StubbornUser
     proxy: Proxy

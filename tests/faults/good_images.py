@@ -79,8 +79,13 @@ def _in_crumbs(png: bytes) -> bytes:
 @cache
 def tiffs() -> Files:
     deep = noise(48, 64).astype(np.uint16) * 257
-    compressed = {f"{name}.tiff": saved("TIFF", compression=name) for name in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg", "zstd")}
-    modes = {f"{mode} as it is.tiff": saved("TIFF", mode) for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "LAB", "YCbCr")}
+    compressed = {
+        f"{name}.tiff": saved("TIFF", compression=name)
+        for name in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg", "zstd")
+    }
+    modes = {
+        f"{mode} as it is.tiff": saved("TIFF", mode) for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "LAB", "YCbCr")
+    }
     return {
         **compressed,
         **modes,
@@ -144,7 +149,8 @@ def doubtful() -> Specimens:
     """Samples of which nobody knows the value of white."""
     numbers = {"not a number": np.nan, "infinite": np.inf, "a million": 1e6}
     files = {
-        f"{name}.tiff": pillow_encoded(Image.fromarray(np.full((48, 64), value, np.float32)), "TIFF") for name, value in numbers.items()
+        f"{name}.tiff": pillow_encoded(Image.fromarray(np.full((48, 64), value, np.float32)), "TIFF")
+        for name, value in numbers.items()
     }
     modes = {f"{mode} as it is.tiff": saved("TIFF", mode) for mode in ("I", "F")}
     yield from each("doubtful", {**files, **modes}, frozenset({"unsupported_pixels"}))
@@ -155,7 +161,9 @@ def sizes() -> Specimens:
     for image_format, suffix in FORMATS.items():
         length = longest.get(image_format, 20_000)
         for width, height in ((1, 1), (2, 3), (length, 1), (1, length), (200, 200)):
-            yield Specimen(f"sizes/{width} x {height}.{suffix}", pillow_encoded(picture(height, width), image_format), OK)
+            yield Specimen(
+                f"sizes/{width} x {height}.{suffix}", pillow_encoded(picture(height, width), image_format), OK
+            )
 
 
 def orientations() -> Specimens:
@@ -178,7 +186,8 @@ def animations() -> Specimens:
     dot = containers.gif_frame(0, 0, 8, 8, containers.zeros_in_lzw(64))
     page = grey_tiff(8, 8, 64)
     few = {
-        f"five.{FORMATS[kind]}": pillow_encoded(first, kind, save_all=True, append_images=others) for kind in ("GIF", "PNG", "TIFF", "WEBP")
+        f"five.{FORMATS[kind]}": pillow_encoded(first, kind, save_all=True, append_images=others)
+        for kind in ("GIF", "PNG", "TIFF", "WEBP")
     }
     many = {
         "three hundred.webp": containers.riff(containers.webp_canvas(64, 48, 2), (b"ANIM", bytes(6)), *[frame] * 300),

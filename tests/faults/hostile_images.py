@@ -38,7 +38,9 @@ def bombs() -> Specimens:
         ),
         "frame.gif": containers.gif((SIDE, SIDE), containers.gif_frame(0, 0, SIDE, SIDE, line)),
         "frame larger than its canvas.gif": containers.gif((8, 8), containers.gif_frame(0, 0, SIDE, SIDE, line)),
-        "frame far away.gif": containers.gif((8, 8), containers.gif_frame(65_535, 65_535, 8, 8, containers.zeros_in_lzw(64))),
+        "frame far away.gif": containers.gif(
+            (8, 8), containers.gif_frame(65_535, 65_535, 8, 8, containers.zeros_in_lzw(64))
+        ),
         "canvas.gif": containers.gif((SIDE, SIDE), containers.gif_frame(0, 0, 8, 8, containers.zeros_in_lzw(64))),
         "plain.webp": pillow_encoded(Image.new("RGB", (1500, 1500)), "WEBP", method=0),
         "lossless.webp": pillow_encoded(Image.new("RGB", (1500, 1500)), "WEBP", lossless=True, method=0),
@@ -67,7 +69,9 @@ def swollen() -> Specimens:
     files = {
         "just within.png": containers.png_of_zeros(length, length),
         "just within.tiff": tiff(grey_tiff(length, length, len(packed), compression=8), data=packed),
-        "just within.gif": containers.gif((length, length), containers.gif_frame(0, 0, length, length, containers.zeros_in_lzw(length**2))),
+        "just within.gif": containers.gif(
+            (length, length), containers.gif_frame(0, 0, length, length, containers.zeros_in_lzw(length**2))
+        ),
         "just within.jpg": pillow_encoded(Image.new("L", (length, length)), "JPEG"),
         "just within.webp": pillow_encoded(Image.new("RGB", (length, length)), "WEBP", method=0),
         "just within.bmp": containers.bmp(length, length, 1, 0, bytes(length * 128)),
@@ -79,9 +83,13 @@ def swollen() -> Specimens:
         + png_chunk(b"IDAT", containers.zeros_deflated(2**30))
         + containers.END,
         "strip goes on for gigabytes.tiff": _endless_tiff(),
-        "frame goes on for gigabytes.gif": containers.gif((64, 48), containers.gif_frame(0, 0, 64, 48, containers.zeros_in_lzw(2**31))),
+        "frame goes on for gigabytes.gif": containers.gif(
+            (64, 48), containers.gif_frame(0, 0, 64, 48, containers.zeros_in_lzw(2**31))
+        ),
         "two thousand scans.jpg": containers.jpeg_of_many_scans(flat_jpeg(200), 2000),
-        "a thousand frames of nothing.webp": webp_animation(64, 48, *[containers.webp_frame(saved("WEBP"), 0, 0, 64, 48)] * 1000),
+        "a thousand frames of nothing.webp": webp_animation(
+            64, 48, *[containers.webp_frame(saved("WEBP"), 0, 0, 64, 48)] * 1000
+        ),
     }
     yield from each("swollen", more, UNUSABLE | OK)
 
@@ -100,10 +108,20 @@ def metadata() -> Specimens:
     for what, segment in _jpeg_segments().items():
         yield Specimen(f"metadata/{what}.jpg", containers.after_start(jpeg, segment), OK | UNUSABLE)
     canvas, frame = containers.webp_canvas(64, 48, 0x2C), (webp[12:16], webp[20:])
-    parts = {"profile": (b"ICCP", bytes(500_000)), "exif": (b"EXIF", b"II*\0\xff\xff\xff\xff"), "xmp": (b"XMP ", b"<a>" * 9000)}
-    yield from each("metadata", {f"{what}.webp": containers.riff(canvas, part, frame) for what, part in parts.items()}, OK)
+    parts = {
+        "profile": (b"ICCP", bytes(500_000)),
+        "exif": (b"EXIF", b"II*\0\xff\xff\xff\xff"),
+        "xmp": (b"XMP ", b"<a>" * 9000),
+    }
+    yield from each(
+        "metadata", {f"{what}.webp": containers.riff(canvas, part, frame) for what, part in parts.items()}, OK
+    )
     entries, pixels = grey_tiff(64, 48, 64 * 48), bytes(64 * 48)
-    tags = {"text": (270, ASCII, [65] * 200_000), "profile": (34675, BYTE, [0] * 200_000), "xmp": (700, BYTE, [60] * 9000)}
+    tags = {
+        "text": (270, ASCII, [65] * 200_000),
+        "profile": (34675, BYTE, [0] * 200_000),
+        "xmp": (700, BYTE, [60] * 9000),
+    }
     yield from each("metadata", {f"{what}.tiff": tiff([*entries, tag], data=pixels) for what, tag in tags.items()}, OK)
 
 
@@ -135,14 +153,18 @@ def _png_chunks() -> Files:
 def _jpeg_segments() -> Files:
     """Profiles, pictures in pictures and notes, whole and broken."""
     return {
-        "profile in 255 parts": b"".join(jpeg_segment(0xE2, b"ICC_PROFILE\0" + bytes([part, 255]) + bytes(2000)) for part in range(1, 256)),
+        "profile in 255 parts": b"".join(
+            jpeg_segment(0xE2, b"ICC_PROFILE\0" + bytes([part, 255]) + bytes(2000)) for part in range(1, 256)
+        ),
         "last part of a profile": jpeg_segment(0xE2, b"ICC_PROFILE\0\xff\xff" + bytes(100)),
         "broken xmp": jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta" + b"<a>" * 5000),
         "photoshop": jpeg_segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x03\xed\0\0\0\0\0\x10" + bytes(3)),
         "adobe of one byte": jpeg_segment(0xEE, b"Adobe"),
         "jfif of one byte": jpeg_segment(0xE0, b"JFIF\0"),
         "many pictures that are none": jpeg_segment(0xE2, b"MPF\0" + exif((0xB001, LONG, 1, b"\xff\xff\xff\xff"))[6:]),
-        "pictures far away": jpeg_segment(0xE2, b"MPF\0" + exif((0xB001, LONG, 1, b"\2\0\0\0"), (0xB002, 7, 32, b"\xff" * 32))[6:]),
+        "pictures far away": jpeg_segment(
+            0xE2, b"MPF\0" + exif((0xB001, LONG, 1, b"\2\0\0\0"), (0xB002, 7, 32, b"\xff" * 32))[6:]
+        ),
         "broken pictures": jpeg_segment(0xE2, b"MPF\0" + b"II*\0\xff\xff\xff\xff"),
         "a thousand segments": jpeg_segment(0xE5, b"") * 1000,
     }
@@ -159,7 +181,9 @@ def broken_exif() -> Specimens:
         "directory is itself": good[:10] + struct.pack("<I", 0) + good[14:],
         "65535 entries": good[:14] + b"\xff\xff" + good[16:],
         "next is itself": good[:-4] + struct.pack("<I", 8),
-        "below is itself": exif(turned(6), (0x8769, LONG, 1, struct.pack("<I", 8)), (0x8825, LONG, 1, struct.pack("<I", 8))),
+        "below is itself": exif(
+            turned(6), (0x8769, LONG, 1, struct.pack("<I", 8)), (0x8825, LONG, 1, struct.pack("<I", 8))
+        ),
         "orientation 0": exif(turned(0)),
         "orientation 9": exif(turned(9)),
         "orientation 65535": exif(turned(65_535)),
@@ -170,7 +194,9 @@ def broken_exif() -> Specimens:
         "unknown type": exif((0x0112, 77, 1, b"\6\0\0\0")),
         "unknown order of bytes": good[:6] + b"XX" + good[8:],
         "noise": b"Exif\0\0II*\0" + noise(20, 20).tobytes(),
-        "resolution over nothing": exif(turned(6), (0x011A, 5, 1, struct.pack("<II", 72, 0)), (0x0128, SHORT, 1, b"\2\0\0\0")),
+        "resolution over nothing": exif(
+            turned(6), (0x011A, 5, 1, struct.pack("<II", 72, 0)), (0x0128, SHORT, 1, b"\2\0\0\0")
+        ),
     }
     for what, block in blocks.items():
         yield Specimen(f"broken exif/{what}.jpg", jpeg_with(block, smooth(48, 64)), OK)

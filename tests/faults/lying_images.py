@@ -6,7 +6,18 @@ import zlib
 from tests.faults import containers
 from tests.faults.containers import ASCII, LONG, SHORT, SIGNATURE, changed, grey_tiff, jpeg_segment, tiff, with_chunks
 from tests.faults.good_images import frames
-from tests.faults.specimens import NO_IMAGE, OK, SIDE, TOO_MANY_PIXELS, UNUSABLE, Files, Specimen, Specimens, each, saved
+from tests.faults.specimens import (
+    NO_IMAGE,
+    OK,
+    SIDE,
+    TOO_MANY_PIXELS,
+    UNUSABLE,
+    Files,
+    Specimen,
+    Specimens,
+    each,
+    saved,
+)
 from tests.unit.pictures import pillow_encoded, png_chunk
 
 
@@ -38,17 +49,26 @@ def lying_headers() -> Specimens:
 
 def lying_webps() -> Specimens:
     lossy, lossless = saved("WEBP"), saved("WEBP", lossless=True)
-    for what, (width, height) in {"larger": (700, 700), "smaller": (20, 20), "wide": (16_000, 48), "huge": (16_000, 16_000)}.items():
+    for what, (width, height) in {
+        "larger": (700, 700),
+        "smaller": (20, 20),
+        "wide": (16_000, 48),
+        "huge": (16_000, 16_000),
+    }.items():
         files = {
             f"{what}.webp": containers.webp_of_size(lossy, width, height),
             f"{what} lossless.webp": containers.webp_of_size(lossless, width, height),
         }
-        yield from each("lying headers", files, TOO_MANY_PIXELS if what == "huge" else UNUSABLE | OK, bomb=what == "huge")
+        yield from each(
+            "lying headers", files, TOO_MANY_PIXELS if what == "huge" else UNUSABLE | OK, bomb=what == "huge"
+        )
 
 
 def lying_chunks() -> Specimens:
     """Lengths, counts and checksums that are wrong."""
-    yield from each("lying chunks", {**_lying_png_chunks(), **_lying_segments(), **_lying_riffs(), **_lying_blocks()}, UNUSABLE | OK)
+    yield from each(
+        "lying chunks", {**_lying_png_chunks(), **_lying_segments(), **_lying_riffs(), **_lying_blocks()}, UNUSABLE | OK
+    )
     png = saved("PNG")
     for what, at in {"header": 20, "header's checksum": 30, "data": png.index(b"IDAT") + 20}.items():
         damaged = png[:at] + bytes([png[at] ^ 0xFF]) + png[at + 1 :]
@@ -108,7 +128,9 @@ def _lying_riffs() -> Files:
         "animation without a frame.webp": containers.riff(containers.webp_canvas(64, 48, 2), (b"ANIM", bytes(6))),
         "frame outside.webp": webp_animation(64, 48, containers.webp_frame(webp, 5000, 5000, 64, 48)),
         "frame of another size.webp": webp_animation(64, 48, containers.webp_frame(webp, 0, 0, 9, 9)),
-        "frame in frame.webp": webp_animation(64, 48, (b"ANMF", webp_animation(64, 48, containers.webp_frame(webp, 0, 0, 64, 48)))),
+        "frame in frame.webp": webp_animation(
+            64, 48, (b"ANMF", webp_animation(64, 48, containers.webp_frame(webp, 0, 0, 64, 48)))
+        ),
     }
 
 
@@ -127,7 +149,9 @@ def _lying_blocks() -> Files:
         "only clears.gif": containers.gif((64, 48), containers.gif_frame(0, 0, 64, 48, b"\x24\x49\x92" * 700)),
         "no frame.gif": containers.gif((64, 48)),
         "comments only.gif": containers.gif((64, 48), b"\x21\xfe\x03abc\0" * 5000),
-        "code of 255 bits.gif": containers.gif((64, 48), containers.gif_frame(0, 0, 64, 48, b"\x44\x01").replace(b"\x02\x02", b"\xff\x02")),
+        "code of 255 bits.gif": containers.gif(
+            (64, 48), containers.gif_frame(0, 0, 64, 48, b"\x44\x01").replace(b"\x02\x02", b"\xff\x02")
+        ),
     }
 
 
@@ -149,17 +173,24 @@ def lying_tiffs() -> Specimens:
     changes: dict[str, tuple[int, int, list[int]]] = {
         "256 samples": (277, SHORT, [256]), "65535 samples": (277, SHORT, [65_535]), "no samples": (277, SHORT, [0]),
         "99 bits": (258, SHORT, [99]), "0 bits": (258, SHORT, [0]), "a thousand depths": (258, SHORT, [8] * 1000),
-        "unknown packing": (259, SHORT, [31_337]), "old jpeg": (259, SHORT, [6]), "jpeg without tables": (259, SHORT, [7]),
-        "lzw that is none": (259, SHORT, [5]), "deflate that is none": (259, SHORT, [8]), "group 3 that is none": (259, SHORT, [3]),
-        "strip far away": (273, LONG, [2**32 - 1]), "strip of 4 GiB": (279, LONG, [2**32 - 1]), "no strip": (279, LONG, [0]),
+        "unknown packing": (259, SHORT, [31_337]), "old jpeg": (259, SHORT, [6]), "jpeg without "
+        "tables": (259, SHORT, [7]),
+        "lzw that is none": (259, SHORT, [5]), "deflate that is none": (259, SHORT, [8]), "group 3 "
+        "that is none": (259, SHORT, [3]),
+        "strip far away": (273, LONG, [2**32 - 1]), "strip of 4 GiB": (279, LONG, [2**32 - 1]), "no "
+        "strip": (279, LONG, [0]),
         "thousands of strips": (273, LONG, [8] * 5000), "rows of strip 0": (278, LONG, [0]),
         "rows of strip 4 billion": (278, LONG, [2**32 - 1]),
-        "unknown colours": (262, SHORT, [12_345]), "palette without one": (262, SHORT, [3]), "planes apart": (284, SHORT, [2]),
+        "unknown colours": (262, SHORT, [12_345]), "palette without one": (262, SHORT, [3]), "planes "
+        "apart": (284, SHORT, [2]),
         "text as width": (256, ASCII, [64]), "float samples": (339, SHORT, [3]), "orientation 999": (274, SHORT, [999]),
         "no fill order": (266, SHORT, [2]),
     }  # fmt: skip
     files = {f"{what}.tiff": tiff(changed(entries, entry), data=pixels) for what, entry in changes.items()}
-    packed = {f"{what} unpacked by libtiff.tiff": tiff(changed(_deflated(), entry), data=DEFLATED) for what, entry in changes.items()}
+    packed = {
+        f"{what} unpacked by libtiff.tiff": tiff(changed(_deflated(), entry), data=DEFLATED)
+        for what, entry in changes.items()
+    }
     by_hand = {
         "directory names itself.tiff": tiff(entries, data=pixels, next_directory=8 + len(pixels)),
         "directories in a circle.tiff": circle,
@@ -170,7 +201,9 @@ def lying_tiffs() -> Specimens:
         "directory below is itself.tiff": tiff([*entries, (330, LONG, [8 + len(pixels)])], data=pixels),
         "exif is itself.tiff": tiff([*entries, (34665, LONG, [8 + len(pixels)])], data=pixels),
         "every entry twice.tiff": tiff([*entries, *entries], data=pixels),
-        "value of 4 billion.tiff": plain.replace(struct.pack("<HHI", 256, LONG, 1), struct.pack("<HHI", 256, LONG, 2**32 - 1)),
+        "value of 4 billion.tiff": plain.replace(
+            struct.pack("<HHI", 256, LONG, 1), struct.pack("<HHI", 256, LONG, 2**32 - 1)
+        ),
         "unknown types.tiff": plain.replace(struct.pack("<HHI", 262, LONG, 1), struct.pack("<HHI", 262, 99, 1)),
     }
     yield from each("lying tiffs", {**files, **packed, **by_hand}, UNUSABLE | OK)
@@ -188,5 +221,10 @@ def _deflated() -> list[containers.Entry]:
 def _tiled(side: int) -> bytes:
     """An image of 64 x 48 in tiles of that size, packed."""
     untiled = [entry for entry in _deflated() if entry[0] not in (273, 278, 279)]
-    tiles: list[containers.Entry] = [(322, LONG, [side]), (323, LONG, [side]), (324, LONG, [8] * 12), (325, LONG, [len(DEFLATED)] * 12)]
+    tiles: list[containers.Entry] = [
+        (322, LONG, [side]),
+        (323, LONG, [side]),
+        (324, LONG, [8] * 12),
+        (325, LONG, [len(DEFLATED)] * 12),
+    ]
     return tiff([*untiled, *tiles], data=DEFLATED)

@@ -1,4 +1,6 @@
-"""What the tests of real runs under faults share: a job on some of the digits, and its rows as they lie in the output."""
+"""What the tests of real runs under faults share: a job on some of the digits, and its rows as they lie in the
+output.
+"""
 
 import json
 from collections.abc import Iterable
@@ -28,7 +30,17 @@ class Job:
     def command(self) -> Flags:
         """What `mxspark` is called with."""
         places = ("--input", self.images, "--model", self.bundle, "--output", self.output)
-        return "run", *places, "--format", "jsonl", "--master", "local[1]", "--set", f"plan.shard_size={self.shard_size}", *self.more
+        return (
+            "run",
+            *places,
+            "--format",
+            "jsonl",
+            "--master",
+            "local[1]",
+            "--set",
+            f"plan.shard_size={self.shard_size}",
+            *self.more,
+        )
 
     @property
     def parts(self) -> list[str]:

@@ -1,4 +1,5 @@
-"""An HTTP server before the real S3 server that refuses a share of the requests, as S3 does on a bad day, and forwards the rest.
+"""An HTTP server before the real S3 server that refuses a share of the requests, as S3 does on a bad day, and forwards
+the rest.
 
 What it forwards is as the client sent it, the Host header too: else no signature would be valid.
 """
@@ -28,7 +29,10 @@ class Refusal:
     @property
     def body(self) -> bytes:
         message = "told by the test"
-        return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{self.code}</Code><Message>{message}</Message></Error>'.encode()
+        return (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{self.code}</Code><Message>{message}</Message></Error>"
+        ).encode()
 
 
 SLOW_DOWN = Refusal(503, "SlowDown")

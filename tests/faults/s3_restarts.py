@@ -41,7 +41,9 @@ class RestartableS3:
         """Starts it again where it was stopped; returns when it answers."""
         if self._process is None:
             quiet = subprocess.DEVNULL
-            self._process = psutil.Popen(self._command, env=self._environment, stdout=quiet, stderr=quiet, start_new_session=True)
+            self._process = psutil.Popen(
+                self._command, env=self._environment, stdout=quiet, stderr=quiet, start_new_session=True
+            )
             self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
@@ -49,7 +51,8 @@ class RestartableS3:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                client.put_object(Bucket=self.bucket, Key="_restarts/last", Body=b"")  # a server that can write can read
+                # a server that can write can read
+                client.put_object(Bucket=self.bucket, Key="_restarts/last", Body=b"")
             except (BotoCoreError, ClientError):
                 assert time.monotonic() < deadline, f"the S3 server is not back after {START_SECONDS} s"
                 time.sleep(0.1)

@@ -15,7 +15,9 @@ STREAMS = ("downstream", "upstream")
 
 @dataclass(frozen=True)
 class Round:
-    """A fault that strikes on `master`, `delay` seconds after `progress` of the job's parts are written, and lasts for `seconds`."""
+    """A fault that strikes on `master`, `delay` seconds after `progress` of the job's parts are written, and lasts
+    for `seconds`.
+    """
 
     number: int
     master: str
@@ -47,9 +49,13 @@ KINDS: dict[str, _Kind] = {
     "s3": _Kind(lambda random: RestartS3(random.choice(["KILL", "TERM"]))),
     "outage": _Kind(lambda _: Outage()),
     "latency": _Kind(lambda random: _toxic(random, "latency", latency=random.randint(200, 1500), jitter=200)),
-    "reset_peer": _Kind(lambda random: _toxic(random, "reset_peer", random.choice(STREAMS), timeout=random.choice([0, 20, 100]))),
+    "reset_peer": _Kind(
+        lambda random: _toxic(random, "reset_peer", random.choice(STREAMS), timeout=random.choice([0, 20, 100]))
+    ),
     # Of an image (about 0.6 kB with its head) as of a part (some kB) that leaves a piece.
-    "limit_data": _Kind(lambda random: _toxic(random, "limit_data", random.choice(STREAMS), bytes=random.randint(50, 3000))),
+    "limit_data": _Kind(
+        lambda random: _toxic(random, "limit_data", random.choice(STREAMS), bytes=random.randint(50, 3000))
+    ),
     "hang": _Kind(lambda random: _toxic(random, "timeout", random.choice(STREAMS), timeout=0)),
     "bandwidth": _Kind(lambda random: _toxic(random, "bandwidth", random.choice(STREAMS), rate=random.randint(1, 10))),
     "slow_down": _Kind(lambda random: Refuse(SLOW_DOWN, random.choice([0.3, 1.0]))),
@@ -75,7 +81,9 @@ def draw(seed: int, rounds: int, kinds: Sequence[str] = ALL_KINDS, lives: tuple[
             fault: Fault = KillDriver("local" if master == "cluster" else "cluster")
         else:
             fault = KINDS[_take(random, bag, kinds, master)].draw(random)
-        seconds = 0.0 if isinstance(fault, (KillDriver, KillExecutor, KillWorker)) else round(random.uniform(0.3, 2.0), 1)
+        seconds = (
+            0.0 if isinstance(fault, (KillDriver, KillExecutor, KillWorker)) else round(random.uniform(0.3, 2.0), 1)
+        )
         drawn.append(Round(number, master, round(progress, 4), delay, fault, seconds))
         left = max(0, left - 1)
         if isinstance(fault, KillDriver):
@@ -84,10 +92,14 @@ def draw(seed: int, rounds: int, kinds: Sequence[str] = ALL_KINDS, lives: tuple[
 
 
 def _take(random: Random, bag: list[str], kinds: Sequence[str], master: str) -> str:
-    """The next kind out of the bag that can strike under this master: out of a bag, so that no kind stays away for long."""
+    """The next kind out of the bag that can strike under this master: out of a bag, so that no kind stays away for
+    long.
+    """
     while not (possible := [name for name in bag if master in KINDS[name].masters]):
         fresh = [name for name in KINDS if name in kinds for _ in range(KINDS[name].count)]
-        assert any(master in KINDS[name].masters for name in fresh), f"no fault of {', '.join(kinds)} can strike on {master}"
+        assert any(master in KINDS[name].masters for name in fresh), (
+            f"no fault of {', '.join(kinds)} can strike on {master}"
+        )
         random.shuffle(fresh)
         bag += fresh
     bag.remove(possible[0])

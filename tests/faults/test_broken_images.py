@@ -20,8 +20,8 @@ GOOD = "0007_7.png"
 MOST_BYTES = 3_000_000  # more than any file of the corpus has
 # docs/local.md lists them; `too_many_frames` is for images of more pages than are allowed.
 STATUSES = {
-    "ok", "empty", "not_an_image", "too_many_pixels", "too_many_frames", "truncated", "decode_error", "unsupported_format",
-    "unsupported_pixels", "too_large", "missing",
+    "ok", "empty", "not_an_image", "too_many_pixels", "too_many_frames", "truncated", "decode_error",
+    "unsupported_format", "unsupported_pixels", "too_large", "missing",
 }  # fmt: skip
 
 
@@ -47,13 +47,36 @@ def folder(digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def command(folder: Path, bundle: Path, output: Path, *flags: str) -> tuple[str | Path, ...]:
-    limits = ("--set", f"input.max_bytes={MOST_BYTES}", "--set", f"input.max_pixels={MAX_PIXELS}", "--set", "max_failed_after=10000")
-    return "run", "--input", folder, "--model", bundle, "--output", output, "--format", "jsonl", "--master", "local[1]", *limits, *flags
+    limits = (
+        "--set",
+        f"input.max_bytes={MOST_BYTES}",
+        "--set",
+        f"input.max_pixels={MAX_PIXELS}",
+        "--set",
+        "max_failed_after=10000",
+    )
+    return (
+        "run",
+        "--input",
+        folder,
+        "--model",
+        bundle,
+        "--output",
+        output,
+        "--format",
+        "jsonl",
+        "--master",
+        "local[1]",
+        *limits,
+        *flags,
+    )
 
 
 @pytest.fixture(scope="module")
 def run(mxspark: Command, folder: Path, digits_bundle: Path, copied: Path) -> Run:
-    """The broken images in place of an earlier table, as lines of JSON. By default few may be broken: the run ends with 3."""
+    """The broken images in place of an earlier table, as lines of JSON. By default few may be broken: the run ends
+    with 3.
+    """
     return Run(mxspark(*command(folder, digits_bundle, copied, "--overwrite", "--yes")).ended_with(3), copied)
 
 
@@ -111,7 +134,9 @@ def test_nothing_of_the_earlier_table_is_left(run: Run, rows: dict[str, Any]) ->
         ("linked to nothing.png", "missing", "no such file"),
     ],
 )
-def test_the_row_of_a_broken_image_says_what_was_wrong(rows: dict[str, Any], name: str, status: str, words: str) -> None:
+def test_the_row_of_a_broken_image_says_what_was_wrong(
+    rows: dict[str, Any], name: str, status: str, words: str
+) -> None:
     row = rows[name]
     assert row["status"] == status
     assert words in row["error"]
@@ -130,7 +155,9 @@ def test_the_good_images_among_them_are_predicted(rows: dict[str, Any], key: str
 def test_the_run_says_how_many_failed_and_is_no_success(run: Run, rows: dict[str, Any], told: str) -> None:
     failed = sum(row["status"] != "ok" for row in rows.values())
     assert told in run.finished.output
-    assert f"{failed:,} of {len(rows):,} images failed, more than max_failed_fraction 0.05 allows" in run.finished.errors
+    assert (
+        f"{failed:,} of {len(rows):,} images failed, more than max_failed_fraction 0.05 allows" in run.finished.errors
+    )
     assert "--max-failed-fraction" in run.finished.errors
     assert "Traceback" not in run.finished.text
     assert not (run.output / "_SUCCESS").exists()
@@ -144,7 +171,9 @@ def test_what_has_no_row_is_counted_and_told(run: Run) -> None:
     assert summary(run.output)["skipped"] == {".txt": 1}
 
 
-def test_how_many_may_fail_can_be_said_afterwards(run: Run, here: Here, no_aws: None, folder: Path, digits_bundle: Path, told: str) -> None:
+def test_how_many_may_fail_can_be_said_afterwards(
+    run: Run, here: Here, no_aws: None, folder: Path, digits_bundle: Path, told: str
+) -> None:
     finished = here(*command(folder, digits_bundle, run.output, "--max-failed-fraction", "0.99")).succeeded()
     assert told in finished.output
     assert "Starting Spark" not in finished.errors

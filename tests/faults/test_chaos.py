@@ -1,4 +1,5 @@
-"""Kill anything at any time, and start the same command again: every planned key has exactly one row, the same as undisturbed.
+"""Kill anything at any time, and start the same command again: every planned key has exactly one row, the same as
+undisturbed.
 
 Run again what failed:  CHAOS_SEED=… .venv/bin/python -m pytest tests/faults/test_chaos.py
 """
@@ -18,13 +19,20 @@ KINDS = {"KillWorker", "KillExecutor", "KillDriver", "RestartS3", "BadNetwork", 
 
 def has_all(rounds: Sequence[schedule.Round]) -> bool:
     """Whether faults of all kinds strike, and on both masters."""
-    return {type(each.fault).__name__ for each in rounds} == KINDS and {each.master for each in rounds} == {"local", "cluster"}
+    return {type(each.fault).__name__ for each in rounds} == KINDS and {each.master for each in rounds} == {
+        "local",
+        "cluster",
+    }
 
 
-def test_a_job_that_is_disturbed_again_and_again_ends_with_the_table_of_an_undisturbed_one(mxspark: Command, tmp_path: Path) -> None:
+def test_a_job_that_is_disturbed_again_and_again_ends_with_the_table_of_an_undisturbed_one(
+    mxspark: Command, tmp_path: Path
+) -> None:
     first = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
     seed, rounds = next(
-        (seed, rounds) for seed in range(first, first + 1000) if has_all(rounds := schedule.draw(seed, ROUNDS, lives=LIVES))
+        (seed, rounds)
+        for seed in range(first, first + 1000)
+        if has_all(rounds := schedule.draw(seed, ROUNDS, lives=LIVES))
     )
     print(f"CHAOS_SEED={seed}")
     assert chaos.run(mxspark, tmp_path, rounds) == []

@@ -1,4 +1,5 @@
-"""A thousand broken, odd and hostile files: each is an array or a row that says what is wrong, within limits on memory and time.
+"""A thousand broken, odd and hostile files: each is an array or a row that says what is wrong, within limits on memory
+and time.
 
 test_broken_images.py has them all in a real run.
 """
@@ -71,7 +72,12 @@ def _takes_too_much_memory(data: bytes) -> tuple[str, str]:
 
 @pytest.mark.parametrize(
     ("decoder", "how"),
-    [(_crashes, "SIGABRT"), (_computes_for_ever, "SIGXCPU"), (_waits_for_ever, "SIGALRM"), (_takes_too_much_memory, "ended with 1")],
+    [
+        (_crashes, "SIGABRT"),
+        (_computes_for_ever, "SIGXCPU"),
+        (_waits_for_ever, "SIGALRM"),
+        (_takes_too_much_memory, "ended with 1"),
+    ],
 )
 def test_a_decoder_that_crashes_or_never_ends_would_be_noticed(decoder: Any, how: str) -> None:
     outcome = alone(corpus()[0], decoder, seconds=1)
@@ -96,7 +102,11 @@ def test_every_file_becomes_what_it_may_become(outcomes: dict[str, Outcome]) -> 
 
 
 def test_what_is_wrong_is_said_in_one_line_without_a_path(outcomes: dict[str, Outcome]) -> None:
-    wrong = (f"{name}: {found.problem!r}" for name, found in outcomes.items() if not is_told_well(found.status, found.problem))
+    wrong = (
+        f"{name}: {found.problem!r}"
+        for name, found in outcomes.items()
+        if not is_told_well(found.status, found.problem)
+    )
     assert listed(wrong) == ""
 
 
@@ -106,6 +116,8 @@ def test_no_file_takes_long(outcomes: dict[str, Outcome]) -> None:
 
 def test_no_file_takes_much_memory_and_one_that_is_refused_takes_hardly_any(outcomes: dict[str, Outcome]) -> None:
     limits = {name: BOMB_MEMORY if specimen.bomb else MOST_MEMORY for name, specimen in specimens().items()}
-    wrong = (f"{name}: {found.memory / 2**20:.0f} MiB" for name, found in outcomes.items() if found.memory > limits[name])
+    wrong = (
+        f"{name}: {found.memory / 2**20:.0f} MiB" for name, found in outcomes.items() if found.memory > limits[name]
+    )
     assert sum(specimen.bomb for specimen in specimens().values()) >= 40
     assert listed(wrong) == ""

@@ -13,8 +13,8 @@ from tests.spark.conftest import Run
 from tests.unit.pictures import pillow_encoded
 
 GOOD = 120
-# Pillow's decoders don't crash on files that can be had: what they would do is done to files that end so. Python runs this at the start
-# of every process of the run that finds it.
+# Pillow's decoders don't crash on files that can be had: what they would do is done to files that end so. Python runs
+# this at the start of every process of the run that finds it.
 BROKEN_DECODERS = """
 import ctypes, os, resource, signal
 from PIL import Image
@@ -55,7 +55,9 @@ def images(digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def job(images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     # As short as they may be: a decoder that never ends takes a processor for as long as both limits let it.
-    waits = setting(storage__retry_seconds=1, storage__read_timeout=1, input__max_decode_seconds=3, pipeline__stall_seconds=9)
+    waits = setting(
+        storage__retry_seconds=1, storage__read_timeout=1, input__max_decode_seconds=3, pipeline__stall_seconds=9
+    )
     limits = setting(input__max_decode_memory="1g")
     return Job(images, digits_bundle, tmp_path_factory.mktemp("decoders") / "table", more=(*waits, *limits))
 
@@ -86,13 +88,19 @@ def test_the_run_ends_well(finished: Finished, job: Job) -> None:
 
 @pytest.mark.parametrize("name", CRASHES)
 def test_an_image_that_crashes_its_decoder_is_a_row(rows: Rows, name: str) -> None:
-    assert (rows[name]["status"], rows[name]["error"]) == ("decoder_crashed", "the decoder crashed (killed by signal 11)")
+    assert (rows[name]["status"], rows[name]["error"]) == (
+        "decoder_crashed",
+        "the decoder crashed (killed by signal 11)",
+    )
     assert rows[name]["predictions"] is None
 
 
 @pytest.mark.parametrize("name", GREEDY)
 def test_an_image_that_takes_too_much_memory_is_a_row(rows: Rows, name: str) -> None:
-    assert (rows[name]["status"], rows[name]["error"]) == ("decoder_crashed", "decoding took more than 1,024 MiB of memory")
+    assert (rows[name]["status"], rows[name]["error"]) == (
+        "decoder_crashed",
+        "decoding took more than 1,024 MiB of memory",
+    )
 
 
 def test_an_image_whose_decoding_takes_minutes_is_a_row(rows: Rows) -> None:
@@ -108,4 +116,6 @@ def test_all_other_images_are_predicted_as_in_an_undisturbed_run(rows: Rows, dig
     for key, predictions in undisturbed["predictions"].items():
         found = rows[key]["predictions"]
         assert [each["label"] for each in found] == [each["label"] for each in predictions]
-        assert [each["probability"] for each in found] == pytest.approx([each["probability"] for each in predictions], abs=1e-5)
+        assert [each["probability"] for each in found] == pytest.approx(
+            [each["probability"] for each in predictions], abs=1e-5
+        )

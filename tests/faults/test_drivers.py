@@ -1,7 +1,8 @@
-"""A driver or its Java killed on the way leaves no process; the same command completes the table, and cleans up after who was writing.
+"""A driver or its Java killed on the way leaves no process; the same command completes the table, and cleans up after
+who was writing.
 
-One story in three steps, each going on where the one before ended: the driver is killed while its workers write, then Java is, then
-the run ends well.
+One story in three steps, each going on where the one before ended: the driver is killed while its workers write, then
+Java is, then the run ends well.
 """
 
 import os
@@ -14,7 +15,8 @@ from tests.command import Command, Finished, names
 from tests.faults.runs import Job, rows_of, some_digits
 
 DIGITS, SHARD = 300, 10
-# Python runs this at the start of every process that finds it: who writes a part when there are `enough` waits in the middle of it.
+# Python runs this at the start of every process that finds it: who writes a part when there are `enough` waits in the
+# middle of it.
 HOLD_WRITERS = """
 import os, pathlib, time
 
@@ -46,7 +48,9 @@ def job(digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempP
 
 
 def killed(mxspark: Command, job: Job, name: str, more: int, folder: Path) -> Killed:
-    """The job, of which the process `name` is killed when there are `more` parts than before and another is being written."""
+    """The job, of which the process `name` is killed when there are `more` parts than before and another is being
+    written.
+    """
     (folder / "sitecustomize.py").write_text(HOLD_WRITERS.format(enough=len(job.parts) + more))
     environment = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
     with mxspark.start("mxspark", *job.command, environment=environment) as running:
@@ -62,7 +66,9 @@ def without_driver(mxspark: Command, job: Job, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def without_java(mxspark: Command, job: Job, without_driver: Killed, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+def without_java(
+    mxspark: Command, job: Job, without_driver: Killed, tmp_path_factory: pytest.TempPathFactory
+) -> Killed:
     return killed(mxspark, job, "java", 2, tmp_path_factory.mktemp("held"))
 
 
@@ -101,5 +107,7 @@ def test_the_same_command_completes_the_table_and_keeps_what_was_there(
 
 def test_what_killed_writers_left_is_gone_at_the_end(completed: Finished, without_driver: Killed, job: Job) -> None:
     assert without_driver.unfinished, "nobody was writing when the driver was killed"
-    left = sorted(str(path.relative_to(job.output)) for path in job.output.rglob("*") if path.name.startswith((".", "_")))
+    left = sorted(
+        str(path.relative_to(job.output)) for path in job.output.rglob("*") if path.name.startswith((".", "_"))
+    )
     assert left == ["_SUCCESS", "_plan", "_summary.json"]

@@ -59,8 +59,12 @@ def test_it_says_after_how_many_images_and_what_was_wrong_with_them(stopped: Fin
 
 
 @pytest.fixture(scope="module")
-def refused(mxspark: Command, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path, Scripted]:
-    """A run on a thousand images none of which may be read. A closed folder among others is rows: tests/storage/test_denied_images.py."""
+def refused(
+    mxspark: Command, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Finished, Path, Scripted]:
+    """A run on a thousand images none of which may be read. A closed folder among others is rows:
+    tests/storage/test_denied_images.py.
+    """
     output = tmp_path_factory.mktemp("refused") / "table"
     keys = listing(*(f"closed/{number:04d}.png" for number in range(1000)))
     with answering(lambda request: keys if "list-type=2" in request.path else error(403, "AccessDenied")) as server:
@@ -77,7 +81,9 @@ def test_a_bucket_that_gives_nothing_ends_the_run_with_the_cause(refused: tuple[
     assert "Traceback" not in finished.text
 
 
-def test_it_ends_before_it_has_tried_them_all_and_without_a_failed_row(refused: tuple[Finished, Path, Scripted]) -> None:
+def test_it_ends_before_it_has_tried_them_all_and_without_a_failed_row(
+    refused: tuple[Finished, Path, Scripted],
+) -> None:
     _, output, server = refused
     assert names(output, "part-*") == []
     assert len([request for request in server.requests if "closed/" in request.path]) < 300
@@ -128,7 +134,9 @@ def test_a_server_that_goes_away_ends_the_run_with_the_cause(left_alone: tuple[F
     assert seconds < 110, "the retries are limited to 3 s, by default to 120"
 
 
-def test_the_parts_that_it_wrote_are_whole_when_the_server_is_back(left_alone: tuple[Finished, float], bucket: Path) -> None:
+def test_the_parts_that_it_wrote_are_whole_when_the_server_is_back(
+    left_alone: tuple[Finished, float], bucket: Path
+) -> None:
     """That the same command completes the table of a driver which could not release its lock: test_two_runs.py."""
     with s3.serve(bucket, [BUCKET]) as server:
         parts = parts_in_bucket(server)

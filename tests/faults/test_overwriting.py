@@ -1,8 +1,9 @@
-"""What is planned is what is predicted: once, whatever comes later, until somebody says that all is to start afresh, and means it.
+"""What is planned is what is predicted: once, whatever comes later, until somebody says that all is to start afresh,
+and means it.
 
-One story: a run on a list that names images twice, with --overwrite though its folder isn't there yet; one image comes later and
-another is replaced; the same command again; then --overwrite where nobody can be asked, where somebody says no, and where somebody
-says yes.
+One story: a run on a list that names images twice, with --overwrite though its folder isn't there yet; one image comes
+later and another is replaced; the same command again; then --overwrite where nobody can be asked, where somebody says
+no, and where somebody says yes.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """--retry-failed predicts again what failed, and that alone; killed in the middle of it, it loses nothing.
 
-One story in three steps: a run of which too much fails; the images mended, a limit raised and the failed rows tried again, until the run is
-killed; the same command once more.
+One story in three steps: a run of which too much fails; the images mended, a limit raised and the failed rows tried
+again, until the run is killed; the same command once more.
 """
 
 import json
@@ -29,7 +29,11 @@ class Table:
     @property
     def failed(self) -> set[str]:
         """The parts with rows that failed."""
-        return {name for name, data in self.contents.items() if any(row["status"] != "ok" for row in rows_of([data]).values())}
+        return {
+            name
+            for name, data in self.contents.items()
+            if any(row["status"] != "ok" for row in rows_of([data]).values())
+        }
 
 
 def table(job: Job) -> Table:
@@ -44,7 +48,9 @@ def broken(digits_images: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def job(digits_images: Path, digits_bundle: Path, broken: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Job:
+def job(
+    digits_images: Path, digits_bundle: Path, broken: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Job:
     folder = tmp_path_factory.mktemp("retried")
     images = some_digits(digits_images, folder / "images", DIGITS)
     for name in broken:
@@ -62,9 +68,11 @@ def failed(mxspark: Command, job: Job) -> Table:
 
 
 @pytest.fixture(scope="module")
-def killed(mxspark: Command, job: Job, failed: Table, broken: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Table:
-    """The images are mended into copies of the digits before them, the large one is allowed; the run that tries them again is killed when
-    some parts are new."""
+def killed(
+    mxspark: Command, job: Job, failed: Table, broken: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Table:
+    """The images are mended into copies of the digits before them, the large one is allowed; the run that tries them
+    again is killed when some parts are new."""
     images = Path(job.images)
     for name, whole in list(broken.items())[1:]:
         images.joinpath(name).write_bytes(images.joinpath(whole).read_bytes())
@@ -99,9 +107,9 @@ def rows(mended: Table) -> Rows:
 
 def test_the_failed_rows_are_where_the_broken_images_are(failed: Table, broken: dict[str, str]) -> None:
     rows = rows_of(failed.contents.values())
-    assert {key: row["status"] for key, row in rows.items() if row["status"] != "ok"} == dict.fromkeys(broken, "not_an_image") | {
-        next(iter(broken)): "too_large"
-    }
+    assert {key: row["status"] for key, row in rows.items() if row["status"] != "ok"} == dict.fromkeys(
+        broken, "not_an_image"
+    ) | {next(iter(broken)): "too_large"}
     assert len(failed.failed) == FAILED
 
 
@@ -114,7 +122,10 @@ def test_killed_in_the_middle_of_it_nothing_is_lost(failed: Table, killed: Table
 
 def test_only_rows_that_still_fail_are_predicted_again(killed: Table, retried: Finished, job: Job) -> None:
     assert summary(job.output)["this_run"]["images"] == len(killed.failed)
-    assert f"{DIGITS - len(killed.failed)} of {DIGITS} images done, {len(killed.failed)} are left or failed" in retried.errors
+    assert (
+        f"{DIGITS - len(killed.failed)} of {DIGITS} images done, {len(killed.failed)} are left or failed"
+        in retried.errors
+    )
 
 
 def test_parts_without_failures_are_not_written_again(failed: Table, killed: Table, mended: Table) -> None:

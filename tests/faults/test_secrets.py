@@ -1,7 +1,8 @@
-"""Canary secrets are planted in every place that takes one; then all that runs printed, wrote, started and showed is searched for them.
+"""Canary secrets are planted in every place that takes one; then all that runs printed, wrote, started and showed is
+searched for them.
 
-Whole runs are looked at from outside while they run: the arguments of every process, Spark's pages, its event log. What is wrong
-before Spark starts is told in this process, with every library logging all that it can.
+Whole runs are looked at from outside while they run: the arguments of every process, Spark's pages, its event log. What
+is wrong before Spark starts is told in this process, with every library logging all that it can.
 """
 
 import base64
@@ -92,7 +93,11 @@ class Search:
             for form in forms(value)
             if form in text
         ]
-        return found + [f"{place} has a signed request: {signed[0]!r}" for place, text in texts.items() if (signed := SIGNED.search(text))]
+        return found + [
+            f"{place} has a signed request: {signed[0]!r}"
+            for place, text in texts.items()
+            if (signed := SIGNED.search(text))
+        ]
 
 
 def around(text: bytes, form: bytes) -> str:
@@ -140,7 +145,9 @@ class Watched:
     pages: dict[str, bytes] = field(default_factory=dict)  # of Spark's UI, everything that they showed
 
 
-def watch(command: Command, program: str, *arguments: str | Path, ui_port: int, environment: Mapping[str, str | None]) -> Watched:
+def watch(
+    command: Command, program: str, *arguments: str | Path, ui_port: int, environment: Mapping[str, str | None]
+) -> Watched:
     """Runs a program to its end, and looks at it all the while."""
     arguments_seen: set[str] = set()
     pages: dict[str, bytes] = {}
@@ -195,7 +202,9 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Everything is logged that Python's libraries can log, in the driver and in the workers; nothing is written elsewhere."""
+        """Everything is logged that Python's libraries can log, in the driver and in the workers; nothing is written
+        elsewhere.
+        """
         (self.made("python") / "sitecustomize.py").write_text(EVERYTHING_LOGGED)
         path = [str(self.folder / "python"), *(entry for entry in sys.path if entry.endswith("/job"))]
         return {"PYTHONPATH": ":".join(path), "TMPDIR": str(self.made("temporary"))}
@@ -269,7 +278,9 @@ def with_password(url: str, place: str) -> str:
 
 def credentials_file(folder: Path, access_key: str, secret_key: str) -> dict[str, str]:
     """Keys in a profile, and the variables that point there."""
-    (folder / "credentials").write_text(f"[lab]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n")
+    (folder / "credentials").write_text(
+        f"[lab]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
+    )
     return {"AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"), "AWS_PROFILE": "lab"}
 
 
@@ -284,7 +295,8 @@ def settings_file(web: Web, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     (place.folder / "job.yaml").write_text(
         f"model:\n  symbol: {presigned(f'{web.url}/digits-symbol.json', 'signature of the symbol')}\n"
         f"  params: {with_password(f'{web.url}/digits-0000.params', 'password of the params')}\n"
-        "spark:\n  master: local[1]\n  conf:\n" + "".join(f"    {name}: '{value}'\n" for name, value in properties.items())
+        "spark:\n  master: local[1]\n  conf:\n"
+        + "".join(f"    {name}: '{value}'\n" for name, value in properties.items())
     )
     environment = {
         "MXSPARK_MODEL__LABELS": presigned(f"{web.url}/labels.txt", "signature of the labels"),
@@ -305,7 +317,9 @@ def whole(
     place, arguments, environment = settings_file
     keys = credentials_file(place.folder, s3_server.access_key, s3_server.secret_key)
     server = ["--endpoint-url", s3_server.endpoint_url]
-    watched = watch(mxspark, "mxspark", "run", *arguments, *server, "--debug", ui_port=place.ui_port, environment=environment | keys)
+    watched = watch(
+        mxspark, "mxspark", "run", *arguments, *server, "--debug", ui_port=place.ui_port, environment=environment | keys
+    )
     watched.finished.succeeded()
     return watched, place
 
@@ -323,7 +337,9 @@ def test_no_object_of_the_table_has_a_secret(whole: tuple[Watched, Place], bucke
     assert search.of(objects(bucket, "secrets/table")) == []
 
 
-def test_no_process_that_a_run_starts_has_a_secret_in_its_arguments(whole: tuple[Watched, Place], search: Search) -> None:
+def test_no_process_that_a_run_starts_has_a_secret_in_its_arguments(
+    whole: tuple[Watched, Place], search: Search
+) -> None:
     assert search.of({line: line.encode() for line in whole[0].arguments}) == []
 
 
@@ -336,15 +352,30 @@ def test_no_page_of_spark_shows_a_secret(whole: tuple[Watched, Place], search: S
 def submitted(
     mxspark: Command, s3_server: Server, bucket: Any, web: Web, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Watched, Place]:
-    """The article's job through spark-submit on a cluster of one executor; the keys and a presigned address are typed as arguments."""
+    """The article's job through spark-submit on a cluster of one executor; the keys and a presigned address are
+    typed as arguments.
+    """
     place = Place(tmp_path_factory.mktemp("submitted"))
-    places = ["--bucket", BUCKET, "--prefix", "secrets/digits", "--output_s3_bucket", BUCKET, "--output_s3_key", "secrets/submitted.txt"]
+    places = [
+        "--bucket",
+        BUCKET,
+        "--prefix",
+        "secrets/digits",
+        "--output_s3_bucket",
+        BUCKET,
+        "--output_s3_key",
+        "secrets/submitted.txt",
+    ]
     model_files = ["--sym_url", presigned(f"{web.url}/digits-symbol.json", "signature of the symbol")]
     model_files += ["--param_url", with_password(f"{web.url}/digits-0000.params", "password of the params")]
     model_files += ["--label_url", f"{web.url}/labels.txt"]
     keys = ["--access_key", s3_server.access_key, "--secret_key", s3_server.secret_key]
     submit = ["--master", "local-cluster[1,1,1024]", *conf(place.spark), "job/infer_main.py"]
-    environment = {"AWS_ENDPOINT_URL": s3_server.endpoint_url, "MXSPARK_CACHE_DIR": str(place.cache()), "SPARK_HOME": str(place.home())}
+    environment = {
+        "AWS_ENDPOINT_URL": s3_server.endpoint_url,
+        "MXSPARK_CACHE_DIR": str(place.cache()),
+        "SPARK_HOME": str(place.home()),
+    }
     watched = watch(
         mxspark,
         "spark-submit",
@@ -374,18 +405,30 @@ def test_nothing_of_a_submitted_run_has_a_secret_but_the_command_itself(
 def broken(
     mxspark: Command, images: dict[str, bytes], digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Watched, Place]:
-    """A run whose server, reached with a session's token and a password, is gone when the first task reads its shard's keys."""
+    """A run whose server, reached with a session's token and a password, is gone when the first task reads its
+    shard's keys.
+    """
     place = Place(tmp_path_factory.mktemp("broken"))
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any")
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any"
+    )
     client.create_bucket(Bucket=BUCKET)
     for key in images:
         client.put_object(Bucket=BUCKET, Key=key, Body=images[key])
 
-    job: list[str | Path] = ["--input", f"s3://{BUCKET}/secrets", "--model", digits_bundle, "--output", f"s3://{BUCKET}/table", "--debug"]
+    job: list[str | Path] = [
+        "--input",
+        f"s3://{BUCKET}/secrets",
+        "--model",
+        digits_bundle,
+        "--output",
+        f"s3://{BUCKET}/table",
+        "--debug",
+    ]
     job += ["--master", "local[1]", "--set", "plan.shard_size=20", "--set", "storage.retries=1"]
     properties = [word for name, value in place.spark.items() for word in ("--set", f"spark.conf.{name}={value}")]
     with before(url) as front:
@@ -397,16 +440,27 @@ def broken(
             "AWS_SESSION_TOKEN": CANARIES["session token"],
             "AWS_REGION": "us-east-1",
         }
-        watched = watch(mxspark, "mxspark", "run", *job, *properties, ui_port=place.ui_port, environment=environment | place.environment)
+        watched = watch(
+            mxspark,
+            "mxspark",
+            "run",
+            *job,
+            *properties,
+            ui_port=place.ui_port,
+            environment=environment | place.environment,
+        )
     server.stop()
     return watched, place
 
 
-def test_what_goes_wrong_in_a_task_is_told_everywhere_without_secrets(broken: tuple[Watched, Place], search: Search) -> None:
+def test_what_goes_wrong_in_a_task_is_told_everywhere_without_secrets(
+    broken: tuple[Watched, Place], search: Search
+) -> None:
     watched, place = broken
     watched.finished.ended_with(1)
     assert f"s3://{BUCKET}/table/_plan/000000.jsonl.gz: " in watched.finished.errors
-    # In Java's log, which is written before Spark tries the task again; whether the event log has it too when Java is killed is chance.
+    # In Java's log, which is written before Spark tries the task again; whether the event log has it too when Java is
+    # killed is chance.
     assert "TaskError" in watched.finished.errors
     told = place.written()
     printed = {"output": watched.finished.output.encode(), "errors": watched.finished.errors.encode()}
@@ -428,9 +482,13 @@ Tell = Callable[..., Told]
 def tell(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> Iterator[Tell]:
-    """Runs a command line in this process, with all that is logged and with --debug, and without this machine's AWS configuration."""
+    """Runs a command line in this process, with all that is logged and with --debug, and without this machine's AWS
+    configuration.
+    """
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for name in [name for name in os.environ if name.startswith(("AWS_", "MXSPARK_")) or name.lower().endswith("_proxy")]:
+    for name in [
+        name for name in os.environ if name.startswith(("AWS_", "MXSPARK_")) or name.lower().endswith("_proxy")
+    ]:
         monkeypatch.delenv(name)
     for name, value in isolation(tmp_path).items():
         monkeypatch.setenv(name, value)
@@ -438,7 +496,9 @@ def tell(
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.DEBUG)
 
-    def command(*arguments: str, main: Callable[[list[str]], None] = cli.main, environment: Mapping[str, str] | None = None) -> Told:
+    def command(
+        *arguments: str, main: Callable[[list[str]], None] = cli.main, environment: Mapping[str, str] | None = None
+    ) -> Told:
         for name, value in (environment or {}).items():
             monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit) as ended:
@@ -453,18 +513,65 @@ def tell(
 
 
 TYPED = CANARIES["typed by mistake"]
-NOBODY = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": CANARIES["key in the environment"], "AWS_REGION": "us-east-1"}
+NOBODY = {
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": CANARIES["key in the environment"],
+    "AWS_REGION": "us-east-1",
+}
 JOB = ["run", "--model", "net", "--debug"]
-ARTICLE = ["--bucket", "b", "--sym_url", "s", "--param_url", "p", "--label_url", "l", "--output_s3_bucket", "b", "--output_s3_key", "k"]
+ARTICLE = [
+    "--bucket",
+    "b",
+    "--sym_url",
+    "s",
+    "--param_url",
+    "p",
+    "--label_url",
+    "l",
+    "--output_s3_bucket",
+    "b",
+    "--output_s3_key",
+    "k",
+]
 WRONG = {
     "a presigned input": [*JOB, "--output", "t", "--input", f"https://b.s3.amazonaws.com/p?X-Amz-Signature={TYPED}"],
     "an input with a password": [*JOB, "--output", "t", "--input", f"s3://somebody:{TYPED}@bucket/photos"],
-    "a manifest with a password": [*JOB, "--output", "t", "--input", f"https://somebody:{TYPED}@host/list.txt", "--set", "input.base=x"],
-    "a presigned base": [*JOB, "--output", "t", "--input", "l.txt", "--set", f"input.base=https://h/x?X-Amz-Security-Token={TYPED}"],
+    "a manifest with a password": [
+        *JOB,
+        "--output",
+        "t",
+        "--input",
+        f"https://somebody:{TYPED}@host/list.txt",
+        "--set",
+        "input.base=x",
+    ],
+    "a presigned base": [
+        *JOB,
+        "--output",
+        "t",
+        "--input",
+        "l.txt",
+        "--set",
+        f"input.base=https://h/x?X-Amz-Security-Token={TYPED}",
+    ],
     "a presigned output": [*JOB, "--input", "i", "--output", f"https://b.s3.amazonaws.com/t?X-Amz-Signature={TYPED}"],
     "an output with a password": [*JOB, "--input", "i", "--output", f"https://somebody:{TYPED}@host/" + "long" * 30],
-    "an endpoint without a scheme": [*JOB, "--input", "i", "--output", "t", "--endpoint-url", f"somebody:{TYPED}@host:9000"],
-    "a bucket that is an address": [*ARTICLE, "--prefix", f"http://somebody:{TYPED}@host/", "--bucket", f"http://u:{TYPED}@h/"],
+    "an endpoint without a scheme": [
+        *JOB,
+        "--input",
+        "i",
+        "--output",
+        "t",
+        "--endpoint-url",
+        f"somebody:{TYPED}@host:9000",
+    ],
+    "a bucket that is an address": [
+        *ARTICLE,
+        "--prefix",
+        f"http://somebody:{TYPED}@host/",
+        "--bucket",
+        f"http://u:{TYPED}@h/",
+    ],
     "a flag that there isn't": [*JOB, f"--secret_key={TYPED}"],
     "a word too many": [*JOB, f"https://host/x?X-Amz-Signature={TYPED}"],
     "the article's flag misspelt": [*ARTICLE, "--secretkey", TYPED],
@@ -479,7 +586,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("arguments", WRONG.values(), ids=WRONG)
-def test_what_is_typed_wrong_is_refused_without_repeating_the_secret(tell: Tell, search: Search, arguments: list[str]) -> None:
+def test_what_is_typed_wrong_is_refused_without_repeating_the_secret(
+    tell: Tell, search: Search, arguments: list[str]
+) -> None:
     told = tell(*arguments, main=cli.main if arguments[0] == "run" else cli.main_submitted, environment=NOBODY)
     assert told.code == 2
     assert b"Error: " in told.text
@@ -497,7 +606,9 @@ SECRET_YAML = {
 
 
 @pytest.mark.parametrize("text", SECRET_YAML.values(), ids=SECRET_YAML)
-def test_a_settings_file_that_is_wrong_is_told_without_its_secrets(tell: Tell, search: Search, tmp_path: Path, text: str) -> None:
+def test_a_settings_file_that_is_wrong_is_told_without_its_secrets(
+    tell: Tell, search: Search, tmp_path: Path, text: str
+) -> None:
     (tmp_path / "job.yaml").write_text(text)
     told = tell(*JOB, "--input", "i", "--output", "t", "--settings", "job.yaml")
     assert told.code == 2
@@ -505,7 +616,10 @@ def test_a_settings_file_that_is_wrong_is_told_without_its_secrets(tell: Tell, s
 
 
 def test_the_settings_are_shown_without_their_secrets(
-    tell: Tell, search: Search, settings_file: tuple[Place, list[str | Path], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+    tell: Tell,
+    search: Search,
+    settings_file: tuple[Place, list[str | Path], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(console._out, "width", 1000)  # on which nothing is folded
     _, arguments, environment = settings_file
@@ -535,18 +649,25 @@ def use(request: pytest.FixtureRequest, tmp_path: Path, digits_bundle: Path) -> 
     return [*job, "--input", str(tmp_path), "--model", f"s3://{BUCKET}/m", "--output", str(tmp_path / "t")]
 
 
-SESSION = NOBODY | {"AWS_ACCESS_KEY_ID": CANARIES["key in an environment variable"], "AWS_SESSION_TOKEN": CANARIES["session token"]}
+SESSION = NOBODY | {
+    "AWS_ACCESS_KEY_ID": CANARIES["key in an environment variable"],
+    "AWS_SESSION_TOKEN": CANARIES["session token"],
+}
 
 
 def test_wrong_keys_are_told_without_them(tell: Tell, search: Search, s3_server: Server, use: list[str]) -> None:
-    told = tell(*use, environment={**s3_server.environment, "AWS_SECRET_ACCESS_KEY": CANARIES["key in the environment"]})
+    told = tell(
+        *use, environment={**s3_server.environment, "AWS_SECRET_ACCESS_KEY": CANARIES["key in the environment"]}
+    )
     assert told.code == 2
     assert f"s3://{BUCKET}".encode() in told.text
     assert search.of({"told": told.text}) == []
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://127.0.0.1:no-port"])
-def test_a_server_that_is_not_there_is_told_without_its_password(tell: Tell, search: Search, use: list[str], address: str) -> None:
+def test_a_server_that_is_not_there_is_told_without_its_password(
+    tell: Tell, search: Search, use: list[str], address: str
+) -> None:
     told = tell(*use, environment=SESSION | {"AWS_ENDPOINT_URL": with_password(address, "password of the endpoint")})
     assert told.code in (1, 2)
     assert b"Error: " in told.text
@@ -555,7 +676,10 @@ def test_a_server_that_is_not_there_is_told_without_its_password(tell: Tell, sea
 
 def test_a_proxy_that_refuses_is_told_without_its_password(tell: Tell, search: Search, use: list[str]) -> None:
     with scripted(Answer(407, b"who are you?")) as proxy:
-        variables = {"http_proxy": with_password(proxy.url, "password of the proxy"), "AWS_ENDPOINT_URL": "http://storage.invalid"}
+        variables = {
+            "http_proxy": with_password(proxy.url, "password of the proxy"),
+            "AWS_ENDPOINT_URL": "http://storage.invalid",
+        }
         told = tell(*use, environment=SESSION | variables)
     assert proxy.requests
     assert told.code == 1, "it may let us in later"
@@ -563,7 +687,10 @@ def test_a_proxy_that_refuses_is_told_without_its_password(tell: Tell, search: S
 
 
 def test_a_proxy_that_is_not_there_is_told_without_its_password(tell: Tell, search: Search, use: list[str]) -> None:
-    variables = {"http_proxy": with_password("http://127.0.0.1:9", "password of the proxy"), "AWS_ENDPOINT_URL": "http://storage.invalid"}
+    variables = {
+        "http_proxy": with_password("http://127.0.0.1:9", "password of the proxy"),
+        "AWS_ENDPOINT_URL": "http://storage.invalid",
+    }
     told = tell(*use, environment=SESSION | variables)
     assert told.code == 1, "it may come up"
     assert search.of({"told": told.text}) == []
@@ -612,7 +739,11 @@ def echoing() -> Iterator[str]:
 def test_a_model_that_can_not_be_had_is_told_without_its_address(
     tell: Tell, search: Search, web: Web, tmp_path: Path, problem: str
 ) -> None:
-    url = "http://127.0.0.1:9" if problem == "nobody listens" else f"{web.url}{'' if problem == '/other-digest' else problem}"
+    url = (
+        "http://127.0.0.1:9"
+        if problem == "nobody listens"
+        else f"{web.url}{'' if problem == '/other-digest' else problem}"
+    )
     model_files = [f"model.symbol={presigned(f'{url}/digits-symbol.json', 'signature of the symbol')}"]
     model_files += [f"model.params={with_password(f'{url}/digits-0000.params', 'password of the params')}"]
     model_files += [f"model.sha256.params={64 * 'a'}"] if problem == "/other-digest" else []
@@ -625,9 +756,22 @@ def test_a_model_that_can_not_be_had_is_told_without_its_address(
 
 
 @pytest.mark.parametrize("text", [f"aws_secret_access_key = {TYPED}\n", f"[lab]\naws_secret_access_key {TYPED}\n"])
-def test_a_credentials_file_that_is_wrong_is_told_without_its_lines(tell: Tell, search: Search, tmp_path: Path, text: str) -> None:
+def test_a_credentials_file_that_is_wrong_is_told_without_its_lines(
+    tell: Tell, search: Search, tmp_path: Path, text: str
+) -> None:
     (tmp_path / "credentials").write_text(text)
-    job = ["run", "--debug", "--input", str(tmp_path), "--model", "net", "--output", f"s3://{BUCKET}/t", "--set", "model.path=s3://b/m"]
+    job = [
+        "run",
+        "--debug",
+        "--input",
+        str(tmp_path),
+        "--model",
+        "net",
+        "--output",
+        f"s3://{BUCKET}/t",
+        "--set",
+        "model.path=s3://b/m",
+    ]
     told = tell(*job, environment={"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "AWS_PROFILE": "lab"})
     assert told.code == 2
     assert search.of({"told": told.text}) == []

@@ -1,4 +1,6 @@
-"""The S3 store on a bad way: faults that pass are survived, those that stay are told within the limits that the settings give."""
+"""The S3 store on a bad way: faults that pass are survived, those that stay are told within the limits that the
+settings give.
+"""
 
 import io
 import time
@@ -21,7 +23,8 @@ from mxspark.settings.job import StorageSettings
 from mxspark.storage import Access, Credentials, DeniedError, StorageError, Store, open_store
 
 FAULT_SECONDS = 1.0
-# What takes longer hangs: a fault that stays takes two tries, each of half a second and more, and the waits between them.
+# What takes longer hangs: a fault that stays takes two tries, each of half a second and more, and the waits between
+# them.
 LIMIT_SECONDS = 60.0
 # Longer than a part of a listing that is asked for at a time.
 LISTED = 1100
@@ -45,7 +48,9 @@ def filled(s3_server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
 def store_at(url: str, server: Server, place: str, **settings: Any) -> Store:
     """A store whose single requests may take half a second."""
     limits = {"connect_timeout": 0.5, "read_timeout": 0.5, **settings}
-    return open_store(place, Access(StorageSettings(endpoint_url=url, **limits), Credentials(server.access_key, server.secret_key)))
+    return open_store(
+        place, Access(StorageSettings(endpoint_url=url, **limits), Credentials(server.access_key, server.secret_key))
+    )
 
 
 EXPECTED = {
@@ -86,7 +91,9 @@ def actions(store: Store, folder: Path) -> dict[str, Callable[[], Any]]:
 
 
 def outcomes(actions: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """What each action returned or raised, all done at the same time; a TimeoutError where one hangs, instead of hanging with it."""
+    """What each action returned or raised, all done at the same time; a TimeoutError where one hangs, instead of
+    hanging with it.
+    """
     futures = {name: _started(action) for name, action in actions.items()}
     deadline = time.monotonic() + LIMIT_SECONDS
     wait(futures.values(), LIMIT_SECONDS)
@@ -125,7 +132,9 @@ def test_a_fault_that_passes_is_survived(fault: str, way: Way, s3_server: Server
 
 
 @pytest.mark.parametrize("fault", WAY_FAULTS)
-def test_a_fault_that_stays_is_told_and_nothing_hangs(fault: str, way: Way, s3_server: Server, filled: str, tmp_path: Path) -> None:
+def test_a_fault_that_stays_is_told_and_nothing_hangs(
+    fault: str, way: Way, s3_server: Server, filled: str, tmp_path: Path
+) -> None:
     store = store_at(way.url, s3_server, filled, retries=1)
     with WAY_FAULTS[fault](way):
         found = outcomes(actions(store, tmp_path))
@@ -133,7 +142,8 @@ def test_a_fault_that_stays_is_told_and_nothing_hangs(fault: str, way: Way, s3_s
     # Some of what takes a few bytes only may have come through.
     wrong = [name for name in found if not (found[name] == EXPECTED[name] or _is_told(found[name], s3_server))]
     if fault == "answers that trickle" and "reading what only boto3 can name" in wrong:
-        wrong.remove("reading what only boto3 can name")  # its headers come in time, a few bytes at a time: a worker's watchdog ends that
+        # its headers come in time, a few bytes at a time: a worker's watchdog ends that
+        wrong.remove("reading what only boto3 can name")
     assert not wrong, _told(wrong, found)
 
 

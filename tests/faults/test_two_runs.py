@@ -1,7 +1,9 @@
-"""Two runs on one output: the second is refused and told who holds it; when the first is killed, the output is free at once.
+"""Two runs on one output: the second is refused and told who holds it; when the first is killed, the output is free at
+once.
 
-One story, in a bucket, where the lock is the harder one (tests/storage/test_holding.py has that of a folder too): the first run is made
-to stand still in the middle, a second one tries, the first is killed, and the same command does the rest.
+One story, in a bucket, where the lock is the harder one (tests/storage/test_holding.py has that of a folder too): the
+first run is made to stand still in the middle, a second one tries, the first is killed, and the same command does the
+rest.
 """
 
 import re
@@ -26,7 +28,9 @@ OUTPUT = f"s3://{BUCKET}/{TABLE}"
 
 @dataclass(frozen=True)
 class Story:
-    """What was seen: `statuses` are what `mxspark status` said while the first ran, after it was killed, and at the end."""
+    """What was seen: `statuses` are what `mxspark status` said while the first ran, after it was killed, and at the
+    end.
+    """
 
     first: int  # its process
     second: Finished
@@ -43,7 +47,9 @@ def images(digits_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def story(mxspark: Command, s3_server: Server, images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(
+    mxspark: Command, s3_server: Server, images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Story:
     job = Job(images, digits_bundle, Path("nowhere"), SHARD, ("--output", OUTPUT, *setting(output__lock_seconds=3)))
     held = held_image(names(images)[DIGITS // 2], tmp_path_factory.mktemp("held"))
 

@@ -1,7 +1,7 @@
 """A disk that is full half way: an error that names the cause, never a short part; then all goes on.
 
-One story on a small file system: a run goes on until the disk is full; the same command tries again although there is still no room; at
-last there is.
+One story on a small file system: a run goes on until the disk is full; the same command tries again although there is
+still no room; at last there is.
 """
 
 import os

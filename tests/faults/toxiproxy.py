@@ -1,4 +1,6 @@
-"""Toxiproxy, a proxy that gives TCP connections the faults of bad networks, as a process that a test starts and steers over HTTP."""
+"""Toxiproxy, a proxy that gives TCP connections the faults of bad networks, as a process that a test starts and
+steers over HTTP.
+"""
 
 import json
 import os
@@ -29,7 +31,9 @@ def program() -> Path | None:
 
 @dataclass(frozen=True)
 class Toxic:
-    """A fault of a connection, as toxiproxy names it. `downstream` is what the server sends, `upstream` what the client does."""
+    """A fault of a connection, as toxiproxy names it. `downstream` is what the server sends, `upstream` what the
+    client does.
+    """
 
     kind: str
     attributes: Mapping[str, int] = field(default_factory=dict)
@@ -45,8 +49,8 @@ class Toxic:
 class Proxy:
     """One port of toxiproxy that leads to a server, with toxics that are always there.
 
-    What else it is given comes and goes with its connections, which are closed then: toxiproxy 2.5 may block for ever where a toxic is
-    taken from a connection whose client has gone.
+    What else it is given comes and goes with its connections, which are closed then: toxiproxy 2.5 may block for ever
+    where a toxic is taken from a connection whose client has gone.
     """
 
     url: str
@@ -99,7 +103,12 @@ class Proxy:
         address = {"listen": self.url.removeprefix("http://"), "upstream": self._upstream}
         _call("POST", f"{self._api}/proxies", {"name": self._name, **address, "enabled": False})
         for toxic in (*self._always, *toxics):
-            settings = {"type": toxic.kind, "stream": toxic.stream, "toxicity": toxic.toxicity, "attributes": dict(toxic.attributes)}
+            settings = {
+                "type": toxic.kind,
+                "stream": toxic.stream,
+                "toxicity": toxic.toxicity,
+                "attributes": dict(toxic.attributes),
+            }
             _call("POST", f"{self._api}/proxies/{self._name}/toxics", {"name": str(toxic), **settings})
         self.enable()
 
@@ -116,7 +125,9 @@ class Toxiproxy:
     @contextmanager
     def proxy(self, upstream_url: str, *always: Toxic) -> Iterator[Proxy]:
         """A port that leads to the server at `upstream_url`."""
-        made = Proxy(f"http://127.0.0.1:{free_port()}", self._api, uuid4().hex, upstream_url.removeprefix("http://"), always)
+        made = Proxy(
+            f"http://127.0.0.1:{free_port()}", self._api, uuid4().hex, upstream_url.removeprefix("http://"), always
+        )
         made.heal()
         try:
             yield made
@@ -156,7 +167,8 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", api: str) -> None:
 
 def _call(method: str, url: str, content: Mapping[str, Any] | None = None) -> Any:
     data = json.dumps(content).encode() if content is not None else None
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy this machine uses, not for loopback
+    # whatever proxy this machine uses, not for loopback
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, data, method=method), timeout=60) as response:
         text = response.read()
     return json.loads(text) if text else None

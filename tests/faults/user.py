@@ -31,11 +31,18 @@ class Typed:
 
     def on(self, master: str) -> tuple[str | Path, ...]:
         """The arguments with a master."""
-        return (*self.arguments, "--master", MASTERS[master], *(word for setting in EXECUTORS for word in ("--set", setting)))
+        return (
+            *self.arguments,
+            "--master",
+            MASTERS[master],
+            *(word for setting in EXECUTORS for word in ("--set", setting)),
+        )
 
 
 class StubbornUser:
-    """Runs the command, one life of the driver after the other. To be used as a context: at the end no process of it is left."""
+    """Runs the command, one life of the driver after the other. To be used as a context: at the end no process of it
+    is left.
+    """
 
     def __init__(self, typed: Typed, log: Log, most_lives: int) -> None:
         self.master = "local"  # of the next life
@@ -49,7 +56,9 @@ class StubbornUser:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ending.close()
 
     @property
@@ -63,7 +72,9 @@ class StubbornUser:
         self._log(f"driver {self.lives + 1} starts on {MASTERS[self.master]}")
         self._lives.append(
             self._ending.enter_context(
-                self._typed.command.start("mxspark", *self._typed.on(self.master), environment=dict(self._typed.environment))
+                self._typed.command.start(
+                    "mxspark", *self._typed.on(self.master), environment=dict(self._typed.environment)
+                )
             )
         )
 
@@ -73,7 +84,8 @@ class StubbornUser:
         if self.done or life.process.poll() is None:
             return
         code = life.process.returncode
-        said = "" if code < 0 else _last_words(life)  # what was killed said nothing, and what it left may still hold its pipes
+        # what was killed said nothing, and what it left may still hold its pipes
+        said = "" if code < 0 else _last_words(life)
         self._log(f"driver {self.lives} ended with exit code {code} {said}".rstrip())
         self.done = code == 0
         if not self.done:
@@ -98,7 +110,9 @@ class StubbornUser:
     def left(self) -> list[str]:
         """The processes of all lives that are still there some time after the end."""
         deadline = time.monotonic() + GONE_SECONDS
-        while (left := [process for life in self._lives for process in processes_of(life.mark)]) and time.monotonic() < deadline:
+        while (
+            left := [process for life in self._lives for process in processes_of(life.mark)]
+        ) and time.monotonic() < deadline:
             time.sleep(0.2)
         return [f"{process.pid} {_command_line(process)[:200]}" for process in left]
 
@@ -118,7 +132,11 @@ def _is_worker(process: psutil.Process) -> bool:
         parent = process.parent()
     except psutil.Error:
         return False
-    return parent is not None and _runs(process, "mxspark.spark.worker_daemon") and _runs(parent, "mxspark.spark.worker_daemon")
+    return (
+        parent is not None
+        and _runs(process, "mxspark.spark.worker_daemon")
+        and _runs(parent, "mxspark.spark.worker_daemon")
+    )
 
 
 def _runs(process: psutil.Process, what: str) -> bool:

@@ -1,4 +1,6 @@
-"""A stand-in for the NVIDIA driver, compiled from cuda_stub.c: any machine has the cards, or the broken driver, that a test wants."""
+"""A stand-in for the NVIDIA driver, compiled from cuda_stub.c: any machine has the cards, or the broken driver, that
+a test wants.
+"""
 
 import importlib.util
 import os

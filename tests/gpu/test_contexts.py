@@ -1,4 +1,6 @@
-"""Contexts gpu and auto with MXNet's GPU build, for which the driver is the stand-in: what is refused, and in which words."""
+"""Contexts gpu and auto with MXNet's GPU build, for which the driver is the stand-in: what is refused, and in which
+words.
+"""
 
 import ctypes
 import importlib.metadata
@@ -45,7 +47,9 @@ def test_gpu_is_refused_and_auto_takes_the_cpu_with_why(
     assert re.search(rf"cpu\(0\): .*{re.escape(words)}", " ".join(taken.output.split()))
 
 
-def test_gpu_stops_before_anything_is_written(with_driver: WithDriver, digits_images: Path, digits_bundle: Path, tmp_path: Path) -> None:
+def test_gpu_stops_before_anything_is_written(
+    with_driver: WithDriver, digits_images: Path, digits_bundle: Path, tmp_path: Path
+) -> None:
     """On the CPU build too: tests/spark/test_bad_input.py."""
     arguments = ["--input", digits_images, "--model", digits_bundle, "--output", tmp_path / "table", "--context", "gpu"]
 
@@ -61,7 +65,9 @@ def test_on_the_cpu_the_gpu_build_works_whatever_the_card(with_driver: WithDrive
     assert "cpu(0)" in with_driver(*INSPECT, digits_bundle, "--context", "cpu", cards=(H100,)).succeeded().output
 
 
-def test_without_the_drivers_library_it_is_told_that_the_gpu_build_needs_it(mxspark: Command, digits_bundle: Path) -> None:
+def test_without_the_drivers_library_it_is_told_that_the_gpu_build_needs_it(
+    mxspark: Command, digits_bundle: Path
+) -> None:
     with suppress(OSError):
         ctypes.CDLL(LIBRARY)
         pytest.skip("this machine has an NVIDIA driver")

@@ -23,16 +23,23 @@ def _needs_digits_and_java() -> None:
 @pytest.fixture
 def real_gpu(mxspark: Command) -> str:
     """What the first card is called; skips the test where there is none that MXNet can use."""
-    if shutil.which("nvidia-smi") is None or subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False).returncode != 0:
+    if (
+        shutil.which("nvidia-smi") is None
+        or subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False).returncode != 0
+    ):
         pytest.skip("no NVIDIA GPU here: nvidia-smi is not there or lists none")
     found = json.loads(mxspark("doctor", "--gpu", "--json").output)["findings"]
-    problems = [finding["text"] for finding in found if finding["verdict"] != "ok" and finding["subject"] != "nvidia-smi"]
+    problems = [
+        finding["text"] for finding in found if finding["verdict"] != "ok" and finding["subject"] != "nvidia-smi"
+    ]
     if problems:
         pytest.skip(f"no GPU here that MXNet can use: {'; '.join(problems)}")
     return next(str(finding["text"]) for finding in found if finding["subject"] == "GPU 0")
 
 
-def test_all_digits_on_a_real_gpu(real_gpu: str, mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path: Path) -> None:
+def test_all_digits_on_a_real_gpu(
+    real_gpu: str, mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "table"
     flags = ["--context", "gpu", "--master", "local[1]", "--batch-size", "64"]
 
@@ -43,9 +50,19 @@ def test_all_digits_on_a_real_gpu(real_gpu: str, mxspark: Command, digits_images
     assert summary(output)["accuracy"] >= 0.98, f"on {real_gpu}"
 
 
-def test_auto_runs_on_the_cpu_and_says_why(with_driver: WithDriver, digits_images: Path, digits_bundle: Path, tmp_path: Path) -> None:
+def test_auto_runs_on_the_cpu_and_says_why(
+    with_driver: WithDriver, digits_images: Path, digits_bundle: Path, tmp_path: Path
+) -> None:
     """Whichever MXNet is installed: the CPU build has no use for a GPU, the GPU build none for this one."""
-    arguments = [*digits_arguments(digits_images, digits_bundle), "--output", tmp_path / "table", "--limit", "50", "--master", "local[1]"]
+    arguments = [
+        *digits_arguments(digits_images, digits_bundle),
+        "--output",
+        tmp_path / "table",
+        "--limit",
+        "50",
+        "--master",
+        "local[1]",
+    ]
 
     finished = with_driver("mxspark", "run", *arguments, "--context", "auto", cards=(H100,)).succeeded()
 

@@ -1,4 +1,6 @@
-"""`mxspark doctor --gpu` with a driver: what it makes of others' words, tests/unit/test_doctor.py; the words, test_driver.py."""
+"""`mxspark doctor --gpu` with a driver: what it makes of others' words, tests/unit/test_doctor.py; the words,
+test_driver.py.
+"""
 
 import json
 

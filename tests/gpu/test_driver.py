@@ -32,7 +32,8 @@ def test_a_card_that_the_wheel_has_no_code_for_is_named_with_what_it_has(with_dr
     _, refused = told(with_driver, T4, H100)
 
     assert refused == (
-        "UsageError: NVIDIA H100 80GB HBM3 (GPU 1) has compute capability 9.0, and mxnet-cu112 runs on 5.x, 6.x, 7.x and 8.x only"
+        "UsageError: NVIDIA H100 80GB HBM3 (GPU 1) has compute capability 9.0, and mxnet-cu112 runs on 5.x, 6.x, 7.x "
+        "and 8.x only"
     )
 
 
@@ -51,7 +52,10 @@ def test_a_driver_that_is_too_old_is_told_from_one_that_fails(with_driver: WithD
     ("code", "words"),
     [
         ("999", "CUDA_ERROR_UNKNOWN (999): unknown error"),
-        ("803", "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH (803): system has unsupported display driver / cuda driver combination"),
+        (
+            "803",
+            "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH (803): system has unsupported display driver / cuda driver combination",
+        ),
         ("777", "error 777"),
     ],
 )

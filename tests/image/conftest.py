@@ -19,7 +19,17 @@ driver_folder = gpu.driver_folder  # a folder with the stand-in for the NVIDIA d
 EXAMPLE = "/opt/mxspark/examples/imagenet"  # in every image
 
 # As careful clusters do.
-RESTRICTED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
+RESTRICTED = (
+    "--read-only",
+    "--tmpfs",
+    "/tmp",
+    "--cap-drop",
+    "ALL",
+    "--security-opt",
+    "no-new-privileges",
+    "--network",
+    "none",
+)
 
 FREE_BYTES = 25e9  # the four images with what Docker keeps to build them again; CUDA's libraries are most of it
 
@@ -27,7 +37,9 @@ FREE_BYTES = 25e9  # the four images with what Docker keeps to build them again;
 def missing() -> Missing | None:
     found = subprocess.run([REPOSITORY / "tools" / "docker.sh"], capture_output=True, text=True, check=False)
     if found.returncode != 0:
-        return Missing(found.stderr.strip().splitlines()[0].removeprefix("docker: "), "Docker or Podman builds and runs the images")
+        return Missing(
+            found.stderr.strip().splitlines()[0].removeprefix("docker: "), "Docker or Podman builds and runs the images"
+        )
     if not images.exists(images.BASE) and shutil.disk_usage(REPOSITORY).free < FREE_BYTES:
         return Missing("too little disk for the images", f"free {FREE_BYTES / 1e9:.0f} GB")
     return None
@@ -83,11 +95,20 @@ def mounted(digits_images: Path, digits_bundle: Path, output: Path) -> tuple[str
     if len(list(digits_images.glob("*.png"))) < ALL_DIGITS:
         pytest.skip("the digits example is not built: .venv/bin/python examples/digits/build.py")
     images, bundle = digits_images.resolve(), digits_bundle.resolve()
-    return ("--volume", f"{images}:/data/images:ro", "--volume", f"{bundle}:/data/bundle:ro", "--volume", f"{output}:/out")
+    return (
+        "--volume",
+        f"{images}:/data/images:ro",
+        "--volume",
+        f"{bundle}:/data/bundle:ro",
+        "--volume",
+        f"{output}:/out",
+    )
 
 
 @pytest.fixture(scope="session")
-def digits_table(cpu_image: Image, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_table(
+    cpu_image: Image, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The table of all digits, by the CPU image with the defaults. Not to be changed."""
 
     def run() -> Path:

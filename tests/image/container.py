@@ -71,7 +71,9 @@ class Container:
 
     def state(self) -> dict[str, Any]:
         """Running, ExitCode, OOMKilled, …"""
-        told: dict[str, Any] = json.loads(_run(self.docker, "inspect", "--format", "{{json .State}}", self.name).succeeded().output)
+        told: dict[str, Any] = json.loads(
+            _run(self.docker, "inspect", "--format", "{{json .State}}", self.name).succeeded().output
+        )
         return told
 
     def end(self, seconds: float = 300) -> dict[str, Any]:
@@ -115,5 +117,7 @@ def unused_name() -> str:
 
 def _run(*command: str) -> Finished:
     started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=LIMIT_SECONDS, stdin=subprocess.DEVNULL, check=False
+    )
     return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started, "")

@@ -1,4 +1,6 @@
-"""The four images, built once a run by the commands that a person types. A plugin (tests/conftest.py): other tiers run them too."""
+"""The four images, built once a run by the commands that a person types. A plugin (tests/conftest.py): other tiers
+run them too.
+"""
 
 import os
 import subprocess
@@ -23,7 +25,9 @@ def pytest_sessionfinish() -> None:
 @cache
 def docker() -> str:
     """The program that `make image` uses."""
-    return subprocess.run([REPOSITORY / "tools" / "docker.sh"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [REPOSITORY / "tools" / "docker.sh"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def exists(name: str) -> bool:
@@ -54,14 +58,27 @@ def built(tag: str, *command: str, **bases: str) -> Image:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the images are built on: BASE, the Dockerfile's own where it can be pulled, else Debian from its packages."""
-    return once(tmp_path_factory, "base", lambda: make(REPOSITORY / "tools" / "base.sh", MADE_BASE=BASE).splitlines()[-1])
+    """What the images are built on: BASE, the Dockerfile's own where it can be pulled, else Debian from its
+    packages.
+    """
+    return once(
+        tmp_path_factory, "base", lambda: make(REPOSITORY / "tools" / "base.sh", MADE_BASE=BASE).splitlines()[-1]
+    )
 
 
 @pytest.fixture(scope="session")
 def emr_base(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """AWS's image, or rather its stand-in."""
-    command = ("build", "--file", "tests/image/emr-base/Dockerfile", "--build-arg", f"BASE={base}", "--tag", EMR_BASE, ".")
+    command = (
+        "build",
+        "--file",
+        "tests/image/emr-base/Dockerfile",
+        "--build-arg",
+        f"BASE={base}",
+        "--tag",
+        EMR_BASE,
+        ".",
+    )
     once(tmp_path_factory, "emr-base", lambda: make(docker(), *command, DOCKER_BUILDKIT="1"))
     return EMR_BASE
 
@@ -75,7 +92,9 @@ def cpu_image(base: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
 @pytest.fixture(scope="session")
 def emr_image(base: str, emr_base: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """`make image TARGET=emr`."""
-    return once(tmp_path_factory, "emr-image", lambda: built("emr", "make", "image", "TARGET=emr", BASE=base, EMR_BASE=emr_base))
+    return once(
+        tmp_path_factory, "emr-image", lambda: built("emr", "make", "image", "TARGET=emr", BASE=base, EMR_BASE=emr_base)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -88,5 +107,7 @@ def gpu_image(base: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
 def gpu_emr_image(base: str, emr_base: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """`make image-gpu TARGET=emr`."""
     return once(
-        tmp_path_factory, "gpu-emr-image", lambda: built("gpu-emr", "make", "image-gpu", "TARGET=emr", BASE=base, EMR_BASE=emr_base)
+        tmp_path_factory,
+        "gpu-emr-image",
+        lambda: built("gpu-emr", "make", "image-gpu", "TARGET=emr", BASE=base, EMR_BASE=emr_base),
     )

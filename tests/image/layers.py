@@ -28,7 +28,9 @@ def files(image: Image) -> Iterator[File]:
 
 
 def _folders(image: Image) -> list[Path]:
-    """Where Docker itself keeps the layers unpacked, where that can be read: `docker save` first writes a copy as large as the image."""
+    """Where Docker itself keeps the layers unpacked, where that can be read: `docker save` first writes a copy as
+    large as the image.
+    """
     driver = image.description.get("GraphDriver") or {}
     if driver.get("Name") not in ("overlay", "overlay2"):
         return []

@@ -8,24 +8,32 @@ from tests.image.test_runs import PHOTOGRAPHS
 
 
 def test_a_missing_model(cpu_image: Image) -> None:
-    ended = cpu_image.run("run", "--input", f"{EXAMPLE}/images", "--model", "/nowhere", "--output", "/tmp/table").ended_with(2)
+    ended = cpu_image.run(
+        "run", "--input", f"{EXAMPLE}/images", "--model", "/nowhere", "--output", "/tmp/table"
+    ).ended_with(2)
     assert "Error: /nowhere: no model here" in ended.errors
 
 
 def test_a_folder_of_another_user(cpu_image: Image, output: Path) -> None:
     output.chmod(0o755)
-    ended = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/out/table", options=("--volume", f"{output}:/out")).ended_with(2)
+    ended = cpu_image.run(
+        "run", *PHOTOGRAPHS, "--output", "/out/table", options=("--volume", f"{output}:/out")
+    ).ended_with(2)
     assert "/out can't be written by user 185: Permission denied" in ended.errors
     assert "docker run --user" in ended.errors
 
 
 def test_a_read_only_folder(cpu_image: Image, output: Path) -> None:
-    ended = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/out/table", options=("--volume", f"{output}:/out:ro")).ended_with(2)
+    ended = cpu_image.run(
+        "run", *PHOTOGRAPHS, "--output", "/out/table", options=("--volume", f"{output}:/out:ro")
+    ).ended_with(2)
     assert "Read-only file system" in ended.errors
 
 
 def test_too_little_memory(cpu_image: Image) -> None:
-    """Too little for MXNet to be loaded. With some more the kernel may kill any process, and the run may even come through."""
+    """Too little for MXNet to be loaded. With some more the kernel may kill any process, and the run may even come
+    through.
+    """
     options = ("--memory", "200m", "--memory-swap", "200m")
     ended = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/tmp/table", options=options).ended_with(1)
     assert "memory" in ended.errors

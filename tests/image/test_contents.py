@@ -1,4 +1,6 @@
-"""What is in the images and what is not: locked versions, the list of packages, no secret in any layer, rights, labels."""
+"""What is in the images and what is not: locked versions, the list of packages, no secret in any layer, rights,
+labels.
+"""
 
 import json
 import re
@@ -27,8 +29,12 @@ SMALL_FILE = 1_000_000
 EMPTY_LAYER = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 
 # Places of the image, without the leading /. Public CA certificates are fine.
-SECRET_NAMES = re.compile(r"(^|/)(\.git|\.aws|\.netrc|\.pypirc|\.docker|pip\.conf|secret\.env|id_rsa|credentials)(/|$)|\.(pem|key|p12)$")
-CERTIFICATES = re.compile(r"^(etc/ssl/certs/|usr/share/ca-certificates/)|(^|/)(certifi|botocore|pip/_vendor/certifi)/cacert\.pem$")
+SECRET_NAMES = re.compile(
+    r"(^|/)(\.git|\.aws|\.netrc|\.pypirc|\.docker|pip\.conf|secret\.env|id_rsa|credentials)(/|$)|\.(pem|key|p12)$"
+)
+CERTIFICATES = re.compile(
+    r"^(etc/ssl/certs/|usr/share/ca-certificates/)|(^|/)(certifi|botocore|pip/_vendor/certifi)/cacert\.pem$"
+)
 CACHES = re.compile(r"^root/\.(cache|m2)/|^var/cache/apt/(?!archives/lock$)|^var/cache/dnf/|^var/lib/apt/lists/[^/]+_")
 OUR_TESTS = re.compile(
     r"(^|/)tests/(conftest|command|tiers)\.py$|(^|/)examples/digits/|^(src|app)/|^opt/mxspark/(tests|bench|docs|requirements)/"
@@ -43,7 +49,9 @@ def locked(name: str, machine: str) -> dict[str, str]:
     for line in (REPOSITORY / "requirements" / name).read_text().splitlines():
         if not line.startswith((" ", "#")):
             requirement = Requirement(line.rstrip("\\ "))
-            if requirement.marker is None or requirement.marker.evaluate({"platform_machine": machine, "sys_platform": "linux"}):
+            if requirement.marker is None or requirement.marker.evaluate(
+                {"platform_machine": machine, "sys_platform": "linux"}
+            ):
                 found[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
     return found
 
@@ -96,7 +104,8 @@ def test_no_layer_holds_a_secret_or_a_cache_or_the_tests(any_image: Image) -> No
             found.append(f"cache: {file.path}")
         if OUR_TESTS.search(file.path):
             found.append(f"the tests': {file.path}")
-        if file.size < SMALL_FILE and "gpu" not in any_image.name:  # those images differ from the others in large files only
+        # those images differ from the others in large files only
+        if file.size < SMALL_FILE and "gpu" not in any_image.name:
             content = file.read()
             if PRIVATE_KEY.search(content):
                 found.append(f"private key: {file.path}")
@@ -121,7 +130,10 @@ def test_no_layer_of_a_gpu_image_holds_a_part_of_the_driver(gpu_image: Image, gp
 
 
 def test_no_tools_that_an_image_does_not_need(our_image: Image) -> None:
-    tools = "cc gcc g++ c++ clang as ld make cmake strip javac jlink jar mvn pip pip3 pip3.11 uv curl wget git ssh nc telnet gdb"
+    tools = (
+        "cc gcc g++ c++ clang as ld make cmake strip javac jlink jar mvn pip pip3 pip3.11 uv curl wget git ssh nc "
+        "telnet gdb"
+    )
     names = " -o ".join(f"-name {tool}" for tool in tools.split())
     assert our_image.shell(rf"find / -xdev \( {names} \) ! -type d ! -path '/usr/lib/apt/methods/*' -perm /111") == ""
     assert our_image.shell("find / -xdev -type d -name pip -path '*site-packages*'") == ""
@@ -130,7 +142,8 @@ def test_no_tools_that_an_image_does_not_need(our_image: Image) -> None:
 def test_files_are_roots_and_nobody_else_writes_to_them(our_image: Image) -> None:
     assert our_image.shell(r"find / -xdev -type f -perm /6000") == ""
     writable = set(our_image.shell(r"find / -xdev \( ! -user 0 -o -group 185 -o -perm /022 \) ! -type l").split())
-    # Debian's own, and Spark's work directory. /var/local and /var/mail are for Debian's groups staff and mail, which nobody here is in.
+    # Debian's own, and Spark's work directory. /var/local and /var/mail are for Debian's groups staff and mail, which
+    # nobody here is in.
     assert writable - {"/var/local", "/var/mail"} == {"/opt/spark/work-dir", "/run/lock", "/tmp", "/var/tmp"}
     assert our_image.shell("id -G spark") == "185\n"
     assert our_image.shell("stat -c '%u:%g %a' /opt/spark/work-dir") == "185:0 775\n"
@@ -143,7 +156,9 @@ def test_on_emr_the_jobs_files_are_roots(emr_image: Image, gpu_emr_image: Image)
 
 def test_labels(any_image: Image) -> None:
     labels = any_image.description["Config"]["Labels"]
-    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.strip()
+    revision = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert labels[LABEL + "title"] == ("mxspark-gpu" if "gpu" in any_image.name else "mxspark")
     assert labels[LABEL + "description"].startswith("Offline image inference with Apache MXNet on Apache Spark")
     assert labels[LABEL + "licenses"] == project()["license"]
@@ -164,7 +179,10 @@ def test_configuration(any_image: Image) -> None:
     assert variables["SPARK_HOME"] == ("/usr/lib/spark" if emr else "/opt/spark")
     assert variables["JAVA_HOME"] == ("/etc/alternatives/jre" if emr else "/opt/java")
     assert variables["PYSPARK_PYTHON"] == variables["PYSPARK_DRIVER_PYTHON"] == PYTHON
-    gpu = {name: variables.get(name) for name in ("LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES")}
+    gpu = {
+        name: variables.get(name)
+        for name in ("LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES")
+    }
     if "gpu" in any_image.name:
         assert list(gpu.values()) == ["/opt/cuda/lib", "all", "compute,utility"]
     else:
@@ -190,7 +208,8 @@ def test_list_of_packages(any_image: Image) -> None:
     assert len(set(purls)) == len(purls)
 
     listed = {
-        kind: {(c["name"], c["version"]) for c in bom["components"] if c["purl"].startswith(f"pkg:{kind}/")} for kind in ("deb", "pypi")
+        kind: {(c["name"], c["version"]) for c in bom["components"] if c["purl"].startswith(f"pkg:{kind}/")}
+        for kind in ("deb", "pypi")
     }
     debian = any_image.shell("dpkg-query --show --showformat '${Package} ${Version}\\n'")
     expected = {(name, version) for name, version in map(str.split, debian.splitlines())}
@@ -223,7 +242,9 @@ def test_bytecode_is_there(any_image: Image) -> None:
 def test_importing_mxnet_writes_nothing(cpu_image: Image, emr_image: Image) -> None:
     for image in (cpu_image, emr_image):
         imports = "import numpy; numpy.bool = bool; import mxnet"
-        found = image.shell(f"touch /tmp/mark && sleep 0.1 && {PYTHON} -c '{imports}' >&2 && find / -xdev -type f -newer /tmp/mark")
+        found = image.shell(
+            f"touch /tmp/mark && sleep 0.1 && {PYTHON} -c '{imports}' >&2 && find / -xdev -type f -newer /tmp/mark"
+        )
         assert [file for file in found.split() if not file.startswith("/tmp/")] == []
 
 
@@ -231,16 +252,22 @@ def test_importing_mxnet_writes_nothing(cpu_image: Image, emr_image: Image) -> N
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository as a person has it, cloned from an address with a password, and with secrets lying about."""
     folder = tmp_path_factory.mktemp("copy") / "mxspark"
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
     for name in filter(None, listed.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(REPOSITORY / name, folder / name)
     git = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.com")
     subprocess.run([*git, "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(
-        [*git, "remote", "add", "origin", "https://user:canary-of-the-remote@example.com/team/mxspark.git"], cwd=folder, check=True
+        [*git, "remote", "add", "origin", "https://user:canary-of-the-remote@example.com/team/mxspark.git"],
+        cwd=folder,
+        check=True,
     )
-    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "canary-of-the-history"], cwd=folder, check=True)
+    subprocess.run(
+        [*git, "commit", "--quiet", "--allow-empty", "--message", "canary-of-the-history"], cwd=folder, check=True
+    )
     places = (
         ".",
         ".cache",
@@ -282,7 +309,9 @@ def built(copy: Path, base: str) -> Iterator[Image]:
 
 def test_secrets_around_a_build_get_into_no_layer(built: Image) -> None:
     found = [file.path for file in layers.files(built) if file.size < SMALL_FILE and b"canary-of" in file.read()]
-    history = subprocess.run([built.docker, "history", "--no-trunc", built.name], capture_output=True, text=True, check=True).stdout
+    history = subprocess.run(
+        [built.docker, "history", "--no-trunc", built.name], capture_output=True, text=True, check=True
+    ).stdout
     assert found == []
     assert "COPY job" not in history  # that is a stage apart
     assert "COPY /code" in history

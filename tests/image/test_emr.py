@@ -1,4 +1,6 @@
-"""The images for EMR on EKS, built on the stand-in for AWS's: the script that checks them, and jobs started as EMR starts them."""
+"""The images for EMR on EKS, built on the stand-in for AWS's: the script that checks them, and jobs started as EMR
+starts them.
+"""
 
 import json
 import os
@@ -20,14 +22,16 @@ from tests.spark.conftest import ALL_DIGITS, read_table
 
 SPARK = "3.5.9"  # requirements/spark35.txt
 MXSPARK = "/opt/mxspark/venv/bin/mxspark"
-# As EMR starts a job, and stricter: its folders mounted over the image's, nothing else that can be written, no right beyond a user's.
+# As EMR starts a job, and stricter: its folders mounted over the image's, nothing else that can be written, no right
+# beyond a user's.
 MOUNTED_OVER = ("/tmp", "/home/hadoop", "/mnt", "/var/log/fluentd", "/var/log/spark/apps", "/var/log/spark/user")
 LOCKED_DOWN = (
     *("--network", "none", "--hostname", "localhost", "--env", "SPARK_DRIVER_BIND_ADDRESS=127.0.0.1"),
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *(word for place in MOUNTED_OVER for word in ("--tmpfs", f"{place}:exec,mode=1777")),
 )
-PROPERTIES = ("--conf", "spark.master=local[2]", "--conf", f"spark.driver.defaultJavaOptions={JVM_OPTIONS}")  # as a request has them
+# as a request has them
+PROPERTIES = ("--conf", "spark.master=local[2]", "--conf", f"spark.driver.defaultJavaOptions={JVM_OPTIONS}")
 DRIVER = ("driver", "--deploy-mode", "client", *PROPERTIES, "local:///opt/mxspark/infer_main.py")
 ONE_WORKER = tuple(word.replace("local[2]", "local[1]") for word in DRIVER)
 # What the stand-in lacks, as its Dockerfile says.
@@ -41,7 +45,9 @@ CMD ["true"]
 ENV SPARK_HOME= JAVA_HOME=/opt/java PATH=/usr/bin:/bin OPTIONS=a=b PYSPARK_PYTHON=/home/hadoop/venv/bin/python
 """
 # What only AWS's image has, by name; one file less of it in the image with faults.
-AWS_FILES = "/usr/lib/hadoop/lib/guava.jar /usr/lib/hadoop/hadoop-common.jar /usr/lib/spark/examples/jars/spark-examples.jar"
+AWS_FILES = (
+    "/usr/lib/hadoop/lib/guava.jar /usr/lib/hadoop/hadoop-common.jar /usr/lib/spark/examples/jars/spark-examples.jar"
+)
 FULLER_BASE = f"""
 USER root
 RUN mkdir -p /usr/lib/hadoop/lib /usr/lib/spark/examples/jars && touch {AWS_FILES} /usr/lib/hadoop/hadoop-aws.jar
@@ -127,15 +133,25 @@ def test_wrong_settings_are_found(wrong_settings: Image, emr_base: str) -> None:
     for words in (
         "user: root instead of hadoop:hadoop. End the Dockerfile with USER hadoop:hadoop.",
         "work directory: /opt instead of /home/hadoop. End the Dockerfile with WORKDIR /home/hadoop.",
-        "entrypoint: /usr/bin/env instead of /usr/bin/entrypoint.sh. Take ENTRYPOINT out of the Dockerfile: EMR starts jobs by AWS's.",
+        "entrypoint: /usr/bin/env instead of /usr/bin/entrypoint.sh. Take ENTRYPOINT out of the Dockerfile: EMR starts "
+        "jobs by AWS's.",
         "command: true instead of none. Take CMD out of the Dockerfile.",
-        "variable SPARK_HOME: none instead of /usr/lib/spark. Leave it as AWS's image has it: ENV SPARK_HOME=/usr/lib/spark.",
+        "variable SPARK_HOME: none instead of /usr/lib/spark. Leave it as AWS's image has it: ENV "
+        "SPARK_HOME=/usr/lib/spark.",
         "variable JAVA_HOME: /opt/java instead of /etc/alternatives/jre. Leave it as AWS's image has it: "
         "ENV JAVA_HOME=/etc/alternatives/jre.",
         "variables: not as in the base: PATH, SPARK_HOME, JAVA_HOME. Leave what AWS's image sets, or add to it.",
     ):
         assert f"problem     {words}" in lines
-    expected = {"user", "work directory", "entrypoint", "command", "variable SPARK_HOME", "variable JAVA_HOME", "variables"}
+    expected = {
+        "user",
+        "work directory",
+        "entrypoint",
+        "command",
+        "variable SPARK_HOME",
+        "variable JAVA_HOME",
+        "variables",
+    }
     assert subjects(checked, "problem") == expected | {"Python job", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"}
     assert "there is an = in the value of OPTIONS" in checked.output
     assert "/home/hadoop/venv/bin/python is in /home/hadoop, which EMR mounts over" in checked.output
@@ -151,13 +167,17 @@ def test_wrong_files_are_found(wrong_files: Image, fuller_base: Image) -> None:
         "/usr/bin: the base has pyspark. Leave what AWS put there.",
         f"/usr/lib/spark/jars: the base has spark-sql_2.12-{SPARK}.jar.",
         f"Spark: not as in the base: /usr/lib/spark/jars/spark-sql_2.12-{SPARK}.jar.",
-        "configuration: not as in the base: /etc/spark/conf/spark-defaults.conf. Leave them as AWS made them: EMR mounts its own",
+        "configuration: not as in the base: /etc/spark/conf/spark-defaults.conf. Leave them as AWS made them: EMR "
+        "mounts its own",
         "entrypoint's file: not as in the base: /usr/bin/entrypoint.sh.",
-        "folders that EMR mounts over: a job won't see /home/hadoop/needed. Put it elsewhere, /opt/mxspark for example, or remove it.",
-        "owner of /usr/bin/decom.sh: root:hadoop instead of hadoop:hadoop. In the Dockerfile, as root: RUN chown hadoop:hadoop",
+        "folders that EMR mounts over: a job won't see /home/hadoop/needed. Put it elsewhere, /opt/mxspark for "
+        "example, or remove it.",
+        "owner of /usr/bin/decom.sh: root:hadoop instead of hadoop:hadoop. In the Dockerfile, as root: RUN chown "
+        "hadoop:hadoop",
         "PYSPARK_PYTHON: /opt/mxspark/venv/bin/python is no Python 3.11: ",
         "/opt/mxspark/infer_main.py: hadoop:hadoop sees no such file.",
-        "files in /opt/mxspark: by hadoop:hadoop can be changed: /opt/mxspark/LICENSE, can't be read: /opt/mxspark/sbom.json.",
+        "files in /opt/mxspark: by hadoop:hadoop can be changed: /opt/mxspark/LICENSE, can't be read: "
+        "/opt/mxspark/sbom.json.",
         "/opt/mxspark/venv/bin/mxspark: ends with 127: ",
         "Python job: ends with 1",
     ):
@@ -170,7 +190,12 @@ def test_an_image_that_is_none_for_emr_is_told_without_its_base(emr_base: str) -
     """The stand-in itself: without our files, and with nothing to compare with."""
     checked = check(emr_base).ended_with(1)
 
-    assert {"PYSPARK_PYTHON", "/opt/mxspark/infer_main.py", "owner of /usr/bin/decom.sh", "/usr/lib/hadoop"} <= subjects(checked, "problem")
+    assert {
+        "PYSPARK_PYTHON",
+        "/opt/mxspark/infer_main.py",
+        "owner of /usr/bin/decom.sh",
+        "/usr/lib/hadoop",
+    } <= subjects(checked, "problem")
     assert {"Spark", "configuration", "entrypoint's file"} <= subjects(checked, "can't tell")
     assert {"user", "work directory", "entrypoint"} <= subjects(checked, "ok")
 
@@ -203,7 +228,9 @@ def test_all_digits_as_emr_starts_a_job(emr_image: Image, data: tuple[str, ...],
     assert summary(output / "table")["accuracy"] >= 0.98
 
 
-def test_a_job_that_fails_says_so_in_one_line_and_by_its_exit_code(emr_image: Image, data: tuple[str, ...], output: Path) -> None:
+def test_a_job_that_fails_says_so_in_one_line_and_by_its_exit_code(
+    emr_image: Image, data: tuple[str, ...], output: Path
+) -> None:
     arguments = ("--input", "/data/images", "--model", "/data/none", "--output", "/out/table")
 
     ran = emr_image.run(*DRIVER, *arguments, options=LOCKED_DOWN + data).ended_with(2)
@@ -240,7 +267,9 @@ def test_the_command_works_without_spark_submit(emr_image: Image, output: Path) 
 def test_the_gpu_image_runs_on_cpus_where_there_is_a_driver(
     gpu_emr_image: Image, data: tuple[str, ...], stub: tuple[str, ...], output: Path
 ) -> None:
-    ran = gpu_emr_image.run(*ONE_WORKER, *digits("--limit", "300", "--context", "cpu"), options=LOCKED_DOWN + data + stub).succeeded()
+    ran = gpu_emr_image.run(
+        *ONE_WORKER, *digits("--limit", "300", "--context", "cpu"), options=LOCKED_DOWN + data + stub
+    ).succeeded()
 
     assert "Running on cpu(0)" in ran.text
     assert summary(output / "table")["accuracy"] >= 0.98
@@ -251,7 +280,10 @@ def test_the_gpu_image_refuses_a_card_that_it_has_no_code_for(
 ) -> None:
     ran = gpu_emr_image.run(*DRIVER, *digits("--context", "gpu"), options=LOCKED_DOWN + data + stub).ended_with(2)
 
-    assert "NVIDIA H100 80GB HBM3 (GPU 0) has compute capability 9.0, and mxnet-cu112 runs on 5.x, 6.x, 7.x and 8.x only" in ran.text
+    assert (
+        "NVIDIA H100 80GB HBM3 (GPU 0) has compute capability 9.0, and mxnet-cu112 runs on 5.x, 6.x, 7.x and 8.x only"
+        in ran.text
+    )
     assert "Traceback" not in ran.text
     assert not (output / "table").exists()
 

@@ -29,17 +29,32 @@ EXECUTOR = {
 DRIVER_COMMAND = [
     *("/opt/spark/bin/spark-submit", "--conf", "spark.driver.bindAddress=10.0.0.1"),
     *("--conf", "spark.executorEnv.SPARK_DRIVER_POD_IP=10.0.0.1", "--deploy-mode", "client"),
-    *("--properties-file", "/opt/spark/conf/spark.properties", "--class", "org.apache.spark.deploy.PythonRunner", "local:///a b.py", "*"),
+    *(
+        "--properties-file",
+        "/opt/spark/conf/spark.properties",
+        "--class",
+        "org.apache.spark.deploy.PythonRunner",
+        "local:///a b.py",
+        "*",
+    ),
 ]
 # JARS stands for all of them.
 EXECUTOR_COMMAND = [
-    *("/opt/java/bin/java", "-Dfirst=a b", "-Dsecond=*", *(f"-Dmore={number}" for number in range(2, 11)), "-Xms512m", "-Xmx512m"),
+    *(
+        "/opt/java/bin/java",
+        "-Dfirst=a b",
+        "-Dsecond=*",
+        *(f"-Dmore={number}" for number in range(2, 11)),
+        "-Xms512m",
+        "-Xmx512m",
+    ),
     *("-cp", "/opt/spark/conf:JARS:/opt/spark/work-dir"),
     *("org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend", "--driver-url", EXECUTOR["SPARK_DRIVER_URL"]),
     *("--executor-id", "7", "--cores", "3", "--app-id", "spark-0123", "--hostname", "10.0.0.2"),
     *("--resourceProfileId", "0", "--podName", "job-exec-7"),
 ]
-# In tini's place a program that prints what it would start, a line for each argument, and apart from it what spark-submit gives to Java.
+# In tini's place a program that prints what it would start, a line for each argument, and apart from it what
+# spark-submit gives to Java.
 SHOW = (
     r"""mkdir /tmp/bin && printf '#!/bin/sh\nprintf "%%s\n" "$@"\necho "$SPARK_SUBMIT_OPTS" >&2\n' >/tmp/bin/tini && """
     "chmod +x /tmp/bin/tini && "
@@ -68,7 +83,9 @@ def is_archived(name: str, loaded: str) -> bool:
 
 
 def jars(image: Image) -> str:
-    """Spark's jars on a class path, in an order that no machine has another of: the first one is spark-class's own choice."""
+    """Spark's jars on a class path, in an order that no machine has another of: the first one is spark-class's own
+    choice.
+    """
     names = sorted(image.shell("ls /opt/spark/jars/*.jar").split())
     return ":".join([*(name for name in names if "/slf4j-api-" in name), *names])
 
@@ -92,7 +109,9 @@ def test_further_class_paths_stand_where_spark_has_them(cpu_image: Image) -> Non
     assert class_path == "/opt/spark/conf:/hadoop:/first.jar:JARS:/last.jar:/opt/spark/work-dir"
 
 
-@pytest.mark.parametrize(("role", "lacks"), [("driver", "SPARK_DRIVER_BIND_ADDRESS"), ("executor", "SPARK_EXECUTOR_MEMORY")])
+@pytest.mark.parametrize(
+    ("role", "lacks"), [("driver", "SPARK_DRIVER_BIND_ADDRESS"), ("executor", "SPARK_EXECUTOR_MEMORY")]
+)
 def test_sparks_roles_say_that_they_are_not_for_people(cpu_image: Image, role: str, lacks: str) -> None:
     ended = cpu_image.run(role)
     assert ended.code != 0
@@ -136,7 +155,11 @@ def test_sparks_own_executor_takes_that_command_line_and_decommissioning_waits_f
     """
     with socket.create_server(("127.0.0.1", 0)) as driver:
         url = f"spark://CoarseGrainedScheduler@127.0.0.1:{driver.getsockname()[1]}"
-        environment = EXECUTOR | {"SPARK_DRIVER_URL": url, "SPARK_EXECUTOR_POD_IP": "127.0.0.1", "SPARK_LOCAL_IP": "127.0.0.1"}
+        environment = EXECUTOR | {
+            "SPARK_DRIVER_URL": url,
+            "SPARK_EXECUTOR_POD_IP": "127.0.0.1",
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        }
         environment["SPARK_JAVA_OPT_11"] = f"-Xlog:class+load:file={LOADED}"
         options = ("--network", "host", *(f"--env={name}={value}" for name, value in environment.items()))
         container = started(cpu_image, "executor", options=options)

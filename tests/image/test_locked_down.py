@@ -1,4 +1,6 @@
-"""The images under any user, and when they are told to end. A run under the restrictions of careful clusters: test_runs.py."""
+"""The images under any user, and when they are told to end. A run under the restrictions of careful clusters:
+test_runs.py.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +30,21 @@ def test_sigterm_ends_a_run_within_the_grace_period(
     cpu_image: Image, started: Callable[..., Container], output: Path, started_by: str
 ) -> None:
     slow = ("--set", "pipeline.decode_threads=1", "--set", "input.limit=14", "--top-k", "1")
-    command = ("run", *ONE_WORKER) if started_by == "run" else ("spark-submit", "--master", "local[1]", "/opt/mxspark/infer_main.py")
-    arguments = (*command, "--input", f"{EXAMPLE}/images", "--model", f"{EXAMPLE}/bundle", "--output", "/out/table", *slow)
+    command = (
+        ("run", *ONE_WORKER)
+        if started_by == "run"
+        else ("spark-submit", "--master", "local[1]", "/opt/mxspark/infer_main.py")
+    )
+    arguments = (
+        *command,
+        "--input",
+        f"{EXAMPLE}/images",
+        "--model",
+        f"{EXAMPLE}/bundle",
+        "--output",
+        "/out/table",
+        *slow,
+    )
     container = started(cpu_image, *arguments, options=("--volume", f"{output}:/out"))
     container.wait_for("Starting Spark" if started_by == "run" else "Listing")
 

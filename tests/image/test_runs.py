@@ -1,4 +1,6 @@
-"""Whole runs inside the images: the photographs from nothing but the image and a folder, all digits with their accuracy, event logs."""
+"""Whole runs inside the images: the photographs from nothing but the image and a folder, all digits with their
+accuracy, event logs.
+"""
 
 import os
 from pathlib import Path
@@ -22,7 +24,9 @@ def best_labels(table: Path) -> dict[str, str]:
     return {row["key"].rsplit("/", 1)[-1]: row["predictions"][0]["label"] for row in rows}
 
 
-def test_the_photographs_from_nothing_but_the_image_and_a_folder_without_any_rights(cpu_image: Image, output: Path) -> None:
+def test_the_photographs_from_nothing_but_the_image_and_a_folder_without_any_rights(
+    cpu_image: Image, output: Path
+) -> None:
     """By a user whom the image doesn't know; as its own, under the same restrictions: tests/kubernetes."""
     options = (*RESTRICTED, "--user", "12345", "--volume", f"{output}:/out")
     ran = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/out/imagenet", options=options).succeeded()
@@ -34,7 +38,9 @@ def test_the_photographs_from_nothing_but_the_image_and_a_folder_without_any_rig
     assert (output / "imagenet" / "_SUCCESS").exists()
 
 
-def test_make_run_docker_writes_what_make_run_writes_as_the_person_who_typed_it(cpu_image: Image, tmp_path: Path) -> None:
+def test_make_run_docker_writes_what_make_run_writes_as_the_person_who_typed_it(
+    cpu_image: Image, tmp_path: Path
+) -> None:
     ran = make("tools/run-docker.sh", IMAGE=cpu_image.name, OUTPUT=str(tmp_path / "output"))
 
     assert "14 images: 14 ok, 0 failed" in ran

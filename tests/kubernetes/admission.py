@@ -1,4 +1,6 @@
-"""The sample of the admission policies for drivers, with names of this cluster, and what a driver asks for under them."""
+"""The sample of the admission policies for drivers, with names of this cluster, and what a driver asks for under
+them.
+"""
 
 import copy
 import json
@@ -62,4 +64,6 @@ def asked(kubectl: Kubectl, driver: str, pod: Pod) -> Finished:
 def patched(kubectl: Kubectl, driver: str, pod: str, **changes: Any) -> Finished:
     """What the API server answers to a driver that patches a pod as drivers do; nothing is changed."""
     user = f"--as=system:serviceaccount:{kubectl.namespace}:{driver}"
-    return kubectl.run("patch", f"pod/{pod}", "--dry-run=server", "--type=merge", f"--patch={json.dumps(changes)}", user)
+    return kubectl.run(
+        "patch", f"pod/{pod}", "--dry-run=server", "--type=merge", f"--patch={json.dumps(changes)}", user
+    )

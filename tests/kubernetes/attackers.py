@@ -1,4 +1,6 @@
-"""Pods beside a job that want to be part of it. (Not every network plugin of kind enforces the policies against others.)"""
+"""Pods beside a job that want to be part of it. (Not every network plugin of kind enforces the policies against
+others.)
+"""
 
 from typing import Any
 

@@ -23,11 +23,13 @@ RESTRICTED = {
     "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
     "securityContext": RESTRICTED_CONTAINER,
 }
-# Python's processes in the first two send what they ask of S3 to a proxy: one that isn't there, and the driver's container `late-s3`.
+# Python's processes in the first two send what they ask of S3 to a proxy: one that isn't there, and the driver's
+# container `late-s3`.
 BREAK = f"""
 proxy() {{
     mkdir {FOLDER}
-    printf 'import os\\ndriver = os.environ["SPARK_DRIVER_URL"].rpartition("@")[2].rpartition(":")[0]\\n' > {FOLDER}/sitecustomize.py
+    printf 'import os\\ndriver = os.environ["SPARK_DRIVER_URL"].rpartition("@")[2]\\n' > {FOLDER}/sitecustomize.py
+    printf 'driver = driver.rpartition(":")[0]\\n' >> {FOLDER}/sitecustomize.py
     printf 'os.environ["HTTP_PROXY"] = f"http://%s"\\n' "$1" >> {FOLDER}/sitecustomize.py
 }}
 case $ID in
@@ -45,7 +47,12 @@ def spark() -> dict[str, Any]:
 
 def kubernetes(image: str) -> dict[str, Any]:
     """Likewise."""
-    late_s3 = {"name": "late-s3", "image": image, "command": ["python", "-c", LATE_S3.read_text(), str(LATE_PORT)], **RESTRICTED}
+    late_s3 = {
+        "name": "late-s3",
+        "image": image,
+        "command": ["python", "-c", LATE_S3.read_text(), str(LATE_PORT)],
+        **RESTRICTED,
+    }
     breaking = {
         "name": "break",
         "image": image,

@@ -1,7 +1,8 @@
-"""A real Kubernetes: image → cluster → namespace, each made once by the commands that a person types, and the S3 server in the cluster.
+"""A real Kubernetes: image → cluster → namespace, each made once by the commands that a person types, and the S3 server
+in the cluster.
 
-A plugin (tests/conftest.py): all tiers that need a cluster have the same. MXSPARK_TESTS_KUBECONFIG names the kubeconfig file of a kind
-cluster to use instead (its current context); it is left running then.
+A plugin (tests/conftest.py): all tiers that need a cluster have the same. MXSPARK_TESTS_KUBECONFIG names the kubeconfig
+file of a kind cluster to use instead (its current context); it is left running then.
 """
 
 import base64
@@ -32,7 +33,9 @@ GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "alone: takes nodes or their CPUs away, so that no other test may use the cluster meanwhile")
+    config.addinivalue_line(
+        "markers", "alone: takes nodes or their CPUs away, so that no other test may use the cluster meanwhile"
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,7 +64,9 @@ class Cluster:
 
     def kind(self, *arguments: str, **environment: str) -> str:
         """`tools/kind.sh`, for this cluster."""
-        return images.make(KIND, *arguments, KIND_CLUSTER=self.name, KUBECONFIG=str(self.kubectl.kubeconfig), **environment)
+        return images.make(
+            KIND, *arguments, KIND_CLUSTER=self.name, KUBECONFIG=str(self.kubectl.kubeconfig), **environment
+        )
 
     @property
     def nodes(self) -> list[str]:
@@ -78,7 +83,8 @@ class Cluster:
         return all(f"docker.io/library/{image_name}" in names for names in told)
 
     def load(self, loaded: Image, nodes: Sequence[str] | None = None) -> str:
-        """The name under which pods find an image, on all nodes or these: it takes 20 s of a processor for each GB and node.
+        """The name under which pods find an image, on all nodes or these: it takes 20 s of a processor for each GB and
+        node.
 
         The name has a part of the image's ID in it: another build never takes its place unseen.
         """
@@ -116,7 +122,9 @@ class Namespace:
 @pytest.fixture(scope="session")
 def cluster(base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two nodes; the job's image is not on them yet."""
-    with shared(tmp_path_factory, "cluster", lambda: running_cluster(base, tmp_path_factory.mktemp("cluster"))) as found:
+    with shared(
+        tmp_path_factory, "cluster", lambda: running_cluster(base, tmp_path_factory.mktemp("cluster"))
+    ) as found:
         yield found
 
 
@@ -165,7 +173,9 @@ def running_s3(cluster: Cluster, kubectl: Kubectl, base: str) -> Iterator[Server
     encoded = kubectl.json("get", "secret/credentials")["data"]
     keys = {name: base64.b64decode(value).decode() for name, value in encoded.items()}
     with forwarded(kubectl.command, "service/s3", 8333) as port:
-        server = Server(f"http://127.0.0.1:{port}", keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], "localhost")
+        server = Server(
+            f"http://127.0.0.1:{port}", keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], "localhost"
+        )
         buckets = [bucket["Name"] for bucket in server.client().list_buckets()["Buckets"]]
         if BUCKET not in buckets:
             server.client().create_bucket(Bucket=BUCKET)
@@ -183,7 +193,9 @@ def namespaces(cluster: Cluster, *, account: bool = True) -> Iterator[Callable[[
         made.append(Namespace(name, kubectl))
         kubectl.apply(manifests.namespace(name), *(manifests.spark_account(name) if account else ()))
         # Pods that name no account are refused until it is there.
-        kubectl.wait_until(lambda: kubectl.run("get", "serviceaccount/default").code == 0, "the ServiceAccount default is made")
+        kubectl.wait_until(
+            lambda: kubectl.run("get", "serviceaccount/default").code == 0, "the ServiceAccount default is made"
+        )
         return made[-1]
 
     try:
@@ -191,7 +203,8 @@ def namespaces(cluster: Cluster, *, account: bool = True) -> Iterator[Callable[[
     finally:
         for namespace in made:
             namespace.kubectl.delete("jobs", "--all", "--wait=false")  # else they would make new pods
-            namespace.kubectl.delete("pods", "--all", "--grace-period=1", "--wait=false")  # else it waits for what they were granted
+            # else it waits for what they were granted
+            namespace.kubectl.delete("pods", "--all", "--grace-period=1", "--wait=false")
             namespace.kubectl.delete("namespace", namespace.name, "--wait=false")
 
 

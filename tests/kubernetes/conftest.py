@@ -34,7 +34,8 @@ def missing() -> Missing | None:
         return lacks
     if not all(map(shutil.which, ("kind", "kubectl"))) and shutil.which("go") is None:
         return Missing(
-            "neither kind and kubectl are on PATH, nor Go, which builds them", "install those, or Go (Debian: apt-get install golang-go)"
+            "neither kind and kubectl are on PATH, nor Go, which builds them",
+            "install those, or Go (Debian: apt-get install golang-go)",
         )
     if psutil.virtual_memory().total < MEMORY_BYTES:
         return Missing("too little memory for a cluster", f"it takes {MEMORY_BYTES / 1e9:.0f} GB")
@@ -49,14 +50,21 @@ def _begun(request: pytest.FixtureRequest) -> None:
 
     So its last tests can look at jobs that have run beside the others: most of what these take is waiting.
     """
-    used = {name for item in request.session.items if item.path == request.path for name in getattr(item, "fixturenames", ())}
+    used = {
+        name
+        for item in request.session.items
+        if item.path == request.path
+        for name in getattr(item, "fixturenames", ())
+    }
     for name in getattr(request.module, "BEGUN", ()):
         if name in used:
             request.getfixturevalue(name)
 
 
 @pytest.fixture(scope="session")
-def bucket(s3: ClusterS3, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def bucket(
+    s3: ClusterS3, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A prefix of the bucket that holds the digits, their network, and images that are none."""
     with shared(tmp_path_factory, "bucket", lambda: filled(s3.server, digits_images, digits_bundle)) as prefix:
         yield prefix
@@ -72,7 +80,9 @@ def filled(server: Server, images: Path, bundle: Path) -> Iterator[str]:
     yield prefix
     client = server.client()
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
-        client.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": entry["Key"]} for entry in page["Contents"]], "Quiet": True})
+        client.delete_objects(
+            Bucket=BUCKET, Delete={"Objects": [{"Key": entry["Key"]} for entry in page["Contents"]], "Quiet": True}
+        )
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +113,10 @@ class InThisProcess(Command):
         self._here = here
 
     def __call__(
-        self, *arguments: str | Path, environment: Mapping[str, str | None] | None = None, seconds: float = LIMIT_SECONDS
+        self,
+        *arguments: str | Path,
+        environment: Mapping[str, str | None] | None = None,
+        seconds: float = LIMIT_SECONDS,
     ) -> Finished:
         return self._here(*arguments, environment=environment or {})
 
@@ -123,9 +136,11 @@ def watched(jobs_namespace: Namespace, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def two_runs(jobs: Jobs, watched: Watched, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ran, Ran]]:
-    """Two jobs side by side in one namespace: all digits on two executors; some on one of another size, with a claimed volume and the
-    driver's whole log."""
+def two_runs(
+    jobs: Jobs, watched: Watched, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Ran, Ran]]:
+    """Two jobs side by side in one namespace: all digits on two executors; some on one of another size, with a claimed
+    volume and the driver's whole log."""
     with shared(tmp_path_factory, "two-runs", lambda: running_twice(jobs, cluster)) as ran:
         yield ran
 
@@ -138,10 +153,16 @@ def running_twice(jobs: Jobs, cluster: Cluster) -> Iterator[tuple[Ran, Ran]]:
         one,
         input={"limit": SOME_DIGITS},
         spark={"executor_memory": "600m", "executor_memory_overhead": "700m"},
-        kubernetes={"local_directory": {"storage_class": one, "size": "1Gi"}, "executor": {"cpu_request": "150m", "cpu_limit": "1500m"}},
+        kubernetes={
+            "local_directory": {"storage_class": one, "size": "1Gi"},
+            "executor": {"cpu_request": "150m", "cpu_limit": "1500m"},
+        },
     )
     with volume(cluster, one), ThreadPoolExecutor() as threads:
-        running = threads.submit(jobs.submit, of_two, "--name", two), threads.submit(jobs.submit, of_one, "--name", one, "--logs")
+        running = (
+            threads.submit(jobs.submit, of_two, "--name", two),
+            threads.submit(jobs.submit, of_one, "--name", one, "--logs"),
+        )
         yield Ran(two, running[0].result()), Ran(one, running[1].result())
 
 
@@ -151,7 +172,12 @@ def volume(cluster: Cluster, name: str) -> Iterator[None]:
     path = f"/var/tmp/{name}"  # of a node
     for node in cluster.nodes:
         subprocess.run([images.docker(), "exec", node, "mkdir", "--mode=777", path], check=True)
-    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": name, "hostPath": {"path": path}}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": name,
+        "hostPath": {"path": path},
+    }
     cluster.kubectl.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec})
     try:
         yield

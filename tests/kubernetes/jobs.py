@@ -23,7 +23,8 @@ from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.manifests import BUCKET_KEYS
 from tests.spark.conftest import TRUE_LABEL, read_table, wait_until
 
-# EfficientNet-Lite0 out of the image: it makes of some hundred images a job that lasts long enough for something to happen to it.
+# EfficientNet-Lite0 out of the image: it makes of some hundred images a job that lasts long enough for something to
+# happen to it.
 SLOW_MODEL = "/opt/mxspark/examples/imagenet/bundle"
 # All that a submission makes, besides what its driver makes.
 KINDS = "jobs,pods,configmaps,services,serviceaccounts,roles,rolebindings,networkpolicies,secrets"
@@ -38,7 +39,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Jobs:
-    """Where jobs run, and how they are submitted there. All of one session have one namespace and one prefix of the bucket."""
+    """Where jobs run, and how they are submitted there. All of one session have one namespace and one prefix of the
+    bucket.
+    """
 
     kubectl: Kubectl
     mxspark: Command
@@ -55,14 +58,21 @@ class Jobs:
         return f"s3://{BUCKET}/{self.prefix}/{name}"
 
     def settings(self, name: str, /, **changes: Any) -> Settings:
-        """The digits job, in pods that ask for little, to the output `name`. Changes are sections: `spark={"executors": 3}`."""
+        """The digits job, in pods that ask for little, to the output `name`. Changes are sections:
+        `spark={"executors": 3}`.
+        """
         base: Settings = {
             "input": {"path": self.place("digits/"), "true_label": TRUE_LABEL.partition("=")[2]},
             "output": {"path": self.place(name)},
             "model": {"path": self.place("model")},
             "plan": {"shard_size": 64},
             "storage": {"endpoint_url": self.s3.endpoint_url, "region": REGION},
-            "spark": {"executors": 1, "driver_memory": "512m", "driver_memory_overhead": "768m", "executor_memory": "512m"},
+            "spark": {
+                "executors": 1,
+                "driver_memory": "512m",
+                "driver_memory_overhead": "768m",
+                "executor_memory": "512m",
+            },
             "kubernetes": {
                 "namespace": self.namespace,
                 "image": self.image,
@@ -137,7 +147,9 @@ class Jobs:
         return sorted(f"{item['kind']}/{item['metadata']['name']}" for item in found)
 
     def pods(self, name: str, component: str) -> list[dict[str, Any]]:
-        return self.kubectl.items("pods", "-l", f"app.kubernetes.io/instance={name},app.kubernetes.io/component={component}")
+        return self.kubectl.items(
+            "pods", "-l", f"app.kubernetes.io/instance={name},app.kubernetes.io/component={component}"
+        )
 
     def wait_until_gone(self, name: str) -> None:
         """Until nothing is left of a job."""
@@ -153,8 +165,12 @@ class Ran:
 
 
 @contextmanager
-def side_by_side(factory: pytest.TempPathFactory, calls: Mapping[str, Callable[[], T]]) -> Iterator[dict[str, Future[T]]]:
-    """The calls' results, once somebody asks for them: all run in the background, beside the tests of a module (conftest.py: BEGUN)."""
+def side_by_side(
+    factory: pytest.TempPathFactory, calls: Mapping[str, Callable[[], T]]
+) -> Iterator[dict[str, Future[T]]]:
+    """The calls' results, once somebody asks for them: all run in the background, beside the tests of a module
+    (conftest.py: BEGUN).
+    """
     with using_the_cluster(factory), ThreadPoolExecutor(len(calls)) as threads:
         yield {name: threads.submit(call) for name, call in calls.items()}
 

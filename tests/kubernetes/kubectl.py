@@ -40,7 +40,9 @@ class Kubectl:
     def run(self, *arguments: str | Path, given: str = "", seconds: float = LIMIT_SECONDS) -> Finished:
         """To its end, whichever; `given` is its standard input."""
         started = time.monotonic()
-        done = subprocess.run(self.command(*arguments), input=given, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            self.command(*arguments), input=given, capture_output=True, text=True, timeout=seconds, check=False
+        )
         return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started, "")
 
     def __call__(self, *arguments: str | Path, given: str = "", seconds: float = LIMIT_SECONDS) -> str:
@@ -76,7 +78,9 @@ class Kubectl:
         """Until an object meets a condition: `condition=Ready`, `delete`, `jsonpath={.status.phase}=Running`, …"""
         limits = (f"--timeout={seconds:.0f}s",)
         done = self.run("wait", what, f"--for={condition}", *limits, seconds=seconds + 10)
-        assert done.code == 0, f"{what} did not meet {condition} within {seconds} s:\n{done.errors}\n{self.explain(what)}"
+        assert done.code == 0, (
+            f"{what} did not meet {condition} within {seconds} s:\n{done.errors}\n{self.explain(what)}"
+        )
 
     def wait_until(self, met: Callable[[], bool], what: str, seconds: float = LIMIT_SECONDS) -> None:
         """Until a condition holds that kubectl has no word for."""

@@ -1,4 +1,6 @@
-"""Answers all that is read as S3 does where the time of the signature is wrong: `python late_s3.py PORT`, until it is killed."""
+"""Answers all that is read as S3 does where the time of the signature is wrong: `python late_s3.py PORT`, until it
+is killed.
+"""
 
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,4 +1,6 @@
-"""A job that lasts long enough for something to be lost meanwhile, and the account of it: which image was fetched how often."""
+"""A job that lasts long enough for something to be lost meanwhile, and the account of it: which image was fetched
+how often.
+"""
 
 import json
 import re
@@ -42,8 +44,14 @@ class LongJob:
 
     def pods(self, component: str) -> list[Pod]:
         """Its drivers or executors that aren't being deleted, the oldest first."""
-        found = self.kubectl.items("pods", "-l", f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}")
-        live = [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] in ("Pending", "Running")]
+        found = self.kubectl.items(
+            "pods", "-l", f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
+        )
+        live = [
+            pod
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] in ("Pending", "Running")
+        ]
         return sorted(live, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
     def pod(self, component: str) -> str:
@@ -58,7 +66,11 @@ class LongJob:
         client = self.server.client()
 
         def written() -> int:
-            return len(client.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.kubectl.namespace}/table/part-").get("Contents", ()))
+            return len(
+                client.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.kubectl.namespace}/table/part-").get(
+                    "Contents", ()
+                )
+            )
 
         self.running_still()
         wanted = written() + number
@@ -76,11 +88,15 @@ class LongJob:
             raise AssertionError(f"it ended too soon, with {finished.code}:\n{finished.text}")
 
     def ended_well(self, expected: Rows, twice: int) -> Finished:
-        """Fails the test unless its exit code is 0, its table the expected one, and no more than `twice` images were fetched twice."""
+        """Fails the test unless its exit code is 0, its table the expected one, and no more than `twice` images were
+        fetched twice.
+        """
         finished = self.running.wait(END_SECONDS).succeeded()
         rows = seen(rows_of(self.parts().values()))
         different = {key: (rows.get(key), row) for key, row in seen(expected).items() if rows.get(key) != row}
-        assert not different, f"of {len(rows)} rows {len(different)} are others than without the loss: {list(different.items())[:3]}"
+        assert not different, (
+            f"of {len(rows)} rows {len(different)} are others than without the loss: {list(different.items())[:3]}"
+        )
         assert len(rows) == len(expected)
         assert self.fetched_twice() <= twice
         return finished
@@ -102,7 +118,9 @@ class LongJob:
 
     def spark(self, path: str) -> list[Any]:
         """What Spark tells of the application, by the pages of its driver: `stages`, `allexecutors`."""
-        pages = f"/api/v1/namespaces/{self.kubectl.namespace}/pods/{self.pod('driver')}:{UI_PORT}/proxy/api/v1/applications"
+        pages = (
+            f"/api/v1/namespaces/{self.kubectl.namespace}/pods/{self.pod('driver')}:{UI_PORT}/proxy/api/v1/applications"
+        )
         application = json.loads(self.kubectl("get", "--raw", pages))[0]["id"]
         told: list[Any] = json.loads(self.kubectl("get", "--raw", f"{pages}/{application}/{path}"))
         return told
@@ -150,7 +168,9 @@ class Place:
             json.dump(self.settings(**changes), file)  # JSON is YAML, too
             file.flush()
             arguments = ("--settings", file.name, "--name", name, *flags)
-            with self.mxspark.start("mxspark", "submit", "kubernetes", *arguments, environment=self.environment) as running:
+            with self.mxspark.start(
+                "mxspark", "submit", "kubernetes", *arguments, environment=self.environment
+            ) as running:
                 try:
                     yield LongJob(name, self.kubectl, self.server, running)
                 finally:
@@ -167,7 +187,9 @@ def seen(rows: Rows) -> dict[str, tuple[str, str, float]]:
     return {key: (status, first["label"], round(first["probability"], 3)) for key, (status, first) in best.items()}
 
 
-def prepared(namespace: Namespace, cluster: Cluster, image: str, s3: ClusterS3, mxspark: Command, data: str, limit: int) -> Place:
+def prepared(
+    namespace: Namespace, cluster: Cluster, image: str, s3: ClusterS3, mxspark: Command, data: str, limit: int
+) -> Place:
     """A namespace where a job can be submitted."""
     namespace.kubectl.apply(keys(s3.server), *slow_s3(image, cluster.nodes[0]))
     namespace.kubectl.wait("pod/slow-s3", "condition=Ready")

@@ -1,4 +1,6 @@
-"""Manifests that tests apply: pods that the restricted Pod Security Standard admits, and what Spark needs in a namespace."""
+"""Manifests that tests apply: pods that the restricted Pod Security Standard admits, and what Spark needs in a
+namespace.
+"""
 
 from typing import Any
 
@@ -10,8 +12,17 @@ BUCKET_KEYS = "bucket-keys"
 VERBS = ("create", "get", "list", "watch", "update", "patch", "delete", "deletecollection")
 RESOURCES = ("pods", "services", "configmaps", "persistentvolumeclaims")
 
-RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": 185, "runAsGroup": 185, "seccompProfile": {"type": "RuntimeDefault"}}
-RESTRICTED_CONTAINER = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+RESTRICTED_POD = {
+    "runAsNonRoot": True,
+    "runAsUser": 185,
+    "runAsGroup": 185,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+RESTRICTED_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 def pod(name: str, image: str, *command: str, env: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Which ports of a job's pods other pods reach, on a cluster whose network plugin enforces policies: by hand, for kind's own does not.
+"""Which ports of a job's pods other pods reach, on a cluster whose network plugin enforces policies: by hand, for
+kind's own does not.
 
-python -m tests.kubernetes.policies IMAGE [VALUE=…]     IMAGE is on the nodes and has Perl and bash; VALUE is one of the chart's
+python -m tests.kubernetes.policies IMAGE [VALUE=…]     IMAGE is on the nodes and has Perl and bash; VALUE is one of the
+chart's
 
-On kind, kube-router enforces them (seen with v2.1.0: CGO_ENABLED=0 go build ./cmd/kube-router), with Debian's ipset in each node:
-kube-router --run-firewall=true --run-router=false --run-service-proxy=false --hostname-override=NODE --kubeconfig=…
+On kind, kube-router enforces them (seen with v2.1.0: CGO_ENABLED=0 go build ./cmd/kube-router), with Debian's ipset in
+each node: kube-router --run-firewall=true --run-router=false --run-service-proxy=false --hostname-override=NODE
+--kubeconfig=…
 """
 
 import os
@@ -26,8 +29,8 @@ from mxspark.submit.kubernetes import network_policies
 HERE, ELSEWHERE = "policies", "policies-elsewhere"
 PORTS = (pods.RPC_PORT, pods.BLOCK_PORT, pods.UI_PORT)
 LISTEN = (
-    "use IO::Socket::INET; use IO::Select; $s = IO::Select->new(map {IO::Socket::INET->new(LocalPort => $_, Listen => 50)} @ARGV);"
-    "while (1) {for ($s->can_read) {$c = $_->accept; print $c qq(hi\\n); close $c}}"
+    "use IO::Socket::INET; use IO::Select; $s = IO::Select->new(map {IO::Socket::INET->new(LocalPort => $_, Listen => "
+    "50)} @ARGV);while (1) {for ($s->can_read) {$c = $_->accept; print $c qq(hi\\n); close $c}}"
 )
 # By name. A pod of the namespace with a job's labels is one of the job's for all policies: who may make it may do all.
 LABELS = {
@@ -47,7 +50,15 @@ MEANT = {(executor, "driver", port) for executor in JOBS_OWN[1:] for port in (po
 
 def of_chart(values: list[str]) -> list[Manifest]:
     helm, given = _printed([str(GO_TOOLS), "helm"]).split()[-1], yaml.safe_dump({"job": JOB})
-    command = [helm, "template", RELEASE, str(CHART), f"--namespace={HERE}", "--values=-", *(f"--set={value}" for value in values)]
+    command = [
+        helm,
+        "template",
+        RELEASE,
+        str(CHART),
+        f"--namespace={HERE}",
+        "--values=-",
+        *(f"--set={value}" for value in values),
+    ]
     return [each for each in yaml.safe_load_all(_printed(command, given)) if each and each["kind"] == "NetworkPolicy"]
 
 
@@ -75,7 +86,9 @@ def reached(kubectl: Kubectl) -> set[tuple[str, str, int]]:
 
 
 def main(image: str, values: list[str]) -> int:
-    """Returns 0 where only those reach each other who are meant to, by the chart's policies and by those of a submission."""
+    """Returns 0 where only those reach each other who are meant to, by the chart's policies and by those of a
+    submission.
+    """
     kubectl = Kubectl("kubectl", Path(os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser()), HERE)
     code = 0
     for way, policies in {"chart": of_chart(values), "submit": network_policies.policies(RELEASE)}.items():
@@ -93,7 +106,10 @@ def main(image: str, values: list[str]) -> int:
         while (found := reached(kubectl)) != MEANT and time.monotonic() < end:
             time.sleep(2)
         print(f"{way}: {len(before)} ports were reached without the policies, {len(found)} with them")
-        for what, wrong in {"closed, and should be open": MEANT - found, "open, and should be closed": found - MEANT}.items():
+        for what, wrong in {
+            "closed, and should be open": MEANT - found,
+            "open, and should be closed": found - MEANT,
+        }.items():
             for who, whom, port in sorted(wrong):
                 print(f"  {what}: {who} -> {whom}:{port}")
                 code = 1

@@ -1,7 +1,8 @@
 """Stands before an S3 server, holds back each request for an image, and prints what is asked for: `GET /bucket/key`.
 
-So a job lasts long without taking CPU, and what was fetched or written twice can be counted. SIGUSR1 ends the holding back: the rest of the
-job need not last. Runs in a pod: `python slow_s3.py HOST PORT SECONDS` needs the standard library alone.
+So a job lasts long without taking CPU, and what was fetched or written twice can be counted. SIGUSR1 ends the holding
+back: the rest of the job need not last. Runs in a pod: `python slow_s3.py HOST PORT SECONDS` needs the standard library
+alone.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""The sample of admission policies on a real API server: they let a driver make and change pods as drivers do, and not otherwise.
+"""The sample of admission policies on a real API server: they let a driver make and change pods as drivers do, and not
+otherwise.
 
 With the pods of releases of the chart: test_chart.py.
 """
@@ -50,12 +51,20 @@ def security(**changes: Any) -> Callable[[Pod], None]:
 def beside(kind: str) -> Callable[[Pod], None]:
     other = {"name": "beside", "image": "foreign"}
     # Without what init containers may not have.
-    return lambda pod: pod["spec"].setdefault(kind, []).append({k: v for k, v in first(pod).items() if k != "lifecycle"} | other)
+    return lambda pod: (
+        pod["spec"].setdefault(kind, []).append({k: v for k, v in first(pod).items() if k != "lifecycle"} | other)
+    )
 
 
 STRANGE: dict[str, list[Callable[[Pod], None]]] = {
-    "a driver makes pods of its own image alone": [container(image="foreign"), beside("containers"), beside("initContainers")],
-    "a driver makes pods with the executors' account alone": [spec(serviceAccountName="default", serviceAccount="default")],
+    "a driver makes pods of its own image alone": [
+        container(image="foreign"),
+        beside("containers"),
+        beside("initContainers"),
+    ],
+    "a driver makes pods with the executors' account alone": [
+        spec(serviceAccountName="default", serviceAccount="default")
+    ],
     "a driver's pods have no token for Kubernetes": [spec(automountServiceAccountToken=True)],
     "a driver's pods get the bucket's secret and that of the run's key alone": [
         environment(secretKeyRef={"name": "others", "key": "password"}),
@@ -107,7 +116,9 @@ def executor(two_runs: tuple[Ran, Ran], watched: Watched) -> Pod:
 
 @pytest.fixture(scope="module")
 def unguarded(cluster: Cluster) -> Iterator[Kubectl]:
-    """A namespace with a driver's account where nothing else refuses pods: the others' standard for pods would come first."""
+    """A namespace with a driver's account where nothing else refuses pods: the others' standard for pods would come
+    first.
+    """
     with namespaces(cluster) as make:
         kubectl = make().kubectl
         kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce-")
@@ -124,7 +135,9 @@ def test_a_submission_s_executors_pass(jobs: Jobs, followed: Ran, executor: Pod)
 def test_strange_pods_are_refused_with_the_cause(jobs: Jobs, unguarded: Kubectl, executor: Pod) -> None:
     """One after the other, as each is one call of the API server."""
     usual = copy.deepcopy(executor)
-    spec(serviceAccountName=_executors_account(SERVICE_ACCOUNT), serviceAccount=_executors_account(SERVICE_ACCOUNT))(usual)
+    spec(serviceAccountName=_executors_account(SERVICE_ACCOUNT), serviceAccount=_executors_account(SERVICE_ACCOUNT))(
+        usual
+    )
     with admission.policy(unguarded, SERVICE_ACCOUNT, jobs.image, usual):
         admission.asked(unguarded, SERVICE_ACCOUNT, usual).succeeded()
         for message, changes in STRANGE.items():

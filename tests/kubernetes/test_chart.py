@@ -33,7 +33,11 @@ def test_the_api_server_takes_every_manifest(namespace: Namespace, helm: Helm, e
     # Spark writes these two itself.
     executor["metadata"]["name"], executor["spec"]["containers"][0]["image"] = "executor", "mxspark"
     # A Job is taken whatever its pods are like: of them the API server is asked too.
-    all_pods = [{"apiVersion": "v1", "kind": "Pod", **driver(rendered)}, executor, *(each for each in rendered if each["kind"] == "Pod")]
+    all_pods = [
+        {"apiVersion": "v1", "kind": "Pod", **driver(rendered)},
+        executor,
+        *(each for each in rendered if each["kind"] == "Pod"),
+    ]
     for number, pod in enumerate(all_pods):
         pod["metadata"] = pod["metadata"] | {"name": f"pod-{number}", "namespace": namespace.name}
         pod["spec"].pop("priorityClassName", None)  # such a class would be the whole cluster's
@@ -50,14 +54,22 @@ def yaml_of(objects: list[Manifest]) -> str:
 
 
 @pytest.fixture
-def values(namespace: Namespace, s3: ClusterS3, cluster_image: str, digits_images: Path, digits_bundle: Path) -> dict[str, Any]:
+def values(
+    namespace: Namespace, s3: ClusterS3, cluster_image: str, digits_images: Path, digits_bundle: Path
+) -> dict[str, Any]:
     """The digits job, small, with its data in the cluster's S3 server and a place of its own for its table."""
     chosen = sorted(digits_images.glob("*.png"))[:IMAGES]
     prefix = namespace.name
     objects = {f"{prefix}/images/{path.name}": path.read_bytes() for path in chosen}
-    put(s3.server, objects | {f"{prefix}/model/{path.name}": path.read_bytes() for path in digits_bundle.iterdir() if path.is_file()})
+    put(
+        s3.server,
+        objects
+        | {f"{prefix}/model/{path.name}": path.read_bytes() for path in digits_bundle.iterdir() if path.is_file()},
+    )
     keys = {"AWS_ACCESS_KEY_ID": s3.server.access_key, "AWS_SECRET_ACCESS_KEY": s3.server.secret_key}
-    namespace.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket-keys"}, "stringData": keys})
+    namespace.kubectl.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket-keys"}, "stringData": keys}
+    )
     repository, _, tag = cluster_image.rpartition(":")
     small = {"memory": "512m", "memoryOverhead": "768m", "cpuRequest": "100m"}
     return {
@@ -75,16 +87,26 @@ def values(namespace: Namespace, s3: ClusterS3, cluster_image: str, digits_image
     }
 
 
-def test_helm_3_too_finds_that_the_cluster_would_take_a_release(namespace: Namespace, values: dict[str, Any], helm3: Helm) -> None:
-    """Its manifests are those of Helm 4 (tests/chart/test_golden.py): what it would install here needs no job to be seen."""
+def test_helm_3_too_finds_that_the_cluster_would_take_a_release(
+    namespace: Namespace, values: dict[str, Any], helm3: Helm
+) -> None:
+    """Its manifests are those of Helm 4 (tests/chart/test_golden.py): what it would install here needs no job to be
+    seen.
+    """
     access = (f"--kubeconfig={namespace.kubectl.kubeconfig}", f"--namespace={namespace.name}")
-    told = helm3.run("install", "digits", CHART, "--values=-", "--dry-run=server", *access, given=json.dumps(values)).succeeded().output
+    told = (
+        helm3.run("install", "digits", CHART, "--values=-", "--dry-run=server", *access, given=json.dumps(values))
+        .succeeded()
+        .output
+    )
     assert "STATUS: pending-install" in told
     assert "kind: Job" in told
     assert namespace.kubectl.items("jobs") == []
 
 
-def test_a_release_is_installed_tested_changed_and_leaves_nothing(namespace: Namespace, values: dict[str, Any], helm: Helm) -> None:
+def test_a_release_is_installed_tested_changed_and_leaves_nothing(
+    namespace: Namespace, values: dict[str, Any], helm: Helm
+) -> None:
     kubectl = namespace.kubectl
 
     def release(*arguments: str, given: dict[str, Any] | None = None) -> str:
@@ -141,7 +163,11 @@ def test_a_scheduled_release_takes_executors_as_it_needs_them_and_writes_an_even
     }
     access = (f"--kubeconfig={kubectl.kubeconfig}", f"--namespace={namespace.name}")
     before = all_objects(namespace)
-    told = helm.run("install", "digits", CHART, "--values=-", *access, given=json.dumps(given), seconds=RUN_SECONDS).succeeded().output
+    told = (
+        helm.run("install", "digits", CHART, "--values=-", *access, given=json.dumps(given), seconds=RUN_SECONDS)
+        .succeeded()
+        .output
+    )
     now = next(line.strip() for line in told.splitlines() if "create job --from=cronjob/" in line)
 
     kubectl(*now.replace("$(date +%s)", "1").split()[1:])  # there is no shell here
@@ -167,7 +193,9 @@ def test_releases_side_by_side_are_what_their_values_say_and_the_one_that_is_wro
     def install(name: str, job: dict[str, Any], **executor: Any) -> None:
         output = {"path": f"{values['job']['output']['path']}-{name}"}
         given = values | {"job": job | {"output": output}, "executor": values["executor"] | executor}
-        helm.run("install", name, CHART, "--values=-", *access, given=json.dumps(given), seconds=RUN_SECONDS).succeeded()
+        helm.run(
+            "install", name, CHART, "--values=-", *access, given=json.dumps(given), seconds=RUN_SECONDS
+        ).succeeded()
 
     def follow(name: str) -> Finished:
         with mxspark.start("mxspark", "follow", name, *access) as running:
@@ -187,7 +215,9 @@ def test_releases_side_by_side_are_what_their_values_say_and_the_one_that_is_wro
         # The sample of a policy for drivers takes the chart's executors (what it refuses: test_admission.py).
         executor = next(iter(watched.pods("two", "executor").values()))[-1]
         driver_account = account_of(namespace, "two")
-        with admission.policy(kubectl, driver_account, values["image"]["repository"] + ":" + values["image"]["tag"], executor):
+        with admission.policy(
+            kubectl, driver_account, values["image"]["repository"] + ":" + values["image"]["tag"], executor
+        ):
             admission.asked(kubectl, driver_account, executor).succeeded()
         told["pods"] = json.dumps(watched.all())
     check_failed(namespace, "wrong")
@@ -242,5 +272,6 @@ def event_log(s3: ClusterS3, folder: str) -> list[dict[str, Any]]:
 
 
 def all_objects(namespace: Namespace) -> set[str]:
-    kinds = "jobs,cronjobs,pods,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,persistentvolumeclaims"
+    kinds = "jobs,cronjobs,pods,services,configmaps,serviceaccounts,roles,rolebindings"
+    kinds += ",networkpolicies,persistentvolumeclaims"
     return set(namespace.kubectl("get", kinds, "--output=name").split())

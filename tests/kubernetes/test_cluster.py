@@ -1,4 +1,6 @@
-"""The cluster that all other tests of this folder stand on: nodes, network, admission, rights, and the S3 server in it."""
+"""The cluster that all other tests of this folder stand on: nodes, network, admission, rights, and the S3 server in
+it.
+"""
 
 import http.client
 import os
@@ -40,7 +42,9 @@ for _ in range(60):
 """
 
 
-def test_a_pod_reaches_another_on_the_other_node_by_its_service_s_name(namespace: Namespace, cluster: Cluster, cluster_image: str) -> None:
+def test_a_pod_reaches_another_on_the_other_node_by_its_service_s_name(
+    namespace: Namespace, cluster: Cluster, cluster_image: str
+) -> None:
     one, other = cluster.nodes
     # Once the service is there, a node may hear of it a little later.
     fetch = FETCH.format(url=f"http://web.{namespace.name}.svc.cluster.local")
@@ -67,7 +71,12 @@ def test_a_pod_that_runs_as_root_is_refused(namespace: Namespace, cluster_image:
 
 @pytest.mark.parametrize(
     ("right", "granted"),
-    [("create pods", True), ("deletecollection persistentvolumeclaims", True), ("get secrets", False), ("create jobs", False)],
+    [
+        ("create pods", True),
+        ("deletecollection persistentvolumeclaims", True),
+        ("get secrets", False),
+        ("create jobs", False),
+    ],
 )
 def test_spark_s_account_has_no_other_rights_than_it_needs(namespace: Namespace, right: str, granted: bool) -> None:
     account = f"system:serviceaccount:{namespace.name}:{namespace.service_account}"
@@ -83,7 +92,12 @@ def test_spark_s_account_has_no_rights_in_another_namespace(namespace: Namespace
 
 def test_the_s3_server_answers_a_pod_that_has_its_keys(namespace: Namespace, cluster_image: str, s3: ClusterS3) -> None:
     namespace.kubectl.apply(manifests.pod("client", cluster_image, "python", "-c", LIST_BUCKETS, env=s3.environment))
-    assert set(namespace.kubectl.result("client").succeeded().output.split()) >= {"images", "models", "results", "tests"}
+    assert set(namespace.kubectl.result("client").succeeded().output.split()) >= {
+        "images",
+        "models",
+        "results",
+        "tests",
+    }
 
 
 def test_the_s3_server_refuses_a_pod_with_wrong_keys(namespace: Namespace, cluster_image: str, s3: ClusterS3) -> None:
@@ -106,7 +120,9 @@ def test_the_s3_server_refuses_this_machine_with_wrong_keys(s3: ClusterS3) -> No
         wrong.client().list_buckets()
 
 
-def test_the_way_from_this_machine_stays_open_when_the_pod_behind_it_goes(namespace: Namespace, cluster_image: str) -> None:
+def test_the_way_from_this_machine_stays_open_when_the_pod_behind_it_goes(
+    namespace: Namespace, cluster_image: str
+) -> None:
     kubectl = namespace.kubectl
     kubectl.apply(web_pod(cluster_image), manifests.service("web", 80, 8080))
     kubectl.wait("pod/web", "condition=Ready")
@@ -135,7 +151,9 @@ def test_a_second_up_leaves_the_cluster_as_it_is(cluster: Cluster) -> None:
 def kind(*arguments: str, **environment: str) -> Finished:
     """`tools/kind.sh` as a person runs it, for a cluster that isn't there."""
     variables = {**os.environ, "KIND_CLUSTER": "mxspark-tests-none", "DOCKER": images.docker(), **environment}
-    done = subprocess.run([KIND, *arguments], cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [KIND, *arguments], cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=120, check=False
+    )
     return Finished(done.returncode, done.stdout, done.stderr, 0, "")
 
 
@@ -156,4 +174,6 @@ def test_an_image_that_docker_lacks_is_named(cluster: Cluster) -> None:
 
 def test_a_node_s_image_that_can_t_be_had_is_named() -> None:
     finished = kind("up", KIND_NODE_IMAGE="no-such-node").ended_with(1)
-    assert finished.errors.endswith("kind: KIND_NODE_IMAGE: there is no image no-such-node here, and it can't be pulled.\n")
+    assert finished.errors.endswith(
+        "kind: KIND_NODE_IMAGE: there is no image no-such-node here, and it can't be pulled.\n"
+    )

@@ -1,9 +1,10 @@
-"""GPUs as Kubernetes and Spark hand them out: a resource nvidia.com/gpu that the tests advertise on a node, with NVIDIA's usual taint.
+"""GPUs as Kubernetes and Spark hand them out: a resource nvidia.com/gpu that the tests advertise on a node, with
+NVIDIA's usual taint.
 
-No card is behind it, and the image is the CPU one: 4 GB for each node would prove no more without a card. So this proves what pods ask for
-and where they go, who waits and what is said of it, that the address which Spark's discovery finds is the one that MXNet is asked for (its
-refusal names it), and how a refusal ends the job. It proves nothing of a forward pass on a GPU, nor of the GPU build in a pod: tests/gpu
-and tests/image have what can be had of that.
+No card is behind it, and the image is the CPU one: 4 GB for each node would prove no more without a card. So this
+proves what pods ask for and where they go, who waits and what is said of it, that the address which Spark's discovery
+finds is the one that MXNet is asked for (its refusal names it), and how a refusal ends the job. It proves nothing of a
+forward pass on a GPU, nor of the GPU build in a pod: tests/gpu and tests/image have what can be had of that.
 """
 
 import json
@@ -58,7 +59,12 @@ def advertise(cluster: Cluster, node: str, resource: str, number: str | None) ->
 @pytest.fixture(scope="module")
 def place(cluster: Cluster, cluster_image: str, s3: ClusterS3, mxspark: Command, bucket: str) -> Iterator[Place]:
     """A namespace with the stand-in for the discovery script."""
-    script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "discovery"}, "data": {"discovery.sh": SCRIPT}}
+    script = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "discovery"},
+        "data": {"discovery.sh": SCRIPT},
+    }
     with namespaces(cluster) as make:
         namespace = make()
         namespace.kubectl.apply(script)
@@ -67,7 +73,9 @@ def place(cluster: Cluster, cluster_image: str, s3: ClusterS3, mxspark: Command,
 
 @pytest.fixture(scope="module")
 def blind(place: Place, gpu_node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Finished]]:
-    """A job whose executors have the GPU, but no nvidia-smi to find it with: Spark starts several before it gives up."""
+    """A job whose executors have the GPU, but no nvidia-smi to find it with: Spark starts several before it gives
+    up.
+    """
     settings = with_gpu("gpu", gpu_discovery=OWN, gpu_vendor=OTHER_VENDOR, restarts=0)
 
     def run() -> Finished:
@@ -85,7 +93,11 @@ def with_gpu(context: str, **kubernetes: Any) -> dict[str, Any]:
     template = {"spec": {"containers": [{"volumeMounts": mounts}], "volumes": volumes}}
     executor = {"cpu_request": "100m", "template": template}
     spark = {"executors": 1, "executor_cores": 2, "executor_gpus": 1, "executor_memory_overhead": "1g"}
-    return {"context": context, "spark": spark, "kubernetes": {"gpu_discovery": MOUNTED, "executor": executor, **kubernetes}}
+    return {
+        "context": context,
+        "spark": spark,
+        "kubernetes": {"gpu_discovery": MOUNTED, "executor": executor, **kubernetes},
+    }
 
 
 def the_executor(job: LongJob, phase: str) -> dict[str, Any]:
@@ -117,8 +129,14 @@ def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_nod
 
             # Its executor runs on the CPU, two cores for the one task that has the GPU.
             ended = first.running.wait().succeeded()
-            assert "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 worker" in ended.errors
-            assert f"Running on cpu(0): the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}" in ended.errors
+            assert (
+                "Running on auto (each executor takes a GPU if it has one that MXNet can use) with 1 worker"
+                in ended.errors
+            )
+            assert (
+                f"Running on cpu(0): the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}"
+                in ended.errors
+            )
             assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in ended.output
 
             refused = second.running.wait().ended_with(2)
@@ -134,8 +152,12 @@ def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
     settings = with_gpu("gpu", gpu_vendor="amd.com", gpu_discovery="/opt/amd.sh")
     with place.submitted("none", **settings, output={"path": place.place("none")}) as job:
         the_executor(job, "Pending")
-        job.kubectl.wait_until(lambda: "Insufficient amd.com/gpu" in job.kubectl("get", "events"), "the scheduler says why")
-        place.mxspark("cancel", job.name, "--yes", "--namespace", job.kubectl.namespace, environment=place.environment).succeeded()
+        job.kubectl.wait_until(
+            lambda: "Insufficient amd.com/gpu" in job.kubectl("get", "events"), "the scheduler says why"
+        )
+        place.mxspark(
+            "cancel", job.name, "--yes", "--namespace", job.kubectl.namespace, environment=place.environment
+        ).succeeded()
         finished = job.running.wait().ended_with(1)
 
     assert "Warning: no node of the cluster has 1 amd.com/gpu: executors will wait until one comes." in finished.errors
@@ -145,7 +167,10 @@ def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
 def test_executors_that_have_no_driver_are_told_in_their_words(blind: Future[Finished]) -> None:
     """With the image's own script, in containers without nvidia-smi."""
     finished = blind.result().ended_with(1)
-    assert "the driver ended with exit code 1: Spark ended the application: too many executor failures" in finished.errors
+    assert (
+        "the driver ended with exit code 1: Spark ended the application: too many executor failures" in finished.errors
+    )
     assert re.search(
-        r"Executor blind-\S+ was lost: exit code 1: gpu-discovery: nvidia-smi is not there: give the container its GPU", finished.errors
+        r"Executor blind-\S+ was lost: exit code 1: gpu-discovery: nvidia-smi is not there: give the container its GPU",
+        finished.errors,
     )

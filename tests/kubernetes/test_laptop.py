@@ -1,4 +1,6 @@
-"""`make kind-run`, as the guide for laptops has it, on the cluster that the same commands made, and what it says can be done next."""
+"""`make kind-run`, as the guide for laptops has it, on the cluster that the same commands made, and what it says can
+be done next.
+"""
 
 import shlex
 
@@ -27,7 +29,11 @@ def test_the_digits_job_runs_and_its_table_is_shown(told: str) -> None:
     assert "1,797 of 1,797 images" in told
 
 
-@pytest.mark.parametrize(("command", "result"), [("test digits", "Phase:"), ("submit kubernetes", "1,797 images: 1,797 ok, 0 failed")])
-def test_the_commands_that_it_names_work_as_they_stand(told: str, environment: dict[str, str], command: str, result: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "result"), [("test digits", "Phase:"), ("submit kubernetes", "1,797 images: 1,797 ok, 0 failed")]
+)
+def test_the_commands_that_it_names_work_as_they_stand(
+    told: str, environment: dict[str, str], command: str, result: str
+) -> None:
     (line,) = [line for line in told.splitlines() if command in line]
     assert result in make(*shlex.split(line), **environment)

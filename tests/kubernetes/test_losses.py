@@ -19,8 +19,8 @@ from tests.kubernetes.long_job import EXECUTORS, SHARD_SIZE, LongJob, Place, nam
 
 Drained = Callable[[], AbstractContextManager[None]]
 
-# Held back, until nothing more is to happen to a job: 80 s with one executor, 160 s with two where it must last until others run in the
-# place of those that were lost.
+# Held back, until nothing more is to happen to a job: 80 s with one executor, 160 s with two where it must last until
+# others run in the place of those that were lost.
 IMAGES, MORE_IMAGES = 320, 1280
 RUN_AGAIN_SECONDS = 300  # a node that falls silent is given up after 60 to 70 s, and its pods removed 20 s later
 
@@ -38,7 +38,9 @@ def first(rows: list[dict[str, Any]], number: int) -> Rows:
 
 
 @pytest.fixture
-def place(namespace: Namespace, cluster: Cluster, cluster_image: str, s3: ClusterS3, mxspark: Command, bucket: str) -> Place:
+def place(
+    namespace: Namespace, cluster: Cluster, cluster_image: str, s3: ClusterS3, mxspark: Command, bucket: str
+) -> Place:
     return long_job.prepared(namespace, cluster, cluster_image, s3, mxspark, bucket, IMAGES)
 
 
@@ -68,7 +70,9 @@ def stopped(cluster: Cluster, worker: str) -> Iterator[Callable[[], None]]:
     """Stops the worker as a machine that is switched off, and starts it again at the end."""
     docker = images.docker()
     if subprocess.run([docker, "container", "inspect", worker], capture_output=True, check=False).returncode != 0:
-        pytest.skip(f"NOT TESTED: the loss of a node, which takes the Docker that node {worker} of the given cluster runs in")
+        pytest.skip(
+            f"NOT TESTED: the loss of a node, which takes the Docker that node {worker} of the given cluster runs in"
+        )
 
     def stop() -> None:
         subprocess.run([docker, "stop", worker], check=True, capture_output=True)
@@ -88,7 +92,11 @@ def is_ready(cluster: Cluster, node: str) -> bool:
 def rather_on(node: str) -> dict[str, Any]:
     """Settings of pods that are on a node as long as it takes any."""
     wish = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    return {"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": wish}]}}}
+    return {
+        "affinity": {
+            "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": wish}]}
+        }
+    }
 
 
 def wait_for_executors(job: LongJob, lost: list[str], node: str = "") -> None:
@@ -96,7 +104,9 @@ def wait_for_executors(job: LongJob, lost: list[str], node: str = "") -> None:
 
     def are_there() -> bool:
         job.running_still()
-        running = [pod for pod in job.pods("executor") if pod["status"]["phase"] == "Running" and name_of(pod) not in lost]
+        running = [
+            pod for pod in job.pods("executor") if pod["status"]["phase"] == "Running" and name_of(pod) not in lost
+        ]
         addresses = {pod["status"]["podIP"] for pod in running if node in ("", node_of(pod))}
         return len(addresses) == EXECUTORS and addresses <= job.registered()
 
@@ -105,7 +115,12 @@ def wait_for_executors(job: LongJob, lost: list[str], node: str = "") -> None:
 
 @pytest.mark.alone
 def test_executors_and_nodes_that_are_lost_cost_no_more_than_what_they_had_begun(
-    place: Place, undisturbed: list[dict[str, Any]], cluster: Cluster, worker: str, drained: Drained, stopped: Callable[[], None]
+    place: Place,
+    undisturbed: list[dict[str, Any]],
+    cluster: Cluster,
+    worker: str,
+    drained: Drained,
+    stopped: Callable[[], None],
 ) -> None:
     stays = cluster.nodes[0]
     settings = {"driver": rather_on(worker), "executor": rather_on(worker), "restarts": 0}
@@ -149,7 +164,9 @@ def test_a_driver_that_is_deleted_or_killed_is_started_again_and_goes_on_althoug
     place: Place, undisturbed: list[dict[str, Any]]
 ) -> None:
     # By default the one after a driver that was killed waits 30 s.
-    with place.submitted("driver", "--yes", output={"lock_seconds": 5, "overwrite": True}, spark={"executors": 1}) as job:
+    with place.submitted(
+        "driver", "--yes", output={"lock_seconds": 5, "overwrite": True}, spark={"executors": 1}
+    ) as job:
         for flags in ((), ("--force", "--grace-period=0")):
             job.wait_for_parts(2)
             kept = job.parts()

@@ -51,7 +51,9 @@ def test_a_namespace_that_there_is_not_is_named(at_once: Jobs) -> None:
 
 def test_a_user_whom_the_cluster_does_not_know_is_told(at_once: Jobs, tmp_path: Path) -> None:
     file = kubeconfig(at_once.kubectl, tmp_path, user={"token": "no-token"})
-    refused(at_once.submit(at_once.settings("refused"), "--kubeconfig", file), 2, "does not know the user", "Log in again")
+    refused(
+        at_once.submit(at_once.settings("refused"), "--kubeconfig", file), 2, "does not know the user", "Log in again"
+    )
 
 
 # ---- rights ----
@@ -79,7 +81,9 @@ def test_a_user_without_rights_is_told_which_one_is_missing(elsewhere: Jobs, tmp
     assert nothing_is_made(elsewhere)
 
 
-def test_a_user_who_may_make_no_roles_is_told_to_name_a_service_account_and_leaves_nothing(elsewhere: Jobs, tmp_path: Path) -> None:
+def test_a_user_who_may_make_no_roles_is_told_to_name_a_service_account_and_leaves_nothing(
+    elsewhere: Jobs, tmp_path: Path
+) -> None:
     name = unique("modest")
     file = as_user(elsewhere.kubectl, tmp_path, *SUBMITTING)
     finished = elsewhere.submit(elsewhere.settings(name), "--kubeconfig", file)
@@ -115,7 +119,8 @@ def quota(name: str, hard: dict[str, str], **spec: Any) -> Manifest:
 def set_quota(kubectl: Kubectl, name: str, hard: dict[str, str], **spec: Any) -> None:
     kubectl.apply(quota(name, hard, **spec))
     kubectl.wait_until(
-        lambda: len(kubectl.json("get", f"resourcequota/{name}").get("status", {}).get("used", {})) == len(hard), "the quota is counted"
+        lambda: len(kubectl.json("get", f"resourcequota/{name}").get("status", {}).get("used", {})) == len(hard),
+        "the quota is counted",
     )
 
 
@@ -127,7 +132,9 @@ def set_quota(kubectl: Kubectl, name: str, hard: dict[str, str], **spec: Any) ->
         ({"limits.cpu": "1"}, "leaves room for not even the driver: limits.cpu: 0 of 1 are used"),
     ],
 )
-def test_a_quota_too_small_for_all_executors_is_told_before_anything_is_made(elsewhere: Jobs, hard: dict[str, str], told: str) -> None:
+def test_a_quota_too_small_for_all_executors_is_told_before_anything_is_made(
+    elsewhere: Jobs, hard: dict[str, str], told: str
+) -> None:
     set_quota(elsewhere.kubectl, "small", hard)
     finished = elsewhere.submit(elsewhere.settings("refused", spark={"executors": 5}))
     refused(finished, 2, f"quota small of namespace {elsewhere.namespace} {told}", "spark.executors", "quota raised")
@@ -145,7 +152,9 @@ def test_a_quota_that_lets_no_executor_start_is_told_before_anything_is_made(els
 def test_a_quota_that_lets_no_driver_start_is_told_in_kubernetes_own_words(elsewhere: Jobs) -> None:
     # With a scope: whether it is about the driver, only Kubernetes knows.
     set_quota(elsewhere.kubectl, "none", {"pods": "0"}, scopes=["Terminating"])
-    settings = elsewhere.settings("refused", kubernetes={"driver": {"template": {"spec": {"activeDeadlineSeconds": 3600}}}})
+    settings = elsewhere.settings(
+        "refused", kubernetes={"driver": {"template": {"spec": {"activeDeadlineSeconds": 3600}}}}
+    )
     finished = elsewhere.submit(settings, "--name", "refused")
     refused(finished, 2, "checking the Pod refused-driver", "exceeded quota: none", "quota raised")
     assert nothing_is_made(elsewhere)
@@ -159,13 +168,23 @@ LIMITS: Manifest = {
 }
 
 
-def test_what_the_namespace_forbids_and_what_kubernetes_does_not_know_is_told_before_anything_is_made(elsewhere: Jobs) -> None:
+def test_what_the_namespace_forbids_and_what_kubernetes_does_not_know_is_told_before_anything_is_made(
+    elsewhere: Jobs,
+) -> None:
     def finished(*flags: str, **kubernetes: Any) -> Finished:
         return elsewhere.submit(elsewhere.settings("refused", kubernetes=kubernetes), "--name", "refused", *flags)
 
     assign = "--set=kubernetes.driver.template.spec.{}".format
-    refused(finished(assign("hostNetwork=true")), 2, "checking the Pod refused-driver", "violates PodSecurity", "kubernetes.*.template")
-    refused(finished(assign("nodeSelektor.disk=fast")), 2, "template.spec has 'nodeSelektor'", "Did you mean nodeSelector?")
+    refused(
+        finished(assign("hostNetwork=true")),
+        2,
+        "checking the Pod refused-driver",
+        "violates PodSecurity",
+        "kubernetes.*.template",
+    )
+    refused(
+        finished(assign("nodeSelektor.disk=fast")), 2, "template.spec has 'nodeSelektor'", "Did you mean nodeSelector?"
+    )
     refused(finished(assign("restartPolicy=Sometimes")), 2, "checking the Pod refused-driver", "restartPolicy")
     refused(finished(service_account="nobody"), 2, 'serviceaccount "nobody" not found', "kubernetes.service_account")
     elsewhere.kubectl.apply(LIMITS)
@@ -189,7 +208,12 @@ def test_a_name_that_is_taken_is_told_and_its_job_stays(at_once: Jobs) -> None:
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
 def test_a_job_that_there_is_not_is_named(at_once: Jobs, command: str) -> None:
     flags = ("--yes",) if command == "cancel" else ()
-    refused(at_once(command, "nobodys-job", *flags), 1, f"namespace {at_once.namespace} has no job nobodys-job", "--namespace")
+    refused(
+        at_once(command, "nobodys-job", *flags),
+        1,
+        f"namespace {at_once.namespace} has no job nobodys-job",
+        "--namespace",
+    )
 
 
 # ---- dry run ----
@@ -198,11 +222,16 @@ def test_a_job_that_there_is_not_is_named(at_once: Jobs, command: str) -> None:
 def test_a_dry_run_prints_manifests_that_the_api_server_accepts_and_makes_nothing(elsewhere: Jobs) -> None:
     settings = elsewhere.settings("dry", kubernetes={"image_pull_secrets": ["registry"], "deadline_seconds": 3600})
     printed = elsewhere.submit(settings, "--name", "dry", "--dry-run").succeeded().output
-    accepted = elsewhere.kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", given=printed).splitlines()
-    account = ["serviceaccount", "role.rbac.authorization", "rolebinding.rbac.authorization", "serviceaccount"]  # with the executors'
+    accepted = elsewhere.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "--filename=-", given=printed
+    ).splitlines()
+    # with the executors'
+    account = ["serviceaccount", "role.rbac.authorization", "rolebinding.rbac.authorization", "serviceaccount"]
     kinds = ["job.batch", "configmap", "service", *account, *3 * ["networkpolicy.networking"]]
     assert [line.partition("/")[0].removesuffix(".k8s.io") for line in accepted] == kinds
-    assert all(line.endswith("created (server dry run)") for line in accepted), "with a warning for a pod that isn't restricted, if any"
+    assert all(line.endswith("created (server dry run)") for line in accepted), (
+        "with a warning for a pod that isn't restricted, if any"
+    )
     assert nothing_is_made(elsewhere)
 
 
@@ -220,8 +249,16 @@ WAITING: dict[str, tuple[Settings, str, str]] = {
         "ErrImageNeverPull: .*nobodys:1",
         "load it there, or take IfNotPresent",
     ),
-    "no-secret": ({"credentials_from": "no-keys"}, 'CreateContainerConfigError: secret "no-keys" not found', "kubernetes.credentials_from"),
-    "no-node": ({"driver": {"node_selector": {"disk": "none"}}}, "Unschedulable: 0/2 nodes are available", "node_selector"),
+    "no-secret": (
+        {"credentials_from": "no-keys"},
+        'CreateContainerConfigError: secret "no-keys" not found',
+        "kubernetes.credentials_from",
+    ),
+    "no-node": (
+        {"driver": {"node_selector": {"disk": "none"}}},
+        "Unschedulable: 0/2 nodes are available",
+        "node_selector",
+    ),
 }
 GIVE_UP_SECONDS = 60  # beside the other tests of this module, which take as long
 
@@ -240,11 +277,17 @@ def waiting(jobs: Jobs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
 
 
 @pytest.mark.parametrize("cause", WAITING)
-def test_a_driver_that_does_not_start_says_why_and_is_given_up(jobs: Jobs, waiting: dict[str, Future[Ran]], cause: str) -> None:
+def test_a_driver_that_does_not_start_says_why_and_is_given_up(
+    jobs: Jobs, waiting: dict[str, Future[Ran]], cause: str
+) -> None:
     _, told, hint = WAITING[cause]
     ran = waiting[cause].result()
-    refused(ran.finished, 1, f"the driver did not start within {GIVE_UP_SECONDS} s, and job {ran.name} was deleted", hint)
-    assert len(re.findall(told, ran.finished.errors)) >= 2, f"it is told while it waits, and at the end:\n{ran.finished.errors}"
+    refused(
+        ran.finished, 1, f"the driver did not start within {GIVE_UP_SECONDS} s, and job {ran.name} was deleted", hint
+    )
+    assert len(re.findall(told, ran.finished.errors)) >= 2, (
+        f"it is told while it waits, and at the end:\n{ran.finished.errors}"
+    )
     jobs.wait_until_gone(ran.name)
 
 

@@ -1,4 +1,6 @@
-"""The pods of a job as they were on the cluster: how many, how large, as whom, with which rights, and with no secret in sight."""
+"""The pods of a job as they were on the cluster: how many, how large, as whom, with which rights, and with no secret
+in sight.
+"""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -35,7 +37,10 @@ def most_at_a_time(watched: Watched, ran: Ran) -> int:
     most = 0
     for pod in watched.all():
         labels = pod["metadata"].get("labels", {})
-        if (labels.get("app.kubernetes.io/instance"), labels.get("app.kubernetes.io/component")) == (ran.name, "executor"):
+        if (labels.get("app.kubernetes.io/instance"), labels.get("app.kubernetes.io/component")) == (
+            ran.name,
+            "executor",
+        ):
             states = [status.get("state", {}) for status in pod["status"].get("containerStatuses", [])]
             running[pod["metadata"]["name"]] = any("running" in state for state in states)
             most = max(most, sum(running.values()))
@@ -79,10 +84,16 @@ def test_the_driver_has_the_memory_and_cpus_that_the_settings_say(followed: Ran,
 # ---- volumes ----
 
 
-def test_executors_claim_volumes_of_a_storage_class_and_give_them_back(with_logs: Ran, watched: Watched, jobs: Jobs) -> None:
+def test_executors_claim_volumes_of_a_storage_class_and_give_them_back(
+    with_logs: Ran, watched: Watched, jobs: Jobs
+) -> None:
     found = jobs.kubectl.json("get", f"persistentvolume/{with_logs.name}")
     (executor,) = executors(watched, with_logs)
-    claimed = [each["persistentVolumeClaim"]["claimName"] for each in executor["spec"]["volumes"] if "persistentVolumeClaim" in each]
+    claimed = [
+        each["persistentVolumeClaim"]["claimName"]
+        for each in executor["spec"]["volumes"]
+        if "persistentVolumeClaim" in each
+    ]
     assert claimed == [found["spec"]["claimRef"]["name"]]
     jobs.kubectl.wait(f"persistentvolume/{with_logs.name}", "jsonpath={.status.phase}=Released")
     assert not jobs.kubectl.items("persistentvolumeclaims")
@@ -91,7 +102,9 @@ def test_executors_claim_volumes_of_a_storage_class_and_give_them_back(with_logs
 # ---- as whom they run ----
 
 
-def test_every_pod_is_restricted_and_can_t_write_to_its_root(two_runs: tuple[Ran, Ran], watched: Watched, jobs: Jobs) -> None:
+def test_every_pod_is_restricted_and_can_t_write_to_its_root(
+    two_runs: tuple[Ran, Ran], watched: Watched, jobs: Jobs
+) -> None:
     labels = jobs.kubectl.json("get", "namespace", jobs.namespace)["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     for pod in all_pods(watched, two_runs):
@@ -115,7 +128,9 @@ def test_only_the_driver_has_a_service_account_s_token(two_runs: tuple[Ran, Ran]
             assert TOKEN not in mounts(pod)
 
 
-def test_executors_belong_to_the_driver_s_pod_and_all_else_to_the_job(two_runs: tuple[Ran, Ran], watched: Watched, jobs: Jobs) -> None:
+def test_executors_belong_to_the_driver_s_pod_and_all_else_to_the_job(
+    two_runs: tuple[Ran, Ran], watched: Watched, jobs: Jobs
+) -> None:
     for ran in two_runs:
         owners = [pod["metadata"]["ownerReferences"] for pod in executors(watched, ran)]
         (uid,) = {owner["uid"] for found in owners for owner in found}
@@ -123,7 +138,9 @@ def test_executors_belong_to_the_driver_s_pod_and_all_else_to_the_job(two_runs: 
         job = jobs.kubectl.json("get", f"job/{ran.name}")["metadata"]["uid"]
         for kind in ("configmap", "service", "serviceaccount", "role", "rolebinding", "pod"):
             for found in jobs.kubectl.items(kind, "-l", f"app.kubernetes.io/instance={ran.name}"):
-                assert [owner["uid"] for owner in found["metadata"]["ownerReferences"]] == [job], f"{kind} {found['metadata']['name']}"
+                assert [owner["uid"] for owner in found["metadata"]["ownerReferences"]] == [job], (
+                    f"{kind} {found['metadata']['name']}"
+                )
 
 
 # ---- rights ----

@@ -1,4 +1,6 @@
-"""Plain spark-submit, word for word as docs/kubernetes.md has it: in cluster mode from this machine, in client mode from a pod."""
+"""Plain spark-submit, word for word as docs/kubernetes.md has it: in cluster mode from this machine, in client mode
+from a pod.
+"""
 
 import re
 import subprocess
@@ -122,12 +124,21 @@ class Documented:
     def executors(self, driver: str) -> list[dict[str, Any]]:
         """The executors whose owner a driver's pod was, as they were last seen."""
         pods = {pod["metadata"]["name"]: pod for pod in self.watched.all()}
-        return [pod for pod in pods.values() if driver in [owner["name"] for owner in pod["metadata"].get("ownerReferences", [])]]
+        return [
+            pod
+            for pod in pods.values()
+            if driver in [owner["name"] for owner in pod["metadata"].get("ownerReferences", [])]
+        ]
 
 
 @pytest.fixture(scope="module")
 def documented(
-    cluster: Cluster, mxspark: Command, cluster_image: str, s3: ClusterS3, bucket: str, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster,
+    mxspark: Command,
+    cluster_image: str,
+    s3: ClusterS3,
+    bucket: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Documented]:
     """A namespace that admits restricted pods only, with the documented account and a secret."""
     folder = tmp_path_factory.mktemp("submit")
@@ -135,7 +146,11 @@ def documented(
         kubectl = make().kubectl
         kubectl.apply(manifests.bucket_keys(s3.server))
         server = kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
-        java = {"JAVA_HOME": str(java_home(folder)), "KUBECONFIG": str(kubectl.kubeconfig), "SPARK_SUBMIT_OPTS": JVM_OPTIONS}
+        java = {
+            "JAVA_HOME": str(java_home(folder)),
+            "KUBECONFIG": str(kubectl.kubeconfig),
+            "SPARK_SUBMIT_OPTS": JVM_OPTIONS,
+        }
         with watching(kubectl) as watched:
             jobs = Jobs(kubectl, mxspark, cluster_image, s3, bucket)
             found = Documented(jobs, watched, server, folder, environment_without_aws(folder) | java)
@@ -152,9 +167,15 @@ SUBMITTING = (
 
 
 @pytest.fixture(scope="module")
-def submitted(documented: Documented, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Finished]]]:
+def submitted(
+    documented: Documented, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Finished]]]:
     """Four jobs side by side: two that end well, and two that fail."""
-    in_cluster_mode, in_client_mode, place = documented.in_cluster_mode, documented.in_client_mode, documented.jobs.place
+    in_cluster_mode, in_client_mode, place = (
+        documented.in_cluster_mode,
+        documented.in_client_mode,
+        documented.jobs.place,
+    )
     kubeconfig = as_user(documented.jobs.kubectl, documented.folder, *SUBMITTING)
     some = (f"--limit={SOME_DIGITS}", f"--set={TRUE_LABEL}", "--set=plan.shard_size=64")
     calls = {
@@ -170,9 +191,17 @@ def submitted(documented: Documented, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize(
     ("right", "granted"),
     [(f"{verb} pods", "yes") for verb in ("create", "get", "list", "watch", "patch", "delete", "deletecollection")]
-    + [("create secrets", "yes"), ("get secrets", "no"), ("create services", "no"), ("get configmaps", "no"), ("update pods", "no")],
+    + [
+        ("create secrets", "yes"),
+        ("get secrets", "no"),
+        ("create services", "no"),
+        ("get configmaps", "no"),
+        ("update pods", "no"),
+    ],
 )
-def test_the_documented_account_may_do_what_spark_needs_and_nothing_else(documented: Documented, right: str, granted: str) -> None:
+def test_the_documented_account_may_do_what_spark_needs_and_nothing_else(
+    documented: Documented, right: str, granted: str
+) -> None:
     account = f"--as=system:serviceaccount:{documented.jobs.namespace}:{ACCOUNT}"
     assert documented.jobs.kubectl.run("auth", "can-i", *right.split(), account).output.strip() == granted
 
@@ -216,7 +245,9 @@ def test_of_a_job_that_fails_spark_submit_says_nothing_but_the_pod_does(
     assert finished.code == 0, "spark-submit's own: if that changes, so must the documentation"
 
 
-def test_in_client_mode_the_pod_s_exit_code_is_the_job_s(documented: Documented, submitted: dict[str, Future[Finished]]) -> None:
+def test_in_client_mode_the_pod_s_exit_code_is_the_job_s(
+    documented: Documented, submitted: dict[str, Future[Finished]]
+) -> None:
     finished = submitted["no-model"].result().ended_with(2)
     assert "model.yaml" in finished.output
     assert not documented.executors("no-model")

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 from tests.command import Running, environment_without_aws
 from tests.kubernetes import attackers, bad_nodes
-from tests.kubernetes.jobs import SOME_DIGITS, Jobs, Ran, Settings, Watched, accuracy, settings_file, side_by_side, unique
+from tests.kubernetes.jobs import (
+    SOME_DIGITS,
+    Jobs,
+    Ran,
+    Settings,
+    Watched,
+    accuracy,
+    settings_file,
+    side_by_side,
+    unique,
+)
 from tests.spark.conftest import ALL_DIGITS, wait_until
 from tests.terminal import CTRL_C, Terminal
 
@@ -75,7 +85,10 @@ def test_no_line_of_a_log_is_lost_whichever_stream_it_was_written_to(jobs: Jobs)
 
 
 def test_what_ended_keeps_its_log_until_it_is_cancelled(followed: Ran, at_once: Jobs) -> None:
-    assert at_once("logs", followed.name, "--tail", "1").succeeded().output.strip() == f"Predictions: {at_once.place(followed.name)}"
+    assert (
+        at_once("logs", followed.name, "--tail", "1").succeeded().output.strip()
+        == f"Predictions: {at_once.place(followed.name)}"
+    )
     assert at_once.status(followed.name)["state"] == "complete"
 
 
@@ -114,10 +127,21 @@ def test_a_job_that_is_left_alone_is_looked_at_and_cancelled_by_its_name(at_once
 
 def test_cancelled_in_mid_run_nothing_is_left_but_what_was_done(jobs: Jobs, at_once: Jobs) -> None:
     name = unique("cancelled")
-    with jobs.started(jobs.slow(name, images=1760), "--name", name) as running:  # 110 parts, which take longer than all that is asked here
+    # 110 parts, which take longer than all that is asked here
+    with jobs.started(jobs.slow(name, images=1760), "--name", name) as running:
         jobs.wait_for_parts(name, 2)
         kinds = {found.partition("/")[0] for found in jobs.objects(name)}
-        assert kinds == {"Job", "Pod", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy", "Secret"}
+        assert kinds == {
+            "Job",
+            "Pod",
+            "ConfigMap",
+            "Service",
+            "ServiceAccount",
+            "Role",
+            "RoleBinding",
+            "NetworkPolicy",
+            "Secret",
+        }
         assert len(jobs.pods(name, "executor")) == 1
         status = at_once.status(name)
         assert status["state"] == "running"
@@ -153,12 +177,18 @@ def test_without_yes_nobody_can_be_asked_whether_to_cancel(at_once: Jobs, follow
 # ---- Ctrl-C ----
 
 
-@pytest.mark.parametrize(("answer", "stays"), [("leave\n", True), ("cancel\n", False), (CTRL_C, True)], ids=["leave", "cancel", "again"])
-def test_ctrl_c_asks_whether_to_leave_the_job_or_to_cancel_it(jobs: Jobs, at_once: Jobs, tmp_path: Path, answer: str, stays: bool) -> None:
+@pytest.mark.parametrize(
+    ("answer", "stays"), [("leave\n", True), ("cancel\n", False), (CTRL_C, True)], ids=["leave", "cancel", "again"]
+)
+def test_ctrl_c_asks_whether_to_leave_the_job_or_to_cancel_it(
+    jobs: Jobs, at_once: Jobs, tmp_path: Path, answer: str, stays: bool
+) -> None:
     name = unique("asked")
     with settings_file(jobs.settings(name, **UNSCHEDULABLE)) as file:
         command = ("submit", "kubernetes", "--settings", str(file), "--name", name)
-        with Terminal("mxspark", *command, environment=environment_without_aws(tmp_path) | jobs.environment) as terminal:
+        with Terminal(
+            "mxspark", *command, environment=environment_without_aws(tmp_path) | jobs.environment
+        ) as terminal:
             terminal.wait_for(f"Driver {name}-")
             terminal.type(CTRL_C)
             terminal.wait_for("[leave/cancel]")
@@ -200,14 +230,16 @@ def catches(running: Running, number: signal.Signals) -> bool:
 
 @pytest.fixture(scope="module")
 def failing(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ran]]]:
-    """Jobs that fail, each for a cause of its own; the first two might be started again. The last one ends well without most of its
-    executors."""
+    """Jobs that fail, each for a cause of its own; the first two might be started again. The last one ends well without
+    most of its executors."""
     names = {cause: unique(cause) for cause in ("broken", "wrong-model", "memory", "bad-nodes")}
     again = {"kubernetes": {"restarts": 3}}
     settings: dict[str, Settings] = {
         "broken": jobs.settings(names["broken"], input={"path": jobs.place("broken/")}, **again),
         "wrong-model": jobs.settings(names["wrong-model"], model={"path": jobs.place("broken")}, **again),
-        "memory": jobs.settings(names["memory"], kubernetes={"driver": {"template": {"spec": {"containers": [GREEDY]}}}}),
+        "memory": jobs.settings(
+            names["memory"], kubernetes={"driver": {"template": {"spec": {"containers": [GREEDY]}}}}
+        ),
         "bad-nodes": jobs.settings(
             names["bad-nodes"],
             input={"limit": SOME_DIGITS},
@@ -241,7 +273,9 @@ def test_too_many_failed_images_are_exit_code_3_and_no_reason_to_start_again(
     assert at_once.status(ran.name)["exit_code"] == 3
 
 
-def test_a_wrong_model_is_exit_code_2_and_no_reason_to_start_again(failing: dict[str, Future[Ran]], watched: Watched) -> None:
+def test_a_wrong_model_is_exit_code_2_and_no_reason_to_start_again(
+    failing: dict[str, Future[Ran]], watched: Watched
+) -> None:
     ran = failing["wrong-model"].result()
     finished = ran.finished.ended_with(2)
     assert f"Error: job {ran.name}: the driver ended with exit code 2" in finished.errors
@@ -263,7 +297,9 @@ def test_a_driver_that_needs_more_memory_is_exit_code_1_and_says_so(
 # ---- nodes that can't work, and a container beside the driver that never ends ----
 
 
-def test_executors_that_can_t_work_cost_time_and_nothing_else(failing: dict[str, Future[Ran]], jobs: Jobs, watched: Watched) -> None:
+def test_executors_that_can_t_work_cost_time_and_nothing_else(
+    failing: dict[str, Future[Ran]], jobs: Jobs, watched: Watched
+) -> None:
     ran = failing["bad-nodes"].result()
     ran.finished.succeeded()
     assert list(jobs.table(ran.name)["status"]) == SOME_DIGITS * ["ok"]
@@ -277,7 +313,9 @@ def test_executors_that_can_t_work_cost_time_and_nothing_else(failing: dict[str,
         assert where in ran.finished.output.partition("Could not work: ")[2]
 
 
-def test_a_container_beside_the_driver_that_never_ends_ends_with_it(failing: dict[str, Future[Ran]], at_once: Jobs) -> None:
+def test_a_container_beside_the_driver_that_never_ends_ends_with_it(
+    failing: dict[str, Future[Ran]], at_once: Jobs
+) -> None:
     ran = failing["bad-nodes"].result()
     assert at_once.status(ran.name)["state"] == "complete"
     (pod,) = at_once.pods(ran.name, "driver")

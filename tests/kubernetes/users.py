@@ -25,7 +25,9 @@ def account(name: str, *rules: Rule) -> tuple[Manifest, ...]:
     """A ServiceAccount as a user who may do these things."""
     api = "rbac.authorization.k8s.io"
     metadata = {"name": name}
-    written = [{"apiGroups": [group], "resources": kinds.split(), "verbs": verbs.split()} for group, kinds, verbs in rules]
+    written = [
+        {"apiGroups": [group], "resources": kinds.split(), "verbs": verbs.split()} for group, kinds, verbs in rules
+    ]
     reference = {"apiGroup": api, "kind": "Role", "name": name}
     return (
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},

@@ -1,6 +1,8 @@
-"""What somebody would try who may write to what mxspark reads: neighbours on the machine, keys, manifests, models, settings, logs.
+"""What somebody would try who may write to what mxspark reads: neighbours on the machine, keys, manifests, models,
+settings, logs.
 
-In this process wherever that can show it. Another user is played by this one, who says that he is another (`somebody_else`).
+In this process wherever that can show it. Another user is played by this one, who says that he is another
+(`somebody_else`).
 """
 
 import os

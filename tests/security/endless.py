@@ -12,8 +12,8 @@ CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
 
 @contextmanager
 def answering_with(answer: bytes, then: bytes = b"", pause: float = 0) -> Iterator[str]:
-    """The address of a server that answers every request with these bytes, and goes on with `then`, after so many seconds each time, until
-    nobody listens any more."""
+    """The address of a server that answers every request with these bytes, and goes on with `then`, after so many
+    seconds each time, until nobody listens any more."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def answer_one(connection: socket.socket) -> None:

@@ -25,8 +25,8 @@ from mxspark.storage.web import root_cause
 
 LONG = 2**17  # characters, of which patterns that look at each pair took half a minute
 WORDS = (
-    "://a:b", "=a:b,", "=a:b'/", "a@", "a@-", "http://", "http://x?)", "sig&", "eyJ-", "!a", "(/a", "pw1", "<Code>", "s3.aa-b-1.",
-    "HTTPSConnectionPool(", "certificate verify failed: ", "<Message>",
+    "://a:b", "=a:b,", "=a:b'/", "a@", "a@-", "http://", "http://x?)", "sig&", "eyJ-", "!a", "(/a", "pw1", "<Code>",
+    "s3.aa-b-1.", "HTTPSConnectionPool(", "certificate verify failed: ", "<Message>",
 )  # fmt: skip
 LOOKS: tuple[Callable[[str], object], ...] = (
     without_secrets, without_paths, shown, root_cause, words_in, MxsparkError, lambda text: one_line(OSError(text)),
@@ -34,7 +34,9 @@ LOOKS: tuple[Callable[[str], object], ...] = (
 
 
 def store(url: str, **limits: float) -> S3Store:
-    found = StorageSettings.model_validate({"endpoint_url": url, "region": "us-east-1", "retries": 0, "read_timeout": 30} | limits)
+    found = StorageSettings.model_validate(
+        {"endpoint_url": url, "region": "us-east-1", "retries": 0, "read_timeout": 30} | limits
+    )
     return S3Store("bucket", "", Access(found, Credentials("nobody", "nothing")))
 
 
@@ -112,7 +114,10 @@ def test_an_honest_list_of_many_pages_is_read_to_its_end() -> None:
     ids=["of many tags", "with a key of 5,000 characters"],
 )
 def test_a_page_that_no_s3_server_gives_is_refused(body: bytes) -> None:
-    with scripted(Answer(body=body)) as server, pytest.raises(StorageError, match=r"has more than 200,000 tags|a key of 5,000"):
+    with (
+        scripted(Answer(body=body)) as server,
+        pytest.raises(StorageError, match=r"has more than 200,000 tags|a key of 5,000"),
+    ):
         list(store(server.url).keys())
 
 
@@ -165,7 +170,10 @@ READS: dict[str, Callable[[S3Store], object]] = {
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 @pytest.mark.parametrize("length", [b"", b"Content-Length: 10\r\n"], ids=["no length", "a length that lies"])
 def test_a_body_without_end_is_an_error(read: Callable[[S3Store], object], length: bytes) -> None:
-    with answering_with(HEAD + length + b"Transfer-Encoding: chunked\r\n\r\n", CHUNK) as url, pytest.raises(StorageError):
+    with (
+        answering_with(HEAD + length + b"Transfer-Encoding: chunked\r\n\r\n", CHUNK) as url,
+        pytest.raises(StorageError),
+    ):
         read(store(url, read_timeout=2))  # a model's first piece has no other end
 
 
@@ -257,7 +265,10 @@ def test_a_model_that_comes_in_pieces_of_nothing_is_an_error(name: str) -> None:
 def test_an_object_that_was_packed_thousands_of_times_is_not_unpacked() -> None:
     body = an_object(gzip.compress(b"x"), Content_Encoding=", ".join(["gzip"] * 5000))
     with scripted(body) as server:
-        for read in (store(server.url).read, lambda name: web.WebReader(StorageSettings(retries=0)).read(f"{server.url}/{name}")):
+        for read in (
+            store(server.url).read,
+            lambda name: web.WebReader(StorageSettings(retries=0)).read(f"{server.url}/{name}"),
+        ):
             with pytest.raises(StorageError, match="Content-Encodings"):
                 read("a.png")
 

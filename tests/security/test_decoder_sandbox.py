@@ -1,7 +1,8 @@
 """A decoder that an image has taken over: what it finds in the sandbox, and what it can do there.
 
-The child's Pillow is the attacker: a sitecustomize.py gives it a function that tries everything, and tells by a file that was open before.
-Before, the child had the worker's environment, could read all that the worker can, and could reach the network.
+The child's Pillow is the attacker: a sitecustomize.py gives it a function that tries everything, and tells by a file
+that was open before. Before, the child had the worker's environment, could read all that the worker can, and could
+reach the network.
 """
 
 import json
@@ -27,7 +28,9 @@ from mxspark.worker import shard
 from mxspark.worker.sandbox import Child, DecodeTask, Sandbox, shared_out
 
 SECRET = "canary-7f3a91"
-TASK = DecodeTask(ImageLimits(10**6, 100, FORMATS), ModelInput(height=8, width=8), Preprocessing(), seconds=60, memory=2**30)
+TASK = DecodeTask(
+    ImageLimits(10**6, 100, FORMATS), ModelInput(height=8, width=8), Preprocessing(), seconds=60, memory=2**30
+)
 GOOD = opencv_encoded(noise(7, 13), ".png")
 
 ATTACKER = """
@@ -91,7 +94,10 @@ def attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     with socket.create_server(("127.0.0.1", 0)) as server:
         program = ATTACKER.format(
-            told=str(tmp_path / "told"), file=str(tmp_path / "credentials"), port=server.getsockname()[1], secret=SECRET[::-1]
+            told=str(tmp_path / "told"),
+            file=str(tmp_path / "credentials"),
+            port=server.getsockname()[1],
+            secret=SECRET[::-1],
         )
         (tmp_path / "sitecustomize.py").write_text(program)
         monkeypatch.syspath_prepend(tmp_path)
@@ -133,7 +139,11 @@ def test_a_decoder_has_limits_of_the_kernel_s_that_it_can_not_raise() -> None:
         assert sandbox._child is not None
         lines = Path(f"/proc/{sandbox._child.process.pid}/limits").read_text().splitlines()[1:]
     limits = {line[:26].strip(): line[26:68].split() for line in lines}
-    assert [limits[name] for name in ("Max core file size", "Max open files", "Max cpu time")] == [["0"] * 2, ["0"] * 2, ["3600"] * 2]
+    assert [limits[name] for name in ("Max core file size", "Max open files", "Max cpu time")] == [
+        ["0"] * 2,
+        ["0"] * 2,
+        ["3600"] * 2,
+    ]
     assert all(int(limit) < 8 * 2**30 for limit in limits["Max address space"])
 
 

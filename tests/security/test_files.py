@@ -1,6 +1,7 @@
 """Files that mxspark's user didn't write: whatever is in them is taken, or refused in a few words of ours.
 
-What hypothesis makes up is the same in every run; what it found once, or what an attacker would try, stands beside it as an example.
+What hypothesis makes up is the same in every run; what it found once, or what an attacker would try, stands beside it
+as an example.
 """
 
 import gzip
@@ -45,7 +46,8 @@ bounded = settings(derandomize=True, database=None, deadline=None, max_examples=
 
 DEEP = "[" * 100_000
 BILLION = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{after}: &{after} [{', '.join(['*' + before] * 9)}]\n" for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{after}: &{after} [{', '.join(['*' + before] * 9)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 texts = st.text(max_size=30)
@@ -136,7 +138,9 @@ def test_any_model_yaml(text: str) -> None:
 
 
 @bounded
-@given(data, st.sampled_from(["input", "output", "spark", "kubernetes", "emr", "model", "storage", "top_k", "cache_dir"]))
+@given(
+    data, st.sampled_from(["input", "output", "spark", "kubernetes", "emr", "model", "storage", "top_k", "cache_dir"])
+)
 @example({"conf": {"a": {"b": {}}}}, "spark")
 @example([[[]]], "input")
 @example({"path": ["x"] * 1000}, "input")
@@ -173,7 +177,12 @@ def look_at(content: bytes) -> None:
 
 
 @bounded
-@given(key=st.sampled_from(["keys", "shards", "shard_size", "samples", "identity", "settings", "skipped", "created", "id"]), value=data)
+@given(
+    key=st.sampled_from(
+        ["keys", "shards", "shard_size", "samples", "identity", "settings", "skipped", "created", "id"]
+    ),
+    value=data,
+)
 @example(key="shards", value=10**30)
 @example(key="shard_size", value=0)
 @example(key="keys", value=-1)
@@ -190,7 +199,16 @@ def test_any_plan(sound: dict[str, Any], key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [DEEP.encode(), b"[]", b"3", b"{}", b"\xff", b'{"version": ' + b"9" * 5000 + b"}", b'{"version": "' + b"x" * 10**6 + b'"}']
+    "content",
+    [
+        DEEP.encode(),
+        b"[]",
+        b"3",
+        b"{}",
+        b"\xff",
+        b'{"version": ' + b"9" * 5000 + b"}",
+        b'{"version": "' + b"x" * 10**6 + b'"}',
+    ],
 )
 def test_a_plan_that_is_none(content: bytes) -> None:
     look_at(content)
@@ -211,7 +229,9 @@ def test_a_plan_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
         plan.load(FolderStore(tmp_path))
 
 
-def test_few_bytes_that_unpack_to_more_than_there_is_memory_are_a_damaged_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_bytes_that_unpack_to_more_than_there_is_memory_are_a_damaged_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(plan, "MAX_SHARD_BYTES", 2**20)
     store = run_in(tmp_path, 0)
     (tmp_path / "_plan" / "000000.jsonl.gz").write_bytes(gzip.compress(b"[" + b" " * (4 * 2**20)))
@@ -344,15 +364,24 @@ def test_few_bytes_that_stand_for_many_copies_of_a_long_text_are_no_part(change:
 
 
 def nested(levels: int, leaf: bytes) -> bytes:
-    """A Parquet file of no rows, with the column `key` and a column in so many others: its footer in Thrift's compact form."""
-    elements = [b"\x48\x01r\x15\x04\x00", b"\x15\x0c\x25\x02\x18\x03key\x25\x00\x00", *[b"\x35\x02\x18\x01a\x15\x02\x00"] * levels, leaf]
+    """A Parquet file of no rows, with the column `key` and a column in so many others: its footer in Thrift's
+    compact form.
+    """
+    elements = [
+        b"\x48\x01r\x15\x04\x00",
+        b"\x15\x0c\x25\x02\x18\x03key\x25\x00\x00",
+        *[b"\x35\x02\x18\x01a\x15\x02\x00"] * levels,
+        leaf,
+    ]
     count = len(elements)
     size = bytes([count & 127 | 128, count >> 7 & 127 | 128, count >> 14])
     footer = b"\x15\x04\x19\xfc" + size + b"".join(elements) + b"\x16\x00\x19\x0c\x00"
     return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 
 
-@pytest.mark.parametrize("leaf", [b"\x15\x02\x25\x02\x18\x01a\x00", b"\x35\x02\x18\x01a\x15\x00\x00"], ids=["a number", "no column"])
+@pytest.mark.parametrize(
+    "leaf", [b"\x15\x02\x25\x02\x18\x01a\x00", b"\x35\x02\x18\x01a\x15\x00\x00"], ids=["a number", "no column"]
+)
 @pytest.mark.parametrize("levels", [1000, 4900, 19_000, 100_000])
 def test_columns_in_columns_in_columns_do_not_end_the_process(tmp_path: Path, levels: int, leaf: bytes) -> None:
     """Arrow ran out of its stack: 160 kB ended a driver without a word."""
@@ -385,7 +414,8 @@ def test_few_bytes_that_stand_for_many_copies_of_a_long_key_are_no_manifest(by_r
 
 @bounded
 @given(
-    st.binary(max_size=100) | st.text(max_size=100).map(lambda text: text.encode(errors="replace")), st.sampled_from(["txt", "csv", "lst"])
+    st.binary(max_size=100) | st.text(max_size=100).map(lambda text: text.encode(errors="replace")),
+    st.sampled_from(["txt", "csv", "lst"]),
 )
 @example(b"key\n" + b"," * 60_000, "csv")
 @example(b"," * 65_000 + b"\n", "csv")
@@ -401,7 +431,10 @@ def test_any_manifest(content: bytes, suffix: str) -> None:
 
 
 @bounded
-@given(st.text(max_size=100) | data.map(json.dumps) | data.map(repr), st.sampled_from(["labels.txt", "labels.csv", "labels.json"]))
+@given(
+    st.text(max_size=100) | data.map(json.dumps) | data.map(repr),
+    st.sampled_from(["labels.txt", "labels.csv", "labels.json"]),
+)
 @example(DEEP, "labels.json")
 @example(DEEP, "labels.txt")
 @example('{"a":' * 10_000, "labels.json")
@@ -428,9 +461,15 @@ def test_labels_of_a_million_lines_are_read_in_their_time() -> None:
     assert time.monotonic() - start < PATIENCE_SECONDS
 
 
-@pytest.mark.parametrize("log", [gzip.compress(bytes(2**22)), gzip.compress(b"") * 100_000], ids=["a bomb", "nothing many times"])
-def test_a_log_in_a_bucket_that_unpacks_to_more_than_there_is_memory_is_cut(monkeypatch: pytest.MonkeyPatch, log: bytes) -> None:
-    """Who may write to the folder of EMR's logs may not run who reads them out of memory, or of time: it was quadratic in the members."""
+@pytest.mark.parametrize(
+    "log", [gzip.compress(bytes(2**22)), gzip.compress(b"") * 100_000], ids=["a bomb", "nothing many times"]
+)
+def test_a_log_in_a_bucket_that_unpacks_to_more_than_there_is_memory_is_cut(
+    monkeypatch: pytest.MonkeyPatch, log: bytes
+) -> None:
+    """Who may write to the folder of EMR's logs may not run who reads them out of memory, or of time: it was
+    quadratic in the members.
+    """
     monkeypatch.setattr(driver_log, "LONGEST", 2**20)
     with taken_or_refused():
         assert len(driver_log.unpacked(log)) <= 2**20

@@ -46,7 +46,9 @@ def settings(folder: Path, **more: Any) -> OutputSettings:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", ["_plan", "_parts"])
-def test_a_link_where_a_run_has_a_folder_is_refused_before_anything_is_written(table: Path, home: Path, name: str, overwrite: bool) -> None:
+def test_a_link_where_a_run_has_a_folder_is_refused_before_anything_is_written(
+    table: Path, home: Path, name: str, overwrite: bool
+) -> None:
     (table / name).symlink_to(home)
 
     with pytest.raises(UsageError, match=f"{name}.*is a link"):
@@ -102,7 +104,12 @@ def test_nothing_is_written_read_or_deleted_below_a_link(table: Path, home: Path
     (table / first.split("/")[0]).symlink_to(home)
     folder = store(table)
 
-    for attempt in (lambda: folder.write(key, b"ours"), lambda: folder.read(key), lambda: folder.delete(key), lambda: folder.has(key)):
+    for attempt in (
+        lambda: folder.write(key, b"ours"),
+        lambda: folder.read(key),
+        lambda: folder.delete(key),
+        lambda: folder.has(key),
+    ):
         with pytest.raises(StorageError, match="is a link"):
             attempt()
     assert content(home) == before
@@ -122,7 +129,9 @@ def test_a_file_that_is_a_link_is_replaced_and_not_written_through(table: Path, 
     assert folder.read("_summary.json") == b"ours"
 
 
-def test_a_folder_that_is_swapped_for_a_link_meanwhile_gets_nothing(table: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_swapped_for_a_link_meanwhile_gets_nothing(
+    table: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the moment that it was found to be a folder and the one in which the file gets its name."""
     before = content(home)
     replace = os.replace
@@ -171,7 +180,9 @@ def lists(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".lst"])
-@pytest.mark.parametrize("key", ["{home}/secret", "../home/secret", "sub/../../home/secret", "/etc/passwd", "..", "{lists}/../home/secret"])
+@pytest.mark.parametrize(
+    "key", ["{home}/secret", "../home/secret", "sub/../../home/secret", "/etc/passwd", "..", "{lists}/../home/secret"]
+)
 def test_a_manifest_names_no_file_outside_its_folder(lists: Path, home: Path, key: str, suffix: str) -> None:
     line = key.format(home=home, lists=lists)
     (lists / f"keys{suffix}").write_text(f"{'key' if suffix == '.csv' else 'a.png'}\n{line}\n")
@@ -196,9 +207,15 @@ def test_with_a_base_that_holds_them_or_with_the_setting_it_may(lists: Path, hom
 
 @pytest.mark.parametrize("key", ["../home/secret", "{home}/secret", "sub/../../home/secret"])
 @pytest.mark.parametrize("place", ["a folder", "a manifest", "several"])
-def test_a_plan_that_somebody_changed_names_no_file_outside_the_input(lists: Path, home: Path, key: str, place: str) -> None:
+def test_a_plan_that_somebody_changed_names_no_file_outside_the_input(
+    lists: Path, home: Path, key: str, place: str
+) -> None:
     (lists / "keys.txt").write_text("a.png\n")
-    path: Any = {"a folder": str(lists), "a manifest": str(lists / "keys.txt"), "several": [str(lists), str(lists / "sub")]}[place]
+    path: Any = {
+        "a folder": str(lists),
+        "a manifest": str(lists / "keys.txt"),
+        "several": [str(lists), str(lists / "sub")],
+    }[place]
 
     with pytest.raises(DeniedError):
         Source(InputSettings(path=path), ACCESS).read(key.format(home=home))
@@ -227,7 +244,9 @@ def test_a_file_that_is_one_of_several_inputs_opens_no_other_of_its_folder(lists
         (["s3://bucket/photos/", "{home}/thesis/chapter.tex"], "{home}/thesis/other.tex"),
     ],
 )
-def test_a_plan_that_somebody_changed_has_nothing_read_that_no_listing_has(home: Path, path: str | list[str], planted: str) -> None:
+def test_a_plan_that_somebody_changed_has_nothing_read_that_no_listing_has(
+    home: Path, path: str | list[str], planted: str
+) -> None:
     """With this job's credentials, whatever lies in whichever bucket could be asked for."""
     paths: Any = path.format(home=home) if isinstance(path, str) else [each.format(home=home) for each in path]
     (home / "thesis" / "other.tex").write_text("somebody's own")
@@ -262,7 +281,8 @@ MODEL = "symbol: {{file: {symbol}}}\nparams: {{file: net.params}}\n"
 
 
 @pytest.mark.parametrize(
-    "file", ["../home/secret", "{home}/secret", "sub/../../home/secret", "s3://elsewhere/net.json", "file:///etc/passwd"]
+    "file",
+    ["../home/secret", "{home}/secret", "sub/../../home/secret", "s3://elsewhere/net.json", "file:///etc/passwd"],
 )
 def test_a_model_yaml_names_no_file_outside_its_folder(tmp_path: Path, home: Path, file: str) -> None:
     (tmp_path / "model").mkdir()
@@ -291,7 +311,9 @@ def test_a_model_s_file_that_has_no_end_is_none(tmp_path: Path, role: str, kind:
         (tmp_path / name).write_text("{}")
     (tmp_path / role).unlink()
     os.mkfifo(tmp_path / role) if kind == "a pipe" else (tmp_path / role).symlink_to("/dev/zero")
-    model = ModelSettings(symbol=str(tmp_path / "symbol"), params=str(tmp_path / "params"), labels=str(tmp_path / "labels"))
+    model = ModelSettings(
+        symbol=str(tmp_path / "symbol"), params=str(tmp_path / "params"), labels=str(tmp_path / "labels")
+    )
 
     with pytest.raises(UsageError, match="not a regular file"):
         bundle.fetch(bundle.find(model, ACCESS), tmp_path / "cache", ACCESS)

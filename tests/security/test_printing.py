@@ -1,4 +1,6 @@
-"""What is printed: a terminal obeys nothing that keys, file names, servers, locks or pods' logs say, and no line looks like another's."""
+"""What is printed: a terminal obeys nothing that keys, file names, servers, locks or pods' logs say, and no line
+looks like another's.
+"""
 
 import io
 import json
@@ -132,7 +134,19 @@ def test_no_value_of_a_run_makes_a_line_of_its_own(tmp_path: Path, capsys: pytes
 
 def test_no_value_of_a_model_makes_a_line_of_its_own() -> None:
     name = "x\nlicence  free"
-    found = Inspection(name, ModelInput(height=8, width=8), name, 10, (name,), Meaning("softmax", name), {name: 1}, 10, (name,), 0, name)
+    found = Inspection(
+        name,
+        ModelInput(height=8, width=8),
+        name,
+        10,
+        (name,),
+        Meaning("softmax", name),
+        {name: 1},
+        10,
+        (name,),
+        0,
+        name,
+    )
     assert not any("\n" in text for _, text in console.model_sections(found))
 
 
@@ -144,6 +158,15 @@ def test_a_setting_that_is_no_text_of_a_terminals_is_told_escaped(here: Here) ->
 
 
 def test_everything_that_turns_the_direction_of_text_is_escaped() -> None:
-    for number in [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029, 0x7F, *range(0x80, 0xA0), 0x1B, 0x9B]:
+    for number in [
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+        0x2028,
+        0x2029,
+        0x7F,
+        *range(0x80, 0xA0),
+        0x1B,
+        0x9B,
+    ]:
         assert CONTROLS.search(chr(number))
         assert not CONTROLS.search(printable(chr(number)))

@@ -60,7 +60,10 @@ def test_nobody_is_sent_on_from_a_bucket(read: Callable[[S3Store], object], host
 
 @pytest.mark.parametrize("status", SENT)
 def test_every_kind_of_sending_on_is_told(status: int) -> None:
-    with sending_on(status) as (first, other), pytest.raises(StorageError, match=r"not an S3 response|elsewhere|another region"):
+    with (
+        sending_on(status) as (first, other),
+        pytest.raises(StorageError, match=r"not an S3 response|elsewhere|another region"),
+    ):
         store(first.url).read("a.png")
     assert other.requests == []
 
@@ -95,7 +98,9 @@ def test_web_addresses_may_be_sent_on_but_not_in_circles() -> None:
 def test_nobody_is_sent_to_this_machine_s_own_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The metadata service of a cloud gives credentials to who asks from the machine; a server outside can't ask it."""
     with sending_on(302) as (first, other):
-        monkeypatch.setattr(web, "_is_near", lambda connected: str(connected.getpeername()[1]) == other.url.rpartition(":")[2])
+        monkeypatch.setattr(
+            web, "_is_near", lambda connected: str(connected.getpeername()[1]) == other.url.rpartition(":")[2]
+        )
         with pytest.raises(StorageError, match="an address of this machine"):
             WebReader(StorageSettings(retries=0)).read(f"{first.url}/a.png")
 

@@ -68,7 +68,9 @@ def test_a_folder_of_another_user_is_refused_by_name(tmp_path: Path, somebody_el
     assert "MXSPARK_CACHE_DIR" in refused.value.hint
 
 
-def test_of_a_volume_that_gives_all_files_to_one_user_the_hint_says_so(tmp_path: Path, somebody_else: Callable[[], int]) -> None:
+def test_of_a_volume_that_gives_all_files_to_one_user_the_hint_says_so(
+    tmp_path: Path, somebody_else: Callable[[], int]
+) -> None:
     """As access points of EFS do: no folder there would be this user's."""
     somebody_else()  # so that whatever is made belongs to who this user isn't
 
@@ -80,7 +82,9 @@ def test_of_a_volume_that_gives_all_files_to_one_user_the_hint_says_so(tmp_path:
 @pytest.mark.parametrize("leads_to", ["a folder of ours", "nowhere"])
 def test_a_link_in_its_place_is_refused(tmp_path: Path, home: Path, leads_to: str) -> None:
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / f"user-{os.geteuid()}").symlink_to(home if leads_to == "a folder of ours" else tmp_path / "nowhere")
+    (tmp_path / "cache" / f"user-{os.geteuid()}").symlink_to(
+        home if leads_to == "a folder of ours" else tmp_path / "nowhere"
+    )
 
     with pytest.raises(UsageError, match="is a link"):
         private_folder(tmp_path / "cache")
@@ -136,7 +140,9 @@ def test_a_place_below_another_users_folder_is_refused(tmp_path: Path, monkeypat
         private_folder(tmp_path / "theirs" / "cache")
 
 
-def test_in_a_pod_the_volume_may_be_anybodys_and_opened_for_a_group_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_pod_the_volume_may_be_anybodys_and_opened_for_a_group_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.undo()  # what the fixture says of this machine
     tmp_path.chmod(0o2777)  # an emptyDir belongs to root, with fsGroup and for all
     pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
@@ -159,7 +165,9 @@ def without_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(home))
 
 
-def test_a_planted_wrapper_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, somebody_else: Callable[[], int]) -> None:
+def test_a_planted_wrapper_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, somebody_else: Callable[[], int]
+) -> None:
     without_module(tmp_path, monkeypatch)
     wrapper = java.java_home(tmp_path / "cache") / "bin" / "java"
     wrapper.write_text("#!/bin/sh\necho of the neighbour\n")
@@ -193,7 +201,9 @@ def test_java_reads_no_class_archive_of_anothers(tmp_path: Path, somebody_else: 
 
 
 def test_names_of_what_is_being_written_can_not_be_guessed(tmp_path: Path) -> None:
-    assert ClassArchive(tmp_path, "this Java", tmp_path).options != ClassArchive(tmp_path, "this Java", tmp_path).options
+    assert (
+        ClassArchive(tmp_path, "this Java", tmp_path).options != ClassArchive(tmp_path, "this Java", tmp_path).options
+    )
 
 
 @pytest.fixture
@@ -252,8 +262,12 @@ def test_a_link_in_the_cache_is_not_taken_for_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["spark.local.dir", "SPARK_LOCAL_DIRS", "neither"])
-def test_sparks_blocks_lie_where_nobody_else_may_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    """Without Java: what Spark is told before it starts. `tests/spark/test_interruptions.py` looks for sockets while it runs."""
+def test_sparks_blocks_lie_where_nobody_else_may_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Without Java: what Spark is told before it starts. `tests/spark/test_interruptions.py` looks for sockets while
+    it runs.
+    """
     places = [tmp_path / "disk1", tmp_path / "disk2"]
     conf = SparkConf(loadDefaults=False)
     monkeypatch.delenv("SPARK_LOCAL_DIRS", raising=False)

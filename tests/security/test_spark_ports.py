@@ -1,4 +1,6 @@
-"""Whoever reaches Spark's ports without the run's key is hung up on before Spark reads what he says: on this machine other users can."""
+"""Whoever reaches Spark's ports without the run's key is hung up on before Spark reads what he says: on this machine
+other users can.
+"""
 
 import socket
 import struct
@@ -37,4 +39,6 @@ def test_a_client_without_the_run_s_key_gets_no_further_than_the_question_for_it
     blocks = int(str(application._context._jsc.sc().getExecutorMemoryStatus().keySet().head()).rpartition(":")[2])
 
     for port in (driver, blocks):
-        assert b"Unknown challenge" in said(port, b"\xac\xed\x00\x05 Java's serialized objects, as Spark takes them from whom it knows")
+        assert b"Unknown challenge" in said(
+            port, b"\xac\xed\x00\x05 Java's serialized objects, as Spark takes them from whom it knows"
+        )

@@ -15,7 +15,11 @@ SCRIPTS = sorted(path for folder in ("tools", "image/build") for path in (REPOSI
 def test_nothing_is_installed_without_its_hash(script: Path) -> None:
     text = script.read_text().replace("\\\n", " ")
     for line in text.splitlines():
-        if re.search(r"pip (install|download)", line) and not line.lstrip().startswith("#") and "--editable" not in line:
+        if (
+            re.search(r"pip (install|download)", line)
+            and not line.lstrip().startswith("#")
+            and "--editable" not in line
+        ):
             assert "--require-hashes" in line or "options" in line, line  # tools/setup.sh has it among its options
 
 
@@ -23,7 +27,9 @@ def test_every_lock_has_a_hash_for_every_package() -> None:
     for lock in (REPOSITORY / "requirements").glob("*.txt"):
         if lock.name == "versions.txt":  # constraints
             continue
-        packages = re.findall(r"^[a-z0-9][\w.-]*(?:\[[\w,]+\])?==\S+.*(?:\n    --hash.*)*", lock.read_text(), re.MULTILINE)
+        packages = re.findall(
+            r"^[a-z0-9][\w.-]*(?:\[[\w,]+\])?==\S+.*(?:\n    --hash.*)*", lock.read_text(), re.MULTILINE
+        )
         assert packages
         assert [one for one in packages if "--hash=sha256:" not in one] == []
 
@@ -49,7 +55,9 @@ def test_a_jar_that_maven_was_given_in_another_s_place_is_refused(tmp_path: Path
     (resolved / ("good.jar" if tampered == "a changed jar" else "evil.jar")).write_bytes(b"evil")
     script = (REPOSITORY / "image/build/java.sh").read_text()
     taking = script[script.index('cd "$2"') :].replace("/opt/jars", str(target))
-    done = subprocess.run(["sh", "-eu", "-c", taking, "java.sh", str(jars), str(resolved)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-eu", "-c", taking, "java.sh", str(jars), str(resolved)], capture_output=True, text=True, check=False
+    )
     assert (done.returncode == 0) is (tampered == "another jar")
     assert [path.name for path in target.iterdir()] == (["good.jar"] if tampered == "another jar" else [])
 
@@ -58,7 +66,12 @@ def test_a_digest_of_emr_s_base_that_is_none_is_refused(tmp_path: Path) -> None:
     docker = tmp_path / "docker"
     docker.write_text("#!/bin/sh\nexit 1\n")
     docker.chmod(0o755)
-    environment = {**os.environ, "EMR_DIGEST": "sha256:latest", "DOCKER": str(docker), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "EMR_DIGEST": "sha256:latest",
+        "DOCKER": str(docker),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
     command = [str(REPOSITORY / "tools/image.sh"), "cpu", "emr"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2

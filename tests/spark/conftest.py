@@ -67,7 +67,9 @@ def read_table(place: str, **options: object) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def digits_run(mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def digits_run(
+    mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     """All digits, predicted with the defaults. Not to be changed: copy its folder with `copied`."""
 
     def run() -> Run:

@@ -1,4 +1,6 @@
-"""The article's own command line, through spark-submit as the article shows it: from the repository, and with --py-files."""
+"""The article's own command line, through spark-submit as the article shows it: from the repository, and with
+--py-files.
+"""
 
 import json
 import os
@@ -20,7 +22,8 @@ from tests.conftest import BUCKET, put
 from tests.spark.conftest import QUICK_JAVA
 
 LINE = (
-    r"Key (article/digits/\d{4}_(\d)\.png): Prediction: \['probability=[01]\.\d{6}, class=(\d)'(?:, 'probability=0\.\d{6}, class=\d'){4}\]"
+    r"Key (article/digits/\d{4}_(\d)\.png): Prediction: \['probability=[01]\.\d{6}, class=(\d)'(?:, "
+    r"'probability=0\.\d{6}, class=\d'){4}\]"
 )
 IMAGES = 120
 OUTPUT = "article/predictions.txt"
@@ -30,7 +33,9 @@ EVENT_LOG = ("--conf", "spark.eventLog.enabled=true", "--conf", "spark.eventLog.
 
 @pytest.fixture(scope="module")
 def model(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The digits network as the article's networks are: it takes 224 x 224 pixels of 0 to 255, and scales them itself."""
+    """The digits network as the article's networks are: it takes 224 x 224 pixels of 0 to 255, and scales them
+    itself.
+    """
     folder = shutil.copytree(digits_bundle, tmp_path_factory.mktemp("article") / "model")
     path = folder / "digits-symbol.json"
     graph = json.loads(path.read_text())
@@ -79,7 +84,9 @@ def bucket(s3_server: Server, digits_images: Path) -> Any:
 def arguments(model_url: str) -> list[str]:
     """The article's."""
     places = ["--bucket", BUCKET, "--prefix", "article/digits", "--output_s3_bucket", BUCKET, "--output_s3_key", OUTPUT]
-    symbol, params, labels = (f"{model_url}/{name}" for name in ("digits-symbol.json", "digits-0000.params", "labels.txt"))
+    symbol, params, labels = (
+        f"{model_url}/{name}" for name in ("digits-symbol.json", "digits-0000.params", "labels.txt")
+    )
     return [*places, "--sym_url", symbol, "--param_url", params, "--label_url", labels, "--batch", "64"]
 
 
@@ -126,7 +133,12 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     tried = subprocess.run(
-        [program, "-c", "import numpy, mxspark"], capture_output=True, text=True, check=False, env=environment, cwd=program.parent
+        [program, "-c", "import numpy, mxspark"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=program.parent,
     )
     assert "No module named 'mxspark'" in tried.stderr
     return program
@@ -148,9 +160,22 @@ def submitted_with_keys(
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "events").mkdir()
     main = shutil.copy(REPOSITORY / "job" / "infer_main.py", folder)
-    submit = ["--master", "local[1]", *EVENT_LOG, f"spark.eventLog.dir={(folder / 'events').as_uri()}", "--py-files", package, main]
+    submit = [
+        "--master",
+        "local[1]",
+        *EVENT_LOG,
+        f"spark.eventLog.dir={(folder / 'events').as_uri()}",
+        "--py-files",
+        package,
+        main,
+    ]
     keys = ["--access_key", s3_server.access_key, "--secret_key", s3_server.secret_key]
-    environment = {"AWS_ENDPOINT_URL": s3_server.endpoint_url, "PYSPARK_PYTHON": str(bare_python), "PYTHONPATH": None, **QUICK_JAVA}
+    environment = {
+        "AWS_ENDPOINT_URL": s3_server.endpoint_url,
+        "PYSPARK_PYTHON": str(bare_python),
+        "PYTHONPATH": None,
+        **QUICK_JAVA,
+    }
     finished = mxspark.run("spark-submit", *submit, *arguments(model_url), *keys, environment=environment)
     return finished.succeeded(), folder / "events"
 
@@ -171,12 +196,16 @@ def test_keys_on_a_command_line_are_warned_of(submitted: Finished, submitted_wit
     assert warning not in submitted.text
 
 
-def test_the_keys_are_in_nothing_that_was_printed(submitted_with_keys: tuple[Finished, Path], s3_server: Server) -> None:
+def test_the_keys_are_in_nothing_that_was_printed(
+    submitted_with_keys: tuple[Finished, Path], s3_server: Server
+) -> None:
     assert s3_server.secret_key not in submitted_with_keys[0].text
     assert s3_server.access_key not in submitted_with_keys[0].text
 
 
-def test_the_keys_are_in_nothing_that_was_written(submitted_with_keys: tuple[Finished, Path], bucket: Any, s3_server: Server) -> None:
+def test_the_keys_are_in_nothing_that_was_written(
+    submitted_with_keys: tuple[Finished, Path], bucket: Any, s3_server: Server
+) -> None:
     keys = [entry["Key"] for entry in bucket.list_objects_v2(Bucket=BUCKET, Prefix="article/predictions")["Contents"]]
     assert len(keys) >= 5
     for key in keys:
@@ -185,7 +214,9 @@ def test_the_keys_are_in_nothing_that_was_written(submitted_with_keys: tuple[Fin
         assert s3_server.access_key.encode() not in written
 
 
-def test_the_keys_are_not_in_sparks_configuration(submitted_with_keys: tuple[Finished, Path], s3_server: Server) -> None:
+def test_the_keys_are_not_in_sparks_configuration(
+    submitted_with_keys: tuple[Finished, Path], s3_server: Server
+) -> None:
     logs = [path.read_text() for path in submitted_with_keys[1].rglob("events_*")]
     assert any("SparkListenerEnvironmentUpdate" in log for log in logs)
     for log in logs:
@@ -193,10 +224,14 @@ def test_the_keys_are_not_in_sparks_configuration(submitted_with_keys: tuple[Fin
         assert s3_server.access_key not in log
 
 
-def test_what_is_wrong_has_its_exit_code_through_spark_submit_too(mxspark: Command, s3_server: Server, model_url: str) -> None:
+def test_what_is_wrong_has_its_exit_code_through_spark_submit_too(
+    mxspark: Command, s3_server: Server, model_url: str
+) -> None:
     main = ["--master", "local[1]", "job/infer_main.py"]
     environment = s3_server.environment | QUICK_JAVA
-    finished = mxspark.run("spark-submit", *main, *arguments(model_url), "--bucket", "no-such-bucket", environment=environment)
+    finished = mxspark.run(
+        "spark-submit", *main, *arguments(model_url), "--bucket", "no-such-bucket", environment=environment
+    )
     finished.ended_with(2)
     assert "s3://no-such-bucket: there is no such bucket" in finished.text
     assert "Traceback" not in finished.text

@@ -1,4 +1,6 @@
-"""What can't work is told at once: exit code 2, one message of the thing, the cause and the hint, and nothing is written."""
+"""What can't work is told at once: exit code 2, one message of the thing, the cause and the hint, and nothing is
+written.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,7 +35,9 @@ class Attempt:
 
 
 @pytest.fixture
-def attempt(digits_images: Path, digits_bundle: Path, imagenet_bundle: Path, s3_server: Server, tmp_path: Path) -> Attempt:
+def attempt(
+    digits_images: Path, digits_bundle: Path, imagenet_bundle: Path, s3_server: Server, tmp_path: Path
+) -> Attempt:
     environment: dict[str, str | None] = dict(s3_server.environment)
     folder = tmp_path / "attempt"
     folder.mkdir()
@@ -126,7 +130,8 @@ def no_gpu(attempt: Attempt) -> None:
     attempt.flags += ["--context", "gpu"]
 
 
-# Of a model's files that fit nobody, one: Spark is started meanwhile. All that may be wrong with them: tests/unit/test_network.py.
+# Of a model's files that fit nobody, one: Spark is started meanwhile. All that may be wrong with them:
+# tests/unit/test_network.py.
 CASES: list[tuple[Callable[[Attempt], None], tuple[str, ...]]] = [
     (wrong_bucket, ("s3://no-such-bucket: there is no such bucket", "Check the bucket's name")),
     (empty_prefix, (f"s3://{BUCKET}/nothing/here: no images: there is nothing there", "Check input.path")),
@@ -136,9 +141,18 @@ CASES: list[tuple[Callable[[Attempt], None], tuple[str, ...]]] = [
     (folder_without_images, ("letters: no images, only 1 .doc", "input.suffixes")),
     (no_model_folder, ("model: no model here", "mxspark model pack")),
     (no_such_model_file, ("digits-0001.params", "the model's params file", "Check the model's location")),
-    (no_such_model_object, (f"s3://{BUCKET}/models/digits-0001.params", "the model's params file", "there is no such object")),
-    (symbol_of_another_model, ("symbol and params don't fit each other", "digits-0000.params", "Give the two files of one model")),
-    (wrong_digest, ("digits-0000.params: this is not the params file it should be: sha256", "0" * 64, "Fetch it again")),
+    (
+        no_such_model_object,
+        (f"s3://{BUCKET}/models/digits-0001.params", "the model's params file", "there is no such object"),
+    ),
+    (
+        symbol_of_another_model,
+        ("symbol and params don't fit each other", "digits-0000.params", "Give the two files of one model"),
+    ),
+    (
+        wrong_digest,
+        ("digits-0000.params: this is not the params file it should be: sha256", "0" * 64, "Fetch it again"),
+    ),
     (output_below_a_file, ("file is a file, not a folder", "Choose another place")),
     (output_in_a_wrong_bucket, ("output.path: s3://no-such-bucket", "there is no such bucket")),
     (batch_of_none, ("batch_size is 0", "it must be 1 or more")),

@@ -18,7 +18,9 @@ import os
 if os.path.basename(os.getcwd()) == "1":
     os.environ["AWS_ACCESS_KEY_ID"] = "late"
 """
-TOO_SKEWED = error(403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
+TOO_SKEWED = error(
+    403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."
+)
 
 
 @pytest.fixture
@@ -53,7 +55,11 @@ def test_a_node_with_a_wrong_clock_costs_time_and_nothing_else(
     (tmp_path / "break").mkdir()
     (tmp_path / "break" / "sitecustomize.py").write_text(BREAK_ONE)
     table = tmp_path / "table"
-    settings = ("plan.shard_size=4", f"spark.conf.spark.executorEnv.PYTHONPATH={tmp_path / 'break'}", "storage.retries=1")
+    settings = (
+        "plan.shard_size=4",
+        f"spark.conf.spark.executorEnv.PYTHONPATH={tmp_path / 'break'}",
+        "storage.retries=1",
+    )
 
     finished = mxspark(
         "run",
@@ -70,6 +76,9 @@ def test_a_node_with_a_wrong_clock_costs_time_and_nothing_else(
     assert list(read_table(str(table))["status"]) == IMAGES * ["ok"]
     failing = summary(table)["this_run"]["failing_executors"]
     assert list(failing) == [f"executor 1 on host {os.uname().nodename}"]
-    assert "this machine's clock differs too much from the server's" in failing[f"executor 1 on host {os.uname().nodename}"]
+    assert (
+        "this machine's clock differs too much from the server's"
+        in failing[f"executor 1 on host {os.uname().nodename}"]
+    )
     assert len(re.findall("A shard failed on executor 1", finished.text)) == 1
     assert "Could not work: executor 1 on host" in finished.text

@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 quick_start = {"spark.ui.enabled": "false", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 spark = SparkSession.builder.master("local[1]").config(map=quick_start).getOrCreate()
 table = spark.read.parquet(sys.argv[1])
-print(json.dumps({"schema": table.dtypes, "rows": [row.asDict(recursive=True) for row in table.orderBy("key").collect()]}))
+rows = [row.asDict(recursive=True) for row in table.orderBy("key").collect()]
+print(json.dumps({"schema": table.dtypes, "rows": rows}))
 """
 
 
@@ -40,7 +41,9 @@ def test_each_row_has_the_most_probable_classes_first(digits_run: Run) -> None:
 
 def test_the_summary_tells_the_accuracy_that_the_table_has(digits_run: Run) -> None:
     table = digits_run.table
-    right = [predictions[0]["label"] == key[-5] for key, predictions in zip(table["key"], table["predictions"], strict=True)]
+    right = [
+        predictions[0]["label"] == key[-5] for key, predictions in zip(table["key"], table["predictions"], strict=True)
+    ]
     told = summary(digits_run.output)
     assert told["accuracy"] == sum(right) / ALL_DIGITS
     assert told["accuracy"] >= 0.98
@@ -50,7 +53,9 @@ def test_the_summary_tells_the_accuracy_that_the_table_has(digits_run: Run) -> N
     assert told["this_run"]["images"] == ALL_DIGITS
     run = told["this_run"]
     assert 0 < run["workers_startup_seconds"] < run["seconds"]
-    assert run["images_per_second"] == pytest.approx(ALL_DIGITS / (run["seconds"] - run["workers_startup_seconds"]), rel=0.01)
+    assert run["images_per_second"] == pytest.approx(
+        ALL_DIGITS / (run["seconds"] - run["workers_startup_seconds"]), rel=0.01
+    )
     assert told["settings"]["model"]["path"]
 
 
@@ -95,6 +100,8 @@ def test_a_person_is_told_how_it_went(digits_run: Run) -> None:
 
 
 def test_where_there_is_no_terminal_progress_is_plain_lines(digits_run: Run) -> None:
-    assert re.search(r"^Predicting 1,797 images in \d+ shards\nStarting workers$", digits_run.finished.errors, re.MULTILINE)
+    assert re.search(
+        r"^Predicting 1,797 images in \d+ shards\nStarting workers$", digits_run.finished.errors, re.MULTILINE
+    )
     assert "\x1b" not in digits_run.finished.text
     assert "WARN" not in digits_run.finished.errors, "Spark's log is for --debug"

@@ -1,6 +1,8 @@
-"""A run that is stopped on its way, again and again: nothing is left running, what was finished stays, and in the end all is there.
+"""A run that is stopped on its way, again and again: nothing is left running, what was finished stays, and in the end
+all is there.
 
-One story in four steps, each beginning where the one before ended: Ctrl-C, SIGTERM, then a worker is killed and the run ends well.
+One story in four steps, each beginning where the one before ended: Ctrl-C, SIGTERM, then a worker is killed and the run
+ends well.
 """
 
 import os
@@ -19,7 +21,10 @@ from tests.held_image import held_image
 
 COPIES = 1
 SHARD_SIZE = 30
-LINE = r"Key (copy\d/\d{4}_(\d)\.png): Prediction: \['probability=[01]\.\d{6}, class=(\d)'(?:, 'probability=0\.\d{6}, class=\d'){4}\]"
+LINE = (
+    r"Key (copy\d/\d{4}_(\d)\.png): Prediction: \['probability=[01]\.\d{6}, class=(\d)'(?:, 'probability=0\.\d{6}, "
+    r"class=\d'){4}\]"
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,11 @@ def _sockets(processes: Iterable[psutil.Process]) -> dict[str, int]:
 def completed(job: Job, after_termination: Stopped) -> Finished:
     """The same command once more; in the middle of it one of its Python workers is killed."""
     with job.predicting(1500) as running:
-        workers = [process for process in running.processes() if process.parent() in running.processes() and _is_worker(process)]
+        workers = [
+            process
+            for process in running.processes()
+            if process.parent() in running.processes() and _is_worker(process)
+        ]
         assert workers
         os.kill(workers[0].pid, signal.SIGKILL)
         finished = running.wait()
@@ -128,7 +137,11 @@ def completed(job: Job, after_termination: Stopped) -> Finished:
 def _is_worker(process: psutil.Process) -> bool:
     """Whether Spark's Python daemon forked it: both have the same command line."""
     parent = process.parent()
-    return parent is not None and "mxspark.spark.worker_daemon" in process.cmdline() and "mxspark.spark.worker_daemon" in parent.cmdline()
+    return (
+        parent is not None
+        and "mxspark.spark.worker_daemon" in process.cmdline()
+        and "mxspark.spark.worker_daemon" in parent.cmdline()
+    )
 
 
 def test_ctrl_c_ends_the_run_with_130_and_says_what_now(after_ctrl_c: Stopped) -> None:

@@ -24,7 +24,9 @@ def times(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*")}
 
 
-def test_a_table_that_is_whole_is_left_alone_and_spark_is_not_started(here: Here, no_aws: None, copied: Path, again: Again) -> None:
+def test_a_table_that_is_whole_is_left_alone_and_spark_is_not_started(
+    here: Here, no_aws: None, copied: Path, again: Again
+) -> None:
     before = times(copied)
     finished = here(*again).succeeded()
     assert "1,797 of 1,797 images done, 0 are left in 0 of 15 shards" in finished.errors
@@ -65,7 +67,9 @@ def test_another_job_is_refused_by_the_name_of_what_differs(
     assert times(copied) == before
 
 
-def test_another_model_is_refused(here: Here, no_aws: None, copied: Path, again: Again, digits_bundle: Path, tmp_path: Path) -> None:
+def test_another_model_is_refused(
+    here: Here, no_aws: None, copied: Path, again: Again, digits_bundle: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "bundle"
     other.mkdir()
     for path in digits_bundle.iterdir():
@@ -84,7 +88,9 @@ def test_what_changes_no_prediction_is_not_refused(here: Here, no_aws: None, cop
 
 @pytest.fixture(scope="module")
 def resumed(mxspark: Command, copied: Path, again: Again) -> tuple[dict[str, int], Finished]:
-    """One part and the mark of success were lost, and the same command was run; when the other parts had been written."""
+    """One part and the mark of success were lost, and the same command was run; when the other parts had been
+    written.
+    """
     (copied / LOST).unlink()
     (copied / "_SUCCESS").unlink()
     before = times(copied)
@@ -97,7 +103,9 @@ def test_only_the_lost_part_is_written(resumed: tuple[dict[str, int], Finished],
     assert after.pop(LOST)
     assert after == before
     rows = len(read_table(str(digits_run.output / LOST)))
-    assert re.search(rf"Predicting 1,797 images in \d+ shards, of which an earlier run did {1797 - rows:,}", finished.errors)
+    assert re.search(
+        rf"Predicting 1,797 images in \d+ shards, of which an earlier run did {1797 - rows:,}", finished.errors
+    )
     assert summary(copied)["this_run"]["images"] == rows
 
 
@@ -110,7 +118,9 @@ def test_the_resumed_table_is_that_of_a_run_without_interruption(
     assert summary(copied)["accuracy"] == summary(digits_run.output)["accuracy"]
 
 
-def test_not_even_overwriting_touches_what_is_not_mxsparks(here: Here, no_aws: None, copied: Path, again: Again) -> None:
+def test_not_even_overwriting_touches_what_is_not_mxsparks(
+    here: Here, no_aws: None, copied: Path, again: Again
+) -> None:
     (copied / "notes.txt").write_text("mine")
     before = names(copied)
     finished = here(*again, "--overwrite").ended_with(2)

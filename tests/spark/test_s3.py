@@ -29,8 +29,17 @@ def uploaded(s3_server: Server, digits_images: Path, digits_bundle: Path) -> Any
 def bucket_run(mxspark: Command, s3_server: Server, uploaded: Any) -> Finished:
     """All digits, from bucket to bucket: the endpoint by a flag, the keys in the environment."""
     keys = {name: value for name, value in s3_server.environment.items() if name != "AWS_ENDPOINT_URL"}
-    arguments = ["--input", f"s3://{BUCKET}/{PREFIX}/", "--model", f"s3://{BUCKET}/models/digits", "--output", f"s3://{BUCKET}/{OUTPUT}"]
-    finished = mxspark("run", *arguments, "--endpoint-url", s3_server.endpoint_url, "--set", TRUE_LABEL, environment=keys)
+    arguments = [
+        "--input",
+        f"s3://{BUCKET}/{PREFIX}/",
+        "--model",
+        f"s3://{BUCKET}/models/digits",
+        "--output",
+        f"s3://{BUCKET}/{OUTPUT}",
+    ]
+    finished = mxspark(
+        "run", *arguments, "--endpoint-url", s3_server.endpoint_url, "--set", TRUE_LABEL, environment=keys
+    )
     return finished.succeeded()
 
 
@@ -39,7 +48,11 @@ def table(bucket_run: Finished, s3_server: Server) -> pd.DataFrame:
     """The table in the bucket."""
     address = s3_server.endpoint_url.removeprefix("http://")
     files = pyarrow.fs.S3FileSystem(
-        access_key=s3_server.access_key, secret_key=s3_server.secret_key, endpoint_override=address, scheme="http", region="us-east-1"
+        access_key=s3_server.access_key,
+        secret_key=s3_server.secret_key,
+        endpoint_override=address,
+        scheme="http",
+        region="us-east-1",
     )
     return read_table(f"{BUCKET}/{OUTPUT}", filesystem=files)
 
@@ -58,7 +71,9 @@ def test_the_predictions_are_those_of_the_same_images_in_a_folder(table: pd.Data
 def test_the_bucket_holds_what_a_folder_would(bucket_run: Finished, uploaded: Any, digits_run: Run) -> None:
     pages = uploaded.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{OUTPUT}/")
     keys = [entry["Key"].removeprefix(f"{OUTPUT}/") for page in pages for entry in page["Contents"]]
-    in_folder = [path.relative_to(digits_run.output).as_posix() for path in digits_run.output.rglob("*") if path.is_file()]
+    in_folder = [
+        path.relative_to(digits_run.output).as_posix() for path in digits_run.output.rglob("*") if path.is_file()
+    ]
     assert sorted(keys) == sorted(in_folder)
 
 

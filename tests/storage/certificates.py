@@ -10,8 +10,13 @@ from cryptography.x509.oid import NameOID
 
 
 def own_certificate(folder: Path, is_authority: bool = False) -> Path:
-    """The key and the certificate of a server on this machine that nobody else knows; one `is_authority`, too, as openssl makes them."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    """The key and the certificate of a server on this machine that nobody else knows; one `is_authority`, too, as
+    openssl makes them.
+    """
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
+    )
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -1,4 +1,6 @@
-"""Stores over real and fake servers: SeaweedFS for what S3 does, moto for keys that SeaweedFS can't hold, a scripted one for faults."""
+"""Stores over real and fake servers: SeaweedFS for what S3 does, moto for keys that SeaweedFS can't hold, a scripted
+one for faults.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -13,8 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request gets. `claimed` is the length told where it isn't that of the body: the connection ends after the body, and after
-    `seconds`. With `drop` it ends without an answer, with `cut` after so many bytes of the answer, its head included."""
+    """What one request gets. `claimed` is the length told where it isn't that of the body: the connection ends after
+    the body, and after `seconds`. With `drop` it ends without an answer, with `cut` after so many bytes of the answer,
+    its head included."""
 
     status: int = 200
     body: bytes = b""
@@ -52,8 +53,12 @@ def scripted(*answers: Answer, port: int = 0) -> Iterator[Scripted]:
 
 
 @contextmanager
-def answering(answer_to: Callable[[Request], Answer], port: int = 0, context: SSLContext | None = None) -> Iterator[Scripted]:
-    """A server that answers each request, one at a time, as the function says; on any port, or on this one; by TLS with a `context`."""
+def answering(
+    answer_to: Callable[[Request], Answer], port: int = 0, context: SSLContext | None = None
+) -> Iterator[Scripted]:
+    """A server that answers each request, one at a time, as the function says; on any port, or on this one; by TLS
+    with a `context`.
+    """
     requests: list[Request] = []
     server = ThreadingHTTPServer(("127.0.0.1", port), _handler(answer_to, requests))
     server.daemon_threads = True
@@ -116,18 +121,30 @@ def _handler(answer_to: Callable[[Request], Answer], requests: list[Request]) ->
 def listing(*keys: str, bucket: str = "bucket") -> Answer:
     """The answer to ListObjectsV2 with these keys, all in one page."""
     contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size></Contents>" for key in keys)
-    text = f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>{contents}</ListBucketResult>'
-    return Answer(body=f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), headers={"Content-Type": "application/xml"})
+    text = (
+        "<ListBucketResult "
+        f'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>{contents}</ListBucketResult>'
+    )
+    return Answer(
+        body=f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), headers={"Content-Type": "application/xml"}
+    )
 
 
 def an_object(data: bytes, claimed: int | None = None, **more: str) -> Answer:
     """The answer to GetObject; `more` headers with `_` for `-`."""
-    headers = {"ETag": '"0123456789abcdef"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "Content-Type": "image/png"}
+    headers = {
+        "ETag": '"0123456789abcdef"',
+        "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT",
+        "Content-Type": "image/png",
+    }
     headers |= {name.replace("_", "-"): value for name, value in more.items()}
     return Answer(body=data, headers=headers, claimed=claimed)
 
 
 def error(status: int, code: str, message: str = "told by the test", more: str = "") -> Answer:
     """An S3 server's error; `more` is XML beside its code and message."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message>{more}</Error>'
+    body = (
+        '<?xml version="1.0" '
+        f'encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message>{more}</Error>'
+    )
     return Answer(status, body.encode(), {"Content-Type": "application/xml"})

@@ -45,7 +45,9 @@ def forward_proxy() -> Iterator[tuple[str, list[str]]]:
             wanted = urlsplit(self.path)
             hosts.append(wanted.netloc)
             connection = HTTPConnection("127.0.0.1", wanted.port or 80, timeout=10)
-            connection.putrequest(self.command, self.path.partition(wanted.netloc)[2], skip_host=True, skip_accept_encoding=True)
+            connection.putrequest(
+                self.command, self.path.partition(wanted.netloc)[2], skip_host=True, skip_accept_encoding=True
+            )
             for name, value in self.headers.items():
                 connection.putheader(name, value)
             connection.endheaders(self.rfile.read(int(self.headers.get("Content-Length", 0))))
@@ -81,7 +83,16 @@ def forward_proxy() -> Iterator[tuple[str, list[str]]]:
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The only way out, as in many companies' networks; the hosts that were asked for through it."""
     with forward_proxy() as (address, hosts):
-        for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "REQUEST_METHOD"):
+        for name in (
+            "NO_PROXY",
+            "no_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "REQUEST_METHOD",
+        ):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", address)
         yield hosts
@@ -129,7 +140,9 @@ def test_all_requests_go_through_the_proxy_of_the_environment(s3_server: Server,
     assert set(proxy) == {f"s3.company.invalid:{port}"}
 
 
-def test_no_proxy_is_asked_for_hosts_that_need_none(s3_server: Server, proxy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_asked_for_hosts_that_need_none(
+    s3_server: Server, proxy: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     round_trip(a_store(s3_server, s3_server.endpoint_url, "path"))
     assert proxy == []
@@ -151,14 +164,20 @@ def test_all_requests_leave_by_the_way_that_boto3_s_take(
 ) -> None:
     def answer(request: Request) -> Answer:
         return (
-            Answer(headers={"ETag": '"1"'}) if request.method == "PUT" else listing("1") if "list-type" in request.path else an_object(b".")
+            Answer(headers={"ETag": '"1"'})
+            if request.method == "PUT"
+            else listing("1")
+            if "list-type" in request.path
+            else an_object(b".")
         )
 
     address = os.environ["http_proxy"]
     monkeypatch.delenv("http_proxy")
     with answering(answer) as server:
         for name, value in environment.items():
-            monkeypatch.setenv(name, value.format(proxy=address, bare=urlsplit(address).netloc, port=urlsplit(server.url).port))
+            monkeypatch.setenv(
+                name, value.format(proxy=address, bare=urlsplit(address).netloc, port=urlsplit(server.url).port)
+            )
         store = S3Store("bucket", "", access_to(server.url))
         ways: tuple[Callable[[], object], ...] = (
             lambda: store.write("1", b"."),
@@ -188,7 +207,9 @@ def test_a_proxy_is_told_who_asks(proxy: list[str], monkeypatch: pytest.MonkeyPa
         ("path", "http://s3.company.invalid:9000/gateway", "s3.company.invalid:9000", "/gateway/photos.2024/a/1.png"),
     ],
 )
-def test_every_client_writes_the_same_address(style: str, endpoint: str, host: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_client_writes_the_same_address(
+    style: str, endpoint: str, host: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with scripted(an_object(b"."), an_object(b"."), listing("a/1.png")) as server:
         for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
             monkeypatch.delenv(name, raising=False)
@@ -206,7 +227,9 @@ def test_every_client_writes_the_same_address(style: str, endpoint: str, host: s
 def _regions() -> list[str]:
     """One of each of AWS's partitions, as botocore lists them."""
     partitions = botocore.session.Session().get_component("data_loader").load_data("partitions")["partitions"]
-    return [next(region for region in partition["regions"] if not region.endswith("-global")) for partition in partitions]
+    return [
+        next(region for region in partition["regions"] if not region.endswith("-global")) for partition in partitions
+    ]
 
 
 FIPS, DUAL_STACK = {"AWS_USE_FIPS_ENDPOINT": "true"}, {"AWS_USE_DUALSTACK_ENDPOINT": "true"}
@@ -229,7 +252,13 @@ OPTIONS: list[tuple[str, dict[str, str], str | None, dict[str, str], str]] = [
     ("photos", {}, "dual-stack", {}, "photos.s3.dualstack.us-gov-west-1.amazonaws.com"),
     ("photos", {}, "fips", {}, "photos.s3-fips.us-gov-west-1.amazonaws.com"),
     ("photos", {"AWS_ENDPOINT_URL_S3": "https://s3.corp.example"}, None, {}, "s3.corp.example"),
-    ("photos", {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "services", {}, "photos.s3.us-gov-west-1.amazonaws.com"),
+    (
+        "photos",
+        {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+        "services",
+        {},
+        "photos.s3.us-gov-west-1.amazonaws.com",
+    ),
     ("photos", {}, "endpoint", {"endpoint_url": "https://given.example/gate"}, "given.example"),
     ("photos", {}, "path", {}, "s3.us-gov-west-1.amazonaws.com"),
     ("photos", {}, "path", {"addressing_style": "virtual"}, "photos.s3.us-gov-west-1.amazonaws.com"),
@@ -262,7 +291,12 @@ def test_in_every_partition_all_requests_go_where_boto3_goes_by_itself(
         monkeypatch.setenv(name, value)
     keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
     try:
-        client = boto3.client("s3", region_name=region, config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}), **keys)
+        client = boto3.client(
+            "s3",
+            region_name=region,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}),
+            **keys,
+        )
         alone = _signed_for(client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "a/1.png"}))
     except BotoCoreError as error:  # not every partition has all
         with pytest.raises(StorageError, match=f"s3://photos: {re.escape(str(error)[:40])}"):
@@ -310,7 +344,9 @@ def test_a_directory_bucket_is_listed_by_folders_and_asked_in_a_session(monkeypa
 
     def answer(request: Request) -> Answer:
         if "?session" in request.path:
-            return Answer(body=f"<CreateSessionResult><Credentials>{session}</Credentials></CreateSessionResult>".encode())
+            return Answer(
+                body=f"<CreateSessionResult><Credentials>{session}</Credentials></CreateSessionResult>".encode()
+            )
         if "list-type" in request.path:
             return listing("photos/img2.png", "photos/other.png", "photos/img1.png")
         return an_object(b"pixels") if request.method == "GET" else Answer(headers={"ETag": '"1"'})
@@ -327,7 +363,9 @@ def test_a_directory_bucket_is_listed_by_folders_and_asked_in_a_session(monkeypa
         assert store.read_tail("photos/img1.png", 2) == b"ls"
         store.write("photos/img3.png", b".")
     asked = [request for request in server.requests if "?session" not in request.path]
-    assert {parse_qs(urlsplit(request.path).query)["prefix"][0] for request in asked if "list-type" in request.path} == {"photos/"}
+    assert {
+        parse_qs(urlsplit(request.path).query)["prefix"][0] for request in asked if "list-type" in request.path
+    } == {"photos/"}
     assert all("SESSION" in request.path + request.headers.get("authorization", "") for request in asked)
 
 
@@ -337,7 +375,9 @@ def own_authority(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 @pytest.mark.parametrize("way", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "config"])
-def test_every_client_trusts_whom_boto3_trusts(way: str, own_authority: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_client_trusts_whom_boto3_trusts(
+    way: str, own_authority: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -351,11 +391,15 @@ def test_every_client_trusts_whom_boto3_trusts(way: str, own_authority: Path, mo
     with answering(answer, context=context) as server:
         store = S3Store("bucket", "", access_to(server.url.replace("127.0.0.1", "localhost"), retries=0))
         for use in (lambda: store.read("1.png"), lambda: list(store.keys()), lambda: store.write("1.png", b".")):
-            with pytest.raises(StorageError, match=r"s3://bucket.* certificate of localhost:\d+ isn't trusted.*\n.*AWS_CA_BUNDLE") as told:
+            with pytest.raises(
+                StorageError, match=r"s3://bucket.* certificate of localhost:\d+ isn't trusted.*\n.*AWS_CA_BUNDLE"
+            ) as told:
                 use()
             assert told.value.cause == ""
         (tmp_path / "config").write_text(f"[default]\nca_bundle = {own_authority}\n")
-        monkeypatch.setenv(*(("AWS_CONFIG_FILE", str(tmp_path / "config")) if way == "config" else (way, str(own_authority))))
+        monkeypatch.setenv(
+            *(("AWS_CONFIG_FILE", str(tmp_path / "config")) if way == "config" else (way, str(own_authority)))
+        )
         store = S3Store("bucket", "", store.access)
         assert store.read("1.png") == b"pixels"
         assert list(store.keys()) == ["1.png"]

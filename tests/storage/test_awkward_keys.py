@@ -50,7 +50,9 @@ def test_each_is_read_and_no_other_in_its_place(full_store: S3Store, key: str) -
 
 
 @pytest.mark.parametrize("size", [0, 7, 8, 20])
-def test_large_ones_come_in_pieces(full_store: S3Store, moto_url: str, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_large_ones_come_in_pieces(
+    full_store: S3Store, moto_url: str, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     monkeypatch.setattr("mxspark.storage.s3.store.PIECE", 8)
     data = bytes(range(size))
     moto_client(moto_url).put_object(Bucket=full_store.bucket, Key="a//large", Body=data, ContentEncoding="identity")

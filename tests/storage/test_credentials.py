@@ -61,7 +61,9 @@ def test_a_profile_that_is_not_there_is_told(chain: S3Store, monkeypatch: pytest
         chain.read("photos/1.png")
 
 
-def test_keys_that_were_handed_over_win_over_the_environment(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_that_were_handed_over_win_over_the_environment(
+    s3_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of another session")
@@ -105,7 +107,9 @@ def test_anonymous_requests_to_a_private_bucket_are_denied(s3_server: Server) ->
             way(store)
 
 
-def test_a_web_identity_is_changed_into_keys_with_a_token(moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_web_identity_is_changed_into_keys_with_a_token(
+    moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "token").write_text("a-token-that-the-pod-was-given")
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/predictor")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
@@ -150,7 +154,9 @@ def test_keys_that_are_renewed_while_they_are_tried_again_are_found(
     asked_with: list[str] = []
 
     def write(key: str) -> None:
-        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\naws_session_token = token\n")
+        file.write_text(
+            f"[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\naws_session_token = token\n"
+        )
 
     def answer(request: Request) -> Answer:
         key = re.search(r"Credential=(\w+)", request.headers.get("authorization", "") + request.path)

@@ -22,7 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
 OPEN, CLOSED = [f"open/{number:04d}.png" for number in range(140)], [f"closed/{number:04d}.png" for number in range(60)]
 
 
-def test_a_folder_that_may_not_be_read_among_others_is_rows(digits_images: Path, digits_bundle: Path, tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_read_among_others_is_rows(
+    digits_images: Path, digits_bundle: Path, tmp_path: Path
+) -> None:
     image = (digits_images / "0007_7.png").read_bytes()
     settings = Settings(
         input=InputSettings(path="s3://bucket/"),
@@ -35,8 +37,12 @@ def test_a_folder_that_may_not_be_read_among_others_is_rows(digits_images: Path,
         frozen = plan.write(table, spool, len(CLOSED + OPEN), {}, {})
     source = bundle.find(settings.model, Access())
 
-    with answering(lambda request: an_object(image) if "open/" in request.path else error(403, "AccessDenied")) as server:
-        report = run_shard(Job("run", settings, source, access_to(server.url), 20, str(tmp_path), frozen.id, frozen.samples), 0, 0)
+    with answering(
+        lambda request: an_object(image) if "open/" in request.path else error(403, "AccessDenied")
+    ) as server:
+        report = run_shard(
+            Job("run", settings, source, access_to(server.url), 20, str(tmp_path), frozen.id, frozen.samples), 0, 0
+        )
 
     assert report.counts.by_status == {"ok": len(OPEN), "denied": len(CLOSED)}
     rows = {row.key: row for row in predictions.read_rows(table, 0, "parquet")}

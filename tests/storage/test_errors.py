@@ -1,4 +1,6 @@
-"""What goes wrong with a bucket is told by the right type of error: what, why, and how to hint it, and never a secret."""
+"""What goes wrong with a bucket is told by the right type of error: what, why, and how to hint it, and never a
+secret.
+"""
 
 import io
 import time
@@ -58,12 +60,16 @@ def told(store: S3Store, way: Way, kind: type[StorageError]) -> str:
 
 @pytest.fixture(scope="module")
 def wrong_secret(s3_server: Server) -> S3Store:
-    return S3Store(BUCKET, "", access_to(s3_server.endpoint_url, Credentials(s3_server.access_key, "this-is-the-wrong-secret-key")))
+    return S3Store(
+        BUCKET, "", access_to(s3_server.endpoint_url, Credentials(s3_server.access_key, "this-is-the-wrong-secret-key"))
+    )
 
 
 @pytest.fixture(scope="module")
 def unknown_key(s3_server: Server) -> S3Store:
-    return S3Store(BUCKET, "", access_to(s3_server.endpoint_url, Credentials("nobody-known-here", s3_server.secret_key)))
+    return S3Store(
+        BUCKET, "", access_to(s3_server.endpoint_url, Credentials("nobody-known-here", s3_server.secret_key))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +96,9 @@ def test_an_unknown_access_key_is_denied(unknown_key: S3Store, way: Way) -> None
 
 
 @pytest.mark.parametrize("way", [WAYS["listing"], WAYS["writing"], WAYS["asking whether it can be written"]])
-def test_what_is_wrong_with_the_keys_is_said_where_the_server_says_it(unknown_key: S3Store, wrong_secret: S3Store, way: Way) -> None:
+def test_what_is_wrong_with_the_keys_is_said_where_the_server_says_it(
+    unknown_key: S3Store, wrong_secret: S3Store, way: Way
+) -> None:
     text = told(unknown_key, way, DeniedError)
     assert "doesn't know this access key" in text
     assert "AWS_ACCESS_KEY_ID" in text
@@ -109,7 +117,9 @@ def test_a_bucket_that_is_not_there_is_missing(no_bucket: S3Store, way: Way) -> 
 def test_of_a_bucket_that_is_not_there_the_name_is_to_be_checked(no_bucket: S3Store) -> None:
     text = told(no_bucket, WAYS["listing"], MissingError)
     host = urlsplit(no_bucket.access.settings.endpoint_url or "").netloc
-    problem = f"s3://no-such-bucket: there is no such bucket (NoSuchBucket: The specified bucket does not exist), at {host}"
+    problem = (
+        f"s3://no-such-bucket: there is no such bucket (NoSuchBucket: The specified bucket does not exist), at {host}"
+    )
     assert text == f"{problem}\nCheck the bucket's name, and --endpoint-url if it isn't on AWS."
 
 
@@ -121,7 +131,9 @@ def test_a_server_that_is_not_there_is_told_soon(no_server: S3Store, way: Way) -
 
 
 CONFUSED = {
-    "a proxy's page": Answer(502, b"<html><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>", {"Content-Type": "text/html"}),
+    "a proxy's page": Answer(
+        502, b"<html><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>", {"Content-Type": "text/html"}
+    ),
     "nothing": Answer(502, b""),
     "an internal error": error(500, "InternalError"),
     "an error unheard of": error(400, "SomethingNew"),
@@ -147,14 +159,20 @@ def test_a_web_page_is_not_an_empty_listing() -> None:
 
 # What the server says is kept, by whichever client it was heard.
 
-HEARD: dict[str, Way] = {name: WAYS[name] for name in ("listing", "reading", "reading an awkward key", "downloading", "writing")}
+HEARD: dict[str, Way] = {
+    name: WAYS[name] for name in ("listing", "reading", "reading an awkward key", "downloading", "writing")
+}
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/abc"
-NOT_AUTHORISED = "User: arn:aws:sts::111122223333:assumed-role/job/x is not authorized to perform: {} because no policy allows it"
+NOT_AUTHORISED = (
+    "User: arn:aws:sts::111122223333:assumed-role/job/x is not authorized to perform: {} because no policy allows it"
+)
 CUSTOMERS = "The object was stored using a form of Server Side Encryption. The correct parameters must be provided."
 HEADER = "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-central-1'"
 QUERY = "Error parsing the X-Amz-Credential parameter; the region 'us-east-1' is wrong; expecting 'eu-south-2'"
 ENDPOINT = "<Endpoint>b.s3-eu-west-1.amazonaws.com</Endpoint>"
-CONSTRAINT = "The ap-southeast-3 location constraint is incompatible for the region specific endpoint this request was sent to."
+CONSTRAINT = (
+    "The ap-southeast-3 location constraint is incompatible for the region specific endpoint this request was sent to."
+)
 EXPLICIT = "x is not authorized to perform: s3:GetObject with an explicit deny in a resource-based policy"
 NO_GET = NOT_AUTHORISED.format("s3:GetObject on resource: arn:aws:s3:::bucket/photos/1.png")
 # What a server answers, the kind of error that it is, and what is told.
@@ -167,22 +185,46 @@ REASONS: dict[str, tuple[Answer, type[StorageError], tuple[str, ...]]] = {
     "no right to the key": (
         error(403, "AccessDenied", NOT_AUTHORISED.format(f"kms:Decrypt on resource: {KEY}")),
         DeniedError,
-        (KEY, "AccessDenied: User: arn:aws:sts::111122223333:assumed-role/job/x", "Grant these credentials kms:Decrypt on the key"),
+        (
+            KEY,
+            "AccessDenied: User: arn:aws:sts::111122223333:assumed-role/job/x",
+            "Grant these credentials kms:Decrypt on the key",
+        ),
     ),
     "no right": (
         error(403, "AccessDenied", NO_GET),
         DeniedError,
-        ("access denied (AccessDenied: User", "arn:aws:s3:::bucket/photos/1.png", "Grant these credentials s3:GetObject."),
+        (
+            "access denied (AccessDenied: User",
+            "arn:aws:s3:::bucket/photos/1.png",
+            "Grant these credentials s3:GetObject.",
+        ),
     ),
-    "a policy against it": (error(403, "AccessDenied", EXPLICIT), DeniedError, ("A policy denies s3:GetObject explicitly",)),
-    "access that is disabled": (error(403, "AllAccessDisabled"), DeniedError, ("AllAccessDisabled: told by the test", "bucket's owner")),
+    "a policy against it": (
+        error(403, "AccessDenied", EXPLICIT),
+        DeniedError,
+        ("A policy denies s3:GetObject explicitly",),
+    ),
+    "access that is disabled": (
+        error(403, "AllAccessDisabled"),
+        DeniedError,
+        ("AllAccessDisabled: told by the test", "bucket's owner"),
+    ),
     "a key that is disabled": (
         error(400, "KMS.DisabledException", f"{KEY} is disabled."),
         StorageError,
         (f"(KMS.DisabledException: {KEY} is disabled)", "Enable the key"),
     ),
-    "a key to be deleted": (error(400, "KMS.KMSInvalidStateException"), StorageError, ("told by the test", "cancel its deletion")),
-    "a key with other trouble": (error(400, "KMS.InvalidKeyUsageException"), StorageError, ("told by the test", "Check the key")),
+    "a key to be deleted": (
+        error(400, "KMS.KMSInvalidStateException"),
+        StorageError,
+        ("told by the test", "cancel its deletion"),
+    ),
+    "a key with other trouble": (
+        error(400, "KMS.InvalidKeyUsageException"),
+        StorageError,
+        ("told by the test", "Check the key"),
+    ),
     "a key of the customer's": (
         error(400, "InvalidRequest", CUSTOMERS),
         StorageError,
@@ -209,14 +251,34 @@ REASONS: dict[str, tuple[Answer, type[StorageError], tuple[str, ...]]] = {
         ("Set storage.region to ap-southeast-3.",),
     ),
     "a region that is not named": (error(301, "PermanentRedirect"), StorageError, ("Set storage.region.",)),
-    "a clock that is wrong": (error(403, "RequestTimeTooSkewed"), ClockError, ("clock", "RequestTimeTooSkewed: told by the test")),
-    "credentials that have expired": (error(400, "ExpiredToken"), DeniedError, ("have expired (ExpiredToken: told", "Renew them")),
-    "no bucket": (error(404, "NoSuchBucket"), MissingError, ("there is no such bucket (NoSuchBucket: told by the test)",)),
+    "a clock that is wrong": (
+        error(403, "RequestTimeTooSkewed"),
+        ClockError,
+        ("clock", "RequestTimeTooSkewed: told by the test"),
+    ),
+    "credentials that have expired": (
+        error(400, "ExpiredToken"),
+        DeniedError,
+        ("have expired (ExpiredToken: told", "Renew them"),
+    ),
+    "no bucket": (
+        error(404, "NoSuchBucket"),
+        MissingError,
+        ("there is no such bucket (NoSuchBucket: told by the test)",),
+    ),
     "a code unheard of": (error(403, "BrandNew"), DeniedError, ("access denied (BrandNew: told by the test)",)),
-    "a time that is wrong": (error(403, "AccessDenied", "Request has expired"), ClockError, ("clock", "AccessDenied: Request has expired")),
+    "a time that is wrong": (
+        error(403, "AccessDenied", "Request has expired"),
+        ClockError,
+        ("clock", "AccessDenied: Request has expired"),
+    ),
     "a time to come": (error(403, "AccessDenied", "Request is not yet valid"), ClockError, ("clock", "not yet valid")),
     "a request that is too old": (error(400, "RequestExpired"), ClockError, ("clock", "RequestExpired")),
-    "half an error": (Answer(403, b"<Error><Code>AccessDenied</Code><Message>Acc"), DeniedError, ("access denied (AccessDenied)",)),
+    "half an error": (
+        Answer(403, b"<Error><Code>AccessDenied</Code><Message>Acc"),
+        DeniedError,
+        ("access denied (AccessDenied)",),
+    ),
 }
 
 
@@ -238,7 +300,8 @@ SECRETS = {
     "AKIAIOSFODNN7EXAMPLE": "The key AKIAIOSFODNN7EXAMPLE isn't known",
     "tom-s key": "There is no tom-s key here",
     "hushhush": "Access key id: hushhush isn't known",
-    "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYhush": "It was made with wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYhush and that's wrong",
+    "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYhush": "It was made with wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYhush and "
+    "that's wrong",
     "FwoGZXIvYXdzEBYaDhush": 'token="FwoGZXIvYXdzEBYaDhush"',
     "fe5f80f77d5fa3beca038a248ff027": "X-Amz-Signature=fe5f80f77d5fa3beca038a248ff027",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.hush": "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.hush",
@@ -259,7 +322,10 @@ def test_the_server_s_reason_tells_no_secret(secret: str, monkeypatch: pytest.Mo
 def test_the_reason_of_a_bucket_that_a_web_address_leads_to_is_kept() -> None:
     with scripted(error(403, "AccessDenied", "Request has expired")) as server, pytest.raises(StorageError) as caught:
         download(f"{server.url}/net.json?X-Amz-Signature=hush", access_to(server.url), io.BytesIO())
-    assert caught.value.problem == f"{server.url}/net.json: the server answered 403 Forbidden (AccessDenied: Request has expired)"
+    assert (
+        caught.value.problem
+        == f"{server.url}/net.json: the server answered 403 Forbidden (AccessDenied: Request has expired)"
+    )
 
 
 def test_credentials_are_not_in_what_is_printed_of_a_store(access: Access, s3_store: S3Store) -> None:
@@ -303,7 +369,9 @@ ON_THE_WAY: dict[str, Way] = {**WAYS, "locking": lambda store: store.replace("lo
 
 
 @pytest.mark.parametrize("answer", PAGES.values(), ids=PAGES.keys())
-def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(
+    answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     before = retries_so_far()
     with answering(lambda request: _on_the_way(answer, request)) as server:
@@ -312,7 +380,9 @@ def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer:
                 continue  # which boto3 takes for the 500 that S3 may send so late
             if ("/loop", name) == (answer.headers.get("Location"), "reading an awkward key"):
                 continue  # urllib3 has words of its own for it
-            with pytest.raises(ProxyError, match=f"not an S3 response.*tried 2 times.*{urlsplit(server.url).netloc}") as caught:
+            with pytest.raises(
+                ProxyError, match=f"not an S3 response.*tried 2 times.*{urlsplit(server.url).netloc}"
+            ) as caught:
                 way(S3Store("bucket", "", access_to(server.url, retries=1)))
             assert caught.value.status == "fetch_error"
             assert not is_refusal(caught.value)
@@ -322,5 +392,9 @@ def test_a_page_of_a_proxy_s_says_nothing_of_an_image_and_is_tried_again(answer:
 def _on_the_way(answer: Answer, request: Request) -> Answer:
     if request.path.startswith("/log-in"):
         return Answer(200, b"<html>Log in</html>", {"Content-Type": "text/html"})
-    to = {"Location": f"http://{request.headers['host']}{answer.headers['Location']}"} if "Location" in answer.headers else {}
+    to = (
+        {"Location": f"http://{request.headers['host']}{answer.headers['Location']}"}
+        if "Location" in answer.headers
+        else {}
+    )
     return replace(answer, headers={**answer.headers, **to})

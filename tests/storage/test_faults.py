@@ -19,7 +19,17 @@ from tests.storage.conftest import access_to
 from tests.storage.scripted import Answer, Scripted, an_object, error, listing, scripted
 
 from mxspark.settings.job import StorageSettings
-from mxspark.storage import Access, FolderStore, MissingError, S3Store, StorageError, TooLargeError, WebReader, download, retries_so_far
+from mxspark.storage import (
+    Access,
+    FolderStore,
+    MissingError,
+    S3Store,
+    StorageError,
+    TooLargeError,
+    WebReader,
+    download,
+    retries_so_far,
+)
 from mxspark.storage import folder as folder_room
 from mxspark.storage.web import root_cause
 
@@ -56,7 +66,11 @@ def test_a_server_that_fails_twice_is_asked_a_third_time(
 
 @pytest.mark.parametrize(
     "ask",
-    [lambda store: store.read("photos/1.png"), lambda store: store.read("photos//1.png"), lambda store: list(store.keys("photos/"))],
+    [
+        lambda store: store.read("photos/1.png"),
+        lambda store: store.read("photos//1.png"),
+        lambda store: list(store.keys("photos/")),
+    ],
     ids=["reading", "reading an awkward key", "listing"],
 )
 def test_a_server_that_keeps_failing_is_given_up_after_the_retries(ask: Callable[[S3Store], object]) -> None:
@@ -141,7 +155,8 @@ def test_a_file_that_is_cut_short_is_an_error_that_names_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(404, MissingError), (410, MissingError), (403, StorageError), (401, StorageError), (500, StorageError)]
+    ("status", "kind"),
+    [(404, MissingError), (410, MissingError), (403, StorageError), (401, StorageError), (500, StorageError)],
 )
 def test_what_a_web_server_refuses_is_told_without_the_address_query(status: int, kind: type[StorageError]) -> None:
     with scripted(Answer(status, b"<html>")) as server, pytest.raises(kind) as caught:
@@ -179,7 +194,9 @@ WEB_READS: list[Callable[[str], object]] = [
     ],
     ids=["cut behind its head", "nothing", "no HTTP", "controls in the phrase", "sent to no address"],
 )
-def test_odd_answers_of_web_servers_are_told_in_words(read: Callable[[str], object], answer: bytes, reason: str, cause: str) -> None:
+def test_odd_answers_of_web_servers_are_told_in_words(
+    read: Callable[[str], object], answer: bytes, reason: str, cause: str
+) -> None:
     """Adds that no library's notation is told, and no character that a terminal obeys."""
     with answering_with(answer) as url, pytest.raises(StorageError) as caught:
         read(url)
@@ -193,7 +210,9 @@ def test_an_object_that_says_it_is_empty_is(read: Callable[[str], object]) -> No
 
 
 def test_causes_are_told_without_the_names_of_classes() -> None:
-    said = "HTTPSConnectionPool(host='h', port=1): _PoolTLS(host='h', port=1): Prompt(host='h', port=1): Read timed out."
+    said = (
+        "HTTPSConnectionPool(host='h', port=1): _PoolTLS(host='h', port=1): Prompt(host='h', port=1): Read timed out."
+    )
     assert root_cause(said) == "Read timed out."
 
 
@@ -222,7 +241,9 @@ PACKED = {
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 @pytest.mark.parametrize("packed", PACKED)
-def test_objects_are_unpacked_as_their_content_encoding_says(read: Callable[[Scripted, int | None], bytes], packed: str) -> None:
+def test_objects_are_unpacked_as_their_content_encoding_says(
+    read: Callable[[Scripted, int | None], bytes], packed: str
+) -> None:
     encoding, data = PACKED[packed]
     with scripted(an_object(data, Content_Encoding=encoding)) as server:
         assert read(server, None) == PIXELS
@@ -236,7 +257,10 @@ def test_an_object_that_unpacks_to_more_than_allowed_is_too_large_and_takes_no_m
     bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(256)) + packer.flush()  # a quarter of a GiB in 1 MB
     tracemalloc.start()
     try:
-        with scripted(an_object(bomb, Content_Encoding="gzip")) as server, pytest.raises(TooLargeError, match="10,000,000 allowed"):
+        with (
+            scripted(an_object(bomb, Content_Encoding="gzip")) as server,
+            pytest.raises(TooLargeError, match="10,000,000 allowed"),
+        ):
             read(server, 10_000_000)
         assert tracemalloc.get_traced_memory()[1] < 60e6
     finally:
@@ -314,7 +338,10 @@ REQUESTS: dict[str, tuple[Callable[[S3Store], object], Answer]] = {
     "downloading": (lambda store: downloaded(store), an_object(b"pixels")),
     "uploading": (lambda store: store.upload("photos/1.png", Path(__file__)), Answer(headers={"ETag": '"1"'})),
     "reading a lock": (lambda store: store.read_tagged("_lock.json"), an_object(b"pixels")),
-    "reading from the web": (lambda store: fetch(f"{store.access.settings.endpoint_url}/net.json"), an_object(b"pixels")),
+    "reading from the web": (
+        lambda store: fetch(f"{store.access.settings.endpoint_url}/net.json"),
+        an_object(b"pixels"),
+    ),
 }
 LONGEST, EVERY = 420, 3  # bytes of an answer, and between the places where it is cut
 
@@ -328,7 +355,9 @@ def downloaded(store: S3Store) -> bytes:
 @pytest.mark.filterwarnings("ignore:tzname")  # of half a date
 @pytest.mark.parametrize("way", REQUESTS)
 def test_an_answer_that_is_cut_anywhere_is_asked_for_again(way: str) -> None:
-    """Within the head too: what a library raises while it reads half an answer is a fault of the network like another."""
+    """Within the head too: what a library raises while it reads half an answer is a fault of the network like
+    another.
+    """
     ask, answer = REQUESTS[way]
     with scripted(answer) as server:
         wanted = ask(store_at(server.url))
@@ -349,7 +378,9 @@ def test_nothing_listening_is_counted_as_that(unused_port: int) -> None:
     assert retries_of(ask) == {"connection": 4}
 
 
-@pytest.mark.parametrize(("code", "status"), [("AccessDenied", 403), ("NoSuchBucket", 404), ("InvalidAccessKeyId", 403)])
+@pytest.mark.parametrize(
+    ("code", "status"), [("AccessDenied", 403), ("NoSuchBucket", 404), ("InvalidAccessKeyId", 403)]
+)
 def test_what_does_not_pass_is_asked_for_once_and_not_counted(code: str, status: int) -> None:
     with scripted(error(status, code)) as server:
         store = store_at(server.url)
@@ -369,14 +400,18 @@ def test_what_does_not_pass_is_asked_for_once_and_not_counted(code: str, status:
 @pytest.mark.parametrize("cause", ["throttled", "connection"])
 def test_an_upload_is_tried_again_in_whole(cause: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"lines\n" * 100)
-    with scripted(*4 * [FAULTS[cause]], Answer(headers={"ETag": '"1"'})) as server:  # the client of large files tries a part four times
+    # the client of large files tries a part four times
+    with scripted(*4 * [FAULTS[cause]], Answer(headers={"ETag": '"1"'})) as server:
         assert retries_of(lambda: store_at(server.url).upload("all.txt", tmp_path / "text")) == {cause: 1}
     assert b"lines\n" * 100 in server.requests[-1].body
 
 
 def test_an_upload_that_never_gets_through_is_told(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"lines\n")
-    with scripted(BUSY) as server, pytest.raises(StorageError, match=r"s3://bucket/all\.txt.*SlowDown.*tried 2 times") as caught:
+    with (
+        scripted(BUSY) as server,
+        pytest.raises(StorageError, match=r"s3://bucket/all\.txt.*SlowDown.*tried 2 times") as caught,
+    ):
         store_at(server.url, retries=1).upload("all.txt", tmp_path / "text")
     assert type(caught.value) is StorageError
 
@@ -400,7 +435,9 @@ def test_a_download_that_never_gets_through_is_told(cause: str) -> None:
 def full_disk(tmp_path: Path) -> Iterator[FolderStore]:
     """A file system of 64 kB."""
     (tmp_path / "disk").mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path / "disk"], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path / "disk"], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         pytest.skip("only root can make a small file system")
     try:
@@ -409,7 +446,9 @@ def full_disk(tmp_path: Path) -> Iterator[FolderStore]:
         subprocess.run(["umount", "-l", tmp_path / "disk"], check=True)
 
 
-def test_a_full_disk_is_waited_for_and_then_told_and_no_short_file_is_left(full_disk: FolderStore, tmp_path: Path) -> None:
+def test_a_full_disk_is_waited_for_and_then_told_and_no_short_file_is_left(
+    full_disk: FolderStore, tmp_path: Path
+) -> None:
     (tmp_path / "text").write_bytes(bytes(100_000))
     full_disk.write("part-000000.parquet", b"rows")
 
@@ -429,7 +468,9 @@ def test_a_full_disk_is_waited_for_and_then_told_and_no_short_file_is_left(full_
     assert full_disk.read("part-000000.parquet") == b"rows"
 
 
-def test_a_disk_that_may_not_be_written_any_more_is_told_and_keeps_what_it_has(full_disk: FolderStore, tmp_path: Path) -> None:
+def test_a_disk_that_may_not_be_written_any_more_is_told_and_keeps_what_it_has(
+    full_disk: FolderStore, tmp_path: Path
+) -> None:
     full_disk.write("part-000000.parquet", b"rows")
     subprocess.run(["mount", "-o", "remount,ro", tmp_path / "disk"], check=True)
 
@@ -438,7 +479,9 @@ def test_a_disk_that_may_not_be_written_any_more_is_told_and_keeps_what_it_has(f
     assert full_disk.read("part-000000.parquet") == b"rows"
 
 
-def test_a_disk_in_which_room_is_made_meanwhile_is_written_to(full_disk: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_in_which_room_is_made_meanwhile_is_written_to(
+    full_disk: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full_disk.write("old", bytes(50_000))
     monkeypatch.setattr("time.sleep", lambda _: full_disk.delete("old"))
 

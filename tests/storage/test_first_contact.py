@@ -57,7 +57,9 @@ class Told(Silent):
         self.notes.append(what)
 
 
-def run(place: str, port: socket.socket, folder: Path, monkeypatch: pytest.MonkeyPatch, late: float) -> tuple[MxsparkError, Waits]:
+def run(
+    place: str, port: socket.socket, folder: Path, monkeypatch: pytest.MonkeyPatch, late: float
+) -> tuple[MxsparkError, Waits]:
     """How a run ends of which this place is on the server."""
     (folder / "images").mkdir()
     (folder / "images" / "1.png").touch()
@@ -69,14 +71,18 @@ def run(place: str, port: socket.socket, folder: Path, monkeypatch: pytest.Monke
     settings = Settings(
         input=InputSettings(path=location if place in ("input", "manifest") else str(folder / "images")),
         output=OutputSettings(path=location if place == "output" else str(folder / "table")),
-        model=ModelSettings(path=location) if place == "model" else files.model_copy(update={"symbol": location} if "web" in place else {}),
+        model=ModelSettings(path=location)
+        if place == "model"
+        else files.model_copy(update={"symbol": location} if "web" in place else {}),
     )
     with ExitStack() as stack:
         waits = Waits(stack, port, late)
         monkeypatch.setattr("time.sleep", waits.sleep)
         monkeypatch.setattr("time.monotonic", lambda: waits.seconds)
         with pytest.raises(MxsparkError) as caught:
-            driver.run(settings, access_to(f"http://127.0.0.1:{number}", retries=8, retry_seconds=RETRY_SECONDS), waits.told)
+            driver.run(
+                settings, access_to(f"http://127.0.0.1:{number}", retries=8, retry_seconds=RETRY_SECONDS), waits.told
+            )
     assert not (folder / "table").exists()
     return caught.value, waits
 
@@ -123,7 +129,9 @@ def test_in_a_pod_storage_that_never_comes_ends_the_driver_so_that_it_is_started
 
 
 def without_keys(late: float, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MxsparkError, float]:
-    """How a run ends, and after how long, whose credentials come after `late` seconds to a server that knows no bucket."""
+    """How a run ends, and after how long, whose credentials come after `late` seconds to a server that knows no
+    bucket.
+    """
     seconds = 0.0
 
     def sleep(wait: float) -> None:
@@ -145,7 +153,9 @@ def without_keys(late: float, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return caught.value, seconds
 
 
-def test_in_a_pod_credentials_that_come_late_are_waited_for(pod: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_pod_credentials_that_come_late_are_waited_for(
+    pod: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told, _ = without_keys(60, tmp_path, monkeypatch)
 
     assert "NoSuchBucket" in told.problem

@@ -1,4 +1,6 @@
-"""A place is held by one run at a time: others are told by whom; a holder that dies, however it does, doesn't keep it for long."""
+"""A place is held by one run at a time: others are told by whom; a holder that dies, however it does, doesn't keep
+it for long.
+"""
 
 import hashlib
 import json
@@ -94,7 +96,10 @@ def test_the_second_is_refused_and_told_who_holds_the_place_and_since_when(store
         refused = refusal(store)
         hold.check()
 
-    assert refused.problem == f"{store.name}: another run is writing here: process 4711 on pod-7, since 2026-01-02T03:04:05+00:00"
+    assert (
+        refused.problem
+        == f"{store.name}: another run is writing here: process 4711 on pod-7, since 2026-01-02T03:04:05+00:00"
+    )
     assert "mxspark status" in refused.hint
     assert refused.holder["host"] == "pod-7"
 
@@ -192,7 +197,10 @@ def test_a_lock_file_that_nobody_locks_is_no_hindrance(folder_store: FolderStore
 
 
 def test_a_folder_that_may_not_be_written_is_told() -> None:
-    with pytest.raises(StorageError, match="/proc/table"), FolderStore(Path("/proc/table")).hold(LOCK, owner(), SECONDS):
+    with (
+        pytest.raises(StorageError, match="/proc/table"),
+        FolderStore(Path("/proc/table")).hold(LOCK, owner(), SECONDS),
+    ):
         pass
 
 
@@ -223,7 +231,9 @@ def elsewhere(**more: object) -> bytes:
     return json.dumps(owner(machine="pod-7 of-another-boot pid:[1]", pid=1, start="1", renewals=0, **more)).encode()
 
 
-def test_a_holder_of_another_machine_that_gives_no_sign_is_waited_for_and_then_taken_for_dead(s3_store: S3Store) -> None:
+def test_a_holder_of_another_machine_that_gives_no_sign_is_waited_for_and_then_taken_for_dead(
+    s3_store: S3Store,
+) -> None:
     s3_store.write(LOCK, elsewhere())
     assert s3_store.holder(LOCK) is not None  # perhaps it lives
     start = time.monotonic()
@@ -235,7 +245,9 @@ def test_a_holder_of_another_machine_that_gives_no_sign_is_waited_for_and_then_t
         assert holder["host"] == "pod-8"
 
 
-def test_a_holder_that_gives_signs_of_life_is_not_disturbed_however_long_another_would_wait(s3_store: S3Store, access: Access) -> None:
+def test_a_holder_that_gives_signs_of_life_is_not_disturbed_however_long_another_would_wait(
+    s3_store: S3Store, access: Access
+) -> None:
     with s3_store.hold(LOCK, owner(), 0.6) as hold:
         refused = refusal(S3Store(s3_store.bucket, s3_store.root, access), 5)
         hold.check()
@@ -334,7 +346,9 @@ def test_a_holder_gives_signs_of_life_as_long_as_it_lives(s3_store: S3Store) -> 
 
 
 class Bucket:
-    """A small bucket. `conditions` says what the server does with conditional writes: keeps, refuses or ignores them."""
+    """A small bucket. `conditions` says what the server does with conditional writes: keeps, refuses or ignores
+    them.
+    """
 
     def __init__(self, conditions: str) -> None:
         self.conditions = conditions
@@ -350,7 +364,9 @@ class Bucket:
         absent, same = request.headers.get("if-none-match"), request.headers.get("if-match")
         if self.conditions == "refuses" and (absent or same):
             return error(501, "NotImplemented")
-        if self.conditions == "keeps" and ((absent and old is not None) or (same and (old is None or same != tag_of(old)))):
+        if self.conditions == "keeps" and (
+            (absent and old is not None) or (same and (old is None or same != tag_of(old)))
+        ):
             return error(412, "PreconditionFailed")
         self.objects[request.path] = request.body
         return replace(self._told(request.body), body=b"")
@@ -370,7 +386,9 @@ def other_server(request: pytest.FixtureRequest) -> Iterator[S3Store]:
         yield S3Store("bucket", "", access_to(server.url))
 
 
-def test_whatever_the_server_does_with_conditions_the_second_is_refused_and_the_first_not_disturbed(other_server: S3Store) -> None:
+def test_whatever_the_server_does_with_conditions_the_second_is_refused_and_the_first_not_disturbed(
+    other_server: S3Store,
+) -> None:
     with other_server.hold(LOCK, owner(), 1) as hold:
         with ThreadPoolExecutor(1) as threads:
             assert "pod-7" in threads.submit(refusal, S3Store("bucket", "", other_server.access)).result().problem
@@ -379,7 +397,9 @@ def test_whatever_the_server_does_with_conditions_the_second_is_refused_and_the_
     assert is_free(other_server)
 
 
-def test_whatever_the_server_does_with_conditions_a_dead_ones_place_is_taken_and_a_lost_one_noticed(other_server: S3Store) -> None:
+def test_whatever_the_server_does_with_conditions_a_dead_ones_place_is_taken_and_a_lost_one_noticed(
+    other_server: S3Store,
+) -> None:
     theirs = elsewhere(host="pod-9")
     other_server.write(LOCK, elsewhere())
     with other_server.hold(LOCK, owner(), 1) as hold:

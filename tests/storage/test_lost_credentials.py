@@ -30,13 +30,15 @@ def sts_keys(name: str = "KEY", lasts: timedelta = LATER, seconds: float = 0.0) 
     text = "".join(f"<{key}>{value}</{key}>" for key, value in given.items())
     result = f"<AssumeRoleWithWebIdentityResult><Credentials>{text}</Credentials></AssumeRoleWithWebIdentityResult>"
     body = (
-        f'<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{result}</AssumeRoleWithWebIdentityResponse>'
+        "<AssumeRoleWithWebIdentityResponse "
+        f'xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{result}</AssumeRoleWithWebIdentityResponse>'
     )
     return Answer(body=body.encode(), headers={"Content-Type": "text/xml"}, seconds=seconds)
 
 
 def sts_error(status: int, code: str, message: str = "told by the test") -> Answer:
-    body = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    details = f"<Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>"
+    body = f"<ErrorResponse><Error>{details}</Error></ErrorResponse>"
     return Answer(status, body.encode(), {"Content-Type": "text/xml"})
 
 
@@ -46,7 +48,9 @@ def as_json(**content: str) -> Answer:
 
 @dataclass
 class Giver:
-    """Who gives credentials: STS, an instance's metadata service or a pod's agent. It answers as `script` says, then with keys."""
+    """Who gives credentials: STS, an instance's metadata service or a pod's agent. It answers as `script` says, then
+    with keys.
+    """
 
     script: list[Answer]
     asked: int = 0
@@ -82,7 +86,9 @@ def s3() -> Iterator[Scripted]:
     def answer(request: Request) -> Answer:
         signed = re.search(r"Credential=(KEY|NEW)\b", request.headers.get("authorization", "") + request.path)
         return (
-            (listing("photos/1.png") if "list-type" in request.path else answers[request.method]) if signed else error(403, "AccessDenied")
+            (listing("photos/1.png") if "list-type" in request.path else answers[request.method])
+            if signed
+            else error(403, "AccessDenied")
         )
 
     with answering(answer) as server:
@@ -137,13 +143,21 @@ PASSING = {
     "STS throttled": ("STS", THROTTLED, r"STS throttled \(Throttling: Rate exceeded\)"),
     "STS out of order": ("STS", sts_error(503, "ServiceUnavailable"), "STS: ServiceUnavailable"),
     "no word of STS": ("STS", Answer(drop=True), r"STS can't be reached at 127\.0\.0\.1:\d+"),
-    "STS's answer broken off": ("STS", Answer(body=sts_keys().body[:100], headers={"Content-Type": "text/xml"}), "ResponseParserError"),
+    "STS's answer broken off": (
+        "STS",
+        Answer(body=sts_keys().body[:100], headers={"Content-Type": "text/xml"}),
+        "ResponseParserError",
+    ),
     "a page instead of STS's answer": ("STS", Answer(body=PAGE), r"not a response of STS \(HTTP 200\)"),
     "a proxy's log-in": ("STS", Answer(407, PAGE), r"not a response of STS \(HTTP 407\)"),
     "a proxy without words": ("STS", Answer(403), r"not a response of STS \(HTTP 403\)"),
     "a portal": ("STS", Answer(302, PAGE, {"Location": "/log-in"}), r"not a response of STS \(HTTP 302\)"),
     "a balancer that is out of order": ("STS", Answer(502, PAGE), "STS: HTTP 502 Bad Gateway"),
-    "a page instead of the agent's answer": ("agent", Answer(403, PAGE), r"not a response of the pod's or container's agent \(HTTP 403\)"),
+    "a page instead of the agent's answer": (
+        "agent",
+        Answer(403, PAGE),
+        r"not a response of the pod's or container's agent \(HTTP 403\)",
+    ),
     "STS throttled by a proxy": ("STS", Answer(429, b"<html>busy</html>"), "STS: HTTP 429 Too Many Requests"),
     "a proxy that refuses STS": ("STS", Answer(403, b"<html>blocked</html>"), r"not a response of STS \(HTTP 403\)"),
     "identity provider away": ("STS", sts_error(400, "IDPCommunicationError"), "STS: IDPCommunicationError"),
@@ -158,14 +172,20 @@ PASSING = {
     "metadata service's nonsense": ("metadata", Answer(body=b"null"), "TypeError"),
     "Pod Identity's nonsense": ("agent", Answer(body=b"[]"), "TypeError"),
     "Pod Identity's half answer": ("agent", as_json(AccessKeyId="KEY"), "KeyError: 'SecretAccessKey'"),
-    "Pod Identity out of order": ("agent", Answer(500, b"internal"), r"the pod's or container's agent: 500 \(internal\)"),
+    "Pod Identity out of order": (
+        "agent",
+        Answer(500, b"internal"),
+        r"the pod's or container's agent: 500 \(internal\)",
+    ),
     "Pod Identity throttled": ("agent", Answer(429), "the pod's or container's agent: 429"),
 }
 passing = pytest.mark.parametrize(("way", "fault", "words"), PASSING.values(), ids=PASSING.keys())
 
 
 @passing
-def test_what_passes_costs_time_and_nothing_else(way: str, fault: Answer, words: str, given: Given, s3: Scripted, waits: Waits) -> None:
+def test_what_passes_costs_time_and_nothing_else(
+    way: str, fault: Answer, words: str, given: Given, s3: Scripted, waits: Waits
+) -> None:
     store, before = given(way, Giver([fault] * 6)), retries_so_far()
     assert [use(store) for use in USES.values()] == [b"pixels", ["photos/1.png"], None]
     assert set(retries_so_far() - before) == {"credentials"}
@@ -173,11 +193,14 @@ def test_what_passes_costs_time_and_nothing_else(way: str, fault: Answer, words:
 
 
 @passing
-def test_what_does_not_pass_is_told_as_what_it_is(way: str, fault: Answer, words: str, given: Given, s3: Scripted, waits: Waits) -> None:
+def test_what_does_not_pass_is_told_as_what_it_is(
+    way: str, fault: Answer, words: str, given: Given, s3: Scripted, waits: Waits
+) -> None:
     giver, started = Giver([fault] * 1000), waits.seconds
     store = given(way, giver)
     with pytest.raises(
-        CredentialsError, match=f"^s3://bucket/photos/1.png: can't get credentials: {words}.* times|^s3://bucket: can't.*{words}"
+        CredentialsError,
+        match=f"^s3://bucket/photos/1.png: can't get credentials: {words}.* times|^s3://bucket: can't.*{words}",
     ) as told:
         store.read("photos/1.png")
     assert told.value.cause == "credentials"
@@ -216,7 +239,11 @@ def test_a_token_that_is_still_empty_is_told_and_in_a_pod_waited_for(
         ("metadata", Answer(403, PAGE), r"not a response of the metadata service \(HTTP 403\)"),
         ("metadata", Answer(200, PAGE), r"not a response of the metadata service \(HTTP 200\)"),
         ("metadata", Answer(405), r"not a response of the metadata service \(HTTP 405\)"),
-        ("metadata", Answer(302, headers={"Location": "http://portal.invalid"}), r"not a response of the metadata service \(HTTP 302\)"),
+        (
+            "metadata",
+            Answer(302, headers={"Location": "http://portal.invalid"}),
+            r"not a response of the metadata service \(HTTP 302\)",
+        ),
         (
             "STS",
             sts_error(403, "SignatureDoesNotMatch", "Signature expired: 20261129T0 is now earlier than 20261129T1"),
@@ -237,8 +264,12 @@ def test_what_can_never_come_is_told_at_once(
     assert waits.seconds == started
 
 
-def test_a_page_in_place_of_the_metadata_service_s_token_is_no_token(s3: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that knows no PUT: botocore would send the page on as a header. Without a token the service answers, too."""
+def test_a_page_in_place_of_the_metadata_service_s_token_is_no_token(
+    s3: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that knows no PUT: botocore would send the page on as a header. Without a token the service answers,
+    too.
+    """
     answers = iter([Answer(200, PAGE), Answer(body=b"role"), as_json(**keys(), Code="Success")])
     with answering(lambda _: next(answers)) as server:
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
@@ -251,12 +282,16 @@ def test_a_proxy_that_connects_nobody_is_told_with_its_words(monkeypatch: pytest
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         store = S3Store("bucket", "", access_to("https://s3.invalid", retries=0))
         for use in USES.values():
-            with pytest.raises(ProxyError, match=r"the proxy refuses to connect it \(HTTP 501 Unsupported method.*at s3.invalid"):
+            with pytest.raises(
+                ProxyError, match=r"the proxy refuses to connect it \(HTTP 501 Unsupported method.*at s3.invalid"
+            ):
                 use(store)
         for name, value in ENVIRONMENTS["STS"].items():
             monkeypatch.setenv(name, value.format(url="https://sts.invalid", folder=Path(__file__).parent))
         monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", __file__)
-        with pytest.raises(CredentialsError, match=r"can't get credentials: the proxy refuses to connect it \(HTTP 501"):
+        with pytest.raises(
+            CredentialsError, match=r"can't get credentials: the proxy refuses to connect it \(HTTP 501"
+        ):
             S3Store("bucket", "", access_to(s3.url, None, retries=0, retry_seconds=0)).read("1.png")
 
 
@@ -282,7 +317,9 @@ def test_what_is_configured_wrongly_is_told_at_once(
 
 
 @pytest.mark.parametrize("name", ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"])
-def test_a_key_with_a_line_break_is_told_before_it_is_sent(name: str, s3: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_with_a_line_break_is_told_before_it_is_sent(
+    name: str, s3: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for each in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
         monkeypatch.setenv(f"AWS_{each}", "KEY\n" if each == name else "KEY")
     for use in USES.values():
@@ -291,7 +328,9 @@ def test_a_key_with_a_line_break_is_told_before_it_is_sent(name: str, s3: Script
     assert s3.requests == []
 
 
-def test_a_log_in_that_has_expired_is_waited_for(s3: Scripted, waits: Waits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_log_in_that_has_expired_is_waited_for(
+    s3: Scripted, waits: Waits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     sso = "sso_start_url = https://x.invalid\nsso_region = us-east-1\nsso_account_id = 1\nsso_role_name = x\n"
     (tmp_path / "config").write_text(f"[default]\nregion = us-east-1\n{sso}")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -320,7 +359,9 @@ def test_threads_do_not_multiply_the_requests_to_who_is_busy(given: Given, s3: S
     assert giver.asked == 5
 
 
-def test_good_credentials_are_used_to_their_end_while_new_ones_do_not_come(given: Given, s3: Scripted, waits: Waits) -> None:
+def test_good_credentials_are_used_to_their_end_while_new_ones_do_not_come(
+    given: Given, s3: Scripted, waits: Waits
+) -> None:
     giver = Giver([sts_keys("KEY", SOON), *[THROTTLED] * 3, sts_keys("NEW")])
     store, before = given("STS", giver), retries_so_far()
     for _ in range(20):

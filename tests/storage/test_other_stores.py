@@ -1,4 +1,6 @@
-"""Stores that aren't AWS's: many refuse checksums that come after the body, as boto3 sends them by https, each in words of its own."""
+"""Stores that aren't AWS's: many refuse checksums that come after the body, as boto3 sends them by https, each in
+words of its own.
+"""
 
 import ssl
 from collections.abc import Iterator
@@ -17,8 +19,12 @@ KEYS = Credentials("nobody", "nothing-that-is-a-secret")
 # What they are known to answer, by their users' reports.
 REFUSALS = {
     "Oracle OCI": error(501, "NotImplemented", "AWS chunked encoding not supported"),
-    "Cloudflare R2 of 2025": error(501, "NotImplemented", "Header 'x-amz-checksum-crc32' with value '…' not implemented"),
-    "Backblaze B2": error(400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc32' received for this API call."),
+    "Cloudflare R2 of 2025": error(
+        501, "NotImplemented", "Header 'x-amz-checksum-crc32' with value '…' not implemented"
+    ),
+    "Backblaze B2": error(
+        400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc32' received for this API call."
+    ),
     "Storj, MinIO before 2025": error(411, "MissingContentLength", "You must provide the Content-Length HTTP header."),
     "Ceph": error(400, "XAmzContentSHA256Mismatch", ""),
     "Google Cloud Storage": error(403, "SignatureDoesNotMatch", "The request signature we calculated does not match"),
@@ -32,9 +38,9 @@ def store_that_refuses(refusal: Answer, certificate: Path) -> Iterator[Scripted]
             name.startswith(("x-amz-checksum", "x-amz-trailer", "x-amz-sdk-checksum")) for name in request.headers
         ):
             return refusal
-        if "aws-chunked" in request.headers.get("content-encoding", "") or request.headers.get("x-amz-content-sha256", "").startswith(
-            "STREAMING"
-        ):
+        if "aws-chunked" in request.headers.get("content-encoding", "") or request.headers.get(
+            "x-amz-content-sha256", ""
+        ).startswith("STREAMING"):
             return refusal
         if "list-type" in request.path:
             return listing("1.png")
@@ -98,12 +104,17 @@ def test_a_signature_that_does_not_match_has_two_causes(certificate: Path) -> No
     refusal = REFUSALS["Google Cloud Storage"]
     with store_that_refuses(refusal, certificate) as server, pytest.raises(DeniedError) as told:
         store_at(server, request_checksums="when_supported").write("1.png", b".")
-    assert "the secret key doesn't fit the access key, or the server got another request than was signed" in told.value.problem
+    assert (
+        "the secret key doesn't fit the access key, or the server got another request than was signed"
+        in told.value.problem
+    )
     assert "AWS_SECRET_ACCESS_KEY" in told.value.hint
 
 
 @pytest.mark.parametrize(("chosen", "asks"), [("auto", False), ("when_required", False), ("when_supported", True)])
-def test_checksums_of_what_is_read_are_asked_for_where_that_is_wanted(chosen: str, asks: bool, certificate: Path) -> None:
+def test_checksums_of_what_is_read_are_asked_for_where_that_is_wanted(
+    chosen: str, asks: bool, certificate: Path
+) -> None:
     with store_that_refuses(error(500, "InternalError"), certificate) as server:
         store_at(server, response_checksums=chosen).read_tagged("1.png")
     assert ("x-amz-checksum-mode" in server.requests[0].headers) is asks
@@ -131,5 +142,8 @@ def test_a_part_that_does_not_say_which_it_is_is_no_whole_object(span: str | Non
 def test_a_key_that_is_unknown_is_no_object_that_is_missing() -> None:
     """As versitygw says it."""
     refusal = error(404, "XAdminUserNotFound", "No user exists with the provided access key ID")
-    with answering(lambda _request: refusal) as server, pytest.raises(DeniedError, match="doesn't know this access key"):
+    with (
+        answering(lambda _request: refusal) as server,
+        pytest.raises(DeniedError, match="doesn't know this access key"),
+    ):
         S3Store("bucket", "", access_to(server.url, KEYS, retries=0)).read("1.png")

@@ -11,7 +11,16 @@ from mxspark.dataset.source import Source
 from mxspark.settings.job import InputSettings
 from mxspark.storage import MissingError, StorageError
 
-KEYS = ["2026-01/a.jpg", "2026-01/a.heic2", "2026-01/sub/b.jpg", "2026-02/c.png", "2026-02/", "lists/a.jpg", "odd*/d.jpg", "http://x/e.jpg"]
+KEYS = [
+    "2026-01/a.jpg",
+    "2026-01/a.heic2",
+    "2026-01/sub/b.jpg",
+    "2026-02/c.png",
+    "2026-02/",
+    "lists/a.jpg",
+    "odd*/d.jpg",
+    "http://x/e.jpg",
+]
 
 
 @pytest.fixture(scope="module")

@@ -79,11 +79,25 @@ def test_composed_and_decomposed_characters_are_two_keys(store: Store) -> None:
 
 
 def test_a_prefix_is_raw_text_not_a_folder(store: Store) -> None:
-    for key in ("photos/test_1.png", "photos/test/2.png", "photos/te", "photos/other.png", "photo", "Photos/test.png", "x/photos/te"):
+    for key in (
+        "photos/test_1.png",
+        "photos/test/2.png",
+        "photos/te",
+        "photos/other.png",
+        "photo",
+        "Photos/test.png",
+        "x/photos/te",
+    ):
         store.write(key, b".")
     assert sorted(store.keys("photos/te")) == ["photos/te", "photos/test/2.png", "photos/test_1.png"]
     assert sorted(store.keys("photos/test/")) == ["photos/test/2.png"]
-    assert sorted(store.keys("photo")) == ["photo", "photos/other.png", "photos/te", "photos/test/2.png", "photos/test_1.png"]
+    assert sorted(store.keys("photo")) == [
+        "photo",
+        "photos/other.png",
+        "photos/te",
+        "photos/test/2.png",
+        "photos/test_1.png",
+    ]
     assert len(list(store.keys())) == 7
     assert list(store.keys("photos/tex")) == []
 
@@ -117,14 +131,18 @@ def test_an_object_as_large_as_allowed_is_read_and_a_larger_one_refused(store: S
 
 @pytest.mark.parametrize("key", ["photo.png", "photos//1.png"], ids=["through obstore", "through boto3"])
 def test_of_an_object_in_a_bucket_that_is_too_large_no_byte_is_waited_for(key: str) -> None:
-    with scripted(an_object(b"", claimed=10 * 2**40)) as server, pytest.raises(TooLargeError, match="10,995,116,277,760 bytes"):
+    with (
+        scripted(an_object(b"", claimed=10 * 2**40)) as server,
+        pytest.raises(TooLargeError, match="10,995,116,277,760 bytes"),
+    ):
         S3Store("bucket", "", access_to(server.url)).read(key, limit=MEGABYTE)
     assert len(server.requests) == 1
 
 
 def test_a_file_that_is_too_large_is_not_read(folder_store: FolderStore) -> None:
     folder_store.write("photo.png", b"")
-    os.truncate(folder_store.root / "photo.png", 2**40)  # more than there is memory: reading it would fail in another way
+    # more than there is memory: reading it would fail in another way
+    os.truncate(folder_store.root / "photo.png", 2**40)
     with pytest.raises(TooLargeError, match="1,099,511,627,776 bytes"):
         folder_store.read("photo.png", limit=MEGABYTE)
 
@@ -224,7 +242,9 @@ def test_readers_of_an_object_that_is_replaced_see_the_old_or_the_new_one(store:
     assert seen <= set(versions)
 
 
-def test_an_unfinished_file_is_hidden_and_the_finished_one_has_the_rights_of_any_other(folder_store: FolderStore, tmp_path: Path) -> None:
+def test_an_unfinished_file_is_hidden_and_the_finished_one_has_the_rights_of_any_other(
+    folder_store: FolderStore, tmp_path: Path
+) -> None:
     os.mkfifo(tmp_path / "pipe")
     ordinary = tmp_path / "ordinary"
     ordinary.touch()

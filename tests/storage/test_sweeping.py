@@ -17,7 +17,14 @@ from mxspark.settings.job import OutputSettings
 from mxspark.storage import Access, FolderStore, MissingError, S3Store, Store
 
 # What a run writes is swept; what others write stays, finished or not.
-OURS = ["part-000000.parquet", "part-1234567.jsonl", "_plan/plan.json", "_plan/000000.jsonl.gz", "_parts/part-000000.jsonl", "_SUCCESS"]
+OURS = [
+    "part-000000.parquet",
+    "part-1234567.jsonl",
+    "_plan/plan.json",
+    "_plan/000000.jsonl.gz",
+    "_parts/part-000000.jsonl",
+    "_SUCCESS",
+]
 OTHERS = ["notes.md", "part-000000.csv", "sub/part-000000.parquet", "_other/plan.json", "my-part-000000.parquet"]
 
 Uploads = Callable[[], list[str]]
@@ -55,7 +62,14 @@ def begin(client: Any, key: str) -> None:
 
 def test_in_a_folder_the_unfinished_files_of_a_run_go_and_all_else_stays(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    finished = [*OURS, *OTHERS, ".DS_Store", ".part-000000.parquet", ".part-000000.parquet.bak", ".part-000000.parquet.ABCDEFGH"]
+    finished = [
+        *OURS,
+        *OTHERS,
+        ".DS_Store",
+        ".part-000000.parquet",
+        ".part-000000.parquet.bak",
+        ".part-000000.parquet.ABCDEFGH",
+    ]
     for key in [*finished, *map(unfinished, OURS), *map(unfinished, OTHERS)]:
         store.write(key, b"")
 
@@ -129,13 +143,24 @@ def test_a_run_sweeps_its_output(store: Store, s3_client: Any, access: Access) -
 
 def test_a_run_sweeps_what_is_left_of_its_text_object_elsewhere(tmp_path: Path) -> None:
     elsewhere = FolderStore(tmp_path / "elsewhere")
-    for key in [unfinished("all.txt"), unfinished("others.txt"), unfinished("sub/all.txt"), unfinished("part-000000.parquet")]:
+    for key in [
+        unfinished("all.txt"),
+        unfinished("others.txt"),
+        unfinished("sub/all.txt"),
+        unfinished("part-000000.parquet"),
+    ]:
         elsewhere.write(key, b"")
-    settings = OutputSettings(path=str(tmp_path / "table"), format="text", text_object=str(tmp_path / "elsewhere" / "all.txt"))
+    settings = OutputSettings(
+        path=str(tmp_path / "table"), format="text", text_object=str(tmp_path / "elsewhere" / "all.txt")
+    )
 
     output.sweep(FolderStore(tmp_path / "table"), settings, Access())
 
-    assert paths(tmp_path / "elsewhere") == {unfinished("others.txt"), unfinished("sub/all.txt"), unfinished("part-000000.parquet")}
+    assert paths(tmp_path / "elsewhere") == {
+        unfinished("others.txt"),
+        unfinished("sub/all.txt"),
+        unfinished("part-000000.parquet"),
+    }
 
 
 def test_sweeping_looks_into_no_folder_that_a_run_does_not_write_to(tmp_path: Path) -> None:
@@ -144,7 +169,9 @@ def test_sweeping_looks_into_no_folder_that_a_run_does_not_write_to(tmp_path: Pa
     (tmp_path / "disk" / "photos" / "\udcff.png").write_text("")
     (tmp_path / "disk" / "all\udcff.txt").write_text("")
     FolderStore(tmp_path / "disk").write(unfinished("all.txt"), b"")
-    settings = OutputSettings(path=str(tmp_path / "table"), format="text", text_object=str(tmp_path / "disk" / "all.txt"))
+    settings = OutputSettings(
+        path=str(tmp_path / "table"), format="text", text_object=str(tmp_path / "disk" / "all.txt")
+    )
 
     output.sweep(FolderStore(tmp_path / "table"), settings, Access())
 

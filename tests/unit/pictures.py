@@ -1,4 +1,6 @@
-"""Pictures for the tests: pixels, the same as files in many formats, and broken ones; and another library's idea of them (OpenCV)."""
+"""Pictures for the tests: pixels, the same as files in many formats, and broken ones; and another library's idea of
+them (OpenCV).
+"""
 
 import io
 import struct
@@ -59,7 +61,9 @@ def heic_encoded(image: Image.Image, **options: Any) -> bytes:
 
 
 def exif(*entries: tuple[int, int, int, bytes]) -> bytes:
-    """EXIF data with entries (tag, type, count, value), where a value of more than four bytes stands behind the directory."""
+    """EXIF data with entries (tag, type, count, value), where a value of more than four bytes stands behind the
+    directory.
+    """
     start = 8 + 2 + 12 * len(entries) + 4
     directory, behind = struct.pack("<H", len(entries)), b""
     for tag, kind, count, value in entries:
@@ -87,7 +91,12 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 def png_that_claims(width: int, height: int) -> bytes:
     """A PNG of 60 bytes whose header claims any size; there are no pixels in it."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(b""))
+        + png_chunk(b"IEND", b"")
+    )
 
 
 def gif_that_claims(canvas: int, frame: int) -> bytes:

@@ -33,4 +33,8 @@ def run_in(folder: Path, parts: int, output_format: Format = "parquet") -> Folde
 
 
 def _row(key: str) -> Row:
-    return Row(key, "missing", "there is no such object") if key == "gone.png" else Row(key, "ok", None, (Prediction(0, "cat", 0.9),))
+    return (
+        Row(key, "missing", "there is no such object")
+        if key == "gone.png"
+        else Row(key, "ok", None, (Prediction(0, "cat", 0.9),))
+    )

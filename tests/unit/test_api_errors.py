@@ -15,7 +15,9 @@ def meaning(status: int, message: str, kind: str = "Status") -> MxsparkError:
 
 
 NO_RIGHT = 'pods is forbidden: User "jane" cannot create resource "pods" in API group "" in the namespace "vision"'
-TOO_MANY_RIGHTS = 'roles "x" is forbidden: user "jane" (groups=[]) is attempting to grant RBAC permissions not currently held'
+TOO_MANY_RIGHTS = (
+    'roles "x" is forbidden: user "jane" (groups=[]) is attempting to grant RBAC permissions not currently held'
+)
 QUOTA = 'pods "x" is forbidden: exceeded quota: small, requested: pods=1'
 STANDARD = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": hostNetwork'
 LIMIT = 'pods "x" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'
@@ -41,7 +43,9 @@ WEBHOOK = 'admission webhook "validation.gatekeeper.sh" denied the request: you 
         (500, "etcdserver: request timed out", PassingError),
     ],
 )
-def test_each_refusal_is_an_error_of_its_kind_with_kubernetes_words(status: int, message: str, kind: type[MxsparkError]) -> None:
+def test_each_refusal_is_an_error_of_its_kind_with_kubernetes_words(
+    status: int, message: str, kind: type[MxsparkError]
+) -> None:
     found = meaning(status, message)
     assert type(found) is kind
     assert status == 401 or kind in (MissingObjectError, ExistsError) or message in found.problem

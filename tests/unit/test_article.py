@@ -58,7 +58,11 @@ def test_a_bucket_without_a_prefix_is_the_whole_bucket(elsewhere: list[str]) -> 
 
 
 def test_mxsparks_settings_can_be_added(elsewhere: list[str]) -> None:
-    found = values(parsed([*AS_IN_THE_ARTICLE, *elsewhere, "--set", "top_k=3", "--endpoint-url", "http://127.0.0.1:8333"]).effective)
+    found = values(
+        parsed(
+            [*AS_IN_THE_ARTICLE, *elsewhere, "--set", "top_k=3", "--endpoint-url", "http://127.0.0.1:8333"]
+        ).effective
+    )
 
     assert (found["top_k"], found["storage.endpoint_url"]) == (3, "http://127.0.0.1:8333")
 
@@ -68,7 +72,13 @@ def test_the_access_keys_reach_the_job_but_are_shown_nowhere(elsewhere: list[str
 
     assert job.access.credentials is not None
     assert (job.access.credentials.access_key, job.access.credentials.secret_key) == ("AKIAEXAMPLE", "hush-hush")
-    for shown in (repr(job), str(job), repr(job.access), str(values(job.effective)), job.effective.settings.model_dump_json()):
+    for shown in (
+        repr(job),
+        str(job),
+        repr(job.access),
+        str(values(job.effective)),
+        job.effective.settings.model_dump_json(),
+    ):
         assert "hush-hush" not in shown
         assert "AKIAEXAMPLE" not in shown
 
@@ -85,7 +95,9 @@ def test_one_of_the_two_keys_alone_is_a_mistake(elsewhere: list[str], only: list
     assert "hush" not in str(refused.value)
 
 
-@pytest.mark.parametrize("flag", ["--bucket", "--sym_url", "--param_url", "--label_url", "--output_s3_bucket", "--output_s3_key"])
+@pytest.mark.parametrize(
+    "flag", ["--bucket", "--sym_url", "--param_url", "--label_url", "--output_s3_bucket", "--output_s3_key"]
+)
 def test_a_flag_that_is_missing_is_named(flag: str) -> None:
     with pytest.raises(UsageError, match=flag):
         parsed(without(flag))
@@ -102,7 +114,9 @@ def test_an_unknown_flag_is_refused() -> None:
         parsed([*AS_IN_THE_ARTICLE, "--buckets", "b"])
 
 
-def test_a_run_that_ended_is_done_anew_as_the_articles_was_and_one_that_did_not_goes_on(tmp_path: Path, elsewhere: list[str]) -> None:
+def test_a_run_that_ended_is_done_anew_as_the_articles_was_and_one_that_did_not_goes_on(
+    tmp_path: Path, elsewhere: list[str]
+) -> None:
     assert not parsed(AS_IN_THE_ARTICLE + elsewhere).effective.settings.output.overwrite
 
     (tmp_path / "run").mkdir()
@@ -111,8 +125,16 @@ def test_a_run_that_ended_is_done_anew_as_the_articles_was_and_one_that_did_not_
     assert parsed(AS_IN_THE_ARTICLE + elsewhere).effective.settings.output.overwrite
 
 
-def test_credentials_that_are_missing_are_a_mistake_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+def test_credentials_that_are_missing_are_a_mistake_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_PROFILE",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -126,7 +148,11 @@ def test_credentials_that_are_missing_are_a_mistake_of_the_user(tmp_path: Path, 
 
 def test_a_dash_for_a_key_is_that_of_the_environment(elsewhere: list[str]) -> None:
     command = [*AS_IN_THE_ARTICLE, *elsewhere, "--access_key", "-", "--secret_key"]
-    environment = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "of the environment", "AWS_SESSION_TOKEN": "its token"}
+    environment = {
+        "AWS_ACCESS_KEY_ID": "AKIA",
+        "AWS_SECRET_ACCESS_KEY": "of the environment",
+        "AWS_SESSION_TOKEN": "its token",
+    }
 
     job = article.parse([*command, "-"], environment)
     assert job.credentials == Credentials("AKIA", "of the environment", "its token")

@@ -65,7 +65,9 @@ WHOLE = {"symbol": FILES["net-symbol.json"], "params": FILES["net-0000.params"],
 
 
 def test_a_folder_with_a_model_yaml_is_a_bundle(tmp_path: Path) -> None:
-    found = fetched(tmp_path, path=str(folder_with(tmp_path / "model", spec=SPEC + "name: mine\npreprocess: {scale: 0.5}\n")))
+    found = fetched(
+        tmp_path, path=str(folder_with(tmp_path / "model", spec=SPEC + "name: mine\npreprocess: {scale: 0.5}\n"))
+    )
 
     assert content_of(found) == WHOLE
     assert found.labels == ("cat", "dog")
@@ -89,7 +91,9 @@ def test_single_files_are_a_model_too_with_labels_or_without(tmp_path: Path) -> 
 
 
 def test_a_bundle_is_fetched_from_the_web(tmp_path: Path) -> None:
-    with serving({f"/models/{name}": content for name, content in {**FILES, "model.yaml": SPEC.encode()}.items()}) as web:
+    with serving(
+        {f"/models/{name}": content for name, content in {**FILES, "model.yaml": SPEC.encode()}.items()}
+    ) as web:
         found = fetched(tmp_path, path=f"{web.url}/models/")
 
     assert content_of(found) == WHOLE
@@ -98,7 +102,9 @@ def test_a_bundle_is_fetched_from_the_web(tmp_path: Path) -> None:
 def test_single_files_are_fetched_from_the_web_whatever_their_query_is(tmp_path: Path) -> None:
     labels = b"label\ncat\ndog\n"
     with serving({"/s": WHOLE["symbol"], "/p": WHOLE["params"], "/labels.csv": labels}) as web:
-        found = fetched(tmp_path, symbol=f"{web.url}/s?v=1", params=f"{web.url}/p?v=2", labels=f"{web.url}/labels.csv?Signature=abc")
+        found = fetched(
+            tmp_path, symbol=f"{web.url}/s?v=1", params=f"{web.url}/p?v=2", labels=f"{web.url}/labels.csv?Signature=abc"
+        )
 
     assert found.labels == ("cat", "dog")
 
@@ -145,7 +151,9 @@ def test_a_folder_with_the_parameters_of_two_epochs_is_not_guessed_at(tmp_path: 
 
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere") in refusal(tmp_path, path=str(tmp_path / "nowhere"))
-    assert "nowhere.json" in refusal(tmp_path, symbol=str(tmp_path / "nowhere.json"), params=str(tmp_path / "nowhere.params"))
+    assert "nowhere.json" in refusal(
+        tmp_path, symbol=str(tmp_path / "nowhere.json"), params=str(tmp_path / "nowhere.params")
+    )
 
 
 def test_a_file_is_not_a_bundle(tmp_path: Path) -> None:
@@ -191,7 +199,10 @@ def web_source(web: Web, path: str = "/p", expected: str | None = None) -> Bundl
 
 
 def test_a_download_with_another_digest_is_refused_and_not_kept(tmp_path: Path) -> None:
-    with serving({"/s": b"{}", "/p": b"swapped"}) as web, pytest.raises(UsageError, match="/p: this is not the params file"):
+    with (
+        serving({"/s": b"{}", "/p": b"swapped"}) as web,
+        pytest.raises(UsageError, match="/p: this is not the params file"),
+    ):
         bundle.fetch(web_source(web, expected=digest(b"original")), tmp_path, ACCESS)
 
     assert b"swapped" not in [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
@@ -242,7 +253,9 @@ def test_many_workers_that_start_together_download_a_file_once(tmp_path: Path) -
     files = {"/s": b"{}", "/p": b"numbers" * 100_000}
     with serving(files, patience=0.5) as web:
         source = BundleSource(
-            ModelSpec(), {"symbol": f"{web.url}/s", "params": f"{web.url}/p"}, {"symbol": digest(b"{}"), "params": digest(files["/p"])}
+            ModelSpec(),
+            {"symbol": f"{web.url}/s", "params": f"{web.url}/p"},
+            {"symbol": digest(b"{}"), "params": digest(files["/p"])},
         )
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda _: bundle.fetch(source, tmp_path, ACCESS), range(8)))
@@ -285,7 +298,9 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         bundle.fetch(web_source(web), tmp_path / "file" / "cache", ACCESS)
 
 
-def test_the_cache_is_where_xdg_says_or_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_xdg_says_or_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
     assert bundle.default_cache_dir() == tmp_path / "mine" / "mxspark"
 
@@ -313,14 +328,24 @@ def labels_of(tmp_path: Path, content: bytes, name: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize(
     "content",
-    [b"cat\ndog house\n", b"cat\ndog house", b"cat\r\ndog house\r\n", b"\xef\xbb\xbfcat\ndog house\n\n\n", b"cat  \ndog house\t\n"],
+    [
+        b"cat\ndog house\n",
+        b"cat\ndog house",
+        b"cat\r\ndog house\r\n",
+        b"\xef\xbb\xbfcat\ndog house\n\n\n",
+        b"cat  \ndog house\t\n",
+    ],
 )
 def test_a_line_is_a_label(tmp_path: Path, content: bytes) -> None:
     assert labels_of(tmp_path, content, "synset.txt") == ("cat", "dog house")
 
 
 def test_a_label_keeps_its_commas_and_its_place_where_one_before_is_empty(tmp_path: Path) -> None:
-    assert labels_of(tmp_path, b"n01 tench, Tinca\n\nn02 goldfish\n", "synset.txt") == ("n01 tench, Tinca", "", "n02 goldfish")
+    assert labels_of(tmp_path, b"n01 tench, Tinca\n\nn02 goldfish\n", "synset.txt") == (
+        "n01 tench, Tinca",
+        "",
+        "n02 goldfish",
+    )
 
 
 def test_only_the_end_of_a_line_ends_a_label(tmp_path: Path) -> None:
@@ -329,7 +354,12 @@ def test_only_the_end_of_a_line_ends_a_label(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"label\ncat\ndog\n", b"index,label\n0,cat\n1,dog\n", b"label,index\ndog,1\ncat,0\n", b'\xef\xbb\xbfid,label\nx,"cat"\ny,dog\n'],
+    [
+        b"label\ncat\ndog\n",
+        b"index,label\n0,cat\n1,dog\n",
+        b"label,index\ndog,1\ncat,0\n",
+        b'\xef\xbb\xbfid,label\nx,"cat"\ny,dog\n',
+    ],
 )
 def test_a_csv_has_labels_in_a_column_ordered_by_index_where_there_is_one(tmp_path: Path, content: bytes) -> None:
     assert labels_of(tmp_path, content, "labels.csv") == ("cat", "dog")
@@ -364,7 +394,10 @@ def test_a_csv_that_is_no_list_of_labels_is_refused_by_name(tmp_path: Path, cont
 def test_any_text_is_labels_or_refused_by_name(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     for content in (text, "label," + text, "index,label\n" + text):
         with right_or_refused("labels.csv"):
-            assert all(isinstance(label, str) for label in labels_of(tmp_path_factory.mktemp("labels"), content.encode(), "labels.csv"))
+            assert all(
+                isinstance(label, str)
+                for label in labels_of(tmp_path_factory.mktemp("labels"), content.encode(), "labels.csv")
+            )
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00"])
@@ -399,7 +432,9 @@ def test_the_digest_of_a_bundle_changes_with_whatever_could_change_a_prediction(
 def test_a_packed_bundle_holds_the_files_and_their_digests(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "model")
     spec = ModelSpec(name="mine", preprocess=Preprocessing(channels="BGR"), output=ModelOutput(kind="logits"))
-    source = BundleSource(spec, {"symbol": str(folder / "net-symbol.json"), "params": str(folder / "net-0000.params")}, {})
+    source = BundleSource(
+        spec, {"symbol": str(folder / "net-symbol.json"), "params": str(folder / "net-0000.params")}, {}
+    )
 
     bundle.pack(source, tmp_path / "cache", ACCESS, tmp_path / "packed")
     found = fetched(tmp_path, path=str(tmp_path / "packed"))

@@ -23,7 +23,13 @@ MODEL = Bundle(ModelSpec(), {}, (), BundleSource(ModelSpec(), {}, {}))
 
 def settings(context: str, master: str = "local[2]") -> Settings:
     return Settings.model_validate(
-        {"input": {"path": "in"}, "output": {"path": "out"}, "model": {"path": "net"}, "context": context, "spark": {"master": master}}
+        {
+            "input": {"path": "in"},
+            "output": {"path": "out"},
+            "model": {"path": "net"},
+            "context": context,
+            "spark": {"master": master},
+        }
     )
 
 
@@ -47,7 +53,11 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: tuple[str, str] | Excepti
         ("cpu", ("cpu(0)", ""), "cpu(0)"),
         ("gpu", ("gpu(0)", ""), "gpu(0)"),
         ("auto", ("gpu(0)", ""), "gpu(0) (context auto chose it)"),
-        ("auto", ("cpu(0)", "the NVIDIA driver shows no GPU"), "cpu(0) (context auto chose it: the NVIDIA driver shows no GPU)"),
+        (
+            "auto",
+            ("cpu(0)", "the NVIDIA driver shows no GPU"),
+            "cpu(0) (context auto chose it: the NVIDIA driver shows no GPU)",
+        ),
     ],
 )
 def test_on_this_machine_it_is_known_what_the_network_runs_on(
@@ -60,9 +70,12 @@ def test_on_this_machine_it_is_known_what_the_network_runs_on(
 
 
 @pytest.mark.parametrize(
-    ("context", "said"), [("cpu", "cpu"), ("gpu", "gpu"), ("auto", "auto (each executor takes a GPU if it has one that MXNet can use)")]
+    ("context", "said"),
+    [("cpu", "cpu"), ("gpu", "gpu"), ("auto", "auto (each executor takes a GPU if it has one that MXNet can use)")],
 )
-def test_on_a_cluster_the_executors_find_out_for_themselves(monkeypatch: pytest.MonkeyPatch, context: str, said: str) -> None:
+def test_on_a_cluster_the_executors_find_out_for_themselves(
+    monkeypatch: pytest.MonkeyPatch, context: str, said: str
+) -> None:
     asked = answering(monkeypatch, ("cpu(0)", ""))
 
     assert str(check_model(MODEL, settings(context, "spark://host:7077"))) == said
@@ -73,11 +86,16 @@ def test_on_a_cluster_the_executors_find_out_for_themselves(monkeypatch: pytest.
     ("answer", "words"),
     [
         (TimeoutError(), "within 300 s"),
-        (model_check.CrashError("killed by signal 11: no message"), "the model's files crash MXNet (killed by signal 11: no message)"),
+        (
+            model_check.CrashError("killed by signal 11: no message"),
+            "the model's files crash MXNet (killed by signal 11: no message)",
+        ),
         (UsageError("context gpu: no", "Or use --context cpu."), "context gpu: no"),
     ],
 )
-def test_a_check_that_comes_to_nothing_is_told_in_words(monkeypatch: pytest.MonkeyPatch, answer: Exception, words: str) -> None:
+def test_a_check_that_comes_to_nothing_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, answer: Exception, words: str
+) -> None:
     answering(monkeypatch, answer)
 
     with pytest.raises(UsageError) as refused:
@@ -87,7 +105,9 @@ def test_a_check_that_comes_to_nothing_is_told_in_words(monkeypatch: pytest.Monk
     assert refused.value.hint
 
 
-def test_a_model_that_was_found_right_is_not_checked_again_for_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_model_that_was_found_right_is_not_checked_again_for_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     asked = answering(monkeypatch, ("cpu(0)", ""))
     chosen: Any = settings("cpu").model_copy(update={"cache_dir": str(tmp_path)})
 

@@ -101,7 +101,18 @@ def test_the_version_is_told(mxspark: Command) -> None:
 
 FLAGS = {
     "run": [
-        *("--input", "--output", "--model", "--settings", "--set", "--context", "--precision", "--batch-size", "--top-k", "--format"),
+        *(
+            "--input",
+            "--output",
+            "--model",
+            "--settings",
+            "--set",
+            "--context",
+            "--precision",
+            "--batch-size",
+            "--top-k",
+            "--format",
+        ),
         *("--master", "--endpoint-url", "--max-failed-fraction", "--overwrite", "--limit", "--debug"),
     ],
     "settings": ["--schema", "--set", "--settings", "--yaml", "--json"],
@@ -146,7 +157,9 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console._out, "width", 160)
 
 
-def test_settings_are_shown_with_where_they_come_from(mxspark: Command, monkeypatch: pytest.MonkeyPatch, wide: None) -> None:
+def test_settings_are_shown_with_where_they_come_from(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch, wide: None
+) -> None:
     Path("job.yaml").write_text("top_k: 3\nspark: {executors: 7}\n")
     monkeypatch.setenv("MXSPARK_BATCH_SIZE", "8")
 
@@ -183,7 +196,9 @@ def test_what_shells_make_of_names_and_patterns_is_refused_in_words(mxspark: Com
     refused(mxspark("settings", *JOB, "--model", "caf\udce9"), "model.path", "not UTF-8")
     refused(mxspark("settings", *JOB, "--set", "spark.conf.a=\udce9"), "spark.conf.a", "--set", "not UTF-8")
     refused(mxspark("settings", *JOB, "--set", "spark.conf.\udce9=a"), "spark.conf", r"\xe9", "not UTF-8")
-    refused(mxspark("settings", *JOB, "--input", "a.jpg", "b.jpg", "c.jpg"), "c.jpg", "quote it: --input 'photos/*.jpg'")
+    refused(
+        mxspark("settings", *JOB, "--input", "a.jpg", "b.jpg", "c.jpg"), "c.jpg", "quote it: --input 'photos/*.jpg'"
+    )
 
 
 def test_several_inputs_are_one_setting(mxspark: Command, wide: None) -> None:
@@ -211,11 +226,17 @@ def test_settings_are_shown_as_a_file_that_settings_takes_back(mxspark: Command)
     told = [json.loads(mxspark("settings", *flags, "--json").output) for flags in (["--settings", "job.yaml"], JOB)]
     values = [{key: setting["value"] for key, setting in settings.items()} for settings in told]
     assert values[0] == values[1] | {"top_k": 3, "spark.conf": {"spark.ui.enabled": "false"}}
-    assert told[0]["top_k"] == {"value": 3, "from": "job.yaml", "description": "Predictions in a row: the k most probable classes."}
+    assert told[0]["top_k"] == {
+        "value": 3,
+        "from": "job.yaml",
+        "description": "Predictions in a row: the k most probable classes.",
+    }
 
 
 def test_settings_in_a_file_are_a_comment_where_they_are_secret_or_not_given(mxspark: Command) -> None:
-    shown = mxspark("settings", "--yaml", "--set", "spark.conf.my.password=hunter2", "--set", "spark.conf.my.other=2").output
+    shown = mxspark(
+        "settings", "--yaml", "--set", "spark.conf.my.password=hunter2", "--set", "spark.conf.my.other=2"
+    ).output
     Path("job.yaml").write_text(shown)
 
     assert "hunter2" not in shown
@@ -237,10 +258,15 @@ def test_one_setting_is_explained(mxspark: Command) -> None:
 
 def test_a_section_of_settings_is_shown_alone(mxspark: Command) -> None:
     assert [key for key in as_table(mxspark("settings", "plan").output) if "." in key] == ["plan.shard_size"]
-    assert next(iter(json.loads(mxspark("settings", "spark.dynamic_allocation", "--json").output))) == "spark.dynamic_allocation.enabled"
+    assert (
+        next(iter(json.loads(mxspark("settings", "spark.dynamic_allocation", "--json").output)))
+        == "spark.dynamic_allocation.enabled"
+    )
 
 
-@pytest.mark.parametrize(("key", "meant"), [("topk", "top_k"), ("sprak", "spark"), ("executor_memory", "spark.executor_memory")])
+@pytest.mark.parametrize(
+    ("key", "meant"), [("topk", "top_k"), ("sprak", "spark"), ("executor_memory", "spark.executor_memory")]
+)
 def test_a_setting_that_there_is_not_is_refused_with_what_may_be_meant(mxspark: Command, key: str, meant: str) -> None:
     ended = mxspark("settings", key)
 
@@ -330,7 +356,9 @@ def test_a_shell_is_told_what_can_follow(
         (["something"], ["something"]),
     ],
 )
-def test_wrong_arguments_are_refused_in_words(mxspark: Command, command: str, arguments: list[str], named: list[str]) -> None:
+def test_wrong_arguments_are_refused_in_words(
+    mxspark: Command, command: str, arguments: list[str], named: list[str]
+) -> None:
     refused(mxspark(command, *JOB, *arguments), *named)
 
     assert not Path("table").exists()
@@ -338,7 +366,9 @@ def test_wrong_arguments_are_refused_in_words(mxspark: Command, command: str, ar
 
 @pytest.mark.parametrize("command", ["status /out", "model inspect net", "settings --settings s3://b/job.yaml"])
 def test_a_wrong_endpoint_is_refused_by_name(mxspark: Command, command: str) -> None:
-    refused(mxspark(*command.split(), "--endpoint-url", "127.0.0.1:8333"), "--endpoint-url", "'127.0.0.1:8333'", "http://")
+    refused(
+        mxspark(*command.split(), "--endpoint-url", "127.0.0.1:8333"), "--endpoint-url", "'127.0.0.1:8333'", "http://"
+    )
 
 
 def test_an_empty_place_is_no_model(mxspark: Command) -> None:
@@ -389,7 +419,10 @@ def test_a_gpu_that_is_not_there_is_told_before_spark_starts(mxspark: Command, m
     monkeypatch.setattr(model_check, "ask_model", no_gpu)
     monkeypatch.setattr(driver, "Application", lambda *_: pytest.fail("Spark was started"))
 
-    refused(mxspark("run", *JOB, "--model", str(DIGITS), "--context", "gpu", "--master", "local[1]"), "context gpu: there is no GPU")
+    refused(
+        mxspark("run", *JOB, "--model", str(DIGITS), "--context", "gpu", "--master", "local[1]"),
+        "context gpu: there is no GPU",
+    )
     assert not Path("table").exists()
 
 
@@ -450,7 +483,9 @@ def test_the_exit_code_says_how_a_run_ended(
     assert "Traceback" not in ended.errors
 
 
-def test_a_run_ends_with_counts_rate_the_first_predictions_and_where_they_are(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_ends_with_counts_rate_the_first_predictions_and_where_they_are(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = (
         Row("a.png", "ok", None, (Prediction(3, "n02123045 tabby, tabby cat", 0.784), Prediction(1, None, 0.2))),
         Row("b.png", "missing", "there is no such object"),
@@ -474,7 +509,10 @@ def test_a_run_ends_with_counts_rate_the_first_predictions_and_where_they_are(mx
 
 
 def test_keys_and_labels_are_shown_as_they_are(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = (Row("a/:cat:/[bold]x[/bold].png", "ok", None, (Prediction(3, ":dog: [red]", 0.5),)), Row("b", "missing", ":cat: [/]"))
+    rows = (
+        Row("a/:cat:/[bold]x[/bold].png", "ok", None, (Prediction(3, ":dog: [red]", 0.5),)),
+        Row("b", "missing", ":cat: [/]"),
+    )
     ends_with(monkeypatch, result(rows=rows))
 
     text = mxspark("run", *JOB).output
@@ -488,7 +526,9 @@ def test_keys_and_labels_are_shown_as_they_are(mxspark: Command, monkeypatch: py
 
 def test_an_error_wraps_at_words_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(console, "_err", Console(file=screen, force_terminal=True, width=40, soft_wrap=True, color_system=None))
+    monkeypatch.setattr(
+        console, "_err", Console(file=screen, force_terminal=True, width=40, soft_wrap=True, color_system=None)
+    )
     told = "the model's parameters are not those that its graph asks for, and nothing was written"
 
     console.show_error(MxsparkError(told, told))
@@ -520,7 +560,9 @@ def content(folder: str) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
-def test_overwriting_where_nobody_can_be_asked_is_refused_and_nothing_deleted(mxspark: Command, earlier_run: list[str]) -> None:
+def test_overwriting_where_nobody_can_be_asked_is_refused_and_nothing_deleted(
+    mxspark: Command, earlier_run: list[str]
+) -> None:
     before = content("table")
 
     refused(mxspark(*earlier_run), "--overwrite deletes what is in table", "3 of 5 parts of 10 images", "Add --yes")
@@ -543,7 +585,9 @@ def test_overwriting_is_asked_about_and_only_yes_is_yes(
     assert content("table") == before
 
 
-def test_nobody_is_asked_about_overwriting_before_all_else_is_known_to_fit(mxspark: Command, earlier_run: list[str]) -> None:
+def test_nobody_is_asked_about_overwriting_before_all_else_is_known_to_fit(
+    mxspark: Command, earlier_run: list[str]
+) -> None:
     before = content("table")
 
     refused(mxspark(*earlier_run, "--input", "nowhere"), "input.path", "nowhere")  # besides the one that is there
@@ -563,7 +607,12 @@ def test_the_status_of_a_run_is_told_in_words(mxspark: Command) -> None:
 
     assert (ended.code, ended.errors) == (0, "")
     text = " ".join(ended.output.split())
-    for part in ("running (process 4711 on pod-7 since noon)", "6 of 10 images, 3 of 5 shards", "left 4 images", "s3://bucket/photos"):
+    for part in (
+        "running (process 4711 on pod-7 since noon)",
+        "6 of 10 images, 3 of 5 shards",
+        "left 4 images",
+        "s3://bucket/photos",
+    ):
         assert part in text
 
 
@@ -582,7 +631,13 @@ def test_the_status_of_a_run_names_what_failed(mxspark: Command) -> None:
 
     text = " ".join(mxspark("status", "table").output.split())
 
-    for part in ("ended without success", "10 of 10 images", "ok 9", "failed 1 (1 missing)", "11 keys listed, 10 different"):
+    for part in (
+        "ended without success",
+        "10 of 10 images",
+        "ok 9",
+        "failed 1 (1 missing)",
+        "11 keys listed, 10 different",
+    ):
         assert part in text
 
 
@@ -627,7 +682,9 @@ def test_the_doctor_ends_with_whether_something_is_a_problem(
     assert [finding["verdict"] for finding in told["findings"]] == [finding.verdict for finding in findings]
 
 
-def test_the_doctor_looks_at_gpus_when_asked_to_and_at_the_cache_that_is_set(mxspark: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_looks_at_gpus_when_asked_to_and_at_the_cache_that_is_set(
+    mxspark: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def examine(cache_dir: Path, gpus: bool) -> list[Finding]:
@@ -765,7 +822,20 @@ def test_submitted_it_knows_the_articles_flags_and_warns_of_secrets_without_show
 ) -> None:
     ends_with(monkeypatch, result())
     article = [
-        *("--bucket", "b", "--prefix", "p", "--sym_url", "s", "--param_url", "p", "--label_url", "l", "--output_s3_bucket", "b"),
+        *(
+            "--bucket",
+            "b",
+            "--prefix",
+            "p",
+            "--sym_url",
+            "s",
+            "--param_url",
+            "p",
+            "--label_url",
+            "l",
+            "--output_s3_bucket",
+            "b",
+        ),
         *("--output_s3_key", "k", "--set", "output.path=run"),
     ]
 

@@ -18,7 +18,9 @@ cli.main(sys.argv[1:])
 
 def mxspark(*arguments: str, home: Path) -> "subprocess.CompletedProcess[str]":
     environment = {"XDG_CACHE_HOME": str(home), "PYTHONPATH": ":".join(sys.path)}
-    return subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,16 @@ def mxspark(*arguments: str, home: Path) -> "subprocess.CompletedProcess[str]":
         ["--help"],
         ["submit", "kubernetes", "--dry-run", "--namespace", "vision", "--image", "mxspark", *JOB],
         [
-            *("submit", "emr", "--dry-run", "--virtual-cluster", "0b0qvauoy3ch1nqodkk4hkw2t", "--image", "mxspark:emr", *JOB),
+            *(
+                "submit",
+                "emr",
+                "--dry-run",
+                "--virtual-cluster",
+                "0b0qvauoy3ch1nqodkk4hkw2t",
+                "--image",
+                "mxspark:emr",
+                *JOB,
+            ),
             *("--execution-role", "arn:aws:iam::123456789012:role/mxspark", "--region", "us-east-1"),
         ],
         ["settings", *JOB],

@@ -44,7 +44,16 @@ def answering(pods: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "pods", [b"<html>maintenance</html>", b"", b'{"apiVersion": "v1", "kind": "PodLi', b"{}", b"[]", b'{"items": null}', b'"pods"']
+    "pods",
+    [
+        b"<html>maintenance</html>",
+        b"",
+        b'{"apiVersion": "v1", "kind": "PodLi',
+        b"{}",
+        b"[]",
+        b'{"items": null}',
+        b'"pods"',
+    ],
 )
 def test_an_answer_that_is_none_of_kubernetes_may_pass(pods: bytes, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"

@@ -1,4 +1,6 @@
-"""How a cluster's programs are found, built and called, where a machine lacks something; stand-ins show what Go and runc are asked."""
+"""How a cluster's programs are found, built and called, where a machine lacks something; stand-ins show what Go and
+runc are asked.
+"""
 
 import json
 import os
@@ -86,7 +88,9 @@ def test_without_go_it_says_what_to_install(programs: Path) -> None:
 def test_a_go_that_is_too_old_is_named_where_no_newer_one_can_be_had(programs: Path) -> None:
     program(programs, "go", OLD_GO)
     errors = go_tools(programs, "kind").ended_with(1).errors
-    assert errors.startswith("go-tools: kind needs Go 1.26.0 or newer; this machine's is 1.19.8, and a newer one can't be downloaded.")
+    assert errors.startswith(
+        "go-tools: kind needs Go 1.26.0 or newer; this machine's is 1.19.8, and a newer one can't be downloaded."
+    )
     assert "https://go.dev/dl" in errors
 
 
@@ -108,7 +112,9 @@ def test_runc_is_not_asked_for_what_the_machine_can_t_grant(command: list[str], 
     asked = {"bounding": ["CAP_CHOWN", "CAP_SYS_RESOURCE"], "effective": ["CAP_SYS_RESOURCE"]}
     request.write_text(json.dumps({"process": {"args": ["sh"], "capabilities": asked, "oomScoreAdj": -999}}))
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run([RUNC, *command, tmp_path, "name"], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [RUNC, *command, tmp_path, "name"], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == [*command, str(tmp_path), "name"]
     granted = {"bounding": ["CAP_CHOWN"], "effective": []}
     assert json.loads(request.read_text())["process"] == {"args": ["sh"], "capabilities": granted, "oomScoreAdj": 0}

@@ -48,7 +48,12 @@ def test_on_this_machine_nothing_listens_to_other_machines() -> None:
 
 def test_on_a_cluster_the_executors_are_as_asked_for() -> None:
     found = properties(
-        master="yarn", executors=7, executor_cores=4, executor_memory="3g", executor_memory_overhead="9g", driver_memory="2g"
+        master="yarn",
+        executors=7,
+        executor_cores=4,
+        executor_memory="3g",
+        executor_memory_overhead="9g",
+        driver_memory="2g",
     )
 
     assert found["spark.executor.instances"] == "7"
@@ -59,8 +64,12 @@ def test_on_a_cluster_the_executors_are_as_asked_for() -> None:
     assert "spark.driver.host" not in found
 
 
-@pytest.mark.parametrize(("cores", "cpus", "overhead"), [(1, 1, "1g"), (8, 1, "8g"), (8, 2, "4g"), (9, 2, "4g"), (4, 4, "1g")])
-def test_every_worker_of_an_executor_has_a_gigabyte_where_nothing_else_is_said(cores: int, cpus: int, overhead: str) -> None:
+@pytest.mark.parametrize(
+    ("cores", "cpus", "overhead"), [(1, 1, "1g"), (8, 1, "8g"), (8, 2, "4g"), (9, 2, "4g"), (4, 4, "1g")]
+)
+def test_every_worker_of_an_executor_has_a_gigabyte_where_nothing_else_is_said(
+    cores: int, cpus: int, overhead: str
+) -> None:
     assert properties(master="yarn", executor_cores=cores, task_cpus=cpus)["spark.executor.memoryOverhead"] == overhead
 
 
@@ -110,10 +119,15 @@ LIMITS = ("task.maxTaskAttemptsPerExecutor", "task.maxTaskAttemptsPerNode", "sta
         ({"executors": 3, "executor_cores": 4, "task_cpus": 2}, ("3", "116", "200")),
         ({"executors": 9, "executor_cores": 1, "conf": {"spark.task.maxFailures": "4"}}, ("2", "3", "100")),
         ({"executors": 9, "executor_cores": 1, "conf": {"spark.task.maxFailures": "four"}}, ("2", "7", "100")),
-        ({"executors": 1, "executor_cores": 1, "dynamic_allocation": {"enabled": True, "max_executors": 5}}, ("2", "117", "100")),
+        (
+            {"executors": 1, "executor_cores": 1, "dynamic_allocation": {"enabled": True, "max_executors": 5}},
+            ("2", "117", "100"),
+        ),
     ],
 )
-def test_an_executor_is_excluded_where_others_can_do_its_shards(settings: dict[str, Any], limits: tuple[str, ...] | None) -> None:
+def test_an_executor_is_excluded_where_others_can_do_its_shards(
+    settings: dict[str, Any], limits: tuple[str, ...] | None
+) -> None:
     found = properties(**{"master": "yarn"} | settings)
 
     assert found.get("spark.excludeOnFailure.enabled") == (limits and "true")
@@ -142,7 +156,12 @@ def test_no_credentials_are_among_the_properties(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("jar", "version"),
-    [("spark-core_2.13-4.1.0.jar", "4.1.0"), ("spark-core_2.12-3.5.6-amzn-1.jar", "3.5.6"), ("other-1.0.0.jar", ""), (None, "")],
+    [
+        ("spark-core_2.13-4.1.0.jar", "4.1.0"),
+        ("spark-core_2.12-3.5.6-amzn-1.jar", "3.5.6"),
+        ("other-1.0.0.jar", ""),
+        (None, ""),
+    ],
 )
 def test_the_version_of_sparks_java_part_is_told_by_its_jars(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jar: str | None, version: str
@@ -190,14 +209,22 @@ def test_spark_gives_executors_the_grace_that_their_template_has(chosen: dict[st
 
 
 def test_executors_that_were_lost_long_ago_do_not_end_a_run() -> None:
-    assert configuration(SparkSettings(master="k8s://https://host:6443"))["spark.executor.failuresValidityInterval"] == "10m"
+    assert (
+        configuration(SparkSettings(master="k8s://https://host:6443"))["spark.executor.failuresValidityInterval"]
+        == "10m"
+    )
 
 
 @pytest.mark.parametrize("master", ["local[2]", "local-cluster[1,1,512]", "k8s://https://host:6443"])
 def test_spark_s_processes_ask_each_other_for_the_run_s_key_and_encrypt_what_they_say(master: str) -> None:
     found = configuration(SparkSettings(master=master), version="4.3.0")
 
-    for key in ("spark.authenticate", "spark.network.crypto.enabled", "spark.io.encryption.enabled", "spark.acls.enable"):
+    for key in (
+        "spark.authenticate",
+        "spark.network.crypto.enabled",
+        "spark.io.encryption.enabled",
+        "spark.acls.enable",
+    ):
         assert found[key] == "true"
     assert found["spark.network.crypto.cipher"] == "AES/GCM/NoPadding"
     assert found["spark.network.crypto.saslFallback"] == found["spark.ui.killEnabled"] == "false"
@@ -206,7 +233,10 @@ def test_spark_s_processes_ask_each_other_for_the_run_s_key_and_encrypt_what_the
 
 def test_the_cipher_is_one_that_spark_knows() -> None:
     assert "spark.network.crypto.cipher" not in configuration(SparkSettings(master="local"), version="3.5.1")
-    assert configuration(SparkSettings(master="local"), version="3.5.6")["spark.network.crypto.cipher"] == "AES/GCM/NoPadding"
+    assert (
+        configuration(SparkSettings(master="local"), version="3.5.6")["spark.network.crypto.cipher"]
+        == "AES/GCM/NoPadding"
+    )
 
 
 def test_the_key_of_a_cluster_of_spark_s_own_is_its_administrator_s() -> None:

@@ -47,7 +47,9 @@ def test_a_card_tells_itself_in_words() -> None:
     assert str(card("Tesla T4", (7, 5))) == "Tesla T4, compute capability 7.5, 16.0 GiB"
 
 
-@pytest.mark.parametrize(("version", "is_new_enough"), [((10, 2), False), ((11, 0), True), ((11, 8), True), ((12, 4), True)])
+@pytest.mark.parametrize(
+    ("version", "is_new_enough"), [((10, 2), False), ((11, 0), True), ((11, 8), True), ((12, 4), True)]
+)
 def test_a_driver_has_to_run_cuda_11(version: tuple[int, int], is_new_enough: bool) -> None:
     driver = cuda.Driver(version, "", (card("Tesla T4", (7, 5)),))
 
@@ -70,7 +72,9 @@ def test_no_driver_is_told_from_one_that_is_broken(monkeypatch: pytest.MonkeyPat
     with pytest.raises(cuda.NoDriverError) as missing:
         cuda.look("libnowhere.so.1")
     assert "no NVIDIA driver" in missing.value.problem
-    assert all(way in missing.value.hint for way in ("docker run --gpus all", "nvidia.com/gpu", "NVIDIA Container Toolkit"))
+    assert all(
+        way in missing.value.hint for way in ("docker run --gpus all", "nvidia.com/gpu", "NVIDIA Container Toolkit")
+    )
 
     with pytest.raises(cuda.DriverError, match="has no cuDriverGetVersion"):
         cuda.look("libc.so.6")  # a library, but no driver's

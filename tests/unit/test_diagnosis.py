@@ -52,20 +52,27 @@ def test_what_passes_by_itself_is_no_trouble(state: dict[str, Any]) -> None:
 
 def test_a_pod_that_no_node_takes_is_told_in_the_scheduler_s_words() -> None:
     words = "0/2 nodes are available: 2 Insufficient memory."
-    found = diagnosis.of_pod(pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}]))
+    found = diagnosis.of_pod(
+        pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}])
+    )
     assert found is not None
     assert found.cause == f"Unschedulable: {words}"
 
 
 def test_an_evicted_pod_says_why() -> None:
-    found = diagnosis.of_pod(pod("Failed", reason="Evicted", message='Usage of EmptyDir volume "local" exceeds the limit "2Gi".'))
+    found = diagnosis.of_pod(
+        pod("Failed", reason="Evicted", message='Usage of EmptyDir volume "local" exceeds the limit "2Gi".')
+    )
     assert found is not None
     assert "exceeds the limit" in found.cause
     assert "local_directory.size" in found.hint
 
 
 def test_a_volume_that_can_t_be_mounted_is_told_until_the_pod_runs() -> None:
-    events: list[dict[str, Any]] = [{"reason": "Scheduled"}, {"reason": "FailedMount", "message": 'configmap "x" not found', "count": 2}]
+    events: list[dict[str, Any]] = [
+        {"reason": "Scheduled"},
+        {"reason": "FailedMount", "message": 'configmap "x" not found', "count": 2},
+    ]
     found = diagnosis.of_pod(pod(), events)
     assert found is not None
     assert found.cause == 'FailedMount: configmap "x" not found'
@@ -73,7 +80,13 @@ def test_a_volume_that_can_t_be_mounted_is_told_until_the_pod_runs() -> None:
 
 
 def test_a_mount_that_failed_once_only_needs_time() -> None:
-    events = [{"reason": "FailedMount", "message": "failed to sync configmap cache: timed out waiting for the condition", "count": 1}]
+    events = [
+        {
+            "reason": "FailedMount",
+            "message": "failed to sync configmap cache: timed out waiting for the condition",
+            "count": 1,
+        }
+    ]
     assert diagnosis.of_pod(pod(), events) is None
 
 
@@ -90,7 +103,10 @@ def test_what_an_init_container_waits_for_is_told() -> None:
     [
         ('pods "x" is forbidden: exceeded quota: small, requested: pods=1', "quota raised"),
         ('pods "x" is forbidden: violates PodSecurity "restricted:latest": hostNetwork', "kubernetes.driver.template"),
-        ('pods "x" is forbidden: error looking up service account a/b: serviceaccount "b" not found', "kubernetes.service_account"),
+        (
+            'pods "x" is forbidden: error looking up service account a/b: serviceaccount "b" not found',
+            "kubernetes.service_account",
+        ),
         ("admission webhook refused it", "kubectl describe job"),
     ],
 )
@@ -102,7 +118,10 @@ def test_a_pod_that_can_t_be_made_is_told_by_the_job_s_last_event(message: str, 
 
 
 def test_a_pod_that_was_made_in_the_end_is_no_trouble() -> None:
-    assert diagnosis.of_job([{"reason": "FailedCreate", "message": "exceeded quota"}, {"reason": "SuccessfulCreate"}]) is None
+    assert (
+        diagnosis.of_job([{"reason": "FailedCreate", "message": "exceeded quota"}, {"reason": "SuccessfulCreate"}])
+        is None
+    )
     assert diagnosis.of_job([]) is None
 
 
@@ -115,12 +134,18 @@ def test_a_job_has_ended_when_one_of_its_conditions_says_so() -> None:
     assert diagnosis.job_end(job({"type": "FailureTarget", "status": "True"})) is None
     assert diagnosis.job_end(job({"type": "Failed", "status": "False"})) is None
     assert diagnosis.job_end(job({"type": "Complete", "status": "True"})) == (True, "")
-    assert diagnosis.job_end(job({"type": "FailureTarget", "status": "True"}, failed)) == (False, "DeadlineExceeded: Job was active longer")
+    assert diagnosis.job_end(job({"type": "FailureTarget", "status": "True"}, failed)) == (
+        False,
+        "DeadlineExceeded: Job was active longer",
+    )
 
 
 def test_the_exit_code_is_that_of_the_named_container() -> None:
     ended = {
-        "containerStatuses": [{"name": "proxy", "state": {"terminated": {"exitCode": 7}}}, {"name": "driver", "state": {"running": {}}}]
+        "containerStatuses": [
+            {"name": "proxy", "state": {"terminated": {"exitCode": 7}}},
+            {"name": "driver", "state": {"running": {}}},
+        ]
     }
     assert diagnosis.exit_code({"status": ended}, "driver") is None
     assert diagnosis.exit_code({"status": ended}, "proxy") == 7
@@ -135,7 +160,13 @@ def test_the_exit_code_is_that_of_the_named_container() -> None:
         ({"phase": "Running", "containerStatuses": [{"name": "driver", "state": {"running": {}}}]}, True),
         ({"phase": "Failed", "containerStatuses": [{"name": "driver", "state": {"terminated": {}}}]}, True),
         # A sidecar runs, the driver's image can't be pulled.
-        ({"phase": "Running", "containerStatuses": [{"name": "driver", "state": {"waiting": {"reason": "ErrImagePull"}}}]}, False),
+        (
+            {
+                "phase": "Running",
+                "containerStatuses": [{"name": "driver", "state": {"waiting": {"reason": "ErrImagePull"}}}],
+            },
+            False,
+        ),
     ],
 )
 def test_a_container_that_has_begun_has_a_log(status: dict[str, Any], begun: bool) -> None:

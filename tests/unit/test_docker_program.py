@@ -25,7 +25,9 @@ def choose(tmp_path: Path) -> Choose:
             (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
             (folder / name).chmod(0o755)
         command = ["bash", str(REPOSITORY / "tools" / "docker.sh")]
-        return subprocess.run(command, env={"PATH": str(folder), **environment}, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env={"PATH": str(folder), **environment}, capture_output=True, text=True, check=False
+        )
 
     return run
 
@@ -33,7 +35,10 @@ def choose(tmp_path: Path) -> Choose:
 def docker(version: str = "20.10.24 20.10.24", *, words: str = "", buildx: bool = True) -> str:
     """A Docker whose daemon is of this version, or that fails with these words."""
     answer = f"echo '{words}' >&2; exit 1" if words else f"echo '{version}'"
-    return f"case $1 in --version) echo 'Docker version x' ;; version) {answer} ;; buildx) exit {0 if buildx else 1} ;; *) exit 1 ;; esac"
+    return (
+        f"case $1 in --version) echo 'Docker version x' ;; version) {answer} ;; buildx) exit {0 if buildx else 1} ;; "
+        "*) exit 1 ;; esac"
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,10 @@ def docker(version: str = "20.10.24 20.10.24", *, words: str = "", buildx: bool 
     [
         {"docker": docker()},
         {"docker": docker("28.2.2 28.2.2")},
-        {"docker": docker(words="Is the docker daemon running?"), "podman": "[ $1 != --version ] || echo podman version 5"},
+        {
+            "docker": docker(words="Is the docker daemon running?"),
+            "podman": "[ $1 != --version ] || echo podman version 5",
+        },
     ],
 )
 def test_the_first_that_works_is_taken(choose: Choose, programs: dict[str, str]) -> None:
@@ -57,7 +65,11 @@ def test_the_first_that_works_is_taken(choose: Choose, programs: dict[str, str])
         ({}, {"DOCKER": "nothing"}, "there is no program nothing: DOCKER names it; unset that"),
         ({"other": "true"}, {"DOCKER": "other"}, "other is neither Docker nor Podman"),
         (
-            {"docker": docker(words="permission denied while trying to connect to the Docker daemon socket at unix:///x")},
+            {
+                "docker": docker(
+                    words="permission denied while trying to connect to the Docker daemon socket at unix:///x"
+                )
+            },
             {},
             "your user may not use Docker: sudo usermod -aG docker",
         ),
@@ -71,8 +83,16 @@ def test_the_first_that_works_is_taken(choose: Choose, programs: dict[str, str])
             {"DOCKER_HOST": "tcp://host:1"},
             "nothing answers at DOCKER_HOST=tcp://host:1: start Docker there, or unset DOCKER_HOST",
         ),
-        ({"docker": docker(words="client version 1.52 is too new")}, {}, "version` fails: client version 1.52 is too new"),
-        ({"docker": docker("28.2.2 28.2.2", buildx=False)}, {}, "lacks its component buildx, which the Dockerfiles need: install it"),
+        (
+            {"docker": docker(words="client version 1.52 is too new")},
+            {},
+            "version` fails: client version 1.52 is too new",
+        ),
+        (
+            {"docker": docker("28.2.2 28.2.2", buildx=False)},
+            {},
+            "lacks its component buildx, which the Dockerfiles need: install it",
+        ),
         ({"docker": "echo podman version 5"}, {}, "is Podman under Docker's name: set DOCKER=podman"),
         (
             {"podman": "case $1 in --version) echo podman version 5 ;; *) echo no storage >&2; exit 1 ;; esac"},
@@ -81,7 +101,9 @@ def test_the_first_that_works_is_taken(choose: Choose, programs: dict[str, str])
         ),
     ],
 )
-def test_where_none_works_it_says_what_helps(choose: Choose, programs: dict[str, str], environment: dict[str, str], told: str) -> None:
+def test_where_none_works_it_says_what_helps(
+    choose: Choose, programs: dict[str, str], environment: dict[str, str], told: str
+) -> None:
     done = choose(programs, **environment)
     assert (done.returncode, done.stdout) == (1, "")
     assert told in done.stderr

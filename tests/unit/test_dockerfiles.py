@@ -1,4 +1,6 @@
-"""Dockerfile and Dockerfile.gpu are one recipe, written twice because Dockerfiles can't include one another; and what they are given."""
+"""Dockerfile and Dockerfile.gpu are one recipe, written twice because Dockerfiles can't include one another; and
+what they are given.
+"""
 
 import re
 
@@ -12,7 +14,8 @@ DIFFERENT = {
     "packages": r"FROM |.*packages\.sh|.*image-gpu\.txt",
     "kubernetes-parts": r"COPY --from=cuda |.*/sbom\.py ",
     "emr-packages": r".*requirements/image-(cpu|gpu)\.txt",
-    "emr": r"COPY (--from=cuda|image/gpu-discovery\.sh) |RUN .*/sbom\.py |ENV |\s+(NVIDIA_|PYSPARK_PYTHON=)|LABEL .*title=|.*description=",
+    "emr": r"COPY (--from=cuda|image/gpu-discovery\.sh) |RUN .*/sbom\.py |ENV |\s+(NVIDIA_|PYSPARK_PYTHON=)"
+    r"|LABEL .*title=|.*description=",
     "kubernetes": r"ENV |\s+(NVIDIA_|SPARK_HOME=)|LABEL .*title=|.*description=",
 }
 ONLY_GPU = {"cuda"}
@@ -49,7 +52,9 @@ def test_a_stage_differs_for_gpus_only_where_it_must(stage: str) -> None:
 
 @pytest.mark.parametrize("name", DOCKERFILES)
 def test_the_base_is_pinned_by_its_digest(name: str) -> None:
-    assert re.search(r"^ARG BASE=python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}$", "\n".join(stages(name)[""]), re.MULTILINE)
+    assert re.search(
+        r"^ARG BASE=python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}$", "\n".join(stages(name)[""]), re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
@@ -62,7 +67,9 @@ def test_every_stage_starts_from_the_base_or_another_stage(name: str) -> None:
 
 
 def test_the_build_is_given_nothing_but_what_the_images_are_made_of() -> None:
-    lines = [line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
+    ]
     assert lines[0] == "*"
     let_through = {line.removeprefix("!") for line in lines if line.startswith("!")}
     examples = {"examples/*.py", "examples/imagenet/*.py", "examples/imagenet/model.yaml"}

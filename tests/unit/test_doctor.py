@@ -124,7 +124,11 @@ def cache_below_a_file(here: Machine, _: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_lacks_is_a_problem_with_its_mend(
-    here: Machine, monkeypatch: pytest.MonkeyPatch, lack: Callable[[Machine, pytest.MonkeyPatch], None], subject: str, words: str
+    here: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    lack: Callable[[Machine, pytest.MonkeyPatch], None],
+    subject: str,
+    words: str,
 ) -> None:
     lack(here, monkeypatch)
 
@@ -239,7 +243,9 @@ def nvidia_smi_listing_more(here: Machine) -> None:
         (nvidia_smi_listing_more, "lists 2 GPUs, but the driver shows 1"),
     ],
 )
-def test_that_spark_would_not_find_the_gpu_is_a_problem(here: Machine, wrong: Callable[[Machine], None], words: str) -> None:
+def test_that_spark_would_not_find_the_gpu_is_a_problem(
+    here: Machine, wrong: Callable[[Machine], None], words: str
+) -> None:
     here.has(A10)
     wrong(here)
 
@@ -253,7 +259,10 @@ def test_that_spark_would_not_find_the_gpu_is_a_problem(here: Machine, wrong: Ca
     ("build", "words"),
     [
         (mxnet.Build("1.9.1", cuda=True, is_wheel=True, gpus=0), "MXNet finds 0, the driver shows 1"),
-        (mxnet.Build("1.9.1", cuda=True, is_wheel=True, gpus=0, trouble="MXNet can't count the GPUs: 36"), "can't count"),
+        (
+            mxnet.Build("1.9.1", cuda=True, is_wheel=True, gpus=0, trouble="MXNet can't count the GPUs: 36"),
+            "can't count",
+        ),
         (CPU_BUILD, "CPU build"),
     ],
 )

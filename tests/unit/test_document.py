@@ -1,4 +1,6 @@
-"""Documents: what is wrong with one is said key by key, and nothing that a person can type is answered with a stack trace."""
+"""Documents: what is wrong with one is said key by key, and nothing that a person can type is answered with a stack
+trace.
+"""
 
 import re
 from typing import Any
@@ -83,10 +85,16 @@ def test_a_wrong_item_of_a_list_is_explained_by_the_list() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"input": {"formats": ["JPG"]}}, "'AVIF', 'BMP', 'GIF', 'HEIF', 'ICO', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF' or 'WEBP'"),
+        (
+            {"input": {"formats": ["JPG"]}},
+            "'AVIF', 'BMP', 'GIF', 'HEIF', 'ICO', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF' or 'WEBP'",
+        ),
         ({"input": {"formats": []}}, "it has too few items"),
         ({"input": {"suffixes": "jpg"}}, "it must be a list"),
-        ({"input": {"path": ["a", "~no-user/x"]}}, "input.path is ['a', '~no-user/x']: there is no home folder of ~no-user"),
+        (
+            {"input": {"path": ["a", "~no-user/x"]}},
+            "input.path is ['a', '~no-user/x']: there is no home folder of ~no-user",
+        ),
         ({"input": {"limit": 1.5}}, "it must be a whole number"),
         ({"input": {"max_decode_seconds": 0}}, "it must be more than 0"),
         ({"input": {"true_label": "("}}, "not a regular expression"),
@@ -109,7 +117,9 @@ def test_what_is_wrong_is_told_once_and_in_words_of_ours(value: dict[str, Any], 
 
     assert told in refused.value.problem
     assert "\n" not in refused.value.problem
-    assert not re.search("Value error|[Ii]nput should|valid (integer|number|boolean|tuple|dict)|validation", refused.value.problem)
+    assert not re.search(
+        "Value error|[Ii]nput should|valid (integer|number|boolean|tuple|dict)|validation", refused.value.problem
+    )
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -131,7 +141,9 @@ def test_yaml_is_read_as_keys_and_values() -> None:
     assert read_yaml("# nothing but a comment\n", "car.yaml") == {}
 
 
-@pytest.mark.parametrize(("text", "named"), [("name: T\nengine: [1, 2\n", "line 3"), ("- a\n- b\n", "list"), ("just a text", "str")])
+@pytest.mark.parametrize(
+    ("text", "named"), [("name: T\nengine: [1, 2\n", "line 3"), ("- a\n- b\n", "list"), ("just a text", "str")]
+)
 def test_what_is_not_keys_and_values_in_yaml_is_refused_with_its_place(text: str, named: str) -> None:
     with pytest.raises(UsageError) as refused:
         read_yaml(text, "car.yaml")
@@ -159,7 +171,16 @@ def test_yaml_that_is_nested_without_end_is_refused_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("4", 4), ("0.5", 0.5), ("true", True), ("null", None), ("[a, b]", ["a", "b"]), ("{a: 1}", {"a": 1}), ("4g", "4g"), ("*", "*")],
+    [
+        ("4", 4),
+        ("0.5", 0.5),
+        ("true", True),
+        ("null", None),
+        ("[a, b]", ["a", "b"]),
+        ("{a: 1}", {"a": 1}),
+        ("4g", "4g"),
+        ("*", "*"),
+    ],
 )
 def test_the_value_of_a_flag_is_read_as_yaml_and_as_text_where_it_is_none(text: str, value: object) -> None:
     assert parse_scalar(text, "--set x") == value

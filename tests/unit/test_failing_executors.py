@@ -11,7 +11,9 @@ from mxspark.worker.shard import TaskFailure
 _ids = count()
 
 
-def failed(executor: str, cause: str = "clock", attempt: int = 0, is_lasting: bool = False, node: str = "") -> FailedTask:
+def failed(
+    executor: str, cause: str = "clock", attempt: int = 0, is_lasting: bool = False, node: str = ""
+) -> FailedTask:
     error = UsageError(f"trouble with the {cause}", "Mend it.")
     return FailedTask(next(_ids), attempt, executor, TaskFailure(error, node or f"node n{executor}", cause, is_lasting))
 
@@ -37,7 +39,10 @@ def test_the_run_stops_when_most_executors_say_the_same_and_names_their_nodes() 
         executors.update([failed("3")], there)
 
     assert "trouble with the clock" in stopped.value.problem
-    assert "3 executors failed so: executor 1 on node n1, executor 2 on node n2, executor 3 on node n3" in stopped.value.problem
+    assert (
+        "3 executors failed so: executor 1 on node n1, executor 2 on node n2, executor 3 on node n3"
+        in stopped.value.problem
+    )
     assert (stopped.value.hint, stopped.value.exit_code) == ("Mend it.", 2)
 
 

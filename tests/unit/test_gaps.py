@@ -1,4 +1,6 @@
-"""An image of which pixels are missing or damaged becomes a row that says what is wrong, never one with pixels that Pillow makes up."""
+"""An image of which pixels are missing or damaged becomes a row that says what is wrong, never one with pixels that
+Pillow makes up.
+"""
 
 import io
 import struct
@@ -62,7 +64,14 @@ def damaged(name: bytes, content: bytes) -> bytes:
     return png_chunk(name, content)[:-4] + b"abcd"
 
 
-def png(content: bytes, colour: int = 2, chunks: bytes = b"", behind: bytes = b"", interlaced: int = 0, checksum: bytes = b"") -> bytes:
+def png(
+    content: bytes,
+    colour: int = 2,
+    chunks: bytes = b"",
+    behind: bytes = b"",
+    interlaced: int = 0,
+    checksum: bytes = b"",
+) -> bytes:
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, colour, 0, 0, interlaced))
     pixels = png_chunk(b"IDAT", zlib.compress(content))
     pixels = pixels[: len(pixels) - len(checksum)] + checksum
@@ -77,8 +86,10 @@ SHOWN = np.asarray(PALETTE.convert("RGB"))
 # What is wrong, to (the file, its status, its error); None where that is in Pillow's words.
 Refused = dict[str, tuple[bytes, str, str | None]]
 PNGS: Refused = {
-    "half of the rows": (png(WHOLE[: len(WHOLE) // 2]), "truncated", "its pixels end after 50 % of what its header says (48 x 64)"),
-    "a row short": (png(WHOLE[: -1 - 3 * WIDTH]), "truncated", "its pixels end after 98 % of what its header says (48 x 64)"),
+    "half of the rows": (png(WHOLE[: len(WHOLE) // 2]), "truncated", "its pixels end after 50 % of what its header "
+    "says (48 x 64)"),
+    "a row short": (png(WHOLE[: -1 - 3 * WIDTH]), "truncated", "its pixels end after 98 % of what its header says (48 "
+    "x 64)"),
     "a byte short": (png(WHOLE[:-1]), "truncated", None),
     "no row": (png(b""), "truncated", None),
     "a pass short": (png(adam7(PIXELS)[: -32 * (1 + 3 * WIDTH)], interlaced=1), "truncated", None),
@@ -88,14 +99,17 @@ PNGS: Refused = {
     "no palette": (png(INDEXES, 3), "decode_error", "it has no palette"),
     "late palette": (png(INDEXES, 3, behind=png_chunk(b"PLTE", COLOURS)), "decode_error", "it has no palette"),
     "small palette": (
-        png(INDEXES, 3, png_chunk(b"PLTE", COLOURS[:30])), "decode_error", "it has pixels of colour 10, but its palette has 10 (from 0)",
+        png(INDEXES, 3, png_chunk(b"PLTE", COLOURS[:30])), "decode_error", "it has pixels of colour 10, but its "
+        "palette has 10 (from 0)",
     ),
     "odd palette": (
         png(INDEXES, 3, png_chunk(b"PLTE", COLOURS[:-1])), "decode_error",
         "its palette (PLTE) has no whole number of colours from 1 to 256",
     ),
-    "damaged palette": (png(INDEXES, 3, damaged(b"PLTE", COLOURS)), "decode_error", "the checksum of its chunk PLTE is wrong"),
-    "damaged transparency": (png(WHOLE, chunks=damaged(b"tRNS", bytes(6))), "decode_error", "the checksum of its chunk tRNS is wrong"),
+    "damaged palette": (png(INDEXES, 3, damaged(b"PLTE", COLOURS)), "decode_error", "the checksum of its chunk PLTE is "
+    "wrong"),
+    "damaged transparency": (png(WHOLE, chunks=damaged(b"tRNS", bytes(6))), "decode_error", "the checksum of its chunk "
+    "tRNS is wrong"),
     "unknown chunk": (
         png(WHOLE, chunks=png_chunk(b"ABCd", b"")), "decode_error",
         "it has a chunk ABCd, which is unknown, and without which it can't be understood",
@@ -219,7 +233,9 @@ def with_tag(data: bytes, code: int, *values: int) -> bytes:
         tag = file.pages[0].tags[code]  # type: ignore[union-attr]
         size = {3: 2, 4: 4, 16: 8}[tag.dtype]
         start = tag.valueoffset + size * (tag.count - len(values))
-    return data[:start] + b"".join(value.to_bytes(size, "little") for value in values) + data[start + size * len(values) :]
+    return (
+        data[:start] + b"".join(value.to_bytes(size, "little") for value in values) + data[start + size * len(values) :]
+    )
 
 
 OFFSETS, TILE_OFFSETS, LENGTH, ROWS, BYTES, TILE_BYTES = 273, 324, 257, 278, 279, 325
@@ -235,17 +251,21 @@ TIFFS: Refused = {
     "pixels in the header": (with_tag(ONE, OFFSETS, 4), "decode_error", DIRECTORY.format(1, 4)),
     "pixels in the directory": (with_tag(STRIPS, OFFSETS, 20), "decode_error", DIRECTORY.format(4, 20)),
     "pixels in a big directory": (with_tag(BIG, OFFSETS, 40), "decode_error", DIRECTORY.format(1, 40)),
-    "pixels behind the end": (with_tag(STRIPS, OFFSETS, len(STRIPS) - 9), "truncated", "the file ends before strip 4 of its pixels does"),
+    "pixels behind the end": (with_tag(STRIPS, OFFSETS, len(STRIPS) - 9), "truncated", "the file ends before strip 4 "
+    "of its pixels does"),
     "more strips": (with_tag(STRIPS, LENGTH, 2 * HEIGHT), "truncated", "its directory has 4 of 8 strips"),
     "a longer strip": (
-        with_tag(with_tag(ONE, LENGTH, 2 * HEIGHT), ROWS, 2 * HEIGHT), "truncated", "the file ends before strip 1 of its pixels does",
+        with_tag(with_tag(ONE, LENGTH, 2 * HEIGHT), ROWS, 2 * HEIGHT), "truncated", "the file ends before strip 1 of "
+        "its pixels does",
     ),
     "more tiles": (with_tag(TILES, LENGTH, 2 * HEIGHT), "truncated", "its directory has 12 of 24 tiles"),
     "a tile's end": (with_tag(TILES, TILE_BYTES, 20), "decode_error", None),
     "cut": (BIG[:-100], "truncated", "the file ends before strip 1 of its pixels does"),
-    "cut JPEG": (with_tag(IN_JPEG, BYTES, 900), "truncated", "strip 1 of its pixels, a JPEG: its pixels have no end (EOI)"),
+    "cut JPEG": (with_tag(IN_JPEG, BYTES, 900), "truncated", "strip 1 of its pixels, a JPEG: its pixels have no end "
+    "(EOI)"),
     "small JPEG": (
-        with_tag(with_tag(IN_JPEG, LENGTH, 65), ROWS, 65), "truncated", "strip 1 of its pixels is a JPEG of 48 x 64 instead of 48 x 65",
+        with_tag(with_tag(IN_JPEG, LENGTH, 65), ROWS, 65), "truncated", "strip 1 of its pixels is a JPEG of 48 x 64 "
+        "instead of 48 x 65",
     ),
 }  # fmt: skip
 
@@ -256,7 +276,12 @@ def test_a_tiff_without_all_of_its_pixels_is_refused(name: str) -> None:
 
 
 def test_a_tiff_whose_counts_of_bytes_do_not_matter_is_decoded() -> None:
-    for data in (with_tag(ONE, BYTES, 9), with_tag(ONE, BYTES, 0), with_tag(STRIPS, ROWS, 16), with_tag(ONE, ROWS, 2**16 - 1)):
+    for data in (
+        with_tag(ONE, BYTES, 9),
+        with_tag(ONE, BYTES, 0),
+        with_tag(STRIPS, ROWS, 16),
+        with_tag(ONE, ROWS, 2**16 - 1),
+    ):
         assert (loaded(data) == PIXELS).all()
 
 
@@ -264,16 +289,26 @@ def test_a_tiff_whose_counts_of_bytes_do_not_matter_is_decoded() -> None:
 
 BMP, GIF = pillow_encoded(PICTURE, "BMP"), pillow_encoded(PALETTE, "GIF", interlace=0)
 J2K = pillow_encoded(PICTURE, "JPEG2000", no_jp2=True, tile_size=(16, 16))
-AVIF, AVIF_FILM = (pillow_encoded(PICTURE, "AVIF", **more) for more in ({}, {"save_all": True, "append_images": [SMOOTH]}))
+AVIF, AVIF_FILM = (
+    pillow_encoded(PICTURE, "AVIF", **more) for more in ({}, {"save_all": True, "append_images": [SMOOTH]})
+)
 
 
 def run_length_encoded(pixels: bytes) -> bytes:
     header = struct.pack("<IiiHHIIiiII", 40, WIDTH, HEIGHT, 1, 8, 1, len(pixels), 0, 0, 256, 0)
-    return b"BM" + struct.pack("<IHHI", 1078 + len(pixels), 0, 0, 1078) + header + bytes(range(1, 255)) * 4 + bytes(8) + pixels
+    return (
+        b"BM"
+        + struct.pack("<IHHI", 1078 + len(pixels), 0, 0, 1078)
+        + header
+        + bytes(range(1, 255)) * 4
+        + bytes(8)
+        + pixels
+    )
 
 
 OTHERS: Refused = {
-    "BMP's start": (BMP[:10] + struct.pack("<I", 20) + BMP[14:], "decode_error", "its pixels are said to begin within its header"),
+    "BMP's start": (BMP[:10] + struct.pack("<I", 20) + BMP[14:], "decode_error", "its pixels are said to begin within "
+    "its header"),
     "BMP": (BMP[:22] + struct.pack("<i", 2 * HEIGHT) + BMP[26:], "truncated", None),
     "RLE": (run_length_encoded(bytes([WIDTH, 9, 0, 0]) * 20 + b"\0\1"), "truncated", "not enough image data"),
     "GIF's colours": (
@@ -310,7 +345,10 @@ def test_an_avif_that_states_another_size_than_its_picture_has_is_refused(size: 
 def test_an_avif_of_tiles_is_as_large_as_its_tiles_together() -> None:
     """A grid of one tile, made of a single picture: what its payload says has to be what its ispe says."""
     assert avif.wrong_size(grid(WIDTH, HEIGHT)) is None
-    assert avif.wrong_size(grid(WIDTH, HEIGHT + 1)) == f"it says that it has {WIDTH} x {HEIGHT} pixels, but its picture has 48 x 65"
+    assert (
+        avif.wrong_size(grid(WIDTH, HEIGHT + 1))
+        == f"it says that it has {WIDTH} x {HEIGHT} pixels, but its picture has 48 x 65"
+    )
 
 
 @pytest.mark.parametrize("cut", range(0, 400, 7))
@@ -328,7 +366,9 @@ def grid(width: int, height: int) -> bytes:
 def test_what_a_gif_leaves_free_of_its_canvas_is_background() -> None:
     data = GIF[:6] + struct.pack("<H", 2 * WIDTH) + GIF[8:]
 
-    found = load_array(data, LIMITS, ModelInput(height=HEIGHT, width=2 * WIDTH, layout="NHWC"), Preprocessing(background=(1, 2, 3)))
+    found = load_array(
+        data, LIMITS, ModelInput(height=HEIGHT, width=2 * WIDTH, layout="NHWC"), Preprocessing(background=(1, 2, 3))
+    )
 
     assert (found[:, :WIDTH] == SHOWN).all()
     assert (found[:, WIDTH:] == (1, 2, 3)).all()

@@ -67,7 +67,9 @@ def test_a_run_that_could_not_start_is_told_why(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(MxsparkError, match=r"has only 1\.0 MiB left"):
             host.check()
     with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError("No usable temporary directory")))
+        patch.setattr(
+            tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError("No usable temporary directory"))
+        )
         with pytest.raises(UsageError, match="no folder for temporary files"):
             host.check()
 
@@ -76,4 +78,7 @@ def test_a_run_that_could_not_start_is_told_why(monkeypatch: pytest.MonkeyPatch)
 def test_a_process_can_offer_to_be_ended_first_where_memory_runs_out() -> None:
     """Without any right: so a driver outlives its check of a model, and says what happened."""
     script = "from mxspark import host; host.end_first(); print(open('/proc/self/oom_score_adj').read())"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "1000"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+        == "1000"
+    )

@@ -117,8 +117,19 @@ def test_a_java_without_the_module_is_started_without_being_asked_for_it(tmp_pat
     on_path(tmp_path, java_in(tmp_path / "a jdk", "21.0.1", "java.base java.desktop"))
 
     home = java.java_home(tmp_path / "cache")
-    arguments = ["-Xmx1g", "--add-modules=jdk.incubator.vector", "-cp", "a b:*", "$HOME", "--add-modules=java.sql", "", "q\"uo'te"]
-    answer = subprocess.run([home / "bin" / "java", *arguments], capture_output=True, text=True, check=True, env=dict(os.environ))
+    arguments = [
+        "-Xmx1g",
+        "--add-modules=jdk.incubator.vector",
+        "-cp",
+        "a b:*",
+        "$HOME",
+        "--add-modules=java.sql",
+        "",
+        "q\"uo'te",
+    ]
+    answer = subprocess.run(
+        [home / "bin" / "java", *arguments], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
 
     assert answer.stdout.split("\n")[:-1] == [argument for argument in arguments if "vector" not in argument]
     assert java.java_home(tmp_path / "cache") == home

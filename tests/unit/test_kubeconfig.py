@@ -19,7 +19,14 @@ CONTEXTS = [
 
 def written(folder: Path, **changes: Any) -> str:
     user = {"name": "me", "user": {"token": "t"}}
-    config = {"apiVersion": "v1", "kind": "Config", "clusters": [CLUSTER], "contexts": CONTEXTS, "users": [user], **changes}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [CLUSTER],
+        "contexts": CONTEXTS,
+        "users": [user],
+        **changes,
+    }
     file = folder / "kubeconfig"
     file.write_text(json.dumps(config))
     return str(file)
@@ -44,14 +51,22 @@ def test_a_kubeconfig_without_contexts_knows_no_cluster(tmp_path: Path) -> None:
     assert "--kubeconfig" in refused.value.hint
 
 
-def test_a_current_context_that_is_gone_is_no_reason_to_take_another_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_current_context_that_is_gone_is_no_reason_to_take_another_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = written(tmp_path, **{"current-context": "gone"})
     with pytest.raises(UsageError, match="has no context 'gone'; it has: laptop, company"):
         kubeconfig.connect(file, None)
 
 
-def test_a_program_for_credentials_that_is_not_there_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-program", "interactiveMode": "Never"}
+def test_a_program_for_credentials_that_is_not_there_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "no-such-program",
+        "interactiveMode": "Never",
+    }
     file = written(tmp_path, users=[{"name": "me", "user": {"exec": program}}])
     with pytest.raises(UsageError, match=r"context laptop of the kubeconfig can't be used: .*no-such-program"):
         kubeconfig.connect(file, "laptop")

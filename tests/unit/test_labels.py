@@ -44,7 +44,9 @@ def test_a_class_of_two_names_is_both_as_in_a_synset() -> None:
 def test_more_than_ten_indices_are_in_the_order_of_numbers() -> None:
     names = [f"class {index}" for index in range(12)]
 
-    assert labels.read(json.dumps({str(i): name for i, name in enumerate(names)}, sort_keys=True), "x.json") == tuple(names)
+    assert labels.read(json.dumps({str(i): name for i, name in enumerate(names)}, sort_keys=True), "x.json") == tuple(
+        names
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from mxspark.run.last_word import LONGEST, LastWord, Results
 from mxspark.run.summary import Performance
 from mxspark.worker.pipeline import Timings
 
-PERFORMANCE = Performance(4, 3.0, 1.0, 1.0, 2, Timings(forward=3.0), Counter(throttled=7), "cpu(0)", (("executor 1", "no route"),))
+PERFORMANCE = Performance(
+    4, 3.0, 1.0, 1.0, 2, Timings(forward=3.0), Counter(throttled=7), "cpu(0)", (("executor 1", "no route"),)
+)
 ROWS = (Row("a.png", RowStatus.OK, None, (Prediction(7, "espresso", 0.5),)), Row("b.png", RowStatus.MISSING, "gone"))
 RESULTS = Results(Counts(Counter(ok=1, missing=1), 1, 1, 1), {".heic": 2}, PERFORMANCE, ROWS, "s3://tables/digits")
 
@@ -23,15 +25,25 @@ RESULTS = Results(Counts(Counter(ok=1, missing=1), 1, 1, 1), {".heic": 2}, PERFO
 def test_it_is_read_as_it_was_written() -> None:
     word = LastWord(3, "too many failed\nFor example b.png", "Fix them.", RESULTS)
     assert LastWord.read(word.to_json()) == word
-    assert last_word.find(["Starting Spark", word.line(), "26/11/28 INFO ShutdownHookManager: Shutdown hook called"]) == word
+    assert (
+        last_word.find(["Starting Spark", word.line(), "26/11/28 INFO ShutdownHookManager: Shutdown hook called"])
+        == word
+    )
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=3000)
 
 
 @settings(deadline=None)
-@given(cause=texts, hint=texts, keys=st.lists(texts, max_size=10), skipped=st.dictionaries(texts, st.integers(1), max_size=20))
-def test_whatever_it_says_kubernetes_takes_all_of_it(cause: str, hint: str, keys: list[str], skipped: dict[str, int]) -> None:
+@given(
+    cause=texts,
+    hint=texts,
+    keys=st.lists(texts, max_size=10),
+    skipped=st.dictionaries(texts, st.integers(1), max_size=20),
+)
+def test_whatever_it_says_kubernetes_takes_all_of_it(
+    cause: str, hint: str, keys: list[str], skipped: dict[str, int]
+) -> None:
     rows = tuple(Row(key, RowStatus.DENIED, key) for key in keys)
     text = LastWord(1, cause, hint, Results(Counts(Counter(denied=9)), skipped, None, rows, "s3://tables")).to_json()
     assert len(text.encode()) <= LONGEST >= len(LastWord(1, "\0" * 1000, "\0" * 1000).to_json())
@@ -41,7 +53,8 @@ def test_whatever_it_says_kubernetes_takes_all_of_it(cause: str, hint: str, keys
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no JSON", "[]", "7", "{}", '{"exit_code": "x"}', '{"exit_code": 1, "results": {"counts": 7}}', "[" * 10_000]
+    "text",
+    ["", "no JSON", "[]", "7", "{}", '{"exit_code": "x"}', '{"exit_code": 1, "results": {"counts": 7}}', "[" * 10_000],
 )
 def test_what_is_no_last_word_is_none(text: str) -> None:
     """As what another program leaves in a termination message."""

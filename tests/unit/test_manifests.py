@@ -21,7 +21,10 @@ JOB: dict[str, Any] = {
 
 
 def settings(**changes: Any) -> Settings:
-    merged = {key: {**JOB.get(key, {}), **value} if isinstance(value, dict) else value for key, value in {**JOB, **changes}.items()}
+    merged = {
+        key: {**JOB.get(key, {}), **value} if isinstance(value, dict) else value
+        for key, value in {**JOB, **changes}.items()
+    }
     return document.parse(Settings, merged, "settings")
 
 
@@ -64,7 +67,9 @@ def test_a_service_account_of_the_job_s_own_name_is_refused_for_it_would_be_take
 
 def test_rights_for_volume_claims_are_given_only_where_there_are_any() -> None:
     def rights(**kubernetes: Any) -> dict[str, list[str]]:
-        return {kind: rule["verbs"] for rule in made(kubernetes=kubernetes)["Role"]["rules"] for kind in rule["resources"]}
+        return {
+            kind: rule["verbs"] for rule in made(kubernetes=kubernetes)["Role"]["rules"] for kind in rule["resources"]
+        }
 
     pods = ["create", "get", "list", "watch", "patch", "delete", "deletecollection"]
     assert rights() == {"pods": pods, "secrets": ["create"]}
@@ -101,7 +106,9 @@ def test_credentials_come_from_the_secret_by_name() -> None:
 
 
 def test_the_driver_has_heap_and_overhead_as_its_memory() -> None:
-    resources = driver(spark={"driver_memory": "2g", "driver_memory_overhead": "512m", "driver_cores": 2})["containers"][0]["resources"]
+    resources = driver(spark={"driver_memory": "2g", "driver_memory_overhead": "512m", "driver_cores": 2})[
+        "containers"
+    ][0]["resources"]
     size = {"cpu": "2", "memory": "2560Mi"}
     assert resources == {"requests": {**size, "ephemeral-storage": "512Mi"}, "limits": size}
 
@@ -125,14 +132,18 @@ def test_what_trying_again_does_not_change_ends_the_job_and_what_is_no_fault_of_
         ({"spark": {"conf": {"spark.x": "https://me:hush@host"}}}, ("spark.x",)),
     ],
 )
-def test_what_pods_can_t_reach_or_all_could_read_is_refused_by_name(changes: dict[str, Any], named: tuple[str, ...]) -> None:
+def test_what_pods_can_t_reach_or_all_could_read_is_refused_by_name(
+    changes: dict[str, Any], named: tuple[str, ...]
+) -> None:
     with pytest.raises(UsageError) as refused:
         made(**changes)
     assert all(name in refused.value.problem for name in named)
     assert "hush" not in str(refused.value)
 
 
-@pytest.mark.parametrize("path", ["s3://photos/inventory/manifest.json", "s3://photos/2026.zip", "s3://photos/keys.parquet.gz"])
+@pytest.mark.parametrize(
+    "path", ["s3://photos/inventory/manifest.json", "s3://photos/2026.zip", "s3://photos/keys.parquet.gz"]
+)
 def test_an_input_that_is_no_image_and_no_list_is_refused_before_there_is_a_job(path: str) -> None:
     with pytest.raises(UsageError, match="by its name neither an image nor a list"):
         made(input={"path": path})
@@ -159,21 +170,36 @@ def test_properties_of_a_driver_s_pod_are_refused_for_a_job_makes_it(key: str) -
 
 
 def test_properties_of_drivers_and_executors_that_spark_reads_here_are_taken() -> None:
-    kept = {"spark.driver.maxResultSize": "1g", "spark.driver.extraJavaOptions": "-Da=b", "spark.kubernetes.driver.connectionTimeout": "9"}
+    kept = {
+        "spark.driver.maxResultSize": "1g",
+        "spark.driver.extraJavaOptions": "-Da=b",
+        "spark.kubernetes.driver.connectionTimeout": "9",
+    }
     assert made(spark={"conf": kept | {"spark.kubernetes.executor.label.team": "a"}})
 
 
 def test_folders_of_the_image_and_of_volumes_are_places_for_pods() -> None:
     assert made(model={"path": "/opt/mxspark/examples/imagenet/bundle"})
     mounts = [{"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}]
-    template = {"spec": {"volumes": [{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}], "containers": mounts}}
+    template = {
+        "spec": {
+            "volumes": [{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}],
+            "containers": mounts,
+        }
+    }
     both = {"driver": {"template": template}, "executor": {"template": template}}
     assert made(output={"path": "/shared/table"}, kubernetes=both)
 
 
 @pytest.mark.parametrize("key", ["driver", "executor"])
 def test_a_template_is_a_pod_s(key: str) -> None:
-    templates: tuple[Any, ...] = {"spec": []}, {"specs": {}}, {"spec": {"containers": {}}}, {"spec": {"containers": ["a"]}}, {"metadata": 3}
+    templates: tuple[Any, ...] = (
+        {"spec": []},
+        {"specs": {}},
+        {"spec": {"containers": {}}},
+        {"spec": {"containers": ["a"]}},
+        {"metadata": 3},
+    )
     for template in templates:
         with pytest.raises(UsageError, match=f"kubernetes.{key}.template"):
             settings(kubernetes={key: {"template": template}})
@@ -200,7 +226,9 @@ def test_policies_can_be_left_to_others() -> None:
 @pytest.mark.parametrize("role", ["driver", "executor"])
 def test_a_template_that_would_take_a_pod_from_its_policies_is_refused(role: str) -> None:
     labels = {"app.kubernetes.io/component": "other", "team": "vision"}
-    with pytest.raises(UsageError, match=f"{role}.template.metadata.labels has app.kubernetes.io/component, by which network policies"):
+    with pytest.raises(
+        UsageError, match=f"{role}.template.metadata.labels has app.kubernetes.io/component, by which network policies"
+    ):
         made(kubernetes={role: {"template": {"metadata": {"labels": labels}}}})
 
 
@@ -219,10 +247,16 @@ def test_rules_for_policies_that_there_are_not_are_refused() -> None:
         ({"kubernetes": {"credentials_from": "keys", "executor_service_account": "reader"}}, "reader"),
     ],
 )
-def test_executors_have_an_account_of_their_own_where_the_buckets_ask_for_no_identity(changes: dict[str, Any], account: str | None) -> None:
+def test_executors_have_an_account_of_their_own_where_the_buckets_ask_for_no_identity(
+    changes: dict[str, Any], account: str | None
+) -> None:
     completed = manifests.in_namespace(manifests.completed(settings(**changes), "digits"), "vision")
     assert completed.kubernetes.executor_service_account == account
-    accounts = [each["metadata"]["name"] for each in manifests.objects(completed, "digits", "1") if each["kind"] == "ServiceAccount"]
+    accounts = [
+        each["metadata"]["name"]
+        for each in manifests.objects(completed, "digits", "1")
+        if each["kind"] == "ServiceAccount"
+    ]
     assert ("digits-executor" in accounts) is (account == "digits-executor")
 
 
@@ -237,7 +271,13 @@ def test_ports_that_the_policies_leave_closed_are_refused_while_there_are_polici
 
 def test_more_may_be_let_in_to_all_pods() -> None:
     rule = {"ports": [{"port": 15008, "protocol": "TCP"}]}
-    completed = manifests.in_namespace(manifests.completed(settings(kubernetes={"ingress_rules": [rule]}), "digits"), "vision")
-    policies = {each["metadata"]["name"]: each["spec"] for each in manifests.objects(completed, "digits", "1") if "Network" in each["kind"]}
+    completed = manifests.in_namespace(
+        manifests.completed(settings(kubernetes={"ingress_rules": [rule]}), "digits"), "vision"
+    )
+    policies = {
+        each["metadata"]["name"]: each["spec"]
+        for each in manifests.objects(completed, "digits", "1")
+        if "Network" in each["kind"]
+    }
     assert policies["digits"]["ingress"] == [rule]
     assert not any(rule in policies[name]["ingress"] for name in ("digits-driver", "digits-executor"))

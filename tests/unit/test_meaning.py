@@ -1,4 +1,6 @@
-"""What a network's output means: proved by the graph, said by model.yaml, or refused; and models as people have them."""
+"""What a network's output means: proved by the graph, said by model.yaml, or refused; and models as people have
+them.
+"""
 
 import json
 from pathlib import Path
@@ -95,7 +97,9 @@ UNKNOWN = {
     "a softmax over an axis of one": mx.sym.softmax(mx.sym.reshape(LOGITS, shape=(0, -1, 1, 1)), axis=-1),
     "rectified numbers": mx.sym.relu(LOGITS),
     "two networks summed": LOGITS
-    + mx.sym.FullyConnected(mx.sym.flatten(PARTS["data"]), PARTS["fc_weight"], PARTS["fc_bias"], num_hidden=CLASSES, name="fc2"),
+    + mx.sym.FullyConnected(
+        mx.sym.flatten(PARTS["data"]), PARTS["fc_weight"], PARTS["fc_bias"], num_hidden=CLASSES, name="fc2"
+    ),
     "log_softmax over the images": mx.sym.log_softmax(LOGITS, axis=0),
     "clipped logarithms": mx.sym.clip(mx.sym.log_softmax(LOGITS), 0, 1),
     "cosines of classes": mx.sym.FullyConnected(
@@ -112,7 +116,9 @@ UNKNOWN = {
 def test_what_the_graph_does_not_prove_is_asked_for(tmp_path: Path, what: str) -> None:
     refused = refusal(made(tmp_path, UNKNOWN[what]))
 
-    assert all(part in refused for part in ("net-symbol.json", f"(N, {CLASSES}", "output.kind", "softmax", "logits", "sigmoid"))
+    assert all(
+        part in refused for part in ("net-symbol.json", f"(N, {CLASSES}", "output.kind", "softmax", "logits", "sigmoid")
+    )
 
 
 @pytest.mark.parametrize("end", [mx.sym.softmax(LOGITS), mx.sym.sigmoid(LOGITS)])
@@ -184,9 +190,13 @@ def test_a_layer_that_mixes_probabilities_gives_no_logits(tmp_path: Path) -> Non
 
 
 def test_a_map_that_the_graph_flattens_has_no_classes(tmp_path: Path) -> None:
-    maps = mx.sym.flatten(mx.sym.sigmoid(mx.sym.Convolution(mx.sym.var("data"), kernel=(1, 1), num_filter=1, no_bias=True, name="conv")))
+    maps = mx.sym.flatten(
+        mx.sym.sigmoid(mx.sym.Convolution(mx.sym.var("data"), kernel=(1, 1), num_filter=1, no_bias=True, name="conv"))
+    )
 
-    assert "output.kind" in refusal(made(tmp_path, maps, {"arg:conv_weight": np.ones((1, 3, 1, 1), np.float32)}, labels=()))
+    assert "output.kind" in refusal(
+        made(tmp_path, maps, {"arg:conv_weight": np.ones((1, 3, 1, 1), np.float32)}, labels=())
+    )
 
 
 @pytest.mark.parametrize("kind", [None, "softmax", "logits", "sigmoid"])
@@ -269,7 +279,9 @@ def test_a_float16_graph_is_refused_in_mxnets_words(tmp_path: Path) -> None:
 
 
 def test_a_convolution_with_the_colours_last_is_refused_in_mxnets_words(tmp_path: Path) -> None:
-    symbol = mx.sym.Convolution(mx.sym.var("data"), kernel=(HEIGHT, WIDTH), num_filter=CLASSES, layout="NHWC", no_bias=True, name="conv")
+    symbol = mx.sym.Convolution(
+        mx.sym.var("data"), kernel=(HEIGHT, WIDTH), num_filter=CLASSES, layout="NHWC", no_bias=True, name="conv"
+    )
     symbol = mx.sym.softmax(mx.sym.flatten(symbol))
     spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, layout="NHWC"))
     weight = {"arg:conv_weight": np.zeros((CLASSES, HEIGHT, WIDTH, 3), np.float32)}
@@ -287,7 +299,8 @@ def test_parameters_that_are_no_numbers_are_noticed(tmp_path: Path) -> None:
     assert "NaN" in refused.value.hint
 
 
-@pytest.mark.parametrize("scale", [1, 0.01])  # by the second, all probabilities are about 1 / 5, as those of many classes are small
+# by the second, all probabilities are about 1 / 5, as those of many classes are small
+@pytest.mark.parametrize("scale", [1, 0.01])
 def test_an_image_whose_numbers_depend_on_others_in_the_batch_is_noticed(tmp_path: Path, scale: float) -> None:
     centred = mx.sym.broadcast_sub(LOGITS, mx.sym.mean(LOGITS, axis=0, keepdims=True))
 
@@ -300,8 +313,15 @@ def test_an_image_whose_numbers_depend_on_others_in_the_batch_is_noticed(tmp_pat
 
 def test_parameters_need_not_say_which_kind_they_are(tmp_path: Path) -> None:
     symbol = logits_of(mx.sym.BatchNorm(mx.sym.var("data"), name="bn", fix_gamma=False))
-    states = {"bn_gamma": np.ones(3), "bn_beta": np.zeros(3), "bn_moving_mean": np.full(3, 7.0), "bn_moving_var": np.ones(3)}
-    bare = {name.removeprefix("arg:"): value for name, value in DENSE.items()} | {n: v.astype(np.float32) for n, v in states.items()}
+    states = {
+        "bn_gamma": np.ones(3),
+        "bn_beta": np.zeros(3),
+        "bn_moving_mean": np.full(3, 7.0),
+        "bn_moving_var": np.ones(3),
+    }
+    bare = {name.removeprefix("arg:"): value for name, value in DENSE.items()} | {
+        n: v.astype(np.float32) for n, v in states.items()
+    }
     pixels = images(BATCH)
 
     found = Network(made(tmp_path, symbol, bare), BATCH, "cpu").predict(pixels)
@@ -354,7 +374,9 @@ def test_what_gluon_exports_is_what_gluon_computes(tmp_path: Path, numpy_semanti
     pixels = images(2)
     with mx.util.np_shape(numpy_semantics), mx.util.np_array(numpy_semantics):
         block = mx.gluon.nn.HybridSequential()
-        block.add(mx.gluon.nn.Conv2D(4, 1), mx.gluon.nn.BatchNorm(), mx.gluon.nn.GlobalAvgPool2D(), mx.gluon.nn.Dense(CLASSES))
+        block.add(
+            mx.gluon.nn.Conv2D(4, 1), mx.gluon.nn.BatchNorm(), mx.gluon.nn.GlobalAvgPool2D(), mx.gluon.nn.Dense(CLASSES)
+        )
         block.initialize(mx.init.Normal(0.02), force_reinit=True)
         block.hybridize()
         expected = block(mx.np.array(pixels) if numpy_semantics else mx.nd.array(pixels)).asnumpy()
@@ -367,18 +389,24 @@ def test_what_gluon_exports_is_what_gluon_computes(tmp_path: Path, numpy_semanti
         (tmp_path / "net-symbol.json").write_text(json.dumps(symbol))
         with mx.util.np_shape(numpy_semantics):
             saved = mx.nd.load(str(tmp_path / "net-0000.params"))
-            mx.nd.save(str(tmp_path / "net-0000.params"), {name: array.astype("float16") for name, array in saved.items()})
+            mx.nd.save(
+                str(tmp_path / "net-0000.params"), {name: array.astype("float16") for name, array in saved.items()}
+            )
     content = (tmp_path / "net-symbol.json").read_bytes(), (tmp_path / "net-0000.params").read_bytes()
 
     network = Network(made(tmp_path, *content), BATCH, "cpu")
 
-    np.testing.assert_allclose(network.predict(pixels), softmax(expected.astype(np.float64)), atol=0.02 if half else 1e-5)
+    np.testing.assert_allclose(
+        network.predict(pixels), softmax(expected.astype(np.float64)), atol=0.02 if half else 1e-5
+    )
     assert bool(network.inspection.notes) == half
 
 
 @pytest.mark.parametrize("stated", [None, 1])
 def test_an_input_of_one_channel_is_found(tmp_path: Path, stated: Any) -> None:
-    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, channels=stated), preprocess=Preprocessing(mean=(127.5,)))
+    spec = ModelSpec(
+        input=ModelInput(height=HEIGHT, width=WIDTH, channels=stated), preprocess=Preprocessing(mean=(127.5,))
+    )
     weight = WEIGHT[:, : HEIGHT * WIDTH]
     pixels = images(BATCH)[:, :1]
 
@@ -392,7 +420,9 @@ def test_an_input_of_one_channel_is_found(tmp_path: Path, stated: Any) -> None:
 def test_three_means_do_not_fit_one_channel(tmp_path: Path) -> None:
     spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH), preprocess=Preprocessing(mean=(1, 2, 3)))
 
-    assert "preprocess.mean" in refusal(made(tmp_path, parameters={**DENSE, "arg:fc_weight": WEIGHT[:, : HEIGHT * WIDTH]}, spec=spec))
+    assert "preprocess.mean" in refusal(
+        made(tmp_path, parameters={**DENSE, "arg:fc_weight": WEIGHT[:, : HEIGHT * WIDTH]}, spec=spec)
+    )
 
 
 def test_a_channel_that_is_stated_is_not_looked_for(tmp_path: Path) -> None:
@@ -406,7 +436,9 @@ def test_a_further_input_may_have_the_same_value_for_every_image(tmp_path: Path)
     pixels = images(BATCH)
 
     def with_constants(**constants: float) -> ModelSpec:
-        return ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, constants=constants), output=ModelOutput(kind="logits"))
+        return ModelSpec(
+            input=ModelInput(height=HEIGHT, width=WIDTH, constants=constants), output=ModelOutput(kind="logits")
+        )
 
     found = Network(made(tmp_path, symbol, spec=with_constants(stage_num0=2.0)), BATCH, "cpu").predict(pixels)
 
@@ -422,23 +454,37 @@ def test_a_further_input_may_have_the_same_value_for_every_image(tmp_path: Path)
         (LOGITS + mx.sym.var("shift"), lambda pixels: dense(pixels) + 2),
         (mx.sym.broadcast_mul(LOGITS, mx.sym.var("shift", shape=(0, 1))), lambda pixels: dense(pixels) * 2),
         (
-            LOGITS + mx.sym.slice_axis(mx.sym.concat(LOGITS, mx.sym.var("shift", shape=(0, CLASSES))), axis=1, begin=CLASSES, end=None),
+            LOGITS
+            + mx.sym.slice_axis(
+                mx.sym.concat(LOGITS, mx.sym.var("shift", shape=(0, CLASSES))), axis=1, begin=CLASSES, end=None
+            ),
             lambda pixels: dense(pixels) + 2,
         ),
-        (mx.sym.reshape(mx.sym.reshape(LOGITS, shape=(-1,)) + mx.sym.var("shift"), shape=(-1, CLASSES)), lambda pixels: dense(pixels) + 2),
+        (
+            mx.sym.reshape(mx.sym.reshape(LOGITS, shape=(-1,)) + mx.sym.var("shift"), shape=(-1, CLASSES)),
+            lambda pixels: dense(pixels) + 2,
+        ),
     ],
 )
 def test_a_further_input_may_have_an_axis_of_images(tmp_path: Path, symbol: Any, expected: Any) -> None:
-    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, constants={"shift": 2.0}), output=ModelOutput(kind="logits"))
+    spec = ModelSpec(
+        input=ModelInput(height=HEIGHT, width=WIDTH, constants={"shift": 2.0}), output=ModelOutput(kind="logits")
+    )
     bundle, pixels = made(tmp_path, symbol, spec=spec), images(BATCH)
 
     inspect(bundle)
-    np.testing.assert_allclose(Network(bundle, BATCH, "cpu").predict(pixels), softmax(expected(pixels)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        Network(bundle, BATCH, "cpu").predict(pixels), softmax(expected(pixels)), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_a_further_input_whose_shape_the_graph_does_not_tell_is_told(tmp_path: Path) -> None:
-    symbol = mx.sym.FullyConnected(mx.sym.concat(mx.sym.flatten(mx.sym.var("data")), mx.sym.var("age")), num_hidden=CLASSES, name="fc")
-    spec = ModelSpec(input=ModelInput(height=HEIGHT, width=WIDTH, constants={"age": 2.0}), output=ModelOutput(kind="logits"))
+    symbol = mx.sym.FullyConnected(
+        mx.sym.concat(mx.sym.flatten(mx.sym.var("data")), mx.sym.var("age")), num_hidden=CLASSES, name="fc"
+    )
+    spec = ModelSpec(
+        input=ModelInput(height=HEIGHT, width=WIDTH, constants={"age": 2.0}), output=ModelOutput(kind="logits")
+    )
 
     assert "mx.sym.var('age', shape=(0, 5))" in refusal(made(tmp_path, symbol, spec=spec))
 
@@ -446,9 +492,18 @@ def test_a_further_input_whose_shape_the_graph_does_not_tell_is_told(tmp_path: P
 @pytest.mark.parametrize(
     ("symbol", "expected"),
     [
-        (mx.sym.broadcast_div(mx.sym.exp(LOGITS), mx.sym.sum(mx.sym.exp(LOGITS), axis=1, keepdims=True)), lambda z: softmax(z)),
-        (mx.sym.softmax(mx.sym.tanh(LOGITS) + mx.sym.Activation(LOGITS, act_type="sigmoid")), lambda z: softmax(np.tanh(z) + sigmoid(z))),
-        (mx.sym.softmax(mx.sym.abs(LOGITS) + mx.sym.square(mx.sym.identity(LOGITS))), lambda z: softmax(np.abs(z) + z**2)),
+        (
+            mx.sym.broadcast_div(mx.sym.exp(LOGITS), mx.sym.sum(mx.sym.exp(LOGITS), axis=1, keepdims=True)),
+            lambda z: softmax(z),
+        ),
+        (
+            mx.sym.softmax(mx.sym.tanh(LOGITS) + mx.sym.Activation(LOGITS, act_type="sigmoid")),
+            lambda z: softmax(np.tanh(z) + sigmoid(z)),
+        ),
+        (
+            mx.sym.softmax(mx.sym.abs(LOGITS) + mx.sym.square(mx.sym.identity(LOGITS))),
+            lambda z: softmax(np.abs(z) + z**2),
+        ),
         (
             mx.sym.softmax(mx.sym.broadcast_add(mx.sym.sin(LOGITS), mx.sym.exp(mx.sym.Dropout(LOGITS)))),
             lambda z: softmax(np.sin(z) + np.exp(z)),
@@ -482,7 +537,9 @@ _NORMALISED = mx.sym.BatchNorm(_CONVOLVED, name="bn")
         _CONVOLVED + _CONVOLVED,
     ],
 )
-def test_a_convolution_that_two_operators_read_is_computed_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: Any) -> None:
+def test_a_convolution_that_two_operators_read_is_computed_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: Any
+) -> None:
     """MXNet itself fuses one of them with it, which gives other numbers, or an error."""
     generator = np.random.default_rng(0)
     names = (*features.list_arguments(), *features.list_auxiliary_states())
@@ -509,8 +566,12 @@ def test_an_input_of_whole_numbers_takes_no_fractions(tmp_path: Path) -> None:
     pixels = images(BATCH).round()
     bundle = made(tmp_path, symbol)
 
-    assert "takes uint8" in refusal(made(tmp_path, symbol, spec=SPEC.model_copy(update={"preprocess": Preprocessing(scale=1 / 255)})))
-    np.testing.assert_allclose(Network(bundle, BATCH, "cpu").predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+    assert "takes uint8" in refusal(
+        made(tmp_path, symbol, spec=SPEC.model_copy(update={"preprocess": Preprocessing(scale=1 / 255)}))
+    )
+    np.testing.assert_allclose(
+        Network(bundle, BATCH, "cpu").predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("prefix", ["module.", "arg:module.", "arg:net.module.", "net_"])
@@ -518,7 +579,9 @@ def test_a_beginning_that_all_names_of_parameters_have_is_taken_away(tmp_path: P
     parameters = {name.replace("arg:", prefix): value for name, value in DENSE.items()}
     bundle, pixels = made(tmp_path, parameters=parameters), images(BATCH)
 
-    np.testing.assert_allclose(Network(bundle, BATCH, "cpu").predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        Network(bundle, BATCH, "cpu").predict(pixels), softmax(dense(pixels)), rtol=1e-4, atol=1e-6
+    )
     assert f"begin with '{prefix.removeprefix('arg:')}'" in inspect(bundle).notes[0]
 
 
@@ -569,7 +632,11 @@ def test_a_symbol_of_an_old_mxnet_loads(tmp_path: Path) -> None:
 
 def test_the_forms_of_a_model_yaml_are_read() -> None:
     spec = ModelSpec.model_validate(
-        read_yaml("input: {channels: 1, constants: {stage_num0: 0}}\npreprocess: {mean: [127.5], std: [64]}\noutput: {kind: sigmoid}", "x")
+        read_yaml(
+            "input: {channels: 1, constants: {stage_num0: 0}}\npreprocess: {mean: [127.5], std: [64]}\noutput: {kind: "
+            "sigmoid}",
+            "x",
+        )
     )
 
     assert ModelSpec.model_validate(read_yaml("preprocess: {mean: 0.13}", "x")).preprocess.mean == (0.13,)

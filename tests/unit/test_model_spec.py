@@ -59,7 +59,14 @@ def test_a_model_that_says_nothing_is_the_articles_224_by_224_raw_pixels_squashe
 
     assert spec.input == ModelInput(name=None, height=224, width=224, layout="NCHW")
     assert spec.preprocess == Preprocessing(
-        resize="squash", filter="lanczos", channels="RGB", scale=1, mean=(0, 0, 0), std=(1, 1, 1), exif_orientation=False, icc="ignore"
+        resize="squash",
+        filter="lanczos",
+        channels="RGB",
+        scale=1,
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        exif_orientation=False,
+        icc="ignore",
     )
 
 
@@ -92,7 +99,10 @@ def test_the_layout_says_where_the_colours_are(layout: Any, shape: tuple[int, ..
         ("preprocess: {sample_range: [0, .inf]}", ("preprocess.sample_range",)),
         ("preprocess: {resize: shorter_and_crop}", ("preprocess.shorter_side",)),
         ("preprocess: {resize: shorter_and_crop, shorter_side: 223}", ("preprocess.shorter_side", "223", "224 x 224")),
-        ("input: {width: 300}\npreprocess: {resize: shorter_and_crop, shorter_side: 256}", ("preprocess.shorter_side", "224 x 300")),
+        (
+            "input: {width: 300}\npreprocess: {resize: shorter_and_crop, shorter_side: 256}",
+            ("preprocess.shorter_side", "224 x 300"),
+        ),
         ("output: {kind: maybe}", ("output.kind", "'maybe'")),
         ("output: {threshold: 2}", ("output.threshold", "2")),
         ("output: {softmax: maybe}", ("output.softmax",)),

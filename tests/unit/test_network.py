@@ -1,4 +1,6 @@
-"""The network: its numbers are those that the layers' definitions give, and files that don't fit each other are told apart in words."""
+"""The network: its numbers are those that the layers' definitions give, and files that don't fit each other are told
+apart in words.
+"""
 
 import sys
 import warnings
@@ -72,7 +74,9 @@ def made(
     if isinstance(parameters, bytes):
         paths["params"].write_bytes(parameters)
     elif isinstance(parameters, dict):
-        mx.nd.save(str(paths["params"]), {name: mx.nd.array(value, dtype=value.dtype) for name, value in parameters.items()})
+        mx.nd.save(
+            str(paths["params"]), {name: mx.nd.array(value, dtype=value.dtype) for name, value in parameters.items()}
+        )
     else:
         mx.nd.save(str(paths["params"]), [mx.nd.array(value) for value in parameters])
     locations = {role: path.name for role, path in paths.items()} | ({"labels": "synset.txt"} if labels else {})
@@ -119,7 +123,9 @@ def test_a_softmax_is_added_to_logits(tmp_path: Path) -> None:
         lambda logits: mx.sym.SoftmaxOutput(logits, mx.sym.var("truth"), name="softmax"),
         lambda logits: mx.sym.clip(mx.sym.softmax(logits), 0, 1),
         lambda logits: mx.sym.cast(mx.sym.cast(mx.sym.softmax(logits), dtype="float64"), dtype="float32"),
-        lambda logits: mx.sym.squeeze(mx.sym.transpose(mx.sym.expand_dims(mx.sym.softmax(logits), axis=1), axes=(0, 2, 1)), axis=2),
+        lambda logits: mx.sym.squeeze(
+            mx.sym.transpose(mx.sym.expand_dims(mx.sym.softmax(logits), axis=1), axes=(0, 2, 1)), axis=2
+        ),
         lambda logits: mx.sym.softmax(mx.sym.reshape(logits, shape=(0, -1, 1, 1)), axis=1),
         lambda logits: mx.sym.BlockGrad(mx.sym.Dropout(mx.sym.softmax(logits))),
     ],
@@ -149,7 +155,13 @@ def test_batch_normalization_uses_its_trained_states(tmp_path: Path, fix_gamma: 
     gamma, beta, mean = (RANDOM.normal(0, 1, 3).astype(np.float32) for _ in range(3))
     variance = RANDOM.uniform(0.5, 2, 3).astype(np.float32)
     symbol = logits_of(mx.sym.BatchNorm(mx.sym.var("data"), name="bn", eps=1e-3, fix_gamma=fix_gamma))
-    parameters = {**DENSE, "arg:bn_gamma": gamma, "arg:bn_beta": beta, "aux:bn_moving_mean": mean, "aux:bn_moving_var": variance}
+    parameters = {
+        **DENSE,
+        "arg:bn_gamma": gamma,
+        "arg:bn_beta": beta,
+        "aux:bn_moving_mean": mean,
+        "aux:bn_moving_var": variance,
+    }
     pixels = images(BATCH)
     scale = (1 if fix_gamma else gamma) / np.sqrt(variance + 1e-3)
     normalized = (pixels - mean[:, None, None]) * np.broadcast_to(scale, 3)[:, None, None] + beta[:, None, None]
@@ -161,7 +173,9 @@ def test_batch_normalization_uses_its_trained_states(tmp_path: Path, fix_gamma: 
 
 def test_a_convolution_is_what_its_definition_says(tmp_path: Path) -> None:
     kernel = RANDOM.normal(0, 0.02, (CLASSES, 3, HEIGHT, WIDTH)).astype(np.float32)
-    symbol = mx.sym.Convolution(mx.sym.var("data"), kernel=(HEIGHT, WIDTH), num_filter=CLASSES, no_bias=True, name="conv")
+    symbol = mx.sym.Convolution(
+        mx.sym.var("data"), kernel=(HEIGHT, WIDTH), num_filter=CLASSES, no_bias=True, name="conv"
+    )
     pixels = images(BATCH)
     expected = softmax(np.einsum("nchw,fchw->nf", pixels.astype(np.float64), kernel))
 
@@ -232,7 +246,9 @@ def test_a_look_at_a_model_says_what_it_is(tmp_path: Path) -> None:
 def test_parameters_that_the_graph_does_not_use_change_nothing(tmp_path: Path) -> None:
     pixels = images(BATCH)
 
-    found = Network(made(tmp_path, parameters={**DENSE, "arg:old_weight": np.zeros(7, np.float32)}), BATCH, "cpu").predict(pixels)
+    found = Network(
+        made(tmp_path, parameters={**DENSE, "arg:old_weight": np.zeros(7, np.float32)}), BATCH, "cpu"
+    ).predict(pixels)
 
     np.testing.assert_allclose(found, softmax(dense(pixels)), rtol=1e-4, atol=1e-6)
 
@@ -254,9 +270,13 @@ def test_an_input_of_another_name_is_refused_with_the_right_one(tmp_path: Path) 
 def test_a_network_with_a_second_input_is_told_which_one_has_no_numbers(tmp_path: Path) -> None:
     symbol = logits_of(mx.sym.var("picture") + mx.sym.var("data"))
 
-    refused = refusal(made(tmp_path, symbol, spec=ModelSpec(input=ModelInput(name="picture", height=HEIGHT, width=WIDTH))))
+    refused = refusal(
+        made(tmp_path, symbol, spec=ModelSpec(input=ModelInput(name="picture", height=HEIGHT, width=WIDTH)))
+    )
 
-    assert refused.splitlines()[0] == "net-symbol.json: has further inputs, of which net-0000.params holds no values: data"
+    assert (
+        refused.splitlines()[0] == "net-symbol.json: has further inputs, of which net-0000.params holds no values: data"
+    )
 
 
 TWO = mx.sym.Group([mx.sym.softmax(LOGITS, name="probability"), mx.sym.identity(LOGITS, name="raw")])
@@ -324,7 +344,11 @@ def test_an_image_size_that_the_network_does_not_take_is_refused_with_where_to_m
 
 
 def test_a_network_for_one_image_at_a_time_is_refused_before_it_is_used(tmp_path: Path) -> None:
-    for symbol in (mx.sym.reshape(LOGITS, shape=(1, CLASSES)), mx.sym.sum(LOGITS, axis=0, keepdims=True), mx.sym.sum(LOGITS)):
+    for symbol in (
+        mx.sym.reshape(LOGITS, shape=(1, CLASSES)),
+        mx.sym.sum(LOGITS, axis=0, keepdims=True),
+        mx.sym.sum(LOGITS),
+    ):
         assert "net-symbol.json" in refusal(made(tmp_path, symbol))
 
 
@@ -353,7 +377,9 @@ def test_labels_of_the_right_number_pass(tmp_path: Path) -> None:
 
 @given(st.floats(0, 1, exclude_max=True))
 @settings(deadline=None, max_examples=40)
-def test_parameters_that_are_cut_anywhere_are_refused_by_name(tmp_path_factory: pytest.TempPathFactory, where: float) -> None:
+def test_parameters_that_are_cut_anywhere_are_refused_by_name(
+    tmp_path_factory: pytest.TempPathFactory, where: float
+) -> None:
     bundle = made(tmp_path_factory.mktemp("net"))
     whole = bundle.paths["params"].read_bytes()
     bundle.paths["params"].write_bytes(whole[: int(where * len(whole))])
@@ -363,7 +389,9 @@ def test_parameters_that_are_cut_anywhere_are_refused_by_name(tmp_path_factory: 
 
 @given(st.binary(max_size=200))
 @settings(deadline=None, max_examples=40)
-def test_any_other_file_for_parameters_is_refused_by_name(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_other_file_for_parameters_is_refused_by_name(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     assert "net-0000.params" in refusal(made(tmp_path_factory.mktemp("net"), parameters=content))
 
 
@@ -373,7 +401,9 @@ def test_parameters_without_names_are_refused(tmp_path: Path) -> None:
 
 @given(st.floats(0, 1, exclude_max=True))
 @settings(deadline=None, max_examples=40)
-def test_a_symbol_that_is_cut_anywhere_is_refused_by_name(tmp_path_factory: pytest.TempPathFactory, where: float) -> None:
+def test_a_symbol_that_is_cut_anywhere_is_refused_by_name(
+    tmp_path_factory: pytest.TempPathFactory, where: float
+) -> None:
     whole = LOGITS.tojson().encode().rstrip(b"}\n ")
 
     assert "net-symbol.json" in refusal(made(tmp_path_factory.mktemp("net"), whole[: int(where * len(whole))]))
@@ -381,17 +411,23 @@ def test_a_symbol_that_is_cut_anywhere_is_refused_by_name(tmp_path_factory: pyte
 
 @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode))
 @settings(deadline=None, max_examples=60)
-def test_any_other_file_for_a_symbol_is_refused_by_name(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_other_file_for_a_symbol_is_refused_by_name(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     assert "net-symbol.json" in refusal(made(tmp_path_factory.mktemp("net"), content))
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b'{"nodes": []}', b'{"nodes": [], "arg_nodes": [], "heads": []}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"null", b'{"nodes": []}', b'{"nodes": [], "arg_nodes": [], "heads": []}']
+)
 def test_json_that_is_no_symbol_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     assert "net-symbol.json" in refusal(made(tmp_path, content))
 
 
 def test_an_operator_that_mxnet_does_not_know_is_named(tmp_path: Path) -> None:
-    assert "FullyDisconnected" in refusal(made(tmp_path, LOGITS.tojson().replace('"FullyConnected"', '"FullyDisconnected"').encode()))
+    assert "FullyDisconnected" in refusal(
+        made(tmp_path, LOGITS.tojson().replace('"FullyConnected"', '"FullyDisconnected"').encode())
+    )
 
 
 def test_the_two_files_swapped_are_refused(tmp_path: Path) -> None:
@@ -423,7 +459,10 @@ def test_a_gpu_for_the_cpu_build_is_refused_with_which_build_to_take(tmp_path: P
     with pytest.raises(UsageError) as refused:
         Network(made(tmp_path), BATCH, "gpu")
 
-    assert refused.value.problem == "context gpu: the package mxnet that is installed is the CPU one, which can't use GPU 0"
+    assert (
+        refused.value.problem
+        == "context gpu: the package mxnet that is installed is the CPU one, which can't use GPU 0"
+    )
     assert "mxnet-cu112" in refused.value.hint
     assert "--context cpu" in refused.value.hint
 
@@ -471,7 +510,10 @@ def mxnet_that_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def mxnet_that_can_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu_build(monkeypatch, A10)
-    words = "Traceback\n  File x\nCUDA: Check failed: e == cudaSuccess (36 vs. 0) : API call is not supported in the installed CUDA driver"
+    words = (
+        "Traceback\n  File x\nCUDA: Check failed: e == cudaSuccess (36 vs. 0) : API call is not supported in the "
+        "installed CUDA driver"
+    )
     monkeypatch.setattr(mx.context, "num_gpus", lambda: raise_(mx.MXNetError(words)))
 
 
@@ -483,13 +525,18 @@ def raise_(error: Exception) -> None:
     ("machine", "words"),
     [
         (no_card, "the NVIDIA driver shows no GPU"),
-        (card_that_is_too_new, "NVIDIA H100 (GPU 0) has compute capability 9.0, and mxnet-cu112 runs on 5.x, 6.x, 7.x and 8.x only"),
+        (
+            card_that_is_too_new,
+            "NVIDIA H100 (GPU 0) has compute capability 9.0, and mxnet-cu112 runs on 5.x, 6.x, 7.x and 8.x only",
+        ),
         (driver_that_fails, "cuInit says error 999"),
         (mxnet_that_finds_none, "MXNet finds no GPU, though the NVIDIA driver 550.54.15 for CUDA 12.4 shows 1"),
         (mxnet_that_can_not_count, "MXNet can't count the GPUs: e == cudaSuccess (36 vs. 0)"),
     ],
 )
-def test_a_gpu_that_can_not_be_used_is_refused_and_auto_takes_the_cpu(monkeypatch: pytest.MonkeyPatch, machine: Any, words: str) -> None:
+def test_a_gpu_that_can_not_be_used_is_refused_and_auto_takes_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, machine: Any, words: str
+) -> None:
     machine(monkeypatch)
 
     with pytest.raises(UsageError) as refused:
@@ -523,7 +570,10 @@ def test_of_an_mxnet_that_somebody_built_nobody_knows_the_cards(monkeypatch: pyt
             "libcuda.so.1: cannot open shared object file: No such file or directory",
             ("NVIDIA driver", "docker run --gpus all", "CPU image"),
         ),
-        ("libcudnn.so.8: cannot open shared object file: No such file or directory", ("libcudnn.so.8", "LD_LIBRARY_PATH")),
+        (
+            "libcudnn.so.8: cannot open shared object file: No such file or directory",
+            ("libcudnn.so.8", "LD_LIBRARY_PATH"),
+        ),
         ("libgomp.so.1: cannot open shared object file: No such file or directory", ("libgomp.so.1", "libgomp1")),
     ],
 )
@@ -560,7 +610,9 @@ def test_what_is_installed_is_told_by_a_process_of_its_own() -> None:
     assert (build().version, build().cuda, build().gpus) == (mx.__version__, False, 0)
 
 
-def test_a_process_that_takes_too_long_or_crashes_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_takes_too_long_or_crashes_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(TimeoutError):
         ask_build(0.01)
 
@@ -572,7 +624,9 @@ def test_a_process_that_takes_too_long_or_crashes_is_told_apart(tmp_path: Path, 
 
 def test_a_numpy_that_mxnet_does_not_work_with_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "__version__", "2.4.6")
-    with pytest.raises(UsageError, match=r"numpy 2\.4\.6 is installed, and MXNet 1\.9\.1 works with numpy 1 only") as refused:
+    with pytest.raises(
+        UsageError, match=r"numpy 2\.4\.6 is installed, and MXNet 1\.9\.1 works with numpy 1 only"
+    ) as refused:
         load_mxnet()
     assert "numpy<2" in refused.value.hint
 
@@ -585,7 +639,10 @@ def test_a_numpy_that_mxnet_does_not_work_with_is_named(monkeypatch: pytest.Monk
         (lambda: mx.sym.random.uniform(LOGITS, LOGITS + 1, name="noise"), "_sample_uniform noise"),
         (lambda: mx.sym.random.shuffle(LOGITS, name="mix"), "_shuffle mix"),
         (lambda: LOGITS * mx.sym.np.random.uniform(size=(1,)).as_nd_ndarray(), "_npi_uniform "),
-        (lambda: logits_of(mx.sym.image.random_brightness(mx.sym.var("data"), 0.9, 1.1, name="light")), "_image_random_brightness light"),
+        (
+            lambda: logits_of(mx.sym.image.random_brightness(mx.sym.var("data"), 0.9, 1.1, name="light")),
+            "_image_random_brightness light",
+        ),
         (
             lambda: mx.sym.contrib.cond(
                 mx.sym.max(LOGITS),
@@ -598,8 +655,9 @@ def test_a_numpy_that_mxnet_does_not_work_with_is_named(monkeypatch: pytest.Monk
 )
 def test_random_numbers_in_prediction_are_refused_by_name(tmp_path: Path, graph: Any, node: str) -> None:
     """By what the graph says: two predictions of one image may be the same by chance."""
-    assert f"draws random numbers when it predicts, so that the same image gets other predictions each time: {node}" in refusal(
-        made(tmp_path, graph())
+    assert (
+        f"draws random numbers when it predicts, so that the same image gets other predictions each time: {node}"
+        in refusal(made(tmp_path, graph()))
     )
 
 
@@ -620,7 +678,9 @@ def test_random_numbers_in_training_alone_are_fine(tmp_path: Path, data: Any) ->
 
 
 def test_what_no_input_would_mend_is_not_blamed_on_it(tmp_path: Path) -> None:
-    problem, hint = refusal(made(tmp_path, mx.sym.Convolution(mx.sym.var("data"), kernel=(0, 0), num_filter=1, name="fc"))).splitlines()
+    problem, hint = refusal(
+        made(tmp_path, mx.sym.Convolution(mx.sym.var("data"), kernel=(0, 0), num_filter=1, name="fc"))
+    ).splitlines()
 
     assert "operator fc: " in problem
     assert problem.endswith("incorrect kernel size: [0,0]")

@@ -14,20 +14,23 @@ import json, sys
 import numpy as np
 np.bool = bool
 {imports}
-modules = ["nd", "nd.op", "nd._internal", "nd.contrib", "nd.linalg", "nd.random", "nd.sparse", "nd.image", "sym", "sym.op", "sym._internal",
-    "sym.contrib", "np", "npx", "np.random", "np.linalg"]
+modules = ["nd", "nd.op", "nd._internal", "nd.contrib", "nd.linalg", "nd.random", "nd.sparse", "nd.image", "sym",
+    "sym.op", "sym._internal", "sym.contrib", "np", "npx", "np.random", "np.linalg"]
 def module(path):
     found = mx
     for name in path.split("."):
         found = getattr(found, name)
     return found
-names = {{path: sorted(name for name in dir(module(path)) if callable(getattr(module(path), name))) for path in modules}}
+def functions(of):
+    return sorted(name for name in dir(of) if callable(getattr(of, name)))
+names = {{path: functions(module(path)) for path in modules}}
 array = mx.nd.array([[1.0, -2.0], [3.0, 4.0]])
 data = mx.sym.var("data")
 graph = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(data * 2 + 1, num_hidden=3, name="full"), name="softmax")
 values = [
-    mx.nd.relu(array).asnumpy().tolist(), (array + 1).asnumpy().tolist(), array.reshape((4,)).softmax().asnumpy().tolist(),
-    mx.nd.concat(array, array, dim=0).shape, mx.nd.contrib.box_iou(mx.nd.ones((1, 4)), mx.nd.ones((1, 4))).asnumpy().tolist(),
+    mx.nd.relu(array).asnumpy().tolist(), (array + 1).asnumpy().tolist(),
+    array.reshape((4,)).softmax().asnumpy().tolist(), mx.nd.concat(array, array, dim=0).shape,
+    mx.nd.contrib.box_iou(mx.nd.ones((1, 4)), mx.nd.ones((1, 4))).asnumpy().tolist(),
     mx.np.add(mx.np.ones((2,)), 1).asnumpy().tolist(), mx.nd.cast(array, dtype="int32").dtype.__name__,
     graph.tojson(), str(graph.infer_shape(data=(2, 5))),
 ]
@@ -37,7 +40,10 @@ PLAIN, LATER = "import mxnet as mx", "from mxspark.inference.mxnet import load_m
 
 
 def test_all_operators_are_there_and_compute_the_same() -> None:
-    looks = [subprocess.Popen([sys.executable, "-c", LOOK.format(imports=imports)], stdout=subprocess.PIPE) for imports in (PLAIN, LATER)]
+    looks = [
+        subprocess.Popen([sys.executable, "-c", LOOK.format(imports=imports)], stdout=subprocess.PIPE)
+        for imports in (PLAIN, LATER)
+    ]
     plain, later = [look.communicate()[0] for look in looks]
     assert plain == later
     assert len(plain) > 10_000

@@ -23,7 +23,9 @@ ERRORS = {
 
 
 class Storage:
-    """Images whose keys say what is wrong with them; `closed` is what it says to all others. Counts what it is asked."""
+    """Images whose keys say what is wrong with them; `closed` is what it says to all others. Counts what it is
+    asked.
+    """
 
     def __init__(self, closed: str | None = None) -> None:
         self.closed = closed
@@ -237,7 +239,9 @@ def test_an_input_that_is_gone_is_an_outage_though_somebody_answers() -> None:
         raise StorageError("s3://bucket: there is no such bucket")
 
     storage = Storage("missing")
-    guard = OutageGuard(storage.fetch, storage.probe, [f"missing{index}.png" for index in range(8)], "s3://bucket/photos", listed)
+    guard = OutageGuard(
+        storage.fetch, storage.probe, [f"missing{index}.png" for index in range(8)], "s3://bucket/photos", listed
+    )
 
     fetch_all(guard, "missing", SUSPICIOUS - 1)
     with pytest.raises(OutageError, match="no such bucket"):

@@ -1,4 +1,6 @@
-"""The output folder: what is refused, what `--overwrite` deletes and what it never touches, and the article's one text object."""
+"""The output folder: what is refused, what `--overwrite` deletes and what it never touches, and the article's one
+text object.
+"""
 
 import errno
 import os
@@ -24,7 +26,15 @@ OURS = [
     "_summary.json",
     "_SUCCESS",
 ]
-OTHERS = ["notes.md", "part-000000.csv", "part-0.parquet", "sub/part-000000.parquet", "part-000000.parquet.bak", "a.png", "_other/x"]
+OTHERS = [
+    "notes.md",
+    "part-000000.csv",
+    "part-0.parquet",
+    "sub/part-000000.parquet",
+    "part-000000.parquet.bak",
+    "a.png",
+    "_other/x",
+]
 
 
 def folder_with(folder: Path, *names: str) -> FolderStore:
@@ -172,7 +182,9 @@ def with_text_parts(folder: Path) -> tuple[FolderStore, Plan]:
     return store, written
 
 
-TEXT = "".join(f"Key {key}: Prediction: ['probability=0.500000, class=cat']\n" for key in ("a.png", "b.png", "c.png", "日本.png"))
+TEXT = "".join(
+    f"Key {key}: Prediction: ['probability=0.500000, class=cat']\n" for key in ("a.png", "b.png", "c.png", "日本.png")
+)
 
 
 def test_the_text_is_one_object_in_key_order(tmp_path: Path) -> None:

@@ -48,24 +48,35 @@ def test_a_part_has_the_documented_schema() -> None:
 
 def test_the_counts_are_read_from_the_end_of_the_file_alone() -> None:
     rows: list[dict[str, Any]] = [
-        {"key": random.Random(index).randbytes(500).hex(), "status": "ok", "error": None, "predictions": []} for index in range(1024)
+        {"key": random.Random(index).randbytes(500).hex(), "status": "ok", "error": None, "predictions": []}
+        for index in range(1024)
     ]
     data = parquet.encode(rows, {"rows": 1024})
 
     assert len(data) > 4 * parquet.FOOTER_BYTES
     keys = sorted(row["key"] for row in rows)
-    assert parquet.read_counts(data[-parquet.FOOTER_BYTES :], "part") == {"rows": 1024, "first": keys[0], "last": keys[-1]}
+    assert parquet.read_counts(data[-parquet.FOOTER_BYTES :], "part") == {
+        "rows": 1024,
+        "first": keys[0],
+        "last": keys[-1],
+    }
 
 
 def test_rows_are_read_in_order() -> None:
-    rows: list[dict[str, Any]] = [{"key": str(index), "status": "ok", "error": None, "predictions": []} for index in range(10)]
+    rows: list[dict[str, Any]] = [
+        {"key": str(index), "status": "ok", "error": None, "predictions": []} for index in range(10)
+    ]
 
     assert list(parquet.read_rows(parquet.encode(rows, {}), "part")) == rows
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_keys_are_read_whatever_kind_of_text_they_are(kind: pa.DataType) -> None:
-    assert keys_of(parquet_file(size=[1, 2, 3], key=pa.array(["a.png", "日本.png", "a b"]).cast(kind))) == ["a.png", "日本.png", "a b"]
+    assert keys_of(parquet_file(size=[1, 2, 3], key=pa.array(["a.png", "日本.png", "a b"]).cast(kind))) == [
+        "a.png",
+        "日本.png",
+        "a b",
+    ]
 
 
 def test_rows_without_a_key_are_told_apart() -> None:

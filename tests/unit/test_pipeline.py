@@ -1,4 +1,6 @@
-"""One shard: every key has its row in order whatever fails, the stages really overlap, and they run ahead so far and no further."""
+"""One shard: every key has its row in order whatever fails, the stages really overlap, and they run ahead so far and
+no further.
+"""
 
 import threading
 import time
@@ -137,7 +139,10 @@ def test_rows_carry_as_many_predictions_as_are_asked_for_with_their_labels() -> 
 )
 def test_numbers_that_are_no_probabilities_stop_the_run(values: list[float], sums_to_one: bool, words: str) -> None:
     with pytest.raises(MxsparkError, match=r"^3 ok: the network's output is not probabilities: ") as stopped:
-        run(["3 ok"], stages(predict=lambda images: np.array([values] * len(images), np.float32), sums_to_one=sums_to_one))
+        run(
+            ["3 ok"],
+            stages(predict=lambda images: np.array([values] * len(images), np.float32), sums_to_one=sums_to_one),
+        )
 
     assert words in stopped.value.problem
     assert "output.kind" in stopped.value.hint
@@ -154,7 +159,10 @@ def test_independent_probabilities_need_not_sum_to_one_and_may_have_a_threshold(
     assert named(0) == [(3, 1.0), (0, 0.9), (2, 0.7)]
     assert named(0.8) == [(3, 1.0), (0, 0.9)]
     assert (
-        run(["3 ok"], stages(predict=lambda images: np.array([[0.1]], np.float32), sums_to_one=False, threshold=0.5))[0].predictions == ()
+        run(["3 ok"], stages(predict=lambda images: np.array([[0.1]], np.float32), sums_to_one=False, threshold=0.5))[
+            0
+        ].predictions
+        == ()
     )
 
 
@@ -196,7 +204,9 @@ def test_a_row_never_holds_a_path_of_the_machine_that_wrote_it(said: str, row: s
     def decode(data: bytes) -> Floats:
         raise BadImageError(RowStatus.DECODE_ERROR, said)
 
-    assert [found.error for found in run(["1 ok"], stages(fetch=fetch)) + run(["1 ok"], stages(decode=decode))] == 2 * [row or said]
+    assert [found.error for found in run(["1 ok"], stages(fetch=fetch)) + run(["1 ok"], stages(decode=decode))] == 2 * [
+        row or said
+    ]
 
 
 def test_what_a_folder_says_of_an_image_names_no_path(tmp_path: Path) -> None:
@@ -315,7 +325,9 @@ def test_so_many_objects_are_fetched_at_a_time_as_are_asked_for_and_no_more(thre
             time.sleep(0.001)  # so that one too many would be seen
             return fetched(key)
 
-    assert len(run(numbered(4 * threads), stages(4, fetch=fetch), fetch_threads=threads, batches_ahead=16)) == 4 * threads
+    assert (
+        len(run(numbered(4 * threads), stages(4, fetch=fetch), fetch_threads=threads, batches_ahead=16)) == 4 * threads
+    )
     assert crowd.most == threads
 
 
@@ -378,7 +390,12 @@ def test_fetching_never_runs_further_ahead_than_the_batches_that_it_may(
         computed += len(images)
         return probabilities
 
-    run(numbered(count), stages(batch_size, fetch=fetch, predict=predict), fetch_threads=fetch_threads, batches_ahead=batches_ahead)
+    run(
+        numbered(count),
+        stages(batch_size, fetch=fetch, predict=predict),
+        fetch_threads=fetch_threads,
+        batches_ahead=batches_ahead,
+    )
 
     # The batch that is gathered for the next forward pass, and `batches_ahead` behind it.
     assert furthest <= batch_size + batches_ahead * batch_size
@@ -404,7 +421,10 @@ def test_while_the_network_computes_fetching_runs_just_so_far_ahead(batch_size: 
             assert len(started) == bound
         return predicted(images)
 
-    assert len(run(numbered(5 * bound), stages(batch_size, fetch=fetch, predict=predict), batches_ahead=batches_ahead)) == 5 * bound
+    assert (
+        len(run(numbered(5 * bound), stages(batch_size, fetch=fetch, predict=predict), batches_ahead=batches_ahead))
+        == 5 * bound
+    )
 
 
 def test_keys_are_taken_only_as_they_are_needed() -> None:
@@ -441,7 +461,9 @@ def test_a_shard_that_is_given_up_leaves_no_thread_and_fetches_no_more(stop: str
             raise RuntimeError("a mistake")
         return predicted(images)
 
-    rows = pipeline.run(numbered(1000), stages(4, fetch=fetch, predict=predict), PipelineSettings(batches_ahead=2), Timings())
+    rows = pipeline.run(
+        numbered(1000), stages(4, fetch=fetch, predict=predict), PipelineSettings(batches_ahead=2), Timings()
+    )
     if stop == "close":
         next(rows)
         rows.close()  # type: ignore[attr-defined]  # it is a generator
@@ -462,7 +484,9 @@ def test_what_waits_to_be_fetched_when_a_shard_is_given_up_is_not_fetched_any_mo
             assert given_up.wait(PATIENCE)
         return fetched(key)
 
-    rows = pipeline.run(numbered(100), stages(4, fetch=fetch), PipelineSettings(fetch_threads=1, batches_ahead=2), Timings())
+    rows = pipeline.run(
+        numbered(100), stages(4, fetch=fetch), PipelineSettings(fetch_threads=1, batches_ahead=2), Timings()
+    )
     next(rows)
     threading.Timer(0.05, given_up.set).start()  # while closing waits for the one that is on its way
     rows.close()  # type: ignore[attr-defined]  # it is a generator
@@ -485,7 +509,11 @@ def test_the_times_say_which_stage_took_long() -> None:
     fetching, computing = Timings(), Timings()
 
     list(pipeline.run(numbered(8), stages(4, fetch=slowly(fetched, 0.02)), PipelineSettings(fetch_threads=2), fetching))
-    list(pipeline.run(numbered(8), stages(4, predict=slowly(predicted, 0.1)), PipelineSettings(fetch_threads=2), computing))
+    list(
+        pipeline.run(
+            numbered(8), stages(4, predict=slowly(predicted, 0.1)), PipelineSettings(fetch_threads=2), computing
+        )
+    )
 
     assert fetching.fetch >= 8 * 0.02  # summed over the threads
     assert fetching.starved >= 3 * 0.02

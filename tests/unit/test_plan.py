@@ -127,12 +127,22 @@ def test_segments_that_an_interrupted_plan_left_are_no_part_of_the_next_one(tmp_
     written = frozen(store, ["a.png", "b.png", "c.png"], 2)
 
     assert plan.load(store) == written
-    assert [key for shard in range(written.shards) for key in plan.shard_keys(store, shard)] == ["a.png", "b.png", "c.png"]
+    assert [key for shard in range(written.shards) for key in plan.shard_keys(store, shard)] == [
+        "a.png",
+        "b.png",
+        "c.png",
+    ]
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [lambda data: b"", lambda data: b"no gzip", lambda data: data[:-20], lambda data: data[:10], lambda data: gzip.compress(b"[")],
+    [
+        lambda data: b"",
+        lambda data: b"no gzip",
+        lambda data: data[:-20],
+        lambda data: data[:10],
+        lambda data: gzip.compress(b"["),
+    ],
     ids=["empty", "not gzip", "cut short", "header only", "not JSON"],
 )
 def test_a_damaged_segment_is_named_with_its_mend(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
@@ -222,7 +232,9 @@ def test_the_memory_for_planning_does_not_grow_with_the_keys(tmp_path: Path) -> 
 
 @given(keys=st.integers(0, 10**8), workers=st.integers(1, 1000), batch_size=st.integers(1, 4096))
 @settings(deadline=None, max_examples=200)
-def test_a_shard_has_from_one_to_a_thousand_and_some_images_and_no_more_than_there_are(keys: int, workers: int, batch_size: int) -> None:
+def test_a_shard_has_from_one_to_a_thousand_and_some_images_and_no_more_than_there_are(
+    keys: int, workers: int, batch_size: int
+) -> None:
     size = plan.choose_shard_size(keys, workers, batch_size)
 
     assert 1 <= size <= min(1024, max(1, keys))
@@ -232,7 +244,9 @@ def test_a_shard_has_from_one_to_a_thousand_and_some_images_and_no_more_than_the
 @settings(deadline=None, max_examples=200)
 @example(keys=10**6, workers=4, batch_size=48)
 @example(keys=14, workers=2, batch_size=16)
-def test_a_shard_is_whole_batches_or_a_worker_has_only_one_that_is_smaller_than_a_batch(keys: int, workers: int, batch_size: int) -> None:
+def test_a_shard_is_whole_batches_or_a_worker_has_only_one_that_is_smaller_than_a_batch(
+    keys: int, workers: int, batch_size: int
+) -> None:
     size = plan.choose_shard_size(keys, workers, batch_size)
 
     assert size % batch_size == 0 or (size < batch_size and (size - 1) * workers < keys <= size * workers)
@@ -240,7 +254,9 @@ def test_a_shard_is_whole_batches_or_a_worker_has_only_one_that_is_smaller_than_
 
 @given(workers=st.integers(1, 100), batch_size=st.integers(1, 64), more=st.integers(0, 10**7))
 @settings(deadline=None, max_examples=200)
-def test_every_worker_gets_several_shards_where_there_are_images_enough(workers: int, batch_size: int, more: int) -> None:
+def test_every_worker_gets_several_shards_where_there_are_images_enough(
+    workers: int, batch_size: int, more: int
+) -> None:
     keys = workers * batch_size * 16 + more
 
     assert -(-keys // plan.choose_shard_size(keys, workers, batch_size)) >= 4 * workers

@@ -87,7 +87,9 @@ def test_the_kubelet_s_own_words_are_none_of_the_driver_s() -> None:
     assert Connections((ONE, WATCHER), (ONE, THREE)).lines() == ["one", "three"]
 
 
-@pytest.mark.parametrize("words", [WATCHER, "unable to retrieve container logs for containerd://6a1b", "rpc error: code = NotFound"])
+@pytest.mark.parametrize(
+    "words", [WATCHER, "unable to retrieve container logs for containerd://6a1b", "rpc error: code = NotFound"]
+)
 def test_where_they_are_the_last_the_log_can_t_be_had(words: str) -> None:
     with pytest.raises(MxsparkError, match=f"its node can't give the log: {words}"):
         Connections((words,)).lines()
@@ -99,7 +101,11 @@ def test_a_fault_that_passes_loses_nothing() -> None:
 
 def test_a_kubelet_that_does_not_know_the_pod_for_a_moment_loses_nothing_and_repeats_nothing() -> None:
     gone = MissingObjectError("reading the log of pod digits-1: there is none")
-    assert Connections((ONE,), gone, (ONE, TWO), UsageError("HTTP 400"), (ONE, TWO, THREE)).lines() == ["one", "two", "three"]
+    assert Connections((ONE,), gone, (ONE, TWO), UsageError("HTTP 400"), (ONE, TWO, THREE)).lines() == [
+        "one",
+        "two",
+        "three",
+    ]
 
 
 def test_that_the_log_may_not_be_read_is_told_at_once() -> None:

@@ -29,14 +29,29 @@ def spec(**fields: Any) -> dict[str, Any]:
         ),
         (spec(nodeselector={"a": "b"}), "Did you mean nodeSelector?"),
         ({"template": {"sepc": {}}}, "template has 'sepc', which Kubernetes doesn't know there. Did you mean spec?"),
-        ({"tolerations": [{"key": "a"}, {"operatorr": "Exists"}]}, "tolerations.1 has 'operatorr', which Kubernetes doesn't know there"),
-        ({"affinity": {"nodeAfinity": {}}}, "affinity has 'nodeAfinity', which Kubernetes doesn't know there. Did you mean nodeAffinity?"),
+        (
+            {"tolerations": [{"key": "a"}, {"operatorr": "Exists"}]},
+            "tolerations.1 has 'operatorr', which Kubernetes doesn't know there",
+        ),
+        (
+            {"affinity": {"nodeAfinity": {}}},
+            "affinity has 'nodeAfinity', which Kubernetes doesn't know there. Did you mean nodeAffinity?",
+        ),
         (spec(volumes=[{"name": "a", "emptydir": {}}]), "template.spec.volumes.0 has 'emptydir'"),
         (spec(containers=[{"env": [{"name": "A", "valeu": "b"}]}]), "template.spec.containers.0.env.0 has 'valeu'"),
-        (spec(containers=[{"env": [{"name": "A", "value": 1}]}]), "env.0.value is a whole number, and Kubernetes wants text: quote it"),
-        (spec(containers=[{}, {"name": "a", "image": "No Image"}]), "template.spec.containers.1.image has not the form of an image's name"),
+        (
+            spec(containers=[{"env": [{"name": "A", "value": 1}]}]),
+            "env.0.value is a whole number, and Kubernetes wants text: quote it",
+        ),
+        (
+            spec(containers=[{}, {"name": "a", "image": "No Image"}]),
+            "template.spec.containers.1.image has not the form of an image's name",
+        ),
         (spec(hostNetwork="yes"), "template.spec.hostNetwork is text, and Kubernetes wants true or false"),
-        (spec(tolerations={}), "template.spec.tolerations is keys and values, and Kubernetes wants a list: give it as a whole"),
+        (
+            spec(tolerations={}),
+            "template.spec.tolerations is keys and values, and Kubernetes wants a list: give it as a whole",
+        ),
         (spec(containers=[None]), "template.spec.containers.0 has nothing in it"),
         ({"template": {"spec": None}}, "template.spec must be keys and values"),
     ],
@@ -56,7 +71,9 @@ def test_a_misspelt_field_of_an_ingress_rule_is_named() -> None:
 
 def test_all_wrong_fields_are_named_at_once_and_no_value_is_shown() -> None:
     with pytest.raises(UsageError) as refused:
-        parsed(driver=spec(nodeSelektor="hush"), executor={"tolerations": [{"operatorr": "hush"}], **spec(priority="hush")})
+        parsed(
+            driver=spec(nodeSelektor="hush"), executor={"tolerations": [{"operatorr": "hush"}], **spec(priority="hush")}
+        )
     assert all(name in refused.value.problem for name in ("nodeSelektor", "operatorr", "spec.priority is text"))
     assert "hush" not in refused.value.problem
 
@@ -75,7 +92,10 @@ def test_what_kubernetes_takes_is_taken() -> None:
                     "readinessProbe": {"httpGet": {"port": 80}, "tcpSocket": {"port": "ui"}},
                 }
             ],
-            "volumes": [{"name": "a", "csi": {"driver": "d", "volumeAttributes": {"any": "thing"}}}, {"name": "b", "emptyDir": {}}],
+            "volumes": [
+                {"name": "a", "csi": {"driver": "d", "volumeAttributes": {"any": "thing"}}},
+                {"name": "b", "emptyDir": {}},
+            ],
         },
     }
     assert parsed(executor={"template": template, "tolerations": [{"operator": "Exists", "tolerationSeconds": 30.0}]})
@@ -88,10 +108,19 @@ def test_what_kubernetes_takes_is_taken() -> None:
         ("spec.hostNetwork=true", {"spec": {"hostNetwork": True, "priority": 1}}),
         ("spec.schedulerName=007", {"spec": {"schedulerName": "007", "priority": 1}}),
         ("spec.securityContext.runAsUser=7", {"spec": {"securityContext": {"runAsUser": 7}, "priority": 1}}),
-        ("spec.nodeSelector.kubernetes.io/os=linux", {"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}, "priority": 1}}),
-        ("metadata.annotations.example.com/a=1", {"spec": {"priority": 1}, "metadata": {"annotations": {"example.com/a": "1"}}}),
+        (
+            "spec.nodeSelector.kubernetes.io/os=linux",
+            {"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}, "priority": 1}},
+        ),
+        (
+            "metadata.annotations.example.com/a=1",
+            {"spec": {"priority": 1}, "metadata": {"annotations": {"example.com/a": "1"}}},
+        ),
         ("spec={priority: 2}", {"spec": {"priority": 2}}),
-        ("spec.volumes=[{name: a, emptyDir: {}}]", {"spec": {"priority": 1, "volumes": [{"name": "a", "emptyDir": {}}]}}),
+        (
+            "spec.volumes=[{name: a, emptyDir: {}}]",
+            {"spec": {"priority": 1, "volumes": [{"name": "a", "emptyDir": {}}]}},
+        ),
     ],
 )
 def test_an_assignment_reaches_below_a_template(assignment: str, template: dict[str, Any]) -> None:
@@ -115,10 +144,14 @@ def test_a_misspelt_field_of_an_assignment_is_named() -> None:
 
 @pytest.mark.parametrize("key", ["args", "image", "imagePullPolicy", "lifecycle"])
 def test_what_spark_writes_over_a_template_of_executors_is_refused_and_not_lost(key: str) -> None:
-    value: Any = {"args": ["a"], "lifecycle": {"preStop": {"exec": {"command": ["true"]}}}, "image": "tool:1"}.get(key, "Always")
+    value: Any = {"args": ["a"], "lifecycle": {"preStop": {"exec": {"command": ["true"]}}}, "image": "tool:1"}.get(
+        key, "Always"
+    )
     first, beside = spec(containers=[{key: value}]), spec(containers=[{}, {"name": "beside", "image": "b", key: value}])
 
-    with pytest.raises(UsageError, match=rf"kubernetes\.executor\.template\.spec\.containers\.0\.{key} would have no effect"):
+    with pytest.raises(
+        UsageError, match=rf"kubernetes\.executor\.template\.spec\.containers\.0\.{key} would have no effect"
+    ):
         parsed(executor=first)
 
     assert parsed(executor=beside, driver=first)

@@ -43,7 +43,9 @@ def test_the_driver_s_pod_owns_the_executors() -> None:
 
 @pytest.mark.parametrize(("storage_class", "owns"), [(None, "false"), ("fast", "true")])
 def test_spark_owns_volume_claims_only_where_there_are_any(storage_class: str | None, owns: str) -> None:
-    found = pods.properties(SPARK, KubernetesSettings(local_directory=LocalDirectorySettings(size="5Gi", storage_class=storage_class)), POD)
+    found = pods.properties(
+        SPARK, KubernetesSettings(local_directory=LocalDirectorySettings(size="5Gi", storage_class=storage_class)), POD
+    )
     assert found["spark.kubernetes.driver.ownPersistentVolumeClaim"] == owns
     kind = "persistentVolumeClaim" if storage_class else "emptyDir"
     assert found[f"spark.kubernetes.executor.volumes.{kind}.spark-local-dir-1.options.sizeLimit"] == "5Gi"
@@ -87,7 +89,13 @@ def test_a_user_s_labels_can_t_hide_the_pods_from_mxspark() -> None:
 
 
 def test_a_template_adds_to_lists_and_wins_over_keys() -> None:
-    ours = {"spec": {"restartPolicy": "Never", "volumes": [{"name": "local"}], "securityContext": {"runAsUser": 185, "fsGroup": 185}}}
+    ours = {
+        "spec": {
+            "restartPolicy": "Never",
+            "volumes": [{"name": "local"}],
+            "securityContext": {"runAsUser": 185, "fsGroup": 185},
+        }
+    }
     theirs = {"spec": {"volumes": [{"name": "photos"}], "securityContext": {"runAsUser": 1000}, "hostNetwork": False}}
     assert pods.merged(ours, theirs) == {
         "spec": {

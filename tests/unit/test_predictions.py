@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mxspark.dataset import predictions
-from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, count, encode, read_counts, read_rows, text_lines, top_k
+from mxspark.dataset.predictions import (
+    PARTS,
+    Counts,
+    Prediction,
+    Row,
+    count,
+    encode,
+    read_counts,
+    read_rows,
+    text_lines,
+    top_k,
+)
 from mxspark.errors import MxsparkError
 from mxspark.storage import FolderStore
 
@@ -23,7 +34,9 @@ TABLES = ("parquet", "jsonl", "text")
 # ---- the most probable classes ----
 
 probabilities = arrays.arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1, width=32))
-with_ties = arrays.arrays(np.float32, st.integers(1, 60), elements=st.sampled_from([np.float32(x) for x in (0, 0.1, 0.5)]))
+with_ties = arrays.arrays(
+    np.float32, st.integers(1, 60), elements=st.sampled_from([np.float32(x) for x in (0, 0.1, 0.5)])
+)
 
 
 @given(probabilities | with_ties, st.integers(1, 80))
@@ -49,7 +62,9 @@ def test_predictions_carry_the_labels_of_their_classes() -> None:
 
 keys = st.text(min_size=1) | st.sampled_from(["a\nb", "a b", '"', "\u2028", "日本", "a//b+%20"])
 predicted = st.lists(
-    st.builds(Prediction, st.integers(0, 2**31 - 1), st.none() | st.text(), st.floats(0, 1, width=32)), min_size=1, max_size=3
+    st.builds(Prediction, st.integers(0, 2**31 - 1), st.none() | st.text(), st.floats(0, 1, width=32)),
+    min_size=1,
+    max_size=3,
 ).map(tuple)
 rows_ok = st.builds(Row, keys, st.just("ok"), st.none(), predicted)
 rows_failed = st.builds(Row, keys, st.sampled_from(["missing", "truncated"]), st.none() | st.text(), st.none())
@@ -102,7 +117,10 @@ def test_a_json_part_is_an_object_a_line_that_any_tool_reads() -> None:
             "key": "a.png",
             "status": "ok",
             "error": None,
-            "predictions": [{"index": 3, "label": "cat", "probability": 0.75}, {"index": 1, "label": "bee", "probability": 0.25}],
+            "predictions": [
+                {"index": 3, "label": "cat", "probability": 0.75},
+                {"index": 1, "label": "bee", "probability": 0.25},
+            ],
         },
         {"key": "b.png", "status": "missing", "error": "no such file", "predictions": None},
     ]

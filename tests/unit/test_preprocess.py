@@ -1,4 +1,6 @@
-"""Preprocessing: the pixels are those that another library (OpenCV) or the definition gives, and what is broken is a BadImageError."""
+"""Preprocessing: the pixels are those that another library (OpenCV) or the definition gives, and what is broken is a
+BadImageError.
+"""
 
 import io
 import struct
@@ -155,7 +157,8 @@ def over_background(data: bytes) -> NDArray[np.float64]:
 def test_what_is_transparent_stands_on_the_background(suffix: str) -> None:
     colours, opacity = noise(8, 8, 1), noise(8, 8, 2)[..., :1]
     opacity[0], opacity[1] = 0, 255
-    data = opencv_encoded(np.concatenate([opacity, colours], axis=2), suffix)  # which turns them around: BGR and opacity
+    # which turns them around: BGR and opacity
+    data = opencv_encoded(np.concatenate([opacity, colours], axis=2), suffix)
 
     assert alike(unchanged(data, background=BACKGROUND), over_background(data), within=1)
     assert alike(unchanged(data, background=BACKGROUND)[0], np.broadcast_to(BACKGROUND, (8, 3)))
@@ -232,7 +235,9 @@ def test_a_photograph_is_left_as_it_is_where_the_model_does_not_ask(orientation:
 def test_an_avif_is_turned_where_the_model_asks_and_a_heic_always(orientation: int) -> None:
     pixels = smooth(64, 96)
     expected = opencv_decoded(jpeg_with(exif(turned(orientation)), pixels))
-    avif = pillow_encoded(Image.fromarray(pixels), "AVIF", exif=exif(turned(orientation)), quality=100, subsampling="4:4:4")
+    avif = pillow_encoded(
+        Image.fromarray(pixels), "AVIF", exif=exif(turned(orientation)), quality=100, subsampling="4:4:4"
+    )
     pillow_heif.register_heif_opener(thumbnails=False)
     heic = pillow_encoded(Image.fromarray(pixels), "HEIF", exif=exif(turned(orientation)), quality=-1, chroma=444)
 
@@ -261,12 +266,17 @@ def test_a_photograph_with_odd_exif_is_turned_all_the_same(entry: tuple[int, int
 
 
 @pytest.mark.parametrize(
-    "broken", [b"", b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0" + b"\xff" * 40, exif(turned(77)), exif((0x0112, 2, 4, b"six\0"))]
+    "broken",
+    [b"", b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0" + b"\xff" * 40, exif(turned(77)), exif((0x0112, 2, 4, b"six\0"))],
 )
 def test_a_photograph_with_broken_exif_stays_as_it_is(broken: bytes) -> None:
     pixels = smooth(16, 32)
 
-    assert alike(loaded(jpeg_with(broken, pixels), 16, 32, exif_orientation=True), opencv_decoded(opencv_encoded(pixels, ".jpg")), within=1)
+    assert alike(
+        loaded(jpeg_with(broken, pixels), 16, 32, exif_orientation=True),
+        opencv_decoded(opencv_encoded(pixels, ".jpg")),
+        within=1,
+    )
 
 
 # ---- resizing ----
@@ -296,7 +306,9 @@ def test_box_by_a_whole_factor_is_opencvs_area(height: int, width: int, down: in
 
 @given(sizes, sizes, st.integers(2, 4), st.integers(2, 4))
 @settings(deadline=None, max_examples=40)
-def test_nearest_by_a_whole_factor_repeats_pixels_as_opencv_does(height: int, width: int, down: int, right: int) -> None:
+def test_nearest_by_a_whole_factor_repeats_pixels_as_opencv_does(
+    height: int, width: int, down: int, right: int
+) -> None:
     pixels = noise(height, width)
 
     found = loaded(opencv_encoded(pixels, ".png"), height * down, width * right, filter="nearest")
@@ -331,7 +343,9 @@ KERNELS: dict[str, tuple[float, Callable[[NDArray[np.float64]], NDArray[np.float
 
 
 def resampling(filter_: str, before: int, after: int) -> NDArray[np.float64]:
-    """The matrix (after, before) that resamples a line, widened by the factor where it makes it shorter, so that nothing is skipped."""
+    """The matrix (after, before) that resamples a line, widened by the factor where it makes it shorter, so that
+    nothing is skipped.
+    """
     reach, weight = KERNELS[filter_]
     factor = before / after
     widened = max(factor, 1.0)
@@ -355,7 +369,9 @@ def mild(height: int, width: int) -> Bytes:
 @pytest.mark.parametrize("filter_", sorted(KERNELS))
 @given(sizes, sizes, sizes, sizes)
 @settings(deadline=None, max_examples=25)
-def test_squash_resamples_by_the_definition_of_the_filter(filter_: str, height: int, width: int, to_height: int, to_width: int) -> None:
+def test_squash_resamples_by_the_definition_of_the_filter(
+    filter_: str, height: int, width: int, to_height: int, to_width: int
+) -> None:
     pixels = mild(height, width)
 
     found = loaded(opencv_encoded(pixels, ".png"), to_height, to_width, filter=filter_)
@@ -365,12 +381,16 @@ def test_squash_resamples_by_the_definition_of_the_filter(filter_: str, height: 
 
 @given(sizes, sizes, st.data())
 @settings(deadline=None, max_examples=60)
-def test_where_the_shorter_side_fits_already_the_crop_is_the_exact_centre(height: int, width: int, data: st.DataObject) -> None:
+def test_where_the_shorter_side_fits_already_the_crop_is_the_exact_centre(
+    height: int, width: int, data: st.DataObject
+) -> None:
     side = min(height, width)
     crop_height, crop_width = data.draw(st.integers(1, side)), data.draw(st.integers(1, side))
     pixels = noise(height, width)
 
-    found = loaded(opencv_encoded(pixels, ".png"), crop_height, crop_width, resize="shorter_and_crop", shorter_side=side)
+    found = loaded(
+        opencv_encoded(pixels, ".png"), crop_height, crop_width, resize="shorter_and_crop", shorter_side=side
+    )
 
     top, left = round((height - crop_height) / 2), round((width - crop_width) / 2)
     assert alike(found, pixels[top : top + crop_height, left : left + crop_width])
@@ -383,7 +403,9 @@ def test_shorter_and_crop_is_the_centre_of_the_whole_resized_image(height: int, 
     pixels = noise(height * factor, width * factor)
     whole = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
-    found = loaded(opencv_encoded(pixels, ".png"), side, side, resize="shorter_and_crop", shorter_side=side, filter="box")
+    found = loaded(
+        opencv_encoded(pixels, ".png"), side, side, resize="shorter_and_crop", shorter_side=side, filter="box"
+    )
 
     top, left = round((height - side) / 2), round((width - side) / 2)
     assert alike(found, whole[top : top + side, left : left + side], within=1)
@@ -392,7 +414,9 @@ def test_shorter_and_crop_is_the_centre_of_the_whole_resized_image(height: int, 
 @pytest.mark.parametrize("filter_", ["bilinear", "bicubic", "lanczos"])
 @given(sizes, sizes, sizes)
 @settings(deadline=None, max_examples=25)
-def test_shorter_and_crop_keeps_the_shape_to_the_nearest_pixel(filter_: str, height: int, width: int, side: int) -> None:
+def test_shorter_and_crop_keeps_the_shape_to_the_nearest_pixel(
+    filter_: str, height: int, width: int, side: int
+) -> None:
     pixels = mild(height, width)
     shorter, longer = sorted((height, width))
     length = round(side * longer / shorter)
@@ -401,7 +425,9 @@ def test_shorter_and_crop_keeps_the_shape_to_the_nearest_pixel(filter_: str, hei
     top, left = round((to_height - crop) / 2), round((to_width - crop) / 2)
     expected = resized_by_definition(pixels, to_height, to_width, filter_)[top : top + crop, left : left + crop]
 
-    found = loaded(opencv_encoded(pixels, ".png"), crop, crop, resize="shorter_and_crop", shorter_side=side, filter=filter_)
+    found = loaded(
+        opencv_encoded(pixels, ".png"), crop, crop, resize="shorter_and_crop", shorter_side=side, filter=filter_
+    )
 
     assert alike(found, expected, within=2)
 
@@ -468,14 +494,21 @@ def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(dat
 def test_the_limit_on_pixels_is_the_last_size_that_is_taken() -> None:
     data = opencv_encoded(noise(10, 20), ".png")
 
-    assert load_array(data, ImageLimits(200, 1, FORMATS), ModelInput(height=8, width=8), Preprocessing()).shape == (3, 8, 8)
+    assert load_array(data, ImageLimits(200, 1, FORMATS), ModelInput(height=8, width=8), Preprocessing()).shape == (
+        3,
+        8,
+        8,
+    )
     assert refusal(data, ImageLimits(199, 1, FORMATS)).status == "too_many_pixels"
 
 
 def test_a_format_that_is_not_allowed_is_not_decoded() -> None:
     refused = refusal(opencv_encoded(noise(4, 4), ".bmp"), ImageLimits(1000, 1, ("PNG", "JPEG")))
 
-    assert (refused.status, refused.problem) == ("unsupported_format", "BMP, which is not among input.formats: PNG, JPEG")
+    assert (refused.status, refused.problem) == (
+        "unsupported_format",
+        "BMP, which is not among input.formats: PNG, JPEG",
+    )
 
 
 @pytest.mark.parametrize("image_format", ["ICO", "PPM", "TGA"])
@@ -543,7 +576,11 @@ def test_of_many_frames_the_first_counts_and_too_many_are_told() -> None:
     frames = [Image.fromarray(noise(4, 4)).quantize(16).rotate(90 * turn) for turn in range(3)]
     for image_format in ("GIF", "TIFF"):
         data = pillow_encoded(frames[0], image_format, save_all=True, append_images=frames[1:])
-        assert load_array(data, ImageLimits(16, 3, FORMATS), ModelInput(height=4, width=4), Preprocessing()).shape == (3, 4, 4)
+        assert load_array(data, ImageLimits(16, 3, FORMATS), ModelInput(height=4, width=4), Preprocessing()).shape == (
+            3,
+            4,
+            4,
+        )
         refused = refusal(data, ImageLimits(16, 2, FORMATS))
         assert (refused.status, refused.problem) == ("too_many_frames", "3 frames, more than the 2 allowed")
 
@@ -584,7 +621,9 @@ def _seeds() -> dict[str, bytes]:
     return {
         **files,
         "gif": pillow_encoded(image.quantize(16), "GIF", transparency=3),
-        "animated gif": pillow_encoded(image.quantize(16), "GIF", save_all=True, append_images=[image.rotate(180).quantize(16)]),
+        "animated gif": pillow_encoded(
+            image.quantize(16), "GIF", save_all=True, append_images=[image.rotate(180).quantize(16)]
+        ),
         "palette png": pillow_encoded(image.quantize(16), "PNG", transparency=3),
         "grey png": pillow_encoded(Image.merge("LA", (grey, grey)), "PNG"),
         "grey tiff": pillow_encoded(Image.merge("LA", (grey, grey)), "TIFF"),
@@ -593,7 +632,9 @@ def _seeds() -> dict[str, bytes]:
         "lzw tiff": pillow_encoded(image, "TIFF", compression="tiff_lzw"),
         "cmyk jpeg": pillow_encoded(image.convert("CMYK"), "JPEG"),
         "progressive jpeg": pillow_encoded(image, "JPEG", progressive=True),
-        "turned jpeg": jpeg_with(exif(turned(6), (0x010E, 2, 8, b"a lion\0\0"), (0x011A, 5, 1, struct.pack("<II", 72, 1))), noise(9, 7)),
+        "turned jpeg": jpeg_with(
+            exif(turned(6), (0x010E, 2, 8, b"a lion\0\0"), (0x011A, 5, 1, struct.pack("<II", 72, 1))), noise(9, 7)
+        ),
         "turned png": pillow_encoded(image, "PNG", exif=exif(turned(5), (0x0100, 4, 1, struct.pack("<I", 7)))),
         "turned webp": pillow_encoded(image, "WEBP", exif=exif(turned(8), (0x8769, 4, 1, struct.pack("<I", 8)))),
         "avif": pillow_encoded(image, "AVIF"),
@@ -611,7 +652,15 @@ WAYS = [
     {"exif_orientation": True, "resize": "shorter_and_crop", "shorter_side": 8},
     {"icc": "srgb", "sample_range": (0, 1)},
 ]
-STATUSES = {"empty", "not_an_image", "truncated", "decode_error", "too_many_pixels", "unsupported_format", "unsupported_pixels"}
+STATUSES = {
+    "empty",
+    "not_an_image",
+    "truncated",
+    "decode_error",
+    "too_many_pixels",
+    "unsupported_format",
+    "unsupported_pixels",
+}
 
 
 def is_an_array_or_a_bad_image(data: bytes, way: dict[str, Any]) -> None:
@@ -642,7 +691,9 @@ def test_an_image_that_is_cut_anywhere_is_a_bad_image_at_worst(name: str, where:
     is_an_array_or_a_bad_image(data[: int(where * len(data))], way)
 
 
-edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 4), st.binary(max_size=4)), min_size=1, max_size=4)
+edits = st.lists(
+    st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 4), st.binary(max_size=4)), min_size=1, max_size=4
+)
 
 
 @given(st.sampled_from(sorted(SEEDS)), edits, st.sampled_from(WAYS))

@@ -41,7 +41,9 @@ def test_shards_that_take_longer_than_the_window_have_a_rate_too() -> None:
 
 
 @given(workers=st.integers(1, 16), shard=st.integers(1, 1024), seconds=st.floats(0.1, 300), shards=st.integers(2, 40))
-def test_whatever_the_shards_the_rate_is_told_within_those_that_ended_first(workers: int, shard: int, seconds: float, shards: int) -> None:
+def test_whatever_the_shards_the_rate_is_told_within_those_that_ended_first(
+    workers: int, shard: int, seconds: float, shards: int
+) -> None:
     ends = [number * seconds for number in range(1, shards + 1) for _ in range(workers)]
     found = rate_of(*((end, shard * (number + 1)) for number, end in enumerate(ends)))
 
@@ -50,7 +52,9 @@ def test_whatever_the_shards_the_rate_is_told_within_those_that_ended_first(work
         assert abs(found - workers * shard / seconds) <= 1.01 * workers * shard / window
 
 
-def test_what_is_shown_while_workers_start_and_afterwards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_shown_while_workers_start_and_afterwards(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 0.0
     monkeypatch.setattr("mxspark.cli.console.time.monotonic", lambda: now)
     progress = console.ConsoleProgress()

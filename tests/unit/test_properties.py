@@ -1,4 +1,6 @@
-"""What holds whatever keys, order, sizes and settings are: a plan, a table that is resumed, padding, settings written down."""
+"""What holds whatever keys, order, sizes and settings are: a plan, a table that is resumed, padding, settings
+written down.
+"""
 
 import json
 import tempfile
@@ -70,7 +72,9 @@ def files(folder: str) -> dict[str, bytes]:
 
 @given(keys, st.integers(1, 5), st.data())
 @hypothesis_settings(deadline=None, max_examples=25)
-def test_a_plan_depends_on_the_keys_but_not_on_their_order_nor_on_doubles(listed: list[str], shard_size: int, data: st.DataObject) -> None:
+def test_a_plan_depends_on_the_keys_but_not_on_their_order_nor_on_doubles(
+    listed: list[str], shard_size: int, data: st.DataObject
+) -> None:
     doubles = data.draw(st.lists(st.sampled_from(listed), max_size=10))
     again = data.draw(st.permutations(listed + doubles))
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
@@ -107,8 +111,12 @@ def test_what_a_plan_was_made_from_is_read_as_it_was_written_and_differs_from_no
 
 @given(old=identities, new=identities)
 @hypothesis_settings(deadline=None, max_examples=100)
-def test_identities_that_differ_in_a_value_are_never_taken_for_the_same(old: dict[str, Any], new: dict[str, Any]) -> None:
-    def given_values(identity: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+def test_identities_that_differ_in_a_value_are_never_taken_for_the_same(
+    old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    def given_values(
+        identity: Mapping[str, Any], prefix: tuple[str, ...] = ()
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
         """All that is said, path by path; what is null or has nothing in it is not said."""
         for key, value in identity.items():
             if isinstance(value, Mapping):
@@ -130,7 +138,9 @@ def _plain(value: Any) -> Iterator[Any]:
 
 @given(keys=st.integers(1, 10**8), more=st.integers(0, 10**8), workers=st.integers(1, 500), batch=st.integers(1, 2000))
 @hypothesis_settings(deadline=None, max_examples=200)
-def test_more_images_never_make_smaller_shards_and_more_workers_never_larger_ones(keys: int, more: int, workers: int, batch: int) -> None:
+def test_more_images_never_make_smaller_shards_and_more_workers_never_larger_ones(
+    keys: int, more: int, workers: int, batch: int
+) -> None:
     size = plan.choose_shard_size(keys, workers, batch)
 
     assert plan.choose_shard_size(keys + more, workers, batch) >= size
@@ -180,14 +190,18 @@ def test_a_table_is_the_same_in_whatever_order_and_however_often_its_shards_are_
         for shard in range(made.shards):
             run_shard(straight, shard, output_format)
 
-        for shard in data.draw(st.lists(st.integers(0, made.shards - 1), max_size=6)):  # some of them, some twice; then it was killed
+        # some of them, some twice; then it was killed
+        for shard in data.draw(st.lists(st.integers(0, made.shards - 1), max_size=6)):
             run_shard(interrupted, shard, output_format)
         left = sorted(set(range(made.shards)) - predictions.finished_shards(interrupted, output_format))
         for shard in data.draw(st.permutations(left)):
             run_shard(interrupted, shard, output_format)
 
         assert files(other) == files(one)
-        counts = sum((part for _, part in summary.count_parts(interrupted, made, range(made.shards), output_format, None)), Counts())
+        counts = sum(
+            (part for _, part in summary.count_parts(interrupted, made, range(made.shards), output_format, None)),
+            Counts(),
+        )
         assert (counts.rows, counts.ok) == (len(listed), kinds.count("ok"))
 
 
@@ -247,8 +261,12 @@ def test_every_image_has_its_own_probabilities_whatever_it_is_padded_with(kinds:
 # ---- settings ----
 
 # Control characters and halves of characters can't be in a file's name, nor in YAML as they are.
-texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co")), min_size=1, max_size=8).filter(lambda text: text != "null")
-plain_texts = st.text("aZ09-_.:/#'\"{}[]&*!|>%@`, =é日\U0001f600", min_size=1, max_size=8).filter(lambda text: text != "null")
+texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co")), min_size=1, max_size=8).filter(
+    lambda text: text != "null"
+)
+plain_texts = st.text("aZ09-_.:/#'\"{}[]&*!|>%@`, =é日\U0001f600", min_size=1, max_size=8).filter(
+    lambda text: text != "null"
+)
 counts = st.integers(1, 5000)
 seconds = st.floats(1e-9, 86_400)
 names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
@@ -278,8 +296,12 @@ def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
         max_pixels=counts,
         true_label=st.sampled_from([None, r"/([^/]+)/[^/]+$", r"_(\d)\.png$", "(: #)", "([a-z]{2})"]),
     )
-    output = st.builds(OutputSettings, path=text.map("s3://out/{}".format), format=st.sampled_from(["parquet", "jsonl"]))
-    text_output = st.builds(OutputSettings, path=st.just("s3://out"), format=st.just("text"), text_object=st.none() | place)
+    output = st.builds(
+        OutputSettings, path=text.map("s3://out/{}".format), format=st.sampled_from(["parquet", "jsonl"])
+    )
+    text_output = st.builds(
+        OutputSettings, path=st.just("s3://out"), format=st.just("text"), text_object=st.none() | place
+    )
     return st.builds(
         Settings,
         input=image_input,
@@ -292,20 +314,29 @@ def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
         cache_dir=st.none() | place,
         plan=st.builds(PlanSettings, shard_size=st.none() | counts),
         pipeline=st.builds(PipelineSettings, fetch_threads=st.integers(1, 256), batches_ahead=st.integers(1, 64)),
-        storage=st.builds(StorageSettings, region=st.none() | text, anonymous=st.booleans(), connect_timeout=seconds, read_timeout=seconds),
+        storage=st.builds(
+            StorageSettings,
+            region=st.none() | text,
+            anonymous=st.booleans(),
+            connect_timeout=seconds,
+            read_timeout=seconds,
+        ),
         spark=st.builds(
             SparkSettings,
             master=st.sampled_from(["local", "local[*]", "local[8, 2]", "k8s://https://a:443", "yarn"]),
             app_name=text,
             driver_memory=memories.filter(lambda memory: memory_bytes(memory) >= SPARK_MEMORY),
             executor_memory_overhead=st.none() | memories.filter(lambda memory: memory_bytes(memory) >= WORKER_MEMORY),
-            dynamic_allocation=st.builds(DynamicAllocationSettings, enabled=st.booleans(), max_executors=st.none() | counts),
+            dynamic_allocation=st.builds(
+                DynamicAllocationSettings, enabled=st.booleans(), max_executors=st.none() | counts
+            ),
             conf=st.dictionaries(text, text, max_size=3),
         ),
         kubernetes=st.builds(
             KubernetesSettings,
             namespace=st.none() | names,
-            image=st.none() | st.sampled_from(["mxspark", "registry:5000/team/mxspark:1.0", f"mxspark@sha256:{64 * '0'}"]),
+            image=st.none()
+            | st.sampled_from(["mxspark", "registry:5000/team/mxspark:1.0", f"mxspark@sha256:{64 * '0'}"]),
             image_pull_secrets=st.lists(names, max_size=2),
             credentials_from=st.none() | names,
             executor=st.builds(
@@ -313,7 +344,9 @@ def every_setting(text: st.SearchStrategy[str]) -> st.SearchStrategy[Settings]:
                 node_selector=st.dictionaries(text, text, max_size=2),
                 tolerations=st.lists(st.fixed_dictionaries({"key": text, "operator": st.just("Exists")}), max_size=2),
                 template=st.just({})
-                | st.fixed_dictionaries({"spec": st.fixed_dictionaries({"nodeSelector": st.dictionaries(text, text, max_size=2)})}),
+                | st.fixed_dictionaries(
+                    {"spec": st.fixed_dictionaries({"nodeSelector": st.dictionaries(text, text, max_size=2)})}
+                ),
             ),
             deadline_seconds=st.none() | counts,
         ),
@@ -329,7 +362,9 @@ def test_settings_that_are_written_as_a_file_are_read_as_the_same(written: Setti
 
 
 def as_texts(written: Settings) -> dict[str, str]:
-    """Every setting as a person writes it in a flag or a variable: a text as it is, anything else as YAML (JSON is YAML)."""
+    """Every setting as a person writes it in a flag or a variable: a text as it is, anything else as YAML (JSON is
+    YAML).
+    """
     found = {}
     data = written.model_dump(mode="json")
     for path in Settings.leaves():

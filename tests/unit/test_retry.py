@@ -141,7 +141,11 @@ def test_every_call_has_a_budget_of_its_own(clock: Clock) -> None:
 def test_a_long_wait_is_told_with_its_cause_and_its_limit_and_then_sparsely(clock: Clock) -> None:
     told: list[tuple[float, str]] = []
     with telling(lambda text: told.append((clock.now(), text))):
-        given_up(failing(10**4, TransientError("SlowDown", place="s3://bucket", cause="throttled")), retries=50, retry_seconds=120)
+        given_up(
+            failing(10**4, TransientError("SlowDown", place="s3://bucket", cause="throttled")),
+            retries=50,
+            retry_seconds=120,
+        )
 
     assert 2 <= len(told) <= 5
     for now, text in told:
@@ -172,7 +176,13 @@ def test_a_moment_is_not_worth_a_word(clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [DeniedError("access denied"), MissingError("no such object"), TooLargeError("too large"), StorageError("odd"), MxsparkError("other")],
+    [
+        DeniedError("access denied"),
+        MissingError("no such object"),
+        TooLargeError("too large"),
+        StorageError("odd"),
+        MxsparkError("other"),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_errors_that_last_are_raised_as_they_are_at_once(clock: Clock, error: MxsparkError) -> None:
@@ -197,8 +207,12 @@ def test_an_error_that_lasts_ends_the_trying(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("kind", [StorageError, DeniedError, MissingError])
-def test_an_error_that_stays_becomes_the_kind_that_it_stands_for_with_its_words(clock: Clock, kind: type[StorageError]) -> None:
-    error = TransientError("s3://bucket: the credentials have expired", "Renew them.", cause="expired_credentials", final=kind)
+def test_an_error_that_stays_becomes_the_kind_that_it_stands_for_with_its_words(
+    clock: Clock, kind: type[StorageError]
+) -> None:
+    error = TransientError(
+        "s3://bucket: the credentials have expired", "Renew them.", cause="expired_credentials", final=kind
+    )
 
     raised = given_up(failing(3, error), retries=2)
 

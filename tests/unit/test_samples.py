@@ -1,4 +1,5 @@
-"""Samples of every depth, kind and colour that can be written: the pixels of the picture that was saved, or a status that says why not.
+"""Samples of every depth, kind and colour that can be written: the pixels of the picture that was saved, or a status
+that says why not.
 
 The files come from tifffile, imagecodecs, OpenCV and from by hand; what is right comes from the picture alone.
 """
@@ -108,7 +109,11 @@ def test_grey_tiff(kind: str, photometric: str, order: Order, packing: dict[str,
     stored = deep if photometric == "minisblack" else (np.iinfo(kind).max if deep.dtype.kind != "f" else 1) - deep
     data = tiff(stored, order, photometric=photometric, **packing)
 
-    if kind == "u1" or (kind == "u2" and (photometric, order) != ("miniswhite", ">")) or (kind + photometric + order) == "u4minisblack<":
+    if (
+        kind == "u1"
+        or (kind == "u2" and (photometric, order) != ("miniswhite", ">"))
+        or (kind + photometric + order) == "u4minisblack<"
+    ):
         assert distance(data, TRIPLE) == 0
     else:
         status, error = refusal(data)
@@ -125,7 +130,10 @@ def test_colour_tiff(kind: str, planes: str, packing: dict[str, Any]) -> None:
         None: (COLOURS, COLOURS),
         "unspecified": (np.dstack([COLOURS, OPACITY]), COLOURS),
         "unassalpha": (np.dstack([COLOURS, OPACITY]), over_background(COLOURS)),
-        "assocalpha": (np.dstack([premultiplied, OPACITY]).astype(np.uint8), premultiplied + over_background(np.zeros_like(COLOURS))),
+        "assocalpha": (
+            np.dstack([premultiplied, OPACITY]).astype(np.uint8),
+            premultiplied + over_background(np.zeros_like(COLOURS)),
+        ),
     }
     for order, (extra, (pixels, expected)) in product(ORDERS, layers.items()):
         deep = as_deep(pixels, kind)
@@ -156,25 +164,42 @@ def test_tiffs_of_other_colours(order: Order, packing: dict[str, Any]) -> None:
     alpha: dict[str, Any] = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]}
     files: dict[str, tuple[bytes, NDArray[Any], float]] = {
         "palette": (tiff(GREY, order, **colourmap, **packing), palette[GREY], 0),
-        "palette of 8 bits": (tiff(GREY, order, photometric="palette", colormap=palette.T, **packing), palette[GREY], 0),
+        "palette of 8 bits": (
+            tiff(GREY, order, photometric="palette", colormap=palette.T, **packing), palette[GREY], 0,
+        ),
         "colours and more": (tiff(np.dstack([COLOURS, GREY, GREY]), order, photometric="rgb", **packing), COLOURS, 0),
         "grey and opacity": (tiff(np.dstack([GREY, OPACITY]), order, **alpha, **packing), with_opacity, 1),
         "CMYK": (tiff(inks, order, photometric="separated", **packing), COLOURS, 1),
         "deep CMYK": (tiff(as_deep(inks, "u2"), order, photometric="separated", **packing), COLOURS, 1),
         "deep CMYK in planes": (
-            tiff(as_deep(inks, "u2").transpose(2, 0, 1), order, photometric="separated", planarconfig="separate", **packing), COLOURS, 1,
+            tiff(
+                as_deep(inks, "u2").transpose(2, 0, 1), order, photometric="separated", planarconfig="separate", **packing
+            ),
+            COLOURS, 1,
         ),
-        "black and white": (tiff(GREY > 99, order, photometric="minisblack", **packing), np.where(TRIPLE > 99, 255, 0), 0),
-        "white and black": (tiff(GREY > 99, order, photometric="miniswhite", **packing), np.where(TRIPLE > 99, 0, 255), 0),
+        "black and white": (
+            tiff(GREY > 99, order, photometric="minisblack", **packing), np.where(TRIPLE > 99, 255, 0), 0,
+        ),
+        "white and black": (
+            tiff(GREY > 99, order, photometric="miniswhite", **packing), np.where(TRIPLE > 99, 0, 255), 0,
+        ),
     }  # fmt: skip
     for name, (data, expected, within) in files.items():
         assert distance(data, expected) <= within, name
     refused = {
-        "five kinds of grey": tiff(np.dstack([COLOURS, GREY, GREY]), order, photometric="minisblack", planarconfig="contig", **packing),
-        "opacity in a plane": tiff(np.stack([GREY, OPACITY]), order, **{**alpha, "planarconfig": "separate"}, **packing),
+        "five kinds of grey": tiff(
+            np.dstack([COLOURS, GREY, GREY]), order, photometric="minisblack", planarconfig="contig", **packing
+        ),
+        "opacity in a plane": tiff(
+            np.stack([GREY, OPACITY]), order, **{**alpha, "planarconfig": "separate"}, **packing
+        ),
         "deep grey and opacity": tiff(as_deep(np.dstack([GREY, OPACITY]), "u2"), order, **alpha, **packing),
         "deep palette": tiff(
-            GREY.astype(np.uint16), order, photometric="palette", colormap=np.repeat(palette.T * 257, 256, axis=1), **packing
+            GREY.astype(np.uint16),
+            order,
+            photometric="palette",
+            colormap=np.repeat(palette.T * 257, 256, axis=1),
+            **packing,
         ),
     }
     for name, data in refused.items():
@@ -191,8 +216,21 @@ def packed(values: NDArray[Any], bits: int) -> list[bytes]:
 def tiff_by_hand(rows: list[bytes], bits: int, photometric: int, *more: tuple[int, int]) -> bytes:
     """A grey TIFF in one strip, low byte first; `more` are tags of one short."""
     pixels = b"".join(rows)
-    tags = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: HEIGHT, 279: len(pixels), **dict(more)}
-    entries = b"".join(struct.pack("<HHII", tag, 4 if tag == 279 else 3, 1, value) for tag, value in sorted(tags.items()))
+    tags = {
+        256: WIDTH,
+        257: HEIGHT,
+        258: bits,
+        259: 1,
+        262: photometric,
+        273: 8,
+        277: 1,
+        278: HEIGHT,
+        279: len(pixels),
+        **dict(more),
+    }
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4 if tag == 279 else 3, 1, value) for tag, value in sorted(tags.items())
+    )
     return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
@@ -231,12 +269,18 @@ def test_colours_that_would_all_be_black_are_refused(order: Order, planes: str) 
     }
     for name, data in files.items():
         assert refusal(data) == (
-            "unsupported_pixels", f"16-bit unsigned samples, none above 255 ({name}, mode RGB): which value is white can't be known"
+            "unsupported_pixels", f"16-bit unsigned samples, none above 255 ({name}, mode RGB): which value is white "
+            "can't be known"
         )  # fmt: skip
     assert distance(tiff(np.zeros_like(COLOURS, np.uint16), order, photometric="rgb"), np.zeros_like(COLOURS)) == 0
     with_opacity = png(np.dstack([np.zeros_like(COLOURS), OPACITY]).astype(np.uint16) * 257, 16, 6)
     assert distance(with_opacity, over_background(np.zeros_like(COLOURS))) <= 1
-    assert distance(png(np.dstack([0 * GREY, OPACITY]).astype(np.uint16) * 257, 16, 4), over_background(np.zeros_like(COLOURS))) <= 1
+    assert (
+        distance(
+            png(np.dstack([0 * GREY, OPACITY]).astype(np.uint16) * 257, 16, 4), over_background(np.zeros_like(COLOURS))
+        )
+        <= 1
+    )
 
 
 @pytest.mark.parametrize("packing", [{}, {"compression": "zlib"}], ids=str)
@@ -252,10 +296,13 @@ def test_the_range_of_samples_can_be_said(order: Order, packing: dict[str, Any])
         "32 bits": (GREY.astype(np.int32), (0, 255)),
     }
     for name, (values, sample_range) in steps.items():
-        assert distance(tiff(values, order, photometric="minisblack", **packing), TRIPLE, sample_range=sample_range) <= 1, name
+        assert (
+            distance(tiff(values, order, photometric="minisblack", **packing), TRIPLE, sample_range=sample_range) <= 1
+        ), name
     window = tiff(as_deep(GREY, "f4"), order, **packing)
     assert distance(window, np.where(TRIPLE > 127, 255, 0), sample_range=(0.4999, 0.5)) == 0
-    assert distance(pillow_encoded(Image.fromarray(GREY), "PNG"), TRIPLE, sample_range=(0, 1)) == 0  # which 8 bits don't mind
+    # which 8 bits don't mind
+    assert distance(pillow_encoded(Image.fromarray(GREY), "PNG"), TRIPLE, sample_range=(0, 1)) == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -283,13 +330,19 @@ def test_a_tiff_of_a_compression_that_is_not_there_says_so(compression: str) -> 
 def test_differences_of_pixels_that_not_all_programs_undo_are_no_pixels() -> None:
     data = tiff(COLOURS, photometric="rgb", compression="packbits", predictor=True)
 
-    assert refusal(data) == ("unsupported_format", "TIFF with PackBits and a predictor, which programs read in two ways")
+    assert refusal(data) == (
+        "unsupported_format",
+        "TIFF with PackBits and a predictor, which programs read in two ways",
+    )
 
 
 def test_the_thumbnail_in_a_raw_file_is_not_taken_for_the_photograph() -> None:
     thumbnail = tiff(COLOURS, photometric="rgb", extratags=[(50706, "B", 4, (1, 4, 0, 0), True)])
 
-    assert refusal(thumbnail) == ("unsupported_format", "a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail")
+    assert refusal(thumbnail) == (
+        "unsupported_format",
+        "a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail",
+    )
 
 
 # ---- PNG ----
@@ -305,7 +358,9 @@ def png(values: NDArray[Any], bits: int, colour: int, *chunks: bytes) -> bytes:
 def test_grey_png_and_its_transparent_colour(bits: int) -> None:
     deep = GREY.astype(np.uint16) << 8 | OPACITY
     values = deep >> (16 - bits)
-    shown = np.repeat((values >> 8 if bits == 16 else values.astype(np.int64) * 255 // (2**bits - 1))[..., None], 3, axis=2)
+    shown = np.repeat(
+        (values >> 8 if bits == 16 else values.astype(np.int64) * 255 // (2**bits - 1))[..., None], 3, axis=2
+    )
     hidden = values == values[5, 5]
     transparent = png_chunk(b"tRNS", struct.pack(">H", values[5, 5]))
 
@@ -320,8 +375,8 @@ def test_deep_grey_with_transparency_has_all_its_bits() -> None:
 
     assert refusal(dark) == (
         "unsupported_pixels",
-        f"16-bit unsigned samples from {GREY.min()} to {GREY.max()} (PNG, mode RGBA): which value is white can't be known. "
-        "preprocess.sample_range of model.yaml can say it",
+        f"16-bit unsigned samples from {GREY.min()} to {GREY.max()} (PNG, mode RGBA): which value is white can't be "
+        "known. preprocess.sample_range of model.yaml can say it",
     )
     assert distance(dark, over_background(TRIPLE), sample_range=(0, 255)) <= 1
     assert distance(twelve_bits, over_background(TRIPLE), sample_range=(0, 4080)) <= 1
@@ -332,11 +387,20 @@ def test_colour_png_and_its_transparency(bits: int) -> None:
     values = (COLOURS.astype(np.uint16) << 8 | OPACITY[..., None]) >> (16 - bits)
     colour = values[5, 5]
     near = colour ^ np.asarray([0, 1, 0], np.uint16)  # of 16 bits, what the high byte doesn't show
-    deep = {channels: as_deep(np.dstack(layers), f"u{bits // 8}") for channels, layers in ((4, [GREY, OPACITY]), (6, [COLOURS, OPACITY]))}
+    deep = {
+        channels: as_deep(np.dstack(layers), f"u{bits // 8}")
+        for channels, layers in ((4, [GREY, OPACITY]), (6, [COLOURS, OPACITY]))
+    }
 
     assert distance(png(values, bits, 2), COLOURS) == 0
     hidden = (values == colour).all(axis=2, keepdims=True)
-    assert distance(png(values, bits, 2, png_chunk(b"tRNS", colour.astype(">u2").tobytes())), np.where(hidden, BACKGROUND, COLOURS)) == 0
+    assert (
+        distance(
+            png(values, bits, 2, png_chunk(b"tRNS", colour.astype(">u2").tobytes())),
+            np.where(hidden, BACKGROUND, COLOURS),
+        )
+        == 0
+    )
     assert distance(png(values, bits, 2, png_chunk(b"tRNS", near.astype(">u2").tobytes())), COLOURS) == 0
     assert distance(png(deep[4], bits, 4), over_background(TRIPLE)) <= 1
     assert distance(png(deep[6], bits, 6), over_background(COLOURS)) <= 1
@@ -345,7 +409,10 @@ def test_colour_png_and_its_transparency(bits: int) -> None:
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_png_of_a_palette_and_its_transparency(bits: int) -> None:
     random = np.random.default_rng(bits)
-    palette, opacity = random.integers(0, 256, (2**bits, 3), dtype=np.uint8), random.integers(0, 256, (2**bits, 1), dtype=np.uint8)
+    palette, opacity = (
+        random.integers(0, 256, (2**bits, 3), dtype=np.uint8),
+        random.integers(0, 256, (2**bits, 1), dtype=np.uint8),
+    )
     values = GREY >> (8 - bits)
     blended = palette[values] * (opacity[values] / 255) + np.asarray(BACKGROUND) * (1 - opacity[values] / 255)
     colours = png_chunk(b"PLTE", palette.tobytes())
@@ -361,7 +428,11 @@ WITH_PPM = ImageLimits(LIMITS.max_pixels, LIMITS.max_frames, (*FORMATS, "PPM"))
 
 def ppm(values: NDArray[Any], white: int, plain: bool = False) -> bytes:
     kind = {(2, False): 5, (3, False): 6, (2, True): 2, (3, True): 3}[values.ndim, plain]
-    stored = " ".join(map(str, values.ravel())).encode() if plain else values.astype("u1" if white < 256 else ">u2").tobytes()
+    stored = (
+        " ".join(map(str, values.ravel())).encode()
+        if plain
+        else values.astype("u1" if white < 256 else ">u2").tobytes()
+    )
     return f"P{kind}\n# by hand\n{WIDTH} {HEIGHT}\n{white}\n".encode() + stored
 
 
@@ -382,14 +453,18 @@ def test_a_ppm_is_as_deep_as_it_says(white: int, plain: bool) -> None:
 def test_a_ppm_that_would_all_be_black_is_refused(white: int, plain: bool) -> None:
     values = np.full((HEIGHT, WIDTH, 3), white // 300)
     for pixels in (values, values[..., 0]):
-        with pytest.raises(BadImageError, match=r"16-bit unsigned samples.*PPM.*which value is white can't be known") as refused:
+        with pytest.raises(
+            BadImageError, match=r"16-bit unsigned samples.*PPM.*which value is white can't be known"
+        ) as refused:
             loaded(ppm(pixels, white, plain), WITH_PPM)
         assert refused.value.status == "unsupported_pixels"
         assert (loaded(ppm(pixels * 0, white, plain), WITH_PPM) == 0).all()
 
 
 def test_a_ppm_with_samples_above_its_white_is_refused() -> None:
-    with pytest.raises(BadImageError, match="samples of up to 255 \\(PPM\\), although its header says that 100 is white"):
+    with pytest.raises(
+        BadImageError, match="samples of up to 255 \\(PPM\\), although its header says that 100 is white"
+    ):
         loaded(ppm(COLOURS, 100), WITH_PPM)
 
 
@@ -402,7 +477,11 @@ def test_jpeg_2000(bits: int, codec: str) -> None:
     def encoded(pixels: Bytes) -> bytes:
         values = as_deep(pixels, "u2") >> (16 - bits)
         dtype = np.uint8 if bits == 8 else np.uint16
-        return bytes(imagecodecs.jpeg2k_encode(values.astype(dtype), bitspersample=bits, codecformat=codec, level=0, reversible=True))
+        return bytes(
+            imagecodecs.jpeg2k_encode(
+                values.astype(dtype), bitspersample=bits, codecformat=codec, level=0, reversible=True
+            )
+        )
 
     assert distance(encoded(GREY), TRIPLE) == 0
     if bits > 8:  # samples as they are in the file
@@ -422,18 +501,28 @@ def test_signed_jpeg_2000_is_refused() -> None:
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
 def test_avif(bits: int) -> None:
-    for pixels, expected in ((GREY, TRIPLE), (COLOURS, COLOURS), (np.dstack([COLOURS, OPACITY]), over_background(COLOURS))):
+    for pixels, expected in (
+        (GREY, TRIPLE),
+        (COLOURS, COLOURS),
+        (np.dstack([COLOURS, OPACITY]), over_background(COLOURS)),
+    ):
         values = (as_deep(pixels, "u2") >> (16 - bits)).astype(np.uint8 if bits == 8 else np.uint16)
         assert distance(bytes(imagecodecs.avif_encode(values, bitspersample=bits, level=100, speed=10)), expected) <= 1
 
 
 def test_heic() -> None:
     pixels = smooth(HEIGHT, WIDTH)
-    for image in (Image.fromarray(pixels), Image.fromarray(pixels).convert("L"), Image.fromarray(as_deep(pixels, "u2")[..., 0])):
+    for image in (
+        Image.fromarray(pixels),
+        Image.fromarray(pixels).convert("L"),
+        Image.fromarray(as_deep(pixels, "u2")[..., 0]),
+    ):
         expected = (
             pixels
             if image.mode == "RGB"
-            else np.repeat(np.asarray(image.convert("L") if image.mode == "L" else pixels[..., 0])[..., None], 3, axis=2)
+            else np.repeat(
+                np.asarray(image.convert("L") if image.mode == "L" else pixels[..., 0])[..., None], 3, axis=2
+            )
         )
         assert distance(heic_encoded(image, quality=-1, chroma=444), expected) <= 4
 
@@ -442,7 +531,10 @@ def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.Monke
     data = heic_encoded(Image.fromarray(COLOURS))
     monkeypatch.setattr(preprocess, "_registers_heif", lambda: False)
 
-    assert refusal(data) == ("unsupported_format", "HEIC, for which pillow-heif is not installed: pip install pillow-heif")
+    assert refusal(data) == (
+        "unsupported_format",
+        "HEIC, for which pillow-heif is not installed: pip install pillow-heif",
+    )
 
 
 def test_cmyk_jpegs_are_as_their_adobe_marker_says() -> None:
@@ -481,13 +573,18 @@ def by_another(data: bytes, image_format: str) -> NDArray[np.float64] | None:
             return None
         pixels = found if found.ndim == 2 else found[..., [2, 1, 0, 3][: found.shape[2]]]
     pixels = np.atleast_3d(pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.float64)
-    colours = np.broadcast_to(pixels[..., :3], (HEIGHT, WIDTH, 3)) if pixels.shape[2] != 2 else np.repeat(pixels[..., :1], 3, axis=2)
+    colours = (
+        np.broadcast_to(pixels[..., :3], (HEIGHT, WIDTH, 3))
+        if pixels.shape[2] != 2
+        else np.repeat(pixels[..., :1], 3, axis=2)
+    )
     opacity = pixels[..., -1:] / 255 if pixels.shape[2] in (2, 4) else np.ones((HEIGHT, WIDTH, 1))
     return np.asarray(colours * opacity + np.asarray(BACKGROUND) * (1 - opacity))
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("image_format", [name for name in FORMATS if name != "HEIF"])  # HEIC's other decoders are not to be had
+# HEIC's other decoders are not to be had
+@pytest.mark.parametrize("image_format", [name for name in FORMATS if name != "HEIF"])
 def test_what_pillow_writes_is_seen_as_by_another_library(image_format: str, mode: str) -> None:
     try:
         data = pillow_encoded(in_mode(smooth(HEIGHT, WIDTH), mode), image_format)
@@ -521,7 +618,12 @@ def grey_profile(gamma: float) -> bytes:
     for name, content in tags.items():
         table += name + struct.pack(">II", start + len(body), len(content))
         body += content
-    header = struct.pack(">I4xI4s4s4s", start + len(body), 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp" + bytes(28)
+    header = (
+        struct.pack(">I4xI4s4s4s", start + len(body), 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+        + bytes(12)
+        + b"acsp"
+        + bytes(28)
+    )
     return (header + struct.pack(">iii", 63190, 65536, 54061)).ljust(128, b"\0") + table + body
 
 
@@ -559,16 +661,30 @@ def test_a_profile_counts_where_it_is_asked_for(image_format: str) -> None:
 def test_a_profile_leaves_transparency_and_what_has_none_alone() -> None:
     image = Image.fromarray(np.dstack([COLOURS, OPACITY]))
 
-    assert distance(pillow_encoded(image, "PNG", icc_profile=swapped_profile()), over_background(COLOURS[..., ::-1]), icc="srgb") <= 2
+    assert (
+        distance(
+            pillow_encoded(image, "PNG", icc_profile=swapped_profile()), over_background(COLOURS[..., ::-1]), icc="srgb"
+        )
+        <= 2
+    )
     assert distance(pillow_encoded(image, "PNG"), over_background(COLOURS), icc="srgb") <= 1
 
 
 def test_profiles_of_grey_and_on_grey() -> None:
     image = Image.fromarray(GREY)
     linear = GREY / 255  # a profile of gamma 1: sRGB's curve makes it brighter
-    expected = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+    expected = 255 * np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
+    )
 
-    assert distance(pillow_encoded(image, "PNG", icc_profile=grey_profile(1)), np.repeat(expected[..., None], 3, axis=2), icc="srgb") <= 2
+    assert (
+        distance(
+            pillow_encoded(image, "PNG", icc_profile=grey_profile(1)),
+            np.repeat(expected[..., None], 3, axis=2),
+            icc="srgb",
+        )
+        <= 2
+    )
     assert distance(pillow_encoded(image, "PNG", icc_profile=swapped_profile()), TRIPLE, icc="srgb") <= 2
 
 
@@ -584,7 +700,9 @@ def test_a_profile_that_does_not_fit_costs_the_row_where_it_is_asked_for(profile
 
 
 @pytest.mark.parametrize(
-    "content", [b"k\0\0" + zlib.compress(bytes(5_000_000)), b"k\0\x09of no method that there is"], ids=["large", "broken"]
+    "content",
+    [b"k\0\0" + zlib.compress(bytes(5_000_000)), b"k\0\x09of no method that there is"],
+    ids=["large", "broken"],
 )
 def test_a_profile_that_cannot_be_read_costs_the_row_where_it_is_asked_for(content: bytes) -> None:
     data = png(COLOURS, 8, 2, png_chunk(b"iCCP", content))
@@ -603,7 +721,9 @@ def test_a_tag_of_another_type_is_a_bad_image_at_worst(tag: int, kind: int) -> N
     data = tiff_by_hand(packed(GREY, 8), 8, 1)
     start = 8 + GREY.size + 2
     entries = [data[at : at + 12] for at in range(start, len(data) - 4, 12)]
-    odd = [entry for entry in entries if entry[:2] != struct.pack("<H", tag)] + [struct.pack("<HHI", tag, kind, 1) + b"a\0\0\0"]
+    odd = [entry for entry in entries if entry[:2] != struct.pack("<H", tag)] + [
+        struct.pack("<HHI", tag, kind, 1) + b"a\0\0\0"
+    ]
     directory = struct.pack("<H", len(odd)) + b"".join(sorted(odd)) + bytes(4)
 
     for file in (data[: start - 2] + directory, data[: start - 2] + directory[:-4]):

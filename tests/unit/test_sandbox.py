@@ -1,6 +1,8 @@
-"""The sandbox: what it decodes is what preprocess.py decodes, and an image that kills, hangs or bloats its decoder costs itself alone.
+"""The sandbox: what it decodes is what preprocess.py decodes, and an image that kills, hangs or bloats its decoder
+costs itself alone.
 
-No image that crashes today's Pillow is known, so the child's Pillow is given its bad days by a sitecustomize.py on the path.
+No image that crashes today's Pillow is known, so the child's Pillow is given its bad days by a sitecustomize.py on the
+path.
 """
 
 import time
@@ -103,7 +105,12 @@ def bitmap_that_grows(side: int) -> bytes:
     [
         TASK,
         replace(TASK, model_input=ModelInput(height=9, width=5, layout="NHWC")),
-        replace(TASK, steps=Preprocessing(resize="shorter_and_crop", shorter_side=11, channels="BGR", mean=(1, 2, 3), std=(4, 5, 6))),
+        replace(
+            TASK,
+            steps=Preprocessing(
+                resize="shorter_and_crop", shorter_side=11, channels="BGR", mean=(1, 2, 3), std=(4, 5, 6)
+            ),
+        ),
     ],
     ids=["as the article's", "channels last", "cropped and normalized"],
 )
@@ -118,7 +125,14 @@ def test_arrays_are_those_of_decoding_in_this_process_to_the_bit(task: DecodeTas
 
 def test_bad_images_are_told_in_the_same_words_and_by_one_and_the_same_child() -> None:
     task = replace(TASK, limits=replace(LIMITS, max_pixels=10_000))
-    images = [b"", b"no image", GOOD[:-40], GOOD[:100], png_that_claims(1000, 1000), GOOD[:40] + b"\xff" * 40 + GOOD[80:]]
+    images = [
+        b"",
+        b"no image",
+        GOOD[:-40],
+        GOOD[:100],
+        png_that_claims(1000, 1000),
+        GOOD[:40] + b"\xff" * 40 + GOOD[80:],
+    ]
     with Sandbox(task) as sandbox:
         sandbox.decode(GOOD)
         first = children()
@@ -138,7 +152,9 @@ def test_bad_images_are_told_in_the_same_words_and_by_one_and_the_same_child() -
         (OUT_OF_MEMORY_KILLER, "the decoder crashed (killed by signal 9)"),
     ],
 )
-def test_an_image_that_kills_its_decoder_is_told_and_the_next_one_is_decoded(journal: Path, data: bytes, reason: str) -> None:
+def test_an_image_that_kills_its_decoder_is_told_and_the_next_one_is_decoded(
+    journal: Path, data: bytes, reason: str
+) -> None:
     with Sandbox(TASK) as sandbox:
         assert refusal(sandbox.decode, data) == (RowStatus.DECODER_CRASHED, reason)
         assert np.array_equal(sandbox.decode(GOOD), plain(GOOD))
@@ -169,7 +185,10 @@ def test_an_image_that_takes_too_much_memory_is_told_and_the_next_one_is_decoded
     large = bitmap_that_grows(5_000)  # 25 MB, and 100 MB more in RGB
     with Sandbox(replace(TASK, memory=60 * 2**20)) as sandbox:
         for _ in range(2):
-            assert refusal(sandbox.decode, large) == (RowStatus.DECODER_CRASHED, "decoding took more than 60 MiB of memory")
+            assert refusal(sandbox.decode, large) == (
+                RowStatus.DECODER_CRASHED,
+                "decoding took more than 60 MiB of memory",
+            )
             assert np.array_equal(sandbox.decode(GOOD), plain(GOOD))
     with Sandbox(TASK) as sandbox:
         assert np.array_equal(sandbox.decode(large), plain(large))

@@ -12,7 +12,11 @@ from mxspark.settings import document
 from mxspark.settings.job import Settings
 from mxspark.submit import secrets
 
-JOB: dict[str, Any] = {"input": {"path": "s3://photos/"}, "output": {"path": "s3://tables/1"}, "model": {"path": "s3://models/lite0"}}
+JOB: dict[str, Any] = {
+    "input": {"path": "s3://photos/"},
+    "output": {"path": "s3://tables/1"},
+    "model": {"path": "s3://models/lite0"},
+}
 
 
 CONTAINERS = "kubernetes.driver.template.spec.containers"
@@ -57,7 +61,13 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
             {
                 "kubernetes": {
                     "driver": {
-                        "template": {"spec": {"volumes": [{"name": "v", "csi": {"driver": "d", "volumeAttributes": {"password": "hush"}}}]}}
+                        "template": {
+                            "spec": {
+                                "volumes": [
+                                    {"name": "v", "csi": {"driver": "d", "volumeAttributes": {"password": "hush"}}}
+                                ]
+                            }
+                        }
                     }
                 }
             },
@@ -66,7 +76,11 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
         (
             {
                 "kubernetes": {
-                    "driver": {"template": {"spec": {"containers": [{"name": "driver"}, {"name": "proxy", "args": ["--pwd", "hush"]}]}}}
+                    "driver": {
+                        "template": {
+                            "spec": {"containers": [{"name": "driver"}, {"name": "proxy", "args": ["--pwd", "hush"]}]}
+                        }
+                    }
                 }
             },
             CONTAINERS + ".args",
@@ -75,23 +89,48 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
         ({"model": {"path": "https://host/m?version=3"}}, "model.path"),
         ({"storage": {"endpoint_url": "http://me:hush@host:8333"}}, "storage.endpoint_url"),
         ({"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush"}}}, "spark.conf.spark.hadoop.fs.s3a.secret.key"),
-        ({"spark": {"conf": {"spark.driver.extraJavaOptions": "-Dfs.secret.key=hush"}}}, "spark.conf.spark.driver.extraJavaOptions"),
+        (
+            {"spark": {"conf": {"spark.driver.extraJavaOptions": "-Dfs.secret.key=hush"}}},
+            "spark.conf.spark.driver.extraJavaOptions",
+        ),
         (
             {"kubernetes": variable("AWS_SECRET_ACCESS_KEY", value="hush")},
             "kubernetes.driver.template.spec.containers.env.AWS_SECRET_ACCESS_KEY",
         ),
-        ({"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": ["--password=hush"]}]}}}}}, CONTAINERS + ".args"),
+        (
+            {"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": ["--password=hush"]}]}}}}},
+            CONTAINERS + ".args",
+        ),
         ({"emr": {"tags": {"password": "hush"}}}, "emr.tags.password"),
         *[
             ({"kubernetes": variable(name, value="hush")}, f"kubernetes.driver.template.spec.containers.env.{name}")
-            for name in ("DBPASS", "DB_PASS", "PASS", "MYSQL_PASSWD", "API_KEY", "OPENAI-API-KEY", "HF_CREDENTIALS", "GIT_CREDENTIAL")
+            for name in (
+                "DBPASS",
+                "DB_PASS",
+                "PASS",
+                "MYSQL_PASSWD",
+                "API_KEY",
+                "OPENAI-API-KEY",
+                "HF_CREDENTIALS",
+                "GIT_CREDENTIAL",
+            )
         ],
         *[
             ({"spark": {"conf": {key: "hush"}}}, f"spark.conf.{key}")
-            for key in ("spark.executorEnv.DBPASS", "spark.executorEnv.API_KEY", "spark.kubernetes.driverEnv.CREDENTIALS")
+            for key in (
+                "spark.executorEnv.DBPASS",
+                "spark.executorEnv.API_KEY",
+                "spark.kubernetes.driverEnv.CREDENTIALS",
+            )
         ],
-        ({"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": ["--db-pass=hush"]}]}}}}}, CONTAINERS + ".args"),
-        ({"kubernetes": {"driver": {"annotations": {"see": "https://me:hush@wiki/"}}}}, "kubernetes.driver.annotations.see"),
+        (
+            {"kubernetes": {"driver": {"template": {"spec": {"containers": [{"args": ["--db-pass=hush"]}]}}}}},
+            CONTAINERS + ".args",
+        ),
+        (
+            {"kubernetes": {"driver": {"annotations": {"see": "https://me:hush@wiki/"}}}},
+            "kubernetes.driver.annotations.see",
+        ),
         *[
             ({"kubernetes": variable(name, value="hush")}, f"{CONTAINERS}.env.{name}")
             for name in (
@@ -130,7 +169,10 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
             )
         ],
         *[
-            ({"kubernetes": {"executor": {"template": {"spec": {"containers": [{}, {"args": given}]}}}}}, EXECUTORS + ".args")
+            (
+                {"kubernetes": {"executor": {"template": {"spec": {"containers": [{}, {"args": given}]}}}}},
+                EXECUTORS + ".args",
+            )
             for given in (
                 ["--verbose", "--password", "hush"],
                 ["-token", "hush"],
@@ -167,9 +209,18 @@ def variable(name: str, **entry: Any) -> dict[str, Any]:
             )
         ],
         *[({"kubernetes": variable("ANY", value=form)}, CONTAINERS + ".env.ANY") for form in FORMS.values()],
-        *[({"spark": {"conf": {"spark.executorEnv.ANY": form}}}, "spark.conf.spark.executorEnv.ANY") for form in FORMS.values()],
-        *[({"kubernetes": {"driver": {"annotations": {"any": form}}}}, "kubernetes.driver.annotations.any") for form in FORMS.values()],
-        ({"kubernetes": variable("PROXY", value="http://me:hush@proxy:3128")}, "kubernetes.driver.template.spec.containers.env.PROXY"),
+        *[
+            ({"spark": {"conf": {"spark.executorEnv.ANY": form}}}, "spark.conf.spark.executorEnv.ANY")
+            for form in FORMS.values()
+        ],
+        *[
+            ({"kubernetes": {"driver": {"annotations": {"any": form}}}}, "kubernetes.driver.annotations.any")
+            for form in FORMS.values()
+        ],
+        (
+            {"kubernetes": variable("PROXY", value="http://me:hush@proxy:3128")},
+            "kubernetes.driver.template.spec.containers.env.PROXY",
+        ),
     ],
 )
 def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> None:
@@ -182,12 +233,27 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
         {},
         {"storage": {"endpoint_url": "http://host:8333"}},
         {"kubernetes": {"image": f"registry:5000/mxspark:0.1.0@sha256:{'0' * 64}"}},
-        {"kubernetes": {"executor": {"template": {"spec": {"containers": [{}, {"image": f"tool:1@sha256:{'0' * 64}"}]}}}}},
+        {
+            "kubernetes": {
+                "executor": {"template": {"spec": {"containers": [{}, {"image": f"tool:1@sha256:{'0' * 64}"}]}}}
+            }
+        },
         {"kubernetes": {"image_pull_secrets": ["registry"], "credentials_from": "bucket-keys"}},
-        {"kubernetes": variable("AWS_SECRET_ACCESS_KEY", valueFrom={"secretKeyRef": {"name": "keys", "key": "secret"}})},
+        {
+            "kubernetes": variable(
+                "AWS_SECRET_ACCESS_KEY", valueFrom={"secretKeyRef": {"name": "keys", "key": "secret"}}
+            )
+        },
         {"kubernetes": {"driver": {"annotations": {"see": "https://wiki/page?id=1"}}}},
         {"spark": {"conf": {"spark.kubernetes.executor.secretKeyRef.PASSWORD": "keys:password"}}},
-        {"spark": {"conf": {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.example.Provider", "spark.x.passive": "compass-rose"}}},
+        {
+            "spark": {
+                "conf": {
+                    "spark.hadoop.fs.s3a.aws.credentials.provider": "com.example.Provider",
+                    "spark.x.passive": "compass-rose",
+                }
+            }
+        },
         {"spark": {"conf": {"spark.executorEnv.AWS_SHARED_CREDENTIALS_FILE": "/etc/aws/credentials"}}},
         {"kubernetes": variable("BYPASS_CACHE", value="1")},
         {"kubernetes": variable("GREETING", value="Basic instructions-for-everybody")},
@@ -240,10 +306,35 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
                 ["sh", "-c", 'fetch --password "$PASSWORD" --token ${TOKEN}'],
                 ["--max-tokens", "512", "--password-stdin", "registry"],
                 ["-H", "Authorization: Bearer $(TOKEN)"],
-                ["-H", "X-Api-Key: $(KEY)", "--auth", "none", "--auth=basic", "-u", "me:$(PW)", "--user", "1000:1000", "-u", "host.x:80"],
-                ["aws", "secretsmanager", "get-secret-value", "--secret-id", "prod/db", "--secret-id", "arn:aws:secretsmanager:x"],
+                [
+                    "-H",
+                    "X-Api-Key: $(KEY)",
+                    "--auth",
+                    "none",
+                    "--auth=basic",
+                    "-u",
+                    "me:$(PW)",
+                    "--user",
+                    "1000:1000",
+                    "-u",
+                    "host.x:80",
+                ],
+                [
+                    "aws",
+                    "secretsmanager",
+                    "get-secret-value",
+                    "--secret-id",
+                    "prod/db",
+                    "--secret-id",
+                    "arn:aws:secretsmanager:x",
+                ],
                 ["aws", "configure", "set", "region", "eu-central-1"],
-                ["sh", "-c", "aws configure set aws_secret_access_key $(cat /run/key); aws configure set credential_source Environment"],
+                [
+                    "sh",
+                    "-c",
+                    "aws configure set aws_secret_access_key $(cat /run/key); aws configure set credential_source "
+                    "Environment",
+                ],
                 ["sh", "-c", 'printf \'aws_secret_access_key = %s\' "$KEY"; printf "token = $TOKEN"'],
                 ["openssl", "rsa", "-in", "key.pem", "-passin", "file:/run/password"],
                 ["kubectl", "config", "set-credentials", "me", "--token=$(TOKEN)"],
@@ -252,7 +343,15 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
                 ["mc", "alias", "set", "a", "http://host:9000", "$(USER)", "$(KEY)"],
                 ["vault", "login", "-method=kubernetes", "role=me"],
                 ["--config", "/etc/auth", "serve"],
-                ["--token", "/run/secrets/token", "--password", "<password>", "--pad-token", "[PAD]", "--volume=token:/run/token"],
+                [
+                    "--token",
+                    "/run/secrets/token",
+                    "--password",
+                    "<password>",
+                    "--pad-token",
+                    "[PAD]",
+                    "--volume=token:/run/token",
+                ],
             )
         ],
         {"spark": {"conf": {"spark.hadoop.fs.s3a.encryption.key": "arn:aws:kms:eu-central-1:1:key/2"}}},
@@ -266,14 +365,23 @@ def test_what_may_be_a_secret_is_named(changes: dict[str, Any], named: str) -> N
                     "spark.authenticate.secretBitLength": "256",
                     "spark.kubernetes.kerberos.tokenSecret.itemKey": "tokens",
                     "spark.kafka.clusters.a.sasl.token.mechanism": "SCRAM-SHA-512",
-                    "spark.hadoop.fs.azure.account.keyprovider.x": "org.apache.hadoop.fs.azure.ShellDecryptionKeyProvider",
+                    "spark.hadoop.fs.azure.account.keyprovider.x": "org.apache.hadoop.fs.azure."
+                    "ShellDecryptionKeyProvider",
                     "spark.ssl.keyStore": "/etc/keys.jks",
-                    "spark.driver.extraJavaOptions": "-Dhttp.auth=basic -Djava.security.auth.login.config=/etc/jaas.conf",
+                    "spark.driver.extraJavaOptions": "-Dhttp.auth=basic "
+                    "-Djava.security.auth.login.config=/etc/jaas.conf",
                 }
             }
         },
         {"spark": {"conf": {"spark.hadoop.a": "com.amazonaws.auth.WebIdentityTokenCredentialsProvider"}}},
-        {"spark": {"conf": {"spark.security.credentials.hive.enabled": "false", "spark.hadoop.hadoop.security.authorization": "true"}}},
+        {
+            "spark": {
+                "conf": {
+                    "spark.security.credentials.hive.enabled": "false",
+                    "spark.hadoop.hadoop.security.authorization": "true",
+                }
+            }
+        },
     ],
 )
 def test_names_of_secrets_and_free_texts_are_none(changes: dict[str, Any]) -> None:
@@ -281,7 +389,9 @@ def test_names_of_secrets_and_free_texts_are_none(changes: dict[str, Any]) -> No
 
 
 texts = st.lists(
-    st.sampled_from(["https://", "s3://", "me", ":", "hush", "@", "host", "/", "?", "sig", "=", " ", "'", "Signature", "&", "\n"])
+    st.sampled_from(
+        ["https://", "s3://", "me", ":", "hush", "@", "host", "/", "?", "sig", "=", " ", "'", "Signature", "&", "\n"]
+    )
 )
 
 

@@ -25,7 +25,9 @@ def given_settings(
 ) -> EffectiveSettings:
     """The settings of a file (beside what every job needs), an environment and a command line."""
     merged = {**NEEDED, **(file or {})}
-    return effective([file_layer(merged, "job.yaml"), environment_layer(environ or {}), flag_layer(flags or {}, assignments)])
+    return effective(
+        [file_layer(merged, "job.yaml"), environment_layer(environ or {}), flag_layer(flags or {}, assignments)]
+    )
 
 
 def refusal(
@@ -54,7 +56,12 @@ def origin_of(found: EffectiveSettings, key: str) -> str:
 numbers = st.none() | st.integers(1, 64)
 
 
-@given(key=st.sampled_from(["top_k", "batch_size", "spark.executors", "plan.shard_size"]), file=numbers, environment=numbers, flag=numbers)
+@given(
+    key=st.sampled_from(["top_k", "batch_size", "spark.executors", "plan.shard_size"]),
+    file=numbers,
+    environment=numbers,
+    flag=numbers,
+)
 @hypothesis_settings(deadline=None, max_examples=100)
 def test_a_flag_wins_over_the_environment_which_wins_over_the_file(
     key: str, file: int | None, environment: int | None, flag: int | None
@@ -93,7 +100,10 @@ def test_a_mapping_that_comes_from_many_sources_names_them_all() -> None:
 
 
 def test_null_takes_back_what_a_file_says() -> None:
-    assert value_of(given_settings({"plan": {"shard_size": 7}}, assignments=("plan.shard_size=null",)), "plan.shard_size") is None
+    assert (
+        value_of(given_settings({"plan": {"shard_size": 7}}, assignments=("plan.shard_size=null",)), "plan.shard_size")
+        is None
+    )
 
 
 def test_other_environment_variables_are_none_of_its_business() -> None:
@@ -131,7 +141,11 @@ def test_settings_travel_to_the_workers_unchanged() -> None:
         (r"input.true_label=/(\d+): [a-z]*$", "input.true_label", r"/(\d+): [a-z]*$"),
         ("spark.conf.spark.ui.enabled=true", "spark.conf", {"spark.ui.enabled": "true"}),
         ("spark.conf.spark.executor.memoryOverhead=1g", "spark.conf", {"spark.executor.memoryOverhead": "1g"}),
-        ("spark.conf={spark.ui.enabled: 'true', spark.a: 1}", "spark.conf", {"spark.ui.enabled": "true", "spark.a": "1"}),
+        (
+            "spark.conf={spark.ui.enabled: 'true', spark.a: 1}",
+            "spark.conf",
+            {"spark.ui.enabled": "true", "spark.a": "1"},
+        ),
         ("input.suffixes=[.PNG, .jpg]", "input.suffixes", (".png", ".jpg")),
         ("input.suffixes=[]", "input.suffixes", ()),
         ("input.path=[a, s3a://b/c, 7]", "input.path", ("a", "s3://b/c", "7")),
@@ -157,7 +171,9 @@ def test_an_environment_variable_sets_what_its_name_says() -> None:
 
 
 def test_numbers_in_a_file_are_taken_for_spark_properties() -> None:
-    assert value_of(given_settings({"spark": {"conf": {"spark.task.maxFailures": 8}}}), "spark.conf") == {"spark.task.maxFailures": "8"}
+    assert value_of(given_settings({"spark": {"conf": {"spark.task.maxFailures": 8}}}), "spark.conf") == {
+        "spark.task.maxFailures": "8"
+    }
 
 
 def test_suffixes_count_in_upper_and_lower_case() -> None:
@@ -245,7 +261,10 @@ def test_single_files_need_no_labels() -> None:
 
 def test_a_place_for_the_text_goes_with_the_text_format_only() -> None:
     assert "output.text_object" in refusal(flags={"output.text_object": "out.txt"})
-    assert given_settings(flags={"output.text_object": "out.txt", "output.format": "text"}).settings.output.text_object == "out.txt"
+    assert (
+        given_settings(flags={"output.text_object": "out.txt", "output.format": "text"}).settings.output.text_object
+        == "out.txt"
+    )
 
 
 @pytest.mark.parametrize("output", ["photos", "photos/"])
@@ -275,7 +294,9 @@ def test_a_task_that_no_executor_could_run_is_refused_on_a_cluster_only() -> Non
 def test_a_heap_in_which_spark_does_not_start_is_refused_on_a_cluster(name: str) -> None:
     # Seen with Java 17 and the serial collector: of 464m it counts 448.6 MiB, of 465m 450.5.
     on_cluster = ("spark.master=k8s://https://host",)
-    assert f"spark.{name} is 464m, but Spark's Java asks for 465m at least" in refusal(assignments=(*on_cluster, f"spark.{name}=464m"))
+    assert f"spark.{name} is 464m, but Spark's Java asks for 465m at least" in refusal(
+        assignments=(*on_cluster, f"spark.{name}=464m")
+    )
     assert given_settings(assignments=(*on_cluster, f"spark.{name}=465m"))
 
 

@@ -1,4 +1,6 @@
-"""A worker: one shard becomes one part, whatever is tried again; and what no other attempt can hint stops the run in words."""
+"""A worker: one shard becomes one part, whatever is tried again; and what no other attempt can hint stops the run in
+words.
+"""
 
 import errno
 import os
@@ -31,7 +33,9 @@ DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "bundle"
 ACCESS = Access()
 SHARD_SIZE = 9
 # Keys in the order of the plan, two shards of them; what is none is missing.
-IMAGES: dict[str, bytes | None] = {f"{number:02}.png": opencv_encoded(noise(8, 8, number), ".png") for number in range(15)}
+IMAGES: dict[str, bytes | None] = {
+    f"{number:02}.png": opencv_encoded(noise(8, 8, number), ".png") for number in range(15)
+}
 IMAGES |= {"03.png": b"SEGFAULT", "06.png": None, "08.png": b"", "11.png": None}
 STATUSES = Counter(ok=6, not_an_image=1, missing=1, empty=1)  # of the first shard
 
@@ -158,12 +162,14 @@ def test_a_later_attempt_writes_the_same_bytes(job: Job) -> None:
     assert report.counts.by_status == STATUSES
 
 
-def test_a_later_attempt_survives_an_image_that_kills_its_decoder(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_attempt_survives_an_image_that_kills_its_decoder(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_shard(job, 0, 0)
     everyday = rows(job, 0)
     (tmp_path / "sitecustomize.py").write_text(
-        "import ctypes\nfrom PIL import Image\nopened = Image.open\n"
-        "Image.open = lambda file, **options: file.getvalue() == b'SEGFAULT' and ctypes.string_at(0) or opened(file, **options)\n"
+        "import ctypes\nfrom PIL import Image\nopened = Image.open\nImage.open = lambda file, **options: "
+        "file.getvalue() == b'SEGFAULT' and ctypes.string_at(0) or opened(file, **options)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -189,7 +195,9 @@ def test_failed_rows_are_predicted_again_and_good_ones_kept(job: Job, tmp_path: 
     after = {row.key: row for row in rows(job, 0)}
     assert list(after) == list(before)
     assert after["06.png"].status == "ok"
-    assert {key: row for key, row in after.items() if key != "06.png"} == {key: row for key, row in before.items() if key != "06.png"}
+    assert {key: row for key, row in after.items() if key != "06.png"} == {
+        key: row for key, row in before.items() if key != "06.png"
+    }
     assert report.counts.by_status == Counter(ok=1, not_an_image=1, empty=1)
 
 
@@ -294,7 +302,9 @@ def test_a_damaged_plan_is_told(job: Job) -> None:
 
 @pytest.mark.parametrize("number", [2, 40])
 def test_images_that_none_can_be_fetched_of_stop_the_run_and_are_no_rows(job: Job, tmp_path: Path, number: int) -> None:
-    """The samples and the images are pipes, which are there but can't be read: a closed storage is not easily had by root."""
+    """The samples and the images are pipes, which are there but can't be read: a closed storage is not easily had by
+    root.
+    """
     keys = [f"{index:02}.png" for index in range(number)]
     (tmp_path / "pipes").mkdir()
     for key in keys:

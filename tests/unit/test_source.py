@@ -89,7 +89,9 @@ def test_suffixes_are_found_in_upper_case_too(tmp_path: Path) -> None:
     assert keys(tmp_path, suffixes=[".TGA"]) == ["c.tga"]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".avif", ".jp2", ".j2k", ".heic", ".heif"])
+@pytest.mark.parametrize(
+    "suffix", [".jpg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".avif", ".jp2", ".j2k", ".heic", ".heif"]
+)
 def test_images_are_taken_by_the_suffixes_that_people_have(tmp_path: Path, suffix: str) -> None:
     folder_with(tmp_path, f"a{suffix}")
 
@@ -105,7 +107,9 @@ def test_what_the_suffixes_leave_out_is_counted(tmp_path: Path) -> None:
 
 
 def test_kinds_that_are_left_out_are_counted_in_bounded_memory(tmp_path: Path) -> None:
-    folder_with(tmp_path, "a.png", *(f"b.{number}" for number in range(1100)), *(f"c{number}.psd" for number in range(3)))
+    folder_with(
+        tmp_path, "a.png", *(f"b.{number}" for number in range(1100)), *(f"c{number}.psd" for number in range(3))
+    )
     images = source(tmp_path)
     list(images.keys())
 
@@ -118,7 +122,16 @@ def test_kinds_that_are_left_out_are_counted_in_bounded_memory(tmp_path: Path) -
 
 
 def test_excluded_keys_are_left_out_and_counted(tmp_path: Path) -> None:
-    folder_with(tmp_path, "a.png", "a_small.png", "thumbs/b.png", "sub/thumbs/c.png", "2026-01/raw/d.png", "2026-01/e.png", "thumbs.png")
+    folder_with(
+        tmp_path,
+        "a.png",
+        "a_small.png",
+        "thumbs/b.png",
+        "sub/thumbs/c.png",
+        "2026-01/raw/d.png",
+        "2026-01/e.png",
+        "thumbs.png",
+    )
     images = source(tmp_path, exclude=["thumbs", "*_small.*", "2026-*/raw/"])
 
     assert sorted(images.keys()) == ["2026-01/e.png", "a.png", "thumbs.png"]
@@ -182,7 +195,9 @@ def test_one_file_is_an_input_whatever_it_is_called(tmp_path: Path) -> None:
         assert images.read(name) == name.encode()
 
 
-@given(st.binary(min_size=1, max_size=12).filter(lambda name: not set(name) & set(b"\0/") and name not in (b".", b"..")))
+@given(
+    st.binary(min_size=1, max_size=12).filter(lambda name: not set(name) & set(b"\0/") and name not in (b".", b".."))
+)
 @settings(deadline=None, max_examples=100)
 @example(b"caf\xe9")
 @example(rb"\xff")
@@ -232,7 +247,9 @@ def test_a_folder_that_cannot_be_entered_is_left_out_and_named(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("pattern", ["", "/**", "/**/*.png"])
-def test_folders_deeper_than_python_s_functions_are_listed_as_far_as_a_path_may_be_long(tmp_path: Path, pattern: str) -> None:
+def test_folders_deeper_than_python_s_functions_are_listed_as_far_as_a_path_may_be_long(
+    tmp_path: Path, pattern: str
+) -> None:
     """Adds that neither the stack nor the files that a process may open (1,024, mostly) limits the depth of a tree."""
     deepest = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -292,8 +309,19 @@ def test_odd_entries_are_keys_like_others(tmp_path: Path) -> None:
         ("[x]", ["f.jpg"]),  # a folder of that name
     ],
 )
-def test_a_pattern_takes_the_files_that_match_it_and_those_below_such_folders(tmp_path: Path, pattern: str, taken: list[str]) -> None:
-    names = ["2026-01/a.jpg", "2026-01/a.png", "2026-01/sub/c.jpg", "2026-02/b.jpg", "2026-02/n.txt", "d.jpg", "e.psd", "[x]/f.jpg"]
+def test_a_pattern_takes_the_files_that_match_it_and_those_below_such_folders(
+    tmp_path: Path, pattern: str, taken: list[str]
+) -> None:
+    names = [
+        "2026-01/a.jpg",
+        "2026-01/a.png",
+        "2026-01/sub/c.jpg",
+        "2026-02/b.jpg",
+        "2026-02/n.txt",
+        "d.jpg",
+        "e.psd",
+        "[x]/f.jpg",
+    ]
     folder_with(tmp_path, *names)
     images = source(tmp_path / pattern if pattern[-1] != "/" else f"{tmp_path}/{pattern}")
 
@@ -312,7 +340,9 @@ def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_the_keys_of_several_inputs_are_whole_places(tmp_path: Path) -> None:
     folder_with(tmp_path, "x/a.png", "y/a.png", "y/b.txt", "z/c.png")
-    listed = manifest(tmp_path / "y", ".txt", ["a.png", "../z/c.png", "https://example.org/d.png", str(tmp_path / "x" / "a.png")])
+    listed = manifest(
+        tmp_path / "y", ".txt", ["a.png", "../z/c.png", "https://example.org/d.png", str(tmp_path / "x" / "a.png")]
+    )
     several = [str(tmp_path / "x"), str(tmp_path / "y"), str(listed)]
     images = Source(InputSettings(path=several, allow_outside=True), Access(StorageSettings(retries=0)))
 
@@ -562,7 +592,8 @@ def test_lines_that_are_addresses_are_fetched_from_the_web(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "line", ["https://", "https://[::1", "http://127.0.0.1:99999/a", "ftp://x/a.png", "gs://b/a.png", "s3://", "s3://a b/c"]
+    "line",
+    ["https://", "https://[::1", "http://127.0.0.1:99999/a", "ftp://x/a.png", "gs://b/a.png", "s3://", "s3://a b/c"],
 )
 def test_a_line_that_names_no_place_is_a_failed_row(tmp_path: Path, line: str) -> None:
     images = source(manifest(tmp_path, ".txt", [line]))
@@ -578,9 +609,13 @@ def test_a_line_that_names_a_bucket_only_says_so(tmp_path: Path, line: str) -> N
         source(manifest(tmp_path, ".txt", [line])).read(line)
 
 
-@pytest.mark.parametrize("user", ["me:hush", "hush", "me:h%40u", "me:hu/sh", "me:h'u sh", ":hush", "HTTPS://me:hush@a@"])
+@pytest.mark.parametrize(
+    "user", ["me:hush", "hush", "me:h%40u", "me:hu/sh", "me:h'u sh", ":hush", "HTTPS://me:hush@a@"]
+)
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".parquet"])
-def test_the_user_and_password_of_an_address_are_in_no_key_and_the_row_says_so(tmp_path: Path, user: str, suffix: str) -> None:
+def test_the_user_and_password_of_an_address_are_in_no_key_and_the_row_says_so(
+    tmp_path: Path, user: str, suffix: str
+) -> None:
     line = f"{user}host/x.jpg" if "://" in user else f"https://{user}@host/x.jpg"
     images = source(manifest(tmp_path, suffix, [line]))
 
@@ -592,7 +627,13 @@ def test_the_user_and_password_of_an_address_are_in_no_key_and_the_row_says_so(t
 
 
 def test_an_address_with_an_at_sign_in_its_path_is_one_as_others_are(tmp_path: Path) -> None:
-    lines = ["https://host/a@b.png", "https://host:8080/a:b@c.png", "https://[::1]:80/a@b.png", "a:b@c.png", "s3://bucket/me@b.png"]
+    lines = [
+        "https://host/a@b.png",
+        "https://host:8080/a:b@c.png",
+        "https://[::1]:80/a@b.png",
+        "a:b@c.png",
+        "s3://bucket/me@b.png",
+    ]
 
     assert list(source(manifest(tmp_path, ".txt", lines)).keys()) == lines
 
@@ -612,7 +653,11 @@ def test_a_manifest_from_the_web_is_refused_at_once_where_nothing_says_where_its
 
 
 def test_a_limit_reads_only_so_much_of_a_manifest(tmp_path: Path) -> None:
-    assert keys(manifest(tmp_path, ".csv", [f"{number}.png" for number in range(100)]), limit=3) == ["0.png", "1.png", "2.png"]
+    assert keys(manifest(tmp_path, ".csv", [f"{number}.png" for number in range(100)]), limit=3) == [
+        "0.png",
+        "1.png",
+        "2.png",
+    ]
 
 
 # ---- bytes ----
@@ -642,7 +687,8 @@ def test_a_folder_a_pipe_or_a_lost_link_in_a_keys_place_is_a_failed_row_not_a_wa
 
 
 @given(
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.sampled_from(["a\0b.png", "x" * 5000, "a/" * 3000, "..", "/", "."])
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+    | st.sampled_from(["a\0b.png", "x" * 5000, "a/" * 3000, "..", "/", "."])
 )
 @settings(deadline=None, max_examples=60)
 @example("a\0b.png")
@@ -690,14 +736,20 @@ def test_a_parquet_manifest_may_hold_names_that_are_not_utf8(tmp_path: Path) -> 
     texts = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\6\0\0\0"), pa.py_buffer(b"a\xff.png")])
     pq.write_table(pa.table({"key": texts}), tmp_path / "m.parquet")
 
-    assert list(Source(InputSettings(path=str(tmp_path / "m.parquet")), Access(StorageSettings())).keys()) == [r"a\xff.png"]
+    assert list(Source(InputSettings(path=str(tmp_path / "m.parquet")), Access(StorageSettings())).keys()) == [
+        r"a\xff.png"
+    ]
 
 
-def test_a_key_from_the_root_on_is_read_in_whatever_folder_a_worker_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_from_the_root_on_is_read_in_whatever_folder_a_worker_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder_with(tmp_path, "images/a.png")
     (tmp_path / "images" / "list.txt").write_text(f"{tmp_path}/images/a.png\n")
     monkeypatch.chdir(tmp_path)
-    relative = Settings.model_validate({"input": {"path": "images/list.txt"}, "model": {"path": "m"}, "output": {"path": "o"}})
+    relative = Settings.model_validate(
+        {"input": {"path": "images/list.txt"}, "model": {"path": "m"}, "output": {"path": "o"}}
+    )
     for_workers = with_absolute_places(relative).input
 
     monkeypatch.chdir("/")

@@ -1,4 +1,6 @@
-"""What ends a job of Spark's: the cause and the node in words, and a shard's own failures counted without those of bad machines."""
+"""What ends a job of Spark's: the cause and the node in words, and a shard's own failures counted without those of
+bad machines.
+"""
 
 import pytest
 
@@ -32,12 +34,14 @@ FAILING = (FailedTask(1, 0, "3", CLOCK),)
             "(could not work: executor 3 on node a (pod x-exec-3): the clock is wrong)",
         ),
         (
-            f"{ABORTED}Task 0 in stage 0.0 failed 8 times, most recent failure: {LOST}java.io.IOException: no disk\nstack",
+            f"{ABORTED}Task 0 in stage 0.0 failed 8 times, most recent failure: {LOST}java.io.IOException: no disk\n"
+            "stack",
             (),
             "a shard failed 8 times, last on executor 3 (10.0.0.3), last error: java.io.IOException: no disk",
         ),
         (
-            f"{ABORTED}cannot run anywhere due to node and executor excludeOnFailure. Most recent failure: {LOST}{TOLD}",
+            f"{ABORTED}cannot run anywhere due to node and executor excludeOnFailure. Most recent failure: "
+            f"{LOST}{TOLD}",
             (),
             "the clock is wrong; all executors failed too often and are excluded, last on node a (pod x-exec-3)",
         ),
@@ -54,7 +58,9 @@ FAILING = (FailedTask(1, 0, "3", CLOCK),)
         ),
     ],
 )
-def test_what_ended_the_job_names_the_nodes_and_the_cause(text: str, failing: tuple[FailedTask, ...], problem: str) -> None:
+def test_what_ended_the_job_names_the_nodes_and_the_cause(
+    text: str, failing: tuple[FailedTask, ...], problem: str
+) -> None:
     told = translated(Exception(text), failing)
 
     assert told.problem == problem
@@ -71,9 +77,15 @@ def test_a_shard_is_given_up_after_its_own_failures_however_many_are_of_bad_mach
     tries.update(tasks(CRASHED, 7, first=40))
     tries.update(tasks(CRASHED, 7, first=40))  # read once more
     tries.update(tasks(CRASHED, 7, shard=1, first=50))
-    tries.update(tasks("ExecutorLostFailure (executor 3 exited unrelated to the running tasks) Reason: its node went", 9, first=60))
+    tries.update(
+        tasks(
+            "ExecutorLostFailure (executor 3 exited unrelated to the running tasks) Reason: its node went", 9, first=60
+        )
+    )
 
-    with pytest.raises(MxsparkError, match="a worker's process crashed or was killed, 8 times at one shard, last on executor 3"):
+    with pytest.raises(
+        MxsparkError, match="a worker's process crashed or was killed, 8 times at one shard, last on executor 3"
+    ):
         tries.update(tasks(CRASHED, 1, first=80))
 
 
@@ -83,7 +95,8 @@ def test_what_the_job_is_to_blame_for_counts_too() -> None:
 
 
 KILLED = (
-    "ExecutorLostFailure (executor 3 exited caused by one of the running tasks) Reason: exit code 137 (SIGKILL, possible container OOM)"
+    "ExecutorLostFailure (executor 3 exited caused by one of the running tasks) Reason: exit code 137 (SIGKILL, "
+    "possible container OOM)"
 )
 
 

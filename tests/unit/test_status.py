@@ -75,7 +75,9 @@ def test_a_run_that_has_no_plan_yet_is_starting(tmp_path: Path) -> None:
     ("overwrite", "submission", "state"),
     [(True, None, "starting"), (True, "another", "starting"), (True, "mine", "running"), (False, None, "running")],
 )
-def test_a_run_that_is_about_to_delete_another_is_starting(tmp_path: Path, overwrite: bool, submission: str | None, state: str) -> None:
+def test_a_run_that_is_about_to_delete_another_is_starting(
+    tmp_path: Path, overwrite: bool, submission: str | None, state: str
+) -> None:
     """Not one whose driver was started again: that goes on with what it began."""
     store = run_in(tmp_path, 3)
     earlier = json.loads(store.read(plan.PLAN))

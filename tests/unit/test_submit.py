@@ -101,12 +101,18 @@ def settings(**changes: Any) -> Settings:
 
 
 def pod(phase: str, **status: Any) -> Manifest:
-    return {"metadata": {"name": "digits-1", "creationTimestamp": "1"}, "spec": {}, "status": {"phase": phase, **status}}
+    return {
+        "metadata": {"name": "digits-1", "creationTimestamp": "1"},
+        "spec": {},
+        "status": {"phase": phase, **status},
+    }
 
 
 def ended(code: int, reason: str = "Error", word: LastWord | None = None) -> Manifest:
     state = {"exitCode": code, "reason": reason, **({"message": word.to_json()} if word else {})}
-    return pod("Failed" if code else "Succeeded", containerStatuses=[{"name": "driver", "state": {"terminated": state}}])
+    return pod(
+        "Failed" if code else "Succeeded", containerStatuses=[{"name": "driver", "state": {"terminated": state}}]
+    )
 
 
 def telling(driver: Manifest, progress: Progress) -> Manifest:
@@ -117,7 +123,10 @@ def telling(driver: Manifest, progress: Progress) -> Manifest:
 
 def kept(code: int) -> Manifest:
     """A driver's pod that a container beside it keeps."""
-    statuses = [{"name": "driver", "state": {"terminated": {"exitCode": code}}}, {"name": "proxy", "state": {"running": {}}}]
+    statuses = [
+        {"name": "driver", "state": {"terminated": {"exitCode": code}}},
+        {"name": "proxy", "state": {"running": {}}},
+    ]
     return pod("Running", containerStatuses=statuses)
 
 
@@ -137,7 +146,9 @@ def test_the_job_waits_until_all_that_its_pod_needs_is_there_and_owns_it() -> No
 
 
 @pytest.mark.parametrize("kind", ["ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"])
-@pytest.mark.parametrize("error", [ForbiddenError("not allowed", "docs"), ExistsError("there is one", "name"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [ForbiddenError("not allowed", "docs"), ExistsError("there is one", "name"), KeyboardInterrupt()]
+)
 def test_whatever_can_t_be_made_nothing_is_left_behind(kind: str, error: BaseException) -> None:
     def refuse(manifest: Manifest) -> None:
         if manifest["kind"] == kind:
@@ -150,7 +161,9 @@ def test_whatever_can_t_be_made_nothing_is_left_behind(kind: str, error: BaseExc
     assert cluster.started == []
 
 
-@pytest.mark.parametrize(("kind", "code"), [("ServiceAccount", 2), ("Role", 2), ("RoleBinding", 2), ("Service", 1), ("Job", 1)])
+@pytest.mark.parametrize(
+    ("kind", "code"), [("ServiceAccount", 2), ("Role", 2), ("RoleBinding", 2), ("Service", 1), ("Job", 1)]
+)
 def test_who_may_not_make_an_account_is_told_to_name_one(kind: str, code: int) -> None:
     def refuse(manifest: Manifest) -> None:
         if manifest["kind"] == kind:
@@ -172,12 +185,18 @@ def test_who_may_not_make_an_account_is_told_to_name_one(kind: str, code: int) -
         ({"requests.ephemeral-storage": "1Gi"}, {}, "1 of 2 executors"),
         ({"pods": "0"}, {}, "not even the driver"),
         ({"requests.nvidia.com/gpu": "1"}, {"context": "gpu", "spark": {"executor_gpus": 1}}, "1 of 2 executors"),
-        ({"pods": "3"}, {"spark": {"executors": 8, "dynamic_allocation": {"enabled": True, "min_executors": 3}}}, "2 of 3 executors"),
+        (
+            {"pods": "3"},
+            {"spark": {"executors": 8, "dynamic_allocation": {"enabled": True, "min_executors": 3}}},
+            "2 of 3 executors",
+        ),
     ],
 )
 def test_a_quota_s_room_is_counted_in_executors(hard: dict[str, str], changes: dict[str, Any], fits: str) -> None:
     cluster = Played()
-    cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": hard, "used": dict.fromkeys(hard, "0")}}]
+    cluster.job_quotas = [
+        {"metadata": {"name": "small"}, "spec": {}, "status": {"hard": hard, "used": dict.fromkeys(hard, "0")}}
+    ]
     with pytest.raises(UsageError, match=f"quota small of namespace vision leaves room for {fits}"):
         kubernetes.submit(settings(**changes), cluster, "digits", Heard())
     assert cluster.objects == {}
@@ -200,7 +219,9 @@ def test_executors_that_kubernetes_would_refuse_are_told_before_anything_is_made
     def refuse(manifest: Manifest) -> None:
         if manifest["kind"] == "Pod":
             assert manifest["spec"]["containers"][0]["resources"]["limits"]["cpu"] == "1"
-            raise UsageError("checking the Pod digits-exec-1: must be less than or equal to cpu limit", "Mend the setting.")
+            raise UsageError(
+                "checking the Pod digits-exec-1: must be less than or equal to cpu limit", "Mend the setting."
+            )
 
     cluster = Played(refuse)
     with pytest.raises(UsageError, match="digits-exec-1"):
@@ -219,7 +240,10 @@ def test_a_driver_that_kubernetes_would_refuse_is_told_before_anything_is_made()
     cluster = Played(refuse)
     with pytest.raises(UsageError, match="digits-driver"):
         kubernetes.submit(
-            settings(kubernetes={"image": "a", "driver": {"template": {"spec": {"hostNetwork": True}}}}), cluster, "digits", Heard()
+            settings(kubernetes={"image": "a", "driver": {"template": {"spec": {"hostNetwork": True}}}}),
+            cluster,
+            "digits",
+            Heard(),
         )
     assert cluster.objects == {}
     (pod,) = tried
@@ -233,7 +257,11 @@ def test_a_driver_that_kubernetes_would_refuse_is_told_before_anything_is_made()
 def test_a_quota_that_may_be_about_other_pods_is_left_to_kubernetes() -> None:
     cluster = Played()
     cluster.job_quotas = [
-        {"metadata": {"name": "small"}, "spec": {"scopes": ["BestEffort"]}, "status": {"hard": {"pods": "0"}, "used": {"pods": "0"}}}
+        {
+            "metadata": {"name": "small"},
+            "spec": {"scopes": ["BestEffort"]},
+            "status": {"hard": {"pods": "0"}, "used": {"pods": "0"}},
+        }
     ]
     kubernetes.submit(settings(), cluster, "digits", Heard())
     assert cluster.started == ["digits"]
@@ -271,16 +299,24 @@ def played(job_status: Manifest, *drivers: Manifest, lines: tuple[str, ...] = ()
 
 
 COMPLETE = {"conditions": [{"type": "Complete", "status": "True"}]}
-FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}]}
+FAILED = {
+    "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}]
+}
 
 
-HALF = Progress("Predicting", keys=9, images=4, shards=2, shards_done=1, notes=("Resuming", "Running on cpu"), notes_told=2)
-RESULTS = Results(Counts(Counter(ok=9)), {".txt": 1}, None, (Row("a.png", RowStatus.MISSING, "gone"),), "s3://tables/digits")
+HALF = Progress(
+    "Predicting", keys=9, images=4, shards=2, shards_done=1, notes=("Resuming", "Running on cpu"), notes_told=2
+)
+RESULTS = Results(
+    Counts(Counter(ok=9)), {".txt": 1}, None, (Row("a.png", RowStatus.MISSING, "gone"),), "s3://tables/digits"
+)
 
 
 def test_followed_a_run_tells_how_far_it_is_what_should_be_known_and_its_results() -> None:
     heard = Heard()
-    cluster = played(COMPLETE, telling(ended(0, "Completed", LastWord(0, results=RESULTS)), HALF), lines=("Starting Spark",))
+    cluster = played(
+        COMPLETE, telling(ended(0, "Completed", LastWord(0, results=RESULTS)), HALF), lines=("Starting Spark",)
+    )
     assert follow(cluster, heard) == Outcome(0)
     assert heard.told == [HALF, RESULTS]
     assert [note for note in heard.notes if "river" not in note] == ["Resuming", "Running on cpu"]
@@ -289,7 +325,11 @@ def test_followed_a_run_tells_how_far_it_is_what_should_be_known_and_its_results
 
 def test_with_logs_the_log_tells_it_all() -> None:
     heard = Heard()
-    cluster = played(COMPLETE, telling(ended(0, "Completed", LastWord(0, results=RESULTS)), HALF), lines=("Starting Spark", "9 images"))
+    cluster = played(
+        COMPLETE,
+        telling(ended(0, "Completed", LastWord(0, results=RESULTS)), HALF),
+        lines=("Starting Spark", "9 images"),
+    )
     assert follow(cluster, heard, logs=True) == Outcome(0)
     assert heard.lines == ["Starting Spark", "9 images"]
     assert not heard.told
@@ -297,7 +337,12 @@ def test_with_logs_the_log_tells_it_all() -> None:
 
 
 def test_a_note_is_told_once_and_how_far_it_is_when_that_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    story = [HALF, HALF, replace(HALF, images=5), replace(HALF, images=6, notes=("Running on cpu", "A shard failed"), notes_told=3)]
+    story = [
+        HALF,
+        HALF,
+        replace(HALF, images=5),
+        replace(HALF, images=6, notes=("Running on cpu", "A shard failed"), notes_told=3),
+    ]
 
     class Goes(Played):
         def pods(self, selector: str) -> list[Manifest]:
@@ -315,7 +360,8 @@ def test_a_note_is_told_once_and_how_far_it_is_when_that_has_changed(monkeypatch
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no JSON", "[]", "null", '{"keys": "many"}', '{"keys": 1, "rate": "fast"}', '{"notes": 7}', "[" * 10_000]
+    "text",
+    ["", "no JSON", "[]", "null", '{"keys": "many"}', '{"keys": 1, "rate": "fast"}', '{"notes": 7}', "[" * 10_000],
 )
 def test_a_progress_that_nobody_here_knows_is_none(text: str) -> None:
     driver = pod("Running")
@@ -325,8 +371,12 @@ def test_a_progress_that_nobody_here_knows_is_none(text: str) -> None:
 
 def test_of_a_job_that_failed_the_driver_s_last_word_says_why() -> None:
     heard = Heard()
-    cluster = played(FAILED, ended(2, word=LastWord(2, "s3://models: no model here", "Name its folder.")), lines=("Starting Spark",))
-    assert follow(cluster, heard) == Outcome(2, "the driver ended with exit code 2: s3://models: no model here", "Name its folder.")
+    cluster = played(
+        FAILED, ended(2, word=LastWord(2, "s3://models: no model here", "Name its folder.")), lines=("Starting Spark",)
+    )
+    assert follow(cluster, heard) == Outcome(
+        2, "the driver ended with exit code 2: s3://models: no model here", "Name its folder."
+    )
     assert not heard.lines
 
 
@@ -347,7 +397,9 @@ def test_of_a_driver_that_could_say_no_last_word_the_end_of_its_log_comes() -> N
         (0, "Completed", 1, "exit code 0"),
     ],
 )
-def test_the_exit_code_is_the_driver_s_where_it_is_one_of_mxspark_s(code: int, reason: str, exit_code: int, cause: str) -> None:
+def test_the_exit_code_is_the_driver_s_where_it_is_one_of_mxspark_s(
+    code: int, reason: str, exit_code: int, cause: str
+) -> None:
     found = follow(played(FAILED, ended(code, reason)), Heard())
     assert found.exit_code == exit_code
     assert cause in found.cause
@@ -394,7 +446,12 @@ def test_a_container_beside_the_driver_ends_with_it_where_kubernetes_can_do_that
 
 
 def test_the_rule_by_which_a_job_is_not_started_again_is_not_told() -> None:
-    rule = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 3 matching FailJob rule at index 0"}
+    rule = {
+        "type": "Failed",
+        "status": "True",
+        "reason": "PodFailurePolicy",
+        "message": "exit code 3 matching FailJob rule at index 0",
+    }
     found = follow(played({"conditions": [rule]}, ended(3)), Heard())
     assert found.cause == "the driver ended with exit code 3"
     assert found.hint.startswith("Its log says why.")
@@ -414,30 +471,49 @@ def test_a_job_that_somebody_deletes_is_told() -> None:
 def test_a_driver_that_does_not_start_in_time_takes_its_job_with_it() -> None:
     cluster, heard = played({}), Heard()
     cluster.job_events = [{"reason": "FailedCreate", "message": "exceeded quota: small"}]
-    with pytest.raises(MxsparkError, match="did not start within 0 s, and job digits was deleted: exceeded quota: small"):
+    with pytest.raises(
+        MxsparkError, match="did not start within 0 s, and job digits was deleted: exceeded quota: small"
+    ):
         follow(cluster, heard, start_seconds=0)
     assert cluster.objects == {}
     assert len(heard.notes) == 1, "what is the same is told once"
 
 
-NO_NAME = {"containerStatuses": [{"name": "driver", "state": {"waiting": {"reason": "InvalidImageName", "message": "No Image"}}}]}
+NO_NAME = {
+    "containerStatuses": [
+        {"name": "driver", "state": {"waiting": {"reason": "InvalidImageName", "message": "No Image"}}}
+    ]
+}
 
 
 @pytest.mark.parametrize(
     ("driver", "events", "told"),
     [
         (pod("Pending", **NO_NAME), [], "InvalidImageName: No Image"),
-        (None, ['pods "digits-ab" is forbidden: violates PodSecurity "restricted:latest": hostNetwork'], "violates PodSecurity"),
-        (None, ['pods "digits-ab" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'], "maximum memory usage"),
         (
             None,
-            ['pods "digits-ab" is forbidden: exceeded quota: q, requested: pods=1,cpu=2, used: pods=0,cpu=0, limited: pods=9,cpu=1'],
+            ['pods "digits-ab" is forbidden: violates PodSecurity "restricted:latest": hostNetwork'],
+            "violates PodSecurity",
+        ),
+        (
+            None,
+            ['pods "digits-ab" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'],
+            "maximum memory usage",
+        ),
+        (
+            None,
+            [
+                'pods "digits-ab" is forbidden: exceeded quota: q, requested: pods=1,cpu=2, used: pods=0,cpu=0, '
+                "limited: pods=9,cpu=1"
+            ],
             "exceeded quota: q",
         ),
     ],
 )
 @pytest.mark.parametrize("start_seconds", [600, None])
-def test_what_can_t_pass_ends_it_at_once(driver: Manifest | None, events: list[str], told: str, start_seconds: float | None) -> None:
+def test_what_can_t_pass_ends_it_at_once(
+    driver: Manifest | None, events: list[str], told: str, start_seconds: float | None
+) -> None:
     cluster, heard = played({}, *([driver] if driver else [])), Heard()
     cluster.job_events = [{"reason": "FailedCreate", "message": message} for message in events]
     found = follow(cluster, heard, start_seconds=start_seconds)
@@ -456,10 +532,19 @@ def test_what_may_pass_is_told_once_and_waited_for(monkeypatch: pytest.MonkeyPat
 
         def events(self, name: str) -> list[Manifest]:
             self.looks += 1
-            return [{"reason": "FailedCreate", "message": f'Error creating: pods "digits-x{self.looks}" is forbidden: {full}'}]
+            return [
+                {
+                    "reason": "FailedCreate",
+                    "message": f'Error creating: pods "digits-x{self.looks}" is forbidden: {full}',
+                }
+            ]
 
         def job(self, name: str) -> Manifest:
-            return {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": COMPLETE if self.looks == 5 else {}}
+            return {
+                "metadata": {"name": "digits", "labels": {}},
+                "spec": {},
+                "status": COMPLETE if self.looks == 5 else {},
+            }
 
     cluster, heard = Filling(), Heard()
     assert follow(cluster, heard, start_seconds=600) == Outcome(0)
@@ -469,20 +554,31 @@ def test_what_may_pass_is_told_once_and_waited_for(monkeypatch: pytest.MonkeyPat
 def test_an_image_that_can_t_be_pulled_is_told_once_whichever_pod_waits_for_it() -> None:
     def driver(name: str, reason: str) -> Manifest:
         waiting = pod(
-            "Pending", containerStatuses=[{"name": "driver", "state": {"waiting": {"reason": reason, "message": "no such image"}}}]
+            "Pending",
+            containerStatuses=[
+                {"name": "driver", "state": {"waiting": {"reason": reason, "message": "no such image"}}}
+            ],
         )
         return {**waiting, "metadata": {"name": name, "creationTimestamp": "1"}}
 
     class Turning(Played):
         def __init__(self) -> None:
             super().__init__()
-            self.looks = [driver(f"digits-{number}", reason) for number in range(2) for reason in ("ErrImagePull", "ImagePullBackOff")]
+            self.looks = [
+                driver(f"digits-{number}", reason)
+                for number in range(2)
+                for reason in ("ErrImagePull", "ImagePullBackOff")
+            ]
 
         def pods(self, selector: str) -> list[Manifest]:
             return [] if "component=executor" in selector else [self.looks.pop(0)]
 
         def job(self, name: str) -> Manifest:
-            return {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": {} if len(self.looks) > 1 else COMPLETE}
+            return {
+                "metadata": {"name": "digits", "labels": {}},
+                "spec": {},
+                "status": {} if len(self.looks) > 1 else COMPLETE,
+            }
 
     heard = Heard()
     assert follow(Turning(), heard) == Outcome(0)
@@ -508,7 +604,9 @@ def test_a_log_that_can_t_be_had_is_told_and_not_pointed_at() -> None:
     cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": FAILED}
     cluster.driver_pods = [ended(1)]
     found = follow(cluster, heard)
-    assert heard.notes == ["The driver's log can't be read: its node can't give the log: unable to retrieve container logs"]
+    assert heard.notes == [
+        "The driver's log can't be read: its node can't give the log: unable to retrieve container logs"
+    ]
     assert heard.lines == []
     assert found.hint.startswith("Its log would say why, but can't be read: its node can't give the log")
 
@@ -534,7 +632,9 @@ def test_a_cluster_that_does_not_answer_for_a_while_is_told_and_the_job_is_follo
     assert heard.notes == ["reading the Job digits failed: HTTP 503; the job is not affected. Asking again"]
 
 
-@pytest.mark.parametrize("error", [MissingObjectError("listing the pods: there is none"), ExistsError("one already"), MxsparkError("odd")])
+@pytest.mark.parametrize(
+    "error", [MissingObjectError("listing the pods: there is none"), ExistsError("one already"), MxsparkError("odd")]
+)
 def test_an_odd_answer_does_not_end_it(error: MxsparkError) -> None:
     class Odd(Passing):
         def pods(self, selector: str) -> list[Manifest]:
@@ -586,7 +686,9 @@ def test_a_suspended_job_is_told() -> None:
 
 
 class Seen(Played):
-    """Its executors become `executors`, at once or when the result has been `heard`; with the next look at them the job is complete."""
+    """Its executors become `executors`, at once or when the result has been `heard`; with the next look at them the
+    job is complete.
+    """
 
     def __init__(self, executors: list[Manifest], heard: Heard | None = None) -> None:
         super().__init__()
@@ -607,7 +709,9 @@ class Seen(Played):
 def test_quotas_that_have_no_room_for_another_executor_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "QUOTAS_SECONDS", 0.0)
     cluster, heard = Seen([pod("Running")]), Heard()
-    cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "2"}, "used": {"pods": "2"}}}]
+    cluster.job_quotas = [
+        {"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "2"}, "used": {"pods": "2"}}}
+    ]
     follow(cluster, heard, settings=settings())
     assert "Executors: 1 of 2 run" in heard.notes
     assert "No more executors can be made: quota small has no room for one: pods: 2 of 2 are used" in heard.notes
@@ -657,7 +761,11 @@ def test_what_is_no_name_of_a_job_is_refused(name: str) -> None:
         KubernetesJob.find(Played(), name)
 
 
-WAITS = {"containerStatuses": [{"name": "driver", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]}
+WAITS = {
+    "containerStatuses": [
+        {"name": "driver", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
+    ]
+}
 
 
 def test_of_a_driver_that_waits_the_status_says_why_and_there_is_no_log() -> None:
@@ -676,7 +784,9 @@ def test_of_a_driver_that_waits_the_status_says_why_and_there_is_no_log() -> Non
 
 @pytest.mark.parametrize("follows", [False, True])
 def test_of_a_job_that_ended_and_whose_pods_are_gone_there_is_no_log(follows: bool) -> None:
-    with pytest.raises(MxsparkError, match="job digits has ended, and its driver's log is gone with its pod: BackoffLimitExceeded"):
+    with pytest.raises(
+        MxsparkError, match="job digits has ended, and its driver's log is gone with its pod: BackoffLimitExceeded"
+    ):
         list(KubernetesJob.find(played(FAILED), "digits").logs(follow=follows))
 
 
@@ -717,13 +827,17 @@ def test_a_job_s_state(job: Manifest, driver: Manifest, state: str, code: int | 
 
 def test_the_status_says_why_executors_are_pending_and_why_there_are_no_more() -> None:
     words = "0/2 nodes are available: 2 Insufficient cpu."
-    unschedulable = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}]}
+    unschedulable = {
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}]
+    }
     cluster = played({}, pod("Running"))
     cluster.objects["Job"]["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
     text = document.to_yaml(sources.changed(settings(spark={"executors": 3})))
     cluster.objects["Job"]["spec"] = {"template": {"metadata": {"annotations": {"mxspark/settings": text}}, "spec": {}}}
     cluster.executor_pods = [pod("Pending", **unschedulable), pod("Pending", **unschedulable)]
-    cluster.job_quotas = [{"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "3"}, "used": {"pods": "3"}}}]
+    cluster.job_quotas = [
+        {"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "3"}, "used": {"pods": "3"}}}
+    ]
     found = KubernetesJob.find(cluster, "digits").status()
     assert [trouble.cause for trouble in found.waiting] == [f"Unschedulable: {words}"]
     assert found.missing == ("No more executors can be made: quota small has no room for one: pods: 3 of 3 are used",)
@@ -733,13 +847,20 @@ def test_the_status_says_why_executors_are_pending_and_why_there_are_no_more() -
 
 
 class Release(Played):
-    """The release `photos` of the chart, whose objects are called `other`; or with `helm=False` what its CronJob made."""
+    """The release `photos` of the chart, whose objects are called `other`; or with `helm=False` what its CronJob
+    made.
+    """
 
     def __init__(self, helm: bool = True) -> None:
         super().__init__()
         annotations = {"mxspark/release": "photos"} | ({"meta.helm.sh/release-name": "photos"} if helm else {})
         labels = {"app.kubernetes.io/instance": "other", "app.kubernetes.io/managed-by": "Helm"}
-        meta = {"name": "other-1", "labels": labels, "annotations": annotations, "creationTimestamp": "2024-01-01T00:00:00Z"}
+        meta = {
+            "name": "other-1",
+            "labels": labels,
+            "annotations": annotations,
+            "creationTimestamp": "2024-01-01T00:00:00Z",
+        }
         self.made: Manifest = {"metadata": meta, "spec": {}, "status": COMPLETE}
         self.deleted: list[str] = []
 
@@ -760,7 +881,11 @@ def test_a_release_s_job_is_found_by_its_names_and_not_deleted_behind_helm_s_bac
     cluster = Release()
     job = KubernetesJob.find(cluster, name)
     found = job.found
-    assert (found.job, found.instance, found.owner and found.owner.what) == ("other-1", "other", "Helm's release photos")
+    assert (found.job, found.instance, found.owner and found.owner.what) == (
+        "other-1",
+        "other",
+        "Helm's release photos",
+    )
     assert job.end_command == "helm uninstall photos --namespace vision --kube-context played"
     with pytest.raises(UsageError, match="belongs to Helm's release photos") as refused:
         job.cancel(lambda _: pytest.fail("there is nothing to ask"))
@@ -779,7 +904,11 @@ def test_a_release_s_job_is_found_by_its_names_and_not_deleted_behind_helm_s_bac
             {"meta.helm.sh/release-name": "digits"},
             "Flux's HelmRelease jobs/digits",
         ),
-        ({"kustomize.toolkit.fluxcd.io/name": "all", "kustomize.toolkit.fluxcd.io/namespace": "flux"}, {}, "Flux's Kustomization flux/all"),
+        (
+            {"kustomize.toolkit.fluxcd.io/name": "all", "kustomize.toolkit.fluxcd.io/namespace": "flux"},
+            {},
+            "Flux's Kustomization flux/all",
+        ),
     ],
 )
 def test_a_job_that_gitops_made_is_ended_there_and_its_pods_are_found(

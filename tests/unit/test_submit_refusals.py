@@ -24,7 +24,10 @@ SIDECAR = {"spec": {"containers": [{}, {"name": "proxy", "image": "proxy:1"}]}}
 
 def mounting(path: str, *roles: str, kind: Mapping[str, Any] = CLAIM, **mount: Any) -> dict[str, Any]:
     """Settings of pods of these roles with a volume."""
-    spec = {"volumes": [{"name": "data", **kind}], "containers": [{"volumeMounts": [{"name": "data", "mountPath": path, **mount}]}]}
+    spec = {
+        "volumes": [{"name": "data", **kind}],
+        "containers": [{"volumeMounts": [{"name": "data", "mountPath": path, **mount}]}],
+    }
     return {role: {"template": {"spec": spec}} for role in roles}
 
 
@@ -83,27 +86,60 @@ def refused(finished: Finished, *told: str) -> None:
             {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}}},
             ("expose a secret", "spark.hadoop.fs.s3a.secret.key", "kubernetes.credentials_from"),
         ),
-        ({"output": {"path": "gs://tables/2024"}}, ("output.path is 'gs://tables/2024'", "knows no gs://", "storage.endpoint_url")),
+        (
+            {"output": {"path": "gs://tables/2024"}},
+            ("output.path is 'gs://tables/2024'", "knows no gs://", "storage.endpoint_url"),
+        ),
         ({"kubernetes": {"gpu_vendor": "amd.com"}}, ("kubernetes.gpu_vendor is 'amd.com'", "kubernetes.gpu_discovery")),
-        ({"kubernetes": {"image": "registry/MXSpark:1"}}, ("kubernetes.image is 'registry/MXSpark:1'", "small letters")),
-        ({"kubernetes": {"executor": {"tolerations": [{"operatorr": "Exists"}]}}}, ("'operatorr'", "Did you mean operator?")),
+        (
+            {"kubernetes": {"image": "registry/MXSpark:1"}},
+            ("kubernetes.image is 'registry/MXSpark:1'", "small letters"),
+        ),
+        (
+            {"kubernetes": {"executor": {"tolerations": [{"operatorr": "Exists"}]}}},
+            ("'operatorr'", "Did you mean operator?"),
+        ),
         ({"kubernetes": {"image": None}}, ("kubernetes.image", "--image")),
-        ({"input": {"path": HERE}, "kubernetes": mounting("/data", *BOTH)}, (f"input.path is '{HERE}'", "on this machine")),
-        ({"input": {"path": "photos"}, "kubernetes": mounting("/data", *BOTH)}, ("input.path is 'photos'", "on this machine")),
+        (
+            {"input": {"path": HERE}, "kubernetes": mounting("/data", *BOTH)},
+            (f"input.path is '{HERE}'", "on this machine"),
+        ),
+        (
+            {"input": {"path": "photos"}, "kubernetes": mounting("/data", *BOTH)},
+            ("input.path is 'photos'", "on this machine"),
+        ),
         (
             {"model": {"path": "/data/m"}, "kubernetes": mounting("/data", "driver")},
             ("'/data/m'", "not in the executor's", "executor.template"),
         ),
-        ({"input": {"path": "/data/m"}, "kubernetes": mounting("/data/", "executor")}, ("'/data/m'", "not in the driver's")),
-        ({"output": {"path": "/database"}, "kubernetes": mounting("/data", *BOTH)}, ("output.path is '/database'", "gone with it")),
-        ({"output": {"path": "/data/t"}, "kubernetes": mounting("/data", *BOTH, kind={"emptyDir": {}})}, ("/data/t", "gone with it")),
-        ({"output": {"path": "/data/t"}, "kubernetes": mounting("/data", *BOTH, readOnly=True)}, ("/data/t", "readOnly: true")),
+        (
+            {"input": {"path": "/data/m"}, "kubernetes": mounting("/data/", "executor")},
+            ("'/data/m'", "not in the driver's"),
+        ),
+        (
+            {"output": {"path": "/database"}, "kubernetes": mounting("/data", *BOTH)},
+            ("output.path is '/database'", "gone with it"),
+        ),
+        (
+            {"output": {"path": "/data/t"}, "kubernetes": mounting("/data", *BOTH, kind={"emptyDir": {}})},
+            ("/data/t", "gone with it"),
+        ),
+        (
+            {"output": {"path": "/data/t"}, "kubernetes": mounting("/data", *BOTH, readOnly=True)},
+            ("/data/t", "readOnly: true"),
+        ),
         (
             {"storage": {"endpoint_url": "http://localhost:8333"}},
             ("storage.endpoint_url is http://localhost:8333", "pod itself", "SERVICE"),
         ),
-        ({"storage": {"endpoint_url": "https://127.0.0.1"}}, ("storage.endpoint_url is https://127.0.0.1", "pod itself")),
-        ({"storage": {"endpoint_url": "http://[::1]:9000"}}, ("storage.endpoint_url is http://[::1]:9000", "pod itself")),
+        (
+            {"storage": {"endpoint_url": "https://127.0.0.1"}},
+            ("storage.endpoint_url is https://127.0.0.1", "pod itself"),
+        ),
+        (
+            {"storage": {"endpoint_url": "http://[::1]:9000"}},
+            ("storage.endpoint_url is http://[::1]:9000", "pod itself"),
+        ),
         ({"model": {"path": "http://localhost:8000/m"}}, ("model.path is http://localhost:8000/m", "pod itself")),
         (
             {"storage": {"endpoint_url": "http://localhost:1"}, "kubernetes": {"driver": {"template": SIDECAR}}},
@@ -124,9 +160,13 @@ def test_settings_that_can_t_work_are_refused(
     "changes",
     [
         {"model": {"path": "/models/in-the-image"}},
-        {"input": {"path": HERE}, "kubernetes": mounting(HERE, *BOTH, kind={"emptyDir": {}})},  # that an init container fills
+        # that an init container fills
+        {"input": {"path": HERE}, "kubernetes": mounting(HERE, *BOTH, kind={"emptyDir": {}})},
         {"input": {"path": f"{HERE}/../unit/*.png"}, "output": {"path": HERE}, "kubernetes": mounting(HERE, *BOTH)},
-        {"input": {"path": "/lists/a.csv", "base": "s3://photos"}, "kubernetes": mounting("/lists", "driver", kind={"configMap": {}})},
+        {
+            "input": {"path": "/lists/a.csv", "base": "s3://photos"},
+            "kubernetes": mounting("/lists", "driver", kind={"configMap": {}}),
+        },
         {
             "output": {"path": "/data"},
             "kubernetes": mounting("/data", "driver"),
@@ -144,7 +184,9 @@ def test_an_address_that_only_a_sidecar_can_serve_is_warned_of(submit: Submit) -
     finished = submit({"storage": {"endpoint_url": "http://localhost:8333"}, "kubernetes": pods}, "--dry-run")
 
     assert finished.code == 0
-    assert "Warning: storage.endpoint_url is http://localhost:8333, which is each pod itself" in " ".join(finished.errors.split())
+    assert "Warning: storage.endpoint_url is http://localhost:8333, which is each pod itself" in " ".join(
+        finished.errors.split()
+    )
 
 
 @pytest.mark.parametrize("flags", [(), ("--dry-run",), ("--debug",)])

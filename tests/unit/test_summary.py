@@ -32,7 +32,11 @@ def write_part(store: FolderStore, shard: int, rows: list[Row], output_format: s
 
 
 def row(key: str) -> Row:
-    return Row(key, "missing", "gone") if "gone" in key else Row(key, "ok", None, (Prediction(0, "cat", 0.9), Prediction(1, "dog", 0.1)))
+    return (
+        Row(key, "missing", "gone")
+        if "gone" in key
+        else Row(key, "ok", None, (Prediction(0, "cat", 0.9), Prediction(1, "dog", 0.1)))
+    )
 
 
 def finished(folder: Path, output_format: str) -> tuple[FolderStore, Plan]:
@@ -59,7 +63,12 @@ def test_a_shard_is_finished_only_where_its_part_has_its_whole_name(tmp_path: Pa
     store, _ = finished(tmp_path, output_format)
     name = PARTS[output_format].name(1)
     store.delete(name)
-    for other in (f"{name}.tmp", name.replace("part-", ".part-"), name.replace("000001", "1"), name.replace("part-", "party-")):
+    for other in (
+        f"{name}.tmp",
+        name.replace("part-", ".part-"),
+        name.replace("000001", "1"),
+        name.replace("part-", "party-"),
+    ):
         store.write(other, b"")
 
     assert finished_shards(store, output_format) == {0, 2}
@@ -67,7 +76,9 @@ def test_a_shard_is_finished_only_where_its_part_has_its_whole_name(tmp_path: Pa
 
 @pytest.mark.parametrize("output_format", FORMATS)
 @pytest.mark.parametrize("keys", [["cow/1"], ["cow/1", "dog/1", "dog/2"]])
-def test_a_part_with_other_rows_than_planned_is_named_with_its_mend(tmp_path: Path, output_format: str, keys: list[str]) -> None:
+def test_a_part_with_other_rows_than_planned_is_named_with_its_mend(
+    tmp_path: Path, output_format: str, keys: list[str]
+) -> None:
     store, written = finished(tmp_path, output_format)
     write_part(store, 1, [row(key) for key in keys], output_format)
 
@@ -159,7 +170,13 @@ def test_what_is_secret_in_an_address_is_not_told(tmp_path: Path) -> None:
         [
             file_layer({"input": {"path": "photos"}, "output": {"path": "table"}}, "job.yaml"),
             file_layer(
-                {"model": {"symbol": "https://me:hush@host/net-symbol.json", "params": "https://host/p?X-Amz-Signature=hush"}}, "job.yaml"
+                {
+                    "model": {
+                        "symbol": "https://me:hush@host/net-symbol.json",
+                        "params": "https://host/p?X-Amz-Signature=hush",
+                    }
+                },
+                "job.yaml",
             ),
         ]
     ).settings

@@ -30,7 +30,9 @@ def taken() -> Iterator[int]:
         yield int(listener.getsockname()[1])
 
 
-def test_the_example_server_takes_the_usual_port_or_one_that_is_free(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+def test_the_example_server_takes_the_usual_port_or_one_that_is_free(
+    monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
     free = s3.chosen_port("")
     monkeypatch.setattr(s3, "USUAL_PORT", free)
     assert s3.chosen_port("") == free

@@ -37,7 +37,9 @@ class Notes(Silent):
 def told(monkeypatch: pytest.MonkeyPatch, application: Any, seconds: int) -> list[str]:
     """What is said within so many seconds, of which each is a moment of waiting."""
     clock, notes = Clock(monkeypatch), Notes()
-    watch = executor_watch.ExecutorWatch(application, SparkSettings(master="k8s://https://host", app_name="photos", executors=3), notes)
+    watch = executor_watch.ExecutorWatch(
+        application, SparkSettings(master="k8s://https://host", app_name="photos", executors=3), notes
+    )
     for _ in range(seconds):
         clock.now += 1
         watch.check()
@@ -60,5 +62,7 @@ def test_on_another_cluster_it_names_the_master(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("executors", [1, None], ids=["there is one", "workers of this machine"])
-def test_nothing_is_said_where_there_are_some_or_none_are_needed(monkeypatch: pytest.MonkeyPatch, executors: int | None) -> None:
+def test_nothing_is_said_where_there_are_some_or_none_are_needed(
+    monkeypatch: pytest.MonkeyPatch, executors: int | None
+) -> None:
     assert told(monkeypatch, Application(executors), 200) == []

@@ -1,4 +1,6 @@
-"""The watchdog, in processes of their own: one that makes no progress ends itself, saying where it stood; any other is left alone."""
+"""The watchdog, in processes of their own: one that makes no progress ends itself, saying where it stood; any other
+is left alone.
+"""
 
 import subprocess
 import sys

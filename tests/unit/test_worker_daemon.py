@@ -1,5 +1,5 @@
-"""Which pyspark the Python workers import: the installed one where it is that which Spark's zip was packed from. And what they find
-imported when they are forked."""
+"""Which pyspark the Python workers import: the installed one where it is that which Spark's zip was packed from. And
+what they find imported when they are forked."""
 
 import gc
 from pathlib import Path
@@ -43,7 +43,8 @@ def test_the_zip_stays_where_something_else_would_be_found(tmp_path: Path, other
 
 
 @pytest.mark.parametrize(
-    ("package", "threads", "expected"), [("mxnet", "1", True), ("mxnet", "4", False), ("mxnet", None, False), ("mxnet-cu112", "1", False)]
+    ("package", "threads", "expected"),
+    [("mxnet", "1", True), ("mxnet", "4", False), ("mxnet", None, False), ("mxnet-cu112", "1", False)],
 )
 def test_mxnet_is_forked_only_where_it_then_works_as_well(
     monkeypatch: pytest.MonkeyPatch, package: str, threads: str | None, expected: bool

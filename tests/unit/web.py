@@ -18,7 +18,8 @@ class Web:
     files: dict[str, bytes]
     url: str = ""
     requests: Counter[str] = field(default_factory=Counter)
-    # The first answer waits this long for a second request to arrive, so that a second download is caught and not missed by chance.
+    # The first answer waits this long for a second request to arrive, so that a second download is caught and not
+    # missed by chance.
     patience: float = 0.0
     second: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)

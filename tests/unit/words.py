@@ -8,7 +8,9 @@ from mxspark.errors import UsageError
 
 @contextmanager
 def right_or_refused(*named: str) -> Iterator[None]:
-    """The block works, or raises a UsageError that names these things; any other exception goes through and fails the test."""
+    """The block works, or raises a UsageError that names these things; any other exception goes through and fails
+    the test.
+    """
     try:
         yield
         return

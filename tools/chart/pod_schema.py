@@ -31,7 +31,11 @@ def definitions() -> dict[str, Schema]:
         kind = todo.pop()
         if kind not in found:
             model = getattr(models, kind)
-            fields = {model.attribute_map[name]: field for name, field in model.openapi_types.items() if name not in SERVERS_OWN}
+            fields = {
+                model.attribute_map[name]: field
+                for name, field in model.openapi_types.items()
+                if name not in SERVERS_OWN
+            }
             if kind == POD_TEMPLATE:  # which people write as a pod's manifest
                 fields |= {"apiVersion": "str", "kind": "str"}
             found[kind] = {
@@ -39,7 +43,9 @@ def definitions() -> dict[str, Schema]:
                 "properties": {name: _schema(name, field) for name, field in sorted(fields.items())},
                 "additionalProperties": False,
             }
-            todo += [inner for field in fields.values() for inner in re.findall(r"\w+", field) if hasattr(models, inner)]
+            todo += [
+                inner for field in fields.values() for inner in re.findall(r"\w+", field) if hasattr(models, inner)
+            ]
     for kind in CONTAINERS:
         found[kind]["properties"]["image"]["pattern"] = IMAGE
     return {PREFIX + kind: found[kind] for kind in sorted(found)}

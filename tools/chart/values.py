@@ -1,7 +1,7 @@
 """The values of the chart helm/mxspark, with defaults, limits and descriptions.
 
-What is a setting of mxspark too says so by `setting`: its description is that of the setting, and so are its limits, which come with the
-type. values.schema.json, values.yaml and the chart's README are generated from this (documents.py).
+What is a setting of mxspark too says so by `setting`: its description is that of the setting, and so are its limits,
+which come with the type. values.schema.json, values.yaml and the chart's README are generated from this (documents.py).
 """
 
 import json
@@ -39,7 +39,8 @@ NOT_IN_JOB: tuple[tuple[str, ...], ...] = (
     ("storage", "endpoint_url"),
     ("storage", "region"),
 )
-# Settings that the chart computes: from the release, from several values, or because a pod of the chart takes the place of the setting.
+# Settings that the chart computes: from the release, from several values, or because a pod of the chart takes the place
+# of the setting.
 COMPUTED: tuple[tuple[str, ...], ...] = (
     ("spark", "master"),
     ("spark", "app_name"),
@@ -87,7 +88,9 @@ def inline(part: Mapping) -> str:
 
 
 def setting(*path: str, default: Any = ..., about: str = "", more: str = "") -> Any:
-    """A value that is the setting at `path`: with its default and its description where no others are given; `more` is added to it."""
+    """A value that is the setting at `path`: with its default and its description where no others are given; `more`
+    is added to it.
+    """
     owner = Settings.section_at(*path[:-1])
     assert owner is not None  # noqa: S101  # a path of this file
     field = owner.model_fields[path[-1]]
@@ -105,7 +108,9 @@ class Values(Document, alias_generator=camel, validate_by_name=True, validate_by
 class Image(Values):
     """The image of the driver and the executors."""
 
-    repository: Repository = Field("mxspark", description="Its name, with the registry's, e.g. registry.example.com/team/mxspark.")
+    repository: Repository = Field(
+        "mxspark", description="Its name, with the registry's, e.g. registry.example.com/team/mxspark."
+    )
     # A number is let through so that the templates can say what is wrong with it.
     tag: Tag | float | None = Field(
         None, description='Its tag, quoted where it looks like a number: "1.0". Default: the chart\'s appVersion.'
@@ -157,7 +162,10 @@ class Driver(Values):
     priority_class_name: ObjectName | None = setting("kubernetes", "driver", "priority_class")
     labels: Labels = setting("kubernetes", "driver", "labels")
     annotations: Annotations = setting(
-        "kubernetes", "driver", "annotations", more="A changed one starts the job again, as any other change of its pod does."
+        "kubernetes",
+        "driver",
+        "annotations",
+        more="A changed one starts the job again, as any other change of its pod does.",
     )
     pod_template: Mapping = setting("kubernetes", "driver", "template")
     termination_grace_period_seconds: Seconds = setting(
@@ -178,37 +186,46 @@ class Gpu(Values):
 
 
 class S3(Values):
-    """Where the buckets are, and who may use them. Keys are never values: a secret holds them, or the service account is enough."""
+    """Where the buckets are, and who may use them. Keys are never values: a secret holds them, or the service
+    account is enough.
+    """
 
     endpoint: Annotated[str, Field(pattern="^https?://")] | None = setting(
         "storage", "endpoint_url", about="An S3-compatible server, e.g. http://s3.storage:8333. Default: AWS."
     )
     region: str | None = setting(
-        "storage", "region", about="Region of the buckets. Default: what EKS sets for IRSA (AWS_REGION); else asked of AWS where it can."
+        "storage",
+        "region",
+        about="Region of the buckets. Default: what EKS sets for IRSA (AWS_REGION); else asked of AWS where it can.",
     )
     secret_name: ObjectName | None = setting("kubernetes", "credentials_from")
 
 
 class ServiceAccount(Values):
-    """The service account of the driver. Executors have it too, without its token, unless executor.serviceAccountName names another: it may
-    have the identity that the buckets ask for. Where they ask for none (s3.secretName, job.storage.anonymous), and this one is made without
-    annotations, executors have an account of their own, without rights."""
+    """The service account of the driver. Executors have it too, without its token, unless executor.serviceAccountName
+    names another: it may have the identity that the buckets ask for. Where they ask for none (s3.secretName,
+    job.storage.anonymous), and this one is made without annotations, executors have an account of their own, without
+    rights."""
 
     create: bool = Field(True, description="Make it.")
     name: ObjectName | None = Field(
-        None, description="Its name. Default: the release's. One that isn't made has to be named; without rbac.create it is else `default`."
+        None,
+        description="Its name. Default: the release's. One that isn't made has to be named; without rbac.create it is "
+        "else `default`.",
     )
     annotations: Annotations = Field(
         {},
-        description="Its annotations, for a cloud's identity: eks.amazonaws.com/role-arn (IRSA), iam.gke.io/gcp-service-account "
-        "(workload identity).",
+        description="Its annotations, for a cloud's identity: eks.amazonaws.com/role-arn (IRSA), "
+        "iam.gke.io/gcp-service-account (workload identity).",
     )
 
 
 class Rbac(Values):
     """What the driver may do in the namespace."""
 
-    create: bool = Field(True, description="Make a Role with what starting executors takes, and bind it to the service account.")
+    create: bool = Field(
+        True, description="Make a Role with what starting executors takes, and bind it to the service account."
+    )
 
 
 class DynamicAllocation(Values):
@@ -217,17 +234,26 @@ class DynamicAllocation(Values):
     enabled: bool = setting("spark", "dynamic_allocation", "enabled")
     min_executors: Annotated[int, Field(ge=0, strict=True)] = setting("spark", "dynamic_allocation", "min_executors")
     max_executors: Count | None = setting("spark", "dynamic_allocation", "max_executors")
-    idle_seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = setting("spark", "dynamic_allocation", "idle_seconds")
+    idle_seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = setting(
+        "spark", "dynamic_allocation", "idle_seconds"
+    )
 
 
 class Spot(Values):
     """Spot (preemptible) nodes for the executors: one that is taken away ends in order, and others do what it lost."""
 
-    enabled: bool = Field(False, description="Let executors run on spot nodes, by the tolerations below. The driver stays where it is.")
+    enabled: bool = Field(
+        False, description="Let executors run on spot nodes, by the tolerations below. The driver stays where it is."
+    )
     tolerations: Mappings = Field(
         (
             {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"},
-            {"key": "kubernetes.azure.com/scalesetpriority", "operator": "Equal", "value": "spot", "effect": "NoSchedule"},
+            {
+                "key": "kubernetes.azure.com/scalesetpriority",
+                "operator": "Equal",
+                "value": "spot",
+                "effect": "NoSchedule",
+            },
         ),
         description="Taints of spot nodes, as in a pod's spec; GKE's and AKS's. EKS has none of its own.",
         json_schema_extra={POD_PART: TOLERATION},
@@ -242,7 +268,8 @@ class LocalDirectory(Values):
     storage_class: ObjectName | None = setting("kubernetes", "local_directory", "storage_class")
 
 
-# All addresses but those of a node's own services, its metadata among them: the rule `credentials` opens these where an identity needs it.
+# All addresses but those of a node's own services, its metadata among them: the rule `credentials` opens these where an
+# identity needs it.
 ANYBODY: tuple[dict[str, Any], ...] = (
     {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}},
     {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::/32", "fe80::/10"]}},
@@ -254,18 +281,21 @@ class ObjectStore(Values):
 
     to: Mappings = Field(
         ANYBODY,
-        description="Peers, as in a NetworkPolicy; AWS STS among them where it gives out credentials (IRSA). [] for none.",
+        description="Peers, as in a NetworkPolicy; AWS STS among them where it gives out credentials (IRSA). [] for "
+        "none.",
         json_schema_extra=PEERS,
     )
     ports: tuple[Port, ...] = Field(
         (),
-        description="TCP ports; of a server in the cluster those of its pods, which may be others than its Service's. Default: the port of "
-        "s3.endpoint, else 443; without s3.secretName 443 too, for AWS STS.",
+        description="TCP ports; of a server in the cluster those of its pods, which may be others than its Service's. "
+        "Default: the port of s3.endpoint, else 443; without s3.secretName 443 too, for AWS STS.",
     )
 
 
 class Credentials(Values):
-    """Whoever gives out credentials on a node: for all pods, without s3.secretName and without a role in serviceAccount.annotations."""
+    """Whoever gives out credentials on a node: for all pods, without s3.secretName and without a role in
+    serviceAccount.annotations.
+    """
 
     to: Mappings = Field(
         tuple({"ipBlock": {"cidr": address}} for address in CREDENTIALS),
@@ -280,10 +310,13 @@ class ApiServer(Values):
 
     to: Mappings = Field(
         ANYBODY,
-        description="Peers, as in a NetworkPolicy; the addresses of `kubectl get endpoints kubernetes` are the narrowest. [] for none.",
+        description="Peers, as in a NetworkPolicy; the addresses of `kubectl get endpoints kubernetes` are the "
+        "narrowest. [] for none.",
         json_schema_extra=PEERS,
     )
-    ports: tuple[Port, ...] = Field((443, 6443), min_length=1, description="TCP ports: the service's, and that behind it.")
+    ports: tuple[Port, ...] = Field(
+        (443, 6443), min_length=1, description="TCP ports: the service's, and that behind it."
+    )
 
 
 class Dns(Values):
@@ -291,30 +324,36 @@ class Dns(Values):
 
     to: Mappings = Field(
         ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},),
-        description="Peers, as in a NetworkPolicy; a node-local name server needs its address as an ipBlock. [] for none.",
+        description="Peers, as in a NetworkPolicy; a node-local name server needs its address as an ipBlock. [] for "
+        "none.",
         json_schema_extra=PEERS,
     )
     ports: tuple[Port, ...] = Field((53,), min_length=1, description="Ports, UDP and TCP.")
 
 
 class NetworkPolicy(Values):
-    """What may connect to the pods, and to what they may: nothing but what is needed. Where `to` is [], that rule is left out.
+    """What may connect to the pods, and to what they may: nothing but what is needed. Where `to` is [], that rule is
+    left out.
 
     A network plugin that knows no policies ignores them.
     """
 
     ingress: bool = setting("kubernetes", "network_policies")
     ingress_rules: Mappings = setting("kubernetes", "ingress_rules")
-    enabled: bool = Field(False, description="Restrict what the pods may connect to, too (and `ingress`, whatever it says).")
+    enabled: bool = Field(
+        False, description="Restrict what the pods may connect to, too (and `ingress`, whatever it says)."
+    )
     dns: Dns = Field(Dns(), description="The cluster's name server.")
     api_server: ApiServer = Field(ApiServer(), description="The API server.")
     s3: ObjectStore = Field(ObjectStore(), description="The object store.")
     credentials: Credentials = Field(Credentials(), description="Whoever gives out credentials on a node.")
-    egress: Mappings = Field((), description="More egress rules of all pods, as in a NetworkPolicy.", json_schema_extra=EGRESS)
+    egress: Mappings = Field(
+        (), description="More egress rules of all pods, as in a NetworkPolicy.", json_schema_extra=EGRESS
+    )
     ui_from: Mappings = Field(
         (),
-        description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy. Default: all where `monitoring` has a "
-        "Service or metrics, else none; `kubectl port-forward` needs no policy's leave.",
+        description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy. Default: all where "
+        "`monitoring` has a Service or metrics, else none; `kubectl port-forward` needs no policy's leave.",
         json_schema_extra=PEERS,
     )
 
@@ -330,18 +369,22 @@ class PodMonitor(Values):
 class Prometheus(Values):
     """The executors' metrics, which the driver serves at :4040/metrics/executors/prometheus."""
 
-    annotations: bool = Field(False, description="Write the annotations prometheus.io/scrape, /port and /path on the driver's pod.")
+    annotations: bool = Field(
+        False, description="Write the annotations prometheus.io/scrape, /port and /path on the driver's pod."
+    )
     pod_monitor: PodMonitor = Field(PodMonitor(), description="A PodMonitor, where the Prometheus operator is.")
 
 
 class Monitoring(Values):
     """Spark's pages, history and metrics."""
 
-    ui_service: bool = Field(False, description="Make a Service for Spark's pages, port 4040 of the driver; with a schedule, of any run's.")
+    ui_service: bool = Field(
+        False, description="Make a Service for Spark's pages, port 4040 of the driver; with a schedule, of any run's."
+    )
     event_log: Annotated[str, Field(pattern="^s3a://[^/]+")] | None = Field(
         None,
-        description="Where Spark writes its event log for a history server, s3a://bucket/prefix; something must lie there already, such as "
-        "an empty object prefix/.keep.",
+        description="Where Spark writes its event log for a history server, s3a://bucket/prefix; something must lie "
+        "there already, such as an empty object prefix/.keep.",
     )
     prometheus: Prometheus = Field(Prometheus(), description="The executors' metrics.")
 
@@ -349,16 +392,23 @@ class Monitoring(Values):
 class CronJob(Values):
     """How a job with a `schedule` is started."""
 
-    time_zone: str | None = Field(None, description="Time zone of the schedule, e.g. Europe/Berlin. Default: that of the controller.")
+    time_zone: str | None = Field(
+        None, description="Time zone of the schedule, e.g. Europe/Berlin. Default: that of the controller."
+    )
     # Allow is left out: two runs at a time would be after the same output, and the second would only find it locked.
     concurrency_policy: Literal["Forbid", "Replace"] = Field(
-        "Forbid", description="When a run is due and the last one goes on. Forbid: leave it out; Replace: end the last one."
+        "Forbid",
+        description="When a run is due and the last one goes on. Forbid: leave it out; Replace: end the last one.",
     )
     starting_deadline_seconds: Annotated[int, Field(ge=10, strict=True)] | None = Field(
         3600, description="How late a run may start that was missed [seconds]; null: however late."
     )
-    successful_jobs_history_limit: Annotated[int, Field(ge=0, strict=True)] = Field(3, description="Runs that are kept that ended well.")
-    failed_jobs_history_limit: Annotated[int, Field(ge=0, strict=True)] = Field(3, description="Runs that are kept that failed.")
+    successful_jobs_history_limit: Annotated[int, Field(ge=0, strict=True)] = Field(
+        3, description="Runs that are kept that ended well."
+    )
+    failed_jobs_history_limit: Annotated[int, Field(ge=0, strict=True)] = Field(
+        3, description="Runs that are kept that failed."
+    )
     suspend: bool = Field(False, description="Start no more runs.")
 
 
@@ -366,7 +416,9 @@ class Tests(Values):
     """The pods of `helm test`."""
 
     enabled: bool = Field(True, description="Have them: rights, bucket, and one image.")
-    timeout_seconds: Annotated[int, Field(ge=1, strict=True)] = Field(300, description="Limit on each of them [seconds].")
+    timeout_seconds: Annotated[int, Field(ge=1, strict=True)] = Field(
+        300, description="Limit on each of them [seconds]."
+    )
 
 
 class ChartValues(Values):
@@ -374,8 +426,8 @@ class ChartValues(Values):
 
     job: Mapping = Field(
         {},
-        description="The settings file of the job, as `mxspark run --settings` takes it, but for what are values of their own: its "
-        "sections spark and kubernetes, context, storage.endpoint_url and storage.region.",
+        description="The settings file of the job, as `mxspark run --settings` takes it, but for what are values of "
+        "their own: its sections spark and kubernetes, context, storage.endpoint_url and storage.region.",
     )
     context: Literal["cpu", "gpu", "auto"] = setting("context")
     image: Image = Field(Image(), description="The image of the driver and the executors.")
@@ -387,7 +439,10 @@ class ChartValues(Values):
     service_account: ServiceAccount = Field(ServiceAccount(), description="The service account.")
     rbac: Rbac = Field(Rbac(), description="What the driver may do.")
     spark_conf: dict[str, str | int | float | bool] = setting(
-        "spark", "conf", more="They win over what mxspark computes. Never keys or passwords: all who may read the release could read them."
+        "spark",
+        "conf",
+        more="They win over what mxspark computes. Never keys or passwords: all who may read the release could read "
+        "them.",
     )
     dynamic_allocation: DynamicAllocation = Field(DynamicAllocation(), description="Executors that come and go.")
     spot: Spot = Field(Spot(), description="Spot nodes.")
@@ -404,7 +459,8 @@ class ChartValues(Values):
     )
     extra_env: Mappings = Field(
         (),
-        description="More variables of all pods, as in a container. Of one kind of pod: driver.podTemplate, executor.podTemplate.",
+        description="More variables of all pods, as in a container. Of one kind of pod: driver.podTemplate, "
+        "executor.podTemplate.",
         json_schema_extra={POD_PART: "V1EnvVar"},
     )
     extra_volumes: Mappings = Field(
@@ -420,9 +476,10 @@ class ChartValues(Values):
     )
     gitops: bool = Field(
         False,
-        description="For Argo CD and Flux (docs/gitops.md): a Job that is made again goes on with what the one before began, with "
-        "output.overwrite too, or sees that all is done, as long as the settings are the same; no pods of `helm test`; executors find the "
-        "driver by its address, so that an old Job and a new one don't meet. ttlSeconds must be null unless there is a schedule.",
+        description="For Argo CD and Flux (docs/gitops.md): a Job that is made again goes on with what the one before "
+        "began, with output.overwrite too, or sees that all is done, as long as the settings are the same; no pods of "
+        "`helm test`; executors find the driver by its address, so that an old Job and a new one don't meet. "
+        "ttlSeconds must be null unless there is a schedule.",
     )
     restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = setting("kubernetes", "restarts")
     deadline_seconds: Annotated[int, Field(ge=1, strict=True)] | None = setting("kubernetes", "deadline_seconds")
@@ -430,10 +487,13 @@ class ChartValues(Values):
         "kubernetes",
         "keep_seconds",
         default=None,
-        more="Default: until the release is uninstalled or changed. A Job that is gone is made again by the next `helm upgrade`.",
+        more="Default: until the release is uninstalled or changed. A Job that is gone is made again by the next `helm "
+        "upgrade`.",
     )
     schedule: Annotated[str, Field(pattern=SCHEDULE)] | None = Field(
-        None, description='When to run the job, again and again: makes it a CronJob, e.g. "0 3 * * *" or "@daily". Default: once, now.'
+        None,
+        description='When to run the job, again and again: makes it a CronJob, e.g. "0 3 * * *" or "@daily". Default: '
+        "once, now.",
     )
     cron_job: CronJob = Field(CronJob(), description="How a job with a schedule is started.")
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="What may connect to what.")
@@ -441,8 +501,8 @@ class ChartValues(Values):
     tests: Tests = Field(Tests(), description="The pods of `helm test`.")
     common_labels: Labels = Field({}, description="Labels of all objects and pods.")
     name_override: Label | None = Field(None, description="Added to the release's name in the names of all objects.")
-    fullname_override: Annotated[str, Field(pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=MAX_NAME)] | None = Field(
-        None, description=f"Name of all objects instead of the release's, at most {MAX_NAME} characters."
+    fullname_override: Annotated[str, Field(pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=MAX_NAME)] | None = (
+        Field(None, description=f"Name of all objects instead of the release's, at most {MAX_NAME} characters.")
     )
 
 

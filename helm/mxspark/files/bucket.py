@@ -1,4 +1,5 @@
-"""Looks whether the job's images can be listed and its output be written, with the credentials of its pods; writes nothing.
+"""Looks whether the job's images can be listed and its output be written, with the credentials of its pods; writes
+nothing.
 
 Usage: bucket.py SETTINGS
 """

@@ -1,4 +1,5 @@
-"""Asks the API server what this pod's service account may do: all that Spark's driver needs, and nothing that it must not.
+"""Asks the API server what this pod's service account may do: all that Spark's driver needs, and nothing that it must
+not.
 
 Usage: rights.py RULES   the rules of the driver's Role, JSON
 """
@@ -13,7 +14,8 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 API = "https://kubernetes.default.svc/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 # What the driver can do without, and what becomes of it then.
 OPTIONAL = {("create", "secrets"): "the run's key is in the executors' pods then"}
-# (verb, group, resource, subresource, namespace); None: the pod's own. What would open other pods, other namespaces, or the cluster.
+# (verb, group, resource, subresource, namespace); None: the pod's own. What would open other pods, other namespaces, or
+# the cluster.
 FORBIDDEN = [
     ("get", "", "secrets", "", None),
     ("list", "", "secrets", "", None),
@@ -31,7 +33,11 @@ FORBIDDEN = [
 
 def is_allowed(verb: str, group: str, resource: str, subresource: str, namespace: str) -> bool:
     asked = {"verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace}
-    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": asked}}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": asked},
+    }
     headers = {"Authorization": f"Bearer {(ACCOUNT / 'token').read_text()}", "Content-Type": "application/json"}
     request = urllib.request.Request(API, json.dumps(review).encode(), headers)
     trust = ssl.create_default_context(cafile=ACCOUNT / "ca.crt")
@@ -53,7 +59,9 @@ def main() -> None:
     for expected, questions in ((True, needed), (False, FORBIDDEN)):
         for verb, group, resource, subresource, namespace in questions:
             allowed = is_allowed(verb, group, resource, subresource, own if namespace is None else namespace)
-            what = f"{verb} {resource}{'/' if subresource else ''}{subresource}{' in ' + namespace if namespace else ''}"
+            what = (
+                f"{verb} {resource}{'/' if subresource else ''}{subresource}{' in ' + namespace if namespace else ''}"
+            )
             if expected and not allowed and (verb, resource) in OPTIONAL:
                 print(f"ok, but may not {what}: {OPTIONAL[verb, resource]}", flush=True)
                 continue

@@ -47,8 +47,9 @@ def _run_article(arguments: list[str]) -> None:
     job = article.parse(arguments, dict(os.environ))
     if job.is_secret_typed:
         console.show_warning(
-            "--secret_key on a command line can be read by others: in process lists, shell histories and Spark's pages. "
-            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and write --access_key - --secret_key -, or use a role and leave both out."
+            "--secret_key on a command line can be read by others: in process lists, shell histories and Spark's "
+            "pages. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and write --access_key - --secret_key -, or use a "
+            "role and leave both out."
         )
     # The article's job knew no questions: what it finished before, it does again.
     run_job(job.effective.settings, job.access, "--debug" in arguments, yes=True)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from mxspark.doctor import Finding
 
 EXIT_CODES = (
-    "Exit codes: 0 success; 1 something went wrong on the way; 2 wrong settings, arguments, model or input, nothing was written; "
-    "3 the run ended but more images failed than max_failed_fraction allows; 130 Ctrl-C (143 when ended by SIGTERM)."
+    "Exit codes: 0 success; 1 something went wrong on the way; 2 wrong settings, arguments, model or input, nothing "
+    "was written; 3 the run ended but more images failed than max_failed_fraction allows; 130 Ctrl-C (143 when ended "
+    "by SIGTERM)."
 )
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -38,7 +39,8 @@ class _InOrder(typer.core.TyperGroup):
 app = typer.Typer(
     name="mxspark",
     cls=_InOrder,
-    help="Offline image inference with Apache MXNet on Apache Spark: a bucket of images in, a table of predictions out.",
+    help="Offline image inference with Apache MXNet on Apache Spark: a bucket of images in, a table of predictions "
+    "out.",
     epilog=EXIT_CODES,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -62,7 +64,9 @@ class Detached(BaseException):
         self.code = code
 
 
-def exit_with(command: Callable[[], Any], debug: bool, on_failed_run: Callable[[LastWord], None] | None = None) -> NoReturn:
+def exit_with(
+    command: Callable[[], Any], debug: bool, on_failed_run: Callable[[LastWord], None] | None = None
+) -> NoReturn:
     """Ends the process with a command's exit code; every error becomes a message.
 
     `on_failed_run` is there where the command runs a job in this process, and is told how that failed.
@@ -103,7 +107,9 @@ def _check_working_folder() -> None:
     try:
         Path.cwd()
     except OSError as error:
-        raise UsageError(f"the working folder can't be used: {error.strerror}", "Change to an existing folder: cd.") from None
+        raise UsageError(
+            f"the working folder can't be used: {error.strerror}", "Change to an existing folder: cd."
+        ) from None
 
 
 def _wrong_arguments(error: Any) -> UsageError:
@@ -111,7 +117,10 @@ def _wrong_arguments(error: Any) -> UsageError:
     names = [parameter.name for parameter in error.ctx.command.params] if getattr(error, "ctx", None) else []
     hint = "`mxspark --help` and `mxspark COMMAND --help` list what there is."
     if "unexpected extra argument" in error.format_message() and "input_" in names:
-        hint = f"If the shell made them of a pattern, quote it: --input 'photos/*.jpg'; several places are an --input each. {hint}"
+        hint = (
+            "If the shell made them of a pattern, quote it: --input 'photos/*.jpg'; several places are an --input "
+            f"each. {hint}"
+        )
     return UsageError(error.format_message(), hint)
 
 
@@ -137,7 +146,8 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 def sleep(seconds: float) -> None:
     """`time.sleep` for who follows a job.
 
-    Raises what a signal raised before, where a library took that for an error of its own, as obstore does while it asks for credentials.
+    Raises what a signal raised before, where a library took that for an error of its own, as obstore does while it asks
+    for credentials.
     """
     if HEARD:
         raise HEARD.pop()
@@ -157,13 +167,17 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-HANDLERS = {signal.SIGINT: _interrupt, signal.SIGTERM: _terminate, signal.SIGHUP: _terminate}  # SIGHUP: the terminal was closed
+# SIGHUP: the terminal was closed
+HANDLERS = {signal.SIGINT: _interrupt, signal.SIGTERM: _terminate, signal.SIGHUP: _terminate}
 IGNORED: set[signal.Signals] = set()  # by whoever started this process
 HEARD: list[type[BaseException]] = []  # what signals have raised
 
 
 @app.callback(invoke_without_command=True)
-def _root(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+) -> None:
     if version:
         console.show(f"mxspark {__version__}")
     elif context.invoked_subcommand is None:

@@ -36,15 +36,17 @@ def is_article(arguments: Sequence[str]) -> bool:
 def parse(arguments: Sequence[str], environ: dict[str, str]) -> ArticleJob:
     """The job that the article's command line describes. Raises UsageError.
 
-    The predictions' text goes to the article's place, s3://output_s3_bucket/output_s3_key; the plan and the shards' parts, which
-    make the run resumable, beside it under the same name with `.mxspark`.
+    The predictions' text goes to the article's place, s3://output_s3_bucket/output_s3_key; the plan and the shards'
+    parts, which make the run resumable, beside it under the same name with `.mxspark`.
     """
     given = _parser().parse_args(list(arguments))
     is_secret_typed = given.secret_key not in (None, ENVIRONMENT)
     for name, variable in KEY_VARIABLES.items():
         if getattr(given, name) == ENVIRONMENT:
             if not environ.get(variable):
-                raise UsageError(f"--{name} is {ENVIRONMENT}, which stands for {variable}, and that isn't set", f"Set {variable}.")
+                raise UsageError(
+                    f"--{name} is {ENVIRONMENT}, which stands for {variable}, and that isn't set", f"Set {variable}."
+                )
             setattr(given, name, environ[variable])
     if bool(given.access_key) != bool(given.secret_key):
         raise UsageError("--access_key and --secret_key go together, only one is given", "Give both or none.")
@@ -63,7 +65,9 @@ def parse(arguments: Sequence[str], environ: dict[str, str]) -> ArticleJob:
     # A temporary key is none without its token.
     token = None if is_secret_typed else environ.get("AWS_SESSION_TOKEN")
     credentials = Credentials(given.access_key, given.secret_key, token) if given.access_key else None
-    job = ArticleJob(effective([environment_layer(environ), flag_layer(flags, given.set)]), credentials, is_secret_typed)
+    job = ArticleJob(
+        effective([environment_layer(environ), flag_layer(flags, given.set)]), credentials, is_secret_typed
+    )
     if _is_finished(job):
         # The article's job knew no resuming: run again, it did everything again.
         again = effective([environment_layer(environ), flag_layer(flags | {"output.overwrite": True}, given.set)])
@@ -81,11 +85,15 @@ class _Parser(argparse.ArgumentParser):
         # After a misspelled --secret_key comes the key itself.
         said, unknown, given = message.partition("unrecognized arguments: ")
         flags = " ".join(word.partition("=")[0] for word in given.split() if word.startswith("-"))
-        raise UsageError(f"{said}{unknown}{flags}", "infer_main.py --help lists the article's arguments and mxspark's own.")
+        raise UsageError(
+            f"{said}{unknown}{flags}", "infer_main.py --help lists the article's arguments and mxspark's own."
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="infer_main.py", description="The article's batch inference with MXNet and Spark.", allow_abbrev=False)
+    parser = _Parser(
+        prog="infer_main.py", description="The article's batch inference with MXNet and Spark.", allow_abbrev=False
+    )
     parser.add_argument("--bucket", required=True, help="S3 bucket of the images")
     parser.add_argument("--prefix", default="", help="prefix of the images' keys")
     parser.add_argument("--sym_url", required=True, help="the model's symbol file: http(s)://, s3:// or a path")
@@ -97,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--access_key", help="AWS access key; - takes AWS_ACCESS_KEY_ID of the environment")
     parser.add_argument(
         "--secret_key",
-        help="AWS secret key: - takes AWS_SECRET_ACCESS_KEY of the environment; one that is typed here can be read by others",
+        help="AWS secret key: - takes AWS_SECRET_ACCESS_KEY of the environment; one that is typed here can be read by "
+        "others",
     )
     parser.add_argument("--endpoint-url", help="an S3-compatible server")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any of mxspark's settings")

@@ -45,8 +45,8 @@ WIDTH = 120  # of tables where there is neither a terminal nor COLUMNS to ask
 
 
 class _SafeConsole(Console):
-    """Shows what it is given, and obeys none of it: keys, file names, servers' words and pods' logs are other people's, and a terminal
-    takes control characters in them for commands. Whatever is printed passes here."""
+    """Shows what it is given, and obeys none of it: keys, file names, servers' words and pods' logs are other people's,
+    and a terminal takes control characters in them for commands. Whatever is printed passes here."""
 
     def render_str(self, text: str, **how: Any) -> Text:  # before tables are laid out
         return super().render_str(without_controls(text), **how)
@@ -104,7 +104,9 @@ class ConsoleProgress:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def step(self, what: str) -> None:
@@ -116,7 +118,9 @@ class ConsoleProgress:
 
     def planned(self, keys: int, done: int, shards: int) -> None:
         self._meter.planned(keys, done, shards)
-        self._bar.update(self._task, description="Starting workers", total=keys, completed=done, detail=f"{done:,}/{keys:,} images")
+        self._bar.update(
+            self._task, description="Starting workers", total=keys, completed=done, detail=f"{done:,}/{keys:,} images"
+        )
         resumed = f", of which an earlier run did {done:,}" if done else ""
         self._plain(f"Predicting {counted(keys, 'image')} in {counted(shards, 'shard')}{resumed}")
         self._plain("Starting workers")
@@ -155,12 +159,16 @@ def confirm(question: str, yes: bool) -> bool:
 
 def ask_to_cancel(what: str) -> bool:
     """Whether a person wants to cancel a job that runs elsewhere."""
-    answer = Prompt.ask(Text(f"Leave {what} running, or cancel it?"), console=_err, choices=["leave", "cancel"], default="leave")
+    answer = Prompt.ask(
+        Text(f"Leave {what} running, or cancel it?"), console=_err, choices=["leave", "cancel"], default="leave"
+    )
     return answer == "cancel"
 
 
 class JobListener:
-    """Shows how a submitted job goes: what happens to it and how far it is on standard error, its log and results on standard output."""
+    """Shows how a submitted job goes: what happens to it and how far it is on standard error, its log and results on
+    standard output.
+    """
 
     def note(self, text: str) -> None:
         _err.print(Text(f"{datetime.now():%H:%M:%S} {text}"))
@@ -190,12 +198,14 @@ def show_results(found: "Results") -> None:
     if run := found.performance:
         _out.print(
             f"{run.rate:.1f} images/s: {counted(run.images, 'image')} in {duration.in_words(run.steady_seconds)} on "
-            f"{counted(run.workers, 'worker')}; before that {duration.in_words(run.startup_seconds)} for the plan and Spark, and "
-            f"{duration.in_words(run.workers_startup_seconds)} until the workers had started"
+            f"{counted(run.workers, 'worker')}; before that {duration.in_words(run.startup_seconds)} for the plan and "
+            f"Spark, and {duration.in_words(run.workers_startup_seconds)} until the workers had started"
         )
         _out.print(f"Where the time went, per worker: {_shares(run)}")
         if run.retries:
-            _out.print("Tried again: " + ", ".join(f"{number:,} {cause}" for cause, number in run.retries.most_common()))
+            _out.print(
+                "Tried again: " + ", ".join(f"{number:,} {cause}" for cause, number in run.retries.most_common())
+            )
         for where, problem in run.failing:
             _out.print(f"Could not work: {where}: {problem}")
     if counts.labelled:
@@ -224,10 +234,15 @@ def _predictions(rows: "Iterable[Row]", total: int) -> Table:
     rows = list(rows)
     title = f"The first {len(rows)} of {counted(total, 'image')}" if len(rows) < total else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    headings = ("prediction", "next", "third")[: 3 if _out.width >= WIDTH else 2 if _out.width >= 100 else 1]  # as many as can be read
+    # as many as can be read
+    headings = ("prediction", "next", "third")[: 3 if _out.width >= WIDTH else 2 if _out.width >= 100 else 1]
     for heading in ("key", *headings):
         table.add_column(
-            heading, overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3, style="dim" if heading in ("next", "third") else ""
+            heading,
+            overflow="ellipsis",
+            no_wrap=True,
+            max_width=WIDTH // 3,
+            style="dim" if heading in ("next", "third") else "",
         )
     for row in rows:
         if row.predictions is None:
@@ -253,18 +268,26 @@ def show_status(status: "Status") -> None:
 def _planned(status: "Status", frozen: "Plan") -> list[tuple[str, str]]:
     counts, told = status.counts, partial(_told, frozen.settings)
     return [
-        ("done", f"{counts.rows:,} of {counted(frozen.keys, 'image')}, {status.parts:,} of {counted(frozen.shards, 'shard')}"),
+        (
+            "done",
+            f"{counts.rows:,} of {counted(frozen.keys, 'image')}, {status.parts:,} of "
+            f"{counted(frozen.shards, 'shard')}",
+        ),
         ("ok", f"{counts.ok:,}"),
         ("failed", f"{counts.failed:,}" + (f" ({counts.failures})" if counts.failed else "")),
         ("left", counted(status.left, "image")),
         *(("broken", problem) for problem in status.broken[:10]),
         (
             "plan",
-            f"made {frozen.created} of {told('input', 'path')}: {counted(frozen.listed, 'key')} listed, {frozen.keys:,} different",
+            f"made {frozen.created} of {told('input', 'path')}: {counted(frozen.listed, 'key')} listed, "
+            f"{frozen.keys:,} different",
         ),
         *([("skipped", skipped.in_words(frozen.skipped))] if frozen.skipped else []),
         ("model", told("model", "path") or told("model", "symbol")),
-        ("settings", f"format {told('output', 'format')}, precision {told('precision')}, top_k {told('top_k')}; --json has all"),
+        (
+            "settings",
+            f"format {told('output', 'format')}, precision {told('precision')}, top_k {told('top_k')}; --json has all",
+        ),
     ]
 
 
@@ -296,7 +319,9 @@ def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
 
 def show_setting(key: str, value: Any, origin: str, description: str, ways: str) -> None:
     """One setting, explained."""
-    show_sections([("setting", key), ("value", _value(value)), ("from", origin), ("what it is", description), ("set it by", ways)])
+    show_sections(
+        [("setting", key), ("value", _value(value)), ("from", origin), ("what it is", description), ("set it by", ways)]
+    )
 
 
 def _value(value: Any) -> str:
@@ -340,10 +365,18 @@ def model_sections(found: "Inspection") -> list[tuple[str, str]]:
             f"{found.output_name}: {counted(found.classes, 'class', 'classes')}"
             + (f" (of {len(found.outputs)} outputs)" if len(found.outputs) > 1 else ""),
         ),
-        ("kind", f"{found.meaning.kind}: {found.meaning.why}" + (f"; a {found.meaning.adds} is added" if found.meaning.adds else "")),
+        (
+            "kind",
+            f"{found.meaning.kind}: {found.meaning.why}"
+            + (f"; a {found.meaning.adds} is added" if found.meaning.adds else ""),
+        ),
         ("operators", ", ".join(f"{name} {number}" for name, number in found.operators.items())),
         *(("note", note) for note in found.notes),
-        ("parameters", f"{found.parameters:,}" + (f"; not used by the graph: {', '.join(found.unused[:5])}" if found.unused else "")),
+        (
+            "parameters",
+            f"{found.parameters:,}"
+            + (f"; not used by the graph: {', '.join(found.unused[:5])}" if found.unused else ""),
+        ),
     ]
     return [(name, printable(value)) for name, value in sections]
 
@@ -371,7 +404,9 @@ def show_error(error: MxsparkError) -> None:
 
 
 def show_trace() -> None:
-    """The stack trace of the exception being handled, for --debug; of each exception's words, the first line without secrets."""
+    """The stack trace of the exception being handled, for --debug; of each exception's words, the first line without
+    secrets.
+    """
     from rich.traceback import Traceback
 
     kind, error, frames = sys.exc_info()

@@ -42,13 +42,22 @@ _FLAGS: dict[str, tuple[Any, Any, str]] = {
     "s3_logs": _setting(str, "s3_logs", "PLACE"),
     "retries": _setting(int, "retries", "N", " [default: 2]"),
 }
-TagFlag = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the job run. Can be given many times.")]
+TagFlag = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the job run. Can be given many times.")
+]
 NameFlag = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="The job run's name. Default: mxspark-DATE-TIME-…, or by output.submission.")
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="The job run's name. Default: mxspark-DATE-TIME-…, or by output.submission."
+    ),
 ]
 TemplateFlag = Annotated[
     str | None,
-    typer.Option("--job-template", metavar="NAME", help="Make the job template NAME where it isn't there, and start the job run by it."),
+    typer.Option(
+        "--job-template",
+        metavar="NAME",
+        help="Make the job template NAME where it isn't there, and start the job run by it.",
+    ),
 ]
 
 
@@ -78,16 +87,20 @@ def submit_emr(
     logs: Annotated[
         bool, typer.Option("--logs", help="Show the whole log of the driver as EMR brings it, not only how far it is.")
     ] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Start the job run and end; `mxspark status ID` says how it is.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Start the job run and end; `mxspark status ID` says how it is.")
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Print the request for `aws emr-containers start-job-run --cli-input-json`, and start nothing. With --job-template its "
-            "jobTemplateId is to be filled in.",
+            help="Print the request for `aws emr-containers start-job-run --cli-input-json`, and start nothing. With "
+            "--job-template its jobTemplateId is to be filled in.",
         ),
     ] = False,
-    upload: Annotated[bool, typer.Option("--upload", help="With --dry-run: put into S3 what the request names.")] = False,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="With --dry-run: put into S3 what the request names.")
+    ] = False,
     yes: YesFlag = False,
     _debug: DebugFlag = False,
 ) -> None:
@@ -114,7 +127,10 @@ def submit_emr(
     console.show(started.run.id)  # before anything else can go wrong
     started.announce(listener)
     with suppress(MxsparkError):
-        if started.may_be_old and job_runs.describe(started.aws, started.run.told["virtualClusterId"], started.run.id).has_ended:
+        if (
+            started.may_be_old
+            and job_runs.describe(started.aws, started.run.told["virtualClusterId"], started.run.id).has_ended
+        ):
             listener.note(SAME_AGAIN)
     listener.note(remote.what_next(started))
 
@@ -159,18 +175,26 @@ def _show_request(settings: Settings, name: str, job_template: str | None, uploa
     try:
         known = given if virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
     except MxsparkError as error:
-        raise type(error)(error.problem, f"{error.hint} With the virtual cluster's id instead of its name AWS isn't asked.") from None
+        raise type(error)(
+            error.problem, f"{error.hint} With the virtual cluster's id instead of its name AWS isn't asked."
+        ) from None
     submission = start_job_run.build(settings, name, known, job_template)
     listener = console.JobListener()
     if upload:
         job.put_objects(submission, Access(settings.storage))
     where = "\n  ".join(submission.objects)
-    listener.note(f"The request names these objects, which {'are there now' if upload else '--upload would put there'}:\n  {where}")
+    listener.note(
+        f"The request names these objects, which {'are there now' if upload else '--upload would put there'}:\n  "
+        f"{where}"
+    )
     request = dict(submission.request)
     if submission.template is not None:
         request["jobTemplateId"] = "TEMPLATE"
         made = shlex.quote(json.dumps(submission.template))
-        listener.note(f"Put in place of TEMPLATE the id that this gives: aws emr-containers create-job-template --cli-input-json {made}")
+        listener.note(
+            "Put in place of TEMPLATE the id that this gives: aws emr-containers create-job-template --cli-input-json "
+            f"{made}"
+        )
     console.show(json.dumps(request, indent=2, ensure_ascii=False))
 
 

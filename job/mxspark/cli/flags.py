@@ -33,7 +33,8 @@ def _complete_keys(incomplete: str, end: str = "") -> list[str]:
 def _choices(*path: str) -> type[StrEnum]:
     """The values that the setting at `path` can have, as click wants them: the one list is the setting's own."""
     annotation = (Settings.section_at(*path[:-1]) or Settings).model_fields[path[-1]].annotation
-    literal = next((kind for kind in get_args(annotation) if get_origin(kind) is Literal), annotation)  # of a Literal, or that and None
+    # of a Literal, or that and None
+    literal = next((kind for kind in get_args(annotation) if get_origin(kind) is Literal), annotation)
     values = get_args(literal)
     return StrEnum(path[-1], {value: value for value in values})  # type: ignore[return-value]
 
@@ -49,7 +50,9 @@ Kind = _choices("model", "output_kind")
 
 
 KindFlag = Annotated[Kind | None, _flag("--kind", "model", "output_kind", metavar="KIND")]  # type: ignore[valid-type]
-SettingsFlag = Annotated[str | None, typer.Option("--settings", metavar="FILE", help="Settings as YAML: a path, or s3://bucket/key.")]
+SettingsFlag = Annotated[
+    str | None, typer.Option("--settings", metavar="FILE", help="Settings as YAML: a path, or s3://bucket/key.")
+]
 SetFlag = Annotated[
     list[str],
     typer.Option(
@@ -62,7 +65,9 @@ SetFlag = Annotated[
 KeyArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="KEY", help="Show only this setting, or this section.", autocompletion=lambda incomplete: _complete_keys(incomplete)
+        metavar="KEY",
+        help="Show only this setting, or this section.",
+        autocompletion=lambda incomplete: _complete_keys(incomplete),
     ),
 ]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show stack traces and Spark's log.")]
@@ -83,17 +88,23 @@ YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to all qu
 LimitFlag = Annotated[int | None, _flag("--limit", "input", "limit", metavar="N")]
 
 
-ImageFlag = Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="Image of all pods (kubernetes.image).")]
+ImageFlag = Annotated[
+    str | None, typer.Option("--image", metavar="IMAGE", help="Image of all pods (kubernetes.image).")
+]
 NamespaceFlag = Annotated[
-    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace. Default: that of the kubeconfig's context.")
+    str | None,
+    typer.Option("--namespace", "-n", metavar="NAME", help="Namespace. Default: that of the kubeconfig's context."),
 ]
 KubeContextFlag = Annotated[
-    str | None, typer.Option("--kube-context", metavar="NAME", help="Context of the kubeconfig. Default: the current one.")
+    str | None,
+    typer.Option("--kube-context", metavar="NAME", help="Context of the kubeconfig. Default: the current one."),
 ]
 KubeconfigFlag = Annotated[
     str | None,
     typer.Option(
-        "--kubeconfig", metavar="FILE", help="The kubeconfig. Default: KUBECONFIG, ~/.kube/config, or in a pod its service account."
+        "--kubeconfig",
+        metavar="FILE",
+        help="The kubeconfig. Default: KUBECONFIG, ~/.kube/config, or in a pod its service account.",
     ),
 ]
 
@@ -113,11 +124,17 @@ _FINDING_FLAGS = {
     "kubeconfig": KubeconfigFlag,
     "virtual_cluster": Annotated[
         str | None,
-        typer.Option("--virtual-cluster", metavar="ID|NAME", help="Virtual cluster of the job run, where the name is a job run's id."),
+        typer.Option(
+            "--virtual-cluster",
+            metavar="ID|NAME",
+            help="Virtual cluster of the job run, where the name is a job run's id.",
+        ),
     ],
     "region": Annotated[
         str | None,
-        typer.Option("--region", metavar="REGION", help="Region of the job run. Default: AWS_REGION, or the profile's."),
+        typer.Option(
+            "--region", metavar="REGION", help="Region of the job run. Default: AWS_REGION, or the profile's."
+        ),
     ],
 }
 # The flags that make a job's settings, by the commands' parameters.
@@ -162,7 +179,9 @@ class Given:
     assignments: list[str]
     values: Mapping[str, Any]  # by setting
 
-    def layers(self, more: Mapping[str, Any] | None = None, names: Mapping[str, str] | None = None) -> list[sources.Layer]:
+    def layers(
+        self, more: Mapping[str, Any] | None = None, names: Mapping[str, str] | None = None
+    ) -> list[sources.Layer]:
         """A file, this process's environment, and flags, in order of increasing precedence.
 
         `more` are a command's own flags by setting; `names` are those of flags that aren't called as their setting is.
@@ -187,10 +206,11 @@ class Given:
 def takes_job(
     without: tuple[str, ...] = (), more: Mapping[str, tuple[Any, Any, str]] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the flags that make a job's settings, but for those in `without`; it gets them as its one argument `given`.
+    """Gives a command the flags that make a job's settings, but for those in `without`; it gets them as its one
+    argument `given`.
 
-    `more` are flags of the same kind: by parameter its kind, default and setting. typer takes a command's flags from its signature: five
-    commands would repeat some twenty parameters each, and what becomes of them.
+    `more` are flags of the same kind: by parameter its kind, default and setting. typer takes a command's flags from
+    its signature: five commands would repeat some twenty parameters each, and what becomes of them.
     """
     flags = {name: JobFlag(*flag) for name, flag in (_JOB_FLAGS | dict(more or {})).items() if name not in without}
     shared: dict[str, tuple[Any, Any]] = {"settings_file": (SettingsFlag, None), "assignments": (SetFlag, [])}
@@ -206,13 +226,23 @@ def takes_job(
 
 def finds_job(function: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the flags that say where a submitted job runs; it gets them as its argument `where`."""
-    return _expanded(function, "where", {name: (kind, None) for name, kind in _FINDING_FLAGS.items()}, lambda values: JobFlags(**values))
+    return _expanded(
+        function,
+        "where",
+        {name: (kind, None) for name, kind in _FINDING_FLAGS.items()},
+        lambda values: JobFlags(**values),
+    )
 
 
 def _expanded(
-    function: Callable[..., None], argument: str, flags: Mapping[str, tuple[Any, Any]], gather: Callable[[dict[str, Any]], Any]
+    function: Callable[..., None],
+    argument: str,
+    flags: Mapping[str, tuple[Any, Any]],
+    gather: Callable[[dict[str, Any]], Any],
 ) -> Callable[..., None]:
-    """A command with flags (by parameter their kind and default) in place of an argument of a function's, which `gather` makes of them."""
+    """A command with flags (by parameter their kind and default) in place of an argument of a function's, which
+    `gather` makes of them.
+    """
 
     def command(**values: Any) -> None:
         gathered = gather({name: values.pop(name) for name in flags})
@@ -222,7 +252,8 @@ def _expanded(
     for own in signature(function, eval_str=True).parameters.values():
         if own.name == argument:
             parameters += [
-                Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind) for name, (kind, default) in flags.items()
+                Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+                for name, (kind, default) in flags.items()
             ]
         else:
             parameters.append(own.replace(kind=Parameter.KEYWORD_ONLY))

@@ -19,13 +19,18 @@ from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access
 from mxspark.text.words import printable
 
-ModelArgument = Annotated[str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")
+]
 AllowOutsideFlag = Annotated[
-    bool, typer.Option("--allow-outside", help="Let its model.yaml name files outside its own folder (model.allow_outside).")
+    bool,
+    typer.Option("--allow-outside", help="Let its model.yaml name files outside its own folder (model.allow_outside)."),
 ]
 
 
-@model_app.command("inspect", short_help="Say what a model is, and whether its files fit each other.", epilog=EXIT_CODES)
+@model_app.command(
+    "inspect", short_help="Say what a model is, and whether its files fit each other.", epilog=EXIT_CODES
+)
 def inspect_model(
     model: ModelArgument,
     endpoint_url: EndpointFlag = None,
@@ -42,14 +47,23 @@ def inspect_model(
     access = access_by(endpoint_url)
     found = _fetch(document.parse(ModelSettings, {"path": model, "allow_outside": allow_outside}, "PLACE"), access)
     spec, source = found.spec, found.source
-    sections = [("model", spec.name), *[(name, printable(text)) for name in ("licence", "source") if (text := getattr(spec, name))]]
+    sections = [
+        ("model", spec.name),
+        *[(name, printable(text)) for name in ("licence", "source") if (text := getattr(spec, name))],
+    ]
     check = model_check.check_model(found, context.value if context is not None else "cpu")
     sections += console.model_sections(check.inspection)
     shown = ", ".join(found.labels[:3]) + (", …" if len(found.labels) > 3 else "")
-    sections.append(("labels", f"{len(found.labels)}: {printable(shown)}" if found.labels else "none: predictions have indices only"))
+    sections.append(
+        (
+            "labels",
+            f"{len(found.labels)}: {printable(shown)}" if found.labels else "none: predictions have indices only",
+        )
+    )
     sections.append(("preprocessing", printable(_preprocessing(spec))))
     sections += [
-        (role, f"{printable(without_secrets(location))}\nsha256 {source.sha256[role]}") for role, location in source.locations.items()
+        (role, f"{printable(without_secrets(location))}\nsha256 {source.sha256[role]}")
+        for role, location in source.locations.items()
     ]
     if context is not None:
         sections.append(("context", f"{check.context}: {check.why}" if check.why else check.context))
@@ -58,21 +72,27 @@ def inspect_model(
 
 @model_app.command("pack", short_help="Make a bundle of a model's files.", epilog=EXIT_CODES)
 def pack_model(
-    output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The bundle's folder; made where it isn't there.")],
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FOLDER", help="The bundle's folder; made where it isn't there.")
+    ],
     symbol: Annotated[
-        str, typer.Option("--symbol", metavar="PLACE", help="The graph (…-symbol.json): a path, s3://, https:// or http://.")
+        str,
+        typer.Option(
+            "--symbol", metavar="PLACE", help="The graph (…-symbol.json): a path, s3://, https:// or http://."
+        ),
     ],
     params: Annotated[str, typer.Option("--params", metavar="PLACE", help="The parameters (….params).")],
     labels: Annotated[
-        str | None, typer.Option("--labels", metavar="PLACE", help="The classes' names: one a line (synset.txt), CSV or JSON.")
+        str | None,
+        typer.Option("--labels", metavar="PLACE", help="The classes' names: one a line (synset.txt), CSV or JSON."),
     ] = None,
     spec: Annotated[
         Path | None,
         typer.Option(
             "--spec",
             metavar="FILE",
-            help="A model.yaml with name, input, preprocess, output: it must say what the model was trained with, else predictions are "
-            "wrong. Default: 224 x 224, RGB, 0 to 255, as the article has it.",
+            help="A model.yaml with name, input, preprocess, output: it must say what the model was trained with, else "
+            "predictions are wrong. Default: 224 x 224, RGB, 0 to 255, as the article has it.",
         ),
     ] = None,
     kind: KindFlag = None,
@@ -80,13 +100,20 @@ def pack_model(
     yes: YesFlag = False,
     _debug: DebugFlag = False,
 ) -> None:
-    """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the files' digests."""
+    """Make a bundle: symbol, params, labels, and a model.yaml that says what pixels the network wants and pins the
+    files' digests.
+    """
     from mxspark.inference import model_check
 
     if ":/" in str(output):  # a Path has lost one of the slashes
-        raise UsageError(f"--output is {str(output)!r}, but a bundle is packed into a folder", "Pack it here, and copy the folder there.")
+        raise UsageError(
+            f"--output is {str(output)!r}, but a bundle is packed into a folder",
+            "Pack it here, and copy the folder there.",
+        )
     access = access_by(endpoint_url)
-    source = bundle.find(document.parse(ModelSettings, {"symbol": symbol, "params": params, "labels": labels}, "the model"), access)
+    source = bundle.find(
+        document.parse(ModelSettings, {"symbol": symbol, "params": params, "labels": labels}, "the model"), access
+    )
     if spec is not None:
         with storage.usage_errors("--spec", "Check the name."):
             text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")
@@ -101,10 +128,12 @@ def pack_model(
         packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
     console.show(f"Packed {packed.name} into {output}")
     if spec is None:
-        console.show_sections([("input", f"{packed.input.height} x {packed.input.width}"), ("preprocessing", _preprocessing(packed))])
+        console.show_sections(
+            [("input", f"{packed.input.height} x {packed.input.width}"), ("preprocessing", _preprocessing(packed))]
+        )
         console.show_warning(
-            f"without --spec, {output / bundle.SPEC_FILE} has this default preprocessing. If the model was trained with another, its "
-            "predictions will be wrong: correct input and preprocess there."
+            f"without --spec, {output / bundle.SPEC_FILE} has this default preprocessing. If the model was trained "
+            "with another, its predictions will be wrong: correct input and preprocess there."
         )
 
 
@@ -119,7 +148,8 @@ def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> 
 
 def _preprocessing(spec: ModelSpec) -> str:
     values = spec.preprocess.model_dump(exclude_none=True)
-    return ", ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())  # as in model.yaml
+    # as in model.yaml
+    return ", ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())
 
 
 def _fetch(model: ModelSettings, access: Access) -> bundle.Bundle:

@@ -1,4 +1,6 @@
-"""Jobs that run elsewhere: `mxspark follow`, `mxspark logs`, `mxspark cancel`, and what is the same for all ways to submit one."""
+"""Jobs that run elsewhere: `mxspark follow`, `mxspark logs`, `mxspark cancel`, and what is the same for all ways to
+submit one.
+"""
 
 import sys
 from typing import Annotated
@@ -16,7 +18,9 @@ from mxspark.submit.remote_job import JobFlags, RemoteJob
 
 def confirm_overwriting(output: OutputSettings, yes: bool) -> None:
     """Asks before a job is started that deletes what an earlier one left. Raises UsageError where it shall not."""
-    if output.overwrite and not console.confirm(f"--overwrite deletes what an earlier run left in {output.path}. Continue?", yes):
+    if output.overwrite and not console.confirm(
+        f"--overwrite deletes what an earlier run left in {output.path}. Continue?", yes
+    ):
         raise UsageError("nothing was deleted, nothing was submitted", "")
 
 
@@ -27,7 +31,8 @@ def what_next(job: RemoteJob) -> str:
 
 
 def follow_job(job: RemoteJob, logs: bool) -> None:
-    """Follows a job to its end, and ends with its exit code; after Ctrl-C asks whether to leave it running or to cancel it.
+    """Follows a job to its end, and ends with its exit code; after Ctrl-C asks whether to leave it running or to cancel
+    it.
 
     Raises MxsparkError where the job goes on unseen.
     """
@@ -44,7 +49,8 @@ def follow_job(job: RemoteJob, logs: bool) -> None:
     except Terminated:  # nobody can be asked
         console.show_warning(f"{what} goes on.\n{what_next(job)}")
         raise Detached(TERMINATED) from None
-    except (OutOfSightError, UsageError) as error:  # of credentials or the network: what was submitted is no wrong usage any more
+    # of credentials or the network: what was submitted is no wrong usage any more
+    except (OutOfSightError, UsageError) as error:
         problem = f"{what} goes on, but can't be followed any more: {error.problem}"
         raise MxsparkError(problem, f"{error.hint}\n{what_next(job)}".strip()) from None
     if ending.exit_code:
@@ -64,7 +70,10 @@ def _shall_be_cancelled(what: str) -> bool:
 
 NameArgument = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="The job's name (of EMR's job runs the id), as `mxspark submit` said it, or the chart's release."),
+    typer.Argument(
+        metavar="NAME",
+        help="The job's name (of EMR's job runs the id), as `mxspark submit` said it, or the chart's release.",
+    ),
 ]
 LogsFlag = Annotated[bool, typer.Option("--logs", help="Show the whole log of the driver, not only how far it is.")]
 
@@ -93,6 +102,8 @@ def show_logs(
 @app.command("cancel", short_help="End a submitted job; what it has finished stays.", epilog=EXIT_CODES)
 @finds_job
 def cancel(name: NameArgument, where: JobFlags, yes: YesFlag = False, _debug: DebugFlag = False) -> None:
-    """End a submitted job, and delete its pods and all that was made for it; what it has finished stays in its output."""
+    """End a submitted job, and delete its pods and all that was made for it; what it has finished stays in its
+    output.
+    """
     if done := resolver.find(name, where).cancel(lambda question: console.confirm(question, yes)):
         console.show(done)

@@ -37,13 +37,17 @@ def show_settings(
     as_yaml: Annotated[
         bool, typer.Option("--yaml", help="Print a settings file that explains each setting; `--settings` takes it.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the value, source and description of each setting.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: the value, source and description of each setting.")
+    ] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a settings file.")] = False,
     _debug: DebugFlag = False,
 ) -> None:
-    """Show the settings that `run` with these flags would use, and where each comes from: file, environment, flag or default.
+    """Show the settings that `run` with these flags would use, and where each comes from: file, environment, flag or
+    default.
 
-    With a KEY, such as top_k or spark.executor_memory, explain that setting; with a section, such as spark, show what is in it.
+    With a KEY, such as top_k or spark.executor_memory, explain that setting; with a section, such as spark, show what
+    is in it.
     """
     if as_yaml + as_json + schema > 1:
         raise UsageError("--yaml, --json and --schema exclude each other", "Give one of them.")
@@ -76,14 +80,22 @@ def _ways_to_set(path: sources.KeyPath) -> str:
 
 def needed(given_layers: Sequence[sources.Layer]) -> sources.Layer:
     """Stands for what `run` can't do without, so that what is known already can be looked at."""
-    given = {path[:depth] for layer in given_layers for path, value in layer.values.items() if value is not None for depth in (1, 2)}
+    given = {
+        path[:depth]
+        for layer in given_layers
+        for path, value in layer.values.items()
+        if value is not None
+        for depth in (1, 2)
+    }
     missing = [path for path in (("input", "path"), ("output", "path")) if path not in given]
     missing += [("model", "path")] if not given & {("model", role) for role in ("path", "symbol", "params")} else []
     return sources.Layer(sources.NOT_GIVEN, {path: f"(needed: --{path[0]})" for path in missing})
 
 
 def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
-    """Runs a job and shows how it went. Raises MxsparkError, TooManyFailedError where more images failed than allowed."""
+    """Runs a job and shows how it went. Raises MxsparkError, TooManyFailedError where more images failed than
+    allowed.
+    """
     try:
         from mxspark.run import driver  # pyspark, which a machine that only submits jobs does without
     except ModuleNotFoundError as error:

@@ -27,7 +27,8 @@ def show_status(
     output: Annotated[
         str,
         typer.Argument(
-            metavar="OUTPUT|NAME", help="Where a run writes or wrote: a folder, or s3://bucket/prefix. Or the name of a submitted job."
+            metavar="OUTPUT|NAME",
+            help="Where a run writes or wrote: a folder, or s3://bucket/prefix. Or the name of a submitted job.",
         ),
     ],
     endpoint_url: EndpointFlag = None,
@@ -46,7 +47,8 @@ def show_status(
     if where != JobFlags():
         raise UsageError(
             f"{output} is a folder or a place in a bucket, but the flags given name where a submitted job runs",
-            "Leave out --namespace, --kube-context, --kubeconfig, --virtual-cluster and --region, or give a job's name.",
+            "Leave out --namespace, --kube-context, --kubeconfig, --virtual-cluster and --region, or give a job's "
+            "name.",
         )
     from mxspark.run import status
 
@@ -61,7 +63,9 @@ def _show_job(name: str, where: JobFlags, as_json: bool) -> None:
     try:
         job = resolver.find(name, where)
     except UsageError as error:
-        raise UsageError(f"{name} is not a folder here, and no such job was found: {error.problem}", error.hint) from None
+        raise UsageError(
+            f"{name} is not a folder here, and no such job was found: {error.problem}", error.hint
+        ) from None
     found = job.status()
     console.show(json.dumps(found.to_json(), indent=1)) if as_json else console.show_job(found)
 
@@ -69,7 +73,9 @@ def _show_job(name: str, where: JobFlags, as_json: bool) -> None:
 @doctor_app.callback(invoke_without_command=True)
 def examine(
     context: typer.Context,
-    gpus: Annotated[bool, typer.Option("--gpu", help="Look at the GPUs too; that none can be used is a problem then.")] = False,
+    gpus: Annotated[
+        bool, typer.Option("--gpu", help="Look at the GPUs too; that none can be used is a problem then.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     _debug: DebugFlag = False,
 ) -> None:

@@ -9,7 +9,16 @@ import typer
 from mxspark import __version__
 from mxspark.cli import console, emr, remote
 from mxspark.cli.app import EXIT_CODES, app
-from mxspark.cli.flags import DebugFlag, Given, ImageFlag, KubeconfigFlag, KubeContextFlag, NamespaceFlag, YesFlag, takes_job
+from mxspark.cli.flags import (
+    DebugFlag,
+    Given,
+    ImageFlag,
+    KubeconfigFlag,
+    KubeContextFlag,
+    NamespaceFlag,
+    YesFlag,
+    takes_job,
+)
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings
 from mxspark.submit import reach
@@ -20,7 +29,9 @@ from mxspark.submit.kubernetes.job import KubernetesJob
 
 submit_app = typer.Typer(help="Start a job elsewhere, and follow it to its end.", rich_markup_mode=None)
 app.add_typer(submit_app, name="submit")
-submit_app.command("emr", short_help="Run a job on EMR on EKS, and follow it to its end.", epilog=EXIT_CODES)(emr.submit_emr)
+submit_app.command("emr", short_help="Run a job on EMR on EKS, and follow it to its end.", epilog=EXIT_CODES)(
+    emr.submit_emr
+)
 
 
 @submit_app.callback(invoke_without_command=True)
@@ -34,15 +45,25 @@ def _submit(context: typer.Context) -> None:
 def submit_kubernetes(
     given: Given,
     image: ImageFlag = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The job's name. Default: mxspark-DATE-TIME-….")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The job's name. Default: mxspark-DATE-TIME-….")
+    ] = None,
     namespace: NamespaceFlag = None,
     kube_context: KubeContextFlag = None,
     kubeconfig: KubeconfigFlag = None,
     logs: remote.LogsFlag = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Start the job and end; `mxspark status NAME` says how it is.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Start the job and end; `mxspark status NAME` says how it is.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifests, and make nothing.")] = False,
     start_timeout: Annotated[
-        float, typer.Option("--start-timeout", metavar="SECONDS", min=1, help="Give up, and delete the job, when its driver has not begun.")
+        float,
+        typer.Option(
+            "--start-timeout",
+            metavar="SECONDS",
+            min=1,
+            help="Give up, and delete the job, when its driver has not begun.",
+        ),
     ] = 600,
     yes: YesFlag = False,
     _debug: DebugFlag = False,
@@ -52,7 +73,9 @@ def submit_kubernetes(
     Takes the settings and flags of `mxspark run`. Ctrl-C asks whether to leave the job running or to cancel it.
     """
     name = kubernetes.check_name(name or f"mxspark-{datetime.now(UTC):%m%d-%H%M}-{secrets.token_hex(2)}")
-    given_settings = sources.effective(given.layers({"kubernetes.image": image, "kubernetes.namespace": namespace})).settings
+    given_settings = sources.effective(
+        given.layers({"kubernetes.image": image, "kubernetes.namespace": namespace})
+    ).settings
     settings = manifests.completed(given_settings, name)
     for doubt in reach.doubts(settings):
         console.show_warning(doubt)

@@ -21,18 +21,44 @@ from mxspark.text import delimited
 from mxspark.text.words import listed
 
 HINT = "Write UTF-8 text with one key a line (.txt), or a table with a column `key` (.csv, .tsv, .parquet)."
-UNPACK = "Unpack it: name the folder or prefix with its images, or a list of them (.txt, .csv, .tsv, .lst, .parquet; .txt.gz)."
+UNPACK = (
+    "Unpack it: name the folder or prefix with its images, or a list of them (.txt, .csv, .tsv, .lst, .parquet; "
+    ".txt.gz)."
+)
 SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".parquet")
 TEXTS = SUFFIXES[:-1]  # which may be packed by gzip
 PACKED = ".gz"
-# Names of lists, tables and archives that people have, and nobody's images: one taken for an image would be a row, and no list.
+# Names of lists, tables and archives that people have, and nobody's images: one taken for an image would be a row, and
+# no list.
 _OTHERS = (
-    (("json", "jsonl", "ndjson", "yaml", "yml", "xml", "xlsx", "xls", "ods", "orc", "avro", "feather", "arrow", "db", "sqlite"), HINT),
-    (("gz", "bz2", "xz", "zst", "lz4", "zip", "7z", "rar", "tar", "tgz", "tbz2", "txz", "rec", "idx", "tfrecord"), UNPACK),
+    (
+        (
+            "json",
+            "jsonl",
+            "ndjson",
+            "yaml",
+            "yml",
+            "xml",
+            "xlsx",
+            "xls",
+            "ods",
+            "orc",
+            "avro",
+            "feather",
+            "arrow",
+            "db",
+            "sqlite",
+        ),
+        HINT,
+    ),
+    (
+        ("gz", "bz2", "xz", "zst", "lz4", "zip", "7z", "rar", "tar", "tgz", "tbz2", "txz", "rec", "idx", "tfrecord"),
+        UNPACK,
+    ),
 )
 LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is longer than this is no list
-# The user and password of an address, which no plan, table or log may have. A password may have a slash in it that should be escaped;
-# digits before a slash are a port.
+# The user and password of an address, which no plan, table or log may have. A password may have a slash in it that
+# should be escaped; digits before a slash are a port.
 _USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^/]*@|[^/:@\[]+:\d*[^\d/@][^@]*@)")
 HIDDEN_USER = "…@"  # what stands for them in a key
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # how UTF-16 and UTF-32 begin
@@ -47,7 +73,9 @@ def is_manifest(place: str) -> bool:
 
 
 def why_not_read(place: str) -> str | None:
-    """What to do instead, where a place is by its name a list that isn't read or an archive; None where it may be images."""
+    """What to do instead, where a place is by its name a list that isn't read or an archive; None where it may be
+    images.
+    """
     if is_manifest(place):
         return None
     suffix = place.lower().rpartition("/")[2].rpartition(".")[2]
@@ -60,7 +88,8 @@ def hides_user(key: str) -> bool:
 
 
 def read(path: str, access: Access, no_key: Callable[[], None], limit: int) -> Iterator[str]:
-    """The keys in a manifest of `limit` bytes at most, in its order; `no_key` is called for each row of a table that has none.
+    """The keys in a manifest of `limit` bytes at most, in its order; `no_key` is called for each row of a table that
+    has none.
 
     Raises StorageError where it can't be read, UsageError where it is no manifest.
     """
@@ -68,7 +97,9 @@ def read(path: str, access: Access, no_key: Callable[[], None], limit: int) -> I
         try:
             storage.download(path, access, file, limit)
         except TooLargeError as error:
-            raise UsageError(f"{path}: {error.problem} by input.max_manifest_bytes", "Check the manifest's place, or raise it.") from None
+            raise UsageError(
+                f"{path}: {error.problem} by input.max_manifest_bytes", "Check the manifest's place, or raise it."
+            ) from None
         file.seek(0)
         if path.lower().endswith(".parquet"):
             from mxspark.dataset import parquet  # only here: who asks what a manifest is called need not load Arrow
@@ -93,7 +124,9 @@ def _text_keys(file: IO[bytes], path: str) -> Iterator[str | None]:
             return
         # Trailing blanks are unintended; quotes keep them.
         whole = (line.rstrip("\r\n") for line in lines)
-        keys: Iterator[str | None] = _im2rec_keys(whole, path) if kind == "lst" else (line.rstrip(" \t") for line in whole)
+        keys: Iterator[str | None] = (
+            _im2rec_keys(whole, path) if kind == "lst" else (line.rstrip(" \t") for line in whole)
+        )
         yield from (_unquoted(key) if key else None for key in keys if key != "")
 
 
@@ -104,7 +137,8 @@ def _unquoted(line: str) -> str:
 
 
 def _im2rec_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
-    """The last column of MXNet's own lists: number, labels and path, with tabs between them, None where the path is missing.
+    """The last column of MXNet's own lists: number, labels and path, with tabs between them, None where the path is
+    missing.
 
     A line without tabs is a key.
     """
@@ -117,7 +151,8 @@ def _im2rec_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
         if before and not (len(before) > 1 and all(map(_is_number, before))):
             raise UsageError(
                 f"{path}: line {number} is not of MXNet's form: {line[:80]!r}",
-                "Write number, label and path with tabs between them, as im2rec does; or call the file .txt, with one key a line.",
+                "Write number, label and path with tabs between them, as im2rec does; or call the file .txt, with one "
+                "key a line.",
             )
         yield key
 
@@ -132,7 +167,10 @@ def _table_keys(lines: Iterator[str], path: str) -> Iterator[str | None]:
     delimiter, names = delimited.header(first, "key")
     if names.count("key") != 1:
         has = "several columns `key`" if "key" in names else f"no column `key`, only {listed(names) or 'an empty line'}"
-        raise UsageError(f"{path}: has {has}", "Name one column `key` in the first line; where each line is a key, call the file .txt.")
+        raise UsageError(
+            f"{path}: has {has}",
+            "Name one column `key` in the first line; where each line is a key, call the file .txt.",
+        )
     position = names.index("key")
     rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=f"{delimiter} " in first, strict=True)
     try:
@@ -165,9 +203,11 @@ def _text(file: IO[bytes], path: str) -> Iterator[Iterator[str]]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether a file that begins so is a list with at most some damaged lines: those have a NUL, and are rows that can't be read.
+    """Whether a file that begins so is a list with at most some damaged lines: those have a NUL, and are rows that
+    can't be read.
 
-    With NULs it is UTF-16 or UTF-32 where it says so or a quarter are NULs, and binary where a line with one isn't UTF-8 either.
+    With NULs it is UTF-16 or UTF-32 where it says so or a quarter are NULs, and binary where a line with one isn't
+    UTF-8 either.
     """
     if b"\0" not in head:
         return True

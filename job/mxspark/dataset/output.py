@@ -43,7 +43,9 @@ def check(store: Store, settings: OutputSettings) -> Plan | None:
 
 
 def _begun_by(store: Store, submission: str | None) -> Plan | None:
-    """What this very submission began before its driver was started again; what others left is to be overwritten, damaged or not."""
+    """What this very submission began before its driver was started again; what others left is to be overwritten,
+    damaged or not.
+    """
     if submission is None:
         return None
     with suppress(MxsparkError):
@@ -56,7 +58,9 @@ def _begun_by(store: Store, submission: str | None) -> Plan | None:
 def _refuse_others(store: Store, overwrite: bool) -> None:
     for name in _names(store):
         if name in FOLDERS:  # with a link there, this run would write, and --overwrite delete, wherever it leads
-            raise UsageError(f"output.path: {store.name}/{name} is a link or a file, where a run has a folder", "Remove it.")
+            raise UsageError(
+                f"output.path: {store.name}/{name} is a link or a file, where a run has a folder", "Remove it."
+            )
         hidden = name.startswith(("_", "."))  # as readers of tables see it
         if not hidden and not (overwrite and OURS.fullmatch(name)):
             hint = "Choose an empty or new place."
@@ -78,7 +82,10 @@ def describe(store: Store, output_format: str) -> str | None:
     if existing is None:
         return next((name for name in _names(store) if OURS.fullmatch(name)), None)
     parts = len(predictions.finished_shards(store, output_format))
-    return f"the run of {existing.created}, {parts:,} of {counted(existing.shards, 'part')} of {counted(existing.keys, 'image')}"
+    return (
+        f"the run of {existing.created}, {parts:,} of {counted(existing.shards, 'part')} of "
+        f"{counted(existing.keys, 'image')}"
+    )
 
 
 def is_ours(name: str) -> bool:

@@ -81,13 +81,17 @@ def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, longest: int) -> Iterator[pa.RecordBatch]:
-    """The table in batches, whose texts are still references to each different one: a few bytes may stand for many copies of a long one.
+    """The table in batches, whose texts are still references to each different one: a few bytes may stand for many
+    copies of a long one.
 
     Raises ArrowInvalid where one has more than `longest` bytes.
     """
     for group in range(table.num_row_groups):
         for column in map(table.metadata.row_group(group).column, range(table.metadata.num_columns)):
-            if column.path_in_schema in (columns or TEXTS) and column.total_uncompressed_size > (column.num_values + 1) * longest:
+            if (
+                column.path_in_schema in (columns or TEXTS)
+                and column.total_uncompressed_size > (column.num_values + 1) * longest
+            ):
                 raise pa.ArrowInvalid(f"a text has more than {longest:,} bytes")
     for batch in table.iter_batches(columns=columns, batch_size=size):
         for texts in chain.from_iterable(map(_dictionaries, batch.columns)):
@@ -115,7 +119,10 @@ def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]
     try:
         table = _opened(file)
         if column not in table.schema_arrow.names:
-            raise UsageError(f"{name}: has no column `{column}`, only {listed(table.schema_arrow.names)}", f"Name the column `{column}`.")
+            raise UsageError(
+                f"{name}: has no column `{column}`, only {listed(table.schema_arrow.names)}",
+                f"Name the column `{column}`.",
+            )
         kind = table.schema_arrow.field(column).type
         texts = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
@@ -127,4 +134,6 @@ def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]
             texts = keys.cast(pa.large_binary() if pa.types.is_large_string(keys.type) else pa.binary()).to_pylist()
             yield from (None if text is None else text.decode(errors="surrogateescape") for text in texts)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{name}: not a Parquet file: {one_line(error)}", "Give a manifest as .txt, .csv or .parquet.") from None
+        raise UsageError(
+            f"{name}: not a Parquet file: {one_line(error)}", "Give a manifest as .txt, .csv or .parquet."
+        ) from None

@@ -38,16 +38,21 @@ class Place:
         return storage.join(resolved(self.base), key)
 
     def holds(self, key: str) -> bool:
-        """Whether a key that is a path from the root on lies below this place's folder, as it is written, or is its file."""
+        """Whether a key that is a path from the root on lies below this place's folder, as it is written, or is its
+        file.
+        """
         if "://" in self.base or ".." in key.split("/"):  # a folder before it may be a link
             return False
         return any(key == base + self.prefix if self.is_file else key.startswith(base) for base in self._bases)
 
     def may_list(self, key: str, *, is_whole: bool) -> bool:
-        """Whether this place, which is no manifest, may list the key, as far as its name tells. Whole keys begin with their place."""
+        """Whether this place, which is no manifest, may list the key, as far as its name tells. Whole keys begin
+        with their place.
+        """
         start = f"{resolved(self.base).rstrip('/')}/" if is_whole else ""
         own = key.removeprefix(start)
-        if not key.startswith(start) or not own.startswith(globs.literal_start(self.prefix)):  # a bucket's may have asterisks of their own
+        # a bucket's may have asterisks of their own
+        if not key.startswith(start) or not own.startswith(globs.literal_start(self.prefix)):
             return False
         return own == self.prefix if self.is_file else self._pattern is None or self._pattern.fullmatch(own) is not None
 
@@ -62,7 +67,9 @@ class Place:
 
 
 def may_lead_out(key: str) -> bool:
-    """Whether a key may name a file outside the folder that it is relative to: a path from the root on, or one with `..` in it."""
+    """Whether a key may name a file outside the folder that it is relative to: a path from the root on, or one with
+    `..` in it.
+    """
     return key.startswith("/") or (".." in key and ".." in key.split("/"))
 
 
@@ -77,7 +84,8 @@ def is_web(place: str) -> bool:
 
 
 def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool]) -> Place:
-    """The place that `path` names; `is_there` says of a bucket whether keys begin with a prefix, whose asterisks are then none of ours.
+    """The place that `path` names; `is_there` says of a bucket whether keys begin with a prefix, whose asterisks are
+    then none of ours.
 
     Raises UsageError where it can't be one.
     """
@@ -87,7 +95,9 @@ def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool
     is_folder, is_file = os.path.isdir(path), os.path.isfile(path)  # noqa: PTH112, PTH113
     if manifest.is_manifest(path) and not is_folder:
         if settings.base is None and is_web(path):
-            raise UsageError(f"{path}: a manifest from the web does not say where its images are", "Set input.base to that place.")
+            raise UsageError(
+                f"{path}: a manifest from the web does not say where its images are", "Set input.base to that place."
+            )
         return Place(path, settings.base or storage.parent(path), suffixes=explicit, is_manifest=True)
     if (is_file or (storage.is_s3(path) and not globs.is_glob(path))) and (hint := manifest.why_not_read(path)):
         raise UsageError(f"{path}: by its name neither an image nor a list of images that can be read", hint)
@@ -101,7 +111,9 @@ def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool
         base = f"s3://{bucket}"
         if not globs.is_glob(prefix) or is_there(base, prefix):
             return Place(path, base, prefix, suffixes=chosen)
-        return _matching(path, base, prefix, globs.literal_start(prefix), explicit if globs.names_suffix(prefix) else chosen)
+        return _matching(
+            path, base, prefix, globs.literal_start(prefix), explicit if globs.names_suffix(prefix) else chosen
+        )
     if "://" in path or is_folder or not (globs.is_glob(path) or is_file):
         return Place(path, path, suffixes=chosen)
     if is_file:
@@ -109,7 +121,13 @@ def find(path: str, settings: InputSettings, is_there: Callable[[str, str], bool
         return Place(path, storage.parent(path), name, re.escape(name), is_file=True)
     start = globs.literal_start(path)
     above, slash, prefix = start.rpartition("/")
-    return _matching(path, above or slash or ".", path[len(above + slash) :], prefix, explicit if globs.names_suffix(path) else chosen)
+    return _matching(
+        path,
+        above or slash or ".",
+        path[len(above + slash) :],
+        prefix,
+        explicit if globs.names_suffix(path) else chosen,
+    )
 
 
 def _matching(path: str, base: str, pattern: str, prefix: str, suffixes: tuple[str, ...]) -> Place:

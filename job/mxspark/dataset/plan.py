@@ -65,8 +65,9 @@ class Plan:
 class KeySpool:
     """Keys on disk, sorted by their UTF-8 bytes as S3 sorts them, each once.
 
-    They are appended as they come and sorted once, by SQLite's sorter, which merges sorted runs on disk: all reading and writing is in
-    order. (A sorted table that takes them as they come looks for a page of the disk for each key once it has outgrown its cache.)
+    They are appended as they come and sorted once, by SQLite's sorter, which merges sorted runs on disk: all reading
+    and writing is in order. (A sorted table that takes them as they come looks for a page of the disk for each key once
+    it has outgrown its cache.)
     """
 
     def __init__(self) -> None:
@@ -109,7 +110,9 @@ class KeySpool:
 
 
 def choose_shard_size(keys: int, workers: int, batch_size: int) -> int:
-    """So many images in a shard that every worker gets several shards in whole batches, or one where there are few images."""
+    """So many images in a shard that every worker gets several shards in whole batches, or one where there are few
+    images.
+    """
     even = -(-keys // (workers * SHARDS_PER_WORKER))
     batches = max(1, min(-(-even // batch_size), LARGEST_SHARD // batch_size))
     return min(batches * batch_size, LARGEST_SHARD, max(1, -(-keys // workers)))
@@ -140,7 +143,19 @@ def write(
             file.flush()
             store.upload(_segment(segment), Path(file.name))
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    plan = Plan(VERSION, uuid.uuid4().hex, now, keys, spool.listed, shard_size, shards, tuple(samples), identity, settings, skipped or {})
+    plan = Plan(
+        VERSION,
+        uuid.uuid4().hex,
+        now,
+        keys,
+        spool.listed,
+        shard_size,
+        shards,
+        tuple(samples),
+        identity,
+        settings,
+        skipped or {},
+    )
     store.write(PLAN, json.dumps(asdict(plan), indent=1).encode())
     return plan
 
@@ -158,7 +173,8 @@ def load(store: Store) -> Plan | None:
         raise damaged(store) from None
     if version != VERSION:
         raise MxsparkError(
-            f"{store.name}/{PLAN}: made by another version of mxspark (format {shortened(version)}, this one reads {VERSION})",
+            f"{store.name}/{PLAN}: made by another version of mxspark (format {shortened(version)}, this one reads "
+            f"{VERSION})",
             "Finish the run with that version, or run again with --overwrite.",
         )
     try:
@@ -179,7 +195,11 @@ def is_flat(data: object, levels: int = MAX_DEPTH) -> bool:
 def _is_sound(plan: Plan) -> bool:
     """Whether its parts are of the kind that is written: others may be able to write where results are."""
     numbers = (plan.keys, plan.listed, plan.shard_size, plan.shards)
-    if not all(type(number) is int and number >= 0 for number in numbers) or plan.shard_size == 0 or plan.shards > MAX_SHARDS:
+    if (
+        not all(type(number) is int and number >= 0 for number in numbers)
+        or plan.shard_size == 0
+        or plan.shards > MAX_SHARDS
+    ):
         return False
     texts = [plan.id, plan.created, *plan.samples, *plan.skipped] if isinstance(plan.skipped, dict) else [None]
     counts = plan.skipped.values() if isinstance(plan.skipped, dict) else ()

@@ -19,7 +19,8 @@ from mxspark.storage import Store, TooLargeError
 from mxspark.text.words import printable
 
 MAX_PART_BYTES = 2**30
-SMALL_PART_BYTES = 2**26  # so large are nearly all; of larger ones, which others may have written, one is read at a time
+# so large are nearly all; of larger ones, which others may have written, one is read at a time
+SMALL_PART_BYTES = 2**26
 MAX_ROW_BYTES = 2**24  # of JSON: ten times the predictions of all classes of ImageNet
 _LARGE = Lock()
 
@@ -69,7 +70,9 @@ class Counts:
     @property
     def failures(self) -> str:
         """How many of each other status, the most frequent first: `3 missing, 1 denied`."""
-        return ", ".join(f"{number:,} {status}" for status, number in self.by_status.most_common() if status != RowStatus.OK)
+        return ", ".join(
+            f"{number:,} {status}" for status, number in self.by_status.most_common() if status != RowStatus.OK
+        )
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -85,9 +88,18 @@ class Counts:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Counts":
-        """Raises KeyError, TypeError or ValueError where `data` isn't what `to_json` gives: others may have written it."""
+        """Raises KeyError, TypeError or ValueError where `data` isn't what `to_json` gives: others may have written
+        it.
+        """
         by_status = dict(data["by_status"])
-        found = cls(Counter(by_status), data["labelled"], data["correct"], data["correct_top_k"], data.get("first"), data.get("last"))
+        found = cls(
+            Counter(by_status),
+            data["labelled"],
+            data["correct"],
+            data["correct_top_k"],
+            data.get("first"),
+            data.get("last"),
+        )
         numbers = (found.labelled, found.correct, found.correct_top_k, *by_status.values())
         if not all(type(number) is int and number >= 0 for number in numbers):
             raise ValueError("not counts")
@@ -96,8 +108,11 @@ class Counts:
         return found
 
 
-def top_k(probabilities: NDArray[np.float32], k: int, labels: Sequence[str], threshold: float = 0.0) -> tuple[Prediction, ...]:
-    """The k most probable classes of one image, probabilities (classes,), most probable first; fewer where fewer reach `threshold`.
+def top_k(
+    probabilities: NDArray[np.float32], k: int, labels: Sequence[str], threshold: float = 0.0
+) -> tuple[Prediction, ...]:
+    """The k most probable classes of one image, probabilities (classes,), most probable first; fewer where fewer reach
+    `threshold`.
 
     What rounding took beyond 0 or 1 is 0 or 1.
     """
@@ -106,7 +121,11 @@ def top_k(probabilities: NDArray[np.float32], k: int, labels: Sequence[str], thr
     candidates = np.flatnonzero(probabilities >= np.partition(probabilities, -k)[-k])
     # Ties in the order of the classes, so that a rerun gives the same row.
     best = candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
-    return tuple(Prediction(int(i), labels[i] if labels else None, float(p)) for i in best if (p := probabilities[i]) >= threshold)
+    return tuple(
+        Prediction(int(i), labels[i] if labels else None, float(p))
+        for i in best
+        if (p := probabilities[i]) >= threshold
+    )
 
 
 def count(rows: Iterable[Row], true_label: str | None) -> Counts:
@@ -154,7 +173,9 @@ PARTS = {
 def encode(rows: Sequence[Row], true_label: str | None, output_format: str) -> bytes:
     """The bytes of a part; they depend on the rows and on what counts as a true label alone."""
     if output_format == "parquet":
-        return parquet.encode([asdict(row) for row in rows], {**count(rows, true_label).to_json(), "true_label": true_label})
+        return parquet.encode(
+            [asdict(row) for row in rows], {**count(rows, true_label).to_json(), "true_label": true_label}
+        )
     lines = [json.dumps(asdict(row), ensure_ascii=False) for row in rows]
     return "".join(line + "\n" for line in lines).encode()
 
@@ -192,8 +213,8 @@ def read_counts(store: Store, shard: int, output_format: str, true_label: str | 
 
 
 def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PART_BYTES) -> Iterator[Row]:
-    """The rows of a shard's part, in order. Raises MissingError where there is none, EmptyPartError, PartError where it isn't whole,
-    TooLargeError beyond `limit` bytes."""
+    """The rows of a shard's part, in order. Raises MissingError where there is none, EmptyPartError, PartError where it
+    isn't whole, TooLargeError beyond `limit` bytes."""
     name = PARTS[output_format].name(shard)
     data, whole = store.read(name, limit), f"{store.name}/{name}"
     if not data:
@@ -207,7 +228,10 @@ def text_lines(store: Store, shard: int) -> Iterator[str]:
         if row.predictions is None:
             texts = [f"error={row.status}: {row.error}"]
         else:
-            texts = [f"probability={p.probability:f}, class={p.index if p.label is None else p.label}" for p in row.predictions]
+            texts = [
+                f"probability={p.probability:f}, class={p.index if p.label is None else p.label}"
+                for p in row.predictions
+            ]
         yield f"Key {printable(row.key)}: Prediction: {texts}\n"
 
 
@@ -232,7 +256,12 @@ def _not_a_part(name: str) -> PartError:
 def row_from_json(data: dict[str, Any]) -> Row:
     """Raises KeyError, TypeError or ValueError where it is none: others may have written it."""
     predictions = data["predictions"]
-    row = Row(data["key"], data["status"], data["error"], None if predictions is None else tuple(map(_prediction, predictions)))
+    row = Row(
+        data["key"],
+        data["status"],
+        data["error"],
+        None if predictions is None else tuple(map(_prediction, predictions)),
+    )
     if not (isinstance(row.key, str) and isinstance(row.status, str) and isinstance(row.error, str | None)):
         raise TypeError("not a row")
     return row

@@ -23,7 +23,9 @@ _WORDS = {
 
 
 class Skipped:
-    """Counts of entries that no row stands for: by suffix (`.heic`, or `(none)`), or by what else kept them out, in parentheses."""
+    """Counts of entries that no row stands for: by suffix (`.heic`, or `(none)`), or by what else kept them out, in
+    parentheses.
+    """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -54,7 +56,9 @@ def suffix(key: str) -> str:
 
 
 def hint(counts: Mapping[str, int]) -> str:
-    """How to take what has another suffix, with a blank before it; nothing where that isn't why something is skipped."""
+    """How to take what has another suffix, with a blank before it; nothing where that isn't why something is
+    skipped.
+    """
     if not any(kind.startswith(".") or kind in (NO_SUFFIX, OTHER) for kind in counts):
         return ""
     return " input.suffixes selects which are used: --set 'input.suffixes=[]' takes every file."

@@ -1,7 +1,8 @@
 """The images: which keys there are, and the bytes behind one.
 
-A key is what a person would call the image: the S3 key without the bucket, the path relative to the folder, or the manifest's own entry.
-Where the input has several places, it is the whole place, s3://bucket/key or /folder/file, so that no two can be mixed up.
+A key is what a person would call the image: the S3 key without the bucket, the path relative to the folder, or the
+manifest's own entry. Where the input has several places, it is the whole place, s3://bucket/key or /folder/file, so
+that no two can be mixed up.
 """
 
 import heapq
@@ -58,7 +59,8 @@ class Source:
         return len(self._settings.paths) > 1
 
     def keys(self) -> Iterator[str]:
-        """The keys that are taken, place by place as listed, `limit` of them at most; `skipped` counts what is left out.
+        """The keys that are taken, place by place as listed, `limit` of them at most; `skipped` counts what is left
+        out.
 
         Raises UsageError where there are none, StorageError where a place isn't there or can't be read.
         """
@@ -73,12 +75,15 @@ class Source:
     def _no_images(self) -> UsageError:
         counts = self.skipped.counts()
         return UsageError(
-            f"{self._settings.place}: no images{f', only {skipped.in_words(counts)}' if counts else ': there is nothing there'}",
+            f"{self._settings.place}: no "
+            f"images{f', only {skipped.in_words(counts)}' if counts else ': there is nothing there'}",
             "Check input.path" + (", or set input.suffixes (an empty list takes every key)." if counts else "."),
         )
 
     def reach(self) -> None:
-        """Asks each place for its first key, a manifest on S3 for its end. Raises StorageError where one isn't there or can't be read."""
+        """Asks each place for its first key, a manifest on S3 for its end. Raises StorageError where one isn't there
+        or can't be read.
+        """
         for place in self._places:
             if not place.is_manifest:
                 self._has_keys(place.base, place.prefix)
@@ -86,13 +91,17 @@ class Source:
                 self._open(storage.parent(place.path)).read_tail(place.path.rsplit("/", 1)[-1], 1)
 
     def check(self) -> None:
-        """Raises StorageError or UsageError where a place is gone, or has no images any more. Manifests are not checked."""
+        """Raises StorageError or UsageError where a place is gone, or has no images any more. Manifests are not
+        checked.
+        """
         found = [place.is_manifest or next(self._matching(place), None) is not None for place in self._places]
         if not any(found):
             raise self._no_images()
 
     def _of(self, place: Place) -> Iterator[str]:
-        """The keys of one place; where there is a limit, the first. Buckets and manifests have an order; of a folder, it is by name."""
+        """The keys of one place; where there is a limit, the first. Buckets and manifests have an order; of a
+        folder, it is by name.
+        """
         keys = self._matching(place)
         if self._settings.limit is not None and place.is_folder:
             keys = iter(heapq.nsmallest(self._settings.limit, keys))
@@ -121,29 +130,43 @@ class Source:
         if place.is_manifest:
             if not places.is_web(place.base):
                 self._store(place.base)  # refuses what is no place of images
-            keys = manifest.read(place.path, self._access, lambda: self.skipped.add(skipped.NO_KEY), self._settings.max_manifest_bytes)
+            keys = manifest.read(
+                place.path, self._access, lambda: self.skipped.add(skipped.NO_KEY), self._settings.max_manifest_bytes
+            )
             return keys if storage.is_s3(place.base) or places.is_web(place.base) else self._within(place, keys)
         return self._store(place.base).keys(place.prefix, lambda error: self.skipped.add_unreadable(error.problem))
 
     def _within(self, place: Place, keys: Iterator[str]) -> Iterator[str]:
-        """The keys of a manifest whose base is a folder. Raises UsageError at one that leads out of it, where that isn't allowed."""
+        """The keys of a manifest whose base is a folder. Raises UsageError at one that leads out of it, where that
+        isn't allowed.
+        """
         for key in keys:
-            if places.may_lead_out(key) and not places.is_address(key) and not (self._settings.allow_outside or place.holds(key)):
+            if (
+                places.may_lead_out(key)
+                and not places.is_address(key)
+                and not (self._settings.allow_outside or place.holds(key))
+            ):
                 raise UsageError(
-                    f"{place.path}: {printable(key[:LONGEST_SHOWN])} leads out of {place.base}, the folder that its keys are relative to, "
-                    "or has .. in it",
+                    f"{place.path}: {printable(key[:LONGEST_SHOWN])} leads out of {place.base}, the folder that its "
+                    "keys are relative to, or has .. in it",
                     "Set input.base to the folder that holds all of them, or allow any file: input.allow_outside "
                     "(--set input.allow_outside=true).",
                 )
             yield key
 
     def _refuse_unlisted(self, key: str) -> None:
-        """Raises DeniedError at a key that no listing of this input would have, where no manifest may name any: likewise."""
-        if not any(place.is_manifest or place.may_list(key, is_whole=self._keys_are_whole) for place in self._all_places):
+        """Raises DeniedError at a key that no listing of this input would have, where no manifest may name any:
+        likewise.
+        """
+        if not any(
+            place.is_manifest or place.may_list(key, is_whole=self._keys_are_whole) for place in self._all_places
+        ):
             raise DeniedError("isn't a key of this input", place=key)
 
     def _refuse_outside(self, key: str) -> None:
-        """Raises DeniedError at a path that leads out of the input's folders: the plan lies where others may be able to write."""
+        """Raises DeniedError at a path that leads out of the input's folders: the plan lies where others may be able
+        to write.
+        """
         if not self._settings.allow_outside and not any(place.holds(key) for place in self._all_places):
             raise DeniedError("leads out of the input's folders, which input.allow_outside doesn't allow", place=key)
 
@@ -157,7 +180,8 @@ class Source:
         if manifest.hides_user(key):
             raise DeniedError(
                 "its line has a user or a password, which addresses in a manifest can't have",
-                "Write the address without, of a server that needs none; s3:// takes its credentials from the environment.",
+                "Write the address without, of a server that needs none; s3:// takes its credentials from the "
+                "environment.",
                 place=key,
             )
         self._refuse_unlisted(key)

@@ -1,6 +1,8 @@
-"""The boxes of an AVIF: whether the sizes that it states are those of its pictures. Decoders stretch a picture to the size stated.
+"""The boxes of an AVIF: whether the sizes that it states are those of its pictures. Decoders stretch a picture to the
+size stated.
 
-Boxes: ISO/IEC 14496-12 and 23008-12. Sequence headers: https://aomediacodec.github.io/av1-spec/#sequence-header-obu-syntax.
+Boxes: ISO/IEC 14496-12 and 23008-12. Sequence headers:
+https://aomediacodec.github.io/av1-spec/#sequence-header-obu-syntax.
 """
 
 from collections import defaultdict
@@ -40,7 +42,10 @@ def wrong_size(data: bytes) -> str | None:
     try:
         for stated, stored, is_exact in _pictures(data):
             if stated != stored if is_exact else stated[0] > stored[0] or stated[1] > stored[1]:
-                return f"it says that it has {stated[0]} x {stated[1]} pixels, but its picture has {stored[0]} x {stored[1]}"
+                return (
+                    f"it says that it has {stated[0]} x {stated[1]} pixels, but its picture has {stored[0]} x "
+                    f"{stored[1]}"
+                )
     except IndexError:  # boxes that end early: the decoder says more
         return None
     return None
@@ -86,7 +91,9 @@ def _items(meta: bytes, data: bytes) -> _Items:
         for box in (listed[number - 1] for number in numbers if 0 < number <= len(listed)):
             if box.name == b"ispe":
                 sizes[item] = _number(box.content[4:8]), _number(box.content[8:12])
-    return _Items(sizes, _types(boxes.get(b"iinf", b"")), _heads(boxes.get(b"iloc", b""), (data, boxes.get(b"idat", b""))))
+    return _Items(
+        sizes, _types(boxes.get(b"iinf", b"")), _heads(boxes.get(b"iloc", b""), (data, boxes.get(b"idat", b"")))
+    )
 
 
 def _types(content: bytes) -> dict[int, bytes]:
@@ -131,7 +138,9 @@ def _heads(content: bytes, sources: tuple[bytes, bytes]) -> dict[int, bytes]:
 
 
 def _stored_size(data: bytes) -> tuple[Size, bool] | None:
-    """The size of the largest frame in AV1 data, and whether every frame has it. None where the header has more than pictures have."""
+    """The size of the largest frame in AV1 data, and whether every frame has it. None where the header has more than
+    pictures have.
+    """
     position = 0
     while position + 2 < len(data):
         kind, has_extension, has_length = data[position] >> 3 & 15, data[position] & 4, data[position] & 2

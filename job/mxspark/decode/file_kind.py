@@ -1,4 +1,6 @@
-"""What kind of image file some bytes are, told by their signature: also those that can't be decoded, so that they can be called by name."""
+"""What kind of image file some bytes are, told by their signature: also those that can't be decoded, so that they
+can be called by name.
+"""
 
 import re
 import struct
@@ -112,7 +114,10 @@ _ICON = re.compile(rb"\0\0([\x01\x02])\0[^\0]\0")
 _PPM = re.compile(rb"P[1-6f]\s+(#[^\n]*\n\s*)*\d")
 # Of the others, (pattern at the start, what it is).
 _PATTERNS = (
-    (rb"[\x28\x34\x38\x40\x6c\x7c]\x00{3}.{8}\x01\x00[\x01\x04\x08\x10\x18\x20]\x00[\x00-\x06]\x00{3}", "Windows DIB without file header"),
+    (
+        rb"[\x28\x34\x38\x40\x6c\x7c]\x00{3}.{8}\x01\x00[\x01\x04\x08\x10\x18\x20]\x00[\x00-\x06]\x00{3}",
+        "Windows DIB without file header",
+    ),
     (rb"\x0c\x00{3}.{4}\x01\x00[\x01\x04\x08\x18]\x00", "Windows DIB without file header"),
     (rb"\x0a[\x00\x02-\x05][\x00\x01][\x01\x02\x04\x08]", "PCX"),
     (rb"\s*(/\*[^*]*\*/\s*)?#define[ \t]+\w*width[ \t]+\d+\s+#define[ \t]+\w*height[ \t]+\d", "XBM"),
@@ -125,13 +130,16 @@ _PATTERNS = (
     (rb".{4}[\x11\x12]\xaf.{6}\x08\x00[\x00\x03]\x00", "FLI (an animation)"),
 )
 _HEAD_BYTES = 4096
-_SPIDER_FORMS = (1, 3, -11, -12, -21, -22)  # what a SPIDER file holds: a picture or a volume, or their Fourier transforms
+# what a SPIDER file holds: a picture or a volume, or their Fourier transforms
+_SPIDER_FORMS = (1, 3, -11, -12, -21, -22)
 _PALM_DEPTHS = (1, 2, 4, 8, 16)
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 
 
 def file_kind(data: bytes) -> FileKind | None:
-    """What the bytes say that they are; None for what is no image known here. Knows nothing of whether the rest holds together."""
+    """What the bytes say that they are; None for what is no image known here. Knows nothing of whether the rest
+    holds together.
+    """
     if data[4:8] == b"ftyp":
         return _of_brands(data)
     for offset, signature, kind in _SIGNATURES:
@@ -164,7 +172,9 @@ def _of_gzip(head: bytes) -> FileKind | None:
 
 
 def _is_spider(data: bytes) -> bool:
-    """Whether the data begin with a header of SPIDER, all of it floats: https://spider.wadsworth.org/spider_doc/spider/docs/image_doc.html."""
+    """Whether the data begin with a header of SPIDER, all of it floats:
+    https://spider.wadsworth.org/spider_doc/spider/docs/image_doc.html.
+    """
     if len(data) < 4 * 27:
         return False
     for order in "<>":
@@ -177,17 +187,22 @@ def _is_spider(data: bytes) -> bool:
 
 
 def _is_palm(data: bytes) -> bool:
-    """Whether the data are an uncompressed bitmap of Palm OS, which has no signature: its numbers have to give its length."""
+    """Whether the data are an uncompressed bitmap of Palm OS, which has no signature: its numbers have to give its
+    length.
+    """
     if len(data) < 16:
         return False
     columns, rows, row_bytes, flags, depth, version = struct.unpack(">HHHHBB", data[:10])
     colours = 2 + 4 * int.from_bytes(data[16:18], "big") if flags & 0x4000 else 0
-    is_consistent = depth in _PALM_DEPTHS and version <= 3 and columns > 0 and 0 <= row_bytes - columns * depth // 8 <= 4
+    is_consistent = (
+        depth in _PALM_DEPTHS and version <= 3 and columns > 0 and 0 <= row_bytes - columns * depth // 8 <= 4
+    )
     return is_consistent and rows > 0 and len(data) == 16 + colours + rows * row_bytes
 
 
 def _is_svg(head: bytes) -> bool:
-    head = (head[2:].replace(b"\0", b"") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else head).lower()  # of UTF-16 the ASCII counts
+    # of UTF-16 the ASCII counts
+    head = (head[2:].replace(b"\0", b"") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else head).lower()
     starts = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg"))
     return starts and b"<svg" in head and b"<html" not in head
 
@@ -204,7 +219,9 @@ def _of_brands(data: bytes) -> FileKind | None:
 
 
 def boxes_are_cut(data: bytes) -> bool:
-    """Whether a file of boxes (HEIF, AVIF, JPEG 2000) is shorter than they say, or a bare codestream of JPEG 2000 has no end."""
+    """Whether a file of boxes (HEIF, AVIF, JPEG 2000) is shorter than they say, or a bare codestream of JPEG 2000
+    has no end.
+    """
     if data.startswith(b"\xff\x4f"):
         return not data.rstrip(b"\0").endswith(b"\xff\xd9")
     position = 0

@@ -1,4 +1,5 @@
-"""Gaps: pixels that a file doesn't hold, or can't hold where it says. Pillow makes them up: black, grey, or from another part of the file.
+"""Gaps: pixels that a file doesn't hold, or can't hold where it says. Pillow makes them up: black, grey, or from
+another part of the file.
 
 Together with preprocess.py and samples.py the only place that imports PIL.
 """
@@ -8,7 +9,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from PIL import BmpImagePlugin, IcoImagePlugin, Image, ImageChops, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    IcoImagePlugin,
+    Image,
+    ImageChops,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+)
 from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     COMPRESSION,
@@ -29,7 +39,8 @@ from PIL.TiffImagePlugin import (
 from mxspark.decode import avif, jpeg, jpeg2000, png
 from mxspark.decode.file_kind import gif_has_palette
 
-_COLOUR_BYTES = {"BGRX": 4, "BGRA": 4, "BGR;15": 2, "BGR;16": 2, "BGRA;15": 2, "BGRA;15Z": 2}  # of palettes; others have three
+# of palettes; others have three
+_COLOUR_BYTES = {"BGRX": 4, "BGRA": 4, "BGR;15": 2, "BGR;16": 2, "BGRA;15": 2, "BGRA;15Z": 2}
 _GREY = range(124, 133)  # what libjpeg fills with is 128, or 127 where it is inverted
 _UNCOMPRESSED, _JPEG = 1, 7  # TIFF's Compression
 _PLANES = 2  # of PlanarConfiguration
@@ -74,12 +85,15 @@ def check_header(image: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def check_pixels(image: ImageFile.ImageFile, data: bytes, colours: int) -> None:
-    """Raises CutError or DamageError where pixels of the loaded image are not from `data`; `colours` as check_header returned it."""
+    """Raises CutError or DamageError where pixels of the loaded image are not from `data`; `colours` as check_header
+    returned it.
+    """
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         if gap := jpeg.gap(data) or _grey_end(image, data):
             raise CutError(gap)
     elif isinstance(image, PngImagePlugin.PngImageFile):
-        # Rows come from top to bottom: where the last one isn't blank, none is missing. Of interlaced ones it tells nothing.
+        # Rows come from top to bottom: where the last one isn't blank, none is missing. Of interlaced ones it tells
+        # nothing.
         last = image.crop((0, image.height - 1, image.width, image.height))
         _check_png(data, may_end=bool(image.info.get("interlace")) or not np.asarray(last).any())
     elif isinstance(image, IcoImagePlugin.IcoImageFile):
@@ -88,7 +102,11 @@ def check_pixels(image: ImageFile.ImageFile, data: bytes, colours: int) -> None:
             _check_png(content, may_end=True)
     if image.mode == "P" and colours < 256:
         transparent = image.info.get("transparency")
-        beyond = (index for index, count in enumerate(image.histogram()) if count and index >= colours and index != transparent)
+        beyond = (
+            index
+            for index, count in enumerate(image.histogram())
+            if count and index >= colours and index != transparent
+        )
         if (index := next(beyond, None)) is not None:
             raise DamageError(f"it has pixels of colour {index}, but its palette has {colours} (from 0)")
 
@@ -135,7 +153,8 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
     tags = image.tag_v2
     directory = _directory(data)
     packed, in_planes = tags.get(COMPRESSION, _UNCOMPRESSED), tags.get(PLANAR_CONFIGURATION, 1) == _PLANES
-    has_own_size = packed == _UNCOMPRESSED and tags.get(PHOTOMETRIC_INTERPRETATION) != _YCBCR  # which may have fewer samples of colours
+    # which may have fewer samples of colours
+    has_own_size = packed == _UNCOMPRESSED and tags.get(PHOTOMETRIC_INTERPRETATION) != _YCBCR
     pixel_bits = tags.get(BITSPERSAMPLE, (1,))[0] * (1 if in_planes else tags.get(SAMPLESPERPIXEL, 1))
     for segment in _segments(tags, in_planes):
         own_size = segment.height * ((segment.width * pixel_bits + 7) // 8)
@@ -143,8 +162,12 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
         surely = own_size if has_own_size else 1  # counts of packed bytes may be too large
         if segment.offset == 0 or (segment.length == 0 and packed == _JPEG):
             raise CutError(f"{segment.name} of its pixels is not in the file")
-        if segment.offset < _TIFF_HEADER_BYTES or (segment.offset < directory.stop and segment.offset + surely > directory.start):
-            raise DamageError(f"{segment.name} of its pixels (from byte {segment.offset:,}) overlaps the file's directory or header")
+        if segment.offset < _TIFF_HEADER_BYTES or (
+            segment.offset < directory.stop and segment.offset + surely > directory.start
+        ):
+            raise DamageError(
+                f"{segment.name} of its pixels (from byte {segment.offset:,}) overlaps the file's directory or header"
+            )
         if segment.offset + (length or 1) > len(data):
             raise CutError(f"the file ends before {segment.name} of its pixels does")
         if packed == _JPEG and segment.length and not in_planes:  # in planes, those of colours may be smaller
@@ -166,8 +189,12 @@ def _segments(tags: TiffImagePlugin.ImageFileDirectory_v2, in_planes: bool) -> I
     height, width = tags[IMAGELENGTH], tags[IMAGEWIDTH]
     planes = tags.get(SAMPLESPERPIXEL, 1) if in_planes else 1
     tiled = TILEOFFSETS in tags
-    offsets, lengths = (tags.get(tag, ()) for tag in ((TILEOFFSETS, TILEBYTECOUNTS) if tiled else (STRIPOFFSETS, STRIPBYTECOUNTS)))
-    rows, columns = (tags[TILELENGTH], tags[TILEWIDTH]) if tiled else (min(tags.get(ROWSPERSTRIP, height), height) or height, width)
+    offsets, lengths = (
+        tags.get(tag, ()) for tag in ((TILEOFFSETS, TILEBYTECOUNTS) if tiled else (STRIPOFFSETS, STRIPBYTECOUNTS))
+    )
+    rows, columns = (
+        (tags[TILELENGTH], tags[TILEWIDTH]) if tiled else (min(tags.get(ROWSPERSTRIP, height), height) or height, width)
+    )
     down = -(-height // rows)
     kind, wanted = "tile" if tiled else "strip", -(-width // columns) * down * planes
     for number in range(wanted):
@@ -183,4 +210,7 @@ def _check_jpeg(segment: _Segment, data: bytes) -> None:
     if gap:
         raise CutError(f"{segment.name} of its pixels, a JPEG: {gap}")
     if size is not None and (size[0] < segment.height or size[1] < segment.width):
-        raise CutError(f"{segment.name} of its pixels is a JPEG of {size[1]} x {size[0]} instead of {segment.width} x {segment.height}")
+        raise CutError(
+            f"{segment.name} of its pixels is a JPEG of {size[1]} x {size[0]} instead of {segment.width} x "
+            f"{segment.height}"
+        )

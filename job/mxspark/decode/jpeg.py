@@ -10,7 +10,11 @@ _SCAN_OR_END = re.compile(rb"\xff[\xd9\xda]")  # which the pixels themselves nev
 _WITHOUT_CONTENT = {0x01, *range(0xD0, 0xD8)}
 # Start-of-frame markers: 0xC4, 0xC8 and 0xCC are none, 0xF7 is JPEG-LS's.
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_RARE = {0xC3: "lossless JPEG", **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"), 0xF7: "JPEG-LS"}
+_RARE = {
+    0xC3: "lossless JPEG",
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"),
+    0xF7: "JPEG-LS",
+}
 _PROGRESSIVE = (0xC2, 0xCA)
 _COEFFICIENTS = 64
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # other than one that restarts a scan
@@ -47,7 +51,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
 
 
 def variant(data: bytes) -> str | None:
-    """What is unusual in a JPEG's header so that it may not be decodable ("JPEG with 12-bit samples"); None where nothing is."""
+    """What is unusual in a JPEG's header so that it may not be decodable ("JPEG with 12-bit samples"); None where
+    nothing is.
+    """
     for marker, content, _ in _segments(data):
         if marker in _FRAMES and len(content) >= 6:
             bits, components = content[0], content[5]

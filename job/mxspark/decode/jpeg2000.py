@@ -23,11 +23,15 @@ def stored(data: bytes) -> Stored | None:
         return None
     components = int.from_bytes(data[start + 40 : start + 42], "big")
     depths = data[start + 42 : start + 42 + 3 * components : 3]
-    return Stored(components, max(((depth & 127) + 1 for depth in depths), default=0), any(depth & 128 for depth in depths))
+    return Stored(
+        components, max(((depth & 127) + 1 for depth in depths), default=0), any(depth & 128 for depth in depths)
+    )
 
 
 def profile(data: bytes) -> bytes | None:
-    """The ICC profile of a JPEG 2000 file (the `colr` box of method 2), which Pillow leaves out; None where there is none."""
+    """The ICC profile of a JPEG 2000 file (the `colr` box of method 2), which Pillow leaves out; None where there is
+    none.
+    """
     name = data.find(b"colr", 0, data.find(_CODESTREAM))
     if name < 4 or data[name + 4 : name + 5] != b"\2":
         return None

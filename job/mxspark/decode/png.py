@@ -33,17 +33,21 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
 
 
 def _is_intact(data: bytes, chunk: _Chunk) -> bool:
-    return zlib.crc32(memoryview(data)[chunk.start + 4 : chunk.end - 4]) == int.from_bytes(data[chunk.end - 4 : chunk.end], "big")
+    return zlib.crc32(memoryview(data)[chunk.start + 4 : chunk.end - 4]) == int.from_bytes(
+        data[chunk.end - 4 : chunk.end], "big"
+    )
 
 
 def _counts(chunk: _Chunk) -> bool:
-    """Whether pixels depend on it: a critical one (a capital first letter), or the one that says what is transparent."""
+    """Whether pixels depend on it: a critical one (a capital first letter), or the one that says what is
+    transparent.
+    """
     return chunk.name[:1].isupper() or chunk.name == b"tRNS"
 
 
 def without_texts(data: bytes, *more: bytes) -> bytes:
-    """A PNG without its text chunks, those whose names are in `more`, and damaged ones on which no pixel depends (of a profile that can't
-    be known); what isn't a whole chunk stays as it is."""
+    """A PNG without its text chunks, those whose names are in `more`, and damaged ones on which no pixel depends (of a
+    profile that can't be known); what isn't a whole chunk stays as it is."""
     kept, position = [data[: len(SIGNATURE)]], len(SIGNATURE)
     for chunk in _chunks(data):
         if chunk.name not in (*_TEXTS, *more) and (_counts(chunk) or chunk.name == b"iCCP" or _is_intact(data, chunk)):
@@ -53,7 +57,9 @@ def without_texts(data: bytes, *more: bytes) -> bytes:
 
 
 def damage(data: bytes) -> str | None:
-    """What is wrong with a chunk that pixels depend on; None where nothing is. Decoders for pixels don't read checksums of pixels."""
+    """What is wrong with a chunk that pixels depend on; None where nothing is. Decoders for pixels don't read
+    checksums of pixels.
+    """
     for chunk in _chunks(data):
         if chunk.name == b"IEND":
             return None
@@ -76,7 +82,9 @@ def is_cut(data: bytes) -> bool:
 
 
 def missing_rows(data: bytes) -> str | None:
-    """How far the pixels go where they don't go to the end; None where they do. Takes as long as half of decoding them."""
+    """How far the pixels go where they don't go to the end; None where they do. Takes as long as half of decoding
+    them.
+    """
     width, height, bits, colour, interlaced = struct.unpack(">IIBBxxB", data[16:29])
     bits *= _CHANNELS.get(colour, 1)
     sizes = _PASSES if interlaced else ((0, 0, 1, 1),)

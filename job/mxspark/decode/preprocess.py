@@ -39,7 +39,9 @@ class BadImageError(MxsparkError):
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What is decoded: at most `max_pixels` (width x height) in `max_frames` frames, only `formats` (Pillow's names)."""
+    """What is decoded: at most `max_pixels` (width x height) in `max_frames` frames, only `formats` (Pillow's
+    names).
+    """
 
     max_pixels: int
     max_frames: int
@@ -47,10 +49,12 @@ class ImageLimits:
 
 
 def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps: Preprocessing) -> Pixels:
-    """The image in `data` as float32 of shape (C, H, W), or (H, W, C) where the layout is NHWC; C is 3, or 1 for grey (ITU-R 601 luma).
+    """The image in `data` as float32 of shape (C, H, W), or (H, W, C) where the layout is NHWC; C is 3, or 1 for grey
+    (ITU-R 601 luma).
 
-    Raises BadImageError for what is empty, no image of the formats allowed, too large, truncated, broken, or of samples whose meaning
-    can't be known; MemoryError where memory runs out, which says as much about the process as about the image.
+    Raises BadImageError for what is empty, no image of the formats allowed, too large, truncated, broken, or of samples
+    whose meaning can't be known; MemoryError where memory runs out, which says as much about the process as about the
+    image.
     """
     if not data:
         raise BadImageError(RowStatus.EMPTY, "the object has no bytes")
@@ -60,22 +64,30 @@ def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps:
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     with _pillow_errors(data, kind, limits):
         image = _decoded(data, kind, formats, limits, steps)
-        # What is transparent is blended when it is small: four layers of a large image would take most of a worker's memory.
+        # What is transparent is blended when it is small: four layers of a large image would take most of a worker's
+        # memory.
         image = _resized(image, model_input.height, model_input.width, steps)
         image = _opaque(image, steps.background)
     return _to_array(image, model_input, steps)
 
 
 def _formats(kind: FileKind | None, limits: ImageLimits) -> tuple[str, ...]:
-    """Pillow's names of the formats to try: the one that the content tells, or all where it tells none (some TGA files)."""
+    """Pillow's names of the formats to try: the one that the content tells, or all where it tells none (some TGA
+    files).
+    """
     if kind is None:
         return tuple(sorted(set(limits.formats) - {"HEIF", "PPM"}))  # which have a signature always
     if kind.format is None:
         raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, f"{kind.name}, which can't be decoded")
     if kind.format not in limits.formats:
-        raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, f"{kind.name}, which is not among input.formats: {', '.join(limits.formats)}")
+        raise BadImageError(
+            RowStatus.UNSUPPORTED_FORMAT, f"{kind.name}, which is not among input.formats: {', '.join(limits.formats)}"
+        )
     if kind.format == "HEIF" and not _registers_heif():
-        raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, f"{kind.name}, for which pillow-heif is not installed: pip install pillow-heif")
+        raise BadImageError(
+            RowStatus.UNSUPPORTED_FORMAT,
+            f"{kind.name}, for which pillow-heif is not installed: pip install pillow-heif",
+        )
     return (kind.format,)
 
 
@@ -112,14 +124,17 @@ _FINAL = (
 )
 
 
-def _decoded(data: bytes, kind: FileKind | None, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing) -> Image.Image:
+def _decoded(
+    data: bytes, kind: FileKind | None, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing
+) -> Image.Image:
     """The image as RGB or RGBA."""
     try:
         return _decoded_as_it_is(data, formats, limits, steps)
     except _FINAL:
         raise
     except Exception:
-        # Pixels don't depend on the texts of a PNG, which Pillow stumbles over where they are broken or larger than 1 MB, or other chunks.
+        # Pixels don't depend on the texts of a PNG, which Pillow stumbles over where they are broken or larger than 1
+        # MB, or other chunks.
         if kind is None or kind.format != "PNG" or len(png.without_texts(data, b"iCCP")) == len(data):
             raise
     if steps.icc == "ignore":
@@ -181,13 +196,19 @@ def _bad_image(data: bytes, kind: FileKind | None, limits: ImageLimits, error: E
     if kind is not None and kind.format == "JPEG" and (gap := jpeg.gap(data)):
         return BadImageError(RowStatus.TRUNCATED, gap)
     if is_unknown:
-        begins = f"begins as {kind.name} does, but holds no image" if kind else f"not an image of the formats {', '.join(limits.formats)}"
+        begins = (
+            f"begins as {kind.name} does, but holds no image"
+            if kind
+            else f"not an image of the formats {', '.join(limits.formats)}"
+        )
         return BadImageError(RowStatus.NOT_AN_IMAGE, begins)
     return BadImageError(RowStatus.DECODE_ERROR, text)
 
 
 def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None:
-    """The variant of its format that an image is of which there is no decoder for; None where it is the image that is broken."""
+    """The variant of its format that an image is of which there is no decoder for; None where it is the image that
+    is broken.
+    """
     if kind is None:
         return None
     if kind.format == "JPEG":
@@ -198,16 +219,20 @@ def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None
 
 
 def _is_cut(data: bytes, kind: FileKind | None) -> bool:
-    """Whether the file is shorter than it says itself (RIFF's length, boxes' lengths, the places of a TIFF's directory and pixels)."""
+    """Whether the file is shorter than it says itself (RIFF's length, boxes' lengths, the places of a TIFF's
+    directory and pixels).
+    """
     if data[:4] == b"RIFF":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
     if data[:4] in (b"II*\0", b"MM\0*"):
-        return len(data) < int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big") or samples.tiff_is_cut(data)
+        return len(data) < int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big") or samples.tiff_is_cut(
+            data
+        )
     return kind is not None and kind.format in ("AVIF", "HEIF", "JPEG2000") and boxes_are_cut(data)
 
 
-# EXIF 2.32, tag 0x0112: how the stored image has to be turned to stand upright. Pillow's own exif_transpose does this too, but writes
-# all of the EXIF anew, which odd tags make it fail at.
+# EXIF 2.32, tag 0x0112: how the stored image has to be turned to stand upright. Pillow's own exif_transpose does this
+# too, but writes all of the EXIF anew, which odd tags make it fail at.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -220,10 +245,11 @@ _TURNS = {
 
 
 def _turn(image: Image.Image, stored: int | None, upright: bool) -> Image.Transpose | None:
-    """How the loaded image has to be turned: as its EXIF says, or, where nobody asks for that, back to how it is stored.
+    """How the loaded image has to be turned: as its EXIF says, or, where nobody asks for that, back to how it is
+    stored.
 
-    `stored` is the orientation of a TIFF before it was loaded: Pillow turns TIFFs when it loads them, whoever asks. Of a PNG, asking for
-    EXIF before it is loaded would load it, and hide what is wrong with it.
+    `stored` is the orientation of a TIFF before it was loaded: Pillow turns TIFFs when it loads them, whoever asks. Of
+    a PNG, asking for EXIF before it is loaded would load it, and hide what is wrong with it.
     """
     if stored is not None:
         return None if upright else _TURNS.get({6: 8, 8: 6}.get(stored, stored))
@@ -241,14 +267,19 @@ def _orientation(image: Image.Image) -> int:
 def _check_size(image: Image.Image, limits: ImageLimits) -> None:
     if image.width * image.height > limits.max_pixels:
         raise BadImageError(
-            RowStatus.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels, more than the {limits.max_pixels:,} allowed"
+            RowStatus.TOO_MANY_PIXELS,
+            f"{image.width} x {image.height} pixels, more than the {limits.max_pixels:,} allowed",
         )
     if (frames := _frames(image)) > limits.max_frames:
-        raise BadImageError(RowStatus.TOO_MANY_FRAMES, f"{frames:,} frames, more than the {limits.max_frames:,} allowed")
+        raise BadImageError(
+            RowStatus.TOO_MANY_FRAMES, f"{frames:,} frames, more than the {limits.max_frames:,} allowed"
+        )
 
 
 def _frames(image: Image.Image) -> int:
-    """How many frames there are; Pillow finds them without decoding. What can't be counted is not decoded either: the first one is."""
+    """How many frames there are; Pillow finds them without decoding. What can't be counted is not decoded either:
+    the first one is.
+    """
     try:
         return int(getattr(image, "n_frames", 1))
     except MemoryError:
@@ -260,7 +291,9 @@ def _frames(image: Image.Image) -> int:
 
 
 def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """The image over `background`. Pillow itself would drop alpha, and show whatever colours transparent pixels have."""
+    """The image over `background`. Pillow itself would drop alpha, and show whatever colours transparent pixels
+    have.
+    """
     if image.mode == "RGB":
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image).convert("RGB")
@@ -270,7 +303,8 @@ def _resized(image: Image.Image, height: int, width: int, steps: Preprocessing) 
     resampling = Image.Resampling[steps.filter.upper()]
     if steps.resize == "squash" or steps.shorter_side is None:
         return image.resize((width, height), resampling)
-    # The longer side to the nearest pixel (torchvision cuts it, which distorts a little more), the centre as torchvision rounds it.
+    # The longer side to the nearest pixel (torchvision cuts it, which distorts a little more), the centre as
+    # torchvision rounds it.
     shorter, longer = sorted(image.size)
     length = round(steps.shorter_side * longer / shorter)
     size = (steps.shorter_side, length) if image.width <= image.height else (length, steps.shorter_side)
@@ -286,12 +320,15 @@ def _to_array(image: Image.Image, model_input: ModelInput, steps: Preprocessing)
         pixels = np.asarray(image.convert("L"))[:, :, np.newaxis]
     else:
         pixels = np.asarray(image)[:, :, :: -1 if steps.channels == "BGR" else 1]
-    # (pixel * scale - mean) / std as one multiplication and one subtraction, channel by channel: along the last axis, which has but
-    # three values, it would take ten times as long.
+    # (pixel * scale - mean) / std as one multiplication and one subtraction, channel by channel: along the last axis,
+    # which has but three values, it would take ten times as long.
     channels = model_input.channels or 3
-    mean, std = np.resize(steps.mean, channels), np.resize(steps.std, channels)  # a single number is that of all channels
+    # a single number is that of all channels
+    mean, std = np.resize(steps.mean, channels), np.resize(steps.std, channels)
     factor = (steps.scale / std).astype(np.float32)
     offset = (mean / std).astype(np.float32)
-    array: Pixels = np.multiply(pixels.transpose(2, 0, 1), factor[:, np.newaxis, np.newaxis], order="C", dtype=np.float32)
+    array: Pixels = np.multiply(
+        pixels.transpose(2, 0, 1), factor[:, np.newaxis, np.newaxis], order="C", dtype=np.float32
+    )
     array -= offset[:, np.newaxis, np.newaxis]
     return array if model_input.layout == "NCHW" else np.ascontiguousarray(array.transpose(1, 2, 0))

@@ -1,7 +1,7 @@
 """The samples of an opened image, of any depth and kind, as 8-bit RGB, or RGBA where something is transparent.
 
-Pillow's own conversions cut 16 and 32 bits off at 255, take signed samples for unsigned ones, and know a transparent colour of 8 bits only.
-Together with preprocess.py and gaps.py the only place that imports PIL.
+Pillow's own conversions cut 16 and 32 bits off at 255, take signed samples for unsigned ones, and know a transparent
+colour of 8 bits only. Together with preprocess.py and gaps.py the only place that imports PIL.
 """
 
 import io
@@ -44,7 +44,17 @@ UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # TIFF's SampleFormat
 # libtiff for all: Pillow's own reader mixes up the bytes of 16-bit samples in separate planes.
 TiffImagePlugin.READ_LIBTIFF = True
 _FORMAT_WORDS = {UNSIGNED: "unsigned", SIGNED: "signed", FLOAT: "float"}
-_PHOTOMETRIC_WORDS = {0: "WhiteIsZero", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 32803: "raw"}
+_PHOTOMETRIC_WORDS = {
+    0: "WhiteIsZero",
+    1: "grey",
+    2: "RGB",
+    3: "palette",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "CIELab",
+    9: "ICCLab",
+    32803: "raw",
+}
 _WHITE_IS_ZERO = 0
 _INK_SET, _NOT_CMYK = 332, 2
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1  # this page is a smaller copy of another
@@ -53,7 +63,8 @@ _DNG_VERSION = 50706
 _PLANES = 2  # of PlanarConfiguration
 # libtiff gives samples in this machine's order of bytes, which Pillow minds for unsigned ones only.
 _NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
-_RARE_COMPRESSIONS = (6, 32809, 34676, 34677, 50001)  # old JPEG, ThunderScan, SGI's two, WebP: for libtiff to be built with or not
+# old JPEG, ThunderScan, SGI's two, WebP: for libtiff to be built with or not
+_RARE_COMPRESSIONS = (6, 32809, 34676, 34677, 50001)
 _DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 _DEPTH = re.compile(r";(\d+)")
 _GREY_WITH_ALPHA = b"\x10\x04"  # a PNG's depth and type of colour
@@ -76,12 +87,13 @@ class Layout:
     kind: int  # SampleFormat
     white_is_zero: bool = False
     stretch: float = 1  # what Pillow has multiplied them by
-    canvas: tuple[int, int, int, int] | None = None  # the part of it that the frame of a GIF covers, where the rest is transparent
+    # the part of it that the frame of a GIF covers, where the rest is transparent
+    canvas: tuple[int, int, int, int] | None = None
 
 
 def prepare(image: ImageFile.ImageFile, data: bytes) -> Layout:
-    """How the samples of the image that was opened in `data` are stored. To be called before it is loaded, which goes wrong otherwise
-    where Pillow has the order of bytes wrong.
+    """How the samples of the image that was opened in `data` are stored. To be called before it is loaded, which goes
+    wrong otherwise where Pillow has the order of bytes wrong.
 
     Raises UnsupportedVariantError and UnsupportedPixelsError for what Pillow would load as something else than it is.
     """
@@ -105,10 +117,13 @@ def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
     tags = image.tag_v2
     if _DNG_VERSION in tags or (SUBIFD in tags and tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED):
         raise UnsupportedVariantError("a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail")
-    if tags.get(COMPRESSION) == _PACKBITS and tags.get(PREDICTOR, 1) != 1:  # which some programs apply, and libtiff doesn't
+    # which some programs apply, and libtiff doesn't
+    if tags.get(COMPRESSION) == _PACKBITS and tags.get(PREDICTOR, 1) != 1:
         raise UnsupportedVariantError("TIFF with PackBits and a predictor, which programs read in two ways")
     if tags.get(PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA", "LAB"):
-        raise UnsupportedVariantError(f"TIFF in separate planes of {'CIELab' if image.mode == 'LAB' else 'grey and transparency'}")
+        raise UnsupportedVariantError(
+            f"TIFF in separate planes of {'CIELab' if image.mode == 'LAB' else 'grey and transparency'}"
+        )
     if image.mode == "CMYK" and tags.get(_INK_SET, 1) == _NOT_CMYK:
         raise UnsupportedPixelsError("TIFF with four inks other than cyan, magenta, yellow and black (InkSet 2)")
     arguments = image.tile[0].args if image.tile else None
@@ -124,7 +139,9 @@ def _prepare_ppm(image: ImageFile.ImageFile, data: bytes, white: int) -> Layout:
         size = 1 if white < 256 else 2
         count = min(image.width * image.height * len(image.getbands()), (len(data) - offset) // size)
         if (highest := np.frombuffer(data, f">u{size}", count, offset).max(initial=0)) > white:
-            raise UnsupportedPixelsError(f"samples of up to {highest} (PPM), although its header says that {white} is white")
+            raise UnsupportedPixelsError(
+                f"samples of up to {highest} (PPM), although its header says that {white} is white"
+            )
     return Layout(8, UNSIGNED) if white < 256 else Layout(16, UNSIGNED, stretch=65535 / white)
 
 
@@ -168,12 +185,14 @@ def tiff_is_cut(data: bytes) -> bool:
 
 
 def tiff_words(data: bytes, only_rare: bool = False) -> str | None:
-    """What a TIFF holds, like "TIFF of 5 x 8-bit unsigned samples (RGB, uncompressed, little-endian)"; None where its directory can't be
-    read, or, `only_rare`, where its compression is one of those that are always there."""
+    """What a TIFF holds, like "TIFF of 5 x 8-bit unsigned samples (RGB, uncompressed, little-endian)"; None where its
+    directory can't be read, or, `only_rare`, where its compression is one of those that are always there."""
     with suppress(Exception):  # values may be of any type
         tags = _tiff_directory(data)
         compression = tags.get(COMPRESSION, 1)
-        if not (tags.get(IMAGEWIDTH) and tags.get(IMAGELENGTH)) or (only_rare and compression not in _RARE_COMPRESSIONS):
+        if not (tags.get(IMAGEWIDTH) and tags.get(IMAGELENGTH)) or (
+            only_rare and compression not in _RARE_COMPRESSIONS
+        ):
             return None
         bits = "-".join(str(depth) for depth in sorted(set(tags.get(BITSPERSAMPLE, (1,)))))
         kind = _FORMAT_WORDS.get(tags.get(SAMPLEFORMAT, (UNSIGNED,))[0], "unknown")
@@ -191,8 +210,8 @@ def tiff_words(data: bytes, only_rare: bool = False) -> str | None:
 def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range: Range | None) -> Image.Image:
     """The loaded image as RGB, or as RGBA where there is transparency.
 
-    `data` is the file, `sample_range` the values of black and white of grey samples that don't say so themselves. Where `icc` is "srgb",
-    colours go from the profile in the file to sRGB. Raises UnsupportedPixelsError.
+    `data` is the file, `sample_range` the values of black and white of grey samples that don't say so themselves. Where
+    `icc` is "srgb", colours go from the profile in the file to sRGB. Raises UnsupportedPixelsError.
     """
     if found.canvas is not None:
         image = _on_canvas(image, found.canvas)
@@ -201,10 +220,19 @@ def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range
     if found.bits == 16 and image.mode in ("RGB", "RGBA") and not is_grey_with_alpha:
         _check_dark(image, data)
     # Of these Pillow drops the low bytes without saying so.
-    if image.format == "TIFF" and image.mode == "CMYK" and found.bits == 16 and (sample_range or not np.asarray(image).any()):
+    if (
+        image.format == "TIFF"
+        and image.mode == "CMYK"
+        and found.bits == 16
+        and (sample_range or not np.asarray(image).any())
+    ):
         raise UnsupportedPixelsError(
             f"16-bit unsigned samples, of which only the high bytes can be had ({image.format}, mode {image.mode}): "
-            + ("preprocess.sample_range can't be applied" if sample_range else "all of them are 0, and which value is white can't be known")
+            + (
+                "preprocess.sample_range can't be applied"
+                if sample_range
+                else "all of them are 0, and which value is white can't be known"
+            )
         )
     if image.format in ("BMP", "DIB", "TGA") and image.mode == "RGBA" and not np.asarray(image)[..., 3].any():
         image = image.convert("RGB")  # a fourth byte that nobody filled is no transparency
@@ -219,7 +247,9 @@ def plain(image: Image.Image, found: Layout, data: bytes, icc: str, sample_range
             # Pillow scales samples of 2 and 4 bits, but not the one that is transparent.
             image.info["transparency"] = (transparent & (1 << found.bits) - 1) * 255 // ((1 << found.bits) - 1)
         if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-            raise UnsupportedPixelsError("CMYK JPEG without an Adobe marker, so that nobody knows whether 0 or 255 is all ink")
+            raise UnsupportedPixelsError(
+                "CMYK JPEG without an Adobe marker, so that nobody knows whether 0 or 255 is all ink"
+            )
         if image.mode == "P" and isinstance(image, TiffImagePlugin.TiffImageFile):
             _set_palette(image)
         shallow = image.convert("LA") if image.mode == "La" else image  # La is converted to nothing but this
@@ -258,23 +288,35 @@ def _from_deep(image: Image.Image, found: Layout, sample_range: Range | None, tr
 
 
 def _from_grey_with_alpha(image: Image.Image, found: Layout, data: bytes, sample_range: Range | None) -> Image.Image:
-    """A PNG of 16 bits, grey and alpha, as LA. Pillow keeps the high bytes; told that the four bytes of a pixel are colours, all."""
+    """A PNG of 16 bits, grey and alpha, as LA. Pillow keeps the high bytes; told that the four bytes of a pixel are
+    colours, all.
+    """
     again = Image.open(io.BytesIO(data), formats=("PNG",))
     again.tile = [again.tile[0]._replace(args="RGBA")]
     parts: Grey = np.asarray(again)
     values = parts[..., 0].astype(np.uint16) << 8 | parts[..., 1]
-    return Image.merge("LA", [Image.fromarray(grey) for grey in (_grey(values, image, found, sample_range), parts[..., 2])])
+    return Image.merge(
+        "LA", [Image.fromarray(grey) for grey in (_grey(values, image, found, sample_range), parts[..., 2])]
+    )
 
 
 def _grey(values: Samples, image: Image.Image, found: Layout, sample_range: Range | None) -> Grey:
-    return _scaled(values, *(end * found.stretch for end in sample_range)) if sample_range else _by_depth(values, found, image)
+    return (
+        _scaled(values, *(end * found.stretch for end in sample_range))
+        if sample_range
+        else _by_depth(values, found, image)
+    )
 
 
 def _values(image: Image.Image, found: Layout) -> Samples:
-    """The samples as they are meant; Pillow has unsigned ones of 32 bits and signed ones of 8 bits in types of the other kind."""
+    """The samples as they are meant; Pillow has unsigned ones of 32 bits and signed ones of 8 bits in types of the
+    other kind.
+    """
     values: Samples = np.asarray(image)
     if values.ndim != 2:
-        raise UnsupportedPixelsError(f"{found.bits}-bit {_FORMAT_WORDS.get(found.kind, 'unknown')} samples in colour (mode {image.mode})")
+        raise UnsupportedPixelsError(
+            f"{found.bits}-bit {_FORMAT_WORDS.get(found.kind, 'unknown')} samples in colour (mode {image.mode})"
+        )
     if found.kind == UNSIGNED and found.bits == 32:
         return values.view(np.uint32)
     return values.view(np.int8) if found.kind == SIGNED and found.bits == 8 else values
@@ -289,8 +331,8 @@ def _by_depth(values: Samples, found: Layout, image: Image.Image) -> Grey:
     lowest, highest = (float(end) / found.stretch for end in (values.min(), values.max()))
     kind = _FORMAT_WORDS.get(found.kind, "unknown")
     raise UnsupportedPixelsError(
-        f"{found.bits}-bit {kind} samples from {lowest:g} to {highest:g} ({image.format}, mode {image.mode}): which value is white "
-        "can't be known. preprocess.sample_range of model.yaml can say it"
+        f"{found.bits}-bit {kind} samples from {lowest:g} to {highest:g} ({image.format}, mode {image.mode}): which "
+        "value is white can't be known. preprocess.sample_range of model.yaml can say it"
     )
 
 
@@ -305,14 +347,18 @@ def _scaled(values: Samples, black: float, white: float) -> Grey:
 
 
 def _set_palette(image: TiffImagePlugin.TiffImageFile) -> None:
-    """Some programs write a TIFF's palette with 8 bits where there should be 16; libtiff takes one whose colours are all small for such."""
+    """Some programs write a TIFF's palette with 8 bits where there should be 16; libtiff takes one whose colours are
+    all small for such.
+    """
     palette = image.tag_v2.get(COLORMAP, ())
     if palette and max(palette) < 256:
         image.putpalette(bytes(palette), "RGB;L")
 
 
 def _low_bytes(image: Image.Image, data: bytes) -> Grey:
-    """The low bytes of an image of 16 bits a colour. Pillow keeps the high ones; told that the order is the other one, the low ones."""
+    """The low bytes of an image of 16 bits a colour. Pillow keeps the high ones; told that the order is the other
+    one, the low ones.
+    """
     again = Image.open(io.BytesIO(data), formats=(image.format or "",))
     tile = again.tile[0]
     mode = tile.args[0] if isinstance(tile.args, tuple) else str(tile.args)
@@ -322,15 +368,16 @@ def _low_bytes(image: Image.Image, data: bytes) -> Grey:
 
 
 def _check_dark(image: Image.Image, data: bytes) -> None:
-    """Refuses what is black only because 8-bit values were written in 16 bits, as _by_depth does; and of separate planes, whose low
-    bytes can't be had, all that is black."""
+    """Refuses what is black only because 8-bit values were written in 16 bits, as _by_depth does; and of separate
+    planes, whose low bytes can't be had, all that is black."""
     is_ppm = image.format == "PPM"
     if (np.asarray(image)[..., :3] > (1 if is_ppm else 0)).any():  # of a PPM they are rounded
         return
     in_planes = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PLANAR_CONFIGURATION) == _PLANES
     if in_planes or (_ppm_has_light(data) if is_ppm else _low_bytes(image, data)[..., :3].any()):
         raise UnsupportedPixelsError(
-            f"16-bit unsigned samples, none above 255 ({image.format}, mode {image.mode}): which value is white can't be known"
+            f"16-bit unsigned samples, none above 255 ({image.format}, mode {image.mode}): which value is white can't "
+            "be known"
         )
 
 
@@ -377,6 +424,7 @@ def _transform(profile: bytes) -> tuple[ImageCms.ImageCmsTransform, str]:
     """From a profile to sRGB, and the mode that it is for; a run has few different ones."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     mode = _MODE_OF_SPACE[source.profile.xcolor_space.strip()]
-    # Optimised, curves of grey lose their dark end (by 10 of 255), and save no time; those of colours are exact, and take a tenth of it.
+    # Optimised, curves of grey lose their dark end (by 10 of 255), and save no time; those of colours are exact, and
+    # take a tenth of it.
     flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
     return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB", flags=flags), mode

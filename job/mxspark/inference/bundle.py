@@ -1,7 +1,8 @@
-"""A model's files on this node: found, fetched once however many workers start together, and verified against their digests.
+"""A model's files on this node: found, fetched once however many workers start together, and verified against their
+digests.
 
-Files that are not local live in a cache under the name of their sha256; a digest that was seen when the run started is what every
-worker insists on later, so a file that is swapped in mid-run is an error, not another model's predictions.
+Files that are not local live in a cache under the name of their sha256; a digest that was seen when the run started is
+what every worker insists on later, so a file that is swapped in mid-run is an error, not another model's predictions.
 """
 
 import hashlib
@@ -57,7 +58,9 @@ class Bundle:
     def digest(self) -> str:
         """Changes with whatever could change a prediction: the files, the preprocessing, the output."""
         parts = [self.spec.input, self.spec.preprocess, self.spec.output]
-        text = "".join(part.model_dump_json() for part in parts) + "".join(f"{k}={v};" for k, v in sorted(self.source.sha256.items()))
+        text = "".join(part.model_dump_json() for part in parts) + "".join(
+            f"{k}={v};" for k, v in sorted(self.source.sha256.items())
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -72,7 +75,8 @@ def default_cache_dir() -> Path:
     existing = next((folder for folder in (home, *home.parents) if folder.exists()), None)
     if existing is not None and os.access(existing, os.W_OK):
         return home / "mxspark"
-    return host.temporary_folder() / f"mxspark-{os.geteuid()}"  # a name of everybody's would be the first one's who took it
+    # a name of everybody's would be the first one's who took it
+    return host.temporary_folder() / f"mxspark-{os.geteuid()}"
 
 
 def find(model: ModelSettings, access: Access) -> BundleSource:
@@ -84,7 +88,9 @@ def of_kind(source: BundleSource, kind: Kind | None) -> BundleSource:
     """`source` whose output means `kind`, or what it says itself."""
     if kind is None:
         return source
-    return replace(source, spec=source.spec.model_copy(update={"output": source.spec.output.model_copy(update={"kind": kind})}))
+    return replace(
+        source, spec=source.spec.model_copy(update={"output": source.spec.output.model_copy(update={"kind": kind})})
+    )
 
 
 def _find(model: ModelSettings, access: Access) -> BundleSource:
@@ -95,7 +101,9 @@ def _find(model: ModelSettings, access: Access) -> BundleSource:
     try:
         text = _read(storage.join(folder, SPEC_FILE), access, MAX_SPEC_BYTES).decode(errors="replace")
     except MissingError:
-        return replace(_bare_folder(folder, access, model.sha256), seconds=model.fetch_seconds, max_bytes=model.max_bytes)
+        return replace(
+            _bare_folder(folder, access, model.sha256), seconds=model.fetch_seconds, max_bytes=model.max_bytes
+        )
     spec = parse(ModelSpec, read_yaml(text, storage.join(folder, SPEC_FILE)), storage.join(folder, SPEC_FILE))
     files = {role: file for role in ROLES if (file := getattr(spec, role))}
     for role in ("symbol", "params"):
@@ -107,14 +115,17 @@ def _find(model: ModelSettings, access: Access) -> BundleSource:
 
 
 def _beside(folder: str, role: str, file: str, allow_outside: bool) -> str:
-    """Where a file is that a folder's model.yaml names. Raises UsageError where it isn't in the folder, though it must be."""
+    """Where a file is that a folder's model.yaml names. Raises UsageError where it isn't in the folder, though it
+    must be.
+    """
     is_whole = "://" in file or file.startswith("/")
     path = unquote(file) if folder.startswith(("http://", "https://")) else file  # as a web server understands it
     if (is_whole or ".." in path.split("/")) and not allow_outside:
         raise UsageError(
-            f"{storage.join(folder, SPEC_FILE)}: {role}.file is {printable(reprlib.repr(file))}, which is outside the model's folder",
-            "Put the file beside model.yaml, or allow it: model.allow_outside (--set model.allow_outside=true; of `model inspect` "
-            "--allow-outside).",
+            f"{storage.join(folder, SPEC_FILE)}: {role}.file is {printable(reprlib.repr(file))}, which is outside the "
+            "model's folder",
+            "Put the file beside model.yaml, or allow it: model.allow_outside (--set model.allow_outside=true; of "
+            "`model inspect` --allow-outside).",
         )
     return file if is_whole else storage.join(folder, file)
 
@@ -123,7 +134,8 @@ def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> Bund
     """A folder with a symbol, a params and a labels file but no model.yaml, as model zoos have them."""
     if folder.startswith(("http://", "https://")):
         raise UsageError(
-            f"{folder}: has no {SPEC_FILE}, and a web server can't be asked what else it has", "Give the files one by one: model.symbol, …"
+            f"{folder}: has no {SPEC_FILE}, and a web server can't be asked what else it has",
+            "Give the files one by one: model.symbol, …",
         )
     try:
         names = [name for name in storage.open_store(folder, access).keys() if "/" not in name]
@@ -133,14 +145,21 @@ def _bare_folder(folder: str, access: Access, sha256: Mapping[str, str]) -> Bund
         names = []
     endings = {"symbol": ("symbol.json",), "params": (".params",), "labels": labels.ENDINGS}
     found = {role: [name for name in names if name.lower().endswith(ending)] for role, ending in endings.items()}
-    hint = "Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, model.labels."
+    hint = (
+        "Name the folder of a bundle (`mxspark model pack` makes one), or the files: model.symbol, model.params, "
+        "model.labels."
+    )
     for role in ("symbol", "params"):
         if len(found[role]) != 1:
             what = f"{len(found[role])} files" if found[role] else "no file"
-            raise UsageError(f"{folder}: no model here: it has no {SPEC_FILE} and {what} ending in {endings[role][0]}", hint)
+            raise UsageError(
+                f"{folder}: no model here: it has no {SPEC_FILE} and {what} ending in {endings[role][0]}", hint
+            )
     if len(found["labels"]) > 1:
         raise UsageError(f"{folder}: has several files of labels: {', '.join(sorted(found['labels'])[:8])}", hint)
-    return BundleSource(ModelSpec(), {role: storage.join(folder, files[0]) for role, files in found.items() if len(files) == 1}, sha256)
+    return BundleSource(
+        ModelSpec(), {role: storage.join(folder, files[0]) for role, files in found.items() if len(files) == 1}, sha256
+    )
 
 
 def _read(location: str, access: Access, limit: int) -> bytes:
@@ -174,8 +193,8 @@ def _fetch_file(role: str, location: str, source: BundleSource, cache_dir: Path,
         cached.mkdir(exist_ok=True)
         if expected and _is_whole(cached / expected, expected):
             return cached / expected, expected
-        # One lock for each location, so that of many workers that start together one downloads. What another has fetched is hashed
-        # outside of it, by all of them at once.
+        # One lock for each location, so that of many workers that start together one downloads. What another has
+        # fetched is hashed outside of it, by all of them at once.
         with _lock_of(location, cached, source.seconds) as lock:
             # Named after the lock: what a fetch that was killed left is written over by the next.
             unfinished = Path(f"{lock.lock_file}.fetching")
@@ -206,11 +225,14 @@ def _cache_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(
-            f"{folder}: can't take the model's files: {error.strerror or error}", "Set cache_dir to a folder with room that can be written."
+            f"{folder}: can't take the model's files: {error.strerror or error}",
+            "Set cache_dir to a folder with room that can be written.",
         ) from None
 
 
-def _download(role: str, location: str, expected: str | None, unfinished: Path, access: Access, limit: int | None) -> tuple[Path, str]:
+def _download(
+    role: str, location: str, expected: str | None, unfinished: Path, access: Access, limit: int | None
+) -> tuple[Path, str]:
     try:
         with open(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w+b") as file:
             with _download_errors(role, location):
@@ -227,7 +249,9 @@ def _download_errors(role: str, location: str) -> Iterator[None]:
     try:
         yield
     except TooLargeError as error:
-        raise UsageError(f"{location}: {error.problem} by model.max_bytes", "Check the model's location, or raise it.") from None
+        raise UsageError(
+            f"{location}: {error.problem} by model.max_bytes", "Check the model's location, or raise it."
+        ) from None
     except StorageError as error:
         problem = f"the model's {role} file: {error.problem}"
         named = type(error)(problem, error.hint or "Check the model's location.", cause=error.cause)
@@ -249,9 +273,13 @@ def _digest_of_file(role: str, location: str) -> str:
         with open(beneath.open_followed(Path(location)), "rb") as file:
             return _digest(file)
     except StorageError as error:
-        raise UsageError(f"{location}: the model's {role} file can't be read: {error.problem}", "Check the model's location.") from None
+        raise UsageError(
+            f"{location}: the model's {role} file can't be read: {error.problem}", "Check the model's location."
+        ) from None
     except OSError as error:
-        raise UsageError(f"{location}: the model's {role} file can't be read: {error.strerror}", "Check the model's location.") from None
+        raise UsageError(
+            f"{location}: the model's {role} file can't be read: {error.strerror}", "Check the model's location."
+        ) from None
 
 
 def _digest(file: BinaryIO) -> str:
@@ -275,13 +303,16 @@ def file_names(source: BundleSource) -> dict[str, str]:
 
 
 def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) -> ModelSpec:
-    """Makes a bundle in `folder`: copies of the files, and a model.yaml with their digests, written last. Returns what it says."""
+    """Makes a bundle in `folder`: copies of the files, and a model.yaml with their digests, written last. Returns
+    what it says.
+    """
     bundle = fetch(source, cache_dir, access)
     store = storage.FolderStore(folder, follow_links=False)
     names = file_names(source)
     if len(set(names.values())) < len(names):
         raise UsageError(
-            f"two of the model's files have the same name ({', '.join(names.values())})", "Rename one: a bundle is one folder."
+            f"two of the model's files have the same name ({', '.join(names.values())})",
+            "Rename one: a bundle is one folder.",
         )
     for role, name in names.items():
         store.upload(name, bundle.paths[role])

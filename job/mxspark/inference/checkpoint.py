@@ -1,4 +1,5 @@
-"""A model's symbol and parameters, loaded and matched by name: which variable is the input, which have values, which only training needs.
+"""A model's symbol and parameters, loaded and matched by name: which variable is the input, which have values, which
+only training needs.
 
 MXNet itself is handed in (context.load_mxnet), so that this room need not import it.
 """
@@ -73,23 +74,33 @@ class _Loader:
         if doubles := [name for name, count in Counter(variables).items() if count > 1]:
             raise UsageError(
                 f"{self._names['symbol']}: has several variables of the same name: {', '.join(doubles[:_SHOWN])}",
-                "Where networks are joined, give them the same variable as their input, and parameters with names of their own.",
+                "Where networks are joined, give them the same variable as their input, and parameters with names of "
+                "their own.",
             )
         # The file may tell both kinds apart (arg:, aux:) or not, as Gluon's collect_params().save: the graph does.
         bare = {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in saved.items()}
         if len(bare) < len(saved):
             twice = next(name for name in saved if name not in bare and name.split(":", 1)[1] in saved)
-            raise UsageError(f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Remove one of them.")
+            raise UsageError(
+                f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Remove one of them."
+            )
         prefix = self._prefix(bare, {*variables, *states} - graph.truths - {*self._spec.input.constants})
         bare = {name.removeprefix(prefix): array for name, array in bare.items()}
         input_name = self._input_name(variables, bare, graph)
-        given = {name: array for name, array in bare.items() if name in variables and name != input_name and name not in graph.truths}
+        given = {
+            name: array
+            for name, array in bare.items()
+            if name in variables and name != input_name and name not in graph.truths
+        }
         constants = self._constants(variables, input_name, bare)
-        # Of a parameter that is added to a layer the graph doesn't tell the shape; a constant of no known shape is one number.
+        # Of a parameter that is added to a layer the graph doesn't tell the shape; a constant of no known shape is one
+        # number.
         symbol = self._declared(symbol, input_name, {name: tuple(array.shape) for name, array in given.items()})
         symbol = self._declared(symbol, input_name, dict.fromkeys(constants, (1,)))
         symbol = self._mx.sym.load_json(unshared(symbol.tojson()))
-        missing = [n for n in variables if n not in given and n not in constants and n != input_name and n not in graph.truths]
+        missing = [
+            n for n in variables if n not in given and n not in constants and n != input_name and n not in graph.truths
+        ]
         self._check_missing([*missing, *(n for n in states if n not in bare)], bare, {*variables, *states})
         return Checkpoint(
             symbol=symbol,
@@ -116,7 +127,8 @@ class _Loader:
         except (self._mx.MXNetError, ValueError, RecursionError, TypeError, KeyError) as error:
             what = _other_kind(self._paths["symbol"]) or said(error)
             raise UsageError(
-                f"{self._names['symbol']}: not an MXNet symbol: {what}", "Give the model's …-symbol.json, whole and of MXNet 1.x."
+                f"{self._names['symbol']}: not an MXNet symbol: {what}",
+                "Give the model's …-symbol.json, whole and of MXNet 1.x.",
             ) from None
 
     def _saved(self) -> dict[str, Any]:
@@ -145,14 +157,16 @@ class _Loader:
         if name is None:
             if len(outputs) > 1:
                 raise UsageError(
-                    f"{self._names['symbol']}: has {len(outputs)} outputs: {', '.join(outputs[:8])}", "Name one: output.name in model.yaml."
+                    f"{self._names['symbol']}: has {len(outputs)} outputs: {', '.join(outputs[:8])}",
+                    "Name one: output.name in model.yaml.",
                 )
             return symbol
         internals = symbol.get_internals()
         wanted = name if name in internals.list_outputs() else f"{name}_output"
         if wanted not in internals.list_outputs():
             raise UsageError(
-                f"{self._names['symbol']}: has no output {name!r}, only {', '.join(outputs[:8])}", "Correct output.name in model.yaml."
+                f"{self._names['symbol']}: has no output {name!r}, only {', '.join(outputs[:8])}",
+                "Correct output.name in model.yaml.",
             )
         return internals[wanted]
 
@@ -163,19 +177,25 @@ class _Loader:
         if name is not None:
             if name not in variables:
                 raise UsageError(
-                    f"{self._names['symbol']}: has no input {name!r}; those without parameters are {', '.join(free) or 'none'}",
+                    f"{self._names['symbol']}: has no input {name!r}; those without parameters are "
+                    f"{', '.join(free) or 'none'}",
                     "Correct input.name in model.yaml.",
                 )
             return name
         if "data" in variables:  # of which some files hold an array too, left over from training
             return "data"
         if not free:
-            raise UsageError(f"{self._names['symbol']}: has no input: every variable has parameters", "Name it in model.yaml: input.name.")
+            raise UsageError(
+                f"{self._names['symbol']}: has no input: every variable has parameters",
+                "Name it in model.yaml: input.name.",
+            )
         return next((n for n in free if not _PARAMETER.search(n)), free[0])
 
     @staticmethod
     def _prefix(saved: Mapping[str, Any], wanted: set[str]) -> str:
-        """The beginning that all names in the file have, such as `module.` of a wrapper, and without which they are just the graph's."""
+        """The beginning that all names in the file have, such as `module.` of a wrapper, and without which they are
+        just the graph's.
+        """
         first = next(iter(saved), "")
         for prefix in {first.removesuffix(name) for name in wanted if first.endswith(name)} - {""}:
             bare = {name.removeprefix(prefix) for name in saved if name.startswith(prefix)}
@@ -187,8 +207,17 @@ class _Loader:
         constants = self._spec.input.constants
         for name in constants:
             if name not in variables or name == input_name or name in saved:
-                what = "no variable of the graph" if name not in variables else "the image input" if name == input_name else "a parameter"
-                raise UsageError(f"{self._names['symbol']}: input.constants names {name!r}, which is {what}", "Correct input.constants.")
+                what = (
+                    "no variable of the graph"
+                    if name not in variables
+                    else "the image input"
+                    if name == input_name
+                    else "a parameter"
+                )
+                raise UsageError(
+                    f"{self._names['symbol']}: input.constants names {name!r}, which is {what}",
+                    "Correct input.constants.",
+                )
         return constants
 
     def _declared(self, symbol: Any, input_name: str, shapes: Mapping[str, tuple[int, ...]]) -> Any:
@@ -218,8 +247,8 @@ class _Loader:
         if inputs:
             raise UsageError(
                 f"{graph}: has further inputs, of which {params} holds no values: {', '.join(inputs[:_SHOWN])}",
-                f"If they are the same for every image, give their values in model.yaml: input.constants: {{{inputs[0]}: 0}}. "
-                "If one of them takes the images, name it: input.name.",
+                "If they are the same for every image, give their values in model.yaml: input.constants: "
+                f"{{{inputs[0]}: 0}}. If one of them takes the images, name it: input.name.",
             )
         raise UsageError(
             f"{params}: lacks {len(missing)} of the parameters that {graph} needs: {shown}",
@@ -231,19 +260,19 @@ class _Loader:
         graph, params = self._names["symbol"], self._names["params"]
         if found := next(((name, wanted) for wanted in missing for name in saved if name.endswith(f".{wanted}")), None):
             return UsageError(
-                f"{params}: names parameters otherwise than the graph in {graph} ({found[0]} for {found[1]}), and not all of them by the "
-                "same beginning, or not just those of the graph",
+                f"{params}: names parameters otherwise than the graph in {graph} ({found[0]} for {found[1]}), and not "
+                "all of them by the same beginning, or not just those of the graph",
                 "Give the params that were saved with this symbol, whole and under the graph's names.",
             )
         if saved and all("." in name for name in saved):
             return UsageError(
-                f"{params}: was written by Gluon's save_parameters(), which names parameters by their layers ({next(iter(saved))}) and not "
-                f"as the graph in {graph} does ({missing[0]})",
+                f"{params}: was written by Gluon's save_parameters(), which names parameters by their layers "
+                f"({next(iter(saved))}) and not as the graph in {graph} does ({missing[0]})",
                 "Write both files with net.export(), after net.hybridize() and one forward pass.",
             )
         return UsageError(
-            f"symbol and params don't fit each other: {graph} uses none of the {len(saved):,} parameters in {params}; it needs "
-            f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}",
+            f"symbol and params don't fit each other: {graph} uses none of the {len(saved):,} parameters in {params}; "
+            f"it needs {', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}",
             "Give the two files of one model.",
         )
 
@@ -252,7 +281,11 @@ def _other_kind(path: Path) -> str:
     """What a file is by how it begins, if it is something else that people have in a model's place."""
     with path.open("rb") as file:
         start = file.read(64)
-    return "it is empty" if not start else next((what for beginning, what in _OTHER_KINDS.items() if start.startswith(beginning)), "")
+    return (
+        "it is empty"
+        if not start
+        else next((what for beginning, what in _OTHER_KINDS.items() if start.startswith(beginning)), "")
+    )
 
 
 def _with_shapes(text: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
@@ -265,7 +298,9 @@ def _with_shapes(text: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _in_single_precision(text: str) -> str:
-    """A symbol's JSON with variables of float32 where they are declared as float16: the parameters are cast when they are set."""
+    """A symbol's JSON with variables of float32 where they are declared as float16: the parameters are cast when
+    they are set.
+    """
     graph = json.loads(text)
     for node in graph["nodes"]:
         attributes = node.get("attrs", {})

@@ -1,7 +1,8 @@
-"""The NVIDIA GPUs that this process can see, as the driver tells them, and which of them MXNet's GPU build can run on. Knows no MXNet.
+"""The NVIDIA GPUs that this process can see, as the driver tells them, and which of them MXNet's GPU build can run on.
+Knows no MXNet.
 
-To be asked only in a worker process or in one that ends soon: once CUDA is initialised in a process, the children that it forks can't
-use it, and Spark forks its workers.
+To be asked only in a worker process or in one that ends soon: once CUDA is initialised in a process, the children that
+it forks can't use it, and Spark forks its workers.
 """
 
 import ctypes
@@ -14,16 +15,17 @@ from mxspark.errors import UsageError
 
 LIBRARY = "libcuda.so.1"  # the driver's, which comes with it and never with a package or an image
 WHEEL = "mxnet-cu112"
-# What the wheel of MXNet 1.9.1 has machine code for, read from the fat binaries in its libmxnet.so. It has no PTX, from which the driver
-# could make code for other cards. Code for X.y runs on cards X.z with z >= y, and on no other X: CUDA C++ Programming Guide, "Binary
-# Compatibility".
+# What the wheel of MXNet 1.9.1 has machine code for, read from the fat binaries in its libmxnet.so. It has no PTX, from
+# which the driver could make code for other cards. Code for X.y runs on cards X.z with z >= y, and on no other X: CUDA
+# C++ Programming Guide, "Binary Compatibility".
 MACHINE_CODE = ((5, 0), (6, 0), (7, 0), (8, 0), (8, 6))
-# The CUDA of the oldest driver (450) that runs programs made with any CUDA 11: CUDA Compatibility, "Minor Version Compatibility".
+# The CUDA of the oldest driver (450) that runs programs made with any CUDA 11: CUDA Compatibility, "Minor Version
+# Compatibility".
 OLDEST_CUDA = (11, 0)
 RELEASE = Path("/sys/module/nvidia/version")
 GIVE = (
-    "Give the container the driver: docker run --gpus all; on Kubernetes request nvidia.com/gpu; both need the NVIDIA Container Toolkit "
-    "on the node. On a machine without containers install the driver."
+    "Give the container the driver: docker run --gpus all; on Kubernetes request nvidia.com/gpu; both need the NVIDIA "
+    "Container Toolkit on the node. On a machine without containers install the driver."
 )
 
 # cuda.h: results, and attributes of devices.
@@ -43,7 +45,8 @@ class DriverError(UsageError):
     @staticmethod
     def of(cause: str, code: int = 0) -> "DriverError":
         error = DriverError(
-            f"the NVIDIA driver doesn't work: {cause}", "See what nvidia-smi says on the node; usually the driver has to be reloaded."
+            f"the NVIDIA driver doesn't work: {cause}",
+            "See what nvidia-smi says on the node; usually the driver has to be reloaded.",
         )
         error.code = code
         return error
@@ -86,13 +89,16 @@ class Driver:
         if self.cuda < OLDEST_CUDA:
             oldest = ".".join(map(str, OLDEST_CUDA))
             raise UsageError(
-                f"the NVIDIA {self} is too old: {WHEEL} needs one for CUDA {oldest} or newer", "Install driver 450.80.02 or newer."
+                f"the NVIDIA {self} is too old: {WHEEL} needs one for CUDA {oldest} or newer",
+                "Install driver 450.80.02 or newer.",
             )
         if not self.gpus:
             chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
             raise UsageError(
-                "the NVIDIA driver shows no GPU" + (f", and CUDA_VISIBLE_DEVICES is {chosen!r}" if chosen is not None else ""),
-                "Give the container its GPU (docker run --gpus all; on Kubernetes request nvidia.com/gpu), or run where one is.",
+                "the NVIDIA driver shows no GPU"
+                + (f", and CUDA_VISIBLE_DEVICES is {chosen!r}" if chosen is not None else ""),
+                "Give the container its GPU (docker run --gpus all; on Kubernetes request nvidia.com/gpu), or run "
+                "where one is.",
             )
 
     def __str__(self) -> str:
@@ -101,7 +107,9 @@ class Driver:
 
 
 def count_as_nvidia_smi() -> None:
-    """Makes CUDA number the cards as nvidia-smi does, and so Spark's discovery script; to be called before CUDA starts."""
+    """Makes CUDA number the cards as nvidia-smi does, and so Spark's discovery script; to be called before CUDA
+    starts.
+    """
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
 
@@ -147,7 +155,9 @@ class _Cuda:
             self._library = ctypes.CDLL(library)
         except OSError as error:
             if is_missing(error, library):
-                raise NoDriverError(f"no NVIDIA driver on this machine or in this container: there is no {LIBRARY}", GIVE) from None
+                raise NoDriverError(
+                    f"no NVIDIA driver on this machine or in this container: there is no {LIBRARY}", GIVE
+                ) from None
             raise DriverError.of(str(error)) from None
 
     def __call__(self, function: str, *arguments: Any) -> None:
@@ -165,7 +175,9 @@ class _Cuda:
 
     def _said(self, function: str, code: int) -> str:
         text = ctypes.c_char_p()
-        known = hasattr(self._library, function) and self._library[function](ctypes.c_int(code), ctypes.byref(text)) == 0
+        known = (
+            hasattr(self._library, function) and self._library[function](ctypes.c_int(code), ctypes.byref(text)) == 0
+        )
         return text.value.decode(errors="replace") if known and text.value else ""
 
 

@@ -1,6 +1,8 @@
-"""What a network's graph says, read from its JSON alone: operators, the variables that only training needs, and what its output means.
+"""What a network's graph says, read from its JSON alone: operators, the variables that only training needs, and what
+its output means.
 
-Knows no MXNet: it takes the JSON that a loaded symbol writes, in which operators have one name each, and the shapes that MXNet infers.
+Knows no MXNet: it takes the JSON that a loaded symbol writes, in which operators have one name each, and the shapes
+that MXNet infers.
 """
 
 import ast
@@ -12,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Shape = tuple[int, ...]
-# What an operator makes of its input, as far as it says what the numbers mean. `log_softmax` are logits too: their softmax is the
-# probabilities.
+# What an operator makes of its input, as far as it says what the numbers mean. `log_softmax` are logits too: their
+# softmax is the probabilities.
 Family = Literal["softmax", "log_softmax", "sigmoid", "linear"]
 # What a graph of several outputs, or one that goes on behind the chosen one, does with its numbers.
 Use = Literal["softmax", "sigmoid", "other"]
@@ -55,8 +57,8 @@ _CASTS = ("Cast", "amp_cast")
 _USES: Mapping[str, Use] = {"softmax_cross_entropy": "softmax"}
 _TRANSPOSES = ("transpose", "_np_transpose", "SwapAxis")
 _SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
-# What MXNet's oneDNN backend computes in one with an operator before it. It does so too where that has other readers, which then, or
-# instead of them the last one, read the wrong numbers; or it fails.
+# What MXNet's oneDNN backend computes in one with an operator before it. It does so too where that has other readers,
+# which then, or instead of them the last one, read the wrong numbers; or it fails.
 _FUSED_SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
 _FUSED_FUNCTIONS = ("Activation", "_npx_relu", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square")
 _FUSED: Mapping[str, Sequence[str]] = {
@@ -65,7 +67,8 @@ _FUSED: Mapping[str, Sequence[str]] = {
     "BatchNorm": (*_FUSED_SUMS, *_FUSED_FUNCTIONS),
     **dict.fromkeys(_FUSED_SUMS, _FUSED_FUNCTIONS),
 }
-# Operators that draw numbers in prediction too, by MXNet's first names for them and their others. `_random_pdf_…` are densities.
+# Operators that draw numbers in prediction too, by MXNet's first names for them and their others. `_random_pdf_…` are
+# densities.
 _RANDOM = re.compile(
     r"_?(random|sample)_(?!pdf_)\w+|(_image|_npx__image)_random_\w+|(_|_npi_)?shuffle|uniform|normal|_npi_(random_randint|bernoulli|choice|"
     r"exponential|gamma|gumbel|logistic|multinomial|normal|normal_n|pareto|rayleigh|uniform|uniform_n|weibull)"
@@ -126,14 +129,18 @@ class Graph:
 
     @property
     def truths(self) -> frozenset[str]:
-        """The variables that only the second input of a loss layer needs, whatever their names: a training set's labels."""
+        """The variables that only the second input of a loss layer needs, whatever their names: a training set's
+        labels.
+        """
         needed, pending = set(), [self.head]
         while pending:
             if (number := pending.pop()) not in needed:
                 needed.add(number)
                 node = self.nodes[number]
                 pending += [source for source, _ in (node.inputs[:1] if node.op in LOSSES else node.inputs)]
-        return frozenset(node.name for number, node in enumerate(self.nodes) if node.op == "null" and number not in needed)
+        return frozenset(
+            node.name for number, node in enumerate(self.nodes) if node.op == "null" and number not in needed
+        )
 
     @property
     def random(self) -> tuple[Node, ...]:
@@ -145,16 +152,22 @@ class Graph:
         return any(node.attributes.get(name) == value for node in self.nodes)
 
     def ending(self, shapes: Mapping[str, Shape]) -> Outcome:
-        """What the output's numbers are, seen through operators that pass them on; `shapes` are those of all outputs, by name."""
+        """What the output's numbers are, seen through operators that pass them on; `shapes` are those of all
+        outputs, by name.
+        """
         last = self.nodes[self.head]
         classes = _classes(shapes.get(f"{last.name}_output", ()))
         chain = list(self._chain(shapes))
         operators = [node.op for node in chain]
         family = _family(chain[-1], shapes.get(f"{chain[-1].name}_output", ()), classes) if chain else None
-        # A clip changes scores, and a sum probabilities; a product of two computed arrays is no layer, and one of probabilities may be
-        # probabilities again.
+        # A clip changes scores, and a sum probabilities; a product of two computed arrays is no layer, and one of
+        # probabilities may be probabilities again.
         if family == "linear":
-            is_proved = "clip" not in operators and self._has_own_weights(chain[-1]) and not self._is_of_probabilities(chain[-1], shapes)
+            is_proved = (
+                "clip" not in operators
+                and self._has_own_weights(chain[-1])
+                and not self._is_of_probabilities(chain[-1], shapes)
+            )
         else:
             is_proved = not set(_SUMS) & set(operators) and not (family == "log_softmax" and "clip" in operators)
         if family is None or not is_proved:
@@ -163,12 +176,16 @@ class Graph:
         return Outcome(tuple(operators), family)
 
     def use(self, name: str, shapes: Mapping[str, Shape]) -> tuple[Use | None, tuple[str, ...]]:
-        """What the graph does with the output of the operator `name`, and by which operators; None where it ends there."""
+        """What the graph does with the output of the operator `name`, and by which operators; None where it ends
+        there.
+        """
         number = next(number for number, node in enumerate(self.nodes) if node.name == name and node.op != "null")
         classes = _classes(shapes.get(f"{name}_output", ()))
         found = [(node.op, self._use(node, shapes, classes)) for node in self._readers(number, shapes)]
         uses = {use for _, use in found}
-        return (uses.pop() if len(uses) == 1 else "other" if uses else None), tuple(dict.fromkeys(op for op, _ in found))
+        return (uses.pop() if len(uses) == 1 else "other" if uses else None), tuple(
+            dict.fromkeys(op for op, _ in found)
+        )
 
     def _readers(self, number: int, shapes: Mapping[str, Shape]) -> Iterator[Node]:
         """The operators that do something with a node's numbers, seen through those that pass them on."""
@@ -221,13 +238,19 @@ class Graph:
             return before
         if node.op == "clip" and _clips_little(node):
             return before
-        if node.op in _TRANSPOSES and before is not None and _keeps_order(node, shapes.get(f"{self.nodes[before].name}_output", ())):
+        if (
+            node.op in _TRANSPOSES
+            and before is not None
+            and _keeps_order(node, shapes.get(f"{self.nodes[before].name}_output", ()))
+        ):
             return before
         return None
 
 
 def unshared(text: str) -> str:
-    """A symbol's JSON with a node that changes nothing between each output of several readers and what MXNet would fuse with it."""
+    """A symbol's JSON with a node that changes nothing between each output of several readers and what MXNet would
+    fuse with it.
+    """
     graph = json.loads(text)
     nodes = graph["nodes"]
     readers = Counter(source for node in nodes for source, *_ in node["inputs"])
@@ -237,7 +260,13 @@ def unshared(text: str) -> str:
         inputs = []
         for place, (source, output, *rest) in enumerate(node["inputs"]):
             if _is_fused_though_shared(node["op"], source, nodes, readers):
-                kept.append({"op": "BlockGrad", "name": f"mxspark_unshared_{node['name']}_{place}", "inputs": [[moved[source], output, 0]]})
+                kept.append(
+                    {
+                        "op": "BlockGrad",
+                        "name": f"mxspark_unshared_{node['name']}_{place}",
+                        "inputs": [[moved[source], output, 0]],
+                    }
+                )
                 inputs.append([len(kept) - 1, 0, 0])
             else:
                 inputs.append([moved[source], output, *rest])
@@ -245,11 +274,17 @@ def unshared(text: str) -> str:
         moved.append(len(kept) - 1)
     del graph["node_row_ptr"]
     heads = [[moved[source], *rest] for source, *rest in graph["heads"]]
-    return json.dumps({**graph, "nodes": kept, "heads": heads, "arg_nodes": [moved[number] for number in graph["arg_nodes"]]})
+    return json.dumps(
+        {**graph, "nodes": kept, "heads": heads, "arg_nodes": [moved[number] for number in graph["arg_nodes"]]}
+    )
 
 
-def _is_fused_though_shared(op: str, source: int, nodes: Sequence[Mapping[str, Any]], readers: Mapping[int, int]) -> bool:
-    """Whether MXNet would fuse an operator with its input although others read that too; copies are left out by MXNet."""
+def _is_fused_though_shared(
+    op: str, source: int, nodes: Sequence[Mapping[str, Any]], readers: Mapping[int, int]
+) -> bool:
+    """Whether MXNet would fuse an operator with its input although others read that too; copies are left out by
+    MXNet.
+    """
     is_shared = readers[source] > 1
     while nodes[source]["op"] in ("_copy", "Dropout"):
         source = nodes[source]["inputs"][0][0]
@@ -269,8 +304,8 @@ def _classes(shape: Shape) -> int | None:
 
 
 def _family(node: Node, shape: Shape, classes: int | None) -> Family | None:
-    """What an operator proves of its output, which has `shape`. Nothing where that has other axes than the classes', as a map of many
-    places has, or a softmax is over another one."""
+    """What an operator proves of its output, which has `shape`. Nothing where that has other axes than the classes', as
+    a map of many places has, or a softmax is over another one."""
     if classes is None or not shape or _elements(shape[1:]) != classes or max(shape[1:], default=1) != classes:
         return None
     if node.op == "Activation":

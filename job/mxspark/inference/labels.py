@@ -14,7 +14,18 @@ from mxspark.text import delimited
 from mxspark.text.words import listed, shortened
 
 # Files of labels in a folder without model.yaml, by how their names end.
-_NAMES = ("synset", "labels", "label", "classes", "class_names", "classnames", "categories", "names", "class_index", "id2label")
+_NAMES = (
+    "synset",
+    "labels",
+    "label",
+    "classes",
+    "class_names",
+    "classnames",
+    "categories",
+    "names",
+    "class_index",
+    "id2label",
+)
 ENDINGS = (*(f"{name}.{suffix}" for name in _NAMES for suffix in ("txt", "csv", "json")), ".names")
 # What begins so is no list of names, one a line, whatever the file is called.
 _JSON = re.compile(r"""\s*[\[{]\s*(["'\d\[{\]}]|$)""")
@@ -27,7 +38,8 @@ _WRAPPERS = (
 )  # keys of configurations that hold the labels, as Hugging Face's config.json
 # What begins so is a web page, XML, a pointer of Git LFS, or YAML.
 _OTHER = re.compile(
-    r"\s*(<(!doctype|html|\?xml)|version https://git-lfs|---\s*$|(names|labels|classes):\s*$)", re.IGNORECASE | re.MULTILINE
+    r"\s*(<(!doctype|html|\?xml)|version https://git-lfs|---\s*$|(names|labels|classes):\s*$)",
+    re.IGNORECASE | re.MULTILINE,
 )
 # Numbers at the beginning of lines, or at their end; `1.5 l` and `0-2 years` begin with none.
 _NUMBERED = (
@@ -49,7 +61,10 @@ def read(text: str, location: str) -> tuple[str, ...]:
     elif name.endswith(".json") or _JSON.match(text):
         labels = _from_json(text, location)
     elif _OTHER.match(text):
-        raise UsageError(f"{location}: begins with {shortened(text.split(maxsplit=1)[0])}, so it is no list of names, one a line", _FORMS)
+        raise UsageError(
+            f"{location}: begins with {shortened(text.split(maxsplit=1)[0])}, so it is no list of names, one a line",
+            _FORMS,
+        )
     else:
         labels = _lines(text)
         _check_lines(labels, location)
@@ -68,7 +83,9 @@ def _check_lines(lines: list[str], location: str) -> None:
     for pattern in _NUMBERED:
         found = [match for line in lines if (match := pattern.fullmatch(line))]
         # Where but for the numbers all are the same (5-star, 4-star), these are the names.
-        if len(found) == len(lines) and (len({match["name"] for match in found}) > 1 or any(match["by"] in " \t:;,=" for match in found)):
+        if len(found) == len(lines) and (
+            len({match["name"] for match in found}) > 1 or any(match["by"] in " \t:;,=" for match in found)
+        ):
             numbers = [_number(match["number"]) for match in found]
             _check_order(numbers, location)
             if _is_count(numbers):
@@ -107,7 +124,9 @@ def _from_json(text: str, location: str) -> list[str]:
     try:
         data = _parsed(text, location)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        raise UsageError(f"{location}: begins as JSON does, but is none, or not whole", f"Correct the file. {_FORMS}") from None
+        raise UsageError(
+            f"{location}: begins as JSON does, but is none, or not whole", f"Correct the file. {_FORMS}"
+        ) from None
     if isinstance(data, Mapping):
         data = next((data[key] for key in _WRAPPERS if isinstance(data.get(key), list | Mapping)), data)
     if isinstance(data, Mapping):
@@ -139,7 +158,9 @@ def _parsed(text: str, location: str) -> Any:
 def _check_once(keys: list[str], location: str) -> None:
     if len(set(keys)) < len(keys):
         twice, _ = Counter(keys).most_common(1)[0]
-        raise UsageError(f"{location}: duplicate key {shortened(twice)}", f"Correct the file: it is ambiguous. {_FORMS}")
+        raise UsageError(
+            f"{location}: duplicate key {shortened(twice)}", f"Correct the file: it is ambiguous. {_FORMS}"
+        )
 
 
 def _is_names(item: object) -> bool:
@@ -160,19 +181,32 @@ def _from_csv(text: str, location: str) -> list[str]:
     """The column `label`, ordered by the column `index` where there is one."""
     delimiter, columns = delimited.header(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0], "label")
     if columns.count("label") != 1:
-        has = "several columns `label`" if "label" in columns else f"no column `label`, only {listed(columns) or 'an empty line'}"
+        has = (
+            "several columns `label`"
+            if "label" in columns
+            else f"no column `label`, only {listed(columns) or 'an empty line'}"
+        )
         raise UsageError(f"{location}: has {has}", "Name one column of the first line `label`, that of the names.")
-    reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader = csv.reader(
+        io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
     try:
         _, *rows = filter(None, reader)
     except csv.Error as error:
-        raise UsageError(f"{location}: not CSV: {error}", "Correct the file, or give one name a line in a .txt.") from None
+        raise UsageError(
+            f"{location}: not CSV: {error}", "Correct the file, or give one name a line in a .txt."
+        ) from None
     for number, row in enumerate(rows, start=1):
         if len(row) > len(columns):
             hint = "Put names that hold the delimiter between double quotes."
-            raise UsageError(f"{location}: row {number} has {len(row)} fields, the first line only {len(columns)}", hint)
+            raise UsageError(
+                f"{location}: row {number} has {len(row)} fields, the first line only {len(columns)}", hint
+            )
         if len(row) <= columns.index("label"):
-            raise UsageError(f"{location}: row {number} has no label", f"Correct the row; the first line is delimited by {delimiter!r}.")
+            raise UsageError(
+                f"{location}: row {number} has no label",
+                f"Correct the row; the first line is delimited by {delimiter!r}.",
+            )
     found = [dict(zip(columns, map(str.strip, row), strict=False)) for row in rows]
     if "index" in columns:
         found.sort(key=lambda row: _number(row.get("index")))

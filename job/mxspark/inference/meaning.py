@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from mxspark.inference.graph import Family, Outcome, Shape, Use
 from mxspark.settings.model_spec import Kind, ModelOutput
 
-# How far rounding takes the sum of float16 probabilities from 1 (half a unit in the last place is 2^-11 of each), and some more.
+# How far rounding takes the sum of float16 probabilities from 1 (half a unit in the last place is 2^-11 of each), and
+# some more.
 TOLERANCE = 2e-3
 
 _KINDS = (
-    "Say what they are, output.kind in model.yaml (model pack --kind, or the setting model.output_kind): softmax (probabilities of classes "
-    "that exclude each other), logits (a softmax is added), or sigmoid (independent probabilities). Vectors, such as embeddings, are none "
-    "of these."
+    "Say what they are, output.kind in model.yaml (model pack --kind, or the setting model.output_kind): softmax "
+    "(probabilities of classes that exclude each other), logits (a softmax is added), or sigmoid (independent "
+    "probabilities). Vectors, such as embeddings, are none of these."
 )
 _WRONG = "Correct output.kind, or leave it out."
 _PROVED: dict[Family, Kind] = {"softmax": "softmax", "log_softmax": "logits", "sigmoid": "sigmoid"}
@@ -55,16 +56,20 @@ def find(output: ModelOutput, shape: Shape, ending: Outcome, labels: int) -> Mea
     if len(shape) != 2 and not (len(shape) == 4 and shape[2:] == (1, 1)):
         raise MeaningError(
             f"the output has the shape {_shown(shape)} and ends in {ending}: that is not one number for each class",
-            "The network has to be a classifier, with an output (N, classes). If the graph has such an output too, name it: output.name.",
+            "The network has to be a classifier, with an output (N, classes). If the graph has such an output too, "
+            "name it: output.name.",
         )
     meaning = _stated(output.kind, ending) if output.kind else _proved(shape, ending, labels)
     if meaning.sums_to_one and shape[1] == 1:
         raise MeaningError(
-            f"the output has one unit, and output.kind is {meaning.kind}: a softmax over one class is 1.0 for every image",
+            f"the output has one unit, and output.kind is {meaning.kind}: a softmax over one class is 1.0 for every "
+            "image",
             "If the unit is the probability of one class, say output.kind: sigmoid.",
         )
     if output.threshold is not None and meaning.kind != "sigmoid":
-        raise MeaningError(f"output.threshold goes with output.kind sigmoid, but that is {meaning.kind}", "Remove output.threshold.")
+        raise MeaningError(
+            f"output.threshold goes with output.kind sigmoid, but that is {meaning.kind}", "Remove output.threshold."
+        )
     return meaning
 
 
@@ -80,8 +85,15 @@ def _proved(shape: Shape, ending: Outcome, labels: int) -> Meaning:
             return Meaning(kind, f"the graph passes the output of {ending} on to {readers}", adds)
         if labels and ending.use is None:
             return Meaning("logits", f"the graph ends in {ending}, and has a label for each unit", "softmax")
-        doubt = f", which the graph passes on to {readers}" if readers else ", and there are no labels, so it may be a classifier or not"
-    raise MeaningError(f"the output has the shape {_shown(shape)} and ends in {ending}{doubt}: what its numbers mean is not known", _KINDS)
+        doubt = (
+            f", which the graph passes on to {readers}"
+            if readers
+            else ", and there are no labels, so it may be a classifier or not"
+        )
+    raise MeaningError(
+        f"the output has the shape {_shown(shape)} and ends in {ending}{doubt}: what its numbers mean is not known",
+        _KINDS,
+    )
 
 
 def _stated(kind: Kind, ending: Outcome) -> Meaning:
@@ -89,7 +101,9 @@ def _stated(kind: Kind, ending: Outcome) -> Meaning:
     if kind == "sigmoid" and ending.family == "linear":
         return Meaning(kind, f"{said}, and the graph ends in {ending}", "sigmoid")
     if ending.family is not None and _PROVED.get(ending.family, "logits") != kind:
-        raise MeaningError(f"{said}, but the graph ends in {ending}, whose numbers are {_AS_WORDS[ending.family]}", _WRONG)
+        raise MeaningError(
+            f"{said}, but the graph ends in {ending}, whose numbers are {_AS_WORDS[ending.family]}", _WRONG
+        )
     why = f"{said}, and the graph ends in {ending}" if ending.family else said
     return Meaning(kind, why, "softmax" if kind == "logits" else None)
 

@@ -1,4 +1,6 @@
-"""MXNet asked in a process of its own: the driver never imports it, and a params file that crashes it is an error like another."""
+"""MXNet asked in a process of its own: the driver never imports it, and a params file that crashes it is an error
+like another.
+"""
 
 import base64
 import json
@@ -39,10 +41,11 @@ class ModelCheck:
 
 
 def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelCheck:
-    """`network.inspect` in a process of its own: the files fit each other, and a forward pass works, where there is a context for it.
+    """`network.inspect` in a process of its own: the files fit each other, and a forward pass works, where there is a
+    context for it.
 
-    Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't be loaded for
-    want of a driver.
+    Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't
+    be loaded for want of a driver.
     """
     answer: ModelCheck = pickle.loads(base64.b64decode(_ask((bundle, context), seconds)["check"]))  # noqa: S301  # of a process started here
     return answer
@@ -56,7 +59,9 @@ def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_
         problem = f"the model could not be loaded and tried on some images within {seconds:g} s"
         raise UsageError(problem, "Check its files, and whether this machine has the memory for it.") from None
     except CrashError as error:
-        raise UsageError(f"the model's files crash MXNet ({error})", "They are damaged or not of MXNet 1.x; fetch them again.") from None
+        raise UsageError(
+            f"the model's files crash MXNet ({error})", "They are damaged or not of MXNet 1.x; fetch them again."
+        ) from None
 
 
 def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[str, Any]:
@@ -65,7 +70,9 @@ def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[
     # -P: nothing is imported from the working folder.
     command = [sys.executable, "-P", "-c", "from mxspark.inference.model_check import main; main()"]
     try:
-        process = subprocess.run(command, input=pickle.dumps(request), capture_output=True, timeout=seconds, env=environment, check=False)
+        process = subprocess.run(
+            command, input=pickle.dumps(request), capture_output=True, timeout=seconds, env=environment, check=False
+        )
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
     if process.returncode == -signal.SIGKILL:
@@ -86,7 +93,11 @@ def main() -> None:
     try:
         print(json.dumps(_answer(*request) if request else asdict(build())))
     except MxsparkError as error:
-        print(json.dumps({"problem": error.problem, "hint": error.hint, "no_driver": isinstance(error, cuda.NoDriverError)}))
+        print(
+            json.dumps(
+                {"problem": error.problem, "hint": error.hint, "no_driver": isinstance(error, cuda.NoDriverError)}
+            )
+        )
 
 
 def _answer(bundle: Bundle, context: Context | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """MXNet itself: loading it, and what it runs on, mx.cpu() or mx.gpu(i).
 
-Loaded only inside functions: MXNet that is imported before a fork silently loses its OpenMP threads and CUDA in the child, and Spark
-forks its Python workers.
+Loaded only inside functions: MXNet that is imported before a fork silently loses its OpenMP threads and CUDA in the
+child, and Spark forks its Python workers.
 """
 
 import importlib.metadata
@@ -45,12 +45,15 @@ class Choice:
 
 
 def load_mxnet() -> Any:
-    """The module mxnet. Raises UsageError where it can't be imported, gpu.NoDriverError where its GPU build has no driver."""
+    """The module mxnet. Raises UsageError where it can't be imported, gpu.NoDriverError where its GPU build has no
+    driver.
+    """
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind prints a line
     cuda.count_as_nvidia_smi()
     if np.__version__.partition(".")[0] != "1":
         raise UsageError(
-            f"numpy {np.__version__} is installed, and MXNet 1.9.1 works with numpy 1 only", "pip install 'numpy<2' 'pandas<3'."
+            f"numpy {np.__version__} is installed, and MXNet 1.9.1 works with numpy 1 only",
+            "pip install 'numpy<2' 'pandas<3'.",
         )
     # MXNet 1.9.1 uses np.bool, which numpy 1.24 dropped.
     if "bool" not in vars(np):
@@ -66,14 +69,14 @@ def _not_loaded(error: ImportError | OSError) -> UsageError:
         hint = "Install mxspark with its `cpu` extra, or run it in the image."
     elif isinstance(error, OSError) and cuda.is_missing(error, cuda.LIBRARY):
         return cuda.NoDriverError(
-            f"MXNet can't be loaded: its GPU build ({cuda.WHEEL}) needs the NVIDIA driver's {cuda.LIBRARY}, on CPUs too, and there is no "
-            "NVIDIA driver on this machine or in this container",
+            f"MXNet can't be loaded: its GPU build ({cuda.WHEEL}) needs the NVIDIA driver's {cuda.LIBRARY}, on CPUs "
+            "too, and there is no NVIDIA driver on this machine or in this container",
             f"{cuda.GIVE} Where there is no GPU, use the CPU image, or install mxnet instead of {cuda.WHEEL}.",
         )
     elif _CUDA_LIBRARIES.match(str(error)):
         hint = (
-            "It is one of CUDA's libraries, which the packages nvidia-…-cu11 bring: name their folders (nvidia/*/lib in site-packages) in "
-            "LD_LIBRARY_PATH, as the GPU image does. Where there is no GPU, install mxnet instead."
+            "It is one of CUDA's libraries, which the packages nvidia-…-cu11 bring: name their folders (nvidia/*/lib "
+            "in site-packages) in LD_LIBRARY_PATH, as the GPU image does. Where there is no GPU, install mxnet instead."
         )
     else:
         hint = "Install the system libraries it needs (Debian: apt-get install libgomp1 libquadmath0)."
@@ -81,7 +84,9 @@ def _not_loaded(error: ImportError | OSError) -> UsageError:
 
 
 def choose(context: Context, device: int = 0) -> Choice:
-    """mx.cpu() or mx.gpu(device). `auto` takes a GPU where there is one that can be used; `gpu` without one raises UsageError."""
+    """mx.cpu() or mx.gpu(device). `auto` takes a GPU where there is one that can be used; `gpu` without one raises
+    UsageError.
+    """
     mx = load_mxnet()
     if context == "cpu":
         return Choice(mx.cpu())
@@ -92,7 +97,10 @@ def choose(context: Context, device: int = 0) -> Choice:
             raise UsageError(f"context gpu: {error.problem}", f"{error.hint} Or use --context cpu.") from None
         return Choice(mx.cpu(), error.problem)
     if device >= gpus:
-        raise UsageError(f"context {context}: there is no GPU {device}, only {gpus}", "Give the executors as many GPUs as they have tasks.")
+        raise UsageError(
+            f"context {context}: there is no GPU {device}, only {gpus}",
+            "Give the executors as many GPUs as they have tasks.",
+        )
     return Choice(mx.gpu(device))
 
 
@@ -111,7 +119,8 @@ def _usable_gpus(mx: Any, device: int) -> int:
     count = _count_gpus(mx)
     if count == 0:
         raise UsageError(
-            f"MXNet finds no GPU, though the NVIDIA {driver} shows {len(driver.gpus)}", "`mxspark doctor --gpu` shows the details."
+            f"MXNet finds no GPU, though the NVIDIA {driver} shows {len(driver.gpus)}",
+            "`mxspark doctor --gpu` shows the details.",
         )
     return count
 
@@ -142,7 +151,9 @@ def _count_gpus(mx: Any) -> int:
     try:
         return int(mx.context.num_gpus())
     except mx.MXNetError as error:
-        raise UsageError(f"MXNet can't count the GPUs: {said(error)}", "See what nvidia-smi says on the node.") from None
+        raise UsageError(
+            f"MXNet can't count the GPUs: {said(error)}", "See what nvidia-smi says on the node."
+        ) from None
 
 
 def words(error: BaseException) -> str:
@@ -151,11 +162,13 @@ def words(error: BaseException) -> str:
 
 
 def said(error: BaseException) -> str:
-    """MXNet's own words without its stack trace, the place in its code and the condition that it checked: the line that is marked as its
-    error, or the last one."""
+    """MXNet's own words without its stack trace, the place in its code and the condition that it checked: the line that
+    is marked as its error, or the last one."""
     noise = ("[bt]", "Stack trace", "Traceback", 'File "')
     lines = [line.strip() for line in words(error).splitlines() if line.strip() and not line.lstrip().startswith(noise)]
-    text = next((line for line in lines if line.startswith("MXNetError: ")), lines[-1] if lines else type(error).__name__)
+    text = next(
+        (line for line in lines if line.startswith("MXNetError: ")), lines[-1] if lines else type(error).__name__
+    )
     text = text.removeprefix("MXNetError: ")
     operator = re.match(r"Error in operator ([^\s:]+): ", text)
     text = text.rpartition("Check failed: ")[2]

@@ -1,4 +1,6 @@
-"""A bundle as a bound mx.mod.Module on mx.cpu() or mx.gpu(i): what it is, whether its files fit each other, and forward passes."""
+"""A bundle as a bound mx.mod.Module on mx.cpu() or mx.gpu(i): what it is, whether its files fit each other, and
+forward passes.
+"""
 
 import re
 from collections import namedtuple
@@ -23,7 +25,8 @@ from mxspark.text.words import counted, listed
 Floats = NDArray[np.float32]
 
 _Batch = namedtuple("_Batch", ["data"])
-# By how much of the highest probability, or of a small one, one may depend on the other images of its batch: more than rounding does.
+# By how much of the highest probability, or of a small one, one may depend on the other images of its batch: more than
+# rounding does.
 _BATCH_TOLERANCE, _SMALL = 1e-2, 1e-2
 # MXNet's numbers of types, in the attribute __dtype__ of an input.
 _WHOLE_NUMBERS: Mapping[str, Any] = {"3": np.uint8, "4": np.int32, "5": np.int8, "6": np.int64}
@@ -64,12 +67,16 @@ class Inspection:
         if self.half:
             notes.append(f"{self.half} of the parameters are float16 in the file, and cast to float32.")
         if self.prefix:
-            notes.append(f"The names of the parameters begin with {self.prefix!r} in the file, and are taken without it.")
+            notes.append(
+                f"The names of the parameters begin with {self.prefix!r} in the file, and are taken without it."
+            )
         return tuple(notes)
 
 
 class Network:
-    """Forward passes of a fixed batch size. To be used from one thread: a Module shared by two returns wrong batches."""
+    """Forward passes of a fixed batch size. To be used from one thread: a Module shared by two returns wrong
+    batches.
+    """
 
     def __init__(self, bundle: Bundle, batch_size: int, context: Context, device: int = 0) -> None:
         """Loads and binds; raises UsageError where the files don't fit each other or there is no such device."""
@@ -88,7 +95,8 @@ class Network:
         return self.inspection.classes
 
     def predict(self, images: Floats) -> Floats:
-        """Probabilities (n, classes) of `images` (n, …) with n ≤ batch size; a shorter batch is padded and the padding dropped.
+        """Probabilities (n, classes) of `images` (n, …) with n ≤ batch size; a shorter batch is padded and the padding
+        dropped.
 
         Raises MxsparkError where MXNet can't compute them.
         """
@@ -96,9 +104,11 @@ class Network:
 
 
 def inspect(bundle: Bundle, context: Context | None = "cpu") -> tuple[Inspection, Choice | None]:
-    """What the network is, and what it ran on: forward passes of one and of three images, none where there is no `context`.
+    """What the network is, and what it ran on: forward passes of one and of three images, none where there is no
+    `context`.
 
-    Raises UsageError where the files don't fit each other, the labels included, or the network doesn't compute what it should.
+    Raises UsageError where the files don't fit each other, the labels included, or the network doesn't compute what it
+    should.
     """
     mx = load_mxnet()
     model = _Model(mx, bundle)
@@ -110,7 +120,9 @@ def inspect(bundle: Bundle, context: Context | None = "cpu") -> tuple[Inspection
 
 
 def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
-    """Raises UsageError where a forward pass fails, gives no probabilities, or another image in the batch changes them."""
+    """Raises UsageError where a forward pass fails, gives no probabilities, or another image in the batch changes
+    them.
+    """
     steps, shape = bundle.spec.preprocess, model.inspection.input.shape(3)
     pixels = np.random.default_rng(0).uniform(0, 255, shape)  # noise, and images as different from it as can be
     pixels[1], pixels[2] = 0, 255
@@ -121,14 +133,25 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
     finite = together[np.isfinite(together).all(axis=1)]
     symbol = bundle.source.locations["symbol"]
     if not len(finite):
-        raise UsageError(f"{symbol}: gives no number for noise, black or white images", "Are there NaNs among the parameters?")
+        raise UsageError(
+            f"{symbol}: gives no number for noise, black or white images", "Are there NaNs among the parameters?"
+        )
     if trouble := next(filter(None, (meaning.trouble(row, found.sums_to_one) for row in finite)), ""):
         raise UsageError(f"{symbol}: output.kind is {found.kind}, but of noise {trouble}", "Correct output.kind.")
     if found.adds == "softmax":
         raw = _Module(mx, model.checkpoint.symbol, model, 3, choice).predict(images)
-        if raw.shape[1] > 1 and np.isfinite(raw).all() and not any(meaning.trouble(row, sums_to_one=True) for row in raw):
-            raise UsageError(f"{symbol}: output.kind is logits, but its numbers are probabilities already", "Say output.kind: softmax.")
-    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE * max(alone.max(), _SMALL):
+        if (
+            raw.shape[1] > 1
+            and np.isfinite(raw).all()
+            and not any(meaning.trouble(row, sums_to_one=True) for row in raw)
+        ):
+            raise UsageError(
+                f"{symbol}: output.kind is logits, but its numbers are probabilities already",
+                "Say output.kind: softmax.",
+            )
+    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE * max(
+        alone.max(), _SMALL
+    ):
         raise UsageError(
             f"{symbol}: gives other numbers for the same image when another one is in the batch, or each time",
             "Give a network of which each output depends on its image alone, without dropout in prediction.",
@@ -156,7 +179,9 @@ class _Module:
         """The constants' arrays for batches of this size."""
         if not checkpoint.constants:
             return {}
-        shapes = dict(zip(symbol.list_arguments(), symbol.infer_shape(**{checkpoint.input_name: self._shape})[0], strict=True))
+        shapes = dict(
+            zip(symbol.list_arguments(), symbol.infer_shape(**{checkpoint.input_name: self._shape})[0], strict=True)
+        )
         return {name: self._mx.nd.full(shapes[name], value) for name, value in checkpoint.constants.items()}
 
     @property
@@ -168,7 +193,9 @@ class _Module:
         if count < self.batch_size:
             images = np.concatenate([images, np.zeros((self.batch_size - count, *self._shape[1:]), np.float32)])
         with self._errors():
-            self._module.forward(_Batch([self._mx.nd.array(images, ctx=self._context, dtype=np.float32)]), is_train=False)
+            self._module.forward(
+                _Batch([self._mx.nd.array(images, ctx=self._context, dtype=np.float32)]), is_train=False
+            )
             probabilities: Floats = self._module.get_outputs()[0].asnumpy().astype(np.float32, copy=False)
         return probabilities.reshape(self.batch_size, -1)[:count]
 
@@ -181,7 +208,8 @@ class _Module:
             hint = self._hint(words(error))
             kind = UsageError if hint else MxsparkError
             raise kind(
-                f"{self._name}: can't be computed on {self._context}: {said(error)}", hint or "Try the same network in MXNet itself."
+                f"{self._name}: can't be computed on {self._context}: {said(error)}",
+                hint or "Try the same network in MXNet itself.",
             ) from None
 
     def _hint(self, text: str) -> str:
@@ -190,13 +218,20 @@ class _Module:
         if self._context.device_type != "cpu":
             return ""
         if re.search("float16|fp16", text, re.IGNORECASE):
-            return "On a CPU MXNet computes float32: export the network without its casts to float16, or use a GPU (--context gpu)."
+            return (
+                "On a CPU MXNet computes float32: export the network without its casts to float16, or use a GPU "
+                "(--context gpu)."
+            )
         if self._graph.has_attribute("layout", "NHWC"):
-            return "On a CPU MXNet's convolutions take the layout NCHW: export the network in it, or use a GPU (--context gpu)."
+            return (
+                "On a CPU MXNet's convolutions take the layout NCHW: export the network in it, or use a GPU (--context "
+                "gpu)."
+            )
         return (
             ""
             if "std::" in text
-            else "Try it in MXNet itself. Some operators run on GPUs only (--context gpu); a constant has one shape for all batches."
+            else "Try it in MXNet itself. Some operators run on GPUs only (--context gpu); a constant has one shape "
+            "for all batches."
         )
 
 
@@ -238,7 +273,9 @@ class _Model:
             outputs=self.checkpoint.outputs,
             meaning=found,
             operators=self.checkpoint.graph.operators,
-            parameters=sum(int(np.prod(v.shape)) for v in (*self.checkpoint.arguments.values(), *self.checkpoint.states.values())),
+            parameters=sum(
+                int(np.prod(v.shape)) for v in (*self.checkpoint.arguments.values(), *self.checkpoint.states.values())
+            ),
             unused=self.checkpoint.unused,
             half=self.checkpoint.half,
             prefix=self.checkpoint.prefix,
@@ -248,9 +285,10 @@ class _Model:
         """Raises UsageError where the graph draws random numbers: one comparison of two predictions may not show it."""
         if found := self._graph.random:
             raise UsageError(
-                f"{self.names['symbol']}: draws random numbers when it predicts, so that the same image gets other predictions each time: "
-                f"{listed([f'{node.op} {node.name}' for node in found])}",
-                "Export the network without that, and Dropout with the mode `training`, its default, rather than `always`.",
+                f"{self.names['symbol']}: draws random numbers when it predicts, so that the same image gets other "
+                f"predictions each time: {listed([f'{node.op} {node.name}' for node in found])}",
+                "Export the network without that, and Dropout with the mode `training`, its default, rather than "
+                "`always`.",
             )
 
     def _fitting_input(self, bundle: Bundle) -> ModelInput:
@@ -282,17 +320,19 @@ class _Model:
                 raise UsageError(f"{self.names['symbol']}: {said(error)}", hint) from None
             raise UsageError(
                 f"{self.names['symbol']}: does not take an input {name} of shape {shape}: {said(error)}",
-                f"Correct input.height, input.width, input.channels and input.layout in model.yaml.{self._about_constants}",
+                "Correct input.height, input.width, input.channels and input.layout in "
+                f"model.yaml.{self._about_constants}",
             ) from None
         variables, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
         expected = dict(zip([*variables, *auxiliary], [*arguments, *states], strict=True))
         for parameter, array in {**self.checkpoint.arguments, **self.checkpoint.states}.items():
             if tuple(array.shape) != tuple(expected[parameter]):
                 raise UsageError(
-                    f"symbol and params don't fit each other: {parameter} has shape {tuple(array.shape)} in {self.names['params']}, "
-                    f"but {self.names['symbol']} needs {tuple(expected[parameter])} for an input of shape {shape}",
-                    "Give the input that the network was made for (input.height, width, channels and layout), and files of one model."
-                    + self._about_constants,
+                    f"symbol and params don't fit each other: {parameter} has shape {tuple(array.shape)} in "
+                    f"{self.names['params']}, but {self.names['symbol']} needs {tuple(expected[parameter])} for an "
+                    f"input of shape {shape}",
+                    "Give the input that the network was made for (input.height, width, channels and layout), and "
+                    "files of one model." + self._about_constants,
                 )
 
     def _batch_shape(self, model_input: ModelInput) -> Shape:
@@ -315,15 +355,21 @@ class _Model:
         name = self.checkpoint.input_name
         kind = _WHOLE_NUMBERS.get(self.checkpoint.symbol.attr_dict().get(name, {}).get("__dtype__", ""))
         numbers = (np.arange(256)[:, np.newaxis] * steps.scale - steps.mean) / steps.std
-        if kind is not None and not (numbers.clip(np.iinfo(kind).min, np.iinfo(kind).max).astype(kind) == numbers).all():
+        if (
+            kind is not None
+            and not (numbers.clip(np.iinfo(kind).min, np.iinfo(kind).max).astype(kind) == numbers).all()
+        ):
             raise UsageError(
-                f"{self.names['symbol']}: its input {name} takes {kind.__name__}, but preprocess gives numbers from {numbers.min():g} to "
-                f"{numbers.max():g}, which don't fit",
-                "Correct scale, mean and std of preprocess in model.yaml: most likely the network does that itself, and wants 0 to 255.",
+                f"{self.names['symbol']}: its input {name} takes {kind.__name__}, but preprocess gives numbers from "
+                f"{numbers.min():g} to {numbers.max():g}, which don't fit",
+                "Correct scale, mean and std of preprocess in model.yaml: most likely the network does that itself, "
+                "and wants 0 to 255.",
             )
 
     def _check_quantized(self) -> None:
-        """Raises UsageError for parameters of 8 bits where the graph takes floats: without their scales they would be other numbers."""
+        """Raises UsageError for parameters of 8 bits where the graph takes floats: without their scales they would
+        be other numbers.
+        """
         symbol, bytes_only = self.checkpoint.symbol, (np.int8, np.uint8)
         try:
             types = symbol.infer_type(**{self.checkpoint.input_name: np.float32})[0] or ()
@@ -333,8 +379,8 @@ class _Model:
             array = self.checkpoint.arguments.get(name)
             if array is not None and array.dtype in bytes_only and wanted not in bytes_only:
                 raise UsageError(
-                    f"{self.names['params']}: {name} has numbers of 8 bits ({np.dtype(array.dtype)}), but {self.names['symbol']} computes "
-                    f"with {np.dtype(wanted)}",
+                    f"{self.names['params']}: {name} has numbers of 8 bits ({np.dtype(array.dtype)}), but "
+                    f"{self.names['symbol']} computes with {np.dtype(wanted)}",
                     "Give the graph of the quantized network, or the parameters that were not quantized.",
                 )
 
@@ -346,7 +392,8 @@ class _Model:
             return ""
         shape = f"mx.sym.var({name!r}, shape=(0, 5))"
         return (
-            f" What is in input.constants has the shape that the graph tells, else (1,): declare it there, with 0 for the batch: {shape}."
+            " What is in input.constants has the shape that the graph tells, else (1,): declare it there, with 0 for "
+            f"the batch: {shape}."
         )
 
     def _meaning(self, bundle: Bundle, model_input: ModelInput, shape: Shape) -> Meaning:
@@ -377,7 +424,9 @@ class _Model:
             _, shapes, _ = internals.infer_shape_partial(**{self.checkpoint.input_name: model_input.shape(2)})
         except self._mx.MXNetError:
             return {}
-        return {name: tuple(shape) for name, shape in zip(internals.list_outputs(), shapes or (), strict=False) if shape}
+        return {
+            name: tuple(shape) for name, shape in zip(internals.list_outputs(), shapes or (), strict=False) if shape
+        }
 
     @property
     def _graph(self) -> Graph:

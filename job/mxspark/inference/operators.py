@@ -1,7 +1,7 @@
 """MXNet imported without its operators' Python functions, which are made when they are first called.
 
-MXNet writes and compiles the source of some 3,000 functions, with their documentation, each time that it is imported: 1.0 of its 1.7 s of
-a processor, in each process. A job calls about ten of them.
+MXNet writes and compiles the source of some 3,000 functions, with their documentation, each time that it is imported:
+1.0 of its 1.7 s of a processor, in each process. A job calls about ten of them.
 """
 
 import importlib
@@ -21,7 +21,8 @@ MAKERS = ("_init_op_module", "_init_np_op_module")
 def import_mxnet() -> ModuleType:
     """The module mxnet; as `import mxnet`, whose errors it raises.
 
-    The names are all there, in all of MXNet's modules. What is left out are the operators' signatures and documentation for `help`.
+    The names are all there, in all of MXNet's modules. What is left out are the operators' signatures and documentation
+    for `help`.
     """
     spec = None if "mxnet" in sys.modules else find_spec("mxnet")
     if spec is not None and spec.submodule_search_locations:

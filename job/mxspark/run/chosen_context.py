@@ -50,22 +50,26 @@ def check_once(model: Bundle, settings: Settings) -> ChosenContext:
 
 
 def check_model(model: Bundle, settings: Settings) -> ChosenContext:
-    """Checks, in a process of its own, that the model's files fit each other and that the network computes; returns its context.
+    """Checks, in a process of its own, that the model's files fit each other and that the network computes; returns its
+    context.
 
-    Raises UsageError, MxsparkError. The driver itself never imports MXNet (inference/mxnet.py says why), and a file that crashes MXNet is
-    an error like any other.
+    Raises UsageError, MxsparkError. The driver itself never imports MXNet (inference/mxnet.py says why), and a file
+    that crashes MXNet is an error like any other.
     """
     local = settings.spark.is_local
     chosen = "each executor takes a GPU if it has one that MXNet can use" if settings.context == "auto" else ""
     try:
-        # On a cluster the executors have the GPUs, and each finds out for itself: what only a GPU computes can't be tried here.
+        # On a cluster the executors have the GPUs, and each finds out for itself: what only a GPU computes can't be
+        # tried here.
         check = model_check.check_model(model, settings.context if local or settings.context == "cpu" else None)
     except cuda.NoDriverError:
         if local or settings.context == "cpu":
             raise
-        # As in a driver's pod of the GPU image: the GPUs and their libraries are the executors', who check the files as well.
+        # As in a driver's pod of the GPU image: the GPUs and their libraries are the executors', who check the files as
+        # well.
         return ChosenContext(
-            settings.context, f"{chosen}{'; ' if chosen else ''}the executors check the model, for MXNet can't be loaded here"
+            settings.context,
+            f"{chosen}{'; ' if chosen else ''}the executors check the model, for MXNet can't be loaded here",
         )
     if local:
         chosen = f"context auto chose it{f': {check.why}' if check.why else ''}" if settings.context == "auto" else ""

@@ -1,4 +1,6 @@
-"""A whole run: check, plan, predict, sum up. What stops it is raised as MxsparkError with the exit code that it means."""
+"""A whole run: check, plan, predict, sum up. What stops it is raised as MxsparkError with the exit code that it
+means.
+"""
 
 import os
 import uuid
@@ -63,7 +65,9 @@ class _Run:
             output.sweep(self._store, self._settings.output, self._access)
             todo = self._left(model) or listing
             if todo is None:
-                raise MxsparkError(f"{self._store.name}: another run just removed the plan", "Run the same command again.")
+                raise MxsparkError(
+                    f"{self._store.name}: another run just removed the plan", "Run the same command again."
+                )
             if isinstance(todo, Work) and not todo.shards:
                 return self._sum_up(todo.table, None)
             return self._run_workers(todo, model, gpu, hold)
@@ -122,7 +126,9 @@ class _Run:
                 starting.result().kill()
             raise
 
-    def _predict(self, work: Work, model: Bundle, spark: Application, context: ChosenContext, hold: Hold) -> Performance:
+    def _predict(
+        self, work: Work, model: Bundle, spark: Application, context: ChosenContext, hold: Hold
+    ) -> Performance:
         self._store.delete(SUCCESS)  # until all is there again
         job = Job(
             run_id=uuid.uuid4().hex,

@@ -29,7 +29,12 @@ class ExecutorWatch:
             return
         look = "the master's web page shows its resources"
         if self._spark.is_kubernetes:
-            selector = ",".join(f"{key}={value}" for key, value in pods.labels(self._settings.app_name, "executor").items())
-            look = f"`kubectl describe pods -l {selector}` shows why their pods don't start; if there are none, check the quotas"
+            selector = ",".join(
+                f"{key}={value}" for key, value in pods.labels(self._settings.app_name, "executor").items()
+            )
+            look = (
+                f"`kubectl describe pods -l {selector}` shows why their pods don't start; if there are none, check the "
+                "quotas"
+            )
         waited = time.monotonic() - self._started
         self._progress.note(f"No executors after {waited:.0f} s (0 of {self._settings.executors} running): {look}.")

@@ -6,8 +6,8 @@ from typing import Any
 from mxspark.inference.bundle import Bundle
 from mxspark.settings.job import InputSettings, Settings, resolved
 
-# Settings of the input that no ok row depends on: what counts as right, and limits, which only decide what fails or is refused. So
-# --retry-failed with other limits can't mix results.
+# Settings of the input that no ok row depends on: what counts as right, and limits, which only decide what fails or is
+# refused. So --retry-failed with other limits can't mix results.
 NOT_IN_IDENTITY = {
     "allow_outside",
     "sandbox",
@@ -35,11 +35,16 @@ def identity(settings: Settings, model: Bundle) -> dict[str, Any]:
 
 def comparable(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """A plan's identity without settings that earlier versions recorded too."""
-    return {**recorded, "input": {name: value for name, value in recorded.get("input", {}).items() if name not in NOT_IN_IDENTITY}}
+    return {
+        **recorded,
+        "input": {name: value for name, value in recorded.get("input", {}).items() if name not in NOT_IN_IDENTITY},
+    }
 
 
 def with_absolute_places(settings: Settings) -> Settings:
-    """The settings with places of the input that mean the same in another working folder, as that of a worker may be."""
+    """The settings with places of the input that mean the same in another working folder, as that of a worker may
+    be.
+    """
     places = _absolute_places(settings.input)
     if isinstance(places["path"], list):
         places["path"] = tuple(places["path"])  # as the setting has several

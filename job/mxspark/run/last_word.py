@@ -1,7 +1,7 @@
 """How a run ended, as data: what a driver leaves for whoever follows it from elsewhere.
 
-In a pod it is the container's termination message, which Kubernetes hands to all who may see pods. Under spark-submit, whose log may
-be all that there is, a run that failed also prints it as its last line.
+In a pod it is the container's termination message, which Kubernetes hands to all who may see pods. Under spark-submit,
+whose log may be all that there is, a run that failed also prints it as its last line.
 """
 
 import json
@@ -64,7 +64,9 @@ class Results:
 
     def within(self, rows: int) -> Self:
         """With so many of the first rows, each with one prediction."""
-        first = (replace(row, predictions=row.predictions[:1] if row.predictions else None) for row in self.first_rows[:rows])
+        first = (
+            replace(row, predictions=row.predictions[:1] if row.predictions else None) for row in self.first_rows[:rows]
+        )
         return replace(self, first_rows=tuple(first))
 
 
@@ -80,22 +82,30 @@ class LastWord:
     @classmethod
     def of(cls, error: MxsparkError) -> Self:
         """Of a run that failed."""
-        results = error.results if isinstance(error, TooManyFailedError) and isinstance(error.results, Results) else None
+        results = (
+            error.results if isinstance(error, TooManyFailedError) and isinstance(error.results, Results) else None
+        )
         return cls(error.exit_code, error.problem[:LONGEST_CAUSE], error.hint[:LONGEST_CAUSE], results)
 
     def to_json(self, limit: int = LONGEST) -> str:
-        """At most `limit` bytes: with fewer first rows where need be, and without results where these are too long all the same."""
+        """At most `limit` bytes: with fewer first rows where need be, and without results where these are too long
+        all the same.
+        """
         text = ""
         for rows in (10, 6, 3, 0):
             data = {"exit_code": self.exit_code, "cause": self.cause, "hint": self.hint}
             if self.results is not None:
                 data["results"] = self.results.within(rows).to_json()
-            text = json.dumps({key: value for key, value in data.items() if value != ""}, ensure_ascii=False, separators=(",", ":"))
+            text = json.dumps(
+                {key: value for key, value in data.items() if value != ""}, ensure_ascii=False, separators=(",", ":")
+            )
             if len(text.encode()) <= limit:
                 return text
         if self.results is not None:
             return replace(self, results=None).to_json(limit)
-        return replace(self, cause=self.cause[: len(self.cause) // 2], hint=self.hint[: len(self.hint) // 2]).to_json(limit)
+        return replace(self, cause=self.cause[: len(self.cause) // 2], hint=self.hint[: len(self.hint) // 2]).to_json(
+            limit
+        )
 
     @classmethod
     def read(cls, text: str) -> Self | None:
@@ -121,5 +131,7 @@ class LastWord:
 
 def find(lines: list[str]) -> LastWord | None:
     """The last word in a log."""
-    words = (LastWord.read(line.strip().removeprefix(LINE)) for line in reversed(lines) if line.strip().startswith(LINE))
+    words = (
+        LastWord.read(line.strip().removeprefix(LINE)) for line in reversed(lines) if line.strip().startswith(LINE)
+    )
     return next((word for word in words if word is not None), None)

@@ -14,7 +14,9 @@ SHOWN_PLACES = 3
 
 
 class Listing:
-    """The keys of an input, of which the first is read at once: one that can't be listed is an error before Spark starts."""
+    """The keys of an input, of which the first is read at once: one that can't be listed is an error before Spark
+    starts.
+    """
 
     def __init__(self, settings: InputSettings, access: Access, first_contact: Access, progress: RunListener) -> None:
         """Raises UsageError, StorageError where the input has no images or can't be listed."""

@@ -53,7 +53,9 @@ def from_environment() -> DriverPod | None:
 class OwnPod(Silent):
     """Listens to a run, and writes its progress to the pod; in a thread, so that the run never waits for it."""
 
-    def __init__(self, pod: DriverPod, warn: Callable[[str], None], write: Callable[[DriverPod, Progress], None] = annotate) -> None:
+    def __init__(
+        self, pod: DriverPod, warn: Callable[[str], None], write: Callable[[DriverPod, Progress], None] = annotate
+    ) -> None:
         """`warn` is called once where Kubernetes refuses the annotation."""
         self._pod = pod
         self._warn = warn
@@ -66,7 +68,9 @@ class OwnPod(Silent):
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         self._changed.set()
         self._thread.join(TIMEOUT_SECONDS)
@@ -98,8 +102,8 @@ class OwnPod(Silent):
             except ApiError as error:
                 if error.is_refusal:
                     self._warn(
-                        f"`mxspark follow` and `status` can't show how far this run is: {error} for patching pod {self._pod.name}. "
-                        "docs/kubernetes.md has the Role that the driver's service account needs."
+                        f"`mxspark follow` and `status` can't show how far this run is: {error} for patching pod "
+                        f"{self._pod.name}. docs/kubernetes.md has the Role that the driver's service account needs."
                     )
                     return
             except (OSError, HTTPException):

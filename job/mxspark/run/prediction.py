@@ -43,14 +43,17 @@ class Prediction:
         self._began: float | None = None  # when the first worker had its network
 
     def run(self, job: Job, spark: Application, context: ChosenContext, start: RunStart) -> Performance:
-        """Predicts all shards. Raises MxsparkError where one can't be done, TooManyFailedError as soon as that is certain."""
+        """Predicts all shards. Raises MxsparkError where one can't be done, TooManyFailedError as soon as that is
+        certain.
+        """
         plan, progress = self._work.plan, self._progress
         progress.planned(plan.keys, self._work.kept_images, plan.shards)
         self._asked = time.monotonic()
         progress.note(f"Running on {context} with {counted(spark.workers, 'worker')}, Spark {spark.version}")
         if spark.key_problem:
             progress.note(
-                f"Spark's authentication key is in the executors' pods, readable by everyone who may read pods: {spark.key_problem}"
+                "Spark's authentication key is in the executors' pods, readable by everyone who may read pods: "
+                f"{spark.key_problem}"
             )
         watch = ExecutorWatch(spark, self._settings.spark, progress)
         failing = spark.run(job, self._work.shards, self._add, watch.check, self._note_bad_node)
@@ -77,7 +80,11 @@ class Prediction:
         self._shards_done += 1
         began = max(self._asked, time.monotonic() - report.timings.work)
         self._began = began if self._began is None else min(self._began, began)
-        if self._settings.context == "auto" and not self._settings.spark.is_local and report.context not in self._contexts:
+        if (
+            self._settings.context == "auto"
+            and not self._settings.spark.is_local
+            and report.context not in self._contexts
+        ):
             self._contexts.add(report.context)
             self._progress.note(f"Running on {report.context}")
         counts = self._tally.counts
@@ -88,7 +95,9 @@ class Prediction:
         settings, counts, planned = self._settings, self._tally.counts, self._work.plan.keys
         enough = counts.rows >= settings.max_failed_after and counts.rows < planned
         if enough and counts.failed > settings.max_failed_fraction * counts.rows and not settings.output.retry_failed:
-            raise self._work.table.too_many_failed(self._tally, f"stopped after {counts.rows:,} of {counted(planned, 'image')}: ")
+            raise self._work.table.too_many_failed(
+                self._tally, f"stopped after {counts.rows:,} of {counted(planned, 'image')}: "
+            )
 
     def _note_bad_node(self, task: FailedTask) -> None:
         self._progress.note(f"A shard failed on {task.where}: {task.failure.error.problem}. It is retried.")

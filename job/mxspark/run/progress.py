@@ -9,7 +9,8 @@ from typing import Any, Protocol, Self
 from mxspark.text import duration
 from mxspark.text.words import counted
 
-WINDOW_SECONDS = 20.0  # that a rate is taken from: shards end in bursts, and a network or a cluster may become faster or slower
+# that a rate is taken from: shards end in bursts, and a network or a cluster may become faster or slower
+WINDOW_SECONDS = 20.0
 LEAST_SECONDS = 3.0  # in which a rate is no accident
 NOTES = 5  # the last ones, that travel with a run's progress
 LONGEST_NOTE = 500  # characters
@@ -22,7 +23,9 @@ class Rate:
         self._seen: deque[tuple[float, int]] = deque()  # times, and how many images were done by then
 
     def add(self, now: float, images: int) -> None:
-        """`images` are done in all, now [seconds]. What came before the first call was starting up, and counts as no time."""
+        """`images` are done in all, now [seconds]. What came before the first call was starting up, and counts as no
+        time.
+        """
         self._seen.append((now, images))
         while len(self._seen) > 2 and self._seen[1][0] <= now - WINDOW_SECONDS:
             self._seen.popleft()
@@ -74,7 +77,11 @@ class Progress:
     def __str__(self) -> str:
         if not self.keys:
             return f"{self.shards_done:,} of {counted(self.shards, 'shard')} are done" if self.shards else self.step
-        speed = f"{self.rate:.1f} images/s, {duration.in_words((self.keys - self.images) / self.rate)} left, " if self.rate else ""
+        speed = (
+            f"{self.rate:.1f} images/s, {duration.in_words((self.keys - self.images) / self.rate)} left, "
+            if self.rate
+            else ""
+        )
         done = f"{self.images:,}/{self.keys:,} images, {self.shards_done:,}/{self.shards:,} shards"
         return f"{done}, {speed}{self.failed:,} failed"
 
@@ -89,7 +96,9 @@ class RunListener(Protocol):
         """Something that a person should know."""
 
     def planned(self, keys: int, done: int, shards: int) -> None:
-        """The plan is made: `keys` images in `shards`, of which an earlier run has done `done` images. Workers are starting."""
+        """The plan is made: `keys` images in `shards`, of which an earlier run has done `done` images. Workers are
+        starting.
+        """
 
     def done(self, images: int, failed: int, shards: int) -> None:
         """So many images and shards of this plan are done by now, so many of the images failed."""
@@ -117,7 +126,9 @@ class Meter:
 
     def done(self, images: int, failed: int, shards: int) -> None:
         self._rate.add(time.monotonic(), images)
-        self.now = replace(self.now, step="Predicting", images=images, failed=failed, shards_done=shards, rate=self._rate.per_second)
+        self.now = replace(
+            self.now, step="Predicting", images=images, failed=failed, shards_done=shards, rate=self._rate.per_second
+        )
 
 
 class Silent:

@@ -25,7 +25,8 @@ class Result:
 def sum_up(table: Table, performance: Performance | None, access: Access) -> Result:
     """Counts what is really there, writes the summary, and marks the table as complete.
 
-    `performance` is None where nothing was left to do. Raises MxsparkError where parts are missing or aren't as planned.
+    `performance` is None where nothing was left to do. Raises MxsparkError where parts are missing or aren't as
+    planned.
     """
     store, settings = table.store, table.settings
     tally = table.count()

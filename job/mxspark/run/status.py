@@ -17,7 +17,9 @@ from mxspark.storage import Access, Store, open_output, usage_errors
 
 @dataclass(frozen=True)
 class Status:
-    """A run: its plan, None while it is starting, what its parts hold by now, who works on it, and whether it ended well."""
+    """A run: its plan, None while it is starting, what its parts hold by now, who works on it, and whether it ended
+    well.
+    """
 
     place: str
     plan: Plan | None
@@ -47,7 +49,12 @@ class Status:
 
     def to_json(self) -> str:
         running = dict(self.holder) if self.holder is not None else None
-        content = {"output": self.place, "state": self.state, **(self._planned(self.plan) if self.plan else {}), "running": running}
+        content = {
+            "output": self.place,
+            "state": self.state,
+            **(self._planned(self.plan) if self.plan else {}),
+            "running": running,
+        }
         return json.dumps(content, indent=1)
 
     def _planned(self, frozen: Plan) -> dict[str, Any]:
@@ -58,7 +65,12 @@ class Status:
             "skipped": dict(frozen.skipped),
             "shards": {"planned": frozen.shards, "done": self.parts, "left": frozen.shards - self.parts},
             "broken": list(self.broken),
-            "plan": {"id": frozen.id, "created": frozen.created, "listed": frozen.listed, "shard_size": frozen.shard_size},
+            "plan": {
+                "id": frozen.id,
+                "created": frozen.created,
+                "listed": frozen.listed,
+                "shard_size": frozen.shard_size,
+            },
             "settings": frozen.settings,
         }
 

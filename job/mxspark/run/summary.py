@@ -66,7 +66,9 @@ class Performance:
         timings = Timings(**{str(name): float(value) for name, value in data["worker_seconds"].items()})
         retries = Counter({str(cause): int(number) for cause, number in data["retries"].items()})
         failing = tuple((str(where), str(problem)) for where, problem in data["failing_executors"].items())
-        seconds, startup, workers_startup = (float(data[name]) for name in ("seconds", "startup_seconds", "workers_startup_seconds"))
+        seconds, startup, workers_startup = (
+            float(data[name]) for name in ("seconds", "startup_seconds", "workers_startup_seconds")
+        )
         workers, context = int(data["workers"]), str(data["context"])
         return cls(int(data["images"]), seconds, startup, workers_startup, workers, timings, retries, context, failing)
 
@@ -91,7 +93,11 @@ class Summary:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "plan": {
                 "input": self.plan.settings.get("input", {}).get("path"),
-                **{key: value for key, value in asdict(self.plan).items() if key not in ("identity", "settings", "samples", "skipped")},
+                **{
+                    key: value
+                    for key, value in asdict(self.plan).items()
+                    if key not in ("identity", "settings", "samples", "skipped")
+                },
             },
             "skipped": dict(self.plan.skipped),
             "rows": counts.rows,
@@ -107,7 +113,9 @@ class Summary:
 
 
 def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_label: str | None) -> Counts:
-    """What the part of a shard holds. Raises PartError naming the part that has other than its planned number of rows."""
+    """What the part of a shard holds. Raises PartError naming the part that has other than its planned number of
+    rows.
+    """
     counts = predictions.read_counts(store, shard, output_format, true_label)
     if counts.rows != plan.size(shard):
         rows = f"has {counted(counts.rows, 'row')}, but the plan has {counted(plan.size(shard), 'key')} for it"
@@ -118,7 +126,9 @@ def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_la
 def count_parts(
     store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None
 ) -> Iterator[tuple[int, Counts]]:
-    """What the parts of these shards hold, in the order of the shards. Raises PartError naming the part that isn't what was planned."""
+    """What the parts of these shards hold, in the order of the shards. Raises PartError naming the part that isn't
+    what was planned.
+    """
     remaining = iter(sorted(shards))
     last: str | None = None
     with ThreadPoolExecutor(READERS) as pool:

@@ -51,7 +51,9 @@ class Table:
 
     def counts(self, shards: Iterable[int]) -> Iterator[tuple[int, Counts]]:
         """What the parts of these shards hold. Raises MxsparkError naming one that isn't as planned."""
-        return summary.count_parts(self.store, self.plan, shards, self.settings.output.format, self.settings.input.true_label)
+        return summary.count_parts(
+            self.store, self.plan, shards, self.settings.output.format, self.settings.input.true_label
+        )
 
     def count(self) -> Tally:
         """What all parts hold. Raises MxsparkError where one is missing or isn't as planned."""
@@ -75,7 +77,9 @@ class Table:
         return tally
 
     def rows(self, shards: Iterable[int]) -> Iterator[Row]:
-        return chain.from_iterable(predictions.read_rows(self.store, shard, self.settings.output.format) for shard in shards)
+        return chain.from_iterable(
+            predictions.read_rows(self.store, shard, self.settings.output.format) for shard in shards
+        )
 
     def too_many_failed(self, tally: Tally, prefix: str = "") -> TooManyFailedError:
         """The error with the counts by status and some examples."""

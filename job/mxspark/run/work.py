@@ -51,9 +51,9 @@ class Work:
         """Reports what is resumed."""
         what = "are left or failed" if self.table.settings.output.retry_failed else "are left"
         progress.note(
-            f"Resuming the run of {self.plan.created}: {self.kept_images:,} of {counted(self.plan.keys, 'image')} done, "
-            f"{self.images:,} {what} in {len(self.shards):,} of {counted(self.plan.shards, 'shard')}. "
-            "New images are not included; --overwrite restarts."
+            f"Resuming the run of {self.plan.created}: {self.kept_images:,} of {counted(self.plan.keys, 'image')} "
+            f"done, {self.images:,} {what} in {len(self.shards):,} of {counted(self.plan.shards, 'shard')}. New images "
+            "are not included; --overwrite restarts."
         )
 
 
@@ -67,14 +67,20 @@ def earlier_plan(store: Store, settings: Settings, identity: Mapping[str, Any]) 
         return None
     if changes := plan.differences(comparable(existing.identity), identity):
         raise UsageError(
-            f"{store.name} holds the results of another job. Differences (existing -> requested):\n  " + "\n  ".join(changes),
+            f"{store.name} holds the results of another job. Differences (existing -> requested):\n  "
+            + "\n  ".join(changes),
             "Choose another output, or restart with --overwrite.",
         )
     return existing
 
 
 def new_plan(
-    store: Store, spool: KeySpool, workers: int, settings: Settings, identity: Mapping[str, Any], skipped: Mapping[str, int]
+    store: Store,
+    spool: KeySpool,
+    workers: int,
+    settings: Settings,
+    identity: Mapping[str, Any],
+    skipped: Mapping[str, int],
 ) -> Plan:
     """The listed keys as a plan for so many workers, in place of what the output had."""
     size = settings.plan.shard_size or plan.choose_shard_size(len(spool), workers, settings.batch_size)

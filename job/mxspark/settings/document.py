@@ -98,7 +98,8 @@ def parse(kind: type[D], data: Mapping[str, Any], source: str, origin: Callable[
         if (odd := next(_not_utf8(data), None)) is not None:
             came_from = f" (from {origin(odd)})" if origin else ""
             raise UsageError(
-                f"{source}: {with_bytes(repr(odd))}{came_from}: it is not UTF-8", "Write it in UTF-8; rename the file or folder."
+                f"{source}: {with_bytes(repr(odd))}{came_from}: it is not UTF-8",
+                "Write it in UTF-8; rename the file or folder.",
             )
         return parsed
     except ValidationError as error:
@@ -164,7 +165,10 @@ def _explain(kind: type[Document], details: ErrorDetails, origin: Callable[[str]
         is_section = not path or kind.section_at(*path) is not None
         return message if is_section else f"{key} is {_shown(key, details['input'])}{came_from}: {message}"
     if details["type"] == "string_pattern_mismatch":  # the description says what the pattern means
-        return f"{key} is {_shown(key, details['input'])}{came_from}, which has the wrong format. ({_description(kind, path)})"
+        return (
+            f"{key} is {_shown(key, details['input'])}{came_from}, which has the wrong format. "
+            f"({_description(kind, path)})"
+        )
     message = _WORDS[details["type"]].format(**details.get("ctx", {})) if details["type"] in _WORDS else details["msg"]
     return f"{key} is {_shown(key, details['input'])}{came_from}: {message}. ({_description(kind, path)})"
 
@@ -208,8 +212,8 @@ MAX_PROBLEMS = 20  # of a document that are shown
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without dates (2024-01-01 is a folder's name more often than a day), without keys that stand twice, and without aliases, by
-    which few lines may stand for billions; not larger or deeper than people write."""
+    """YAML without dates (2024-01-01 is a folder's name more often than a day), without keys that stand twice, and
+    without aliases, by which few lines may stand for billions; not larger or deeper than people write."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -243,7 +247,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_number(self, node: yaml.ScalarNode) -> Any:
         if len(node.value) > MAX_NUMBER:
-            raise yaml.constructor.ConstructorError(None, None, f"a number of more than {MAX_NUMBER} digits", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a number of more than {MAX_NUMBER} digits", node.start_mark
+            )
         if ":" in node.value:  # 1:30 was ninety in YAML 1.1
             return node.value
         if re.match(r"[-+]?0[0-9_]", node.value):
@@ -257,7 +263,8 @@ for _tag in ("int", "float"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_number)
 
 
-_LOADER_ERRORS = (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)  # of the library's own
+# of the library's own
+_LOADER_ERRORS = (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
@@ -268,13 +275,16 @@ _Loader.yaml_implicit_resolvers = {
 def read_yaml(text: str, source: str) -> dict[str, Any]:
     """The mapping in a YAML text. Raises UsageError naming `source` and the line."""
     if len(text) > MAX_YAML:
-        raise UsageError(f"{source}: has {len(text):,} characters, more than the {MAX_YAML:,} of a document", "Give a shorter file.")
+        raise UsageError(
+            f"{source}: has {len(text):,} characters, more than the {MAX_YAML:,} of a document", "Give a shorter file."
+        )
     try:
         data = yaml.load(text, _Loader)  # noqa: S506  # a safe loader
     except _LOADER_ERRORS as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
-        # Of a value that was meant as text, such as a password that begins with ! or *, it would tell what it takes for a tag or an alias.
+        # Of a value that was meant as text, such as a password that begins with ! or *, it would tell what it takes for
+        # a tag or an alias.
         cause = re.sub(r"(alias|tag|tag handle) '.*'", r"\1", getattr(error, "problem", None) or one_line(error))
         raise UsageError(f"{source}:{line} not YAML: {cause}", "Correct the file's syntax.") from None
     if data is None:
@@ -287,7 +297,9 @@ def read_yaml(text: str, source: str) -> dict[str, Any]:
 def parse_scalar(text: str, source: str) -> Any:
     """The value in a flag or an environment variable, read as YAML (`4`, `true`, `[a, b]`, `4g`)."""
     if len(text) > MAX_YAML:
-        raise UsageError(f"{source}: has {len(text):,} characters, more than the {MAX_YAML:,} of a value", "Give a file: --settings.")
+        raise UsageError(
+            f"{source}: has {len(text):,} characters, more than the {MAX_YAML:,} of a value", "Give a file: --settings."
+        )
     try:
         return yaml.load(text, _Loader)  # noqa: S506  # a safe loader
     except _LOADER_ERRORS:
@@ -307,17 +319,23 @@ def to_yaml(*data: Mapping[str, Any]) -> str:
 
 
 def explained_yaml(kind: type[Document], data: Mapping[str, Any], comments: Collection[tuple[str, ...]] = ()) -> str:
-    """The content of a `kind`, or a part of it, as YAML with the description of every key; what is at `comments` is a comment itself."""
+    """The content of a `kind`, or a part of it, as YAML with the description of every key; what is at `comments` is
+    a comment itself.
+    """
     return "\n".join(_explained(kind, data, comments, ())) + "\n"
 
 
-def _explained(kind: type[Document], data: Mapping[str, Any], comments: Collection[tuple[str, ...]], at: tuple[str, ...]) -> Iterator[str]:
+def _explained(
+    kind: type[Document], data: Mapping[str, Any], comments: Collection[tuple[str, ...]], at: tuple[str, ...]
+) -> Iterator[str]:
     indent = "  " * len(at)
     for key, value in data.items():
         path = (*at, key)
         if not at and path[0] != next(iter(data)):
             yield ""
-        yield from textwrap.wrap(kind.describe(key), COMMENT_WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        yield from textwrap.wrap(
+            kind.describe(key), COMMENT_WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+        )
         section = kind.section(key)
         if section is not None:
             yield f"{indent}{key}:"

@@ -26,10 +26,14 @@ class EmrSettings(Document):
         description="Region of the virtual cluster, e.g. eu-central-1. Default: AWS_REGION, or the profile's.",
     )
     execution_role: str | None = Field(
-        None, max_length=2048, description="ARN of the role that the job runs as, e.g. arn:aws:iam::123456789012:role/mxspark."
+        None,
+        max_length=2048,
+        description="ARN of the role that the job runs as, e.g. arn:aws:iam::123456789012:role/mxspark.",
     )
     release: str = Field(
-        "emr-7.13.0-latest", max_length=64, description="EMR's release, that of the image's base: emr-7.13.0-latest, emr-7.12.0-20260101."
+        "emr-7.13.0-latest",
+        max_length=64,
+        description="EMR's release, that of the image's base: emr-7.13.0-latest, emr-7.12.0-20260101.",
     )
     s3_logs: str | None = Field(
         None,
@@ -38,29 +42,38 @@ class EmrSettings(Document):
         description="Where EMR puts the pods' logs: s3://bucket/prefix. Default: nowhere in S3.",
     )
     log_group: str | None = Field(
-        None, pattern=r"^[.\-_/#A-Za-z0-9]{1,512}$", description="CloudWatch's log group for the pods' logs. Default: none."
+        None,
+        pattern=r"^[.\-_/#A-Za-z0-9]{1,512}$",
+        description="CloudWatch's log group for the pods' logs. Default: none.",
     )
     log_prefix: str | None = Field(
         None,
         pattern=r"^[!-)+-9;-~]{1,256}$",
         description="What the names of the log streams start with, neither : nor * in it; goes with emr.log_group.",
     )
-    persistent_ui: bool = Field(True, description="Whether EMR keeps Spark's web UI for thirty days after the job's end.")
-    retries: Count = Field(2, description="How many times EMR restarts a driver that failed or was lost; it resumes the run.")
+    persistent_ui: bool = Field(
+        True, description="Whether EMR keeps Spark's web UI for thirty days after the job's end."
+    )
+    retries: Count = Field(
+        2, description="How many times EMR restarts a driver that failed or was lost; it resumes the run."
+    )
     start_seconds: Annotated[int, Field(ge=60, le=86_400, strict=True)] | None = Field(
-        None, description="How long the job may wait for nodes before EMR gives it up [seconds]. Default: EMR's own, 15 minutes."
+        None,
+        description="How long the job may wait for nodes before EMR gives it up [seconds]. Default: EMR's own, 15 "
+        "minutes.",
     )
     staging: str | None = Field(
         None,
         pattern=r"^s3://[A-Za-z0-9._-]+(/[!$&-;=@-Z_a-z~]*)?$",  # what an address may have
         max_length=500,
-        description='Where a submission puts pod templates and settings: s3://bucket/prefix, none of "#%<>?[\\]^`{|} in it; the '
+        description='Where a submission puts pod templates and settings: s3://bucket/prefix, none of "#%<>?[\\]^`{'
+        "|} in it; the "
         "execution role reads them. Default: _submissions in the output.",
     )
     submitter: dict[str, str] = Field(
         {},
-        description="More properties of the pod that submits the job (classification emr-job-submitter). It goes to the driver's nodes "
-        "by itself.",
+        description="More properties of the pod that submits the job (classification emr-job-submitter). It goes to "
+        "the driver's nodes by itself.",
     )
     tags: dict[str, str] = Field({}, description="Tags of the job run.")
 
@@ -69,7 +82,8 @@ class EmrSettings(Document):
     def _is_a_role(cls, arn: str | None) -> str | None:
         if arn is not None and not ROLE.fullmatch(arn):
             raise ValueError(
-                "it is not the ARN of a role. It must look like arn:aws:iam::123456789012:role/mxspark; `aws iam list-roles` has them"
+                "it is not the ARN of a role. It must look like arn:aws:iam::123456789012:role/mxspark; `aws iam "
+                "list-roles` has them"
             )
         return arn
 
@@ -80,7 +94,9 @@ class EmrSettings(Document):
         if not found:
             raise ValueError("it is not a release of EMR on EKS for Spark. It must look like emr-7.13.0-latest")
         if (int(found[1]), int(found[2])) < OLDEST_RELEASE:
-            raise ValueError("it is older than emr-7.10.0, the first with Python 3.11, which the image needs. Take emr-7.13.0-latest")
+            raise ValueError(
+                "it is older than emr-7.10.0, the first with Python 3.11, which the image needs. Take emr-7.13.0-latest"
+            )
         return release
 
     @field_validator("submitter")

@@ -14,14 +14,17 @@ from mxspark.settings.model_spec import Kind
 from mxspark.text import globs
 from mxspark.text.words import counted
 
-FormatName = Literal["AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"]  # as Pillow has them
-# Those of FormatName that people's images have; the MPO of many cameras is opened as JPEG. ICO, PPM and TGA are decoded on request.
+# as Pillow has them
+FormatName = Literal["AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"]
+# Those of FormatName that people's images have; the MPO of many cameras is opened as JPEG. ICO, PPM and TGA are decoded
+# on request.
 FORMATS: tuple[FormatName, ...] = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 SUFFIXES = (
-    ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf",
-    ".jpg", ".jpx", ".mpo", ".png", ".tif", ".tiff", ".webp",
+    ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc",
+    ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".png", ".tif", ".tiff", ".webp",
 )  # fmt: skip
-# Of an executor's pod, whatever its template says, and what to do instead. By its container's lifecycle Spark ends shards in time.
+# Of an executor's pod, whatever its template says, and what to do instead. By its container's lifecycle Spark ends
+# shards in time.
 _CONTAINER = "spec.containers.0."
 _LIFECYCLE = f"{_CONTAINER}lifecycle"
 _MEMORY = "set spark.executor_memory and spark.executor_memory_overhead"
@@ -44,8 +47,8 @@ HIDDEN = "(hidden)"
 
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgt]b?$")]
 DAY = 86_400
-# A heap of which Java counts the 450 MiB that Spark asks for (UnifiedMemoryManager.RESERVED_SYSTEM_MEMORY_BYTES x 1.5): of what the
-# serial collector is given, it counts a thirtieth less.
+# A heap of which Java counts the 450 MiB that Spark asks for (UnifiedMemoryManager.RESERVED_SYSTEM_MEMORY_BYTES x 1.5):
+# of what the serial collector is given, it counts a thirtieth less.
 SPARK_MEMORY = 465 * 2**20
 WORKER_MEMORY = 384 * 2**20  # bytes in which Python, MXNet and a small network just run (docs/measurements.md)
 WORKER_OVERHEAD, GPU_WORKER_OVERHEAD = 1, 4  # GiB of each worker where executor_memory_overhead says nothing
@@ -54,19 +57,29 @@ Count = Annotated[int, Field(ge=1, strict=True)]  # strict: `true` is no number
 
 
 def _expanded(place: str) -> str:
-    """~ as a shell would have it, which does not expand it in --output=~/x or in a file; s3:// where Hadoop's s3a:// is written."""
+    """~ as a shell would have it, which does not expand it in --output=~/x or in a file; s3:// where Hadoop's s3a://
+    is written.
+    """
     if place.startswith("~"):
         try:
             return str(Path(place).expanduser())
         except RuntimeError:
-            raise ValueError(f"there is no home folder of {place.partition('/')[0]}: write the folder out, or ./~… for a name") from None
+            raise ValueError(
+                f"there is no home folder of {place.partition('/')[0]}: write the folder out, or ./~… for a name"
+            ) from None
     return re.sub("^s3[an]?://", "s3://", place, flags=re.IGNORECASE)
 
 
 def _holds(owner: object, keys: list[str]) -> bool:
     """Whether there is something at a path of keys; `0` is the first of a list."""
     first, *rest = keys
-    found = owner.get(first) if isinstance(owner, Mapping) else next(iter(owner), None) if isinstance(owner, (list, tuple)) else None
+    found = (
+        owner.get(first)
+        if isinstance(owner, Mapping)
+        else next(iter(owner), None)
+        if isinstance(owner, (list, tuple))
+        else None
+    )
     return found is not None and (not rest or _holds(found, rest))
 
 
@@ -87,52 +100,63 @@ class InputSettings(Document):
     """Which images."""
 
     path: OpenPlace | tuple[OpenPlace, ...] = Field(
-        description="Where the images are: a folder, one file, s3://bucket/prefix, a pattern such as s3://bucket/2026-*/*.jpg (** is any "
-        "number of folders), or a manifest of keys (.txt with one key a line; .csv, .tsv or .parquet with a column `key`; .lst of MXNet), "
-        "local or on s3://. Or a list of such: then keys are whole places, s3://bucket/key or /folder/file.",
+        description="Where the images are: a folder, one file, s3://bucket/prefix, a pattern such as "
+        "s3://bucket/2026-*/*.jpg (** is any number of folders), or a manifest of keys (.txt with one key a line; "
+        ".csv, .tsv or .parquet with a column `key`; .lst of MXNet), local or on s3://. Or a list of such: then keys "
+        "are whole places, s3://bucket/key or /folder/file.",
     )
-    base: OpenPlace | None = Field(None, description="What the keys of a manifest are relative to. Default: the folder that holds it.")
+    base: OpenPlace | None = Field(
+        None, description="What the keys of a manifest are relative to. Default: the folder that holds it."
+    )
     allow_outside: bool = Field(
         False,
-        description="Let a manifest whose keys are paths name files outside the folder that they are relative to: /elsewhere/a.png, "
-        "../a.png. Only for manifests that you trust: whatever you may read can be named.",
+        description="Let a manifest whose keys are paths name files outside the folder that they are relative to: "
+        "/elsewhere/a.png, ../a.png. Only for manifests that you trust: whatever you may read can be named.",
     )
     suffixes: tuple[str, ...] | None = Field(
         None,
-        description="Take only keys that end so, upper or lower case. An empty list takes every key. Default: the endings that images "
-        "have, but every key of a manifest, and every key that fits a pattern with an ending of its own.",
+        description="Take only keys that end so, upper or lower case. An empty list takes every key. Default: the "
+        "endings that images have, but every key of a manifest, and every key that fits a pattern with an ending of "
+        "its own.",
     )
     exclude: tuple[str, ...] = Field(
         (),
-        description="Leave out keys with segments that fit one of these patterns, and all below such folders: thumbs, '.*', "
-        "'*_small.jpg', 2026-*/raw. An asterisk matches no slash, ** does.",
+        description="Leave out keys with segments that fit one of these patterns, and all below such folders: thumbs, "
+        "'.*', '*_small.jpg', 2026-*/raw. An asterisk matches no slash, ** does.",
     )
     formats: tuple[FormatName, ...] = Field(
         FORMATS,
         min_length=1,
-        description="Image formats that are decoded, detected by content. ICO, PPM and TGA are decoded only where they are named.",
+        description="Image formats that are decoded, detected by content. ICO, PPM and TGA are decoded only where they "
+        "are named.",
     )
     limit: Count | None = Field(None, description="Take only the first N keys listed. Default: all.")
-    max_bytes: Count = Field(64 * 2**20, description="Larger objects become rows with status `too_large`, unread [bytes].")
+    max_bytes: Count = Field(
+        64 * 2**20, description="Larger objects become rows with status `too_large`, unread [bytes]."
+    )
     max_manifest_bytes: Count = Field(8 * 2**30, description="Larger manifests are refused [bytes].")
     max_pixels: Count = Field(
-        100_000_000, description="Larger images become rows with status `too_many_pixels`, undecoded [pixels: width x height]."
+        100_000_000,
+        description="Larger images become rows with status `too_many_pixels`, undecoded [pixels: width x height].",
     )
     max_frames: Count = Field(
         10_000,
-        description="Animations and multi-page files with more become rows with status `too_many_frames`; of others, the first counts.",
+        description="Animations and multi-page files with more become rows with status `too_many_frames`; of others, "
+        "the first counts.",
     )
     sandbox: Literal["always", "after_crash"] = Field(
         "after_crash",
-        description="When images are decoded in a process of its own, without credentials, files and network: always (for untrusted "
-        "images), or when a shard is retried after its worker died or hung.",
+        description="When images are decoded in a process of its own, without credentials, files and network: always "
+        "(for untrusted images), or when a shard is retried after its worker died or hung.",
     )
     max_decode_seconds: Seconds = Field(60, description="Limit on decoding one image in the sandbox [seconds].")
-    max_decode_memory: Memory = Field("2g", description="Limit on the memory of decoding one image in the sandbox [k, m, g].")
+    max_decode_memory: Memory = Field(
+        "2g", description="Limit on the memory of decoding one image in the sandbox [k, m, g]."
+    )
     true_label: str | None = Field(
         None,
-        description="Regular expression whose one group finds the true label in a key, e.g. '/([^/]+)/[^/]+$' for one folder "
-        "a class: the run then reports accuracy.",
+        description="Regular expression whose one group finds the true label in a key, e.g. '/([^/]+)/[^/]+$' for one "
+        "folder a class: the run then reports accuracy.",
     )
 
     @property
@@ -151,9 +175,14 @@ class InputSettings(Document):
         several = list(path) if isinstance(path, (list, tuple)) else [path]
         if not several or not all(isinstance(place, (str, int, float)) and str(place) for place in several):
             raise ValueError("it must be a place, or a list of places: a folder, s3://bucket/prefix or a manifest")
-        if not all(str(place).isprintable() or str(place).encode(errors="ignore").decode() == place for place in several):
-            raise ValueError("it is not UTF-8: rename it, or name the folder above and leave the rest out with input.exclude")
-        # Here and not in the union of both kinds alone, whose errors would name pydantic's types in place of the setting.
+        if not all(
+            str(place).isprintable() or str(place).encode(errors="ignore").decode() == place for place in several
+        ):
+            raise ValueError(
+                "it is not UTF-8: rename it, or name the folder above and leave the rest out with input.exclude"
+            )
+        # Here and not in the union of both kinds alone, whose errors would name pydantic's types in place of the
+        # setting.
         several = list(dict.fromkeys(_without_secrets(_expanded(str(place))) for place in several))
         return several[0] if len(several) == 1 else several
 
@@ -190,20 +219,25 @@ class OutputSettings(Document):
     path: OpenPlace = Field(description=f"Where the predictions go: {LOCATION}.")
     format: Literal["parquet", "jsonl", "text"] = Field(
         "parquet",
-        description="parquet: a table; jsonl: a JSON object a line; text: one object of `Key ...: Prediction: [...]` lines, in key order.",
+        description="parquet: a table; jsonl: a JSON object a line; text: one object of `Key ...: Prediction: [...]` "
+        "lines, in key order.",
     )
     text_object: OpenPlace | None = Field(
         None, description="Where format text puts its one object. Default: predictions.txt in the output folder."
     )
     overwrite: bool = Field(
-        False, description="Delete an earlier run's results in the output folder and restart; asks for confirmation unless --yes is given."
+        False,
+        description="Delete an earlier run's results in the output folder and restart; asks for confirmation unless "
+        "--yes is given.",
     )
-    retry_failed: bool = Field(False, description="Predict the failed rows of an earlier run again, in addition to the missing ones.")
+    retry_failed: bool = Field(
+        False, description="Predict the failed rows of an earlier run again, in addition to the missing ones."
+    )
     submission: str | None = Field(
         None,
         max_length=253,
-        description="Names what started this run. A run that is restarted under the same name, as Kubernetes restarts a lost "
-        "driver, resumes what it began, even with overwrite.",
+        description="Names what started this run. A run that is restarted under the same name, as Kubernetes restarts "
+        "a lost driver, resumes what it began, even with overwrite.",
     )
     lock_seconds: Annotated[float, Field(ge=1, le=DAY)] = Field(
         30, description="On s3://, how long the lock of a run without a heartbeat is respected [seconds]."
@@ -220,25 +254,38 @@ class ModelSettings(Document):
     """Which network: a bundle, or its single files."""
 
     path: Place | None = Field(
-        None, description="The model bundle: a folder with model.yaml, symbol, params and labels; local, s3://, https:// or http://."
+        None,
+        description="The model bundle: a folder with model.yaml, symbol, params and labels; local, s3://, https:// or "
+        "http://.",
     )
-    symbol: Place | None = Field(None, description="Without a bundle: the symbol file (.json); local, s3://, https:// or http://.")
+    symbol: Place | None = Field(
+        None, description="Without a bundle: the symbol file (.json); local, s3://, https:// or http://."
+    )
     params: Place | None = Field(None, description="Without a bundle: the params file.")
-    labels: Place | None = Field(None, description="Without a bundle: the labels file, one name a line (synset.txt), .csv or .json.")
+    labels: Place | None = Field(
+        None, description="Without a bundle: the labels file, one name a line (synset.txt), .csv or .json."
+    )
     allow_outside: bool = Field(
-        False, description="Let a model.yaml name files outside its own folder: ../shared/synset.txt, /models/a.params, s3://…"
+        False,
+        description="Let a model.yaml name files outside its own folder: ../shared/synset.txt, /models/a.params, "
+        "s3://…",
     )
     output_kind: Kind | None = Field(
         None,
-        description="What the network's output is: softmax (probabilities of classes), logits, or sigmoid (independent probabilities); "
-        "instead of the model.yaml's output.kind. Default: what that says, else what the graph proves.",
+        description="What the network's output is: softmax (probabilities of classes), logits, or sigmoid (independent "
+        "probabilities); instead of the model.yaml's output.kind. Default: what that says, else what the graph proves.",
     )
     sha256: dict[str, str] = Field(
-        {}, description="Digests that the files must have, by role: {symbol: ..., params: ..., labels: ...} [sha256, hex]."
+        {},
+        description="Digests that the files must have, by role: {symbol: ..., params: ..., labels: ...} [sha256, hex].",
     )
 
-    max_bytes: Count = Field(8 * 2**30, description="Limit on one file of the model, where it is fetched from s3:// or the web [bytes].")
-    fetch_seconds: Seconds = Field(3600, description="Limit on fetching the files to a node and loading them [seconds].")
+    max_bytes: Count = Field(
+        8 * 2**30, description="Limit on one file of the model, where it is fetched from s3:// or the web [bytes]."
+    )
+    fetch_seconds: Seconds = Field(
+        3600, description="Limit on fetching the files to a node and loading them [seconds]."
+    )
 
     @field_validator("sha256")
     @classmethod
@@ -253,9 +300,13 @@ class ModelSettings(Document):
     @model_validator(mode="after")
     def _bundle_or_files(self) -> Self:
         if self.path and (self.symbol or self.params or self.labels):
-            raise ValueError("give either model.path (a bundle) or model.symbol, model.params and model.labels, not both")
+            raise ValueError(
+                "give either model.path (a bundle) or model.symbol, model.params and model.labels, not both"
+            )
         if not self.path and not (self.symbol and self.params):
-            raise ValueError("no model is given: set model.path (--model) to a bundle, or model.symbol and model.params to its files")
+            raise ValueError(
+                "no model is given: set model.path (--model) to a bundle, or model.symbol and model.params to its files"
+            )
         return self
 
 
@@ -272,7 +323,9 @@ class PlanSettings(Document):
 class PipelineSettings(Document):
     """How one worker overlaps fetching, decoding and the network."""
 
-    fetch_threads: Annotated[int, Field(ge=1, le=256, strict=True)] = Field(16, description="GETs in flight in each worker [threads].")
+    fetch_threads: Annotated[int, Field(ge=1, le=256, strict=True)] = Field(
+        16, description="GETs in flight in each worker [threads]."
+    )
     decode_threads: Count = Field(1, description="Images decoded at a time in each worker [threads].")
     batches_ahead: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
         3, description="How far fetching runs ahead of the network; bounds a worker's memory [batches]."
@@ -291,16 +344,22 @@ class StorageSettings(Document):
     """How to reach s3:// and http(s)://. Credentials are never settings: boto3's default chain finds them."""
 
     endpoint_url: str | None = Field(
-        None, pattern="^https?://", description="An S3-compatible server, e.g. http://127.0.0.1:8333. Default: AWS, or AWS_ENDPOINT_URL."
+        None,
+        pattern="^https?://",
+        description="An S3-compatible server, e.g. http://127.0.0.1:8333. Default: AWS, or AWS_ENDPOINT_URL.",
     )
-    region: str | None = Field(None, description="Region of the buckets. Default: AWS_REGION or the profile's; asked of AWS where it can.")
+    region: str | None = Field(
+        None, description="Region of the buckets. Default: AWS_REGION or the profile's; asked of AWS where it can."
+    )
     addressing_style: Literal["auto", "path", "virtual"] = Field(
-        "auto", description="path: http://host/bucket/key; virtual: http://bucket.host/key; auto: path where an endpoint_url is given."
+        "auto",
+        description="path: http://host/bucket/key; virtual: http://bucket.host/key; auto: path where an endpoint_url "
+        "is given.",
     )
     request_checksums: Checksums = Field(
         "auto",
-        description="Checksums of what is written: when_supported (after the body, which many stores refuse) or when_required. "
-        "auto: on AWS, boto3's choice; elsewhere AWS_REQUEST_CHECKSUM_CALCULATION, or when_required.",
+        description="Checksums of what is written: when_supported (after the body, which many stores refuse) or "
+        "when_required. auto: on AWS, boto3's choice; elsewhere AWS_REQUEST_CHECKSUM_CALCULATION, or when_required.",
     )
     response_checksums: Checksums = Field(
         "auto",
@@ -314,12 +373,17 @@ class StorageSettings(Document):
     retries: Annotated[int, Field(ge=0, le=50, strict=True)] = Field(
         8, description="Retries after a transient failure, with backoff and jitter."
     )
-    retry_seconds: Annotated[float, Field(ge=0, le=DAY)] = Field(120, description="Limit on one request with all its tries [seconds].")
+    retry_seconds: Annotated[float, Field(ge=0, le=DAY)] = Field(
+        120, description="Limit on one request with all its tries [seconds]."
+    )
 
     @model_validator(mode="after")
     def _who_pays_signs(self) -> Self:
         if self.request_payer and self.anonymous:
-            raise ValueError("storage.request_payer needs signed requests, by which AWS knows whom to bill: leave storage.anonymous out")
+            raise ValueError(
+                "storage.request_payer needs signed requests, by which AWS knows whom to bill: leave storage.anonymous "
+                "out"
+            )
         return self
 
 
@@ -340,20 +404,25 @@ class SparkSettings(Document):
     master: str = Field(
         "local[*]",
         pattern=r"^(local(\[(\*|[1-9]\d*)(, *[1-9]\d*)?\])?|local-cluster\[[1-9]\d*, *[1-9]\d*, *[1-9]\d*\]|k8s://.+|spark://.+|yarn)$",
-        description="local[N] (N workers on this machine; * is one a core), local-cluster[executors,cores,MiB] (for tests), "
-        "k8s://https://host:port, spark://host:port or yarn.",
+        description="local[N] (N workers on this machine; * is one a core), local-cluster[executors,cores,MiB] (for "
+        "tests), k8s://https://host:port, spark://host:port or yarn.",
     )
     app_name: str = Field("mxspark", description="The application's name in Spark's web UI and pods.")
     driver_memory: Memory = Field("1g", description="The driver's JVM heap [k, m, g].")
     driver_memory_overhead: Memory = Field(
-        "1g", description="The driver's memory beside the heap, in which Python lists keys and checks the model; for pods [k, m, g]."
+        "1g",
+        description="The driver's memory beside the heap, in which Python lists keys and checks the model; for pods "
+        "[k, m, g].",
     )
     driver_cores: Count = Field(1, description="Cores of the driver's pod.")
     executors: Count = Field(2, description="Executors, where the master is a cluster.")
     executor_cores: Count = Field(1, description="Cores of an executor: it runs executor_cores / task_cpus workers.")
-    executor_memory: Memory = Field("1g", description="An executor's JVM heap; the workers' memory is executor_memory_overhead [k, m, g].")
+    executor_memory: Memory = Field(
+        "1g", description="An executor's JVM heap; the workers' memory is executor_memory_overhead [k, m, g]."
+    )
     executor_memory_overhead: Memory | None = Field(
-        None, description="Memory of an executor's workers, beside the heap [k, m, g]. Default: 1g a worker, with GPUs 4g."
+        None,
+        description="Memory of an executor's workers, beside the heap [k, m, g]. Default: 1g a worker, with GPUs 4g.",
     )
     executor_gpus: Annotated[int, Field(ge=0, le=64, strict=True)] = Field(
         0, description="GPUs of an executor: it runs one worker for each. Goes with context gpu or auto [GPUs]."
@@ -364,8 +433,8 @@ class SparkSettings(Document):
     task_cpus: Count = Field(1, description="Cores that one worker's network uses.")
     class_archive: bool = Field(
         True,
-        description="Whether the first local run keeps Java's classes in cache_dir: it ends some seconds later, and all others start "
-        "some seconds sooner.",
+        description="Whether the first local run keeps Java's classes in cache_dir: it ends some seconds later, and "
+        "all others start some seconds sooner.",
     )
     conf: dict[str, str] = Field({}, description="Any other Spark properties.")
 
@@ -401,10 +470,14 @@ class SparkSettings(Document):
     def _a_task_fits(self) -> Self:
         cores = re.match(r"local\[(\d+)", self.master)
         if cores and self.task_cpus > int(cores[1]):
-            raise ValueError(f"spark.task_cpus is {self.task_cpus} but spark.master {self.master!r} has fewer cores: no task could run")
+            raise ValueError(
+                f"spark.task_cpus is {self.task_cpus} but spark.master {self.master!r} has fewer cores: no task could "
+                "run"
+            )
         if not self.is_local and self.task_cpus > self.executor_cores:
             raise ValueError(
-                f"spark.task_cpus is {self.task_cpus} but spark.executor_cores only {self.executor_cores}: no executor could run a task"
+                f"spark.task_cpus is {self.task_cpus} but spark.executor_cores only {self.executor_cores}: no executor "
+                "could run a task"
             )
         return self
 
@@ -414,23 +487,25 @@ class SparkSettings(Document):
             return self
         if self.executor_gpus > self.executor_cores // self.task_cpus:
             raise ValueError(
-                f"spark.executor_gpus is {self.executor_gpus}, one worker for each, but spark.executor_cores {self.executor_cores} are "
-                f"enough for {self.executor_cores // self.task_cpus}: give more cores, or fewer GPUs"
+                f"spark.executor_gpus is {self.executor_gpus}, one worker for each, but spark.executor_cores "
+                f"{self.executor_cores} are enough for {self.executor_cores // self.task_cpus}: give more cores, or "
+                "fewer GPUs"
             )
         for name, memory in (("driver_memory", self.driver_memory), ("executor_memory", self.executor_memory)):
             if memory_bytes(memory) < SPARK_MEMORY:
                 raise ValueError(f"spark.{name} is {memory}, but Spark's Java asks for {SPARK_MEMORY >> 20}m at least")
         if memory_bytes(self.executor_overhead) < self.workers_of_executor * WORKER_MEMORY:
             raise ValueError(
-                f"spark.executor_memory_overhead is {self.executor_overhead} for {counted(self.workers_of_executor, 'worker')}, "
-                f"of which each needs {WORKER_MEMORY // 2**20}m at least, more for large networks: raise it, "
-                "or give the executor fewer cores"
+                f"spark.executor_memory_overhead is {self.executor_overhead} for "
+                f"{counted(self.workers_of_executor, 'worker')}, of which each needs {WORKER_MEMORY // 2**20}m at "
+                "least, more for large networks: raise it, or give the executor fewer cores"
             )
         limits = self.dynamic_allocation
         most = limits.max_executors or self.executors
         if limits.enabled and limits.min_executors > most:
             raise ValueError(
-                f"spark.dynamic_allocation.min_executors is {limits.min_executors}, more than the {most} that it may be at most"
+                f"spark.dynamic_allocation.min_executors is {limits.min_executors}, more than the {most} that it may "
+                "be at most"
             )
         return self
 
@@ -443,19 +518,28 @@ class Settings(Document):
     model: ModelSettings = Field(description="Which network.")
     context: Literal["cpu", "gpu", "auto"] = Field(
         "cpu",
-        description="What the network runs on: cpu; gpu (an error where there is none); auto (a GPU where there is one, and says so).",
+        description="What the network runs on: cpu; gpu (an error where there is none); auto (a GPU where there is "
+        "one, and says so).",
     )
-    precision: Literal["fp32"] = Field("fp32", description="Numbers that the network computes in. fp32 is the only one so far.")
+    precision: Literal["fp32"] = Field(
+        "fp32", description="Numbers that the network computes in. fp32 is the only one so far."
+    )
     batch_size: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(
-        16, description="Images in one forward pass. With one core a worker, more hardly gains speed but costs memory [images]."
+        16,
+        description="Images in one forward pass. With one core a worker, more hardly gains speed but costs memory "
+        "[images].",
     )
     top_k: Count = Field(5, description="Predictions in a row: the k most probable classes.")
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="The run fails (exit code 3, no _SUCCESS) when more of the images than this fail [0 to 1]."
     )
-    max_failed_after: Count = Field(1000, description="Images after which max_failed_fraction may stop the run early [images].")
+    max_failed_after: Count = Field(
+        1000, description="Images after which max_failed_fraction may stop the run early [images]."
+    )
     cache_dir: Place | None = Field(
-        None, description="Where a node keeps fetched model files. Default: mxspark in XDG_CACHE_HOME, ~/.cache or the temporary folder."
+        None,
+        description="Where a node keeps fetched model files. Default: mxspark in XDG_CACHE_HOME, ~/.cache or the "
+        "temporary folder.",
     )
     plan: PlanSettings = Field(PlanSettings(), description="How the keys are cut into shards.")
     pipeline: PipelineSettings = Field(PipelineSettings(), description="How one worker overlaps its work.")
@@ -468,9 +552,14 @@ class Settings(Document):
     def _gpus_are_asked_for(self) -> Self:
         asked = self.spark.executor_gpus or "spark.executor.resource.gpu.amount" in self.spark.conf
         if self.spark.is_kubernetes and self.context == "gpu" and not asked:
-            raise ValueError("context is gpu, but spark.executor_gpus is 0: executors would get no GPU. Set spark.executor_gpus to 1")
+            raise ValueError(
+                "context is gpu, but spark.executor_gpus is 0: executors would get no GPU. Set spark.executor_gpus to 1"
+            )
         if self.spark.executor_gpus and self.context == "cpu":
-            raise ValueError(f"spark.executor_gpus is {self.spark.executor_gpus}, but context is cpu: set context to gpu, or ask for none")
+            raise ValueError(
+                f"spark.executor_gpus is {self.spark.executor_gpus}, but context is cpu: set context to gpu, or ask "
+                "for none"
+            )
         return self
 
     @model_validator(mode="after")
@@ -478,7 +567,9 @@ class Settings(Document):
         decommissions = self.spark.conf.get("spark.decommission.enabled", "true") == "true"
         for key, hint in WRITTEN_BY_SPARK.items():
             if _holds(self.kubernetes.executor.template, key.split(".")) and (key != _LIFECYCLE or decommissions):
-                raise ValueError(f"kubernetes.executor.template.{key} would have no effect, for Spark writes its own over it: {hint}")
+                raise ValueError(
+                    f"kubernetes.executor.template.{key} would have no effect, for Spark writes its own over it: {hint}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -502,8 +593,9 @@ class Settings(Document):
     def _stalls_are_longer_than_other_waits(self) -> Self:
         if self.stall_seconds <= self.longest_image:
             raise ValueError(
-                f"pipeline.stall_seconds is {self.stall_seconds:g}, but one image may rightly take {self.longest_image:g} s: raise it "
-                "above storage.retry_seconds + storage.read_timeout and twice input.max_decode_seconds"
+                f"pipeline.stall_seconds is {self.stall_seconds:g}, but one image may rightly take "
+                f"{self.longest_image:g} s: raise it above storage.retry_seconds + storage.read_timeout and twice "
+                "input.max_decode_seconds"
             )
         return self
 
@@ -513,11 +605,14 @@ class Settings(Document):
         for place in self.input.paths:
             source = _normal(place)
             if source.rstrip("/") == target.rstrip("/"):
-                raise ValueError(f"output.path is the same place as input.path, {place!r}: give the predictions a folder of their own")
+                raise ValueError(
+                    f"output.path is the same place as input.path, {place!r}: give the predictions a folder of their "
+                    "own"
+                )
             if target.startswith(source) and self.input.suffixes == ():
                 raise ValueError(
-                    f"output.path lies within input.path and input.suffixes takes every key: the predictions in {self.output.path!r} "
-                    "would be read as images. Put the output elsewhere"
+                    "output.path lies within input.path and input.suffixes takes every key: the predictions in "
+                    f"{self.output.path!r} would be read as images. Put the output elsewhere"
                 )
         return self
 
@@ -532,7 +627,9 @@ def memory_bytes(text: Memory) -> int:
 
 
 def resolved(place: str) -> str:
-    """A folder or file from the root on, wherever it was typed; a bucket's prefix as it is, for it is one to the letter."""
+    """A folder or file from the root on, wherever it was typed; a bucket's prefix as it is, for it is one to the
+    letter.
+    """
     return place if "://" in place else os.path.abspath(place)
 
 
@@ -542,7 +639,9 @@ def _normal(place: str) -> str:
 
 
 def visible(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings (or a section of them) as they may be shown and written: addresses without secrets, Spark's secret properties hidden."""
+    """Settings (or a section of them) as they may be shown and written: addresses without secrets, Spark's secret
+    properties hidden.
+    """
     return {key: _visible(key, value) for key, value in data.items()}
 
 
@@ -551,5 +650,6 @@ def _visible(key: str, value: Any) -> Any:
         return visible(value)
     if not isinstance(value, str):
         return value
-    is_secret = SECRET_NAME.search(f"{key}={value}" if key.startswith("spark.") else key)  # of Spark's, the name may be within the value
+    # of Spark's, the name may be within the value
+    is_secret = SECRET_NAME.search(f"{key}={value}" if key.startswith("spark.") else key)
     return HIDDEN if is_secret else without_secrets(value)

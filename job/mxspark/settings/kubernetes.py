@@ -47,12 +47,18 @@ def pod_part(owner: type[Document], key: str) -> str | None:
 class LocalDirectorySettings(Document):
     """The folder of a pod for Spark's own files and for temporary ones."""
 
-    size: Quantity = Field("2Gi", description="Its size, at which Kubernetes ends the pod (emptyDir) or which is asked for (a volume).")
+    size: Quantity = Field(
+        "2Gi", description="Its size, at which Kubernetes ends the pod (emptyDir) or which is asked for (a volume)."
+    )
     request: Quantity = Field(
-        "512Mi", description="How much of the node's disk each pod asks for (ephemeral-storage): a node with less to give gets none."
+        "512Mi",
+        description="How much of the node's disk each pod asks for (ephemeral-storage): a node with less to give gets "
+        "none.",
     )
     storage_class: ObjectName | None = Field(
-        None, description="Storage class of the volume that each executor claims for it and releases. Default: an emptyDir on the node."
+        None,
+        description="Storage class of the volume that each executor claims for it and releases. Default: an emptyDir "
+        "on the node.",
     )
 
 
@@ -63,7 +69,9 @@ class PodSettings(Document):
     tolerations: tuple[dict[str, Any], ...] = Field(
         (), description="Tolerations of nodes' taints, as in a pod's spec.", json_schema_extra={POD_PART: TOLERATION}
     )
-    affinity: dict[str, Any] = Field({}, description="Affinities, as in a pod's spec.", json_schema_extra={POD_PART: AFFINITY})
+    affinity: dict[str, Any] = Field(
+        {}, description="Affinities, as in a pod's spec.", json_schema_extra={POD_PART: AFFINITY}
+    )
     priority_class: ObjectName | None = Field(None, description="Name of the pods' priority class.")
     labels: dict[str, str] = Field({}, description="More labels of the pods.")
     annotations: dict[str, str] = Field({}, description="More annotations of the pods.")
@@ -71,60 +79,73 @@ class PodSettings(Document):
     cpu_limit: Quantity | None = Field(None, description="CPU limit. Default: the pod's cores.")
     template: dict[str, Any] = Field(
         {},
-        description="Any other part of a pod template: {metadata: ..., spec: ...}. Its first container is that of Spark; "
-        "lists are added to, keys win over what mxspark would write.",
+        description="Any other part of a pod template: {metadata: ..., spec: ...}. Its first container is that of "
+        "Spark; lists are added to, keys win over what mxspark would write.",
         json_schema_extra={POD_PART: POD_TEMPLATE},
     )
     termination_grace_seconds: Seconds | None = Field(
         None,
-        description="How long a pod that is evicted or deleted may finish its work [seconds]. Default: 30 for the driver; 120 for "
-        "executors, as much as spot nodes give.",
+        description="How long a pod that is evicted or deleted may finish its work [seconds]. Default: 30 for the "
+        "driver; 120 for executors, as much as spot nodes give.",
     )
 
 
 class KubernetesSettings(Document):
     """The pods and the Job, where the master is k8s://."""
 
-    namespace: Label | None = Field(None, description="Namespace of the pods. Default: that of the kubeconfig's context, or the driver's.")
-    image: Image | None = Field(
-        None, description="Image of the driver and the executors, e.g. registry/mxspark:0.1.0 (all but host and tag in small letters)."
+    namespace: Label | None = Field(
+        None, description="Namespace of the pods. Default: that of the kubeconfig's context, or the driver's."
     )
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="When nodes pull the image.")
-    image_pull_secrets: tuple[ObjectName, ...] = Field((), description="Names of the secrets that let nodes pull the image.")
+    image: Image | None = Field(
+        None,
+        description="Image of the driver and the executors, e.g. registry/mxspark:0.1.0 (all but host and tag in small "
+        "letters).",
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="When nodes pull the image."
+    )
+    image_pull_secrets: tuple[ObjectName, ...] = Field(
+        (), description="Names of the secrets that let nodes pull the image."
+    )
     service_account: ObjectName | None = Field(
         None,
-        description="Service account of the driver, which starts the executors. Default: the submission makes one, with a Role of its own.",
+        description="Service account of the driver, which starts the executors. Default: the submission makes one, "
+        "with a Role of its own.",
     )
     executor_service_account: ObjectName | None = Field(
         None,
         description="Service account of the executors, for a cloud's identity: they get no token for Kubernetes. "
-        "Default: one without rights and identity, where the driver's is made too and the buckets take none (kubernetes.credentials_from, "
-        "storage.anonymous); else the driver's.",
+        "Default: one without rights and identity, where the driver's is made too and the buckets take none "
+        "(kubernetes.credentials_from, storage.anonymous); else the driver's.",
     )
     credentials_from: ObjectName | None = Field(
         None,
-        description="Name of a secret whose keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN every pod gets as "
-        "environment. Default: none, the service account's identity is enough.",
+        description="Name of a secret whose keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps "
+        "AWS_SESSION_TOKEN every pod gets as environment. Default: none, the service account's identity is enough.",
     )
     driver_service: ServiceName | None = Field(
-        None, description="Headless service by which executors find the driver. Default: the submission's own; else the pod's address."
+        None,
+        description="Headless service by which executors find the driver. Default: the submission's own; else the "
+        "pod's address.",
     )
     network_policies: bool = Field(
         True, description="Only driver and executors may connect to the pods: network policies, created with the Job."
     )
     ingress_rules: tuple[dict[str, Any], ...] = Field(
         (),
-        description="Others that may connect to all of the pods: ingress rules, as in a NetworkPolicy. A service mesh's tunnel, "
-        "Prometheus.",
+        description="Others that may connect to all of the pods: ingress rules, as in a NetworkPolicy. A service "
+        "mesh's tunnel, Prometheus.",
         json_schema_extra={POD_PART: INGRESS_RULE},
     )
     gpu_vendor: Vendor = Field(NVIDIA, description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
     gpu_discovery: PathInImage = Field(
         NVIDIA_DISCOVERY,
-        description="The script in the image that tells Spark which GPUs a pod has. The image's own knows NVIDIA's; another vendor's takes "
-        "one of its own.",
+        description="The script in the image that tells Spark which GPUs a pod has. The image's own knows NVIDIA's; "
+        "another vendor's takes one of its own.",
     )
-    local_directory: LocalDirectorySettings = Field(LocalDirectorySettings(), description="The pods' folder for temporary files.")
+    local_directory: LocalDirectorySettings = Field(
+        LocalDirectorySettings(), description="The pods' folder for temporary files."
+    )
     driver: PodSettings = Field(PodSettings(), description="The driver's pod.")
     executor: PodSettings = Field(PodSettings(), description="The executors' pods.")
     restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = Field(
@@ -141,8 +162,8 @@ class KubernetesSettings(Document):
     def _gpus_can_be_found(self) -> Self:
         if self.gpu_vendor != NVIDIA and self.gpu_discovery == NVIDIA_DISCOVERY:
             raise ValueError(
-                f"kubernetes.gpu_vendor is {self.gpu_vendor!r}, but the script kubernetes.gpu_discovery finds NVIDIA's GPUs only: "
-                "name one in the image that finds that vendor's"
+                f"kubernetes.gpu_vendor is {self.gpu_vendor!r}, but the script kubernetes.gpu_discovery finds NVIDIA's "
+                "GPUs only: name one in the image that finds that vendor's"
             )
         return self
 
@@ -159,8 +180,8 @@ class KubernetesSettings(Document):
     def _rules_have_a_policy(self) -> Self:
         if self.ingress_rules and not self.network_policies:
             raise ValueError(
-                "kubernetes.ingress_rules say who else may connect, but with kubernetes.network_policies false anybody may: take the rules "
-                "out, or leave the policies on"
+                "kubernetes.ingress_rules say who else may connect, but with kubernetes.network_policies false anybody "
+                "may: take the rules out, or leave the policies on"
             )
         return self
 
@@ -180,4 +201,7 @@ def _problems(role: str, pod: PodSettings) -> Iterator[str]:
     metadata = pod.template.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, dict) else None
     for key in sorted(OWN_LABELS & labels.keys() if isinstance(labels, dict) else ()):
-        yield f"kubernetes.{role}.template.metadata.labels has {key}, by which network policies and services find the pod: take it out"
+        yield (
+            f"kubernetes.{role}.template.metadata.labels has {key}, by which network policies and services find the "
+            "pod: take it out"
+        )

@@ -16,7 +16,9 @@ class FileSpec(Document):
     """One of the model's files."""
 
     file: str = Field(min_length=1, description="Name of the file, beside model.yaml.")
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="Digest that the file must have [sha256, hex].")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="Digest that the file must have [sha256, hex]."
+    )
 
 
 class ModelInput(Document):
@@ -27,10 +29,14 @@ class ModelInput(Document):
     width: Side = Field(224, description="Width of the images that the network takes [pixels].")
     layout: Literal["NCHW", "NHWC"] = Field("NCHW", description="Order of the axes: images, channels, height, width.")
     channels: Literal[1, 3] | None = Field(
-        None, description="Channels of the images that the network takes: 3, or 1 for grey. Default: what the parameters fit, 3 if both do."
+        None,
+        description="Channels of the images that the network takes: 3, or 1 for grey. Default: what the parameters "
+        "fit, 3 if both do.",
     )
     constants: dict[str, float] = Field(
-        {}, description="Values of further inputs, the same for every image, by the names of their variables: {stage_num0: 0}."
+        {},
+        description="Values of further inputs, the same for every image, by the names of their variables: {stage_num0: "
+        "0}.",
     )
 
     def shape(self, batch_size: int) -> tuple[int, int, int, int]:
@@ -42,35 +48,46 @@ class ModelInput(Document):
 
 
 class Preprocessing(Document):
-    """From a decoded image to the network's numbers: (pixel * scale - mean) / std, after resizing. The defaults are the article's."""
+    """From a decoded image to the network's numbers: (pixel * scale - mean) / std, after resizing. The defaults are
+    the article's.
+    """
 
     resize: Literal["squash", "shorter_and_crop"] = Field(
         "squash",
-        description="squash: to height x width, whatever the shape; shorter_and_crop: shorter side to shorter_side, then the centre.",
+        description="squash: to height x width, whatever the shape; shorter_and_crop: shorter side to shorter_side, "
+        "then the centre.",
     )
-    shorter_side: Side | None = Field(None, description="For shorter_and_crop: length of the shorter side before cropping [pixels].")
+    shorter_side: Side | None = Field(
+        None, description="For shorter_and_crop: length of the shorter side before cropping [pixels]."
+    )
     filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = Field(
         "lanczos", description="Resampling filter, by Pillow's names."
     )
     channels: Literal["RGB", "BGR"] = Field("RGB", description="Order of the colours.")
     scale: Finite = Field(1.0, gt=0, description="Factor of the pixels, which are 0 to 255.")
     mean: PerChannel = Field(
-        (0.0, 0.0, 0.0), description="Subtracted after scaling, in the order of `channels`: three numbers, or one for all channels."
+        (0.0, 0.0, 0.0),
+        description="Subtracted after scaling, in the order of `channels`: three numbers, or one for all channels.",
     )
     std: PerChannel = Field(
-        (1.0, 1.0, 1.0), description="Divided by after that, in the order of `channels`: three numbers, or one for all channels."
+        (1.0, 1.0, 1.0),
+        description="Divided by after that, in the order of `channels`: three numbers, or one for all channels.",
     )
     exif_orientation: bool = Field(False, description="Turn a photograph as its EXIF orientation says before resizing.")
     icc: Literal["ignore", "srgb"] = Field(
         "ignore",
-        description="ignore: colours as they are stored, as torchvision takes them; srgb: converted from an image's ICC profile to sRGB.",
+        description="ignore: colours as they are stored, as torchvision takes them; srgb: converted from an image's "
+        "ICC profile to sRGB.",
     )
     sample_range: tuple[Finite, Finite] | None = Field(
         None,
-        description="The values of black and of white in grey images of more than 8 bits a sample, of floats or of signed numbers. "
-        "Default: unsigned samples have the range of their depth, others become rows with status `unsupported_pixels`.",
+        description="The values of black and of white in grey images of more than 8 bits a sample, of floats or of "
+        "signed numbers. Default: unsigned samples have the range of their depth, others become rows with status "
+        "`unsupported_pixels`.",
     )
-    background: tuple[Byte, Byte, Byte] = Field((255, 255, 255), description="Background of transparent pixels [RGB, 0 to 255].")
+    background: tuple[Byte, Byte, Byte] = Field(
+        (255, 255, 255), description="Background of transparent pixels [RGB, 0 to 255]."
+    )
 
     @field_validator("mean", "std", mode="before")
     @classmethod
@@ -82,7 +99,10 @@ class Preprocessing(Document):
         if self.resize == "shorter_and_crop" and self.shorter_side is None:
             raise ValueError("preprocess.shorter_side is missing: resize shorter_and_crop needs it")
         if self.sample_range is not None and not self.sample_range[0] < self.sample_range[1]:
-            raise ValueError("preprocess.sample_range is [black, white], the smaller value first; a WhiteIsZero TIFF is inverted by itself")
+            raise ValueError(
+                "preprocess.sample_range is [black, white], the smaller value first; a WhiteIsZero TIFF is inverted by "
+                "itself"
+            )
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) == 2:
                 raise ValueError(f"preprocess.{name} has two numbers: give three, or one for all channels")
@@ -94,11 +114,14 @@ class Preprocessing(Document):
 class ModelOutput(Document):
     """The network's output."""
 
-    name: str | None = Field(None, description="Which output to take, where the graph has several (model inspect lists them).")
+    name: str | None = Field(
+        None, description="Which output to take, where the graph has several (model inspect lists them)."
+    )
     kind: Kind | None = Field(
         None,
-        description="What the numbers are. softmax: probabilities of classes that exclude each other; logits: a softmax makes them that; "
-        "sigmoid: independent probabilities (of one unit: of the positive class). Default: what the graph proves.",
+        description="What the numbers are. softmax: probabilities of classes that exclude each other; logits: a "
+        "softmax makes them that; sigmoid: independent probabilities (of one unit: of the positive class). Default: "
+        "what the graph proves.",
     )
     threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="For sigmoid: a row names only classes that are at least so probable [0 to 1]."
@@ -133,7 +156,8 @@ class ModelSpec(Document):
         shorter = self.preprocess.shorter_side
         if shorter is not None and shorter < max(self.input.height, self.input.width):
             raise ValueError(
-                f"preprocess.shorter_side is {shorter}, smaller than the network's {self.input.height} x {self.input.width} input"
+                f"preprocess.shorter_side is {shorter}, smaller than the network's {self.input.height} x "
+                f"{self.input.width} input"
             )
         return self
 
@@ -147,4 +171,6 @@ def check_channels(steps: Preprocessing, channels: int | None) -> None:
     """Raises ValueError where mean and std can't be those of so many channels."""
     for name, numbers in (("mean", steps.mean), ("std", steps.std)):
         if channels == 1 and len(set(numbers)) > 1:
-            raise ValueError(f"preprocess.{name} is {list(numbers)}, but the network takes one channel: give one number")
+            raise ValueError(
+                f"preprocess.{name} is {list(numbers)}, but the network takes one channel: give one number"
+            )

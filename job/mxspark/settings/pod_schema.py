@@ -1,6 +1,8 @@
-"""The fields that Kubernetes knows of pods: a misspelled one in a template, a toleration or an affinity is an error, and isn't ignored.
+"""The fields that Kubernetes knows of pods: a misspelled one in a template, a toleration or an affinity is an error,
+and isn't ignored.
 
-pod_schema.json is generated from Kubernetes' own models (`make chart`); the chart's values.schema.json has the same definitions.
+pod_schema.json is generated from Kubernetes' own models (`make chart`); the chart's values.schema.json has the same
+definitions.
 """
 
 import difflib
@@ -34,7 +36,9 @@ def _definitions() -> Mapping[str, Schema]:
 
 
 def problems(kind: str, value: Any, at: str) -> Iterator[str]:
-    """What Kubernetes would not take of a `kind` of object, or drop silently; `at` is where it stands, in dotted keys."""
+    """What Kubernetes would not take of a `kind` of object, or drop silently; `at` is where it stands, in dotted
+    keys.
+    """
     yield from _problems(_definitions()[PREFIX + kind], value, at)
 
 
@@ -51,7 +55,10 @@ def _problems(schema: Schema, value: Any, at: str) -> Iterator[str]:
         for key, inner in value.items():
             below = _below(schema, key)
             if below is None:
-                yield f"{at} has {key!r}, which Kubernetes doesn't know there{_nearest(key, schema.get('properties', {}))}"
+                yield (
+                    f"{at} has {key!r}, which Kubernetes doesn't know "
+                    f"there{_nearest(key, schema.get('properties', {}))}"
+                )
             else:
                 yield from _problems(below, inner, f"{at}.{key}")
     elif isinstance(value, (list, tuple)):
@@ -80,7 +87,11 @@ def _below(schema: Schema, key: str) -> Schema | None:
 def _is_of(kinds: Sequence[str], value: Any) -> bool:
     if isinstance(value, float) and value.is_integer():
         return "integer" in kinds or "number" in kinds
-    return value is None or _json_type(value) in kinds or (isinstance(value, int) and not isinstance(value, bool) and "number" in kinds)
+    return (
+        value is None
+        or _json_type(value) in kinds
+        or (isinstance(value, int) and not isinstance(value, bool) and "number" in kinds)
+    )
 
 
 def _json_type(value: Any) -> str:
@@ -91,11 +102,15 @@ def _json_type(value: Any) -> str:
 def _nearest(key: str, known: Mapping[str, Schema]) -> str:
     lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(key.lower(), lower, n=1, cutoff=0.6)
-    return f". Did you mean {lower[close[0]]}?" if close else f"; it knows {', '.join(known)}" if len(known) < 10 else ""
+    return (
+        f". Did you mean {lower[close[0]]}?" if close else f"; it knows {', '.join(known)}" if len(known) < 10 else ""
+    )
 
 
 def path(kind: str, keys: Sequence[str]) -> tuple[str, ...]:
-    """Dotted keys below a `kind` of object as a path in it: what follows a mapping of the user's own keys (labels) is one of those."""
+    """Dotted keys below a `kind` of object as a path in it: what follows a mapping of the user's own keys (labels)
+    is one of those.
+    """
     schema: Schema | None = _definitions()[PREFIX + kind]
     for position, key in enumerate(keys):
         if schema is not None and "properties" not in schema and "additionalProperties" in schema:

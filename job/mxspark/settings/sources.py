@@ -1,4 +1,5 @@
-"""Where the values of the settings come from: a YAML file, the environment (MXSPARK_SPARK__EXECUTOR_MEMORY=4g), flags; else defaults.
+"""Where the values of the settings come from: a YAML file, the environment (MXSPARK_SPARK__EXECUTOR_MEMORY=4g), flags;
+else defaults.
 
 In that order of increasing precedence; every value is known by its source.
 """
@@ -51,7 +52,9 @@ class EffectiveSettings:
             yield ".".join(path), _at(data, path), _origin(".".join(path), self.origins)
 
     def to_yaml(self, below: KeyPath = ()) -> str:
-        """The settings at or below a path as a settings file that explains each; what is secret or not given is a comment."""
+        """The settings at or below a path as a settings file that explains each; what is secret or not given is a
+        comment.
+        """
         data = self.settings.model_dump(mode="json")
         shown = visible(data)
         comments, tree = set[KeyPath](), dict[str, Any]()
@@ -66,8 +69,11 @@ class EffectiveSettings:
 
 
 def effective(layers: Sequence[Layer]) -> EffectiveSettings:
-    """The settings that the layers give together, later ones winning. Raises UsageError naming every wrong key and its source."""
-    tree: dict[str, Any] = {"input": {}, "output": {}, "model": {}}  # so that it is input.path that is missing, not input
+    """The settings that the layers give together, later ones winning. Raises UsageError naming every wrong key and
+    its source.
+    """
+    # so that it is input.path that is missing, not input
+    tree: dict[str, Any] = {"input": {}, "output": {}, "model": {}}
     origins: dict[str, str] = {}
     for layer in layers:
         for path, value in layer.values.items():
@@ -159,8 +165,11 @@ def _environment_path(parts: list[str]) -> KeyPath:
     return _path([*keys[:known], *parts[known:]])
 
 
-def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str], flag_names: Mapping[str, str] | None = None) -> Layer:
-    """The layer of the command line: `flags` maps dotted keys to values (None: not given), `assignments` are --set's KEY=VALUE.
+def flag_layer(
+    flags: Mapping[str, Any], assignments: Sequence[str], flag_names: Mapping[str, str] | None = None
+) -> Layer:
+    """The layer of the command line: `flags` maps dotted keys to values (None: not given), `assignments` are --set's
+    KEY=VALUE.
 
     `flag_names` says for the keys which flag it was.
     """
@@ -171,7 +180,8 @@ def flag_layer(flags: Mapping[str, Any], assignments: Sequence[str], flag_names:
         if not equals:
             shown = re.match(r"[\w.]*", assignment)  # what follows may be a secret
             raise UsageError(
-                f"--set {shown[0] if shown else ''}… has no '='", "Write --set KEY=VALUE, e.g. --set spark.executor_memory=4g."
+                f"--set {shown[0] if shown else ''}… has no '='",
+                "Write --set KEY=VALUE, e.g. --set spark.executor_memory=4g.",
             )
         path = _path(key.strip().split("."))
         values[path] = _value(path, text, f"--set {key}")
@@ -190,7 +200,9 @@ def _known(keys: Sequence[str]) -> int:
 
 
 def _path(keys: Sequence[str]) -> KeyPath:
-    """`spark.conf.spark.ui.enabled` is the key `spark.ui.enabled` in the mapping spark.conf; a pod template has keys below keys."""
+    """`spark.conf.spark.ui.enabled` is the key `spark.ui.enabled` in the mapping spark.conf; a pod template has keys
+    below keys.
+    """
     known = _known(keys)
     below, part = keys[known:], _pod_part(keys[:known])
     if below:
@@ -221,7 +233,11 @@ def _is_text(path: KeyPath) -> bool:
         field = kind.model_fields.get(key)
         if field is not None and kind.section(key) is None:
             # `Place | None` is Annotated[str, …] or NoneType; input.path is one place or a list of them.
-            kinds = [get_args(given)[0] if get_origin(given) is Annotated else given for given in get_args(field.annotation)]
-            return field.annotation is str or (str in kinds and (NoneType in kinds or any(get_origin(kind) is tuple for kind in kinds)))
+            kinds = [
+                get_args(given)[0] if get_origin(given) is Annotated else given for given in get_args(field.annotation)
+            ]
+            return field.annotation is str or (
+                str in kinds and (NoneType in kinds or any(get_origin(kind) is tuple for kind in kinds))
+            )
         kind = kind.section(key)
     return False

@@ -1,7 +1,7 @@
 """The Spark application: its start, its tasks, and its end.
 
-The only place that imports pyspark. Pixels never cross the border between Python and the JVM: a task gets a shard's number and
-gives back a small report.
+The only place that imports pyspark. Pixels never cross the border between Python and the JVM: a task gets a shard's
+number and gives back a small report.
 """
 
 import logging
@@ -26,7 +26,14 @@ from mxspark.settings import document
 from mxspark.settings.job import Settings, SparkSettings
 from mxspark.spark import java, pods, run_key
 from mxspark.spark.class_archive import ClassArchive
-from mxspark.spark.configuration import MAX_FAILURES, PREFER_IPV6_VARIABLE, UNIX_SOCKETS, configuration, is_user_set, shard_failures
+from mxspark.spark.configuration import (
+    MAX_FAILURES,
+    PREFER_IPV6_VARIABLE,
+    UNIX_SOCKETS,
+    configuration,
+    is_user_set,
+    shard_failures,
+)
 from mxspark.spark.errors import translated
 from mxspark.spark.failed_tasks import JavasTasks, ShardTries
 from mxspark.spark.failing_executors import FailedTask, FailingExecutors
@@ -42,11 +49,13 @@ EXECUTOR_JAVA_OPTIONS = "spark.executor.extraJavaOptions"
 SOCKET_FOLDER = "spark.python.unix.domain.socket.dir"
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself
-ARCHIVE_SECONDS = 120  # in the first run, in which it writes its classes' archive then: killed, each further run would begin that anew
+# in the first run, in which it writes its classes' archive then: killed, each further run would begin that anew
+ARCHIVE_SECONDS = 120
 
 
 def versions() -> tuple[str, str]:
-    """Spark's versions: that of its Python part, and that of the Java part which it would start, empty where it can't be told.
+    """Spark's versions: that of its Python part, and that of the Java part which it would start, empty where it can't
+    be told.
 
     Without what distributors append: EMR writes 3.5.6+amzn.1 in Python and 3.5.6-amzn-1 in the names of jars.
     """
@@ -91,7 +100,8 @@ class Application:
         if pod and pod.is_ipv6:
             os.environ.setdefault(PREFER_IPV6_VARIABLE, "true")
         for key, value in configuration(chosen, settings.kubernetes, pod, versions()[1]).items():
-            if key == "spark.master" or not (is_submitted() and is_user_set(key, conf.contains)):  # the master only gets its retries
+            # the master only gets its retries
+            if key == "spark.master" or not (is_submitted() and is_user_set(key, conf.contains)):
                 conf.set(key, value)
         self._folders = RunFolders()
         if self._is_local:
@@ -102,7 +112,9 @@ class Application:
             conf.set(POD_TEMPLATE, str(template))
         self._start(conf, settings.spark, cache_dir, debug)
         if pod and self.is_kubernetes:
-            pods_of_ours = JavasPods(self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId)
+            pods_of_ours = JavasPods(
+                self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId
+            )
             self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
 
     def _start(self, conf: SparkConf, settings: SparkSettings, cache_dir: Path, debug: bool) -> None:
@@ -110,7 +122,11 @@ class Application:
         # What Java and the workers print is only needed when something goes wrong.
         with tempfile.TemporaryFile() as log:
             try:
-                gateway = None if is_submitted() else self._launch(conf, cache_dir, settings.class_archive, None if debug else log)
+                gateway = (
+                    None
+                    if is_submitted()
+                    else self._launch(conf, cache_dir, settings.class_archive, None if debug else log)
+                )
                 jvm = SparkContext._jvm if gateway is None else gateway.jvm
                 # Why the run's key isn't in a secret of Kubernetes, where it should be.
                 self.key_problem = run_key.give(conf, jvm, settings.app_name, self._folders.scratch)
@@ -119,7 +135,8 @@ class Application:
                 if not debug:
                     _silence_accumulators(self._context)
                 if is_submitted() and not debug and not conf.contains("spark.log.level"):
-                    self._context.setLogLevel("WARN")  # at spark-submit's own level, INFO, our messages would be lost in Spark's
+                    # at spark-submit's own level, INFO, our messages would be lost in Spark's
+                    self._context.setLogLevel("WARN")
             except MxsparkError:
                 raise
             except Exception as error:  # pyspark raises anything when the JVM dies during the start
@@ -127,37 +144,46 @@ class Application:
                 raise _not_started(error, log.read().decode(errors="replace")) from error
 
     def _keep_sockets_private(self, conf: SparkConf, gateway: Any) -> None:
-        """Sockets of workers and of accumulators, which take pickles, are kept from others by the scratch folder, not by a umask alone.
+        """Sockets of workers and of accumulators, which take pickles, are kept from others by the scratch folder, not
+        by a umask alone.
 
-        By a property of this one Java: executors elsewhere have no such folder. Their own are a container's (YARN, Kubernetes), or they
-        have none (configuration.py).
+        By a property of this one Java: executors elsewhere have no such folder. Their own are a container's (YARN,
+        Kubernetes), or they have none (configuration.py).
         """
         SparkContext._ensure_initialized(gateway=gateway)
         SparkContext._jvm.java.lang.System.setProperty("java.io.tmpdir", str(self._folders.scratch))  # type: ignore[union-attr]
         if not fits_socket(self._folders.scratch):
             conf.set(UNIX_SOCKETS, "false")  # TCP then, with a token that each connection must give
-        elif (conf.get("spark.master") or "").startswith("local") and not conf.contains(SOCKET_FOLDER):  # local-cluster's executors too
+        # local-cluster's executors too
+        elif (conf.get("spark.master") or "").startswith("local") and not conf.contains(SOCKET_FOLDER):
             conf.set(SOCKET_FOLDER, str(self._folders.scratch))
 
     def _launch(self, conf: SparkConf, cache_dir: Path, class_archive: bool, log: IO[bytes] | None) -> Any:
-        """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the rest."""
+        """Starts the JVM. In a session of its own, so that Ctrl-C in a terminal reaches only this process, which
+        then ends the rest.
+        """
         home = java.java_home(cache_dir)
         os.environ["JAVA_HOME"] = str(home)
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         _import_nothing_from_here(os.environ)
         if (conf.get("spark.master") or "").startswith("local"):
-            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Java looks its host's name up, which fails without a network
+            # else Java looks its host's name up, which fails without a network
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             if os.environ["PYSPARK_PYTHON"] == sys.executable:  # then the workers' Python has this package
                 conf.setIfMissing("spark.python.daemon.module", "mxspark.spark.worker_daemon")
         options = conf.get(JAVA_OPTIONS, "")
-        if " " not in str(self._folders.scratch):  # at which Java's options end; then from when it is up (_keep_sockets_private)
+        # at which Java's options end; then from when it is up (_keep_sockets_private)
+        if " " not in str(self._folders.scratch):
             options = f"-Djava.io.tmpdir={self._folders.scratch} {options}"
         if class_archive and not java.has_archive(home) and (conf.get("spark.master") or "").startswith("local"):
             jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent, "jars")
             self._archive = ClassArchive(cache_dir, f"{home} {pyspark.__version__}", jars)
             options = f"{options} {self._archive.options}"
             if not self._is_local:  # local-cluster's executors
-                conf.set(EXECUTOR_JAVA_OPTIONS, f"{conf.get(EXECUTOR_JAVA_OPTIONS, '')} {self._archive.options_to_read}".strip())
+                conf.set(
+                    EXECUTOR_JAVA_OPTIONS,
+                    f"{conf.get(EXECUTOR_JAVA_OPTIONS, '')} {self._archive.options_to_read}".strip(),
+                )
         conf.set(JAVA_OPTIONS, str(options).strip())
         gateway = launch_gateway(  # type: ignore[no-untyped-call]
             _arguments(conf), {"stdout": log, "stderr": log, "start_new_session": True}
@@ -210,11 +236,11 @@ class Application:
         on_bad_node: Callable[[FailedTask], None],
         poll_seconds: float = 0.2,
     ) -> tuple[FailedTask, ...]:
-        """Runs the shards, one a task; returns the last failures of executors that could not work. Raises MxsparkError when a shard
-        can't be done.
+        """Runs the shards, one a task; returns the last failures of executors that could not work. Raises MxsparkError
+        when a shard can't be done.
 
-        Calls, in this thread, `on_report` as they end, `on_bad_node` for each executor that begins to fail, and `on_wait` every
-        `poll_seconds`.
+        Calls, in this thread, `on_report` as they end, `on_bad_node` for each executor that begins to fail, and
+        `on_wait` every `poll_seconds`.
         """
         reports = self._context.accumulator([], _Reports())
         tasks, failing = JavasTasks(self._context), FailingExecutors(1 if self._is_local else self._most_executors)
@@ -284,7 +310,9 @@ class Application:
         self._folders.close()
 
     def kill(self) -> None:
-        """`stop` for a run that went wrong: on this machine Spark has nothing to save, so that no time is lost with an orderly end."""
+        """`stop` for a run that went wrong: on this machine Spark has nothing to save, so that no time is lost with
+        an orderly end.
+        """
         if self._java is None or not str(self._context.master).startswith("local"):
             self.stop()
         elif not self._stopped:
@@ -305,7 +333,9 @@ class Application:
 
 
 def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
-    """Spark starts Python by `-m`, which imports from the working folder first: whoever can write there could put a numpy.py in it."""
+    """Spark starts Python by `-m`, which imports from the working folder first: whoever can write there could put a
+    numpy.py in it.
+    """
     environ["PYTHONSAFEPATH"] = "1"
     ours = Path(__file__).resolve().parents[2]
     with suppress(OSError):  # a working folder that is gone
@@ -314,8 +344,8 @@ def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
 
 
 def _quiet_py4j(debug: bool) -> None:
-    """py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError. At DEBUG it would log all that
-    is sent to Java, secret properties and the tasks with their credentials too."""
+    """py4j logs a stack trace of its own when Java goes away; what matters of it becomes an MxsparkError. At DEBUG it
+    would log all that is sent to Java, secret properties and the tasks with their credentials too."""
     logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL + 1)
     if not debug:
         logging.getLogger().addFilter(not_py4js)
@@ -341,7 +371,9 @@ def _submitted() -> SparkConf:
 
 
 def _arguments(conf: SparkConf) -> SparkConf:
-    """What Java is started with, for all to read in process lists. Secrets reach Spark through a socket, when its context is made."""
+    """What Java is started with, for all to read in process lists. Secrets reach Spark through a socket, when its
+    context is made.
+    """
     arguments = SparkConf(loadDefaults=False)
     for key, value in conf.getAll():
         is_hadoops = key.startswith("spark.hadoop.") and without_secrets(value) != value
@@ -351,7 +383,9 @@ def _arguments(conf: SparkConf) -> SparkConf:
 
 
 def _silence_accumulators(context: SparkContext) -> None:
-    """The server that takes the accumulators' values prints a stack trace when Java goes away, which is an MxsparkError elsewhere."""
+    """The server that takes the accumulators' values prints a stack trace when Java goes away, which is an
+    MxsparkError elsewhere.
+    """
     server = getattr(context, "_accumulatorServer", None)
     if server is not None:
         server.handle_error = lambda *_: None
@@ -363,14 +397,20 @@ def _not_started(error: Exception, log: str) -> MxsparkError:
         hint = "docs/kubernetes.md has the Role that the driver's service account needs."
         return MxsparkError(f"Spark could not be started: {forbidden}", hint)
     cause = _first_error(log) or one_line(error)
-    return MxsparkError(f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all.")
+    return MxsparkError(
+        f"Spark could not be started: {cause}", "Check spark.master, spark.conf and Java; --debug shows it all."
+    )
 
 
 def _forbidden(error: Exception) -> str | None:
-    """What Kubernetes refused among the causes of Java's exception, which itself only says that there is no scheduler."""
+    """What Kubernetes refused among the causes of Java's exception, which itself only says that there is no
+    scheduler.
+    """
     cause = getattr(error, "java_exception", None)
     while cause is not None:
-        if found := re.search(r"\b\w+(?: \"[^\"]*\")? is forbidden: User .+? cannot [^\n]+", str(cause.getMessage())[:LONGEST_SAID]):
+        if found := re.search(
+            r"\b\w+(?: \"[^\"]*\")? is forbidden: User .+? cannot [^\n]+", str(cause.getMessage())[:LONGEST_SAID]
+        ):
             return found[0].rstrip(".")
         cause = cause.getCause()
     return None
@@ -429,7 +469,9 @@ def _follow(
 
 
 def _end(java_process: "subprocess.Popen[bytes]", seconds: float) -> None:
-    """Java ends when its standard input does; that it has ended is what makes sure that nothing is left when this process ends."""
+    """Java ends when its standard input does; that it has ended is what makes sure that nothing is left when this
+    process ends.
+    """
     with suppress(OSError):
         if java_process.stdin:
             java_process.stdin.close()

@@ -11,14 +11,16 @@ from mxspark.private_folder import private_folder
 class ClassArchive:
     """Java's classes as they lie in memory (AppCDS), kept from the first run on: Spark starts a second sooner with it.
 
-    An archive fits one Java and one class path, the folder `jars`, which may be reached by links; where it doesn't fit, Java goes on
-    without. Java executes what is in it, so it lies in the user's own folder. Raises UsageError where `cache_dir` can't have one.
+    An archive fits one Java and one class path, the folder `jars`, which may be reached by links; where it doesn't fit,
+    Java goes on without. Java executes what is in it, so it lies in the user's own folder. Raises UsageError where
+    `cache_dir` can't have one.
     """
 
     def __init__(self, cache_dir: Path, java: str, jars: Path) -> None:
         fits = f"{java} {jars.resolve()}"
         self._file: Path | None = None
-        # Java looks for the jars where they were when it wrote the archive: one by way of a link would end with the link.
+        # Java looks for the jars where they were when it wrote the archive: one by way of a link would end with the
+        # link.
         self._may_write = not jars.is_symlink()
         with suppress(OSError):  # only a convenience
             folder = private_folder(cache_dir) / "java"
@@ -46,7 +48,9 @@ class ClassArchive:
         return f"-XX:SharedArchiveFile={self._file} -Xshare:auto"
 
     def keep(self, is_whole: bool) -> None:
-        """To be called when Java has ended: takes over the archive that it wrote. A part of one would crash every Java after it."""
+        """To be called when Java has ended: takes over the archive that it wrote. A part of one would crash every
+        Java after it.
+        """
         with suppress(OSError):
             if self._file is not None:
                 self._new.replace(self._file) if is_whole else self._new.unlink()

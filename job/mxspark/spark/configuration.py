@@ -9,31 +9,37 @@ from mxspark.settings.kubernetes import KubernetesSettings
 from mxspark.spark import pods, run_key
 from mxspark.spark.pods import DriverPod
 
-# How often a shard is tried before the run gives up. What will not get better ends the run at once (worker/shard.py): these are for
-# workers and nodes that are lost. Failures that are a bad machine's come on top, for Spark counts them too: failed_tasks.py tells
-# them apart.
+# How often a shard is tried before the run gives up. What will not get better ends the run at once (worker/shard.py):
+# these are for workers and nodes that are lost. Failures that are a bad machine's come on top, for Spark counts them
+# too: failed_tasks.py tells them apart.
 TASK_FAILURES = 8
 UNIX_SOCKETS = "spark.python.unix.domain.socket.enabled"
 MAX_FAILURES = "spark.task.maxFailures"
 BAD_EXECUTORS = 500  # of which a shard may be failed, all others being excluded before it is given up
 LOST_EXECUTORS = 100  # with which a shard may die on one bad node, for Spark; what of it counts, ShardTries says
 TRIES_ON_EXECUTOR = 2  # of a shard at least: the second one decodes with care
-# So many different shards may fail on an executor for each of its workers, in the whole run: images that kill workers are no fault of its.
+# So many different shards may fail on an executor for each of its workers, in the whole run: images that kill workers
+# are no fault of its.
 FAILED_SHARDS = 100
-# What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one): besides
-# Spark's own words, presigned addresses and those with a password. Without a backslash, which files of properties take for themselves.
+# What Spark's pages and event log leave out, whether it is in a property's name or its value (the command line is one):
+# besides Spark's own words, presigned addresses and those with a password. Without a backslash, which files of
+# properties take for themselves.
 REDACTED = rf"(?i){SECRET_NAME.pattern}|signature=|credential=|://[^/ ]*@"
 # The JVM only hands out shard numbers: the simplest compiler and collector start fastest and take the least memory.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr"
 
 
-# In a cluster of IPv6 alone Java would look for, and listen at, addresses that there are none of; for Python the same by a variable.
+# In a cluster of IPv6 alone Java would look for, and listen at, addresses that there are none of; for Python the same
+# by a variable.
 PREFER_IPV6 = "-Djava.net.preferIPv6Addresses=true"
 PREFER_IPV6_VARIABLE = "SPARK_PREFER_IPV6"
 
 
 def configuration(
-    settings: SparkSettings, kubernetes: KubernetesSettings | None = None, pod: DriverPod | None = None, version: str = ""
+    settings: SparkSettings,
+    kubernetes: KubernetesSettings | None = None,
+    pod: DriverPod | None = None,
+    version: str = "",
 ) -> dict[str, str]:
     """The Spark properties of a job, the same however it is started; `spark.conf` wins over all of them.
 
@@ -47,8 +53,8 @@ def configuration(
         MAX_FAILURES: str(_spark_failures(settings)),
         "spark.executorEnv.OMP_NUM_THREADS": str(settings.task_cpus),
         "spark.python.worker.reuse": "true",
-        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it). But executors of
-        # Spark's own cluster would have their sockets in their machine's /tmp, where others are.
+        # Over TCP each task would wait 40 ms for a delayed acknowledgement (Spark 4.1 and later; others ignore it). But
+        # executors of Spark's own cluster would have their sockets in their machine's /tmp, where others are.
         UNIX_SOCKETS: "false" if settings.master.startswith("spark://") else "true",
         "spark.redaction.regex": REDACTED,
         "spark.ui.showConsoleProgress": "false",
@@ -103,7 +109,8 @@ def configuration(
 def is_user_set(key: str, contains: Callable[[str], bool]) -> bool:
     """Whether those who submitted a job have set a property, by all that it `contains`: then it is left as it is.
 
-    Java's options may be defaults, as on EMR. Spark would add others to them, and Java doesn't start with two collectors.
+    Java's options may be defaults, as on EMR. Spark would add others to them, and Java doesn't start with two
+    collectors.
     """
     return contains(key) or contains(key.replace(".extraJavaOptions", ".defaultJavaOptions"))
 
@@ -115,8 +122,8 @@ def shard_failures(settings: SparkSettings) -> int:
 
 
 def _spark_failures(settings: SparkSettings) -> int:
-    """How often a shard may fail by Spark's count: so often that bad machines use up none of the tries that are for the shard's own
-    faults. As chosen by hand where it is."""
+    """How often a shard may fail by Spark's count: so often that bad machines use up none of the tries that are for the
+    shard's own faults. As chosen by hand where it is."""
     failures, executors = shard_failures(settings), _most_executors(settings)
     if settings.is_local or executors == 1 or settings.conf.get(MAX_FAILURES):
         return failures
@@ -124,8 +131,8 @@ def _spark_failures(settings: SparkSettings) -> int:
 
 
 def _tries_on_executor(settings: SparkSettings) -> int:
-    """Of a shard: a worker that an image kills fails a task too, and its executor is fine. So a shard is given up after as many failures
-    as without exclusion, be the executors few, and an executor late."""
+    """Of a shard: a worker that an image kills fails a task too, and its executor is fine. So a shard is given up after
+    as many failures as without exclusion, be the executors few, and an executor late."""
     return max(TRIES_ON_EXECUTOR, -(-shard_failures(settings) // _most_executors(settings)))
 
 
@@ -136,7 +143,8 @@ def _exclusion(settings: SparkSettings) -> dict[str, str]:
     return {
         "spark.excludeOnFailure.enabled": "true",
         "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor": str(_tries_on_executor(settings)),
-        # Several executors may be on one machine, of which one can't work: its address isn't excluded. On Kubernetes each has its own.
+        # Several executors may be on one machine, of which one can't work: its address isn't excluded. On Kubernetes
+        # each has its own.
         "spark.excludeOnFailure.task.maxTaskAttemptsPerNode": str(_spark_failures(settings) - 1),
         "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor": str(FAILED_SHARDS * settings.workers_of_executor),
     }

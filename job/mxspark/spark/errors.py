@@ -36,7 +36,9 @@ def given_up(text: str, times: int, failing: Sequence[FailedTask] = (), executor
     where = "" if executor.startswith("driver") else f", last on executor {executor}"
     found = TaskError.find(text)
     if found is not None:
-        return _like(found.error, f"{found.error.problem}; a shard failed {times} times, last on {found.node}{_also(failing)}")
+        return _like(
+            found.error, f"{found.error.problem}; a shard failed {times} times, last on {found.node}{_also(failing)}"
+        )
     if "Python worker exited unexpectedly" in text:
         return MxsparkError(
             f"a worker's process crashed or was killed, {times} times at one shard{where}{_also(failing)}",
@@ -44,7 +46,9 @@ def given_up(text: str, times: int, failing: Sequence[FailedTask] = (), executor
             f"spark.executor_memory_overhead). {GOES_ON}",
         )
     said = without_secrets(one_line(Exception(text[lost.end() if lost else 0 :].strip().partition("\n")[0])))[:300]
-    return MxsparkError(f"a shard failed {times} times{where}{_also(failing)}, last error: {said}", "--debug shows the details.")
+    return MxsparkError(
+        f"a shard failed {times} times{where}{_also(failing)}, last error: {said}", "--debug shows the details."
+    )
 
 
 def _all_excluded(text: str, failing: Sequence[FailedTask]) -> MxsparkError:

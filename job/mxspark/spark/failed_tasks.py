@@ -41,9 +41,10 @@ class Failure:
 class ShardTries:
     """How often shards failed that no machine is known to be at fault for: a worker that dies, memory, a mistake.
 
-    Spark counts the failures of bad machines too, and so has to be allowed many more. An executor that dies without a word may have run
-    out of memory, or its node may kill whatever it runs: so one node alone uses up no more than half of a shard's tries. The other half
-    takes another node, which the shard comes to when that one has nothing else to do.
+    Spark counts the failures of bad machines too, and so has to be allowed many more. An executor that dies without a
+    word may have run out of memory, or its node may kill whatever it runs: so one node alone uses up no more than half
+    of a shard's tries. The other half takes another node, which the shard comes to when that one has nothing else to
+    do.
     """
 
     def __init__(self, most: int) -> None:
@@ -105,7 +106,8 @@ class JavasTasks:
         try:
             node = _node(self._store().executorSummary(executor))
             found = self._store().executorList(True)
-            others = (found.apply(index) for index in range(found.size()))  # there may be a thousand: up to the first on another node
+            # there may be a thousand: up to the first on another node
+            others = (found.apply(index) for index in range(found.size()))
             return node if any(str(other.id()) != "driver" and _node(other) != node for other in others) else ""
         except Exception:  # noqa: BLE001  # of executors that are gone Spark keeps the last hundred; without the node all counts
             return ""
@@ -120,7 +122,9 @@ class JavasTasks:
 
 
 def _failure(task: Any) -> Failure:
-    return Failure(int(task.taskId()), int(task.index()), int(task.attempt()), str(task.executorId()), str(task.errorMessage()))
+    return Failure(
+        int(task.taskId()), int(task.index()), int(task.attempt()), str(task.executorId()), str(task.errorMessage())
+    )
 
 
 def _node(executor: Any) -> str:

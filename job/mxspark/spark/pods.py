@@ -1,4 +1,5 @@
-"""A job's pods as Spark and Kubernetes get them: Spark's properties for k8s://, and the template of the executors' pods.
+"""A job's pods as Spark and Kubernetes get them: Spark's properties for k8s://, and the template of the executors'
+pods.
 
 Every pod passes the Pod Security Standard `restricted`, and its root file system is read-only.
 """
@@ -30,7 +31,8 @@ DRIVER_GRACE = 30  # seconds; Kubernetes' own default
 POD_VARIABLES = {"POD_NAME": "metadata.name", "POD_IP": "status.podIP", "POD_NAMESPACE": "metadata.namespace"}
 # The keys of a secret that holds a bucket's, and variables of boto3's default chain: whether they may be missing.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
-NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}  # by it host.py names the machine
+# by it host.py names the machine
+NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
 NODE_ATTRIBUTE = "NODE"  # of an executor, as Spark knows it: by it failed_tasks.py tells nodes apart
 EXECUTOR_GRACE = 120  # seconds in which it ends its shards; what AWS's spot instances give
 
@@ -65,10 +67,12 @@ def properties(spark: SparkSettings, kubernetes: KubernetesSettings, pod: Driver
         "spark.kubernetes.container.image.pullPolicy": kubernetes.image_pull_policy,
         "spark.kubernetes.container.image.pullSecrets": ",".join(kubernetes.image_pull_secrets) or None,
         "spark.kubernetes.authenticate.driver.serviceAccountName": kubernetes.service_account,
-        "spark.kubernetes.authenticate.executor.serviceAccountName": kubernetes.executor_service_account or kubernetes.service_account,
+        "spark.kubernetes.authenticate.executor.serviceAccountName": kubernetes.executor_service_account
+        or kubernetes.service_account,
         "spark.kubernetes.executor.request.cores": size.cpu_request,
         "spark.kubernetes.executor.limit.cores": size.cpu_limit,
-        # They hold Spark's properties, which executors get from the driver anyway; without them the driver needs no right to make any.
+        # They hold Spark's properties, which executors get from the driver anyway; without them the driver needs no
+        # right to make any.
         "spark.kubernetes.executor.disableConfigMap": "true",
         # An executor is lost when its own container ends, whatever runs beside it.
         "spark.kubernetes.executor.checkAllContainers": "false",
@@ -89,7 +93,11 @@ def _local_directory(size: str, storage_class: str | None) -> dict[str, str]:
     """Spark knows its own directory among the volumes by the name spark-local-dir-N."""
     kind = "persistentVolumeClaim" if storage_class else "emptyDir"
     volume = f"spark.kubernetes.executor.volumes.{kind}.spark-local-dir-1"
-    found = {f"{volume}.mount.path": SPARK_DIR, f"{volume}.mount.readOnly": "false", f"{volume}.options.sizeLimit": size}
+    found = {
+        f"{volume}.mount.path": SPARK_DIR,
+        f"{volume}.mount.readOnly": "false",
+        f"{volume}.options.sizeLimit": size,
+    }
     if storage_class:
         found |= {f"{volume}.options.claimName": "OnDemand", f"{volume}.options.storageClass": storage_class}
         # Spark 4 would ask for ReadWriteOncePod, which not every class has.
@@ -107,12 +115,12 @@ def _losses(kubernetes: KubernetesSettings) -> dict[str, str]:
         "spark.executor.decommission.killInterval": grace,
         # A pod that is deleted while it runs is missed only when all pods are listed next; the default is 30 s.
         "spark.kubernetes.executor.apiPollingInterval": "10s",
-        # Executors tell of themselves every 10 s. By default one that falls silent, with its node, is given up after 120 s, and that is
-        # looked at once a minute.
+        # Executors tell of themselves every 10 s. By default one that falls silent, with its node, is given up after
+        # 120 s, and that is looked at once a minute.
         "spark.storage.blockManagerHeartbeatTimeoutMs": "60s",
         "spark.network.timeoutInterval": "10s",
-        # Of executors that fail, Spark gives up at twice their number, counted from the start: on spot nodes a long run comes to so many.
-        # Those that can't work at all come to it within minutes.
+        # Of executors that fail, Spark gives up at twice their number, counted from the start: on spot nodes a long run
+        # comes to so many. Those that can't work at all come to it within minutes.
         "spark.executor.failuresValidityInterval": "10m",
     }
 
@@ -135,7 +143,9 @@ def _driver(kubernetes: KubernetesSettings, pod: DriverPod) -> dict[str, str]:
     """Where executors find the driver, whose pod owns theirs: when it goes, Kubernetes removes them."""
     address = f"[{pod.address}]" if pod.is_ipv6 else pod.address  # as Spark wants those of IPv6
     return {
-        "spark.driver.host": f"{kubernetes.driver_service}.{pod.namespace}.svc" if kubernetes.driver_service else address,
+        "spark.driver.host": f"{kubernetes.driver_service}.{pod.namespace}.svc"
+        if kubernetes.driver_service
+        else address,
         "spark.driver.bindAddress": address,  # by which Spark 4.1 and later tell executors of it, too
         "spark.driver.port": str(RPC_PORT),
         "spark.driver.blockManager.port": str(BLOCK_PORT),
@@ -150,7 +160,11 @@ def executor_template(spark: SparkSettings, kubernetes: KubernetesSettings) -> M
     chosen = kubernetes.executor
     container = {
         "name": EXECUTOR_CONTAINER,
-        "env": [NODE_NAME, NODE_NAME | {"name": f"SPARK_EXECUTOR_ATTRIBUTE_{NODE_ATTRIBUTE}"}, *credentials(kubernetes)],
+        "env": [
+            NODE_NAME,
+            NODE_NAME | {"name": f"SPARK_EXECUTOR_ATTRIBUTE_{NODE_ATTRIBUTE}"},
+            *credentials(kubernetes),
+        ],
         "resources": {"requests": disk_request(kubernetes)},
         "securityContext": container_security(),
         "volumeMounts": local_mounts(),
@@ -162,13 +176,22 @@ def executor_template(spark: SparkSettings, kubernetes: KubernetesSettings) -> M
         "containers": [container],
         "volumes": [local_volume(kubernetes)],
     }
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata(chosen, spark.app_name, "executor"), "spec": spec}
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata(chosen, spark.app_name, "executor"),
+        "spec": spec,
+    }
     return merged(manifest, chosen.template)
 
 
 def gpu_tolerations(spark: SparkSettings, kubernetes: KubernetesSettings) -> list[Manifest]:
     """Nodes with GPUs are kept for those who ask for one, by a taint of the resource's name."""
-    return [{"key": f"{kubernetes.gpu_vendor}/gpu", "operator": "Exists", "effect": "NoSchedule"}] if spark.executor_gpus else []
+    return (
+        [{"key": f"{kubernetes.gpu_vendor}/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        if spark.executor_gpus
+        else []
+    )
 
 
 def placement(chosen: PodSettings, grace: int, tolerations: Sequence[Manifest] = ()) -> Manifest:
@@ -186,7 +209,9 @@ def placement(chosen: PodSettings, grace: int, tolerations: Sequence[Manifest] =
 
 
 def spread(chosen: PodSettings, instance: str) -> Manifest:
-    """Over the nodes where that can be, so that one that is lost takes little with it; not where the user says who goes where."""
+    """Over the nodes where that can be, so that one that is lost takes little with it; not where the user says who
+    goes where.
+    """
     spec = chosen.template.get("spec", {})
     affinities = {*chosen.affinity, *(spec.get("affinity") or {})}
     if "topologySpreadConstraints" in spec or not affinities.isdisjoint(("podAffinity", "podAntiAffinity")):
@@ -240,13 +265,18 @@ def credentials(kubernetes: KubernetesSettings) -> list[Manifest]:
     if secret is None:
         return []
     return [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name} | ({"optional": True} if optional else {})}}
+        {
+            "name": name,
+            "valueFrom": {"secretKeyRef": {"name": secret, "key": name} | ({"optional": True} if optional else {})},
+        }
         for name, optional in CREDENTIALS.items()
     ]
 
 
 def merged(ours: Manifest, template: Mapping[str, Any]) -> Manifest:
-    """`ours` with a user's template: keys of the template win, lists are added to, first containers are the same one."""
+    """`ours` with a user's template: keys of the template win, lists are added to, first containers are the same
+    one.
+    """
     result = dict(ours)
     for key, value in template.items():
         mine = result.get(key)

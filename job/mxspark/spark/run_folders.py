@@ -10,7 +10,8 @@ from typing import Protocol
 from mxspark.errors import UsageError
 
 LOCAL_DIRS = "SPARK_LOCAL_DIRS"  # wins over spark.local.dir
-LONGEST_SOCKETS_FOLDER = 60  # bytes: Spark refuses longer ones, so that a socket's name, a UUID, fits the kernel of macOS too
+# bytes: Spark refuses longer ones, so that a socket's name, a UUID, fits the kernel of macOS too
+LONGEST_SOCKETS_FOLDER = 60
 
 
 class Properties(Protocol):
@@ -31,7 +32,8 @@ class RunFolders:
         self.scratch = self._make()
 
     def keep_blocks(self, properties: Properties, environ: MutableMapping[str, str], is_submitted: bool) -> None:
-        """Spark makes folders for its blocks with the umask's rights, which on a machine of many are everybody's to read.
+        """Spark makes folders for its blocks with the umask's rights, which on a machine of many are everybody's to
+        read.
 
         Raises UsageError where none of the places that were chosen for them can be written.
         """
@@ -60,7 +62,9 @@ class RunFolders:
             # Java that is killed leaves files in it.
             folder = tempfile.TemporaryDirectory(prefix="mxspark-", dir=place, ignore_cleanup_errors=True)
         except OSError as error:
-            raise UsageError(f"{place}: Spark can't keep its files there: {error.strerror or error}", "Check spark.local.dir.") from None
+            raise UsageError(
+                f"{place}: Spark can't keep its files there: {error.strerror or error}", "Check spark.local.dir."
+            ) from None
         return Path(self._folders.enter_context(folder))
 
 

@@ -1,7 +1,8 @@
-"""The key of a run: Spark's processes know each other by it, and encrypt with it what they say. Whoever lacks it gets no task.
+"""The key of a run: Spark's processes know each other by it, and encrypt with it what they say. Whoever lacks it gets
+no task.
 
-On Kubernetes it is in a secret that the driver makes: it belongs to the driver's pod and goes with it. Where the driver may make none,
-Spark itself writes the key into the specs of the executors' pods, for all to read who may read pods.
+On Kubernetes it is in a secret that the driver makes: it belongs to the driver's pod and goes with it. Where the driver
+may make none, Spark itself writes the key into the specs of the executors' pods, for all to read who may read pods.
 """
 
 import json
@@ -28,7 +29,8 @@ PROPERTIES = {
 # AES with authentication, in Spark 3.5.2 and later; those before know AES/CTR alone.
 CIPHER, CIPHER_SINCE = {"spark.network.crypto.cipher": "AES/GCM/NoPadding"}, (3, 5, 2)
 SECRET = "spark.authenticate.secret"  # noqa: S105  # a property's name
-SECRETS = (SECRET, f"{SECRET}.file", f"{SECRET}.driver.file", f"{SECRET}.executor.file")  # ways in which a user gives one
+# ways in which a user gives one
+SECRETS = (SECRET, f"{SECRET}.file", f"{SECRET}.driver.file", f"{SECRET}.executor.file")
 BITS = 256
 FILE = "key"
 VARIABLE = "_SPARK_AUTH_SECRET"  # org.apache.spark.SecurityManager.ENV_AUTH_SECRET
@@ -70,7 +72,10 @@ def give(properties: Properties, jvm: Any, instance: str, folder: Path) -> str |
     if master.startswith("local-cluster"):
         properties.set(SECRET, fresh())
     if master.startswith("k8s://"):
-        pod, namespace = properties.get("spark.kubernetes.driver.pod.name"), properties.get("spark.kubernetes.namespace")
+        pod, namespace = (
+            properties.get("spark.kubernetes.driver.pod.name"),
+            properties.get("spark.kubernetes.namespace"),
+        )
         if pod is None:
             return "the driver's pod isn't known"
         try:
@@ -97,8 +102,8 @@ def share(jvm: Any, owner: Owner, instance: str, folder: Path) -> dict[str, str]
     file.write_text(key)
     return {
         f"{SECRET}.driver.file": str(file),
-        # Executors have it from their environment. Where a file is named too, Spark doesn't write it into their pods' specs; it would read
-        # it where executors knew their master, which they don't.
+        # Executors have it from their environment. Where a file is named too, Spark doesn't write it into their pods'
+        # specs; it would read it where executors knew their master, which they don't.
         f"{SECRET}.executor.file": "/dev/null",
         f"spark.kubernetes.executor.secretKeyRef.{VARIABLE}": f"{name}:{FILE}",
     }

@@ -1,7 +1,8 @@
 """Spark's Python daemon, which forks the workers, from the package pyspark as it is installed.
 
-Spark puts its own pyspark.zip first on Python's path. What is in a zip Python compiles anew in each process: a second of a processor for
-each daemon. `python -m mxspark.spark.worker_daemon pyspark.worker` is `python -m pyspark.daemon pyspark.worker` without that.
+Spark puts its own pyspark.zip first on Python's path. What is in a zip Python compiles anew in each process: a second
+of a processor for each daemon. `python -m mxspark.spark.worker_daemon pyspark.worker` is `python -m pyspark.daemon
+pyspark.worker` without that.
 
 And it imports once, before it forks, what each worker needs: 1 of a worker's 1.5 s of a processor.
 """
@@ -18,11 +19,19 @@ from pathlib import Path
 
 PACKAGES = ("pyspark", "py4j")
 # Not pyarrow, which starts a thread.
-MODULES = ("pyspark.worker", "mxspark.inference.network", "mxspark.decode.preprocess", "mxspark.worker.sandbox", "mxspark.dataset.source")
+MODULES = (
+    "pyspark.worker",
+    "mxspark.inference.network",
+    "mxspark.decode.preprocess",
+    "mxspark.worker.sandbox",
+    "mxspark.dataset.source",
+)
 
 
 def without_zips(path: Sequence[str]) -> list[str]:
-    """Python's path without Spark's zips, where the package that is found then is the very one that they came with; else as it is."""
+    """Python's path without Spark's zips, where the package that is found then is the very one that they came with;
+    else as it is.
+    """
     zips = [entry for entry in path if entry.endswith(".zip") and Path(entry).name.startswith(PACKAGES)]
     rest = [entry for entry in path if entry not in zips]
     found = [PathFinder.find_spec(package, rest) for package in PACKAGES]
@@ -34,9 +43,11 @@ def without_zips(path: Sequence[str]) -> list[str]:
 
 
 def forks_mxnet(environ: Mapping[str, str]) -> bool:
-    """Whether MXNet works as well in workers that are forked when it is imported: one for CPUs, that computes on one thread.
+    """Whether MXNet works as well in workers that are forked when it is imported: one for CPUs, that computes on one
+    thread.
 
-    MXNet stops its own threads before a fork. OpenMP's it does without afterwards; and CUDA can't be used where it was initialised before.
+    MXNet stops its own threads before a fork. OpenMP's it does without afterwards; and CUDA can't be used where it was
+    initialised before.
     """
     with suppress(PackageNotFoundError):
         return bool(version("mxnet")) and environ.get("OMP_NUM_THREADS") == "1"  # the wheels for GPUs have other names

@@ -1,6 +1,7 @@
 """Objects behind one small interface: folders, s3:// buckets, and (for reading) http(s)://.
 
-The rooms of boto3, obstore and urllib3 are imported when a place needs them: a command line that only shows its help is quick.
+The rooms of boto3, obstore and urllib3 are imported when a place needs them: a command line that only shows its help is
+quick.
 """
 
 from pathlib import Path
@@ -81,14 +82,18 @@ def __getattr__(name: str) -> Any:
 
 
 def open_store(location: str, access: Access, *, follow_links: bool = True) -> Store:
-    """The store whose keys are relative to `location`, a folder or s3://bucket/prefix; links in a folder are followed or not."""
+    """The store whose keys are relative to `location`, a folder or s3://bucket/prefix; links in a folder are
+    followed or not.
+    """
     if is_s3(location):
         from mxspark.storage.s3 import S3Store
 
         bucket, prefix = split_s3(location)
         return S3Store(bucket, prefix.rstrip("/") + "/" if prefix else "", access)
     if "://" in location:
-        raise UsageError(f"{location!r}: only folders and s3:// are read and written", "Write s3://bucket/prefix, or a path.")
+        raise UsageError(
+            f"{location!r}: only folders and s3:// are read and written", "Write s3://bucket/prefix, or a path."
+        )
     return FolderStore(Path(location), access.settings, follow_links)
 
 
@@ -104,8 +109,8 @@ def read_object(location: str, access: Access, limit: int | None = None) -> byte
 
 
 def download(location: str, access: Access, target: BinaryIO, limit: int | None = None) -> None:
-    """Writes the object at `location` (path, s3://, http://, https://) to `target`. Raises StorageError, TooLargeError beyond `limit`
-    bytes."""
+    """Writes the object at `location` (path, s3://, http://, https://) to `target`. Raises StorageError, TooLargeError
+    beyond `limit` bytes."""
     if location.startswith(("http://", "https://")):
         from mxspark.storage import web
 

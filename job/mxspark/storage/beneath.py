@@ -21,7 +21,9 @@ FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @contextmanager
 def folder_of(root: Path, path: Path, *, make: bool = False) -> Iterator[int]:
-    """A descriptor of the folder that holds `path`, which is below `root`; `root` itself may be a link. Raises OSError, StorageError."""
+    """A descriptor of the folder that holds `path`, which is below `root`; `root` itself may be a link. Raises
+    OSError, StorageError.
+    """
     if make:
         root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -51,7 +53,9 @@ def refuse_link(path: Path, folder: int) -> None:
     except OSError:
         return
     if stat.S_ISLNK(found.st_mode):
-        raise StorageError("is a link, and none is followed where results are written", "Remove it.", place=printable(os.fspath(path)))
+        raise StorageError(
+            "is a link, and none is followed where results are written", "Remove it.", place=printable(os.fspath(path))
+        )
 
 
 def open_file(path: Path, folder: int, flags: int) -> int:
@@ -67,7 +71,8 @@ def open_file(path: Path, folder: int, flags: int) -> int:
 
 def open_followed(path: Path) -> int:
     """A descriptor of the regular file to which `path` leads, for reading. Raises OSError, StorageError."""
-    return _regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)  # a pipe would wait for who writes to it
+    # a pipe would wait for who writes to it
+    return _regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
 
 
 def _regular(descriptor: int, path: Path) -> int:
@@ -82,6 +87,8 @@ def new_file(name: str, folder: int) -> tuple[int, str]:
     while True:
         hidden = f".{name}.{secrets.token_hex(4)}"
         try:
-            return os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder), hidden
+            return os.open(
+                hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
+            ), hidden
         except FileExistsError:
             continue

@@ -1,5 +1,5 @@
-"""Content-Encoding: what uploaders pack objects in, unpacked piece by piece. Objects that don't hold what it says are taken as they are:
-it is set by hand, and wrong often enough."""
+"""Content-Encoding: what uploaders pack objects in, unpacked piece by piece. Objects that don't hold what it says are
+taken as they are: it is set by hand, and wrong often enough."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,9 @@ UNKNOWN = ("br", "compress", "zstd")  # whose bytes nothing here can read
 
 
 def unpacked(place: str, pieces: Iterable[bytes], encoding: str | None, limit: int | None = None) -> Iterator[bytes]:
-    """The bytes of an object of this Content-Encoding. Raises StorageError where they are broken, TooLargeError beyond `limit` bytes."""
+    """The bytes of an object of this Content-Encoding. Raises StorageError where they are broken, TooLargeError
+    beyond `limit` bytes.
+    """
     names = (encoding or "").lower().replace(" ", "").split(",")
     if len(names) > MOST_LAYERS:
         raise StorageError(f"has more than {MOST_LAYERS} Content-Encodings", "Upload it again.", place=place)
@@ -24,7 +26,9 @@ def unpacked(place: str, pieces: Iterable[bytes], encoding: str | None, limit: i
         elif name == "deflate":
             pieces = _inflated(place, pieces, ZLIB, zlib.MAX_WBITS)
         elif name in UNKNOWN:
-            raise StorageError(f"its Content-Encoding {name} can't be decoded", "Upload it without, or as gzip.", place=place)
+            raise StorageError(
+                f"its Content-Encoding {name} can't be decoded", "Upload it without, or as gzip.", place=place
+            )
     size = 0
     for piece in pieces:
         size += len(piece)
@@ -33,7 +37,9 @@ def unpacked(place: str, pieces: Iterable[bytes], encoding: str | None, limit: i
 
 
 def _inflated(place: str, pieces: Iterable[bytes], magic: bytes, window: int) -> Iterator[bytes]:
-    """Without `magic` at its start, the object as it is; else what is packed in it, a piece of `PIECE` bytes at most at a time."""
+    """Without `magic` at its start, the object as it is; else what is packed in it, a piece of `PIECE` bytes at most
+    at a time.
+    """
     remaining = iter(pieces)
     start = b""
     while len(start) < len(magic) and (more := next(remaining, None)) is not None:

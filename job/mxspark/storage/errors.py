@@ -1,4 +1,6 @@
-"""What S3 servers say is wrong, as errors that stay with a hint, or that may pass with their cause: one table of their codes."""
+"""What S3 servers say is wrong, as errors that stay with a hint, or that may pass with their cause: one table of
+their codes.
+"""
 
 import os
 import re
@@ -14,8 +16,8 @@ LONGEST_CODE, LONGEST_MESSAGE = 100, 300  # of a server's words, as they are sho
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a code stands for: the cause in words, what to do, the kind of error that it is if it stays, and `passes`, one of CAUSES, where
-    it may pass. The hint's `{region}` and `{action}` are what the server named."""
+    """What a code stands for: the cause in words, what to do, the kind of error that it is if it stays, and `passes`,
+    one of CAUSES, where it may pass. The hint's `{region}` and `{action}` are what the server named."""
 
     words: str = ""
     hint: str = ""
@@ -25,8 +27,15 @@ class Meaning:
 
 _DENIED = Meaning("access denied", "Give these credentials the right to do this.", DeniedError)
 _ELSEWHERE = Meaning("the bucket is in another region", "Set storage.region{region}.")
-_EXPIRED = Meaning("the credentials have expired", "Renew them and run the same command again.", DeniedError, passes="expired_credentials")
-_FOREIGN = Meaning("the server doesn't support this", "Set storage.request_checksums to when_required; see docs/stores.md.")
+_EXPIRED = Meaning(
+    "the credentials have expired",
+    "Renew them and run the same command again.",
+    DeniedError,
+    passes="expired_credentials",
+)
+_FOREIGN = Meaning(
+    "the server doesn't support this", "Set storage.request_checksums to when_required; see docs/stores.md."
+)
 _SENT_ON = Meaning("the server redirects elsewhere", "Set --endpoint-url to the server that has the objects.")
 _KMS = "the object's KMS key can't be used"
 _THROTTLED, _SERVER, _TIMEOUT, _TRUNCATED, _REPLACED = (
@@ -42,7 +51,8 @@ PROXIES = ("302", "303", "308", "401", "403", "407", "451", "511")
 _PAGE = re.compile(r"<html|<!doctype html", re.IGNORECASE)
 # Of a request's time, under whichever code: S3's, STS's, and those of requests with their signature in the address.
 _TIMES = re.compile(
-    r"[Ss]ignature (expired|not yet current)|[Rr]equest (has expired|is not (yet valid|valid yet))|^Request(Expired|InTheFuture)"
+    r"[Ss]ignature (expired|not yet current)|[Rr]equest (has expired|is not (yet valid|valid yet))|^Request(Expired"
+    r"|InTheFuture)"
 )
 
 # By code, or where the code says nothing by HTTP status.
@@ -53,25 +63,35 @@ _CODES: dict[str, Meaning] = {
     "AccessDenied": _DENIED,
     "401": _DENIED,  # of a code that is not known
     "403": _DENIED,
-    "AllAccessDisabled": Meaning("access denied", "Ask the bucket's owner: all access to it has been disabled.", DeniedError),
+    "AllAccessDisabled": Meaning(
+        "access denied", "Ask the bucket's owner: all access to it has been disabled.", DeniedError
+    ),
     "AccountProblem": Meaning("the AWS account has a problem", "Ask AWS's support about the account.", DeniedError),
     "NotSignedUp": Meaning("the AWS account isn't signed up for S3", "Sign up, or use other credentials.", DeniedError),
-    "InvalidAccessKeyId": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url.", DeniedError),
-    "XAdminUserNotFound": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID.", DeniedError),  # of versitygw, 404
+    "InvalidAccessKeyId": Meaning(
+        "the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url.", DeniedError
+    ),
+    # of versitygw, 404
+    "XAdminUserNotFound": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID.", DeniedError),
     "SignatureDoesNotMatch": Meaning(
         "the secret key doesn't fit the access key, or the server got another request than was signed",
-        "Check AWS_SECRET_ACCESS_KEY; with a store that isn't AWS's, storage.request_checksums (when_required) and proxies on the way.",
+        "Check AWS_SECRET_ACCESS_KEY; with a store that isn't AWS's, storage.request_checksums (when_required) and "
+        "proxies on the way.",
         DeniedError,
     ),
     "InvalidToken": Meaning("the session token is not one of this server's", "Check AWS_SESSION_TOKEN.", DeniedError),
     "RequestTimeTooSkewed": _CLOCK,
-    "InvalidObjectState": Meaning("the object is archived", "Restore it from Glacier (aws s3api restore-object); then --retry-failed."),
+    "InvalidObjectState": Meaning(
+        "the object is archived", "Restore it from Glacier (aws s3api restore-object); then --retry-failed."
+    ),
     "PermanentRedirect": _ELSEWHERE,
     "IllegalLocationConstraintException": _ELSEWHERE,
     "IncorrectEndpoint": _ELSEWHERE,
     "301": _ELSEWHERE,
     **dict.fromkeys(("302", "303", "307", "308"), _SENT_ON),
-    "AuthorizationHeaderMalformed": Meaning("the server can't read the signature", "Check the access key and storage.region{region}."),
+    "AuthorizationHeaderMalformed": Meaning(
+        "the server can't read the signature", "Check the access key and storage.region{region}."
+    ),
     "NotImplemented": _FOREIGN,
     "XAmzContentSHA256Mismatch": _FOREIGN,
     "MissingContentLength": _FOREIGN,
@@ -117,7 +137,11 @@ _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
     ),
     (
         re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+).*explicit deny"),
-        Meaning("access denied", "A policy denies {action} explicitly: change that policy, or use other credentials.", DeniedError),
+        Meaning(
+            "access denied",
+            "A policy denies {action} explicitly: change that policy, or use other credentials.",
+            DeniedError,
+        ),
     ),
     (
         re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)"),
@@ -125,32 +149,48 @@ _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
     ),
     (
         re.compile(r"^Invalid(Request|Argument): .*(Server[ -]Side Encryption|SSE-?C|encryption key)", re.IGNORECASE),
-        Meaning("the object is encrypted with a key of the customer's (SSE-C)", "Copy it to one encrypted with SSE-S3 or SSE-KMS."),
+        Meaning(
+            "the object is encrypted with a key of the customer's (SSE-C)",
+            "Copy it to one encrypted with SSE-S3 or SSE-KMS.",
+        ),
     ),
     (re.compile(r"^InvalidArgument: .*x-amz-(checksum|content-sha256|sdk-checksum|trailer)", re.IGNORECASE), _FOREIGN),
-    (re.compile(r"^BadRequest: .*parsing the HTTP request"), _FOREIGN),  # versitygw, of chunks on a connection that is kept
+    # versitygw, of chunks on a connection that is kept
+    (re.compile(r"^BadRequest: .*parsing the HTTP request"), _FOREIGN),
     (re.compile(r"^Authorization\w+: .*region '[^']*' is wrong"), _ELSEWHERE),
-    (re.compile(r"^KMS\.\w*(Disabled|InvalidState)"), Meaning(_KMS, "Enable the key in KMS, or cancel its deletion; then --retry-failed.")),
-    (re.compile(r"^KMS\.\w*NotFound"), Meaning(_KMS, "The key that encrypted the object is gone: upload the object again.")),
-    (re.compile(r"^KMS\.\w*AccessDenied"), Meaning(_KMS, "Grant these credentials kms:Decrypt on the key.", DeniedError)),
+    (
+        re.compile(r"^KMS\.\w*(Disabled|InvalidState)"),
+        Meaning(_KMS, "Enable the key in KMS, or cancel its deletion; then --retry-failed."),
+    ),
+    (
+        re.compile(r"^KMS\.\w*NotFound"),
+        Meaning(_KMS, "The key that encrypted the object is gone: upload the object again."),
+    ),
+    (
+        re.compile(r"^KMS\.\w*AccessDenied"),
+        Meaning(_KMS, "Grant these credentials kms:Decrypt on the key.", DeniedError),
+    ),
     (re.compile(r"^KMS\.\w*Throttl"), _THROTTLED),
     (re.compile(r"^KMS\.\w*(Internal|Timeout|Unavailable)"), _SERVER),
     (re.compile(r"^KMS\."), Meaning(_KMS, "Check the key in KMS.")),
 )
 # Where a server names the bucket's region.
 _REGION = re.compile(
-    r"expecting '([\w-]+)'|<Region>([\w-]+)|\bs3[.-]([a-z]{2,}-[a-z]+-\d)[\w.]*\.amazonaws|The ([a-z]{2,}-[\w-]+) location constraint"
+    r"expecting '([\w-]+)'|<Region>([\w-]+)|\bs3[.-]([a-z]{2,}-[a-z]+-\d)[\w.]*\.amazonaws"
+    r"|The ([a-z]{2,}-[\w-]+) location constraint"
 )
 # What no hint needs and may be a secret: key ids, keys and tokens by their names or by their form.
 _SECRETS = re.compile(
-    r"""(?P<name>(?i:(?:access[ _-]?key(?:[ _-]?id)?|secret(?:[ _-]?(?:access[ _-]?)?key)?|token|signature|authorization|password)"""
+    r"""(?P<name>(?i:(?:access[ _-]?key(?:[ _-]?id)?|secret(?:[ _-]?(?:access[ _-]?)?key)?|token|signature"""
+    r"""|authorization|password)"""
     r"""['"]?\s*[:=]\s*['"]?(?:bearer |basic )?))[^\s'",;)]{4,}"""
     r"""|\b(?:AKIA|ASIA)[A-Z0-9]{8,}|\beyJ[\w-]++\.[\w-]++\.[\w-]*+"""
     r"""|(?<![\w/+=:.-])(?=\S{0,99}\d)(?=\S{0,99}[a-z])(?=\S{0,99}[A-Z])[\w/+=-]{40,}"""
 )
 
 
-OWN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")  # which may have any form on other servers than AWS's
+# which may have any form on other servers than AWS's
+OWN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 LEAST_SECRET = 6  # characters: shorter ones would be found in any text
 
 
@@ -163,7 +203,9 @@ def raise_said(place: str, text: str, status: int) -> NoReturn:
 
 
 def raise_answered(place: str, status: int, phrase: str = "") -> NoReturn:
-    """Raises what it means that a page came about `place`: a server's own, where its status may pass, else a proxy's."""
+    """Raises what it means that a page came about `place`: a server's own, where its status may pass, else a
+    proxy's.
+    """
     if passing("", status):
         raise_s3(place, str(status), phrase, status)
     raise_page(place, f"HTTP {status}")
@@ -175,7 +217,9 @@ def is_page(text: str) -> bool:
 
 
 def is_no_xml(text: str) -> bool:
-    """Whether it is text, but no XML: what an ingress says that knows no such path, and no store of an object that isn't there."""
+    """Whether it is text, but no XML: what an ingress says that knows no such path, and no store of an object that
+    isn't there.
+    """
     start = text[:LONGEST_SAID].lstrip("\ufeff \t\r\n")
     return bool(start) and not start.startswith("<")
 
@@ -187,11 +231,13 @@ def words_in(text: str) -> tuple[str, str] | None:
     return (shown(said[1]), shown(unescape(said[2] or ""))) if said else None
 
 
-def raise_s3(place: str, code: str, message: str, status: int | None = None, more: str = "", is_s3s: bool = False) -> NoReturn:
+def raise_s3(
+    place: str, code: str, message: str, status: int | None = None, more: str = "", is_s3s: bool = False
+) -> NoReturn:
     """Raises what the code (or else the HTTP status) of a server's answer about `place` means, with the server's words.
 
-    `more` is what else the answer holds, where the bucket's region may be named. An answer without a code is a proxy's, but where it
-    `is_s3s` by its head.
+    `more` is what else the answer holds, where the bucket's region may be named. An answer without a code is a proxy's,
+    but where it `is_s3s` by its head.
     """
     code, message = shown(code), shown(message).rstrip(".")
     told = f"HTTP {code}" if code.isdigit() else code
@@ -239,9 +285,12 @@ def _first(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
 
 def shown(text: str) -> str:
     """A server's words on one line, bounded, without secrets."""
-    line = "".join(character for character in " ".join(bounded(text, 10 * LONGEST_MESSAGE).split()) if character.isprintable())
+    line = "".join(
+        character for character in " ".join(bounded(text, 10 * LONGEST_MESSAGE).split()) if character.isprintable()
+    )
     for name in OWN:
         value = os.environ.get(name, "")
         line = line.replace(value, "…") if len(value) >= LEAST_SECRET else line
-    open_words = _SECRETS.sub(lambda match: f"{match['name'] or ''}…", line)  # before it is cut: half a key would not be known for one
+    # before it is cut: half a key would not be known for one
+    open_words = _SECRETS.sub(lambda match: f"{match['name'] or ''}…", line)
     return open_words if len(open_words) <= LONGEST_MESSAGE else open_words[: LONGEST_MESSAGE - 1] + "…"

@@ -36,7 +36,8 @@ from mxspark.storage.store import (
 CHUNK = 4 * 2**20  # bytes copied at a time
 # What passes when somebody makes room, or a file server comes back.
 TRANSIENT = {errno.ENOSPC: "no_space", errno.EDQUOT: "no_space", errno.ESTALE: "connection", errno.ETIMEDOUT: "timeout"}
-OPEN_FOLDERS = 100  # at a time while listing; what lies deeper in each other is listed at once, for the files a process may open are few
+# at a time while listing; what lies deeper in each other is listed at once, for the files a process may open are few
+OPEN_FOLDERS = 100
 LOCK_SECONDS = 0.5  # longer than `mxspark status` looks at a lock
 # `.NAME.` and eight characters of tempfile's: a file that is being written.
 TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
@@ -44,10 +45,11 @@ TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
 
 @dataclass(frozen=True)
 class FolderStore:
-    """A folder; keys are paths relative to it, with `/` between their parts, and bytes that are not UTF-8 escaped as `escaped` does.
+    """A folder; keys are paths relative to it, with `/` between their parts, and bytes that are not UTF-8 escaped as
+    `escaped` does.
 
-    No key leads out of the folder by itself. Links in it are followed, as people have them in folders of images; without `follow_links`,
-    for folders that are written to, none is, in no method.
+    No key leads out of the folder by itself. Links in it are followed, as people have them in folders of images;
+    without `follow_links`, for folders that are written to, none is, in no method.
     """
 
     root: Path
@@ -135,7 +137,8 @@ class FolderStore:
         except OSError as error:
             problem = f"{self.name}: {nearest} can't be written by user {os.getuid()}: {error.strerror}"
             hint = (
-                "Choose another place, or change its permissions; where it is mounted into a container: docker run --user, with its owner."
+                "Choose another place, or change its permissions; where it is mounted into a container: docker run "
+                "--user, with its owner."
             )
             raise DeniedError(problem, hint) from None
 
@@ -164,7 +167,8 @@ class FolderStore:
             try:
                 with _file_errors(self.root / key):
                     file.truncate(0)
-                    os.write(file.fileno(), json.dumps(owner).encode())  # not through a buffer, which closing would write again
+                    # not through a buffer, which closing would write again
+                    os.write(file.fileno(), json.dumps(owner).encode())
                 yield _FolderHold()
             finally:
                 with suppress(OSError):  # it may be read-only by now; the lock itself goes with the process
@@ -247,7 +251,9 @@ def _is_file_beneath(root: Path, path: Path) -> bool:
 
 
 def _locked(root: Path, path: Path) -> BinaryIO | None:
-    """The file at `path`, locked; None where another process has it locked. No link is followed: the file is emptied and written."""
+    """The file at `path`, locked; None where another process has it locked. No link is followed: the file is emptied
+    and written.
+    """
     end = time.monotonic() + LOCK_SECONDS
     while True:
         with beneath.folder_of(root, path) as folder:
@@ -264,7 +270,11 @@ def _locked(root: Path, path: Path) -> BinaryIO | None:
             if os.fstat(file.fileno()).st_ino == found.st_ino:
                 if found.st_nlink > 1:
                     file.close()
-                    raise StorageError("has another name too (a hard link), and none is written to", "Remove it.", place=escaped(str(path)))
+                    raise StorageError(
+                        "has another name too (a hard link), and none is written to",
+                        "Remove it.",
+                        place=escaped(str(path)),
+                    )
                 return file
         file.close()
 
@@ -282,7 +292,9 @@ def _try_lock(file: BinaryIO) -> bool:
 
 
 def _umask() -> int:
-    """mkstemp makes files for their owner only; results are made as any other file is. Linux tells the mask without setting it."""
+    """mkstemp makes files for their owner only; results are made as any other file is. Linux tells the mask without
+    setting it.
+    """
     try:
         text = Path("/proc/self/status").read_text()
         return int(re.search(r"^Umask:\s*(\d+)", text, re.MULTILINE)[1], 8)  # type: ignore[index]
@@ -305,11 +317,11 @@ class _Listing:
 
 
 def _walk(root: Path, wanted: str, skip: Skip | None, follow_links: bool) -> Iterator[str]:
-    """Keys below `root` that start with `wanted`; follows links, but not into a folder that it is already in. Without `follow_links` a
-    link is a key, wherever it leads.
+    """Keys below `root` that start with `wanted`; follows links, but not into a folder that it is already in. Without
+    `follow_links` a link is a key, wherever it leads.
 
-    A folder that can't be listed is an error of its own, which `skip` takes where there is one. No recursion: folders may lie deeper in
-    each other than Python's functions.
+    A folder that can't be listed is an error of its own, which `skip` takes where there is one. No recursion: folders
+    may lie deeper in each other than Python's functions.
     """
     listings: list[_Listing] = []
     try:

@@ -1,8 +1,8 @@
 """A place in a bucket held by one process: an object that says who holds it, renewed as long as that one lives.
 
-S3 has no locks that are released when a process dies. What it has is writing on condition that nobody wrote meanwhile (If-None-Match,
-If-Match): of several who want the place one gets it. That a holder is dead is seen by its object not changing for `seconds`, which takes no
-clocks that agree; where it was a process of this machine, at once.
+S3 has no locks that are released when a process dies. What it has is writing on condition that nobody wrote meanwhile
+(If-None-Match, If-Match): of several who want the place one gets it. That a holder is dead is seen by its object not
+changing for `seconds`, which takes no clocks that agree; where it was a process of this machine, at once.
 """
 
 import json
@@ -64,7 +64,9 @@ class Lease:
         self._heart.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         self._heart.join(JOIN_SECONDS)
         leaving = Thread(target=self._leave, daemon=True)
@@ -89,7 +91,9 @@ class Lease:
         return None if _is_dead_here(holder) else holder
 
     def _wait_for_death(self) -> str | None:
-        """The tag of the object of a holder that is dead; None where there is no object any more. Raises HeldError where it lives."""
+        """The tag of the object of a holder that is dead; None where there is no object any more. Raises HeldError
+        where it lives.
+        """
         first = self._store.read_tagged(self._key)
         if first is None:
             return None
@@ -141,7 +145,9 @@ def _patience_of(holder: Mapping[str, Any]) -> int:
 def _is_dead_here(holder: Mapping[str, Any]) -> bool:
     """Whether the holder was a process of this machine that is gone."""
     machine = _this_machine()
-    return machine is not None and holder.get("machine") == machine and _start_of(holder.get("pid")) != holder.get("start")
+    return (
+        machine is not None and holder.get("machine") == machine and _start_of(holder.get("pid")) != holder.get("start")
+    )
 
 
 def _this_machine() -> str | None:

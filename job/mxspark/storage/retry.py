@@ -20,7 +20,8 @@ from mxspark.storage.store import StorageError, TransientError
 
 T = TypeVar("T")
 
-# Waits of 0.25, 0.5, 1, … 20 s at most, of which half is left to chance, so that a thousand workers don't come back all at once.
+# Waits of 0.25, 0.5, 1, … 20 s at most, of which half is left to chance, so that a thousand workers don't come back all
+# at once.
 FIRST_WAIT, LONGEST_WAIT = 0.25, 20.0
 FIRST_WORD, NEXT_WORD = 2.0, 30.0  # before the first note about a wait, and between notes [seconds]
 
@@ -63,7 +64,8 @@ class _Requests(stop_base):
 
 
 class Patience:
-    """Calls functions, again where they raise TransientError: `settings.retries` times within `settings.retry_seconds` at most.
+    """Calls functions, again where they raise TransientError: `settings.retries` times within `settings.retry_seconds`
+    at most.
 
     Where credentials are missing no request has been made yet: that is limited by the time alone.
     """
@@ -80,7 +82,9 @@ class Patience:
         )
 
     def __call__(self, function: Callable[[], T]) -> T:
-        """What the function returns. Raises what it raises; where that is a TransientError to the end, the error that it stands for."""
+        """What the function returns. Raises what it raises; where that is a TransientError to the end, the error
+        that it stands for.
+        """
         retrying, listener = self._retrying, _listener.get()
         if listener is not None:
             retrying = retrying.copy(before_sleep=_Telling(self._settings, listener))
@@ -113,7 +117,8 @@ class _Telling:
             return
         self._next = waited + state.upcoming_sleep + NEXT_WORD
         limit, done = self._settings.retry_seconds, state.attempt_number - 1
-        waits = range(done, min(self._settings.retries, done + ceil(limit / LONGEST_WAIT) + 10))  # in more the limit is reached anyhow
+        # in more the limit is reached anyhow
+        waits = range(done, min(self._settings.retries, done + ceil(limit / LONGEST_WAIT) + 10))
         left = min(limit - waited, sum(min(FIRST_WAIT * 2 ** min(wait, 10), LONGEST_WAIT) for wait in waits))
         self._listener(f"Waiting for {error.place or 'storage'}: {error.reason}. Retrying for {ceil(left):,} s more.")
 

@@ -26,8 +26,8 @@ HASTY_SECONDS = 30.0  # for what only time limits
 class StorageError(MxsparkError):
     """An object couldn't be read, written or listed; `status` is what a row says of it.
 
-    `place` is what a person calls it and `reason` what is wrong with it, for a row, whose key says where. `cause` is one of CAUSES where
-    the fault was tried again and stayed, which may pass all the same; else it is empty.
+    `place` is what a person calls it and `reason` what is wrong with it, for a row, whose key says where. `cause` is
+    one of CAUSES where the fault was tried again and stayed, which may pass all the same; else it is empty.
     """
 
     status = RowStatus.FETCH_ERROR
@@ -61,7 +61,9 @@ class ClockError(DeniedError):
 
 
 class CredentialsError(StorageError):
-    """There are no credentials to sign a request with: none was sent, which says nothing of any object, and is never a row."""
+    """There are no credentials to sign a request with: none was sent, which says nothing of any object, and is never
+    a row.
+    """
 
 
 class ProxyError(StorageError):
@@ -78,7 +80,9 @@ class HeldError(StorageError):
     """The place is held by another run; `holder` is what that one says of itself."""
 
     def __init__(self, problem: str, holder: Mapping[str, Any]) -> None:
-        super().__init__(problem, "Wait for it to end, stop it, or choose another place; `mxspark status` says how far it is.")
+        super().__init__(
+            problem, "Wait for it to end, stop it, or choose another place; `mxspark status` says how far it is."
+        )
         self.holder = holder
 
 
@@ -86,7 +90,9 @@ class TransientError(StorageError):
     """A fault that may pass: `cause` is one of CAUSES, `final` the kind of error that it is when it stays."""
 
     # `cause` has a default for pickle alone, which fills it in afterwards.
-    def __init__(self, reason: str, hint: str = "", *, place: str = "", cause: str = "", final: type[StorageError] = StorageError) -> None:
+    def __init__(
+        self, reason: str, hint: str = "", *, place: str = "", cause: str = "", final: type[StorageError] = StorageError
+    ) -> None:
         super().__init__(reason, hint, place=place, cause=cause)
         self.final = final
 
@@ -108,7 +114,9 @@ CAUSES = (
 
 @dataclass(frozen=True)
 class Credentials:
-    """Access keys that were handed over explicitly. Never printed; boto3's default chain is used where there are none."""
+    """Access keys that were handed over explicitly. Never printed; boto3's default chain is used where there are
+    none.
+    """
 
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
@@ -129,7 +137,9 @@ class Access:
         return self._trying(min(self.settings.retries, HASTY_RETRIES), retry_seconds=seconds)
 
     def of_driver(self, environ: Mapping[str, str]) -> "Access":
-        """The same, in a pod with all the patience of `retry_seconds`: a driver may be there before names, policies and sidecars are."""
+        """The same, in a pod with all the patience of `retry_seconds`: a driver may be there before names, policies
+        and sidecars are.
+        """
         return self._trying(sys.maxsize) if is_pod(environ) else self
 
     def of_first_contact(self, environ: Mapping[str, str]) -> "Access":
@@ -141,8 +151,8 @@ class Access:
 
 
 def is_refusal(error: Exception | None) -> bool:
-    """Whether it is a server's own answer about a right or a name, which every machine would get. A folder's needn't be: on one machine
-    it may not be mounted; nor that of a proxy on the way, which knows none of S3's codes."""
+    """Whether it is a server's own answer about a right or a name, which every machine would get. A folder's needn't
+    be: on one machine it may not be mounted; nor that of a proxy on the way, which knows none of S3's codes."""
     if not isinstance(error, (DeniedError, MissingError)) or isinstance(error, ClockError):
         return False
     return not error.cause and "://" in error.place and "(HTTP " not in error.reason
@@ -161,12 +171,14 @@ class Store(Protocol):
     def keys(self, prefix: str = "", skip: Skip | None = None) -> Iterator[str]:
         """The keys that start with `prefix`, in no particular order; memory does not grow with their number.
 
-        Where a part of the place can't be listed, such as a folder below it, `skip` is called with the error, which names that part;
-        without `skip` it is raised.
+        Where a part of the place can't be listed, such as a folder below it, `skip` is called with the error, which
+        names that part; without `skip` it is raised.
         """
 
     def read(self, key: str, limit: int | None = None) -> bytes:
-        """The object's bytes. Raises MissingError, DeniedError, and TooLargeError beyond `limit` bytes (before reading them)."""
+        """The object's bytes. Raises MissingError, DeniedError, and TooLargeError beyond `limit` bytes (before
+        reading them).
+        """
 
     def has(self, key: str) -> bool:
         """Whether there is such an object."""
@@ -190,7 +202,8 @@ class Store(Protocol):
         """Raises StorageError where objects can't be written; leaves nothing behind."""
 
     def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
-        """Removes what killed writers of the keys that are `ours` left and no reader sees; returns how many. Nobody may be writing them.
+        """Removes what killed writers of the keys that are `ours` left and no reader sees; returns how many. Nobody may
+        be writing them.
 
         Looks only where keys that start with `prefix` are.
         """
@@ -198,7 +211,8 @@ class Store(Protocol):
     def hold(self, key: str, owner: Mapping[str, Any], seconds: float) -> AbstractContextManager["Hold"]:
         """The place, for this process alone as long as the context lasts; `key` tells `owner` to others.
 
-        A holder that died leaves it at once where that can be known, else `seconds` after its last sign of life. Raises HeldError.
+        A holder that died leaves it at once where that can be known, else `seconds` after its last sign of life. Raises
+        HeldError.
         """
 
     def holder(self, key: str) -> Mapping[str, Any] | None:
@@ -216,7 +230,9 @@ def held(name: str, holder: Mapping[str, Any]) -> HeldError:
     """The error that says who holds the place `name`."""
     if not holder:
         return HeldError(f"{name}: another run has written here meanwhile", holder)
-    process, host, since = (printable(str(holder.get(name, "?")))[:LONGEST_NAME] for name in ("process", "host", "since"))
+    process, host, since = (
+        printable(str(holder.get(name, "?")))[:LONGEST_NAME] for name in ("process", "host", "since")
+    )
     who = f"process {process} on {host}, since {since}"
     return HeldError(f"{name}: another run is writing here: {who}", holder)
 
@@ -227,7 +243,11 @@ def parsed_holder(data: bytes) -> Mapping[str, Any]:
         found = json.loads(data) if len(data) < MAX_HOLDER_BYTES else None
     except (ValueError, RecursionError):
         return {}
-    return {str(key): value for key, value in found.items() if isinstance(value, str | int | None)} if isinstance(found, dict) else {}
+    return (
+        {str(key): value for key, value in found.items() if isinstance(value, str | int | None)}
+        if isinstance(found, dict)
+        else {}
+    )
 
 
 def join(location: str, name: str) -> str:
@@ -260,25 +280,31 @@ def is_s3(location: str) -> bool:
     return location[:6].lower().startswith(("s3://", "s3a://", "s3n://"))
 
 
-# At DEBUG they log requests as they are sent, with keys, tokens and signatures; urllib3 names addresses even in its warnings.
+# At DEBUG they log requests as they are sent, with keys, tokens and signatures; urllib3 names addresses even in its
+# warnings.
 _LOUDEST = {"boto3": logging.INFO, "botocore": logging.INFO, "s3transfer": logging.INFO, "urllib3": logging.ERROR}
 
 
 def hush() -> None:
-    """Keeps secrets out of the logs of the libraries that storage uses, however much is logged. To be called before they are used."""
+    """Keeps secrets out of the logs of the libraries that storage uses, however much is logged. To be called before
+    they are used.
+    """
     for name, level in _LOUDEST.items():
         logger = logging.getLogger(name)
         logger.setLevel(max(level, logger.level))
 
 
 def ca_bundle() -> str | None:
-    """The certificates to trust instead of the system's, in boto3's variables or in OpenSSL's: each holds for all clients."""
+    """The certificates to trust instead of the system's, in boto3's variables or in OpenSSL's: each holds for all
+    clients.
+    """
     return next(filter(None, map(os.environ.get, ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))), None)
 
 
 @contextmanager
 def usage_errors(what: str, hint: str) -> Iterator[None]:
-    """What storage refuses before anything was written is the fault of `what` named the place: a UsageError, with `hint` if it has none.
+    """What storage refuses before anything was written is the fault of `what` named the place: a UsageError, with
+    `hint` if it has none.
 
     What may pass is a PassingError, after which the same command, or Kubernetes, tries again.
     """

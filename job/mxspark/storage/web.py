@@ -31,7 +31,16 @@ from mxspark.settings.job import StorageSettings
 from mxspark.storage.encoding import unpacked
 from mxspark.storage.errors import PROXY_HINT, words_in
 from mxspark.storage.retry import Patience
-from mxspark.storage.store import DeniedError, MissingError, ProxyError, StorageError, TransientError, ca_bundle, check_size, hush
+from mxspark.storage.store import (
+    DeniedError,
+    MissingError,
+    ProxyError,
+    StorageError,
+    TransientError,
+    ca_bundle,
+    check_size,
+    hush,
+)
 from mxspark.text.words import printable
 
 __all__ = [
@@ -131,8 +140,8 @@ class _TimedReader(RawIOBase):
 
 
 class Prompt(HTTPConnection):
-    """Waits its timeout for the head of an answer in all: urllib3 waits so long for each byte of it, and answers `100 Continue` have no
-    end."""
+    """Waits its timeout for the head of an answer in all: urllib3 waits so long for each byte of it, and answers `100
+    Continue` have no end."""
 
     def connect(self) -> None:
         super().connect()
@@ -159,11 +168,14 @@ class _PoolTLS(HTTPSConnectionPool):
 
 
 def pool(url: str, settings: StorageSettings, certificates: str | None = None) -> Pool:
-    """Connections to the host of `url`, through the proxy that the environment names for it, as boto3 and obstore do."""
+    """Connections to the host of `url`, through the proxy that the environment names for it, as boto3 and obstore
+    do.
+    """
     hush()
     trusted = certificates or ca_bundle()
     timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
-    retries = urllib3.Retry(total=None, connect=0, read=0, redirect=0, status=0, other=0)  # trying again is retry.py's business
+    # trying again is retry.py's business
+    retries = urllib3.Retry(total=None, connect=0, read=0, redirect=0, status=0, other=0)
     if through := proxy(url):
         user = parse_url(through).auth  # which urllib3 doesn't tell the proxy by itself
         headers = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
@@ -194,10 +206,11 @@ def get(
     of_s3: bool = True,
     unpacks: bool = True,
 ) -> Answer:
-    """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit` bytes.
+    """The answer about what a person knows as `name`, within `seconds` in all. Raises TooLargeError beyond `limit`
+    bytes.
 
-    Without `unpacks` an object is left as it is stored. Those `of_s3` say how long they are, else they have broken off; and such a server
-    sends nobody elsewhere: what comes from there would not be what was signed for.
+    Without `unpacks` an object is left as it is stored. Those `of_s3` say how long they are, else they have broken off;
+    and such a server sends nobody elsewhere: what comes from there would not be what was signed for.
     """
     end = time.monotonic() + seconds
     with _errors(name, url), _response(connections, name, url, headers, 0 if of_s3 else REDIRECTS) as response:
@@ -227,12 +240,16 @@ def body(name: str, response: Any, seconds: float, every: float = math.inf) -> I
     except exceptions.ReadTimeoutError:
         if time.monotonic() < end:
             raise
-        raise TransientError("not complete in time", "Raise storage.read_timeout.", place=name, cause="timeout") from None
+        raise TransientError(
+            "not complete in time", "Raise storage.read_timeout.", place=name, cause="timeout"
+        ) from None
 
 
-def _response(connections: Pool, name: str, url: str, headers: Mapping[str, str] | None, redirects: int) -> urllib3.BaseHTTPResponse:
-    """The answer, or that of the place where it sends us, so many times. urllib3 would read an answer that does so to its end, if it has
-    one, and go from https to http."""
+def _response(
+    connections: Pool, name: str, url: str, headers: Mapping[str, str] | None, redirects: int
+) -> urllib3.BaseHTTPResponse:
+    """The answer, or that of the place where it sends us, so many times. urllib3 would read an answer that does so to
+    its end, if it has one, and go from https to http."""
     is_near = None
     for _ in range(redirects + 1):
         response = connections.request("GET", url, headers=headers, preload_content=False, redirect=False)
@@ -258,11 +275,15 @@ def _sent_to(name: str, url: str, place: str) -> str:
         if urlsplit(new).scheme in ("http", "https") and parse_url(new).host:
             return new
     shown = printable(bounded(without_secrets(place[:LONGEST_SAID]), LONGEST_GIST))
-    raise StorageError(f"the server redirects to {shown}, which isn't an HTTP address", "Check the address.", place=name)
+    raise StorageError(
+        f"the server redirects to {shown}, which isn't an HTTP address", "Check the address.", place=name
+    )
 
 
 def _is_near(connected: Any) -> bool:
-    """Whether the other side is this machine, or one that only this machine sees: the metadata service, which gives out credentials."""
+    """Whether the other side is this machine, or one that only this machine sees: the metadata service, which gives
+    out credentials.
+    """
     with suppress(OSError, ValueError):  # closed already, or a socket of another kind
         address = ip_address(connected.getpeername()[0].partition("%")[0])
         return address.is_loopback or address.is_link_local or address in METADATA
@@ -285,7 +306,9 @@ class WebReader:
             except ValueError as error:
                 raise StorageError(f"not an address: {error}", place=name) from None
             seconds = self.settings.read_timeout
-            answer = get(connections, name, url, seconds, limit, headers={"User-Agent": f"mxspark/{__version__}"}, of_s3=False)
+            answer = get(
+                connections, name, url, seconds, limit, headers={"User-Agent": f"mxspark/{__version__}"}, of_s3=False
+            )
             _check_status(name, answer)
             return answer.data
 
@@ -301,7 +324,9 @@ class WebReader:
 
 
 def download(url: str, settings: StorageSettings, target: BinaryIO, limit: int | None = None) -> None:
-    """Writes what is at `url` to `target`, replacing what that holds. Raises StorageError, TooLargeError beyond `limit` bytes."""
+    """Writes what is at `url` to `target`, replacing what that holds. Raises StorageError, TooLargeError beyond
+    `limit` bytes.
+    """
 
     def once() -> None:
         target.seek(0)
@@ -334,7 +359,9 @@ def _check_status(name: str, answer: Answer) -> None:
     if answer.status == 200:
         return
     words = words_in(answer.data.decode(errors="replace"))
-    said = f"the server answered {answer.status} {answer.reason}".rstrip() + (f" ({': '.join(filter(None, words))})" if words else "")
+    said = f"the server answered {answer.status} {answer.reason}".rstrip() + (
+        f" ({': '.join(filter(None, words))})" if words else ""
+    )
     if answer.status in (408, 429, 500, 502, 503, 504):
         cause = "throttled" if answer.status in (429, 503) else "timeout" if answer.status == 408 else "server_error"
         raise TransientError(said, "Check the address.", place=name, cause=cause)
@@ -346,7 +373,9 @@ def _length(name: str, response: urllib3.BaseHTTPResponse) -> int:
     """The length that the answer tells; 0 where it tells none."""
     told = response.headers.get("Content-Length", "0")
     if re.fullmatch("[0-9]{1,18}", told) is None:
-        raise TransientError("can't read the server's answer: its Content-Length is invalid", place=name, cause="truncated")
+        raise TransientError(
+            "can't read the server's answer: its Content-Length is invalid", place=name, cause="truncated"
+        )
     return int(told)
 
 
@@ -374,7 +403,9 @@ def _errors(name: str, url: str) -> Iterator[None]:
             raise untrusted(name, urlsplit(url).netloc.rpartition("@")[2], why_untrusted(error)) from error
         cause, said, hint = transient_cause(error), _in_words(reason), "Check the address and the network."
         if cause == "truncated":
-            said = "broke off" + "".join(re.findall(r" ?\(\d+ bytes read, \d+ more expected\)", said)[:1]).replace("(", " (")
+            said = "broke off" + "".join(re.findall(r" ?\(\d+ bytes read, \d+ more expected\)", said)[:1]).replace(
+                "(", " ("
+            )
         if cause is not None:
             raise TransientError(f"{host}{said}", hint, place=name, cause=cause) from error
         raise StorageError(f"{host}{said}", hint, place=name) from error
@@ -402,7 +433,8 @@ def unreadable(name: str, error: Exception) -> TransientError:
 
 def refused_by_proxy(error: BaseException) -> str | None:
     """Why a proxy refused to connect; None where it was no proxy."""
-    text = f"{error} {getattr(error, 'kwargs', {}).get('error', '')}"[:LONGEST_SAID]  # botocore keeps urllib3's words apart
+    # botocore keeps urllib3's words apart
+    text = f"{error} {getattr(error, 'kwargs', {}).get('error', '')}"[:LONGEST_SAID]
     if said := re.search(r"Tunnel connection failed: (\d{3} ?[\w -]{0,60})", text):
         return f"the proxy refuses to connect it (HTTP {said[1].strip()})"
     return "can't connect to the proxy" if re.search("to connect to proxy", text) else None
@@ -416,7 +448,9 @@ def no_proxy(name: str, refusal: str) -> TransientError:
 def untrusted(name: str, host: str, why: str) -> StorageError:
     """The error for a server that isn't known for the one it says it is."""
     problem = f"the certificate{f' of {host}' if host else ''} isn't trusted{f': {why}' if why else ''}"
-    return StorageError(problem, "AWS_CA_BUNDLE or SSL_CERT_FILE names the file of the authorities to trust.", place=name)
+    return StorageError(
+        problem, "AWS_CA_BUNDLE or SSL_CERT_FILE names the file of the authorities to trust.", place=name
+    )
 
 
 def why_untrusted(error: BaseException) -> str:

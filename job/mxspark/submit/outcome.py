@@ -28,7 +28,9 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What keeps a pod from running, and what to do about it; `passes` where it may be gone by and by, without anybody's doing."""
+    """What keeps a pod from running, and what to do about it; `passes` where it may be gone by and by, without
+    anybody's doing.
+    """
 
     cause: str
     hint: str

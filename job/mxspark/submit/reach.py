@@ -16,7 +16,16 @@ from mxspark.text import globs
 
 Role = Literal["driver", "executor"]
 IN_IMAGE = "/opt/mxspark/"  # where images have mxspark and its examples
-PLACES = ("input.path", "input.base", "output.path", "output.text_object", "model.path", "model.symbol", "model.params", "model.labels")
+PLACES = (
+    "input.path",
+    "input.base",
+    "output.path",
+    "output.text_object",
+    "model.path",
+    "model.symbol",
+    "model.params",
+    "model.labels",
+)
 WRITE_SCHEMES = ("s3", "s3a", "s3n")
 READ_SCHEMES = (*WRITE_SCHEMES, "http", "https")
 # Kinds of volumes that each pod has for itself, gone with it or not to be written.
@@ -48,11 +57,14 @@ def check(settings: Settings) -> None:
         else:
             _refuse_unknown(key, place)
             if key == "input.path" and (hint := manifest.why_not_read(place)) and not globs.is_glob(place):
-                raise UsageError(f"{key} is {place!r}: by its name neither an image nor a list of images that can be read", hint)
+                raise UsageError(
+                    f"{key} is {place!r}: by its name neither an image nor a list of images that can be read", hint
+                )
     if not _has_company(settings):
         for key, address in _own_addresses(settings):
             raise UsageError(
-                f"{key} is {address}: in a pod that is the pod itself, and not this machine; nothing in the pods serves there",
+                f"{key} is {address}: in a pod that is the pod itself, and not this machine; nothing in the pods "
+                "serves there",
                 "Give an address that pods reach, such as http://SERVICE.NAMESPACE:PORT of a server in the cluster.",
             )
     if found := secrets.find(settings):
@@ -61,7 +73,10 @@ def check(settings: Settings) -> None:
 
 def doubts(settings: Settings) -> list[str]:
     """What somebody should know of settings that passed: addresses that only a sidecar can serve."""
-    return [f"{key} is {address}, which is each pod itself: a sidecar has to serve there." for key, address in _own_addresses(settings)]
+    return [
+        f"{key} is {address}, which is each pod itself: a sidecar has to serve there."
+        for key, address in _own_addresses(settings)
+    ]
 
 
 def _places(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -87,18 +102,28 @@ def _own_addresses(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _refuse_local(key: str, place: str, settings: Settings) -> None:
     """Raises UsageError for a place without scheme that the pods who need it don't have, or not all the same."""
-    hint = "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, kubernetes.executor.template."
+    hint = (
+        "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, "
+        "kubernetes.executor.template."
+    )
     if not place.startswith("/"):
         raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", hint)
     is_output = key.startswith("output")
     # Executors are told the keys in a list, and send rows for the text object.
-    roles: tuple[Role, ...] = ("driver",) if key == "output.text_object" or manifest.is_manifest(place) else ("driver", "executor")
+    roles: tuple[Role, ...] = (
+        ("driver",) if key == "output.text_object" or manifest.is_manifest(place) else ("driver", "executor")
+    )
     found = {role: _mount(settings, role, place) for role in roles}
     if all(found.values()):
         if is_output and any(mount and not mount.is_shared for mount in found.values()):
-            raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", hint)
+            raise UsageError(
+                f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", hint
+            )
         if is_output and any(mount and mount.is_read_only for mount in found.values()):
-            raise UsageError(f"{key} is {place!r}, on a volume that is mounted with readOnly: true", "Mount it so that pods can write.")
+            raise UsageError(
+                f"{key} is {place!r}, on a volume that is mounted with readOnly: true",
+                "Mount it so that pods can write.",
+            )
         return
     if lacking := [role for role, mount in found.items() if mount is None and any(found.values())]:
         raise UsageError(
@@ -106,16 +131,22 @@ def _refuse_local(key: str, place: str, settings: Settings) -> None:
             f"Mount it there too: kubernetes.{lacking[0]}.template.",
         )
     if is_output:
-        raise UsageError(f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", hint)
+        raise UsageError(
+            f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", hint
+        )
     if Path(place).exists() and not place.startswith(IN_IMAGE):
         raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", hint)
 
 
 def _has_company(settings: Settings) -> bool:
-    """Whether something besides mxspark's container may listen in both kinds of pods: a sidecar, or the node's own programs."""
+    """Whether something besides mxspark's container may listen in both kinds of pods: a sidecar, or the node's own
+    programs.
+    """
     for role in ("driver", "executor"):
         spec = getattr(settings.kubernetes, role).template.get("spec") or {}
-        sidecars = [container for container in spec.get("initContainers") or () if container.get("restartPolicy") == "Always"]
+        sidecars = [
+            container for container in spec.get("initContainers") or () if container.get("restartPolicy") == "Always"
+        ]
         others = [*(spec.get("containers") or ())[1:], *sidecars]
         if not others and not spec.get("hostNetwork"):
             return False
@@ -144,7 +175,11 @@ def _mounts(settings: Settings, role: Role) -> Iterator[Mount]:
     kinds = {volume.get("name"): {*volume} - {"name"} for volume in spec.get("volumes") or ()}
     for mount in ((spec.get("containers") or [{}])[0] or {}).get("volumeMounts") or ():
         kind = kinds.get(mount.get("name"), set())
-        yield Mount(_clean(str(mount.get("mountPath"))), bool(kind) and kind.isdisjoint(OWN_VOLUMES), bool(mount.get("readOnly")))
+        yield Mount(
+            _clean(str(mount.get("mountPath"))),
+            bool(kind) and kind.isdisjoint(OWN_VOLUMES),
+            bool(mount.get("readOnly")),
+        )
     for key, path in settings.spark.conf.items():
         if (parts := _MOUNT_PATH.fullmatch(key)) and parts[1] == role:
             is_read_only = settings.spark.conf.get(f"{key.removesuffix('path')}readOnly") == "true"

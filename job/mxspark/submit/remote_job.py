@@ -58,12 +58,18 @@ class RemoteJob(Protocol):
 
     @abstractmethod
     def follow(self, listener: Listener, *, logs: bool, sleep: Sleep = time.sleep) -> Outcome:
-        """Returns when it has ended. With `logs` the listener hears the whole log. Raises OutOfSightError where it can't be asked about."""
+        """Returns when it has ended. With `logs` the listener hears the whole log. Raises OutOfSightError where it
+        can't be asked about.
+        """
 
     @abstractmethod
     def logs(self, *, follow: bool, tail: int | None = None, sleep: Sleep = time.sleep) -> Iterator[str]:
-        """The lines of its driver's log. Raises MxsparkError where there is none yet; with `follow` only if that won't pass."""
+        """The lines of its driver's log. Raises MxsparkError where there is none yet; with `follow` only if that
+        won't pass.
+        """
 
     @abstractmethod
     def cancel(self, confirm: Callable[[str], bool]) -> str | None:
-        """Ends it where `confirm` agrees, and returns what was done. Raises UsageError where it has ended, or isn't to be ended so."""
+        """Ends it where `confirm` agrees, and returns what was done. Raises UsageError where it has ended, or isn't
+        to be ended so.
+        """

@@ -1,4 +1,6 @@
-"""Patterns of keys: `*` and `?` stay within a segment, `[ab]`, `[a-z]` and `[!a]` are one character, `**` is any number of segments."""
+"""Patterns of keys: `*` and `?` stay within a segment, `[ab]`, `[a-z]` and `[!a]` are one character, `**` is any
+number of segments.
+"""
 
 import re
 

@@ -4,8 +4,9 @@ import re
 import reprlib
 from collections.abc import Sequence
 
-# What a terminal, or the reader of a log, would obey rather than show: control characters (but for the end of a line and tabs), those that
-# turn the direction of writing, separators of lines, and halves of characters, which can't be written at all.
+# What a terminal, or the reader of a log, would obey rather than show: control characters (but for the end of a line
+# and tabs), those that turn the direction of writing, separators of lines, and halves of characters, which can't be
+# written at all.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -15,7 +16,9 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def printable(text: str) -> str:
-    """The text with line ends and other control characters escaped, so that it stays on its line and leaves terminals alone."""
+    """The text with line ends and other control characters escaped, so that it stays on its line and leaves
+    terminals alone.
+    """
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
@@ -30,7 +33,9 @@ def without_middle(text: str, length: int) -> str:
 
 
 def with_bytes(quoted: str) -> str:
-    r"""What `repr` says, with the bytes of file names that are not UTF-8 as bytes (`\xff`), which Python writes as `\udcff`."""
+    r"""What `repr` says, with the bytes of file names that are not UTF-8 as bytes (`\xff`), which Python writes as
+    `\udcff`.
+    """
     return re.sub(r"(?<!\\)\\udc(?=[89a-f][0-9a-f])", r"\\x", quoted)
 
 

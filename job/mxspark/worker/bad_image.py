@@ -1,4 +1,6 @@
-"""The one policy for images that can't be predicted: each is a row that says why, unless what failed says nothing of the image."""
+"""The one policy for images that can't be predicted: each is a row that says why, unless what failed says nothing of
+the image.
+"""
 
 from mxspark.dataset.predictions import Row
 from mxspark.decode.preprocess import BadImageError
@@ -11,7 +13,9 @@ LONGEST_REASON = 600  # characters: a server's words have half of it
 
 
 def failed_row(key: str, error: StorageError | BadImageError) -> Row:
-    """The row of an image that could not be read or decoded. Raises the error where it is the machine's, as missing credentials are."""
+    """The row of an image that could not be read or decoded. Raises the error where it is the machine's, as missing
+    credentials are.
+    """
     if isinstance(error, CredentialsError):
         raise error
     if isinstance(error, BadImageError):

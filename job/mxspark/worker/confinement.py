@@ -1,6 +1,8 @@
-"""A process that needs nothing more than what it has gives up the rest: files, the network, other processes. For decoders of images.
+"""A process that needs nothing more than what it has gives up the rest: files, the network, other processes. For
+decoders of images.
 
-Limits of the kernel's hold everywhere. libseccomp, which every Linux distribution has, says besides which system calls are left.
+Limits of the kernel's hold everywhere. libseccomp, which every Linux distribution has, says besides which system calls
+are left.
 """
 
 import contextlib
@@ -14,7 +16,8 @@ PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # SCMP_ACT_ALLOW and SCMP_ACT_ERRNO, of seccomp.h
 EQUAL, MASKED = 4, 7  # SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ
 CLONE_THREAD = 0x10000
-CPU_SECONDS = 3600  # then another decoder takes its place: one that works between images without being asked comes to an end
+# then another decoder takes its place: one that works between images without being asked comes to an end
+CPU_SECONDS = 3600
 # What decoding takes: memory, the pipes it has, clocks, threads (libheif's) and an end.
 CALLS = (
     "brk mmap munmap mremap mprotect madvise read readv write writev pread64 lseek close fstat newfstatat poll ppoll "
@@ -29,18 +32,26 @@ TO_ITSELF = "kill tgkill"  # abort() takes them
 class _Comparison(ctypes.Structure):
     """scmp_arg_cmp: how an argument of a call is compared."""
 
-    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("datum_a", ctypes.c_uint64), ("datum_b", ctypes.c_uint64)]
+    _fields_ = [
+        ("arg", ctypes.c_uint),
+        ("op", ctypes.c_int),
+        ("datum_a", ctypes.c_uint64),
+        ("datum_b", ctypes.c_uint64),
+    ]
 
 
 def enter() -> bool:
-    """Gives it all up, for good. Returns whether system calls are limited too. What is needed later must be imported and opened before."""
+    """Gives it all up, for good. Returns whether system calls are limited too. What is needed later must be imported
+    and opened before.
+    """
     library = _seccomp()
     with contextlib.suppress(AttributeError):  # Linux alone has it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # it ends with the thread that started it
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # no file, pipe or socket more than are open, and so no program either
+    # no file, pipe or socket more than are open, and so no program either
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
     return library is not None and _filter(library)
 
 
@@ -52,7 +63,9 @@ def _seccomp() -> ctypes.CDLL | None:
 
 
 def _filter(library: ctypes.CDLL) -> bool:
-    """Leaves this process CALLS alone; all others fail. Returns whether the kernel (or a container's runtime) takes the filter."""
+    """Leaves this process CALLS alone; all others fail. Returns whether the kernel (or a container's runtime) takes
+    the filter.
+    """
     library.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.seccomp_init(REFUSE | errno.EPERM))
 

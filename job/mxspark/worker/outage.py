@@ -22,11 +22,13 @@ class OutageError(MxsparkError):
 
 
 class OutageGuard:
-    """Passes fetches on. When `SUSPICIOUS` in a row failed (access denied, no answer, …), it tries `samples` from all over the input with
-    `probe`: where none of them can be fetched either, it raises OutageError; where all are missing, only if `listed` raises that the place
-    itself is gone. Safe for many threads."""
+    """Passes fetches on. When `SUSPICIOUS` in a row failed (access denied, no answer, …), it tries `samples` from all
+    over the input with `probe`: where none of them can be fetched either, it raises OutageError; where all are missing,
+    only if `listed` raises that the place itself is gone. Safe for many threads."""
 
-    def __init__(self, fetch: Fetch, probe: Fetch, samples: Sequence[str], place: str, listed: Callable[[], object]) -> None:
+    def __init__(
+        self, fetch: Fetch, probe: Fetch, samples: Sequence[str], place: str, listed: Callable[[], object]
+    ) -> None:
         self._fetch = fetch
         self._probe = probe
         self._samples = samples
@@ -51,7 +53,9 @@ class OutageGuard:
         return data
 
     def settle(self) -> None:
-        """To be called before what was fetched is written down. Raises OutageError where the last ones failed for an outage."""
+        """To be called before what was fetched is written down. Raises OutageError where the last ones failed for an
+        outage.
+        """
         with self._lock:
             if self._failed:
                 self._examine()
@@ -65,7 +69,8 @@ class OutageGuard:
             self._last = error
             if self._failed >= self._limit:
                 self._examine()
-                self._limit *= 2  # a folder of images that can't be read, perhaps: not to be looked into again and again
+                # a folder of images that can't be read, perhaps: not to be looked into again and again
+                self._limit *= 2
 
     def _examine(self) -> None:
         if self._outage is not None:  # all threads meet it; to look once takes long enough

@@ -1,6 +1,8 @@
-"""One shard, overlapped: while the network computes a batch, threads fetch and decode the next ones. Knows no Spark, S3 or MXNet.
+"""One shard, overlapped: while the network computes a batch, threads fetch and decode the next ones. Knows no Spark, S3
+or MXNet.
 
-Memory is bounded by `batches_ahead` batches of arrays, `decode_threads` images being decoded and `fetch_threads` objects.
+Memory is bounded by `batches_ahead` batches of arrays, `decode_threads` images being decoded and `fetch_threads`
+objects.
 """
 
 import time
@@ -37,7 +39,9 @@ class PredictionError(MxsparkError):
 
 @dataclass(frozen=True)
 class Stages:
-    """What is done to each image: key to bytes, bytes to array (C, H, W), arrays (n, C, H, W) to probabilities (n, classes)."""
+    """What is done to each image: key to bytes, bytes to array (C, H, W), arrays (n, C, H, W) to probabilities (n,
+    classes).
+    """
 
     fetch: Callable[[str], bytes]  # called from many threads; raises StorageError, of which CredentialsError is no row
     decode: Callable[[bytes], Floats]  # called from `decode_threads` threads; raises BadImageError
@@ -51,7 +55,9 @@ class Stages:
 
 @dataclass
 class Timings:
-    """Where a shard's time went. `fetch` and `decode` are summed over threads, so they may exceed the wall clock [seconds]."""
+    """Where a shard's time went. `fetch` and `decode` are summed over threads, so they may exceed the wall clock
+    [seconds].
+    """
 
     setup: float = 0.0  # loading and binding the network, in a worker's first shard
     fetch: float = 0.0
@@ -86,7 +92,11 @@ def run(keys: Iterable[str], stages: Stages, settings: PipelineSettings, timings
     decoding = BoundedSemaphore(settings.decode_threads)
     with (
         ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch") as pool,
-        closing(ordered_map(pool, lambda key: _load(key, stages, decoding), keys, settings.batches_ahead * stages.batch_size)) as loading,
+        closing(
+            ordered_map(
+                pool, lambda key: _load(key, stages, decoding), keys, settings.batches_ahead * stages.batch_size
+            )
+        ) as loading,
     ):
         while True:
             start = time.perf_counter()
@@ -102,7 +112,9 @@ def run(keys: Iterable[str], stages: Stages, settings: PipelineSettings, timings
             yield from rows
 
 
-def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Generator[R, None, None]:
+def ordered_map(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Generator[R, None, None]:
     """`function` of every item, in order, computed in the pool at most `ahead` items before they are taken."""
     remaining = iter(items)
     pending: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(remaining, ahead))
@@ -146,6 +158,7 @@ def _row(key: str, probabilities: Floats, stages: Stages) -> Row:
     if trouble := meaning.trouble(probabilities, stages.sums_to_one):
         raise PredictionError(
             f"{printable(key)}: the network's output is not probabilities: {trouble}",
-            "Correct output.kind in model.yaml (`mxspark model inspect` says what was found), and run again with --overwrite.",
+            "Correct output.kind in model.yaml (`mxspark model inspect` says what was found), and run again with "
+            "--overwrite.",
         )
     return Row(key, RowStatus.OK, None, top_k(probabilities, stages.top_k, stages.labels, stages.threshold))

@@ -1,8 +1,9 @@
-"""Decoding in a child process: an image that kills or hangs its decoder costs one row, and one that takes its decoder over finds nothing.
+"""Decoding in a child process: an image that kills or hangs its decoder costs one row, and one that takes its decoder
+over finds nothing.
 
-The child has limits on time and memory, none of this process's environment, and once it is ready no way to files, to the network or to
-other processes (confinement.py). A decoded image comes back through memory that both share.
-`python -m mxspark.worker.sandbox FD` is the child: it gets its task as a pickle, then images, each after its length.
+The child has limits on time and memory, none of this process's environment, and once it is ready no way to files, to
+the network or to other processes (confinement.py). A decoded image comes back through memory that both share. `python
+-m mxspark.worker.sandbox FD` is the child: it gets its task as a pickle, then images, each after its length.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock
 from types import TracebackType
@@ -76,14 +78,15 @@ class Child:
     """A decoder's process, which imports what it needs while it waits for its task; and the memory that it shares."""
 
     def __init__(self) -> None:
-        # The package may have come by --py-files: the child must find it where this process did. One thread: it is the decoder's memory
-        # that counts, not that of a pool of threads that nobody needs.
+        # The package may have come by --py-files: the child must find it where this process did. One thread: it is the
+        # decoder's memory that counts, not that of a pool of threads that nobody needs.
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
         with _shared_file() as file:
             self._file: int | None = os.dup(file)
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mxspark.worker.sandbox", str(file)],  # -P: nothing is imported from the working folder
+                # -P: nothing is imported from the working folder
+                [sys.executable, "-P", "-m", "mxspark.worker.sandbox", str(file)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -104,7 +107,8 @@ class Child:
         if self._file is None:
             raise AssertionError("it has its task, or has ended")
         os.ftruncate(self._file, task.size)
-        with contextlib.suppress(AttributeError, OSError):  # so that the child can't make it larger; Linux alone has this
+        # so that the child can't make it larger; Linux alone has this
+        with contextlib.suppress(AttributeError, OSError):
             fcntl.fcntl(self._file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         self._memory = mmap.mmap(self._file, task.size)
         self._close_file()
@@ -113,7 +117,9 @@ class Child:
             self.send(pickle.dumps(task), deadline)
             answer = self.answer(deadline)
         if answer != READY:
-            raise MxsparkError(f"the decoder's process can't be started ({how_it_ended(self.end())})", "Check the worker's memory.")
+            raise MxsparkError(
+                f"the decoder's process can't be started ({how_it_ended(self.end())})", "Check the worker's memory."
+            )
 
     def send(self, data: bytes, deadline: float) -> None:
         """Raises BrokenPipeError where it has ended, TimeoutError where it doesn't read by then."""
@@ -126,7 +132,9 @@ class Child:
                     _wait(self.stdin, select.POLLOUT, deadline)
 
     def answer(self, deadline: float) -> bytes:
-        """Its next line, cut short where it ends or writes too much. Raises TimeoutError where no whole line came by then."""
+        """Its next line, cut short where it ends or writes too much. Raises TimeoutError where no whole line came by
+        then.
+        """
         line = b""
         while not line.endswith(b"\n") and len(line) < LONGEST_ANSWER:
             _wait(self.stdout, select.POLLIN, deadline)
@@ -181,8 +189,9 @@ def _shared_file() -> Iterator[int]:
 
 
 class Sandbox:
-    """Decodes as preprocess.load_array does, one image at a time, in a child process. Raises BadImageError, of its own accord where the
-    decoder crashes, hangs or takes too much memory. Safe for many threads; the child lives as long as the context."""
+    """Decodes as preprocess.load_array does, one image at a time, in a child process. Raises BadImageError, of its own
+    accord where the decoder crashes, hangs or takes too much memory. Safe for many threads; the child lives as long as
+    the context."""
 
     def __init__(self, task: DecodeTask, child: Child | None = None) -> None:
         self._task = task
@@ -193,7 +202,9 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with self._lock:
             self._end()
 
@@ -280,7 +291,9 @@ class _CrashError(Exception):
 
 
 def main() -> None:
-    """The child: answers each image with a line of JSON; where it could be decoded, its array is in the shared memory then."""
+    """The child: answers each image with a line of JSON; where it could be decoded, its array is in the shared
+    memory then.
+    """
     images, answers = sys.stdin.buffer, sys.stdout.buffer
     task: DecodeTask = pickle.loads(_read(images) or b"")  # noqa: S301  # of the worker that started this process
     memory = mmap.mmap(int(sys.argv[1]), task.size)
@@ -294,7 +307,8 @@ def main() -> None:
     answers.flush()
     while (data := _read(images)) is not None:
         signal.setitimer(signal.ITIMER_REAL, task.seconds)  # whose signal ends a process that hangs in a library too
-        answer = _answer(task, lambda data=data: preprocess.load_array(data, task.limits, task.model_input, task.steps), array)  # type: ignore[misc]
+        decode = partial(preprocess.load_array, data, task.limits, task.model_input, task.steps)
+        answer = _answer(task, decode, array)
         signal.setitimer(signal.ITIMER_REAL, 0)
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()

@@ -1,4 +1,6 @@
-"""What a worker process does: build the network once, then run shard after shard. Knows no Spark; a Spark task calls `run_shard`."""
+"""What a worker process does: build the network once, then run shard after shard. Knows no Spark; a Spark task calls
+`run_shard`.
+"""
 
 import json
 import re
@@ -32,7 +34,9 @@ from mxspark.worker.watchdog import Watchdog
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """All that a worker must know; travels with every task. The same run has the same `run_id`, so that it is set up once a process."""
+    """All that a worker must know; travels with every task. The same run has the same `run_id`, so that it is set up
+    once a process.
+    """
 
     run_id: str
     settings: Settings
@@ -66,8 +70,8 @@ class ShardReport:
 class TaskFailure:
     """What a failed task tells the driver: the error, and on which machine.
 
-    Where the machine may have it on its own (its clock, network, disk, copy of the model), `cause` is the same for the same cause, and
-    `is_lasting` says that it would not do better in a second attempt.
+    Where the machine may have it on its own (its clock, network, disk, copy of the model), `cause` is the same for the
+    same cause, and `is_lasting` says that it would not do better in a second attempt.
     """
 
     error: MxsparkError
@@ -102,10 +106,11 @@ class TaskError(Exception):
 
 
 def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardReport:
-    """Predicts one shard's images and writes its part in one step. Raises TaskError, after which Spark tries the shard again.
+    """Predicts one shard's images and writes its part in one step. Raises TaskError, after which Spark tries the shard
+    again.
 
-    In a later attempt the worker of the one before may have died of an image: then images are decoded in a sandbox, if they
-    aren't anyhow.
+    In a later attempt the worker of the one before may have died of an image: then images are decoded in a sandbox, if
+    they aren't anyhow.
     """
     retries = storage.retries_so_far()
     timings = Timings()
@@ -129,15 +134,17 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
         # Another attempt would not do better: the driver ends the run.
         return ShardReport(shard, Counts(), timings, storage.retries_so_far() - retries, told)
     except (OSError, ImportError) as error:
-        told = MxsparkError(f"{type(error).__name__}: {one_line(error)}", "Check that machine: its disk, memory and libraries.")
+        told = MxsparkError(
+            f"{type(error).__name__}: {one_line(error)}", "Check that machine: its disk, memory and libraries."
+        )
         raise TaskError(TaskFailure(told, host.name(), type(error).__name__)) from None
     except Exception as error:  # noqa: BLE001  # whatever it is, Spark must not show its words, which may name secrets
         raise TaskError(TaskFailure(mistake(error), host.name())) from None
 
 
 def _cause_on_node(error: MxsparkError) -> str:
-    """Why this machine alone may have failed, in a word; empty where the job itself is at fault, on every machine: what a server refuses
-    it refuses all of them, and the same model gives the same numbers."""
+    """Why this machine alone may have failed, in a word; empty where the job itself is at fault, on every machine: what
+    a server refuses it refuses all of them, and the same model gives the same numbers."""
     first = error.cause if isinstance(error, OutageError) else error
     if isinstance(first, (HeldError, PredictionError)) or storage.is_refusal(first):
         return ""
@@ -173,7 +180,9 @@ def _kept_rows(output: Store, shard: int, keys: Sequence[str], settings: Setting
         rows = list(predictions.read_rows(output, shard, settings.output.format))
     except MissingError:
         return {}
-    return {row.key: row for row in rows if row.status == RowStatus.OK} if [row.key for row in rows] == list(keys) else {}
+    return (
+        {row.key: row for row in rows if row.status == RowStatus.OK} if [row.key for row in rows] == list(keys) else {}
+    )
 
 
 def _check_plan(job: Job, output: Store, shard: int, keys: int) -> None:
@@ -226,7 +235,10 @@ def _set_up(job: Job, device: int) -> _Worker:
     """The network bound and the storage clients made, once in this process."""
     with ExitStack() as undone:
         # They import what they need while this process loads its model.
-        children = [Child() for _ in range(job.settings.pipeline.decode_threads if job.settings.input.sandbox == "always" else 0)]
+        children = [
+            Child()
+            for _ in range(job.settings.pipeline.decode_threads if job.settings.input.sandbox == "always" else 0)
+        ]
         for child in children:
             undone.callback(child.end)
         worker = _with_network(job, device, children)
@@ -243,7 +255,9 @@ def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     model_input = network.inspection.input  # with the channels that the network takes
     task = DecodeTask(limits, model_input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
     probe = Source(settings.input, job.access.hasty)
-    guard = OutageGuard(Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check)
+    guard = OutageGuard(
+        Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check
+    )
     in_children = sandbox.shared_out([Sandbox(task, child) for child in children]) if children else None
     stages = Stages(
         fetch=guard.fetch,

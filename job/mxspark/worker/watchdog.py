@@ -9,9 +9,11 @@ AT_MOST_EVERY = 1.0  # re-arming starts a thread: not for every image [seconds]
 
 
 class Watchdog:
-    """While it is entered, the process ends with a stack trace on standard error when `alive` isn't called for `seconds`.
+    """While it is entered, the process ends with a stack trace on standard error when `alive` isn't called for
+    `seconds`.
 
-    The timer is a thread of faulthandler's, in C: it does its duty where Python's own threads wait for a lock that hangs.
+    The timer is a thread of faulthandler's, in C: it does its duty where Python's own threads wait for a lock that
+    hangs.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -22,7 +24,9 @@ class Watchdog:
         self._arm()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         faulthandler.cancel_dump_traceback_later()
 
     def alive(self) -> None:

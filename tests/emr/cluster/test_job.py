@@ -17,13 +17,23 @@ from mxspark.submit.emr.start_job_run import Submission
 IMAGES = 300
 LIMIT_SECONDS = 600
 SMALL = (
-    *("spark.driver_memory=512m", "spark.driver_memory_overhead=768m", "spark.executor_memory=512m", "spark.executor_memory_overhead=768m"),
+    *(
+        "spark.driver_memory=512m",
+        "spark.driver_memory_overhead=768m",
+        "spark.executor_memory=512m",
+        "spark.executor_memory_overhead=768m",
+    ),
     *("kubernetes.driver.cpu_request=200m", "kubernetes.executor.cpu_request=200m", "plan.shard_size=30"),
 )
 
 
 def test_the_job_runs_from_the_request_as_emr_would_start_it_and_a_second_start_goes_on(
-    cluster: Cluster, namespace: Namespace, s3: ClusterS3, emr_image_on_node: str, digits_images: Path, digits_bundle: Path
+    cluster: Cluster,
+    namespace: Namespace,
+    s3: ClusterS3,
+    emr_image_on_node: str,
+    digits_images: Path,
+    digits_bundle: Path,
 ) -> None:
     kubectl, here = namespace.kubectl, f"emr-{uuid4().hex[:8]}"
     images = sorted(digits_images.glob("*.png"))[:IMAGES]
@@ -61,7 +71,11 @@ def test_the_job_runs_from_the_request_as_emr_would_start_it_and_a_second_start_
         assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "executor"
         assert pod["spec"]["terminationGracePeriodSeconds"] == 120
         assert pod["spec"]["containers"][0]["name"] == "spark-kubernetes-executor"
-        assert {mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]} >= {"/tmp", "/home/hadoop", "/mnt"}
+        assert {mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]} >= {
+            "/tmp",
+            "/home/hadoop",
+            "/mnt",
+        }
     assert len(executors) == 2
     made = summary(s3, here)
     assert made["accuracy"] >= 0.95
@@ -77,11 +91,15 @@ def test_the_job_runs_from_the_request_as_emr_would_start_it_and_a_second_start_
 
 
 def summary(s3: ClusterS3, here: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(s3.server.client().get_object(Bucket=BUCKET, Key=f"{here}/table/_summary.json")["Body"].read())
+    told: dict[str, Any] = json.loads(
+        s3.server.client().get_object(Bucket=BUCKET, Key=f"{here}/table/_summary.json")["Body"].read()
+    )
     return told
 
 
-def driven(namespace: Namespace, found: Submission, image: str, node: str, s3: ClusterS3, attempt: int) -> dict[str, dict[str, Any]]:
+def driven(
+    namespace: Namespace, found: Submission, image: str, node: str, s3: ClusterS3, attempt: int
+) -> dict[str, dict[str, Any]]:
     """The executors' pods that ran while the driver did: Spark removes them at its end."""
     kubectl, driver, starter = namespace.kubectl, f"driver-{attempt}", f"runner-{attempt}"
 
@@ -92,6 +110,10 @@ def driven(namespace: Namespace, found: Submission, image: str, node: str, s3: C
     with watching(kubectl) as watched:
         kubectl.apply(*runner.objects(found, namespace, image, node, s3.endpoint_url, attempt))
         kubectl.wait_until(is_over, f"{driver} ends", LIMIT_SECONDS)
-        executors = {pod["metadata"]["name"]: pod for pod in watched.all() if pod["metadata"]["labels"].get("spark-role") == "executor"}
+        executors = {
+            pod["metadata"]["name"]: pod
+            for pod in watched.all()
+            if pod["metadata"]["labels"].get("spark-role") == "executor"
+        }
     assert kubectl.phase(driver) == "Succeeded", kubectl.logs(driver)[-4000:]
     return executors

@@ -10,7 +10,11 @@ SPARK_35 = REPOSITORY / ".spark35"
 
 
 def missing() -> Missing | None:
-    found = [package.version for package in importlib.metadata.distributions(path=[str(SPARK_35)]) if package.name == "pyspark"]
+    found = [
+        package.version
+        for package in importlib.metadata.distributions(path=[str(SPARK_35)])
+        if package.name == "pyspark"
+    ]
     if not found or not found[0].startswith("3.5."):
         return Missing("pyspark 3.5 is not there", "tools/setup.sh dev puts it into .spark35")
     return missing_for_spark()

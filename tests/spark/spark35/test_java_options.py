@@ -37,8 +37,17 @@ def submitted(mxspark: Command, tmp_path: Path, *assignments: str) -> Finished:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "JAVA_HOME": str(java_home(tmp_path)),
     }
-    master = ("--master", "local-cluster[1,1,512]", "--conf", "spark.executor.memory=512m", "--properties-file", tmp_path / "defaults.conf")
-    return mxspark.run(str(SPARK_35 / "pyspark" / "bin" / "spark-submit"), *master, tmp_path / "job.py", environment=environment)
+    master = (
+        "--master",
+        "local-cluster[1,1,512]",
+        "--conf",
+        "spark.executor.memory=512m",
+        "--properties-file",
+        tmp_path / "defaults.conf",
+    )
+    return mxspark.run(
+        str(SPARK_35 / "pyspark" / "bin" / "spark-submit"), *master, tmp_path / "job.py", environment=environment
+    )
 
 
 def test_java_starts_with_one_collector_and_ends_without_memory(mxspark: Command, tmp_path: Path) -> None:

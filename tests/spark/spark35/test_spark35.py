@@ -14,7 +14,15 @@ LIMIT = 700
 def run(mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Some of the digits, with Spark 3.5 before Spark 4 on Python's path."""
     output = tmp_path_factory.mktemp("spark35") / "table"
-    flags = [*digits_arguments(digits_images, digits_bundle), "--output", output, "--limit", str(LIMIT), "--master", "local[1]"]
+    flags = [
+        *digits_arguments(digits_images, digits_bundle),
+        "--output",
+        output,
+        "--limit",
+        str(LIMIT),
+        "--master",
+        "local[1]",
+    ]
     return Run(mxspark("run", *flags, environment={"PYTHONPATH": str(SPARK_35)}).succeeded(), output)
 
 

@@ -1,4 +1,6 @@
-"""Where requests about a bucket go, in which region's name they are signed, and whose certificates are trusted: as boto3 resolves it."""
+"""Where requests about a bucket go, in which region's name they are signed, and whose certificates are trusted: as
+boto3 resolves it.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,8 @@ from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 from mxspark.storage.store import StorageError, ca_bundle
 
 KEY = "k"
-DIRECTORY_BUCKET = "--x-s3"  # how names of S3 Express's end: they are listed by folders, and requests are signed for a session
+# how names of S3 Express's end: they are listed by folders, and requests are signed for a session
+DIRECTORY_BUCKET = "--x-s3"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ def check(name: str, endpoint: str) -> None:
     """Raises StorageError where the endpoint is no address."""
     try:
         _ = urlsplit(endpoint).port
-        if not (is_valid_endpoint_url(endpoint) or is_valid_ipv6_endpoint_url(endpoint)):  # a host that no machine can have
+        # a host that no machine can have
+        if not (is_valid_endpoint_url(endpoint) or is_valid_ipv6_endpoint_url(endpoint)):
             raise ValueError("not http://host or https://host")
     except ValueError as error:
-        raise StorageError(f"the endpoint {endpoint} is no address: {error}", "Write http://host:port.", place=name) from None
+        raise StorageError(
+            f"the endpoint {endpoint} is no address: {error}", "Write http://host:port.", place=name
+        ) from None

@@ -36,7 +36,9 @@ class _PoolTLS(awsrequest.AWSHTTPSConnectionPool):  # type: ignore[misc]  # boto
 
 
 def bound(client: Any, seconds: float) -> None:
-    """Bounds what this client reads of one answer. Objects are cut beyond MAX_HOLDER_BYTES: it is asked for no others than locks."""
+    """Bounds what this client reads of one answer. Objects are cut beyond MAX_HOLDER_BYTES: it is asked for no
+    others than locks.
+    """
     http = client._endpoint.http_session  # none of these have public names
     http._pool_classes_by_scheme |= {"http": _Pool, "https": _PoolTLS}
     send: Callable[[Any], Any] = http.send
@@ -48,7 +50,8 @@ def bound(client: Any, seconds: float) -> None:
         data = _read(response.raw, request.url, seconds, MAX_HOLDER_BYTES if is_object else LONGEST)
         if is_object:
             response.raw = BytesIO(data[:MAX_HOLDER_BYTES])
-        elif len(data) > LONGEST or (declares_entities(data) and not is_page(data.decode(errors="replace"))):  # pages.py handles pages
+        # pages.py handles pages
+        elif len(data) > LONGEST or (declares_entities(data) and not is_page(data.decode(errors="replace"))):
             raise ConnectionClosedError(endpoint_url=request.url)
         else:
             response._content = data
@@ -58,7 +61,9 @@ def bound(client: Any, seconds: float) -> None:
 
 
 def declares_entities(xml: bytes) -> bool:
-    """Whether its own entities could stand for a hundred times its size, which is as much as expat allows. S3 has none."""
+    """Whether its own entities could stand for a hundred times its size, which is as much as expat allows. S3 has
+    none.
+    """
     return b"<!DOCTYPE" in xml or b"\0" in xml  # the latter in UTF-16, where the former isn't found
 
 

@@ -85,7 +85,11 @@ class Clients:
                 verify=address.trusted(session),
                 region_name=region,
                 config=Config(
-                    signature_version=UNSIGNED if settings.anonymous else None if address.is_directory(self.bucket) else "s3v4",
+                    signature_version=UNSIGNED
+                    if settings.anonymous
+                    else None
+                    if address.is_directory(self.bucket)
+                    else "s3v4",
                     s3={"addressing_style": style},
                     request_checksum_calculation=requests,
                     response_checksum_validation=responses,
@@ -140,7 +144,9 @@ class Clients:
             with boto_errors(self.name), LOCK:
                 return address.configured(session)
         except ValueError as error:
-            raise StorageError(one_line(error), "Check AWS_ENDPOINT_URL and the AWS configuration.", place=self.name) from None
+            raise StorageError(
+                one_line(error), "Check AWS_ENDPOINT_URL and the AWS configuration.", place=self.name
+            ) from None
 
     @cached_property
     def _is_of_aws(self) -> bool:
@@ -157,8 +163,9 @@ class Clients:
         return style == "path" or (style == "auto" and is_auto_path)
 
     def obstore_is_safe(self) -> bool:
-        """Whether obstore can sign for this bucket, and tells nobody else: it follows a server that sends it elsewhere, through a proxy to
-        any host, and to another port of this one with the session token. (On https:// that is the same owner's.)"""
+        """Whether obstore can sign for this bucket, and tells nobody else: it follows a server that sends it elsewhere,
+        through a proxy to any host, and to another port of this one with the session token. (On https:// that is the
+        same owner's.)"""
         if self.is_without_obstore.is_set() or not self._obstore_reaches_only_this_host:
             return False
         if self.address.base.startswith("https:"):
@@ -183,8 +190,9 @@ class Clients:
             "allow_http": self.address.base.startswith("http://"),
             "connect_timeout": timedelta(seconds=settings.connect_timeout),
             "timeout": timedelta(seconds=settings.read_timeout),
-            # obstore would read the environment by rules of its own (all_proxy, networks in no_proxy), and follow a server that sends it
-            # elsewhere, with the session token: every host but this one has a proxy that can't be there.
+            # obstore would read the environment by rules of its own (all_proxy, networks in no_proxy), and follow a
+            # server that sends it elsewhere, with the session token: every host but this one has a proxy that can't be
+            # there.
             "proxy_url": NOWHERE,
             "proxy_excludes": urlsplit(self.address.base).hostname or "",
         }
@@ -207,7 +215,12 @@ class Clients:
         """Asked for every 100 ms at most. They are at hand: a request asks `credentials` first."""
         found = self._origin.credentials.get_frozen_credentials()
         now = datetime.now(UTC)
-        return {"access_key_id": found.access_key, "secret_access_key": found.secret_key, "token": found.token, "expires_at": now}
+        return {
+            "access_key_id": found.access_key,
+            "secret_access_key": found.secret_key,
+            "token": found.token,
+            "expires_at": now,
+        }
 
     @cached_property
     def _region(self) -> str:
@@ -234,8 +247,8 @@ def _certificates(name: str, bundle: str) -> bytes:
 
 
 def _stay(context: dict[str, Any], **_event: Any) -> None:
-    """Keeps boto3 from asking for another region and going there by itself, which no other request would do; sent on and on, as proxies
-    may do, it would not come to an end."""
+    """Keeps boto3 from asking for another region and going there by itself, which no other request would do; sent on
+    and on, as proxies may do, it would not come to an end."""
     if "s3_redirect" in context:
         context["s3_redirect"]["redirected"] = True
 

@@ -21,13 +21,13 @@ from mxspark.storage.store import CredentialsError, StorageError, TransientError
 CHECK = "Check the AWS configuration: AWS_PROFILE, AWS_ROLE_ARN, the profile's file, the role of the pod or instance."
 LATER = "Run the same command again when it has recovered."
 REFUSED = (
-    "It gives this process no role: let pods reach it (a hop limit of 2, no network policy or proxy before 169.254.169.254), "
-    "give them a role of their own, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+    "It gives this process no role: let pods reach it (a hop limit of 2, no network policy or proxy before "
+    "169.254.169.254), give them a role of their own, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 )
 ANSWERED = PROXY_HINT.partition("; ")[0] + "."
 ON_THE_WAY = (
-    "Somebody on the way answers in its place: add 169.254.169.254 to NO_PROXY, or take the proxy or portal away that stands before it; "
-    "where there is no such service, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
+    "Somebody on the way answers in its place: add 169.254.169.254 to NO_PROXY, or take the proxy or portal away that "
+    "stands before it; where there is no such service, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
 )
 CODE = re.compile(rb'"Code"\s*:\s*"(\w+)"')  # of the metadata service, in an answer with status 200
 LOG_IN = "Log in again (aws sso login, aws login)."
@@ -45,7 +45,8 @@ UNREADABLE = (ResponseParserError, KeyError, TypeError, AttributeError, RuntimeE
 class KeysNotFoundError(Exception):
     """No credentials: `reason` says why, and `passes` whether they may come yet.
 
-    With `in_pods` they may come in a pod: the agent, metadata service or token that gives them may be there later than it.
+    With `in_pods` they may come in a pod: the agent, metadata service or token that gives them may be there later than
+    it.
     """
 
     def __init__(self, reason: str, hint: str, *, passes: bool, in_pods: bool = False, is_whole: bool = False) -> None:
@@ -98,20 +99,28 @@ class Metadata:
             self._fail(str(response.status_code))
         elif (said := CODE.search(response.content)) and said[1] != b"Success":
             self.failure = KeysNotFoundError(
-                f"metadata service: {said[1].decode()}", "Check the instance's role and who may assume it.", passes=False
+                f"metadata service: {said[1].decode()}",
+                "Check the instance's role and who may assume it.",
+                passes=False,
             )
         elif self._is_a_page(response):
             self.failure = KeysNotFoundError(
-                f"not a response of the metadata service (HTTP {response.status_code})", ON_THE_WAY, passes=False, in_pods=True
+                f"not a response of the metadata service (HTTP {response.status_code})",
+                ON_THE_WAY,
+                passes=False,
+                in_pods=True,
             )
             response.status_code, response._content = NOT_THERE, b""  # botocore would take a page for a token, and fail
-        elif response.status_code in (400, 401, 403):  # after which botocore may find keys without a token, or sees none there
+        # after which botocore may find keys without a token, or sees none there
+        elif response.status_code in (400, 401, 403):
             self.failure = KeysNotFoundError(f"metadata service: {response.status_code}", REFUSED, passes=False)
         return response
 
     @staticmethod
     def _is_a_page(response: Any) -> bool:
-        """Whether it can't be the service's: it sends nobody elsewhere, and shows no pages; its 404 says that there is no role."""
+        """Whether it can't be the service's: it sends nobody elsewhere, and shows no pages; its 404 says that there
+        is no role.
+        """
         is_known = response.status_code in (200, 400, 401, 403, NOT_THERE)
         return not is_known or is_page(response.content.decode(errors="replace"))
 
@@ -126,7 +135,9 @@ def credential_errors(metadata: Metadata | None = None) -> Iterator[None]:
         yield
     except PageError as page:
         if passing("", page.status):
-            raise KeysNotFoundError(f"{page.service}: HTTP {page.status} {page.words}".rstrip(), LATER, passes=True) from page
+            raise KeysNotFoundError(
+                f"{page.service}: HTTP {page.status} {page.words}".rstrip(), LATER, passes=True
+            ) from page
         raise KeysNotFoundError(str(page), ANSWERED, passes=True) from page
     except ClientError as error:
         raise _refused(error) from error
@@ -154,9 +165,13 @@ def credential_errors(metadata: Metadata | None = None) -> Iterator[None]:
         if error.filename != os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
             raise KeysNotFoundError(one_line(error), CHECK, passes=False) from error
         hint = "Check AWS_WEB_IDENTITY_TOKEN_FILE, which EKS sets and mounts for a service account that has a role."
-        raise KeysNotFoundError(f"can't read the token of its role: {one_line(error)}", hint, passes=False, in_pods=True) from error
+        raise KeysNotFoundError(
+            f"can't read the token of its role: {one_line(error)}", hint, passes=False, in_pods=True
+        ) from error
     except (OSError, ValueError, EOFError, *UNREADABLE) as error:  # of files, too
-        raise KeysNotFoundError(f"{type(error).__name__}: {one_line(error)}", CHECK, passes=isinstance(error, UNREADABLE)) from error
+        raise KeysNotFoundError(
+            f"{type(error).__name__}: {one_line(error)}", CHECK, passes=isinstance(error, UNREADABLE)
+        ) from error
 
 
 def _refused(error: ClientError) -> KeysNotFoundError:
@@ -165,7 +180,9 @@ def _refused(error: ClientError) -> KeysNotFoundError:
     words = f"{code}: {message}" if message else code
     service = SERVICES.get(error.operation_name, "STS")
     if is_about_time(words):
-        return KeysNotFoundError(f"{service}: this machine's clock differs too much ({words})", "Set the clock.", passes=False)
+        return KeysNotFoundError(
+            f"{service}: this machine's clock differs too much ({words})", "Set the clock.", passes=False
+        )
     if code.removeprefix("HTTP ") in PROXIES:
         return KeysNotFoundError(f"not a response of {service} (HTTP {status})", ANSWERED, passes=True)
     cause = passing(code, status)
@@ -173,7 +190,9 @@ def _refused(error: ClientError) -> KeysNotFoundError:
         return KeysNotFoundError(f"{service} throttled ({words})", LATER, passes=True)
     if cause or IDP_BUSY.search(words):
         return KeysNotFoundError(f"{service}: {words}", LATER, passes=True)
-    return KeysNotFoundError(f"{service}: {words}", "Check the role, who may assume it, and AWS_ROLE_ARN or the profile.", passes=False)
+    return KeysNotFoundError(
+        f"{service}: {words}", "Check the role, who may assume it, and AWS_ROLE_ARN or the profile.", passes=False
+    )
 
 
 def _not_retrieved(error: exceptions.CredentialRetrievalError) -> KeysNotFoundError:
@@ -185,9 +204,13 @@ def _not_retrieved(error: exceptions.CredentialRetrievalError) -> KeysNotFoundEr
         return KeysNotFoundError(f"the pod's or container's agent: {text}", LATER, passes=True)
     status, words = int(answer[1]), f" ({answer[2]})" if answer[2] else ""
     if is_page(words):
-        return KeysNotFoundError(f"not a response of the pod's or container's agent (HTTP {status})", ANSWERED, passes=True)
+        return KeysNotFoundError(
+            f"not a response of the pod's or container's agent (HTTP {status})", ANSWERED, passes=True
+        )
     passes = status == 404 or "hrottl" in text or passing("", status) is not None
-    return KeysNotFoundError(f"the pod's or container's agent: {status}{words}", LATER if passes else CHECK, passes=passes)
+    return KeysNotFoundError(
+        f"the pod's or container's agent: {status}{words}", LATER if passes else CHECK, passes=passes
+    )
 
 
 def _service(host: str) -> str:

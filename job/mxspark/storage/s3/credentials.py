@@ -1,4 +1,6 @@
-"""AWS credentials as boto3's default chain finds them: found once in a process, shared by all clients, renewed before they expire."""
+"""AWS credentials as boto3's default chain finds them: found once in a process, shared by all clients, renewed
+before they expire.
+"""
 
 import os
 import subprocess
@@ -20,7 +22,8 @@ from mxspark.storage.s3 import pages
 from mxspark.storage.s3.credential_errors import KeysNotFoundError, Metadata, credential_errors, no_credentials
 from mxspark.storage.store import Access, Credentials, ca_bundle, hush
 
-EARLY = 15 * 60.0  # before they expire credentials are renewed, and while that fails the old ones are used to their end [seconds]
+# before they expire credentials are renewed, and while that fails the old ones are used to their end [seconds]
+EARLY = 15 * 60.0
 RENEWED_AT_MOST = 30.0  # apart: some expire sooner than `EARLY` from the start [seconds]
 
 Found = Any  # botocore's credentials, of any class
@@ -134,7 +137,9 @@ class Origin:
     def _core(self) -> Session:
         core = Session()
         pages.refuse(core.get_component("event_emitter"))
-        once = Config(connect_timeout=self.connect_timeout, read_timeout=self.read_timeout, retries={"total_max_attempts": 1})
+        once = Config(
+            connect_timeout=self.connect_timeout, read_timeout=self.read_timeout, retries={"total_max_attempts": 1}
+        )
         core.set_default_client_config(once)
         if self.region:
             core.set_config_variable("region", self.region)
@@ -170,20 +175,27 @@ class _Chain:
 
 
 def _usable(keys: ReadOnlyCredentials) -> ReadOnlyCredentials:
-    """The same. Raises KeysNotFoundError for what no header can have: obstore would panic, and servers would say that the key is wrong."""
+    """The same. Raises KeysNotFoundError for what no header can have: obstore would panic, and servers would say
+    that the key is wrong.
+    """
     for name in ("access_key", "secret_key", "token"):
         value = getattr(keys, name) or ""
         if not value.isprintable() or " " in value:
             hint = "Write it anew without (a secret of Kubernetes' with printf, not with echo)."
-            raise KeysNotFoundError(f"the {name.replace('_', ' ')} has a space or a line break in it", hint, passes=False)
+            raise KeysNotFoundError(
+                f"the {name.replace('_', ' ')} has a space or a line break in it", hint, passes=False
+            )
     return keys
 
 
 def _limit_processes(chain: Any, seconds: float) -> None:
-    """Ends a `credential_process` after so long; botocore waits for ever, both for a profile's own and for that of a role's source."""
+    """Ends a `credential_process` after so long; botocore waits for ever, both for a profile's own and for that of a
+    role's source.
+    """
 
     class Limited(subprocess.Popen[bytes]):
-        def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # as Popen has it
+        # as Popen has it
+        def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[bytes, bytes]:
             try:
                 return super().communicate(input, timeout or seconds)
             except subprocess.TimeoutExpired:
@@ -218,7 +230,9 @@ def origin(access: Access) -> Origin:
     region = settings.region or os.environ.get("AWS_REGION")
     environment = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
     with LOCK:
-        return _the_one(Origin(access.credentials, region, settings.connect_timeout, settings.read_timeout, environment))
+        return _the_one(
+            Origin(access.credentials, region, settings.connect_timeout, settings.read_timeout, environment)
+        )
 
 
 LOCK = Lock()  # boto3 can't make several clients of a session at a time

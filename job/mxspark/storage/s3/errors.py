@@ -23,8 +23,8 @@ NOWHERE = "http://127.0.0.1:0"  # obstore's proxy for other hosts than the bucke
 NO_CREDENTIALS = "External AWS credential provider"  # obstore's word for our function that failed
 
 
-# What obstore says of an answer that isn't the range it asked for: all of the object, as some servers give of an empty one, a range of
-# theirs for that, or a page.
+# What obstore says of an answer that isn't the range it asked for: all of the object, as some servers give of an empty
+# one, a range of theirs for that, or a page.
 _OTHER_PART = re.compile(r"non-partial response|CONTENT_RANGE header|Requested \d+\.\.\d+, got")
 
 
@@ -33,8 +33,8 @@ class WholeError(StorageError):
 
 
 class CertificateError(StorageError):
-    """obstore doesn't take the server's certificate. It takes fewer than OpenSSL: none that is an authority's too, as `openssl req -x509`
-    makes them."""
+    """obstore doesn't take the server's certificate. It takes fewer than OpenSSL: none that is an authority's too, as
+    `openssl req -x509` makes them."""
 
 
 class RedirectedError(StorageError):
@@ -51,7 +51,8 @@ def code_of(error: ClientError) -> str:
 def boto_requests(name: str) -> Iterator[None]:
     """What comes of requests about `name` by boto3, or with an address that it signed, as a StorageError.
 
-    boto3 takes half an answer for a whole one, and fails anywhere while it reads it: whatever it raises then is a fault of the network.
+    boto3 takes half an answer for a whole one, and fails anywhere while it reads it: whatever it raises then is a fault
+    of the network.
     """
     try:
         with boto_errors(name):
@@ -136,7 +137,8 @@ def obstore_errors(name: str) -> Iterator[None]:
 
 def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     hint = "Check --endpoint-url and the network."
-    kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)  # the outermost, in obstore's debug print
+    # the outermost, in obstore's debug print
+    kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)
     address = re.search(r"performing \w+ (\S+)", text)
     host = urlsplit(address[1]).netloc.rpartition("@")[2] if address else ""
     if "ertificate" in text:

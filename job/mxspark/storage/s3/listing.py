@@ -5,18 +5,28 @@ from typing import NoReturn
 from xml.etree import ElementTree
 
 from mxspark.storage import web
-from mxspark.storage.errors import NOT_FOUND, PROXIES, is_no_xml, is_page, raise_answered, raise_page, raise_s3, raise_said
+from mxspark.storage.errors import (
+    NOT_FOUND,
+    PROXIES,
+    is_no_xml,
+    is_page,
+    raise_answered,
+    raise_page,
+    raise_s3,
+    raise_said,
+)
 from mxspark.storage.s3.bounds import declares_entities
 from mxspark.storage.store import StorageError, TransientError
 
-MOST_TAGS = 200_000  # in a page: those of a thousand objects with checksums and owners are 30,000, and each becomes an object of Python's
+# in a page: those of a thousand objects with checksums and owners are 30,000, and each becomes an object of Python's
+MOST_TAGS = 200_000
 EMPTY_PAGES = 10_000  # in a row; some come where many objects have been deleted
 LONGEST_KEY = 4_096  # characters: S3's keys have 1,024 bytes at most
 
 
 class Repeats:
-    """Raises StorageError where a list comes round again. It keeps one page in mind, the last whose number is a power of two (as Brent
-    finds cycles): in a list of ten million keys as little as in one of ten."""
+    """Raises StorageError where a list comes round again. It keeps one page in mind, the last whose number is a power
+    of two (as Brent finds cycles): in a list of ten million keys as little as in one of ten."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -46,14 +56,22 @@ class Repeats:
 
 
 def page_of(name: str, response: web.Answer) -> ElementTree.Element:
-    """The page of a list in an answer. Raises StorageError where it has none, TransientError where the same request may get one."""
+    """The page of a list in an answer. Raises StorageError where it has none, TransientError where the same request
+    may get one.
+    """
     if response.data.count(b"<") > MOST_TAGS:
-        raise StorageError(f"the list of objects has more than {MOST_TAGS:,} tags in a page", "Check --endpoint-url.", place=name)
+        raise StorageError(
+            f"the list of objects has more than {MOST_TAGS:,} tags in a page", "Check --endpoint-url.", place=name
+        )
     text = response.data.decode(errors="replace")
     if is_page(text):
-        raise_page(name, "HTTP 200") if response.status == 200 else raise_answered(name, response.status, response.reason)
+        raise_page(name, "HTTP 200") if response.status == 200 else raise_answered(
+            name, response.status, response.reason
+        )
     if declares_entities(response.data):
-        raise StorageError("the list of objects declares XML entities, as S3 never does", "Check --endpoint-url.", place=name)
+        raise StorageError(
+            "the list of objects declares XML entities, as S3 never does", "Check --endpoint-url.", place=name
+        )
     try:
         page = ElementTree.fromstring(response.data)  # noqa: S314  # without entities of its own
     except ElementTree.ParseError:

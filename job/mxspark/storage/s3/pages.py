@@ -1,4 +1,6 @@
-"""Answers that boto3 gets from something between here and the server: a proxy, a portal or an ingress that shows a page for people."""
+"""Answers that boto3 gets from something between here and the server: a proxy, a portal or an ingress that shows a
+page for people.
+"""
 
 from http.client import responses
 from typing import Any
@@ -23,7 +25,9 @@ class PageError(Exception):
 
 
 def refuse(emitter: Any) -> None:
-    """Makes all clients with these events raise PageError; boto3 would take a page for a missing object or for success, or fail."""
+    """Makes all clients with these events raise PageError; boto3 would take a page for a missing object or for
+    success, or fail.
+    """
     emitter.register_first("before-parse", _refuse)
 
 

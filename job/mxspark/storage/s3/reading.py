@@ -1,6 +1,7 @@
 """An object, or a span of it, read: by obstore at a fifteenth of boto3's CPU time, or by an address that boto3 signs.
 
-The latter is for keys that obstore can't name, buckets that it can't sign for, and servers that would send it elsewhere.
+The latter is for keys that obstore can't name, buckets that it can't sign for, and servers that would send it
+elsewhere.
 """
 
 import re
@@ -33,14 +34,18 @@ class Got:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the objects of a bucket, each request once and within `seconds`; `name` is what a person calls an object."""
+    """Reads the objects of a bucket, each request once and within `seconds`; `name` is what a person calls an
+    object.
+    """
 
     bucket: str
     clients: Clients
     seconds: float
 
     def get(self, name: str, key: str, limit: int | None = None, span: Span | None = None) -> Got:
-        """The object, or a span of it, as it is stored. Raises StorageError, TooLargeError beyond `limit` bytes (before reading them)."""
+        """The object, or a span of it, as it is stored. Raises StorageError, TooLargeError beyond `limit` bytes
+        (before reading them).
+        """
         try:
             return self._get(name, key, limit, span)
         except StorageError as error:
@@ -99,7 +104,9 @@ def _range(span: Span) -> str:
 
 
 def _sizes(name: str, response: web.Answer, wanted: Span | None) -> tuple[int, int]:
-    """The size of the object, and of what was to come of it [bytes]. Raises TransientError for a part that says neither, or another one."""
+    """The size of the object, and of what was to come of it [bytes]. Raises TransientError for a part that says
+    neither, or another one.
+    """
     if response.status != 206:
         return len(response.data), len(response.data)
     if response.headers.get("Content-Range") == EMPTY and not response.data:
@@ -111,12 +118,16 @@ def _sizes(name: str, response: web.Answer, wanted: Span | None) -> tuple[int, i
 
 
 def _obstore_can_name(key: str) -> bool:
-    """Whether obstore asks for this very key: it drops slashes at either end and refuses empty, `.` and `..` segments."""
+    """Whether obstore asks for this very key: it drops slashes at either end and refuses empty, `.` and `..`
+    segments.
+    """
     return all(part not in ("", ".", "..") for part in key.split("/")) and key.isprintable()
 
 
 def _with_dots(url: str) -> str:
-    """The address with the segments `.` and `..` of its path encoded, which HTTP clients would resolve; servers take them for the same."""
+    """The address with the segments `.` and `..` of its path encoded, which HTTP clients would resolve; servers take
+    them for the same.
+    """
     place, _, query = url.partition("?")
     segments = [segment.replace(".", "%2E") if segment in (".", "..") else segment for segment in place.split("/")]
     return f"{'/'.join(segments)}?{query}"

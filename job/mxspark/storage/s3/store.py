@@ -1,7 +1,8 @@
 """Buckets as stores.
 
-boto3 finds credentials, signs the pages of lists, and writes; reading.py has how objects are read. Listing is not obstore's: that takes a
-prefix for whole path segments (`photos/img` would not find `photos/img1.png`) and stops at keys such as `a//b`.
+boto3 finds credentials, signs the pages of lists, and writes; reading.py has how objects are read. Listing is not
+obstore's: that takes a prefix for whole path segments (`photos/img` would not find `photos/img1.png`) and stops at keys
+such as `a//b`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -85,7 +86,9 @@ class S3Store:
         return page_of(self.name, web.get(self._clients.pages, self.name, url, seconds, LONGEST_PAGE, headers))
 
     def _tried(self, function: Callable[[], T]) -> T:
-        """What the function returns, tried again while it fails for causes that pass; with new credentials where they have expired."""
+        """What the function returns, tried again while it fails for causes that pass; with new credentials where
+        they have expired.
+        """
 
         def once() -> T:
             credentials = self._clients.credentials()  # here they can be waited for; obstore could only fail
@@ -115,7 +118,8 @@ class S3Store:
     def has(self, key: str) -> bool:
         if is_directory(self.bucket):  # which has no order
             return key in self.keys(key)
-        return next((found == key for found in self.keys(key)), False)  # the key itself is the first that starts with it
+        # the key itself is the first that starts with it
+        return next((found == key for found in self.keys(key)), False)
 
     def read_tail(self, key: str, size: int) -> bytes:
         return self._get(key, span=size).data[-size:]  # a server may give all of it
@@ -134,7 +138,9 @@ class S3Store:
         self._patience(whole)
 
     def _pieces(self, key: str) -> Iterator[Got]:
-        """The object piece by piece, each in the time of a request. Raises TransientError where it is replaced meanwhile."""
+        """The object piece by piece, each in the time of a request. Raises TransientError where it is replaced
+        meanwhile.
+        """
         first: Got | None = None
         offset = 0
         while first is None or offset < first.size:
@@ -142,8 +148,11 @@ class S3Store:
             first = first or piece
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
-            if len(piece.data) < min(SMALLEST_PIECE, PIECE, first.size - offset):  # of bytes one by one, or none, it would never be whole
-                raise TransientError("the server sends too little at a time", place=join(self.name, key), cause="truncated")
+            # of bytes one by one, or none, it would never be whole
+            if len(piece.data) < min(SMALLEST_PIECE, PIECE, first.size - offset):
+                raise TransientError(
+                    "the server sends too little at a time", place=join(self.name, key), cause="truncated"
+                )
             yield piece
             offset += len(piece.data)
 
@@ -187,16 +196,22 @@ class S3Store:
                     Bucket=self.bucket, Prefix=_listed_by(self.bucket, self.root + prefix)
                 )
                 listed = (upload for page in pages for upload in page.get("Uploads", ()))
-                found = [upload for upload in islice(listed, MOST_UPLOADS) if upload["Key"].startswith(self.root + prefix)]
+                found = [
+                    upload for upload in islice(listed, MOST_UPLOADS) if upload["Key"].startswith(self.root + prefix)
+                ]
                 uploads = [upload for upload in found if ours(upload["Key"][len(self.root) :])]
                 for upload in uploads:
-                    self._clients.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                    self._clients.client.abort_multipart_upload(
+                        Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
                 return len(uploads)
 
         return self._tried(remove)
 
     def replace(self, key: str, data: bytes, tag: str | None) -> str | None:
-        """Writes the object if it still has this tag, or if there is none where `tag` is None; returns its new tag, None where not so."""
+        """Writes the object if it still has this tag, or if there is none where `tag` is None; returns its new tag,
+        None where not so.
+        """
         place = {"Bucket": self.bucket, "Key": self.root + key}
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
 
@@ -219,7 +234,9 @@ class S3Store:
         return self._tried(put)
 
     def read_tagged(self, key: str) -> tuple[bytes, str] | None:
-        """The object's bytes and tag, None where there is none. By boto3, as it is written: that verifies `response_checksums`."""
+        """The object's bytes and tag, None where there is none. By boto3, as it is written: that verifies
+        `response_checksums`.
+        """
         return self._tried(lambda: self._get_tagged(key))
 
     def _get_tagged(self, key: str) -> tuple[bytes, str] | None:

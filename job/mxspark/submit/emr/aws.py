@@ -1,7 +1,7 @@
 """AWS as a submission sees it: a session, a few services, and what goes wrong there in words with a hint.
 
-Besides storage.s3 the only place that imports boto3 and botocore, and only when AWS is asked: a command line that only shows its help
-is quick.
+Besides storage.s3 the only place that imports boto3 and botocore, and only when AWS is asked: a command line that only
+shows its help is quick.
 """
 
 import os
@@ -32,10 +32,30 @@ UNKNOWN_KEYS = {
     "MissingAuthenticationToken",
 }
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "Forbidden", "403"}
-MISSING = {"ResourceNotFoundException", "NoSuchEntity", "NoSuchBucket", "NoSuchKey", "NotFound", "404", "RepositoryNotFoundException"}
+MISSING = {
+    "ResourceNotFoundException",
+    "NoSuchEntity",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "NotFound",
+    "404",
+    "RepositoryNotFoundException",
+}
 MISSING |= {"ImageNotFoundException", "LayersNotFoundException"}
-THROTTLED = {"Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "SlowDown"}
-THROTTLED |= {"TooManyRequestsException", "RequestLimitExceeded", "EKSRequestThrottledException", "ProvisionedThroughputExceededException"}
+THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+}
+THROTTLED |= {
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "EKSRequestThrottledException",
+    "ProvisionedThroughputExceededException",
+}
 QUOTA = {"ServiceQuotaExceededException", "LimitExceededException"}
 
 
@@ -73,11 +93,14 @@ class Aws:
             # As AWS's other programs and EKS have it; botocore itself knows only the older name of the variable.
             session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
             if not session.region_name:
-                raise UsageError("no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION.")
+                raise UsageError(
+                    "no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION."
+                )
             if session.get_credentials() is None:
                 raise UsageError(
                     "no AWS credentials found",
-                    "Log in (aws sso login, aws configure), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+                    "Log in (aws sso login, aws configure), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY.",
                 )
         return cls(session, s3_endpoint)
 
@@ -110,7 +133,9 @@ class Aws:
             )
 
     def call(self, service: str, operation: str, doing: str, **parameters: Any) -> dict[str, Any]:
-        """An answer of AWS's. Raises NotThereError, NotAllowedError, RefusedError, PassingError, UsageError for credentials."""
+        """An answer of AWS's. Raises NotThereError, NotAllowedError, RefusedError, PassingError, UsageError for
+        credentials.
+        """
         with _errors(doing, self.region):
             answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)
             return answer
@@ -138,23 +163,39 @@ def _errors(doing: str, region: str | None) -> Iterator[None]:
         yield
     except exceptions.ClientError as error:
         _raise_said(error, doing, region)
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError) as error:
+    except (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.CredentialRetrievalError,
+    ) as error:
         raise UsageError(f"no AWS credentials: {one_line(error)}", LOG_IN) from None
     except (exceptions.TokenRetrievalError, exceptions.SSOError, exceptions.UnauthorizedSSOTokenError) as error:
         raise UsageError(f"the AWS credentials can't be used: {one_line(error)}", LOG_IN) from None
     except exceptions.ProfileNotFound as error:
-        raise UsageError(one_line(error), "Check AWS_PROFILE; `aws configure list-profiles` has those that there are.") from None
+        raise UsageError(
+            one_line(error), "Check AWS_PROFILE; `aws configure list-profiles` has those that there are."
+        ) from None
     except exceptions.NoRegionError:
-        raise UsageError("no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION.") from None
+        raise UsageError(
+            "no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION."
+        ) from None
     except exceptions.InvalidRegionError as error:
         raise UsageError(one_line(error), "Check --region and AWS_REGION.") from None
     except exceptions.EndpointConnectionError as error:
         raise PassingError(
-            f"{doing} failed: {one_line(error)}", f"Check the network, and the region: {region}. EMR on EKS is not in every region."
+            f"{doing} failed: {one_line(error)}",
+            f"Check the network, and the region: {region}. EMR on EKS is not in every region.",
         ) from None
     except exceptions.ParamValidationError as error:
-        raise RefusedError(f"{doing}: {' '.join(str(error).split())[:500]}", "Correct the setting that this comes from.") from None
-    except (exceptions.HTTPClientError, ResponseParserError, exceptions.ResponseStreamingError, exceptions.IncompleteReadError) as error:
+        raise RefusedError(
+            f"{doing}: {' '.join(str(error).split())[:500]}", "Correct the setting that this comes from."
+        ) from None
+    except (
+        exceptions.HTTPClientError,
+        ResponseParserError,
+        exceptions.ResponseStreamingError,
+        exceptions.IncompleteReadError,
+    ) as error:
         raise PassingError(f"{doing} failed: {one_line(error)}", "Check the network, and try again.") from None
     except exceptions.BotoCoreError as error:
         raise MxsparkError(f"{doing} failed: {one_line(error)}", "Check the AWS configuration.") from None
@@ -167,13 +208,18 @@ def _raise_said(error: "ClientError", doing: str, region: str | None) -> NoRetur
     if code in EXPIRED:
         raise UsageError(f"{doing}: the AWS credentials have expired", LOG_IN)
     if code in UNKNOWN_KEYS:
-        raise UsageError(f"{doing}: AWS does not know these credentials ({code}: {message})", f"{LOG_IN} Is {region} the right region?")
+        raise UsageError(
+            f"{doing}: AWS does not know these credentials ({code}: {message})",
+            f"{LOG_IN} Is {region} the right region?",
+        )
     if code in DENIED or status == 403:
         raise NotAllowedError(f"{doing} is not allowed: {message}", "docs/emr.md says which rights are needed.")
     if code in THROTTLED or status == 429:
         raise PassingError(f"{doing}: AWS has too many requests ({code})", "Try again in a minute.")
     if code in QUOTA:
-        raise RefusedError(f"{doing}: {message}", "Wait for others to end, or have the quota raised (Service Quotas in AWS's console).")
+        raise RefusedError(
+            f"{doing}: {message}", "Wait for others to end, or have the quota raised (Service Quotas in AWS's console)."
+        )
     if code in MISSING or status == 404 or "doesn't exist" in message or "does not exist" in message:
         raise NotThereError(f"{doing}: {message}", f"Check the name or id, and the region: {region}.")
     if code in ("ValidationException", "InvalidRequestException", "InvalidParameterException", "ValidationError"):

@@ -19,11 +19,17 @@ ANY_CLUSTER = "0" * 25  # stands for the virtual cluster's id
 
 
 def examine(
-    settings: Settings, connect: Callable[[], Aws], name: str, job_template: str | None = None, lacking: Sequence[str] = ()
+    settings: Settings,
+    connect: Callable[[], Aws],
+    name: str,
+    job_template: str | None = None,
+    lacking: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Looks at the request, credentials, clusters, role, image and places; changes nothing. Each finding as it is there.
+    """Looks at the request, credentials, clusters, role, image and places; changes nothing. Each finding as it is
+    there.
 
-    `name` and `job_template` are what a submission gets; `lacking` are the settings that a job needs and that weren't given.
+    `name` and `job_template` are what a submission gets; `lacking` are the settings that a job needs and that weren't
+    given.
     """
     yield _request(settings, name, job_template, lacking)
     try:
@@ -49,7 +55,9 @@ def _request(settings: Settings, name: str, job_template: str | None, lacking: S
     """Whether a submission would be refused before AWS is asked for anything."""
     subject = "request"
     if lacking:
-        return Finding(subject, "can't tell", f"not given: {', '.join(lacking)}", "Give what the job itself needs, too.")
+        return Finding(
+            subject, "can't tell", f"not given: {', '.join(lacking)}", "Give what the job itself needs, too."
+        )
     try:
         completed = start_job_run.completed(settings, job_template or name, name)
         start_job_run.build(completed, name, ANY_CLUSTER, job_template)
@@ -83,7 +91,10 @@ def _eks_cluster(aws: Aws, cluster: VirtualCluster) -> tuple[str | None, Finding
     try:
         found = aws.call("eks", "describe_cluster", f"looking at the EKS cluster {name}", name=name)["cluster"]
     except NotThereError:
-        text = f"there is no EKS cluster {name} in region {aws.region}: the virtual cluster {cluster} is what is left of it"
+        text = (
+            f"there is no EKS cluster {name} in region {aws.region}: the virtual cluster {cluster} is what is left of "
+            "it"
+        )
         return None, Finding(subject, "problem", text, "Make a virtual cluster on one that is there (docs/emr.md).")
     except MxsparkError as error:
         return None, _told(subject, error)
@@ -100,7 +111,11 @@ def _image(aws: Aws, settings: Settings) -> Iterator[Finding]:
         yield Finding("release and GPUs", "problem", text, hint)
     release = settings.emr.release
     if not wrong and (facts is None or facts.release is None):
-        yield Finding("release and GPUs", "can't tell", f"which release the image is made from isn't known; the job asks for {release}")
+        yield Finding(
+            "release and GPUs",
+            "can't tell",
+            f"which release the image is made from isn't known; the job asks for {release}",
+        )
     elif not wrong:
         yield Finding("release and GPUs", "ok", f"{release}, as the image's base")
 
@@ -108,7 +123,9 @@ def _image(aws: Aws, settings: Settings) -> Iterator[Finding]:
 def _read_image(aws: Aws, image: str | None) -> tuple[ImageFacts | None, Finding]:
     subject = "image"
     if image is None:
-        return None, Finding(subject, "problem", "none is given", "Name the image that `make image TARGET=emr` builds: --image NAME.")
+        return None, Finding(
+            subject, "problem", "none is given", "Name the image that `make image TARGET=emr` builds: --image NAME."
+        )
     try:
         facts = images.read(aws, image, fetch)
     except UsageError as error:
@@ -131,7 +148,9 @@ def fetch(url: str) -> bytes:
 # --- The execution role
 
 
-def _role(aws: Aws, settings: Settings, cluster: VirtualCluster | None, issuer: str | None, account: str) -> Iterator[Finding]:
+def _role(
+    aws: Aws, settings: Settings, cluster: VirtualCluster | None, issuer: str | None, account: str
+) -> Iterator[Finding]:
     role, finding = _find_role(aws, settings.emr.execution_role, account)
     yield finding
     if role is None:
@@ -152,15 +171,21 @@ def _role(aws: Aws, settings: Settings, cluster: VirtualCluster | None, issuer: 
 def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] | None, Finding]:
     subject = "execution role"
     if arn is None:
-        return None, Finding(subject, "problem", "none is given", "Name the role that the job runs as: --execution-role ARN.")
+        return None, Finding(
+            subject, "problem", "none is given", "Name the role that the job runs as: --execution-role ARN."
+        )
     name = arn.rpartition("/")[2]
     if arn.split(":")[4] != account:
         text = f"{arn} is a role of account {arn.split(':')[4]}, and these credentials are of {account}"
-        return None, Finding(subject, "can't tell", text, "It must be of the EKS cluster's account. Log in there to have it looked at.")
+        return None, Finding(
+            subject, "can't tell", text, "It must be of the EKS cluster's account. Log in there to have it looked at."
+        )
     try:
         role: dict[str, Any] = aws.call("iam", "get_role", f"looking at the role {name}", RoleName=name)["Role"]
     except NotThereError as error:
-        return None, Finding(subject, "problem", error.problem, "Check --execution-role; `aws iam list-roles` has those that there are.")
+        return None, Finding(
+            subject, "problem", error.problem, "Check --execution-role; `aws iam list-roles` has those that there are."
+        )
     except MxsparkError as error:
         return None, _told(subject, error)
     if role["Arn"] != arn:
@@ -170,20 +195,31 @@ def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] 
 
 
 def _provider(aws: Aws, policy: Any, cluster: VirtualCluster | None, provider: str | None) -> Finding:
-    """Whether IAM knows the EKS cluster, by which it takes the web identities of pods. The trust policy may name one that isn't there."""
+    """Whether IAM knows the EKS cluster, by which it takes the web identities of pods. The trust policy may name one
+    that isn't there.
+    """
     if cluster is None or provider is None:
         return Finding(PROVIDER, "can't tell", "the EKS cluster could not be looked at")
     hint = f"eksctl utils associate-iam-oidc-provider --cluster {cluster.eks_cluster} --approve"
     try:
-        found = aws.call("iam", "get_open_id_connect_provider", f"looking for {provider}", OpenIDConnectProviderArn=provider)
+        found = aws.call(
+            "iam", "get_open_id_connect_provider", f"looking for {provider}", OpenIDConnectProviderArn=provider
+        )
     except NotThereError:
         if trust_policy.trusts_pod_identity(policy):
-            return Finding(PROVIDER, "can't tell", "IAM has none, and EKS's pod identity, which the role trusts, needs none")
+            return Finding(
+                PROVIDER, "can't tell", "IAM has none, and EKS's pod identity, which the role trusts, needs none"
+            )
         return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster can assume a role", hint)
     except MxsparkError as error:
         return _told(PROVIDER, error)
     if trust_policy.AUDIENCE not in found.get("ClientIDList", ()):
-        return Finding(PROVIDER, "problem", f"{provider} isn't for {trust_policy.AUDIENCE}, to which EMR's pods show themselves", hint)
+        return Finding(
+            PROVIDER,
+            "problem",
+            f"{provider} isn't for {trust_policy.AUDIENCE}, to which EMR's pods show themselves",
+            hint,
+        )
     return Finding(PROVIDER, "ok", provider)
 
 
@@ -215,7 +251,9 @@ def _bucket(aws: Aws, subject: str, bucket: str, flag: str) -> Finding:
 def _logs(aws: Aws, settings: Settings) -> Iterator[Finding]:
     chosen = settings.emr
     if chosen.s3_logs is None and chosen.log_group is None:
-        yield Finding("logs", "problem", "they go with the pods", "Keep them: --s3-logs s3://bucket/prefix, or --log-group NAME.")
+        yield Finding(
+            "logs", "problem", "they go with the pods", "Keep them: --s3-logs s3://bucket/prefix, or --log-group NAME."
+        )
     if chosen.s3_logs is not None:
         yield _bucket(aws, "logs in S3", split_s3(chosen.s3_logs)[0], "--s3-logs")
     if chosen.log_group is not None:
@@ -225,9 +263,13 @@ def _logs(aws: Aws, settings: Settings) -> Iterator[Finding]:
 def _log_group(aws: Aws, name: str) -> Finding:
     subject = "logs in CloudWatch"
     try:
-        groups = aws.pages("logs", "describe_log_groups", "logGroups", f"looking for log group {name}", logGroupNamePrefix=name)
+        groups = aws.pages(
+            "logs", "describe_log_groups", "logGroups", f"looking for log group {name}", logGroupNamePrefix=name
+        )
         if any(group["logGroupName"] == name for group in groups):
             return Finding(subject, "ok", f"the log group {name} is there")
     except MxsparkError as error:
         return _told(subject, error)
-    return Finding(subject, "problem", f"there is no log group {name}", f"aws logs create-log-group --log-group-name {name}")
+    return Finding(
+        subject, "problem", f"there is no log group {name}", f"aws logs create-log-group --log-group-name {name}"
+    )

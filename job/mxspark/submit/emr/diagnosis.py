@@ -1,4 +1,6 @@
-"""What AWS says of a job run that failed, and of virtual clusters that take none, with a hint; asks nothing, only reads."""
+"""What AWS says of a job run that failed, and of virtual clusters that take none, with a hint; asks nothing, only
+reads.
+"""
 
 import re
 from collections.abc import Sequence
@@ -11,40 +13,47 @@ STATE_MENDS = {
     "ARRESTED": "EMR can't reach its EKS cluster or namespace: is it still there, and may EMR's service role use it?",
 }
 
-POD_TEMPLATE_MEND = "Correct kubernetes.driver.template or kubernetes.executor.template; docs/emr.md says what EMR lets through."
+POD_TEMPLATE_MEND = (
+    "Correct kubernetes.driver.template or kubernetes.executor.template; docs/emr.md says what EMR lets through."
+)
 QUOTA_MEND = "A quota of the namespace or of AWS is used up: ask for less, or have it raised."
 NO_ROOM_MEND = (
-    "No node had room for it in time: give the cluster more or larger nodes, ask for less, check kubernetes.*.node_selector and "
-    "tolerations; emr.start_seconds lets it wait longer."
+    "No node had room for it in time: give the cluster more or larger nodes, ask for less, check "
+    "kubernetes.*.node_selector and tolerations; emr.start_seconds lets it wait longer."
 )
 IDENTITY_MAPPING_MEND = (
-    "EMR may not use the virtual cluster's namespace: eksctl create iamidentitymapping --cluster CLUSTER --namespace NAMESPACE "
-    "--service-name emr-containers; or by EKS access entries (docs/emr.md)."
+    "EMR may not use the virtual cluster's namespace: eksctl create iamidentitymapping --cluster CLUSTER --namespace "
+    "NAMESPACE --service-name emr-containers; or by EKS access entries (docs/emr.md)."
 )
 CLUSTER_MEND = (
-    "EMR can't reach the EKS cluster: is it still there and ACTIVE (aws eks describe-cluster), or is the virtual cluster one of before?"
+    "EMR can't reach the EKS cluster: is it still there and ACTIVE (aws eks describe-cluster), or is the virtual "
+    "cluster one of before?"
 )
 # The first that fits counts: what is told together with a missing right, or with a role, stands before those.
 TROUBLES: tuple[tuple[str, str], ...] = (
     # Those of EMR itself, as its guide lists them ("Common errors when running jobs").
     (
         r"emr-containers:StartJobRun",
-        "You lack a right, not the execution role: emr-containers:StartJobRun on the virtual cluster, for this role where a condition on "
-        "emr-containers:ExecutionRoleArn names roles. The role must be of your own account.",
+        "You lack a right, not the execution role: emr-containers:StartJobRun on the virtual cluster, for this role "
+        "where a condition on emr-containers:ExecutionRoleArn names roles. The role must be of your own account.",
     ),
     (r"\bCluster \S+ does not have sufficient permissions", IDENTITY_MAPPING_MEND),
     (r"\bCluster \S+ (does not|doesn.t) exist|\bCluster \S+ is (currently )?not reachable", CLUSTER_MEND),
     (r"\bCluster \S+ does not have sufficient resources|\b[Cc]luster timeout\b", NO_ROOM_MEND),
     (
         r"\b[Cc]lassification \S+ (is )?not supported",
-        "This release doesn't know a classification that the request has: emr.submitter and emr.start_seconds make some; or take a newer "
-        "release: --release.",
+        "This release doesn't know a classification that the request has: emr.submitter and emr.start_seconds make "
+        "some; or take a newer release: --release.",
     ),
     (
         r"Multiple garbage collectors",
-        "Java takes one collector, and Spark joins extraJavaOptions and defaultJavaOptions: choose it in one of them in spark.conf.",
+        "Java takes one collector, and Spark joins extraJavaOptions and defaultJavaOptions: choose it in one of them "
+        "in spark.conf.",
     ),
-    (r"namespaces? \S+ not found", "The virtual cluster's namespace isn't there any more: make another virtual cluster (docs/emr.md)."),
+    (
+        r"namespaces? \S+ not found",
+        "The virtual cluster's namespace isn't there any more: make another virtual cluster (docs/emr.md).",
+    ),
     (
         r"exec format error",
         "The image is for other processors than the nodes': build it for theirs (docs/images.md), or choose nodes: "
@@ -62,21 +71,24 @@ TROUBLES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"[Rr]ole .*(does not exist|doesn.t exist|not assumable|cannot be found)",
-        "The execution role isn't there, or may not be assumed: check --execution-role (`aws iam list-roles`) and its trust policy; "
-        "`mxspark doctor emr` looks at both.",
+        "The execution role isn't there, or may not be assumed: check --execution-role (`aws iam list-roles`) and its "
+        "trust policy; `mxspark doctor emr` looks at both.",
     ),
     (
         r"AssumeRoleWithWebIdentity|assume role|trust (policy|relationship)|WebIdentityErr",
-        "The execution role doesn't let this job assume it. Its trust policy must name the cluster's OIDC provider and this namespace: "
-        "aws emr-containers update-role-trust-policy; `mxspark doctor emr` looks at it.",
+        "The execution role doesn't let this job assume it. Its trust policy must name the cluster's OIDC provider and "
+        "this namespace: aws emr-containers update-role-trust-policy; `mxspark doctor emr` looks at it.",
     ),
     (
         r"persistentvolumeclaims.* is forbidden(?!: exceeded quota)|cannot \w+ resource \"persistentvolumeclaims\"",
-        "The Role emr-containers of the namespace has no right on persistentvolumeclaims, which kubernetes.local_directory.storage_class "
-        "needs: docs/emr.md says what to add.",
+        "The Role emr-containers of the namespace has no right on persistentvolumeclaims, which "
+        "kubernetes.local_directory.storage_class needs: docs/emr.md says what to add.",
     ),
     (r"exceeded quota|ResourceQuota|ServiceQuotaExceeded|Maximum number of", QUOTA_MEND),
-    (r"NoSuchBucket|bucket does not exist", "A bucket isn't there: check input.path, output.path, emr.staging and emr.s3_logs."),
+    (
+        r"NoSuchBucket|bucket does not exist",
+        "A bucket isn't there: check input.path, output.path, emr.staging and emr.s3_logs.",
+    ),
     (r"[Pp]od template|not allowed but specified|reserved mount paths", POD_TEMPLATE_MEND),
     (
         r"jobs\.batch|emr-containers\b.* cannot (create|get|list|watch|patch|update|delete)",
@@ -84,31 +96,38 @@ TROUBLES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"[Aa]ccess ?[Dd]enied|not authorized|[Ff]orbidden|AuthorizationException",
-        "A right is missing: the execution role's for buckets and logs (docs/emr.md has the policy), or EMR's in the namespace; "
-        "`mxspark doctor emr` looks at the role's.",
+        "A right is missing: the execution role's for buckets and logs (docs/emr.md has the policy), or EMR's in the "
+        "namespace; `mxspark doctor emr` looks at the role's.",
     ),
     (
         r"OOMKilled|OutOfMemory|[Ee]xit ?[Cc]ode:? 137",
-        "It used more memory than it was given: spark.driver_memory_overhead, for executors spark.executor_memory_overhead.",
+        "It used more memory than it was given: spark.driver_memory_overhead, for executors "
+        "spark.executor_memory_overhead.",
     ),
     (
         r"No space left on device|low on resource: ephemeral-storage",
-        "A disk is full: give the nodes larger ones, or executors volumes of their own: kubernetes.local_directory.storage_class.",
+        "A disk is full: give the nodes larger ones, or executors volumes of their own: "
+        "kubernetes.local_directory.storage_class.",
     ),
     (r"lack of cluster resources|Insufficient|[Uu]nschedulable|timed out before|FailedScheduling", NO_ROOM_MEND),
-    (r"[Rr]elease ?[Ll]abel|[Rr]elease .*(exist|valid|support)", "Check --release: docs/emr.md says where AWS lists the releases."),
+    (
+        r"[Rr]elease ?[Ll]abel|[Rr]elease .*(exist|valid|support)",
+        "Check --release: docs/emr.md says where AWS lists the releases.",
+    ),
     (
         r"[Vv]irtual ?[Cc]luster.*(TERMINAT|ARRESTED|not.*RUNNING|state \S+ is not valid)",
         "Name a virtual cluster that runs: --virtual-cluster.",
     ),
 )
-# Words that mean something where AWS says them of a job run, and nothing in a log, where Spark has a capacity for everything.
+# Words that mean something where AWS says them of a job run, and nothing in a log, where Spark has a capacity for
+# everything.
 DETAILS_ONLY = ((r"quota", QUOTA_MEND), (r"capacity", NO_ROOM_MEND))
 REASONS = {
     "USER_ERROR": "The log says why.",
     "VALIDATION_ERROR": "AWS finds the request wrong: `mxspark doctor emr` looks for the cause.",
     "CLUSTER_UNAVAILABLE": "The EKS cluster can't be reached by EMR, or has no room: `mxspark doctor emr` looks.",
-    "INTERNAL_ERROR": "An internal error of AWS: run the same command again; where it comes again, AWS's support wants the job run's id.",
+    "INTERNAL_ERROR": "An internal error of AWS: run the same command again; where it comes again, AWS's support wants "
+    "the job run's id.",
 }
 NO_DRIVER = ("VALIDATION_ERROR", "CLUSTER_UNAVAILABLE")  # reasons of runs that EMR could not begin
 LONGEST_TEXT = 4_096  # that is looked at: the patterns above take the square of it [characters]

@@ -1,4 +1,6 @@
-"""The log of a job run's driver: where EMR on EKS puts it in S3 and CloudWatch, as its guide names the places, and what is in it."""
+"""The log of a job run's driver: where EMR on EKS puts it in S3 and CloudWatch, as its guide names the places, and
+what is in it.
+"""
 
 import json
 import re
@@ -15,7 +17,9 @@ from mxspark.submit.emr.pod_templates import CONTAINERS
 # Spark's own lines, and the job's: spark-submit lets both streams of a Python driver out by its standard output.
 STREAMS = ("stderr", "stdout")
 LONGEST_LINE = 4_096  # that is looked at [characters]
-DRIVER_ENDED = re.compile(r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE)
+DRIVER_ENDED = re.compile(
+    r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE
+)
 LONGEST = 2**28  # of a log that is looked at, as it is stored and once unpacked [bytes]
 PIECE = 2**16  # so that after each of a million small members little is copied
 
@@ -36,7 +40,13 @@ class LogLocations:
         monitoring = run.get("configurationOverrides", {}).get("monitoringConfiguration", {})
         cloud_watch = monitoring.get("cloudWatchMonitoringConfiguration", {})
         uri = monitoring.get("s3MonitoringConfiguration", {}).get("logUri")
-        return cls(run["id"], run["virtualClusterId"], uri, cloud_watch.get("logGroupName"), cloud_watch.get("logStreamNamePrefix"))
+        return cls(
+            run["id"],
+            run["virtualClusterId"],
+            uri,
+            cloud_watch.get("logGroupName"),
+            cloud_watch.get("logStreamNamePrefix"),
+        )
 
     @property
     def _below(self) -> str:
@@ -58,7 +68,12 @@ class LogLocations:
         if self.folder is not None:
             found.append(("logs in S3", f"{self.folder}spark-…/spark-{self.id}-driver…/stderr.gz, stdout.gz"))
         if self.group is not None:
-            found.append(("logs in CloudWatch", f"group {self.group}, streams {self.stream_prefix}spark-…/spark-{self.id}-driver…/stderr"))
+            found.append(
+                (
+                    "logs in CloudWatch",
+                    f"group {self.group}, streams {self.stream_prefix}spark-…/spark-{self.id}-driver…/stderr",
+                )
+            )
         return found
 
     def is_driver(self, name: str) -> bool:
@@ -86,7 +101,9 @@ class S3Logs:
 
     def names(self) -> Iterator[tuple[str, Any]]:
         doing = f"looking for logs in {self._folder}"
-        for entry in self._aws.pages("s3", "list_objects_v2", "Contents", doing, Bucket=self._bucket, Prefix=self._prefix):
+        for entry in self._aws.pages(
+            "s3", "list_objects_v2", "Contents", doing, Bucket=self._bucket, Prefix=self._prefix
+        ):
             yield entry["Key"], entry["LastModified"]
 
     def read(self, name: str) -> list[str]:
@@ -103,7 +120,9 @@ class CloudWatchLogs:
 
     def names(self) -> Iterator[tuple[str, Any]]:
         doing, where = f"looking for logs in CloudWatch's group {self._group}", {"logGroupName": self._group}
-        for stream in self._aws.pages("logs", "describe_log_streams", "logStreams", doing, **where, logStreamNamePrefix=self._prefix):
+        for stream in self._aws.pages(
+            "logs", "describe_log_streams", "logStreams", doing, **where, logStreamNamePrefix=self._prefix
+        ):
             yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
 
     def read(self, name: str) -> list[str]:
@@ -168,7 +187,9 @@ class DriverLog:
         return bool(self._keepers)
 
     def streams(self, of_submitter: bool = False) -> dict[str, list[str]]:
-        """The lines by stream of the newest driver (or of the pod that submitted it), empty where there are none. Raises MxsparkError."""
+        """The lines by stream of the newest driver (or of the pod that submitted it), empty where there are none.
+        Raises MxsparkError.
+        """
         return self._of_first_readable(lambda log_store: self._read(log_store, of_submitter)) if self.is_kept else {}
 
     def new_lines(self) -> Iterator[str]:
@@ -203,7 +224,9 @@ class DriverLog:
                 pod = name[: match.start()]
                 last, streams = pods.get(pod, (written, {}))
                 pods[pod] = max(last, written), {**streams, match[1]: name}
-        return sorted(((last, pod, streams) for pod, (last, streams) in pods.items()), key=lambda entry: entry[0], reverse=True)
+        return sorted(
+            ((last, pod, streams) for pod, (last, streams) in pods.items()), key=lambda entry: entry[0], reverse=True
+        )
 
 
 def exit_code(lines: list[str]) -> int | None:
@@ -215,7 +238,8 @@ def exit_code(lines: list[str]) -> int | None:
         return word.exit_code
     code, container = None, ""
     for line in (line[:LONGEST_LINE] for line in lines):  # its patterns take the square of it
-        if named := re.fullmatch(r"\s*container name: (\S+)\s*", line):  # spark-submit lists a pod's containers, a line for each fact
+        # spark-submit lists a pod's containers, a line for each fact
+        if named := re.fullmatch(r"\s*container name: (\S+)\s*", line):
             container = named[1]
         ended = re.fullmatch(r"\s*exit code: (\d+)\s*", line) if container == CONTAINERS["driver"] else None
         if match := ended or DRIVER_ENDED.search(line):

@@ -61,7 +61,8 @@ class Follower:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`settings` are the job's where they are known, else they are read from the job run; `is_new` where it was started just now.
+        """`settings` are the job's where they are known, else they are read from the job run; `is_new` where it was
+        started just now.
 
         `may_be_old` where the same request may have started it long before.
         """
@@ -81,9 +82,13 @@ class Follower:
         self._progress: Progress | None = None
 
     def follow(self) -> Outcome:
-        """Returns when the job run has ended. Raises OutOfSightError where AWS can't be asked any more, NotThereError."""
+        """Returns when the job run has ended. Raises OutOfSightError where AWS can't be asked any more,
+        NotThereError.
+        """
         started = self._clock()
-        watch = Watch(self._aws, self._run, self._clock, lambda trouble: self._once("aws", trouble), is_new=self._is_new)
+        watch = Watch(
+            self._aws, self._run, self._clock, lambda trouble: self._once("aws", trouble), is_new=self._is_new
+        )
         while True:
             found = watch.ask()
             self._run = found or self._run
@@ -111,8 +116,9 @@ class Follower:
         if run.state in ("PENDING", "SUBMITTED") and waited > WAITING_SECONDS:
             self._once(
                 "waiting",
-                f"Waiting since {duration.in_words(waited)} for its pods: without room on the nodes, or where the image can't be pulled, "
-                "EMR gives up after emr.start_seconds; `kubectl get events` in the virtual cluster's namespace says what they wait for",
+                f"Waiting since {duration.in_words(waited)} for its pods: without room on the nodes, or where the "
+                "image can't be pulled, EMR gives up after emr.start_seconds; `kubectl get events` in the virtual "
+                "cluster's namespace says what they wait for",
             )
         if run.state == "RUNNING" or run.has_ended:
             if run.ui:
@@ -157,12 +163,16 @@ class Follower:
         from mxspark.dataset.output import SUCCESS
 
         if self._settings is None:
-            self._listener.note("EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken")
+            self._listener.note(
+                "EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken"
+            )
             return Outcome(0)
         try:
             done = open_output(self._settings.output.path, Access(self._settings.storage).hasty).has(SUCCESS)
         except MxsparkError as error:
-            self._listener.note(f"EMR says that it ended well; whether the table is whole can't be seen: {error.problem}")
+            self._listener.note(
+                f"EMR says that it ended well; whether the table is whole can't be seen: {error.problem}"
+            )
             return Outcome(0)
         if done:
             return Outcome(0)
@@ -178,7 +188,9 @@ class Follower:
         started = self._clock()
         try:
             with suppress(KeyboardInterrupt):  # the job has ended; only the wait for its log is given up
-                while not self._is_whole(found := self._log.streams()) and self._clock() - started < self._log_seconds():
+                while (
+                    not self._is_whole(found := self._log.streams()) and self._clock() - started < self._log_seconds()
+                ):
                     self._once("log", "Waiting for the log, which EMR brings some time later")
                     self._sleep(POLL_SECONDS * 2)
             return found or self._log.streams(of_submitter=True)
@@ -189,7 +201,9 @@ class Follower:
     def _is_whole(self, streams: dict[str, list[str]]) -> bool:
         """Whether there is nothing to wait for: the exit code is known, or what else was wrong."""
         lines = [line for lines in streams.values() for line in lines]
-        is_known = driver_log.exit_code([self._run.details, *lines]) is not None or mend_of(self._run.details) is not None
+        is_known = (
+            driver_log.exit_code([self._run.details, *lines]) is not None or mend_of(self._run.details) is not None
+        )
         return not self._log.is_kept or (bool(lines) and is_known)
 
     def _log_seconds(self) -> float:
@@ -203,7 +217,9 @@ class Follower:
         code = driver_log.exit_code([self._run.details, *lines])
         if code is None:
             with suppress(MxsparkError):
-                code = driver_log.exit_code([line for lines in self._log.streams(of_submitter=True).values() for line in lines])
+                code = driver_log.exit_code(
+                    [line for lines in self._log.streams(of_submitter=True).values() for line in lines]
+                )
         return code
 
 

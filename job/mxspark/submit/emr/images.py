@@ -35,7 +35,10 @@ class ImageFacts:
 
 def read(aws: Aws, image: str, fetch: Callable[[str], bytes]) -> ImageFacts | None:
     """What an image in ECR says of itself; `fetch` reads an address. Raises MxsparkError, None where it isn't ours."""
-    found = re.fullmatch(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?", image)
+    found = re.fullmatch(
+        r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?",
+        image,
+    )
     if found is None:
         raise UsageError(f"{image} is in no registry of ECR's, where it could be looked at", "")
     account, region, _, repository, tag, digest = found.groups()
@@ -71,7 +74,8 @@ def troubles(settings: Settings, facts: ImageFacts | None) -> Iterator[tuple[str
         )
     if facts.release is not None and not release.startswith(f"{facts.release}-"):
         yield (
-            f"--release is {release}, but {image} is made from {facts.release}: its Spark would be another than EMR's job runner has",
+            f"--release is {release}, but {image} is made from {facts.release}: its Spark would be another than EMR's "
+            "job runner has",
             f"Take --release {facts.release}-latest, or build the image on that release: EMR_BASE.",
         )
 

@@ -28,7 +28,9 @@ from mxspark.text import duration
 def put_objects(submission: Submission, access: Access) -> None:
     """Puts what the request names where it says. Raises UsageError."""
     for place, content in submission.objects.items():
-        with storage.usage_errors("emr.staging", "Give a place that you may write and the execution role may read: emr.staging."):
+        with storage.usage_errors(
+            "emr.staging", "Give a place that you may write and the execution role may read: emr.staging."
+        ):
             open_store(storage.parent(place), access).write(place.rsplit("/", 1)[-1], content)
 
 
@@ -92,7 +94,11 @@ class RunStatus(RemoteStatus):
         seconds = f", {duration.in_words(run.seconds)}" if run.seconds is not None else ""
         attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
         found = [
-            ("job run", f"{run.name} ({run.id}) on virtual cluster {run.told['virtualClusterId']}, made {run.told.get('createdAt', '')}"),
+            (
+                "job run",
+                f"{run.name} ({run.id}) on virtual cluster {run.told['virtualClusterId']}, made "
+                f"{run.told.get('createdAt', '')}",
+            ),
             ("state", f"{run.state}{seconds}{attempt}" + (f": {run.details}" if run.details else "")),
         ]
         if self.trouble:
@@ -103,15 +109,31 @@ class RunStatus(RemoteStatus):
             found.append(("output", f"{self.output} (mxspark status {self.output} counts what is there)"))
         found += run.places.rows()
         if run.ui:
-            found.append(("Spark's pages", "\n".join(("in EMR's console at the job run, until thirty days after its end; or by", *run.ui))))
+            found.append(
+                (
+                    "Spark's pages",
+                    "\n".join(("in EMR's console at the job run, until thirty days after its end; or by", *run.ui)),
+                )
+            )
         return found
 
     def to_json(self) -> dict[str, Any]:
         run = self.run
-        times = {key: run.told[key].isoformat() for key in ("createdAt", "finishedAt") if isinstance(run.told.get(key), datetime)}
-        plain = {key: run.told.get(key) for key in ("id", "name", "virtualClusterId", "state", "stateDetails", "failureReason")}
+        times = {
+            key: run.told[key].isoformat()
+            for key in ("createdAt", "finishedAt")
+            if isinstance(run.told.get(key), datetime)
+        }
+        plain = {
+            key: run.told.get(key)
+            for key in ("id", "name", "virtualClusterId", "state", "stateDetails", "failureReason")
+        }
         trouble = {"cause": self.trouble.cause, "hint": self.trouble.hint} if self.trouble else None
-        logs = {"s3": run.places.folder, "group": run.places.group, "streams": run.places.stream_prefix if run.places.group else None}
+        logs = {
+            "s3": run.places.folder,
+            "group": run.places.group,
+            "streams": run.places.stream_prefix if run.places.group else None,
+        }
         return {
             **plain,
             **times,
@@ -145,7 +167,10 @@ class EmrJob(RemoteJob):
     def announce(self, listener: Listener) -> None:
         """Where it was started, and where its logs will be."""
         run = self.run
-        listener.note(f"Job run {run.id} ({run.name}) on virtual cluster {run.told['virtualClusterId']} in region {self.aws.region}")
+        listener.note(
+            f"Job run {run.id} ({run.name}) on virtual cluster {run.told['virtualClusterId']} in region "
+            f"{self.aws.region}"
+        )
         for what, where in run.places.rows():
             listener.note(f"{what[0].upper()}{what[1:]}: {where}")
 
@@ -182,7 +207,9 @@ class EmrJob(RemoteJob):
             )
         lines = list(found.new_lines())
         if not lines and not follow:
-            raise MxsparkError(f"job run {run.id} has no driver's log yet", f"EMR brings it some minutes later; it is {run.state}.")
+            raise MxsparkError(
+                f"job run {run.id} has no driver's log yet", f"EMR brings it some minutes later; it is {run.state}."
+            )
         yield from lines[-tail:] if tail is not None else lines
         watch = Watch(self.aws, run, time.monotonic, lambda _: None)
         while follow and not run.has_ended:
@@ -195,22 +222,31 @@ class EmrJob(RemoteJob):
         run = self.run
         if run.has_ended or run.state == "CANCEL_PENDING":
             raise UsageError(f"job run {run.id} is {run.state} already", "")
-        if not confirm(f"Job run {run.id} ({run.name}) is {run.state}; what it has done stays in its output. Cancel it?"):
+        if not confirm(
+            f"Job run {run.id} ({run.name}) is {run.state}; what it has done stays in its output. Cancel it?"
+        ):
             return None
         job_runs.cancel(self.aws, run)
         return f"Job run {run.id} is being cancelled."
 
 
 def resolve(name: str, flags: JobFlags) -> RemoteJob | None:
-    """The job run that `name` is the id of; None where it is no such id, or Kubernetes was named by one of its flags."""
+    """The job run that `name` is the id of; None where it is no such id, or Kubernetes was named by one of its
+    flags.
+    """
     is_emrs = bool(flags.virtual_cluster or flags.region)
     if not job_runs.ID.fullmatch(name) and is_emrs:
-        raise UsageError(f"{name} is no job run's id, which has 19 small letters and digits", "Give the id that `mxspark submit emr` said.")
+        raise UsageError(
+            f"{name} is no job run's id, which has 19 small letters and digits",
+            "Give the id that `mxspark submit emr` said.",
+        )
     if not job_runs.ID.fullmatch(name) or (not is_emrs and (flags.namespace or flags.kube_context or flags.kubeconfig)):
         return None
     try:
         aws = Aws.connect(flags.region or os.environ.get("MXSPARK_EMR__REGION"))
-        return EmrJob(aws, job_runs.find(aws, flags.virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER"), name))
+        return EmrJob(
+            aws, job_runs.find(aws, flags.virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER"), name)
+        )
     except (UsageError, NotThereError) as error:
         if is_emrs:
             raise

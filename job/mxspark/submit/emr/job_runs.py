@@ -70,8 +70,14 @@ class JobRun:
         if monitoring.get("persistentAppUI") != "ENABLED" or not of_run:
             return ()
         region = f"--region {cluster.split(':')[3]}"
-        made = f"aws emr create-persistent-app-ui {region} --target-resource-arn {cluster} --emr-containers-config JobRunId={self.id}"
-        opened = f"aws emr get-persistent-app-ui-presigned-url {region} --persistent-app-ui-type SHS --persistent-app-ui-id ID"
+        made = (
+            f"aws emr create-persistent-app-ui {region} --target-resource-arn {cluster} --emr-containers-config "
+            f"JobRunId={self.id}"
+        )
+        opened = (
+            f"aws emr get-persistent-app-ui-presigned-url {region} --persistent-app-ui-type SHS --persistent-app-ui-id "
+            "ID"
+        )
         return made, f"{opened}  (ID is what the first gives)"
 
     @property
@@ -123,18 +129,23 @@ def describe(aws: Aws, virtual_cluster: str, job_run: str) -> JobRun:
         answer = aws.call("emr-containers", "describe_job_run", doing, id=job_run, virtualClusterId=virtual_cluster)
     except NotThereError:
         raise NotThereError(
-            f"virtual cluster {virtual_cluster} has no job run {job_run}", "Check the id, --virtual-cluster and --region."
+            f"virtual cluster {virtual_cluster} has no job run {job_run}",
+            "Check the id, --virtual-cluster and --region.",
         ) from None
     return JobRun(answer["jobRun"])
 
 
 def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
-    """The job run with this id; without a virtual cluster it is looked for in all that run, or did and can't be reached by EMR now."""
+    """The job run with this id; without a virtual cluster it is looked for in all that run, or did and can't be
+    reached by EMR now.
+    """
     if virtual_cluster is not None:
         return describe(aws, virtual_clusters.find(aws, virtual_cluster).id, job_run)
     doing = "looking through the virtual clusters"
     unseen = []
-    for cluster in aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing, states=["RUNNING", "ARRESTED"]):
+    for cluster in aws.pages(
+        "emr-containers", "list_virtual_clusters", "virtualClusters", doing, states=["RUNNING", "ARRESTED"]
+    ):
         try:
             return describe(aws, cluster["id"], job_run)
         except NotAllowedError:
@@ -164,7 +175,13 @@ class Watch:
     """Asks how a job run is, with patience."""
 
     def __init__(
-        self, aws: Aws, run: JobRun, clock: Callable[[], float], on_trouble: Callable[[str], None], *, is_new: bool = False
+        self,
+        aws: Aws,
+        run: JobRun,
+        clock: Callable[[], float],
+        on_trouble: Callable[[str], None],
+        *,
+        is_new: bool = False,
     ) -> None:
         """`is_new` where it was started just now."""
         self._aws = aws
@@ -194,4 +211,10 @@ class Watch:
 
 def _patience(error: MxsparkError) -> float:
     """Seconds; without any where asking again is in vain."""
-    return NEW_SECONDS if isinstance(error, NotThereError) else PATIENCE_SECONDS if isinstance(error, PassingError) else -1.0
+    return (
+        NEW_SECONDS
+        if isinstance(error, NotThereError)
+        else PATIENCE_SECONDS
+        if isinstance(error, PassingError)
+        else -1.0
+    )

@@ -84,7 +84,13 @@ def _places(settings: Settings) -> list[tuple[str, tuple[str, ...], str | None]]
 def _images(path: str, base: str | None) -> list[tuple[str, tuple[str, ...], str | None]]:
     if is_manifest(path):
         return [("read the manifest", READ[:1], path), ("read the images", READ[:1], join(base or parent(path), "x"))]
-    return [("read the images", READ, join(globs.literal_start(path).rpartition("/")[0] if globs.is_glob(path) else path, "x"))]
+    return [
+        (
+            "read the images",
+            READ,
+            join(globs.literal_start(path).rpartition("/")[0] if globs.is_glob(path) else path, "x"),
+        )
+    ]
 
 
 def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
@@ -97,7 +103,11 @@ def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
         try:
             results = _simulated(aws, arn, right)
         except MxsparkError as error:
-            text = error.problem if isinstance(error, (NotAllowedError, PassingError)) else f"they can't be tried: {error.problem}"
+            text = (
+                error.problem
+                if isinstance(error, (NotAllowedError, PassingError))
+                else f"they can't be tried: {error.problem}"
+            )
             yield Finding(SUBJECT, "can't tell", text, "Ask somebody who has iam:SimulatePrincipalPolicy.")
             return
         for result in results:
@@ -106,7 +116,12 @@ def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
                 told = f"{right}, by a condition on {', '.join(missing)}" if missing else str(right)
                 (unknown if missing else denied).setdefault(right.words, []).append(told)
     for words, lacking in denied.items():
-        yield Finding(SUBJECT, "problem", f"it may not {words}: {'; '.join(dict.fromkeys(lacking))}", "docs/emr.md has the policy.")
+        yield Finding(
+            SUBJECT,
+            "problem",
+            f"it may not {words}: {'; '.join(dict.fromkeys(lacking))}",
+            "docs/emr.md has the policy.",
+        )
     for words, lacking in unknown.items():
         text = f"whether it may {words} depends on what isn't known here: {'; '.join(dict.fromkeys(lacking))}"
         yield Finding(SUBJECT, "can't tell", text, "Look at the role's policies.")

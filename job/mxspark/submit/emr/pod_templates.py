@@ -9,9 +9,11 @@ from mxspark.settings.kubernetes import PodSettings
 from mxspark.spark import pods
 from mxspark.spark.pods import Manifest
 
-# EMR looks for Spark's containers by these names, its spark.kubernetes.*.podTemplateContainerName, and lets nobody change them.
+# EMR looks for Spark's containers by these names, its spark.kubernetes.*.podTemplateContainerName, and lets nobody
+# change them.
 CONTAINERS = {"driver": "spark-kubernetes-driver", "executor": "spark-kubernetes-executor"}
-# The fields of pod templates that EMR lets through, and the names that it has taken (EMR on EKS Development Guide, "Using pod templates").
+# The fields of pod templates that EMR lets through, and the names that it has taken (EMR on EKS Development Guide,
+# "Using pod templates").
 POD_FIELDS = frozenset(
     [
         "activeDeadlineSeconds",
@@ -72,7 +74,9 @@ TAKEN_VOLUMES = frozenset(
     ]
 )
 TAKEN_PLACES = ("/var/log/fluentd", "/var/log/spark/user", "/var/log/spark/apps", "/mnt", "/tmp", "/home/hadoop")  # noqa: S108  # EMR's
-TAKEN_VARIABLES = frozenset(["SPARK_CONTAINER_ID", "K8S_SPARK_LOG_URL_STDERR", "K8S_SPARK_LOG_URL_STDOUT", "SIDECAR_SIGNAL_FILE"])
+TAKEN_VARIABLES = frozenset(
+    ["SPARK_CONTAINER_ID", "K8S_SPARK_LOG_URL_STDERR", "K8S_SPARK_LOG_URL_STDOUT", "SIDECAR_SIGNAL_FILE"]
+)
 
 
 def pod_template(settings: Settings, role: str) -> Manifest:
@@ -81,7 +85,9 @@ def pod_template(settings: Settings, role: str) -> Manifest:
     chosen: PodSettings = getattr(kubernetes, role)
     is_driver = role == "driver"
     placement = pods.placement(
-        chosen, pods.DRIVER_GRACE if is_driver else pods.EXECUTOR_GRACE, () if is_driver else pods.gpu_tolerations(spark, kubernetes)
+        chosen,
+        pods.DRIVER_GRACE if is_driver else pods.EXECUTOR_GRACE,
+        () if is_driver else pods.gpu_tolerations(spark, kubernetes),
     )
     container: Manifest = {"name": CONTAINERS[role]}
     if variables := pods.credentials(kubernetes):
@@ -109,7 +115,8 @@ def _refused(pod: Manifest) -> Iterator[str]:
         if volume.get("name") in TAKEN_VOLUMES:
             yield f"the volume {volume['name']} is EMR's own"
     for mount in main.get("volumeMounts") or ():
-        path = f"{posixpath.normpath('///' + str(mount.get('mountPath'))).rstrip('/')}/"  # two slashes would be kept, three are one
+        # two slashes would be kept, three are one
+        path = f"{posixpath.normpath('///' + str(mount.get('mountPath'))).rstrip('/')}/"
         if any(path.startswith(f"{taken}/") or f"{taken}/".startswith(path) for taken in TAKEN_PLACES):
             yield f"{mount.get('mountPath')} overlaps with what EMR mounts"
     for variable in main.get("env") or ():

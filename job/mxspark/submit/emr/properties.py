@@ -14,7 +14,10 @@ from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
 
 LONGEST_PARAMETERS = 102_400  # characters
 DECOMMISSIONING = "/usr/bin/decom.sh"  # where AWS's image has the script of Spark's own images
-DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = "spark.kubernetes.driver.podTemplateFile", "spark.kubernetes.executor.podTemplateFile"
+DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = (
+    "spark.kubernetes.driver.podTemplateFile",
+    "spark.kubernetes.executor.podTemplateFile",
+)
 # EMR's own, and the last word of its default Java options: a JVM without memory is better gone.
 ON_OUT_OF_MEMORY = "-XX:OnOutOfMemoryError='kill -9 %p'"
 COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
@@ -63,17 +66,22 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.kubernetes.driver.request.cores": size.cpu_request,
         "spark.kubernetes.driver.limit.cores": size.cpu_limit,
         "spark.kubernetes.decommission.script": DECOMMISSIONING,
-        # As Spark has them by default, which suits its cluster mode; else the driver, which computes them too, would set its client mode's.
+        # As Spark has them by default, which suits its cluster mode; else the driver, which computes them too, would
+        # set its client mode's.
         "spark.kubernetes.executor.disableConfigMap": "false",
         "spark.kubernetes.driver.service.deleteOnTermination": "true",
         **{f"spark.{role}.defaultJavaOptions": _java_options(conf, role) for role in CONTAINERS},
     }
     ours = {f"spark.{role}.extraJavaOptions" for role in CONTAINERS}
-    return {key: value for key, value in (found | conf).items() if not is_emrs_own(key) and (key not in ours or key in conf)}
+    return {
+        key: value for key, value in (found | conf).items() if not is_emrs_own(key) and (key not in ours or key in conf)
+    }
 
 
 def _java_options(conf: Mapping[str, str], role: str) -> str:
-    """In place of EMR's defaults, which choose another collector: Spark joins defaults and a user's own, and Java takes one collector."""
+    """In place of EMR's defaults, which choose another collector: Spark joins defaults and a user's own, and Java
+    takes one collector.
+    """
     is_chosen = COLLECTOR.search(conf.get(f"spark.{role}.extraJavaOptions", "")) is not None
     options = [option for option in JVM_OPTIONS.split() if not (is_chosen and COLLECTOR.fullmatch(option))]
     return " ".join([*options, ON_OUT_OF_MEMORY])
@@ -83,7 +91,10 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred."""
     for key, value in properties.items():
         if not (is_one_line(key) and is_one_line(value)):
-            raise UsageError(f"spark.conf: {key} is {value!r}", "EMR takes neither empty values nor such of several lines: take it out.")
+            raise UsageError(
+                f"spark.conf: {key} is {value!r}",
+                "EMR takes neither empty values nor such of several lines: take it out.",
+            )
     plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
     first = [key for key in SHOWN_FIRST if key in plain]
     rest = [key for key in properties if key not in first]
@@ -99,8 +110,10 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         )
     if len(defaults) > MOST_PROPERTIES or len(parameters) > LONGEST_PARAMETERS:
         raise UsageError(
-            f"spark.conf has too much: {len(properties)} properties, of which {len(parameters):,} characters are parameters",
-            f"EMR takes {LONGEST_PARAMETERS:,} characters of parameters and {MOST_PROPERTIES} other properties: take some out.",
+            f"spark.conf has too much: {len(properties)} properties, of which {len(parameters):,} characters are "
+            "parameters",
+            f"EMR takes {LONGEST_PARAMETERS:,} characters of parameters and {MOST_PROPERTIES} other properties: take "
+            "some out.",
         )
     return parameters, defaults
 
@@ -110,7 +123,12 @@ def classifications(settings: Settings, defaults: dict[str, str]) -> list[dict[s
     if submitter := _submitter(settings):
         found.append({"classification": "emr-job-submitter", "properties": submitter})
     if settings.emr.start_seconds is not None:
-        found.append({"classification": "emr-containers-defaults", "properties": {"job-start-timeout": str(settings.emr.start_seconds)}})
+        found.append(
+            {
+                "classification": "emr-containers-defaults",
+                "properties": {"job-start-timeout": str(settings.emr.start_seconds)},
+            }
+        )
     return found
 
 
@@ -126,12 +144,16 @@ def _submitter(settings: Settings) -> dict[str, str]:
     found |= settings.emr.submitter
     if len(found) > MOST_PROPERTIES:
         raise UsageError(
-            f"the pod that submits the job has {len(found)} properties, by emr.submitter and the driver's node selectors and tolerations",
+            f"the pod that submits the job has {len(found)} properties, by emr.submitter and the driver's node "
+            "selectors and tolerations",
             f"AWS takes {MOST_PROPERTIES} at most: take some out.",
         )
     for key, value in found.items():
         if not (is_one_line(key) and is_one_line(value)) or max(len(key), len(value)) > LONGEST_VALUE:
-            raise UsageError(f"{key!r} is {value!r}", f"AWS takes one line of 1 to {LONGEST_VALUE:,} characters: fix kubernetes.driver.")
+            raise UsageError(
+                f"{key!r} is {value!r}",
+                f"AWS takes one line of 1 to {LONGEST_VALUE:,} characters: fix kubernetes.driver.",
+            )
     return found
 
 
@@ -140,7 +162,9 @@ def selectors(spec: Manifest) -> dict[str, str]:
 
 
 def submitters_tolerations(spec: Manifest) -> dict[str, Manifest]:
-    """By key, for which EMR has one property each. Its word for the operator Exists is an empty value, which the API takes from nobody."""
+    """By key, for which EMR has one property each. Its word for the operator Exists is an empty value, which the API
+    takes from nobody.
+    """
     found: dict[str, Manifest] = {}
     for toleration in spec.get("tolerations") or ():
         if all(str(toleration.get(key) or "").strip() for key in ("key", "value", "effect")):

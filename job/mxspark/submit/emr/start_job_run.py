@@ -1,6 +1,8 @@
-"""What EMR on EKS is asked for: the request that starts a job run, the job template, and the objects in S3 that they name.
+"""What EMR on EKS is asked for: the request that starts a job run, the job template, and the objects in S3 that they
+name.
 
-Only builds them, from settings alone. The limits are those of AWS's model of the API and of its guide's page on pod templates.
+Only builds them, from settings alone. The limits are those of AWS's model of the API and of its guide's page on pod
+templates.
 """
 
 import hashlib
@@ -20,20 +22,28 @@ from mxspark.storage import is_s3, join
 from mxspark.submit import reach
 from mxspark.submit.emr import properties
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
-from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, is_emrs_own, is_one_line, selectors, submitters_tolerations
+from mxspark.submit.emr.properties import (
+    DRIVER_TEMPLATE,
+    EXECUTOR_TEMPLATE,
+    is_emrs_own,
+    is_one_line,
+    selectors,
+    submitters_tolerations,
+)
 
 Request = dict[str, Any]  # in the names of AWS's API
 
 ENTRY_POINT = "local:///opt/mxspark/infer_main.py"
 STAGING = "_submissions"  # in the output: readers of tables pass over it, and so does --overwrite
-# Spark takes a pod template's place for an address (java.net.URI, then Hadoop's Path): it refuses these, cuts at ? and #, and reads %
-# and doubled slashes as something else.
+# Spark takes a pod template's place for an address (java.net.URI, then Hadoop's Path): it refuses these, cuts at ? and
+# #, and reads % and doubled slashes as something else.
 NO_ADDRESS = re.compile(r"""[\s"#%<>?\[\\\]^`{|}]|//|/\.{1,2}(?=/|$)""")
 # A job template's parameters: what differs from one run to the next.
 PARAMETERS = {"Input": "input", "Output": "output", "Model": "model"}
 SUBMISSION = "Submission"
 OF_IMAGES = {f"spark.kubernetes.{role}container.image" for role in ("", "driver.", "executor.")}
-# Other ways of starting have them; EMR has the virtual cluster's namespace, accounts that it makes for the role, and its own retries.
+# Other ways of starting have them; EMR has the virtual cluster's namespace, accounts that it makes for the role, and
+# its own retries.
 NOT_USED = (
     "spark.master",
     "kubernetes.namespace",
@@ -49,7 +59,9 @@ NOT_USED = (
 
 @dataclass(frozen=True)
 class Submission:
-    """What is asked of AWS for one job run: `request` starts it, `objects` (by place) are to be in S3 before, `template` too."""
+    """What is asked of AWS for one job run: `request` starts it, `objects` (by place) are to be in S3 before,
+    `template` too.
+    """
 
     request: Request
     objects: Mapping[str, bytes]
@@ -59,12 +71,16 @@ class Submission:
 def check_name(name: str, flag: str = "--name") -> str:
     """Raises UsageError where a job run or a job template can't be called so."""
     if not re.fullmatch(NAME, name):
-        raise UsageError(f"{flag} is {name!r}", "Take 1 to 64 letters, digits and any of . - _ / #: AWS's rule for job runs.")
+        raise UsageError(
+            f"{flag} is {name!r}", "Take 1 to 64 letters, digits and any of . - _ / #: AWS's rule for job runs."
+        )
     return name
 
 
 def default_name(unique: str) -> str:
-    """The name of a job run that nobody gave one. By output.submission where there is one: the same command is the same request then."""
+    """The name of a job run that nobody gave one. By output.submission where there is one: the same command is the
+    same request then.
+    """
     return re.sub(r"[^.\-_/#A-Za-z0-9]", "-", f"mxspark-{unique}")[:64]
 
 
@@ -73,15 +89,24 @@ def completed(settings: Settings, name: str, submission: str) -> Settings:
     reach.check(settings)
     kubernetes, emr = settings.kubernetes, settings.emr
     if kubernetes.image is None:
-        raise UsageError("no image is given: kubernetes.image is not set", "Name the image, made by `make image TARGET=emr`: --image NAME.")
+        raise UsageError(
+            "no image is given: kubernetes.image is not set",
+            "Name the image, made by `make image TARGET=emr`: --image NAME.",
+        )
     if emr.execution_role is None:
-        raise UsageError("no role is given: emr.execution_role is not set", "Name the role that the job runs as: --execution-role ARN.")
+        raise UsageError(
+            "no role is given: emr.execution_role is not set",
+            "Name the role that the job runs as: --execution-role ARN.",
+        )
     _check_staging(settings)
     chosen = settings.output.submission
     if chosen and (not is_one_line(chosen) or chosen == "null"):  # which a flag would take for none
         raise UsageError(f"output.submission is {chosen!r}", "Take a name on one line, of what can be printed.")
     if images := sorted(OF_IMAGES & settings.spark.conf.keys()):
-        raise UsageError(f"spark.conf has {', '.join(images)}", "Name the image, one for all pods, by kubernetes.image: --image NAME.")
+        raise UsageError(
+            f"spark.conf has {', '.join(images)}",
+            "Name the image, one for all pods, by kubernetes.image: --image NAME.",
+        )
     if taken := sorted(key for key in settings.spark.conf if is_emrs_own(key)):
         raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself", "Take it out.")
     changes = {"spark": {"master": MASTER, "app_name": name}, "output": {"submission": chosen or submission}}
@@ -93,23 +118,33 @@ def completed(settings: Settings, name: str, submission: str) -> Settings:
 
 def _check_staging(settings: Settings) -> None:
     """Raises UsageError where EMR and Spark would not find what a submission puts into S3."""
-    key, place = ("emr.staging", settings.emr.staging) if settings.emr.staging else ("output.path", settings.output.path)
+    key, place = (
+        ("emr.staging", settings.emr.staging) if settings.emr.staging else ("output.path", settings.output.path)
+    )
     if not is_s3(place):
-        raise UsageError(f"{key} is {place!r}, and EMR reads pod templates from S3 only", "Give s3://bucket/prefix, or emr.staging.")
+        raise UsageError(
+            f"{key} is {place!r}, and EMR reads pod templates from S3 only", "Give s3://bucket/prefix, or emr.staging."
+        )
     if not (is_one_line(place) and len(place) < LONGEST_VALUE // 2):
         raise UsageError(
-            f"{key} is longer than a Spark property may be at AWS, or has what can't be printed", "Give another place: emr.staging."
+            f"{key} is longer than a Spark property may be at AWS, or has what can't be printed",
+            "Give another place: emr.staging.",
         )
     if found := NO_ADDRESS.search(place.removeprefix("s3://").rstrip("/")):
         raise UsageError(
             f"{key} is {place!r}: Spark finds no pod templates where {found[0]!r} is in the name",
             "Take that out of it"
-            + ("." if key == "emr.staging" else ", or give pod templates another place: --set emr.staging=s3://bucket/prefix."),
+            + (
+                "."
+                if key == "emr.staging"
+                else ", or give pod templates another place: --set emr.staging=s3://bucket/prefix."
+            ),
         )
 
 
 def build(settings: Settings, name: str, virtual_cluster: str, job_template: str | None = None) -> Submission:
-    """What starts a job run called `name` with `completed` settings. With `job_template`, its id is left to be filled in.
+    """What starts a job run called `name` with `completed` settings. With `job_template`, its id is left to be filled
+    in.
 
     The same settings give the same request, with the same token: AWS starts no second job run for it.
     """
@@ -130,7 +165,11 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
         "executionRoleArn": settings.emr.execution_role,
         "releaseLabel": settings.emr.release,
         "jobDriver": {
-            "sparkSubmitJobDriver": {"entryPoint": ENTRY_POINT, "entryPointArguments": words, "sparkSubmitParameters": parameters}
+            "sparkSubmitJobDriver": {
+                "entryPoint": ENTRY_POINT,
+                "entryPointArguments": words,
+                "sparkSubmitParameters": parameters,
+            }
         },
         "configurationOverrides": overrides,
     }
@@ -154,13 +193,16 @@ def _token(request: Mapping[str, Any]) -> str:
 
 
 def _staged(settings: Settings, file: str, content: bytes) -> str:
-    """Where a submission's object goes: a place of its own for each content, so that nothing is ever replaced under a running job."""
+    """Where a submission's object goes: a place of its own for each content, so that nothing is ever replaced under
+    a running job.
+    """
     place = settings.emr.staging or join(settings.output.path, STAGING)
     return join(join(place, hashlib.sha256(content).hexdigest()[:16]), file)
 
 
 def driver_settings(settings: Settings, is_template: bool = False) -> dict[str, Any]:
-    """The settings that the driver needs besides Spark's properties, which it finds in its Spark, as a settings file has them.
+    """The settings that the driver needs besides Spark's properties, which it finds in its Spark, as a settings file
+    has them.
 
     Without the submission, and for a job template without its parameters, which are arguments.
     """
@@ -181,7 +223,9 @@ def driver_settings(settings: Settings, is_template: bool = False) -> dict[str, 
 
 
 def _arguments(settings: Settings, settings_object: str, template_values: Mapping[str, str]) -> list[str]:
-    """infer_main.py's. The submission is the same for every attempt of a job run: only the first of them overwrites what was there."""
+    """infer_main.py's. The submission is the same for every attempt of a job run: only the first of them overwrites
+    what was there.
+    """
     words = ["--settings", settings_object]
     if settings.storage.endpoint_url is not None:  # by which the object itself is read
         words += ["--endpoint-url", settings.storage.endpoint_url]
@@ -213,8 +257,12 @@ def _template_values(settings: Settings) -> dict[str, str]:
 def _job_template(settings: Settings, name: str, what: Request, values: Mapping[str, str]) -> Request:
     """The request that makes the job template `name`."""
     driver = what["jobDriver"]["sparkSubmitJobDriver"]
-    if "${" in json.dumps({**what, "jobDriver": driver["sparkSubmitParameters"]}) + (settings.storage.endpoint_url or ""):
-        raise UsageError("a setting has ${ in it, which a job template takes for a parameter", "Leave --job-template out.")
+    if "${" in json.dumps({**what, "jobDriver": driver["sparkSubmitParameters"]}) + (
+        settings.storage.endpoint_url or ""
+    ):
+        raise UsageError(
+            "a setting has ${ in it, which a job template takes for a parameter", "Leave --job-template out."
+        )
     if settings.emr.staging is None:
         raise UsageError(
             "a job template is for many outputs, but its pod templates would lie in this one's",
@@ -246,13 +294,19 @@ def notes(settings: Settings) -> Iterator[str]:
         yield "The pods' logs go with the pods: --s3-logs or --log-group keeps them."
     given = {".".join(path) for path in sources.file_layer(sources.changed(settings), "").values}
     if unused := [key for key in NOT_USED if key in given]:
-        yield f"Not used: {', '.join(unused)}. EMR has the virtual cluster's namespace, accounts made for the role, and emr.retries."
+        yield (
+            f"Not used: {', '.join(unused)}. EMR has the virtual cluster's namespace, accounts made for the role, and "
+            "emr.retries."
+        )
     if settings.kubernetes.deadline_seconds is not None:
-        yield "kubernetes.deadline_seconds limits each start of the driver, not all of them together: EMR has no limit on a job run."
+        yield (
+            "kubernetes.deadline_seconds limits each start of the driver, not all of them together: EMR has no limit "
+            "on a job run."
+        )
     if settings.kubernetes.local_directory.storage_class is not None:
         yield (
-            "Executors claim volumes (kubernetes.local_directory.storage_class), which the Role emr-containers of the namespace does not "
-            "allow as EMR makes it: docs/emr.md says what to add."
+            "Executors claim volumes (kubernetes.local_directory.storage_class), which the Role emr-containers of the "
+            "namespace does not allow as EMR makes it: docs/emr.md says what to add."
         )
     spec = pod_template(settings, "driver")["spec"]
     said = submitters_tolerations(spec).values()
@@ -262,6 +316,7 @@ def notes(settings: Settings) -> Iterator[str]:
     lacking += [key for key in ("affinity", "nodeName") if spec.get(key)]
     if lacking:
         yield (
-            f"The pod that submits the job can't be given the driver's {', '.join(lacking)}: EMR gives it node selectors, and for each key "
-            "one toleration with value and effect. Where it finds no other node it waits for ever."
+            f"The pod that submits the job can't be given the driver's {', '.join(lacking)}: EMR gives it node "
+            "selectors, and for each key one toleration with value and effect. Where it finds no other node it waits "
+            "for ever."
         )

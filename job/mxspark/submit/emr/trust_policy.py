@@ -1,7 +1,8 @@
-"""Whether a role's trust policy lets a job's pods assume the role, for the policies that people write; of all others it can't tell.
+"""Whether a role's trust policy lets a job's pods assume the role, for the policies that people write; of all others it
+can't tell.
 
-EMR's pods are service accounts of names that it makes: they come with a web identity of the EKS cluster's OIDC provider, or by EKS's
-pod identity.
+EMR's pods are service accounts of names that it makes: they come with a web identity of the EKS cluster's OIDC
+provider, or by EKS's pod identity.
 """
 
 import json
@@ -45,30 +46,55 @@ def statements(policy: Any) -> list[Statement]:
 
 def trusts_pod_identity(policy: Any) -> bool:
     """Whether EKS's pod identity may hand the role out; to whom, its associations say."""
-    return any(one.get("Effect") == "Allow" and POD_IDENTITY in _principals(one, "Service") for one in statements(policy))
+    return any(
+        one.get("Effect") == "Allow" and POD_IDENTITY in _principals(one, "Service") for one in statements(policy)
+    )
 
 
 def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None) -> Finding:
-    """Whether all of a job's pods can assume the role. `provider` is the ARN of the EKS cluster's OIDC provider, where known."""
+    """Whether all of a job's pods can assume the role. `provider` is the ARN of the EKS cluster's OIDC provider,
+    where known.
+    """
     wanted, found = pattern(arn, cluster.namespace), statements(policy)
     where = f"--cluster-name {cluster.eks_cluster} --namespace {cluster.namespace} --role-name {arn.rpartition('/')[2]}"
     hint = f"aws emr-containers update-role-trust-policy {where}"
     if provider is None:
-        return Finding(SUBJECT, "can't tell", "the EKS cluster's OIDC provider isn't known", "Ask somebody who has eks:DescribeCluster.")
+        return Finding(
+            SUBJECT,
+            "can't tell",
+            "the EKS cluster's OIDC provider isn't known",
+            "Ask somebody who has eks:DescribeCluster.",
+        )
     pods = [f"system:serviceaccount:{cluster.namespace}:{service_account(arn, f'spark-{pod}')}" for pod in PODS]
     lacking = [pod for pod in pods if not any(_lets(one, pod, provider) for one in found)]
     if any(_is_beyond(one, provider) for one in found):
-        text = f"whether {wanted} can assume the role depends on a Deny, or on conditions or principals that aren't judged here"
+        text = (
+            f"whether {wanted} can assume the role depends on a Deny, or on conditions or principals that aren't "
+            "judged here"
+        )
         return Finding(SUBJECT, "can't tell", text, "Read the policy: it must allow them.")
-    if not lacking and any(_lets(one, f"system:serviceaccount:not-{cluster.namespace}:another", provider) for one in found):
-        return Finding(SUBJECT, "problem", "any pod of the cluster can assume the role: no condition on :sub keeps others out", hint)
+    if not lacking and any(
+        _lets(one, f"system:serviceaccount:not-{cluster.namespace}:another", provider) for one in found
+    ):
+        return Finding(
+            SUBJECT,
+            "problem",
+            "any pod of the cluster can assume the role: no condition on :sub keeps others out",
+            hint,
+        )
     if not lacking:
         return Finding(SUBJECT, "ok", f"{wanted} can assume the role")
     if trusts_pod_identity(policy):
         text = "it trusts EKS's pod identity, whose associations aren't looked at"
         return Finding(SUBJECT, "can't tell", text, f"aws emr-containers create-role-associations {where}")
     seen = [name for one in found for name in _principals(one, "Federated")]
-    seen += [value for one in found for _, key, values in _conditions(one) if key.endswith((":sub", ":aud")) for value in values]
+    seen += [
+        value
+        for one in found
+        for _, key, values in _conditions(one)
+        if key.endswith((":sub", ":aud"))
+        for value in values
+    ]
     text = f"{wanted if len(lacking) == len(pods) else ', '.join(lacking)} can't assume the role"
     return Finding(SUBJECT, "problem", text + (f"; it trusts {', '.join(seen)}" if seen else ""), hint)
 
@@ -80,9 +106,17 @@ def _is_beyond(statement: Statement, provider: str) -> bool:
     if not _is_about_web_identities(statement):
         return False
     known = {key for key, _ in _identity("", provider)}
-    is_for_all = "*" in (statement.get("Principal"), *_principals(statement, "AWS"), *_principals(statement, "Federated"))
+    is_for_all = "*" in (
+        statement.get("Principal"),
+        *_principals(statement, "AWS"),
+        *_principals(statement, "Federated"),
+    )
     is_ours = is_for_all or provider in _principals(statement, "Federated")
-    others = [key for operator, key, _ in _conditions(statement) if operator not in ("StringEquals", "StringLike") or key not in known]
+    others = [
+        key
+        for operator, key, _ in _conditions(statement)
+        if operator not in ("StringEquals", "StringLike") or key not in known
+    ]
     return is_ours and (statement.get("Effect") == "Deny" or is_for_all or bool(others))
 
 
@@ -94,7 +128,10 @@ def _lets(statement: Statement, subject: str, provider: str) -> bool:
         and _is_about_web_identities(statement)
         and provider in _principals(statement, "Federated")
         and all(
-            any(value == told.get(key) if operator == "StringEquals" else _matches(told.get(key, ""), value) for value in values)
+            any(
+                value == told.get(key) if operator == "StringEquals" else _matches(told.get(key, ""), value)
+                for value in values
+            )
             for operator, key, values in _conditions(statement)
         )
     )
@@ -118,7 +155,9 @@ def _principals(statement: Statement, kind: str) -> list[str]:
 def _conditions(statement: Statement) -> Iterator[tuple[str, str, list[str]]]:
     """Operator, key and values."""
     for operator, inner in (statement.get("Condition") or {}).items():
-        yield from ((operator.removeprefix("ForAnyValue:"), key.lower(), _texts(values)) for key, values in inner.items())
+        yield from (
+            (operator.removeprefix("ForAnyValue:"), key.lower(), _texts(values)) for key, values in inner.items()
+        )
 
 
 def _matches(text: str, pattern: str) -> bool:

@@ -43,13 +43,16 @@ def find(aws: Aws, given: str | None) -> VirtualCluster:
     doing = f"looking for virtual cluster {given}"
     if ID.fullmatch(given):
         with suppress(NotThereError):  # a name may look like an id
-            return _virtual_cluster(aws.call("emr-containers", "describe_virtual_cluster", doing, id=given)["virtualCluster"])
+            return _virtual_cluster(
+                aws.call("emr-containers", "describe_virtual_cluster", doing, id=given)["virtualCluster"]
+            )
     clusters = aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing)
     named = [_virtual_cluster(found) for found in clusters if given in (found.get("name"), found.get("id"))]
     running = [found for found in named if found.state == "RUNNING"]
     if len(running) > 1:
         raise UsageError(
-            f"{len(running)} virtual clusters are called {given}: {', '.join(found.id for found in running)}", "Give the id of one of them."
+            f"{len(running)} virtual clusters are called {given}: {', '.join(found.id for found in running)}",
+            "Give the id of one of them.",
         )
     if not named:
         raise _no_cluster(aws, given)
@@ -61,8 +64,13 @@ def _no_cluster(aws: Aws, given: str) -> UsageError:
         found = aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", "listing", states=["RUNNING"])
         names = sorted(f"{cluster['name']} ({cluster['id']})" for cluster in found)[:10]
         there = f"Those that run there: {', '.join(names)}." if names else "None runs there."
-        return UsageError(f"there is no virtual cluster {given} in region {aws.region}", f"{there} Check --virtual-cluster and --region.")
-    return UsageError(f"there is no virtual cluster {given} in region {aws.region}", "Check --virtual-cluster and --region.")
+        return UsageError(
+            f"there is no virtual cluster {given} in region {aws.region}",
+            f"{there} Check --virtual-cluster and --region.",
+        )
+    return UsageError(
+        f"there is no virtual cluster {given} in region {aws.region}", "Check --virtual-cluster and --region."
+    )
 
 
 def _virtual_cluster(found: Mapping[str, Any]) -> VirtualCluster:
@@ -75,5 +83,7 @@ def usable(aws: Aws, given: str | None) -> VirtualCluster:
     """The same. Raises UsageError where it takes no jobs."""
     found = find(aws, given)
     if found.state != "RUNNING":
-        raise UsageError(f"virtual cluster {found} is {found.state}, and takes no jobs", STATE_MENDS.get(found.state, ""))
+        raise UsageError(
+            f"virtual cluster {found} is {found.state}, and takes no jobs", STATE_MENDS.get(found.state, "")
+        )
     return found

@@ -24,7 +24,9 @@ class ForbiddenError(MxsparkError):
     """The user has not the right."""
 
 
-def meaning(status: int, body: str | None, reason: str | None, doing: str, context: str, namespace: str) -> MxsparkError:
+def meaning(
+    status: int, body: str | None, reason: str | None, doing: str, context: str, namespace: str
+) -> MxsparkError:
     """The error that an answer with this HTTP status stands for. `context` is the cluster in words."""
     told = _told(body)
     message = str(told.get("message") or reason or "")
@@ -34,7 +36,9 @@ def meaning(status: int, body: str | None, reason: str | None, doing: str, conte
         return _forbidden(message, doing, namespace)
     if told.get("kind") == "Status":  # else they are words of something that lies before the API server
         if status == NOT_FOUND:
-            return MissingObjectError(f"{doing}: there is none in namespace {namespace}", "Check the name and --namespace.")
+            return MissingObjectError(
+                f"{doing}: there is none in namespace {namespace}", "Check the name and --namespace."
+            )
         if status == CONFLICT:
             return ExistsError(f"{doing}: there is one already in namespace {namespace}", "Take another name.")
         if status in (BAD_REQUEST, INVALID):
@@ -48,12 +52,15 @@ def _forbidden(message: str, doing: str, namespace: str) -> MxsparkError:
     if "violates PodSecurity" in message:
         return UsageError(f"{doing}: {message}", "Take out of kubernetes.*.template what the namespace forbids.")
     if "serviceaccount" in message and "not found" in message:
-        return UsageError(f"{doing}: {message}", "Make that service account, or name another: kubernetes.service_account.")
+        return UsageError(
+            f"{doing}: {message}", "Make that service account, or name another: kubernetes.service_account."
+        )
     if MISSING_RIGHT.search(message) or not message:
         problem = f"{doing} in namespace {namespace} is not allowed: {message}"
         return ForbiddenError(problem, "docs/kubernetes.md says which rights are needed.")
     return UsageError(
-        f"{doing}: Kubernetes refuses it: {message}", "Correct the setting that this comes from; the namespace's limits say so."
+        f"{doing}: Kubernetes refuses it: {message}",
+        "Correct the setting that this comes from; the namespace's limits say so.",
     )
 
 
@@ -68,4 +75,8 @@ def _told(body: str | None) -> Mapping[str, Any]:
 def cause(error: BaseException) -> str:
     """The innermost of urllib3's exceptions, which are wrapped in one another."""
     reason = getattr(error, "reason", None)
-    return cause(reason) if isinstance(reason, BaseException) else re.sub(r"^<.*?>: |HTTPS?Connection\(.*?\): ", "", one_line(error))
+    return (
+        cause(reason)
+        if isinstance(reason, BaseException)
+        else re.sub(r"^<.*?>: |HTTPS?Connection\(.*?\): ", "", one_line(error))
+    )

@@ -1,6 +1,7 @@
 """A Kubernetes cluster: the few things that are asked of it.
 
-With kubeconfig.py the only place that imports the package kubernetes, and only when a cluster is asked for: the images do without it.
+With kubeconfig.py the only place that imports the package kubernetes, and only when a cluster is asked for: the images
+do without it.
 """
 
 import re
@@ -51,7 +52,8 @@ class Cluster:
         numbers = tuple(int(re.sub(r"\D", "", part) or 0) for part in (version.major, version.minor))
         if numbers < OLDEST:
             raise UsageError(
-                f"{told} runs Kubernetes {version.major}.{version.minor}, and mxspark needs {OLDEST[0]}.{OLDEST[1]} or newer",
+                f"{told} runs Kubernetes {version.major}.{version.minor}, and mxspark needs {OLDEST[0]}.{OLDEST[1]} or "
+                "newer",
                 "Upgrade the cluster, or submit by plain spark-submit (docs/kubernetes.md).",
             )
         cluster = replace(cluster, version=numbers)
@@ -75,7 +77,9 @@ class Cluster:
     def check(self, manifest: Manifest) -> None:
         """As `create`, but nothing is made: the API server only says what it would say."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        self._call(f"checking the {kind} {name}", self._creators()[kind], self.namespace, manifest, dry_run="All", **STRICT)
+        self._call(
+            f"checking the {kind} {name}", self._creators()[kind], self.namespace, manifest, dry_run="All", **STRICT
+        )
 
     def _creators(self) -> dict[str, Callable[..., Any]]:
         core, rights = self._client.CoreV1Api(), self._client.RbacAuthorizationV1Api()
@@ -93,12 +97,18 @@ class Cluster:
     def start(self, name: str) -> None:
         """Lets a Job begin that was made suspended."""
         self._call(
-            f"starting the Job {name}", self._client.BatchV1Api().patch_namespaced_job, name, self.namespace, {"spec": {"suspend": False}}
+            f"starting the Job {name}",
+            self._client.BatchV1Api().patch_namespaced_job,
+            name,
+            self.namespace,
+            {"spec": {"suspend": False}},
         )
 
     def job(self, name: str) -> Manifest:
         """Raises MissingObjectError."""
-        return self._call(f"reading the Job {name}", self._client.BatchV1Api().read_namespaced_job, name, self.namespace)
+        return self._call(
+            f"reading the Job {name}", self._client.BatchV1Api().read_namespaced_job, name, self.namespace
+        )
 
     def jobs(self, selector: str) -> list[Manifest]:
         """The Jobs that have these labels."""
@@ -121,13 +131,17 @@ class Cluster:
 
     def config_map(self, name: str) -> Manifest:
         """Raises MissingObjectError."""
-        return self._call(f"reading the ConfigMap {name}", self._client.CoreV1Api().read_namespaced_config_map, name, self.namespace)
+        return self._call(
+            f"reading the ConfigMap {name}", self._client.CoreV1Api().read_namespaced_config_map, name, self.namespace
+        )
 
     def events(self, name: str) -> list[Manifest]:
         """What happened to the object `name`, the oldest first; nothing where that may not be asked."""
         try:
             found = self._list(
-                "listing events", self._client.CoreV1Api().list_namespaced_event, field_selector=f"involvedObject.name={name}"
+                "listing events",
+                self._client.CoreV1Api().list_namespaced_event,
+                field_selector=f"involvedObject.name={name}",
             )
         except ForbiddenError:
             return []
@@ -189,7 +203,9 @@ class Cluster:
 
     def _runs(self, pod: str, container: str) -> bool:
         try:
-            found = self._call(f"reading the pod {pod}", self._client.CoreV1Api().read_namespaced_pod, pod, self.namespace)
+            found = self._call(
+                f"reading the pod {pod}", self._client.CoreV1Api().read_namespaced_pod, pod, self.namespace
+            )
         except MissingObjectError:
             return False
         statuses = found["status"].get("containerStatuses") or ()
@@ -215,7 +231,9 @@ class Cluster:
             raise
         except self._client.ApiException as error:
             if error.status not in quiet:
-                raise api_errors.meaning(error.status, error.body, error.reason, doing, self.context, self.namespace) from None
+                raise api_errors.meaning(
+                    error.status, error.body, error.reason, doing, self.context, self.namespace
+                ) from None
         except OSError as error:
             raise PassingError(f"{self.context}: {doing} failed: {one_line(error)}", "Check the network.") from None
         except ValueError as error:  # no JSON, or not what was asked for

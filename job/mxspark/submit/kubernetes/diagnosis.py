@@ -15,9 +15,11 @@ from mxspark.submit.outcome import Diagnosis, Outcome
 WAITING = {
     "ErrImagePull": "Check the image's name and tag, and kubernetes.image_pull_secrets.",
     "ImagePullBackOff": "Check the image's name and tag, and kubernetes.image_pull_secrets.",
-    "ErrImageNeverPull": "The image is not on the node, and kubernetes.image_pull_policy is Never: load it there, or take IfNotPresent.",
+    "ErrImageNeverPull": "The image is not on the node, and kubernetes.image_pull_policy is Never: load it there, or "
+    "take IfNotPresent.",
     "InvalidImageName": "Correct the image's name: --image.",
-    "CreateContainerConfigError": "Make what is missing in the namespace (kubernetes.credentials_from names the secret).",
+    "CreateContainerConfigError": "Make what is missing in the namespace (kubernetes.credentials_from names the "
+    "secret).",
     "CreateContainerError": "See `kubectl describe pod`.",
     "RunContainerError": "See `kubectl describe pod`.",
 }
@@ -27,10 +29,14 @@ OUT_OF_RANGE = re.compile(r"(minimum|maximum) \S+ usage per|max limit to request
 QUOTA = re.compile(r"exceeded quota: .*?requested: (?P<requested>\S+), used: \S+, limited: (?P<limited>\S+)")
 # What fails while a pod is prepared; the kubelet tries again, and often the second time does it.
 PREPARING = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
-UNSCHEDULABLE = "Ask for less, or give the cluster more nodes; kubernetes.*.node_selector and tolerations say which ones may be used."
+UNSCHEDULABLE = (
+    "Ask for less, or give the cluster more nodes; kubernetes.*.node_selector and tolerations say which ones may be "
+    "used."
+)
 OUT_OF_MEMORY = "Give it more memory: spark.driver_memory_overhead, or for executors spark.executor_memory_overhead."
 LIMITS = (
-    "Keep to the namespace's LimitRange: spark.driver_memory, spark.driver_memory_overhead, kubernetes.driver.cpu_request and cpu_limit."
+    "Keep to the namespace's LimitRange: spark.driver_memory, spark.driver_memory_overhead, "
+    "kubernetes.driver.cpu_request and cpu_limit."
 )
 EVICTED = "Give it more room: kubernetes.local_directory.size; or more memory."
 
@@ -58,7 +64,9 @@ def _of_container(container: Manifest) -> Diagnosis | None:
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     reason = waiting.get("reason")
     if reason in WAITING:
-        return Diagnosis(f"{reason}: {waiting.get('message', '')}".strip(": "), WAITING[reason], passes=reason != NAMES_NO_IMAGE)
+        return Diagnosis(
+            f"{reason}: {waiting.get('message', '')}".strip(": "), WAITING[reason], passes=reason != NAMES_NO_IMAGE
+        )
     if ended.get("reason") == "OOMKilled":
         return Diagnosis("OOMKilled: it used more memory than it was given", OUT_OF_MEMORY)
     if ended.get("exitCode") and ended.get("message"):  # what it left in its termination log
@@ -126,7 +134,9 @@ def of_job(events: Sequence[Manifest]) -> Diagnosis | None:
         return None
     message = str(events[-1].get("message", ""))
     if "exceeded quota" in message:
-        return Diagnosis(message, "Ask for less, or have the namespace's quota raised.", passes=not _is_more_than_the_quota(message))
+        return Diagnosis(
+            message, "Ask for less, or have the namespace's quota raised.", passes=not _is_more_than_the_quota(message)
+        )
     if "violates PodSecurity" in message:
         return Diagnosis(message, "Take out of kubernetes.driver.template what the namespace forbids.", passes=False)
     if OUT_OF_RANGE.search(message):
@@ -139,7 +149,9 @@ def of_job(events: Sequence[Manifest]) -> Diagnosis | None:
 def _is_more_than_the_quota(message: str) -> bool:
     """Whether there would be no room either if nobody else used any."""
     found = QUOTA.search(message)
-    requested, limited = (dict(part.split("=", 1) for part in found[key].split(",")) if found else {} for key in ("requested", "limited"))
+    requested, limited = (
+        dict(part.split("=", 1) for part in found[key].split(",")) if found else {} for key in ("requested", "limited")
+    )
     return any(key in limited and amount(asked) > amount(limited[key]) for key, asked in requested.items())
 
 
@@ -147,7 +159,9 @@ def job_end(job: Manifest) -> tuple[bool, str] | None:
     """Whether a Job ended well and why not, None while it goes on."""
     for condition in job.get("status", {}).get("conditions") or ():
         if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
-            return condition["type"] == "Complete", f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+            return condition[
+                "type"
+            ] == "Complete", f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
     return None
 
 
@@ -157,13 +171,17 @@ def kept_ending(keeping: str, drivers: Sequence[Manifest], container: str) -> Ou
 
 
 def job_ending(reason: str, drivers: Sequence[Manifest], container: str, log_trouble: str = "") -> Outcome:
-    """How a failed job ended: the last driver's exit code where it has one of ours, else 1; `log_trouble` says why there is no log."""
+    """How a failed job ended: the last driver's exit code where it has one of ours, else 1; `log_trouble` says why
+    there is no log.
+    """
     last = drivers[-1] if drivers else {}
     code, trouble = exit_code(last, container), of_pod(last)
     starts = f" at the last of {len(drivers)} starts" if len(drivers) > 1 else ""
     if reason.startswith("DeadlineExceeded"):
         return Outcome(
-            1, "it took longer than kubernetes.deadline_seconds", "Give it more; what it finished stays, the same command goes on."
+            1,
+            "it took longer than kubernetes.deadline_seconds",
+            "Give it more; what it finished stays, the same command goes on.",
         )
     ended = f"the driver ended with exit code {code}{starts}" if code is not None else "the driver was lost"
     # That rule is ours: it only says again with which code the driver ended.

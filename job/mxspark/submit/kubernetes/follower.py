@@ -38,7 +38,8 @@ class JobGoneError(MxsparkError):
 
 @dataclass(frozen=True)
 class Found:
-    """A job that is there: its Job's name, the name that its pods have in common, and who made it (owner.py), if it isn't a submission.
+    """A job that is there: its Job's name, the name that its pods have in common, and who made it (owner.py), if it
+    isn't a submission.
 
     A Job that a CronJob of a release's made is its own: Helm doesn't know of it.
     """
@@ -78,7 +79,9 @@ class Follower:
         settings: Settings | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """A driver that has not begun after `start_seconds` ends it all; `settings` are the job's, where they are known."""
+        """A driver that has not begun after `start_seconds` ends it all; `settings` are the job's, where they are
+        known.
+        """
         self._cluster = cluster
         self._found = found
         self._name = found.job
@@ -105,7 +108,8 @@ class Follower:
     def follow(self) -> Outcome:
         """Returns when the job has ended.
 
-        Raises JobGoneError where it is gone, or its driver does not start in time; OutOfSightError where the cluster can't be asked.
+        Raises JobGoneError where it is gone, or its driver does not start in time; OutOfSightError where the cluster
+        can't be asked.
         """
         answered = time.monotonic()
         try:
@@ -153,7 +157,11 @@ class Follower:
             self._tell_executors()
         if trouble and not trouble.passes and not self._has_run:
             return self._cannot_start(trouble)
-        if self._start_seconds is not None and not self._has_run and time.monotonic() - self._started > self._start_seconds:
+        if (
+            self._start_seconds is not None
+            and not self._has_run
+            and time.monotonic() - self._started > self._start_seconds
+        ):
             self._give_up(trouble or Diagnosis("no cause is known", ""))
         return None
 
@@ -164,8 +172,8 @@ class Follower:
             return None
         self._once(
             "driver",
-            f"The driver has ended, but {keeping}: Kubernetes counts the job as unfinished, and starts no new driver. Let that container "
-            "end with the driver (docs/kubernetes.md, sidecars), and delete the job.",
+            f"The driver has ended, but {keeping}: Kubernetes counts the job as unfinished, and starts no new driver. "
+            "Let that container end with the driver (docs/kubernetes.md, sidecars), and delete the job.",
         )
         return self._end(diagnosis.exit_code(self._drivers[-1], DRIVER_CONTAINER) == 0, keeping)
 
@@ -174,7 +182,9 @@ class Follower:
         if self._start_seconds is None:
             return Outcome(UsageError.exit_code, f"its driver can't start: {trouble.cause}", trouble.hint)
         self._cluster.delete_job(self._name)
-        return Outcome(UsageError.exit_code, f"its driver can't start, and it was deleted: {trouble.cause}", trouble.hint)
+        return Outcome(
+            UsageError.exit_code, f"its driver can't start, and it was deleted: {trouble.cause}", trouble.hint
+        )
 
     def _gone(self) -> Outcome:
         if self._drivers and self._drivers[-1]["status"].get("phase") == "Succeeded":
@@ -187,7 +197,9 @@ class Follower:
     def _give_up(self, cause: Diagnosis) -> None:
         self._cluster.delete_job(self._name)
         raise JobGoneError(
-            f"the driver did not start within {self._start_seconds:g} s, and job {self._name} was deleted: {cause.cause}", cause.hint
+            f"the driver did not start within {self._start_seconds:g} s, and job {self._name} was deleted: "
+            f"{cause.cause}",
+            cause.hint,
         )
 
     def _once(self, about: str, text: str, what: str | None = None) -> None:
@@ -224,7 +236,9 @@ class Follower:
             self._once("driver", f"Job {self._name} is suspended: no pod is made until somebody resumes it")
             return None
         trouble = diagnosis.of_job(self._cluster.events(self._name))
-        self._once("driver", f"The driver's pod can't be made: {trouble}" if trouble else "Waiting for the driver's pod")
+        self._once(
+            "driver", f"The driver's pod can't be made: {trouble}" if trouble else "Waiting for the driver's pod"
+        )
         return trouble
 
     def _tell_executors(self) -> None:
@@ -237,7 +251,9 @@ class Follower:
         for pod in found:
             lost = diagnosis.of_pod(pod)
             if lost and pod["status"].get("phase") == "Failed":
-                self._once(f"lost: {self._without_names(str(lost))}", f"Executor {pod['metadata']['name']} was lost: {lost}")
+                self._once(
+                    f"lost: {self._without_names(str(lost))}", f"Executor {pod['metadata']['name']} was lost: {lost}"
+                )
         of_all = f" of {self._asked}" if self._asked else ""
         if live and not self._is_predicted:  # Spark ends them then, which would look like a loss
             why = "".join(f"\n  {len(waiting)} wait: {trouble}" for trouble in troubles)
@@ -317,7 +333,11 @@ class _Log:
         """Begins to read a driver's log where that is not done yet; returns whether it is the first time."""
         name = pod["metadata"]["name"]
         thread = self._threads.get(name)
-        if name in self._read or (thread is not None and thread.is_alive()) or not diagnosis.has_begun(pod, DRIVER_CONTAINER):
+        if (
+            name in self._read
+            or (thread is not None and thread.is_alive())
+            or not diagnosis.has_begun(pod, DRIVER_CONTAINER)
+        ):
             return False
         self._threads[name] = Thread(target=self._follow, args=(name,), daemon=True)
         self._threads[name].start()

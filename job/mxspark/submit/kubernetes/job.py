@@ -1,7 +1,7 @@
 """A job on Kubernetes: submitted, followed, explained, cancelled.
 
-The driver is the pod of a Job, not what spark-submit makes: its exit code is the job's, Kubernetes starts it again when it is lost,
-and no Java is needed where it is submitted.
+The driver is the pod of a Job, not what spark-submit makes: its exit code is the job's, Kubernetes starts it again when
+it is lost, and no Java is needed where it is submitted.
 """
 
 import re
@@ -33,11 +33,13 @@ OURS = "app.kubernetes.io/name=mxspark"
 SETTINGS_ANNOTATION = "mxspark/settings"
 NATIVE_SIDECARS = (1, 29)  # the first Kubernetes that ends them with the pod's other containers
 OWN_ACCOUNT = (
-    "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set kubernetes.service_account=NAME."
+    "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set "
+    "kubernetes.service_account=NAME."
 )
 NO_POLICIES = (
-    "docs/kubernetes.md has the rights for an administrator; or leave the policies out, --set kubernetes.network_policies=false: then "
-    "whoever reaches the pods' network can try the ports of Spark, which ask for the run's key."
+    "docs/kubernetes.md has the rights for an administrator; or leave the policies out, --set "
+    "kubernetes.network_policies=false: then whoever reaches the pods' network can try the ports of Spark, which ask "
+    "for the run's key."
 )
 
 
@@ -46,13 +48,16 @@ def check_name(name: str) -> str:
     if not re.fullmatch(SERVICE_NAME, name) or len(name) > MAX_NAME:
         raise UsageError(
             f"--name is {name!r}",
-            f"Take small letters, digits and - between them, a letter first, {MAX_NAME} at most: pods and a service are called after it.",
+            f"Take small letters, digits and - between them, a letter first, {MAX_NAME} at most: pods and a service "
+            "are called after it.",
         )
     return name
 
 
 def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) -> Found:
-    """Makes the Job and what it needs. Raises UsageError where the cluster would not take it; nothing is left behind then."""
+    """Makes the Job and what it needs. Raises UsageError where the cluster would not take it; nothing is left behind
+    then.
+    """
     job, *others = manifests.objects(settings, name, __version__)
     _refuse_sidecars(settings, cluster)
     quotas.check(settings, cluster.quotas(), cluster.namespace)
@@ -81,8 +86,8 @@ def _refuse_sidecars(settings: Settings, cluster: Cluster) -> None:
     if beside and cluster.version < NATIVE_SIDECARS:
         version = ".".join(map(str, cluster.version))
         raise UsageError(
-            f"kubernetes.driver.template has a container {beside[0].get('name')} beside the driver, which Kubernetes {version} does not "
-            "end with it: the Job would never end",
+            f"kubernetes.driver.template has a container {beside[0].get('name')} beside the driver, which Kubernetes "
+            f"{version} does not end with it: the Job would never end",
             "Take it out, or upgrade the cluster to 1.29.",
         )
 
@@ -115,7 +120,12 @@ def _create(cluster: Cluster, manifest: Manifest) -> None:
 
 def _owner(job: Manifest) -> Manifest:
     """What makes an object go when the Job does."""
-    return {"apiVersion": job["apiVersion"], "kind": job["kind"], "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
+    return {
+        "apiVersion": job["apiVersion"],
+        "kind": job["kind"],
+        "name": job["metadata"]["name"],
+        "uid": job["metadata"]["uid"],
+    }
 
 
 def _warn_without_gpus(settings: Settings, cluster: Cluster, listener: Listener) -> None:
@@ -130,11 +140,15 @@ def _warn_without_gpus(settings: Settings, cluster: Cluster, listener: Listener)
 
 def _read_job(cluster: Cluster, name: str) -> Manifest:
     if not re.fullmatch(SUBDOMAIN, name):
-        raise UsageError(f"{name!r} is no name of a job", "Give the name that `mxspark submit` said, or the chart's release.")
+        raise UsageError(
+            f"{name!r} is no name of a job", "Give the name that `mxspark submit` said, or the chart's release."
+        )
     try:
         return cluster.job(name)
     except MissingObjectError:
-        jobs = [job for job in cluster.jobs(OURS) if name in (owner.instance(job), _annotations(job).get(CHARTS_ANNOTATION))]
+        jobs = [
+            job for job in cluster.jobs(OURS) if name in (owner.instance(job), _annotations(job).get(CHARTS_ANNOTATION))
+        ]
         if not jobs:
             raise MissingObjectError(
                 f"namespace {cluster.namespace} has no job {name}",
@@ -144,7 +158,9 @@ def _read_job(cluster: Cluster, name: str) -> Manifest:
 
 
 def _found(job: Manifest, cluster: Cluster) -> Found:
-    return Found(job["metadata"]["name"], owner.instance(job), owner.find(job, cluster.flags), job["metadata"].get("uid", ""))
+    return Found(
+        job["metadata"]["name"], owner.instance(job), owner.find(job, cluster.flags), job["metadata"].get("uid", "")
+    )
 
 
 def _annotations(job: Manifest) -> Mapping[str, str]:
@@ -187,7 +203,11 @@ class JobStatus(RemoteStatus):
             *[("executors", f"waiting: {trouble}") for trouble in self.waiting],
             *[("executors", told) for told in self.missing],
             *([("progress", self.told)] if self.told else []),
-            *([("output", f"{self.output} (mxspark status {self.output} counts what is there)")] if self.output else []),
+            *(
+                [("output", f"{self.output} (mxspark status {self.output} counts what is there)")]
+                if self.output
+                else []
+            ),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -224,7 +244,11 @@ def _status(cluster: Cluster, job: Manifest, found: Found) -> JobStatus:
         state = "running" if phase == "Running" else "waiting"
     else:
         state = "complete" if ended.exit_code == 0 else f"failed: {ended.cause}"
-    pending = [pod for pod in executors if pod["status"].get("phase") == "Pending" and "deletionTimestamp" not in pod["metadata"]]
+    pending = [
+        pod
+        for pod in executors
+        if pod["status"].get("phase") == "Pending" and "deletionTimestamp" not in pod["metadata"]
+    ]
     return JobStatus(
         found.job,
         cluster.namespace,
@@ -271,7 +295,9 @@ def _settings(cluster: Cluster, job: Manifest) -> str:
     if own is not None:
         return str(own)
     volumes = pod["spec"].get("volumes", [])
-    names = [volume["configMap"]["name"] for volume in volumes if volume["name"] == "settings" and "configMap" in volume]
+    names = [
+        volume["configMap"]["name"] for volume in volumes if volume["name"] == "settings" and "configMap" in volume
+    ]
     return str(cluster.config_map(names[0])["data"][manifests.SETTINGS_FILE]) if names else ""
 
 
@@ -289,7 +315,9 @@ class KubernetesJob(RemoteJob):
 
     @classmethod
     def find(cls, cluster: Cluster, name: str) -> Self:
-        """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, UsageError for what is no name."""
+        """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, UsageError
+        for what is no name.
+        """
         return cls(cluster, _found(_read_job(cluster, name), cluster))
 
     @property
@@ -310,7 +338,13 @@ class KubernetesJob(RemoteJob):
 
     def follow(self, listener: Listener, *, logs: bool, sleep: Sleep = time.sleep) -> Outcome:
         follower = Follower(
-            self.cluster, self.found, listener, logs=logs, start_seconds=self.start_seconds, settings=self.settings, sleep=sleep
+            self.cluster,
+            self.found,
+            listener,
+            logs=logs,
+            start_seconds=self.start_seconds,
+            settings=self.settings,
+            sleep=sleep,
         )
         return follower.follow()
 
@@ -318,10 +352,16 @@ class KubernetesJob(RemoteJob):
         while (pod := self._pod_with_log(waits=follow)) is None:
             sleep(POLL_SECONDS)
         cluster = self.cluster
-        yield from cluster.follow_log(pod, DRIVER_CONTAINER, Event(), tail) if follow else cluster.log(pod, DRIVER_CONTAINER, tail)
+        yield from (
+            cluster.follow_log(pod, DRIVER_CONTAINER, Event(), tail)
+            if follow
+            else cluster.log(pod, DRIVER_CONTAINER, tail)
+        )
 
     def _pod_with_log(self, waits: bool) -> str | None:
-        """The newest driver's pod, None where it has no log yet and that may pass. Raises MxsparkError where it won't, or nobody waits."""
+        """The newest driver's pod, None where it has no log yet and that may pass. Raises MxsparkError where it
+        won't, or nobody waits.
+        """
         drivers = self.cluster.pods(self.found.drivers)
         if drivers and diagnosis.has_begun(drivers[-1], DRIVER_CONTAINER):
             return str(drivers[-1]["metadata"]["name"])
@@ -333,12 +373,15 @@ class KubernetesJob(RemoteJob):
             raise MxsparkError(problem, "What it finished is in its output.")
         if not waits:
             raise MxsparkError(
-                f"the driver of {self.title} has no log yet: its pod is not there yet", f"See how it is: mxspark status {self.address}"
+                f"the driver of {self.title} has no log yet: its pod is not there yet",
+                f"See how it is: mxspark status {self.address}",
             )
         return None
 
     def cancel(self, confirm: Callable[[str], bool]) -> str | None:
-        """Deletes the job, its pods and all that was made for it. Another tool's would be made again, or missed by it."""
+        """Deletes the job, its pods and all that was made for it. Another tool's would be made again, or missed by
+        it.
+        """
         job, owner = self.found.job, self.found.owner
         if owner is not None:
             raise UsageError(f"job {job} belongs to {owner.what}", f"{owner.end}.")

@@ -15,7 +15,9 @@ CHECK = "Check --kubeconfig or KUBECONFIG."
 
 @dataclass(frozen=True)
 class Connection:
-    """The package's client, configured; the namespace that is meant where none is named; and where that is, in words."""
+    """The package's client, configured; the namespace that is meant where none is named; and where that is, in
+    words.
+    """
 
     client: Any
     namespace: str
@@ -23,7 +25,8 @@ class Connection:
 
 
 def connect(kubeconfig: str | None, context: str | None) -> Connection:
-    """By the kubeconfig (KUBECONFIG, ~/.kube/config) and its current context; where there is none, by the pod's own service account.
+    """By the kubeconfig (KUBECONFIG, ~/.kube/config) and its current context; where there is none, by the pod's own
+    service account.
 
     Raises UsageError where none of them can be used.
     """
@@ -31,26 +34,35 @@ def connect(kubeconfig: str | None, context: str | None) -> Connection:
         from kubernetes import client, config
     except ImportError:
         raise UsageError(
-            "the package kubernetes is not installed", "Install it, in mxspark's repository: pip install '.[kubernetes]'"
+            "the package kubernetes is not installed",
+            "Install it, in mxspark's repository: pip install '.[kubernetes]'",
         ) from None
     contexts, current = _read(kubeconfig)
     if contexts is None:
         if kubeconfig or context:
-            raise UsageError(f"the kubeconfig can't be read: there is no file {kubeconfig or 'of KUBECONFIG or ~/.kube/config'}", CHECK)
+            raise UsageError(
+                f"the kubeconfig can't be read: there is no file {kubeconfig or 'of KUBECONFIG or ~/.kube/config'}",
+                CHECK,
+            )
         return _in_pod(client, config)
     name = context or current or ""
     if name not in contexts:
         what = f"no context {name!r}" if name else "no current context"
         if not contexts:
             raise UsageError(
-                "the kubeconfig has no context: it knows no cluster", "Name another: --kubeconfig FILE, or the variable KUBECONFIG."
+                "the kubeconfig has no context: it knows no cluster",
+                "Name another: --kubeconfig FILE, or the variable KUBECONFIG.",
             )
-        raise UsageError(f"the kubeconfig has {what}; it has: {', '.join(contexts)}", "Give one of them: --kube-context.")
+        raise UsageError(
+            f"the kubeconfig has {what}; it has: {', '.join(contexts)}", "Give one of them: --kube-context."
+        )
     try:
         with _errors_raised():
             config.load_kube_config(kubeconfig, name)  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001  # certificates that aren't there, programs for credentials that fail
-        raise UsageError(f"context {name} of the kubeconfig can't be used: {one_line(error)}", "Fix it; kubectl tells more.") from None
+        raise UsageError(
+            f"context {name} of the kubeconfig can't be used: {one_line(error)}", "Fix it; kubectl tells more."
+        ) from None
     return Connection(client, contexts[name].get("namespace") or "default", f"the cluster of context {name}")
 
 

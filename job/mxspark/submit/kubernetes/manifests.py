@@ -1,4 +1,5 @@
-"""The objects that a submission makes: a Job whose pod is the driver, its settings, its service, and the rights that it needs.
+"""The objects that a submission makes: a Job whose pod is the driver, its settings, its service, and the rights that it
+needs.
 
 The chart's templates say the same (tests/chart compares them).
 """
@@ -67,9 +68,10 @@ def completed(settings: Settings, name: str) -> Settings:
     """
     if idle := sorted(filter(DRIVER_PROPERTIES.fullmatch, settings.spark.conf)):
         raise UsageError(
-            f"spark.conf has {', '.join(idle)}, which would have no effect: Spark does not make the driver's pod, a Job does",
-            "Set spark.driver_memory, spark.driver_cores or kubernetes.driver (node_selector, labels, annotations, template), "
-            "and the same of kubernetes.executor.",
+            f"spark.conf has {', '.join(idle)}, which would have no effect: Spark does not make the driver's pod, a "
+            "Job does",
+            "Set spark.driver_memory, spark.driver_cores or kubernetes.driver (node_selector, labels, annotations, "
+            "template), and the same of kubernetes.executor.",
         )
     reach.check(settings)
     kubernetes = settings.kubernetes
@@ -81,10 +83,13 @@ def completed(settings: Settings, name: str) -> Settings:
             "Take them out, or leave the policies out: --set kubernetes.network_policies=false.",
         )
     if kubernetes.image is None:
-        raise UsageError("no image is given: kubernetes.image is not set", "Name the image that the pods run: --image NAME.")
+        raise UsageError(
+            "no image is given: kubernetes.image is not set", "Name the image that the pods run: --image NAME."
+        )
     if kubernetes.service_account == name:  # `objects` would make it anew
         raise UsageError(f"kubernetes.service_account is {name!r}, the job's own name", "Give the job another --name.")
-    # Else the driver's may have the identity that the buckets ask for: by an annotation, or by what Kubernetes doesn't show.
+    # Else the driver's may have the identity that the buckets ask for: by an annotation, or by what Kubernetes doesn't
+    # show.
     is_without_identity = kubernetes.credentials_from is not None or settings.storage.anonymous
     own = _executors_account(name) if is_without_identity and not kubernetes.service_account else None
     account = {
@@ -134,8 +139,9 @@ def job(settings: Settings, name: str, version: str) -> Manifest:
 
 
 def with_native_sidecars(spec: Manifest) -> Manifest:
-    """A pod's spec whose containers beside the first end with it (init containers with restartPolicy Always, native since Kubernetes 1.29):
-    beside one that runs on, the pod would never end, nor the Job, and no driver would be started again."""
+    """A pod's spec whose containers beside the first end with it (init containers with restartPolicy Always, native
+    since Kubernetes 1.29): beside one that runs on, the pod would never end, nor the Job, and no driver would be
+    started again."""
     first, *others = spec["containers"]
     if not others:
         return spec
@@ -188,7 +194,9 @@ def _from_field(name: str, path: str) -> Manifest:
 
 
 def executor_pod(settings: Settings, name: str) -> Manifest:
-    """A pod like those that Spark makes, as far as Kubernetes checks them; without the service account, which may not be there yet."""
+    """A pod like those that Spark makes, as far as Kubernetes checks them; without the service account, which may
+    not be there yet.
+    """
     kubernetes, size = settings.kubernetes, executor_size(settings.spark, settings.kubernetes)
     gpus = {f"{kubernetes.gpu_vendor}/gpu": str(size.gpus)} if size.gpus else {}
     container = {"image": kubernetes.image, "resources": {"requests": size.requests, "limits": size.limits | gpus}}
@@ -199,16 +207,28 @@ def executor_pod(settings: Settings, name: str) -> Manifest:
 
 
 def driver_trial(job: Manifest) -> Manifest:
-    """A pod like the one that a Job makes; without the service account where that is the job's own, which is not there yet."""
+    """A pod like the one that a Job makes; without the service account where that is the job's own, which is not
+    there yet.
+    """
     name, template = job["metadata"]["name"], job["spec"]["template"]
     spec = {key: value for key, value in template["spec"].items() if (key, value) != ("serviceAccountName", name)}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], "name": f"{name}-driver"}, "spec": spec}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**template["metadata"], "name": f"{name}-driver"},
+        "spec": spec,
+    }
 
 
 def config_map(settings: Settings, name: str) -> Manifest:
     """The settings as a file, as short as they can be said."""
     text = document.to_yaml(sources.changed(settings))
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-settings"}, "data": {SETTINGS_FILE: text}}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{name}-settings"},
+        "data": {SETTINGS_FILE: text},
+    }
 
 
 def _executors_account(name: str) -> str:
@@ -228,7 +248,12 @@ def service(name: str) -> Manifest:
 
 def service_account(name: str) -> Manifest:
     """Its token is mounted where a pod asks for it: in the driver's."""
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}, "automountServiceAccountToken": False}
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name},
+        "automountServiceAccountToken": False,
+    }
 
 
 def role(kubernetes: KubernetesSettings, name: str) -> Manifest:

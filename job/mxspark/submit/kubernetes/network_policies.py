@@ -15,7 +15,9 @@ PORT_PROPERTIES = {"spark.driver.port", "spark.driver.blockManager.port", "spark
 
 
 def policies(name: str, more: Sequence[Mapping[str, Any]] = ()) -> list[Manifest]:
-    """One for all pods of the job, which lets in `more` alone (rules, by default none), and one for each kind of pod with what it needs."""
+    """One for all pods of the job, which lets in `more` alone (rules, by default none), and one for each kind of pod
+    with what it needs.
+    """
     return [
         _policy(name, name, None, [dict(rule) for rule in more]),
         _policy(f"{name}-driver", name, DRIVER, [_from(name, [EXECUTOR], [pods.RPC_PORT, pods.BLOCK_PORT])]),

@@ -26,11 +26,15 @@ class Owner:
 
 
 def find(job: Manifest, flags: str) -> Owner | None:
-    """Of a Job; None where it is a submission, or one run of a schedule. `flags` are those that find the cluster on a command line."""
+    """Of a Job; None where it is a submission, or one run of a schedule. `flags` are those that find the cluster on
+    a command line.
+    """
     metadata = job["metadata"]
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
     if application := _argos_application(job, annotations, labels):
-        return Owner(f"Argo CD's application {application}", "Remove it in the application's source, or delete the application")
+        return Owner(
+            f"Argo CD's application {application}", "Remove it in the application's source, or delete the application"
+        )
     for kind, domain in FLUX_LABELS.items():
         if name := labels.get(f"{domain}/name"):
             namespace = labels.get(f"{domain}/namespace", "")
@@ -42,15 +46,17 @@ def find(job: Manifest, flags: str) -> Owner | None:
 
 
 def _argos_application(job: Manifest, annotations: Mapping[str, str], labels: Mapping[str, str]) -> str:
-    """The name of the application that tracks a Job by an annotation, by a label of Argo's, or by its name written over our label, which
-    may be the same."""
+    """The name of the application that tracks a Job by an annotation, by a label of Argo's, or by its name written over
+    our label, which may be the same."""
     if tracking := annotations.get(ARGO_ANNOTATION):
         return tracking.partition(":")[0]
     if application := labels.get(ARGO_LABEL):
         return application
     ours = instance(job)
     written: str = labels.get(INSTANCE_LABEL, ours)
-    is_argos = any(str(each.get("manager")).startswith(ARGO_MANAGER) for each in job["metadata"].get("managedFields") or ())
+    is_argos = any(
+        str(each.get("manager")).startswith(ARGO_MANAGER) for each in job["metadata"].get("managedFields") or ()
+    )
     return written if is_argos or (written != ours and CHARTS_ANNOTATION in annotations) else ""
 
 

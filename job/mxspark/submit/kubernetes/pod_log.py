@@ -13,7 +13,8 @@ from mxspark.submit.kubernetes.api_errors import ForbiddenError
 RECONNECT_SECONDS = 1.0
 PATIENCE_SECONDS = 600.0  # with a log that can't be read, while its container runs
 CLOCK_SECONDS = 30  # that the cluster's clocks may differ from this one
-# containerd stamps a container's two streams in two threads: of lines written at once, a later one can have an earlier stamp.
+# containerd stamps a container's two streams in two threads: of lines written at once, a later one can have an earlier
+# stamp.
 DISORDER = timedelta(seconds=1)
 # As containerd writes it, with the node's own time zone.
 STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d) ")
@@ -22,12 +23,14 @@ STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\
 def written(line: str) -> tuple[datetime, str]:
     """When a line was written, to the second, and its text.
 
-    Raises MxsparkError for a line without a stamp: it is not the container's, but the kubelet's own words of why it has no more.
+    Raises MxsparkError for a line without a stamp: it is not the container's, but the kubelet's own words of why it has
+    no more.
     """
     found = STAMPED.match(line)
     if found is None:
         raise MxsparkError(
-            f"its node can't give the log: {line.strip()}", "See `kubectl logs`; the node may have removed it, or be unhealthy."
+            f"its node can't give the log: {line.strip()}",
+            "See `kubectl logs`; the node may have removed it, or be unhealthy.",
         )
     return datetime.fromisoformat(found[1] + found[3]), line[found.end() :]
 
@@ -35,8 +38,9 @@ def written(line: str) -> tuple[datetime, str]:
 def follow(read: Callable[[int | None], Iterator[str]], goes_on: Callable[[], bool], stop: Event) -> Iterator[str]:
     """The lines of a log, each once, until nothing more can come, or between two connections `stop` is set.
 
-    `read` gives the lines with their stamps, of so many last seconds where it is told a number; its connection may end at any time.
-    `goes_on` says whether more can come then. After an error they are asked again, for ten minutes. Raises ForbiddenError at once.
+    `read` gives the lines with their stamps, of so many last seconds where it is told a number; its connection may end
+    at any time. `goes_on` says whether more can come then. After an error they are asked again, for ten minutes. Raises
+    ForbiddenError at once.
     """
     last: datetime | None = None
     heard = answered = time.monotonic()

@@ -26,14 +26,17 @@ def check(settings: Settings, quotas: Sequence[Manifest], namespace: str) -> Non
             fit = next((number for number in range(asked - 1, -1, -1) if not lacks(quota, number)), None)
             what = "not even the driver" if fit is None else f"{fit} of {counted(asked, 'executor')}"
             raise UsageError(
-                f"quota {quota['metadata']['name']} of namespace {namespace} leaves room for {what}: {'; '.join(found)}",
-                "Ask for fewer or smaller ones (spark.executors, spark.executor_memory, spark.executor_memory_overhead, "
-                "kubernetes.executor.cpu_request), or have the quota raised.",
+                f"quota {quota['metadata']['name']} of namespace {namespace} leaves room for {what}: "
+                f"{'; '.join(found)}",
+                "Ask for fewer or smaller ones (spark.executors, spark.executor_memory, "
+                "spark.executor_memory_overhead, kubernetes.executor.cpu_request), or have the quota raised.",
             )
 
 
 def told_full(settings: Settings, quotas: Sequence[Manifest]) -> dict[str, str]:
-    """By a quota's name that has no room for one more executor, that in words: such a pod leaves no event, only Spark's log has it."""
+    """By a quota's name that has no room for one more executor, that in words: such a pod leaves no event, only
+    Spark's log has it.
+    """
     found = {quota["metadata"]["name"]: lacking(quota, executor_needs(settings)) for quota in quotas}
     return {
         name: f"No more executors can be made: quota {name} has no room for one: {'; '.join(lacks)}"
@@ -78,4 +81,11 @@ def executor_needs(settings: Settings) -> Needs:
 def _needs(size: PodSize) -> dict[str, float]:
     asked, most, memory = amount(size.cpu_request), amount(size.cpu_limit), float(size.memory << 20)
     disk = amount(size.disk_request)
-    return {"pods": 1, "cpu": asked, "limits.cpu": most, "memory": memory, "limits.memory": memory, "ephemeral-storage": disk}
+    return {
+        "pods": 1,
+        "cpu": asked,
+        "limits.cpu": most,
+        "memory": memory,
+        "limits.memory": memory,
+        "ephemeral-storage": disk,
+    }
