@@ -173,7 +173,8 @@ def test_tiffs_of_other_colours(order: Order, packing: dict[str, Any]) -> None:
         "deep CMYK": (tiff(as_deep(inks, "u2"), order, photometric="separated", **packing), COLOURS, 1),
         "deep CMYK in planes": (
             tiff(
-                as_deep(inks, "u2").transpose(2, 0, 1), order, photometric="separated", planarconfig="separate", **packing
+                as_deep(inks, "u2").transpose(2, 0, 1),
+                order, photometric="separated", planarconfig="separate", **packing,
             ),
             COLOURS, 1,
         ),
