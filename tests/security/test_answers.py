@@ -160,6 +160,7 @@ class Answered:
 READS: dict[str, Callable[[S3Store], object]] = {
     "an image": lambda found: found.read("a.png", 10**6),
     "an image of an odd name": lambda found: found.read("a//b.png", 10**6),
+    "a part's end, of an odd name": lambda found: found.read_tail("a//b.parquet", 1000),
     "a list": lambda found: list(found.keys()),
     "a lock": lambda found: found.read_tagged("_lock.json"),
     "a model": lambda found: found.download("model.params", io.BytesIO(), 10**6),
@@ -175,6 +176,15 @@ def test_a_body_without_end_is_an_error(read: Callable[[S3Store], object], lengt
         pytest.raises(StorageError),
     ):
         read(store(url, read_timeout=2))  # a model's first piece has no other end
+
+
+def test_a_server_that_ignores_ranges_is_not_read_to_its_end() -> None:
+    """By its size, and not only by the time that a request may take."""
+    with (
+        answering_with(HEAD + b"Content-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK) as url,
+        pytest.raises(StorageError, match="it ignores Range"),
+    ):
+        store(url).read_tail("a//b.parquet", 1000)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from mxspark.storage import web
 from mxspark.storage.errors import raise_page, raise_said
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import CertificateError, RedirectedError, WholeError, boto_requests, obstore_errors
-from mxspark.storage.store import StorageError, TransientError, check_size
+from mxspark.storage.store import StorageError, TooLargeError, TransientError, check_size
 
 Span = tuple[int, int] | int  # of an object: from a byte on to before another, or so many at its end
 
@@ -83,7 +83,17 @@ class Reader:
         with boto_requests(name):
             url = self.clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": key})
         headers = self.clients.headers | ({"Range": _range(span)} if span is not None else {})
-        response = web.get(self.clients.pages, name, _with_dots(url), self.seconds, limit, headers, unpacks=False)
+        most = limit if span is None else max(PIECE, _length(span))  # a server may send all of a small object
+        try:
+            response = web.get(self.clients.pages, name, _with_dots(url), self.seconds, most, headers, unpacks=False)
+        except TooLargeError:
+            if span is None:
+                raise
+            raise TransientError(
+                f"the server sends more than {most:,} bytes for a part of the object: it ignores Range",
+                place=name,
+                cause="truncated",
+            ) from None
         if response.status not in (200, 206):
             raise_said(name, response.data.decode(errors="replace"), response.status)
         if response.is_page:
@@ -97,6 +107,10 @@ def _check_whole(name: str, came: int, expected: int) -> None:
     if came != expected:
         came_in_words = f"{came:,} of" if came < expected else "more than"
         raise TransientError(f"{came_in_words} {expected:,} bytes came", place=name, cause="truncated")
+
+
+def _length(span: Span) -> int:
+    return span if isinstance(span, int) else span[1] - span[0]
 
 
 def _range(span: Span) -> str:
