@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyspark
 import pytest
-from tests.command import Command, summary
+from tests.command import REPOSITORY, Command, summary
 from tests.spark.conftest import read_table
 from tests.storage.scripted import Answer, Request, an_object, answering, error, listing
 
@@ -63,7 +63,9 @@ def test_a_node_with_a_wrong_clock_costs_time_and_nothing_else(
 
     finished = mxspark(
         "run",
-        *("--input", "s3://bucket", "--model", digits_bundle, "--output", table, "--endpoint-url", server),
+        # executors have another working folder
+        *("--model", os.path.relpath(digits_bundle, REPOSITORY), "--output", os.path.relpath(table, REPOSITORY)),
+        *("--input", "s3://bucket", "--endpoint-url", server),
         *("--master", "local-cluster[2,1,512]", *(word for setting in settings for word in ("--set", setting))),
         environment={
             "AWS_ACCESS_KEY_ID": "punctual",

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 from urllib.parse import unquote
 
 from filelock import FileLock
@@ -23,7 +23,7 @@ from mxspark.errors import UsageError
 from mxspark.inference import labels
 from mxspark.private_folder import private_folder
 from mxspark.settings.document import dump_yaml, parse, read_yaml
-from mxspark.settings.job import ModelSettings
+from mxspark.settings.job import ModelSettings, resolved
 from mxspark.settings.model_spec import FileSpec, Kind, ModelSpec
 from mxspark.storage import Access, MissingError, StorageError, TooLargeError, beneath
 from mxspark.text.words import printable
@@ -43,6 +43,10 @@ class BundleSource:
     sha256: Mapping[str, str]  # by role, as far as known
     seconds: float = 3600.0  # limit on waiting for another process that fetches them
     max_bytes: int | None = None  # limit on one of them, where it is fetched
+
+    def with_absolute_places(self) -> Self:
+        """The same for a process in another working folder, as a worker's may be."""
+        return replace(self, locations={role: resolved(place) for role, place in self.locations.items()})
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ class _Run:
         job = Job(
             run_id=uuid.uuid4().hex,
             settings=with_absolute_places(self._settings),
-            source=model.source,
+            source=model.source.with_absolute_places(),
             access=self._workers_access,
             # A shard smaller than a batch would be padded to it; all are of the same size but the last.
             batch_size=min(self._settings.batch_size, work.plan.shard_size),

@@ -42,13 +42,12 @@ def comparable(recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_absolute_places(settings: Settings) -> Settings:
-    """The settings with places of the input that mean the same in another working folder, as that of a worker may
-    be.
-    """
+    """The settings with places that mean the same in another working folder, as that of a worker may be."""
     places = _absolute_places(settings.input)
     if isinstance(places["path"], list):
         places["path"] = tuple(places["path"])  # as the setting has several
-    return settings.model_copy(update={"input": settings.input.model_copy(update=places)})
+    output = settings.output.model_copy(update={"path": resolved(settings.output.path)})
+    return settings.model_copy(update={"input": settings.input.model_copy(update=places), "output": output})
 
 
 def _absolute_places(chosen: InputSettings) -> dict[str, Any]:
