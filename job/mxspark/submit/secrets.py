@@ -13,8 +13,8 @@ from mxspark.settings import sources
 from mxspark.settings.job import Settings
 
 HINT = (
-    "Put it into a secret of the cluster: kubernetes.credentials_from names that of a bucket's keys, and in a template "
-    "a variable has valueFrom. Addresses have no user, password or query here."
+    "Put it into a Kubernetes Secret: kubernetes.credentials_from for a bucket's keys, valueFrom for a variable in a "
+    "template. Addresses must not have a user, password or query here."
 )
 
 
