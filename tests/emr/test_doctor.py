@@ -115,7 +115,7 @@ PROBLEMS = [
         "EMR does not allow spec.hostNetwork",
         "Take it",
     ),
-    (["--set", "spark.conf.spark.executorEnv.DB_PASSWORD=x"], "request", "expose a secret", "secret"),
+    (["--set", "spark.conf.spark.executorEnv.DB_PASSWORD=x"], "request", "expose a secret", "Kubernetes Secret"),
     (["--context", "gpu"], "request", "spark.executor_gpus is 0", ""),
     (["--job-template", "photos"], "request", "for many outputs", "emr.staging"),
     (
