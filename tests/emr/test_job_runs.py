@@ -587,7 +587,7 @@ def test_a_start_that_may_have_come_through_says_which_name_to_look_for(
     [
         ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark", "emr-7.13.0"), "MXNet's CPU build"),
         ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark-gpu", "emr-7.13.0"), None),
-        ({"emr.release": "emr-7.12.0-latest"}, ImageFacts("mxspark", "emr-7.13.0"), "made from emr-7.13.0"),
+        ({"emr.release": "emr-7.12.0-latest"}, ImageFacts("mxspark", "emr-7.13.0"), "based on emr-7.13.0"),
         ({"emr.release": "emr-7.13.0-20260101"}, ImageFacts("mxspark", "emr-7.13.0"), None),
         ({}, ImageFacts("mxspark", None), None),
         ({}, None, None),
