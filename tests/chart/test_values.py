@@ -584,7 +584,7 @@ UNREACHED: list[tuple[dict[str, Any], str]] = [
             "driver": mounting("/data", CLAIM),
             "executor": mounting("/data", CLAIM),
         },
-        "gone with it",
+        "deleted with it",
     ),
     (
         {
@@ -592,7 +592,7 @@ UNREACHED: list[tuple[dict[str, Any], str]] = [
             "driver": mounting("/data", {"emptyDir": {}}),
             "executor": mounting("/data", CLAIM),
         },
-        "gone with it",
+        "deleted with it",
     ),
     (
         {
