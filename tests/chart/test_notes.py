@@ -23,7 +23,7 @@ def test_a_scheduled_job_can_be_run_now_again_and_again(helm: Helm) -> None:
     told = notes(helm, {"job": JOB, "schedule": "@daily"})
     assert f"create job --from=cronjob/{RELEASE} {RELEASE}-$(date +%s)\n" in told
     assert (
-        "Once a run has begun, follow the newest, or only the log of one that `get jobs` names:\n  mxspark follow "
+        "Once a run has started, follow the newest, or only the log of one that `get jobs` names:\n  mxspark follow "
         f"{RELEASE} " in told
     )
 
@@ -40,7 +40,7 @@ def test_what_helm_leaves_of_failed_tests_can_be_removed(helm: Helm) -> None:
 
 def test_a_prometheus_that_the_policies_keep_out_is_told_of(helm: Helm) -> None:
     values: dict[str, Any] = {"job": JOB, "driver": {"annotations": {"prometheus.io/scrape": "true"}}}
-    words = "the network policies let no Prometheus in: name it in networkPolicy.uiFrom."
+    words = "the network policies allow no Prometheus: name it in networkPolicy.uiFrom."
     assert words in notes(helm, values)
     peers: list[dict[str, Any]] = [{"namespaceSelector": {}}]
     for opened in ({"ingress": False}, {"uiFrom": peers}, {"ingressRules": [{"from": peers}]}):

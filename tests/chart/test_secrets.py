@@ -1,4 +1,4 @@
-"""Secrets in values, which would lie open: the chart refuses what `mxspark submit kubernetes` refuses, and takes
+"""Secrets in values, which would be exposed: the chart refuses what `mxspark submit kubernetes` refuses, and takes
 what that takes.
 """
 
@@ -127,7 +127,7 @@ def test_a_secret_in_a_pod_template_is_refused(helm: Helm, pod: str, spec: dict[
     values = given(f"{pod}.podTemplate.spec", spec)
     refusal = helm.refusal(values)
     assert f"{pod}.podTemplate.spec.{place} may be a secret" in refusal
-    assert "a variable has valueFrom" in refusal
+    assert "valueFrom for a variable" in refusal
     assert "canary" not in refusal
     assert found_by_mxspark(values) == [f"kubernetes.{pod}.template.spec.{place}"]
 

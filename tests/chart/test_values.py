@@ -495,7 +495,7 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
         ({"job": JOB | {"model": JOB["model"] | {"params": "s3://models/0.params"}}}, "job.model.path is a bundle"),
         (
             {"job": JOB | {"output": {"path": "s3://tables/digits", "overwrite": True, "retry_failed": True}}},
-            "job.output.overwrite starts over, job.output.retry_failed goes on: give one of them",
+            "job.output.overwrite restarts, job.output.retry_failed resumes: give one of them",
         ),
         (
             {"job": JOB | {"output": {"path": "s3://tables/digits", "text_object": "s3://tables/digits.txt"}}},
@@ -544,7 +544,7 @@ def test_what_a_job_can_not_do_without_is_asked_for(helm: Helm, job: dict[str, A
 
 
 POD_FOLDERS = [
-    ("output.path", "/tmp/out", "each pod would write to a folder of its own, which is gone with it"),
+    ("output.path", "/tmp/out", "each pod would write to a folder of its own, which is deleted with it"),
     ("output.text_object", "/tmp/out.txt", "each pod would write to a folder of its own"),
     ("input.path", "photos", "a folder that pods don't have"),
     ("input.path", ["s3://images/a", "photos"], "a folder that pods don't have"),
@@ -584,7 +584,7 @@ UNREACHED: list[tuple[dict[str, Any], str]] = [
             "driver": mounting("/data", CLAIM),
             "executor": mounting("/data", CLAIM),
         },
-        "gone with it",
+        "deleted with it",
     ),
     (
         {
@@ -592,7 +592,7 @@ UNREACHED: list[tuple[dict[str, Any], str]] = [
             "driver": mounting("/data", {"emptyDir": {}}),
             "executor": mounting("/data", CLAIM),
         },
-        "gone with it",
+        "deleted with it",
     ),
     (
         {
@@ -674,7 +674,7 @@ def test_places_that_mxspark_does_not_know_are_refused_as_mxspark_refuses_them(
     helm: Helm, key: str, place: str
 ) -> None:
     job = together(JOB | {"output": {"path": "s3://tables/", "format": "text"}}, nested(tuple(key.split(".")), place))
-    words = f"is {place}, and mxspark knows no {place.partition('://')[0]}://"
+    words = f"is {place}, and mxspark does not support {place.partition('://')[0]}://"
     assert f"job.{key} {words}: give s3://bucket/prefix" in helm.refusal({"job": job})
     with pytest.raises(UsageError) as refused:
         reach.check(effective([file_layer(as_settings({"job": job}), "values")]).settings)
@@ -856,7 +856,7 @@ def test_properties_that_the_chart_sets_itself_are_refused(helm: Helm, key: str)
 
 def test_ports_that_the_policies_leave_closed_are_refused_while_there_are_policies(helm: Helm) -> None:
     values = BASE | {"sparkConf": {"spark.driver.port": 7000}}
-    words = "sparkConf.spark.driver.port is given, but the network policies open Spark's usual ports alone"
+    words = "sparkConf.spark.driver.port is given, but the network policies open only Spark's default ports"
     assert words in helm.refusal(values)
     assert words in helm.refusal(values | {"networkPolicy": {"ingress": False, "enabled": True}})
     helm.render(values | {"networkPolicy": {"ingress": False}})

@@ -164,7 +164,7 @@ def test_a_job_that_can_no_longer_be_asked_about_goes_on(
     moto.describes = described
     done = submit().ended_with(1)
     run = moto.job_runs(virtual_cluster.id)[0]
-    assert f"job run {run.id} goes on, but can't be followed any more" in done.errors
+    assert f"job run {run.id} keeps running, but can't be followed any more" in done.errors
     assert "is not allowed" in done.errors
     assert f"mxspark follow {run.id} --virtual-cluster {virtual_cluster.id}" in done.errors
 
@@ -187,7 +187,7 @@ def test_ctrl_c_while_it_is_started_says_where_to_look(
     monkeypatch.setattr(job, "start", interrupted)
     done = submit("--name", "photos").ended_with(130)
     look = f"aws emr-containers list-job-runs --virtual-cluster-id {virtual_cluster.id} --region {REGION}"
-    assert f"not known: {look} --query \"jobRuns[?name=='photos']\"" in done.errors
+    assert f"was started: {look} --query \"jobRuns[?name=='photos']\"" in done.errors
 
 
 def test_the_commands_that_are_told_work_in_the_job_run_s_region(
@@ -230,8 +230,8 @@ def test_a_dry_run_with_a_job_template_says_what_is_to_be_filled_in(submit: Call
     flags = ("--job-template", "photos", "--tag", "owner=O'Neill", "--set", "emr.staging=s3://results/staging")
     done = submit("--dry-run", *flags).succeeded()
     assert json.loads(done.output)["jobTemplateId"] == "TEMPLATE"
-    told = next(line for line in done.errors.splitlines() if "in place of TEMPLATE" in line)
-    made = json.loads(shlex.split(told.partition("this gives: ")[2])[-1])
+    told = next(line for line in done.errors.splitlines() if "Replace TEMPLATE" in line)
+    made = json.loads(shlex.split(told.partition("this prints: ")[2])[-1])
     assert complaints(made, "CreateJobTemplate") == []
     assert made["jobTemplateData"]["jobTags"] == {"owner": "O'Neill"}
 
@@ -409,9 +409,9 @@ def test_cancel_asks_and_cancels(
 @pytest.mark.parametrize(
     ("answer", "told", "state"),
     [
-        ("leave\n", "goes on", "RUNNING"),
+        ("leave\n", "keeps running", "RUNNING"),
         ("cancel\n", "is being cancelled", "CANCELLED"),
-        (CTRL_C, "goes on", "RUNNING"),
+        (CTRL_C, "keeps running", "RUNNING"),
     ],
     ids=["leave", "cancel", "again"],
 )
@@ -444,7 +444,7 @@ def test_a_signal_where_nobody_can_be_asked_leaves_the_job_running(
         running.process.send_signal(number)
         done = running.wait().ended_with(code)
 
-    assert f"job run {run.id} goes on" in done.errors
+    assert f"job run {run.id} keeps running" in done.errors
     assert f"mxspark cancel {run.id} --virtual-cluster {virtual_cluster.id} --region {REGION}" in done.errors
     assert "the same command" not in done.errors
     assert run.state == "RUNNING"
@@ -465,14 +465,14 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
     ((), {"AWS_REGION": ""}, "own", "no AWS region is given", "--region"),
     (("--region", "us-west-2"), {}, "own", "in region us-west-2", "--region"),
     (("--region", "Frankfurt"), {}, "own", "emr.region is 'Frankfurt'", "eu-central-1"),
-    ((), {}, CLUSTER, f"there is no virtual cluster {CLUSTER} in region eu-central-1", "Those that run there: "),
+    ((), {}, CLUSTER, f"there is no virtual cluster {CLUSTER} in region eu-central-1", "Running there: "),
     ((), {}, "nobody", "there is no virtual cluster nobody", "--virtual-cluster"),
     ((), {}, None, "no virtual cluster is given", "list-virtual-clusters"),
     (("--release", "emr-7.99.0-latest-x"), {}, "own", "it is not a release", "emr-7.13.0-latest"),
-    (("--release", "emr-77.1.0-latest"), {}, "own", "is made from emr-7.13.0", "--release"),
+    (("--release", "emr-77.1.0-latest"), {}, "own", "is based on emr-7.13.0", "--release"),
     (("--execution-role", "arn:aws:iam:123456789012:role/x"), {}, "own", "not the ARN of a role", "role/mxspark"),
     (("--context", "gpu"), {}, "own", "spark.executor_gpus is 0", "Set spark.executor_gpus to 1"),
-    (("--set", f"spark.conf.spark.x={'ab' * 52_000}"), {}, "own", "spark.conf has too much", "102,400"),
+    (("--set", f"spark.conf.spark.x={'ab' * 52_000}"), {}, "own", "spark.conf is too large", "102,400"),
     (
         ("--context", "gpu", "--set", "spark.executor_gpus=1"),
         {},
@@ -480,7 +480,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
         "MXNet's CPU build",
         "make image-gpu TARGET=emr",
     ),
-    (("--release", "emr-7.12.0-latest"), {}, "own", "is made from emr-7.13.0", "EMR_BASE"),
+    (("--release", "emr-7.12.0-latest"), {}, "own", "is based on emr-7.13.0", "EMR_BASE"),
     (("--image", f"{IMAGE}-none"), {}, "own", "ECR has no image", "Push it"),
     (("--tag", "team"), {}, "own", "--tag team has no '='", "KEY=VALUE"),
     (("--tag", "team="), {}, "own", "--tag team= has no value", "KEY=VALUE"),
@@ -492,7 +492,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str | None], str | None, str, s
         {},
         "own",
         "expose a secret: storage.endpoint_url",
-        "Put it into a secret",
+        "Put it into a Kubernetes Secret",
     ),
     (("--name", "my job"), {}, "own", "--name is 'my job'", "1 to 64"),
 ]
@@ -524,7 +524,7 @@ def test_a_terminated_cluster_takes_no_job(
     for given in (virtual_cluster.id, virtual_cluster.name):
         done = submit(virtual_cluster=given).ended_with(2)
         assert f"virtual cluster {virtual_cluster.name} ({virtual_cluster.id}) is TERMINATED" in done.errors
-        assert "It was deleted. Make another" in done.errors
+        assert "It was deleted. Create another" in done.errors
 
 
 def test_settings_of_a_file_in_s3(submit: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster) -> None:
@@ -561,4 +561,4 @@ def test_a_name_that_is_no_job_run_s_id(
     here: Callable[..., Finished], moto: Moto, virtual_cluster: VirtualCluster
 ) -> None:
     done = here("logs", "my-job", "--virtual-cluster", virtual_cluster.name, environment=moto.environment).ended_with(2)
-    assert "my-job is no job run's id" in done.errors
+    assert "my-job is not a job run's id" in done.errors

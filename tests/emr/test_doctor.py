@@ -81,7 +81,7 @@ def test_where_all_is_well_each_line_says_so(
         "and GPUs", "execution "
         "role", "trust "
         "policy",
-         "OIDC provider", "role's rights", "input", "model", "output", "logs in S3", "logs in CloudWatch"], "ok"
+         "OIDC provider", "role's permissions", "input", "model", "output", "logs in S3", "logs in CloudWatch"], "ok"
     )  # fmt: skip
     assert f"namespace {virtual_cluster.namespace} of the EKS cluster vision" in found["virtual cluster"]["text"]
     assert "the CPU build" in found["image"]["text"]
@@ -89,7 +89,7 @@ def test_where_all_is_well_each_line_says_so(
 
 PROBLEMS = [
     (["--virtual-cluster", "nobody"], "virtual cluster", "there is no virtual cluster nobody", "--virtual-cluster"),
-    (["--release", "emr-7.12.0-latest"], "release and GPUs", "is made from emr-7.13.0", "EMR_BASE"),
+    (["--release", "emr-7.12.0-latest"], "release and GPUs", "is based on emr-7.13.0", "EMR_BASE"),
     (
         ["--context", "gpu", "--set", "spark.executor_gpus=1"],
         "release and GPUs",
@@ -112,10 +112,10 @@ PROBLEMS = [
     (
         ["--set", "kubernetes.driver.template={spec: {hostNetwork: true}}"],
         "request",
-        "EMR lets nobody set spec.hostNetwork",
+        "EMR does not allow spec.hostNetwork",
         "Take it",
     ),
-    (["--set", "spark.conf.spark.executorEnv.DB_PASSWORD=x"], "request", "expose a secret", "secret"),
+    (["--set", "spark.conf.spark.executorEnv.DB_PASSWORD=x"], "request", "expose a secret", "Kubernetes Secret"),
     (["--context", "gpu"], "request", "spark.executor_gpus is 0", ""),
     (["--job-template", "photos"], "request", "for many outputs", "emr.staging"),
     (
@@ -151,7 +151,7 @@ def test_rights_that_the_role_lacks_are_named(
     code, found = doctor(*well)
     assert code == 1
     assert (
-        found["role's rights"]["text"]
+        found["role's permissions"]["text"]
         == "it may not write the predictions: s3:DeleteObject on arn:aws:s3:::results/table/x"
     )
 
@@ -163,10 +163,10 @@ def test_a_right_that_depends_on_what_is_not_known_can_t_be_told(
     moto.missing = "aws:SourceVpce"
     code, found = doctor(*well)
     assert code == 0
-    assert found["role's rights"]["verdict"] == "can't tell"
+    assert found["role's permissions"]["verdict"] == "can't tell"
     assert (
         "s3:DeleteObject on arn:aws:s3:::results/table/x, by a condition on aws:SourceVpce"
-        in found["role's rights"]["text"]
+        in found["role's permissions"]["text"]
     )
 
 
@@ -256,7 +256,7 @@ def test_what_cannot_be_looked_at_is_no_problem(
         *well, "--image", "registry.example.com/mxspark:emr", "--execution-role", "arn:aws:iam::999999999999:role/x"
     )
     assert code == 0
-    unknown = {"image", "release and GPUs", "execution role", "trust policy", "OIDC provider", "role's rights"}
+    unknown = {"image", "release and GPUs", "execution role", "trust policy", "OIDC provider", "role's permissions"}
     assert {subject for subject, finding in found.items() if finding["verdict"] == "can't tell"} == unknown
 
 

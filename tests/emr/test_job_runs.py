@@ -92,7 +92,7 @@ def test_each_state_is_told_once_with_the_time_that_it_took(aws: Aws, stub: Stub
     assert heard.notes == [
         f"Job run {RUN}: PENDING", f"Job run {RUN}: SUBMITTED", f"Job run {RUN}: RUNNING", f"Job run {RUN}: COMPLETED "
         "after 1 min 15 s",
-        "EMR says that it ended well; its settings, and so its output, aren't known: EMR's word is taken",
+        "EMR reports success; the job's settings are unknown, so its output was not checked",
     ]  # fmt: skip
 
 
@@ -109,9 +109,9 @@ def test_a_driver_that_is_started_again_is_told(aws: Aws, stub: Stubber) -> None
 
     ending, heard = followed(aws)
 
-    assert "The driver is started again, attempt 2; it resumes with what is left" in heard.notes
+    assert "The driver was restarted, attempt 2; it resumes the run" in heard.notes
     assert ending.exit_code == 1
-    assert "at the last of 2 starts" in ending.cause
+    assert "at the last of 2 attempts" in ending.cause
 
 
 def test_a_fault_that_passes_does_not_end_the_following(aws: Aws, stub: Stubber) -> None:
@@ -127,7 +127,7 @@ def test_a_fault_that_passes_does_not_end_the_following(aws: Aws, stub: Stubber)
     ending, heard = followed(aws)
 
     assert ending.exit_code == 0
-    assert sum("Asking again" in note for note in heard.notes) >= 1
+    assert sum("Retrying" in note for note in heard.notes) >= 1
 
 
 def test_aws_that_stays_away_ends_it_after_half_an_hour_and_rights_that_are_taken_away_at_once(
@@ -135,7 +135,7 @@ def test_aws_that_stays_away_ends_it_after_half_an_hour_and_rights_that_are_take
 ) -> None:
     for _ in range(300):
         stub.add_client_error("describe_job_run", "ThrottlingException", "slow down", 400)
-    with pytest.raises(OutOfSightError, match="too many requests"):
+    with pytest.raises(OutOfSightError, match="throttles the requests"):
         followed(aws)
     while stub._queue:
         stub._queue.popleft()
@@ -268,7 +268,7 @@ def test_spark_s_pages_are_opened_by_commands_that_aws_knows(aws: Aws, stub: Stu
 
     _, heard = followed(aws)
 
-    told = next(note for note in heard.notes if note.startswith("Spark's pages"))
+    told = next(note for note in heard.notes if note.startswith("Spark's web UI"))
     assert f"--target-resource-arn {cluster} --emr-containers-config JobRunId={RUN}" in told
     model = botocore.session.Session().get_service_model("emr")
     for line, operation in zip(
@@ -296,7 +296,7 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
 
     ending, heard = followed(aws)
 
-    assert any("Waiting since 3 min" in note for note in heard.notes)
+    assert any("Still waiting for its pods after 3 min" in note for note in heard.notes)
     assert (ending.exit_code, ending.cause) == (1, "it was cancelled (JobRun CANCELLED successfully.)")
 
 
@@ -322,8 +322,8 @@ def test_a_job_that_waits_long_says_why_it_may(aws: Aws, stub: Stubber) -> None:
             'jobs.batch is forbidden: User "emr-containers" cannot create resource',
             "iamidentitymapping",
         ),
-        ("USER_ERROR", 'pods is forbidden: User "system:serviceaccount:a:b" cannot list', "A right is missing"),
-        ("USER_ERROR", "exec /usr/bin/entrypoint.sh: exec format error", "other processors"),
+        ("USER_ERROR", 'pods is forbidden: User "system:serviceaccount:a:b" cannot list', "A permission is missing"),
+        ("USER_ERROR", "exec /usr/bin/entrypoint.sh: exec format error", "another architecture"),
         ("USER_ERROR", "NoSuchBucket: The specified bucket does not exist", "emr.s3_logs"),
         (
             "USER_ERROR",
@@ -401,7 +401,7 @@ def test_the_log_is_read_where_aws_s_words_say_nothing() -> None:
             ["26/11/23 04:00:01 ERROR Executor: exit code 137", "26/11/23 04:00:09 INFO S3: Access Denied"],
             "spark.executor_memory_overhead",
         ),
-        (["26/11/23 04:00:01 ERROR S3: Access Denied (Status 403)", "no capacity"], "A right is missing"),
+        (["26/11/23 04:00:01 ERROR S3: Access Denied (Status 403)", "no capacity"], "A permission is missing"),
     ],
 )
 def test_of_a_log_only_lines_about_trouble_count_the_last_first(lines: list[str], hint: str) -> None:
@@ -473,7 +473,7 @@ def test_who_may_not_start_the_job_run_is_told_which_right_and_whose(aws: Aws, s
     stub.add_client_error("start_job_run", "AccessDeniedException", said, 403)
     with pytest.raises(NotAllowedError) as refused:
         job.start(aws, submission())
-    assert refused.value.hint.startswith("You lack a right, not the execution role: emr-containers:StartJobRun")
+    assert refused.value.hint.startswith("You lack a permission, not the execution role: emr-containers:StartJobRun")
     assert "emr-containers:ExecutionRoleArn" in refused.value.hint
     assert "your own account" in refused.value.hint
 
@@ -522,7 +522,7 @@ def test_a_job_template_that_is_there_is_used_and_one_that_says_something_else_i
     stub.add_response("start_job_run", {"id": RUN}, {**asked.request, "jobTemplateId": "0000000abc"})
     assert job.start(aws, asked).id == RUN
     stub.add_response("list_job_templates", {"templates": [template_answer(asked.template["jobTemplateData"])]})
-    with pytest.raises(UsageError, match="says something else") as refused:
+    with pytest.raises(UsageError, match="is another") as refused:
         job.start(aws, other)
     assert "spark.executor.instances=7" in refused.value.problem
 
@@ -544,7 +544,7 @@ def test_a_job_run_that_is_not_there(aws: Aws, stub: Stubber) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [("ValidationException", "AWS refuses it: because"), ("ServiceQuotaExceededException", "because")]
+    ("code", "said"), [("ValidationException", "AWS rejects it: because"), ("ServiceQuotaExceededException", "because")]
 )
 def test_a_job_run_that_may_be_there_is_not_said_to_be_missing(aws: Aws, stub: Stubber, code: str, said: str) -> None:
     stub.add_client_error("describe_job_run", code, "because", 400)
@@ -567,7 +567,7 @@ def test_a_job_run_is_looked_for_past_clusters_that_may_not_be_asked_and_in_arre
             assert job_runs.find(aws, None, RUN).id == RUN
         else:
             stub.add_client_error("describe_job_run", "ResourceNotFoundException", "no", 404)
-            with pytest.raises(NotThereError, match=r"those that may not be asked: vision-1 \(1b0q"):
+            with pytest.raises(NotThereError, match=r"these may not be read: vision-1 \(1b0q"):
                 job_runs.find(aws, None, RUN)
 
 
@@ -587,7 +587,7 @@ def test_a_start_that_may_have_come_through_says_which_name_to_look_for(
     [
         ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark", "emr-7.13.0"), "MXNet's CPU build"),
         ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark-gpu", "emr-7.13.0"), None),
-        ({"emr.release": "emr-7.12.0-latest"}, ImageFacts("mxspark", "emr-7.13.0"), "made from emr-7.13.0"),
+        ({"emr.release": "emr-7.12.0-latest"}, ImageFacts("mxspark", "emr-7.13.0"), "based on emr-7.13.0"),
         ({"emr.release": "emr-7.13.0-20260101"}, ImageFacts("mxspark", "emr-7.13.0"), None),
         ({}, ImageFacts("mxspark", None), None),
         ({}, None, None),

@@ -213,7 +213,7 @@ def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
 @pytest.mark.parametrize(
     ("assignments", "told"),
     [
-        ([], "The pods' logs go with the pods"),
+        ([], "The pods' logs are deleted with the pods"),
         (["spark.master=local[4]", "kubernetes.restarts=5"], "Not used: spark.master, kubernetes.restarts. EMR has"),
         (
             ["kubernetes.namespace=mine", "kubernetes.service_account=mine"],
@@ -224,7 +224,7 @@ def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
             "Not used: kubernetes.driver_service, kubernetes.keep_seconds.",
         ),
         (["kubernetes.local_directory.storage_class=gp3"], "Executors claim volumes"),
-        (["kubernetes.deadline_seconds=60"], "limits each start of the driver"),
+        (["kubernetes.deadline_seconds=60"], "limits each attempt of the driver"),
         (["kubernetes.driver.tolerations=[{key: a, operator: Exists}]"], "the driver's toleration of a:"),
         (
             [f"kubernetes.driver.tolerations=[{json.dumps(TAINT)}, {json.dumps({**TAINT, 'value': 'other'})}]"],
@@ -445,12 +445,12 @@ BAD_INPUT = [
     ({}, ["spark.conf.spark.hadoop.fs.s3a.secret.key=x"], "expose a secret", "kubernetes.credentials_from"),
     ({}, ["spark.conf.spark.kubernetes.namespace=x"], "which EMR sets itself", "Take it out"),
     ({}, [f"spark.conf.spark.x={'a b' * 400}"], "spark.x has 1,200 characters", "1,024"),
-    ({}, [f"spark.conf.spark.x={'ab' * 60_000}"], "spark.conf has too much", "102,400"),
+    ({}, [f"spark.conf.spark.x={'ab' * 60_000}"], "spark.conf is too large", "102,400"),
     ({}, ["spark.conf.spark.x= "], "spark.conf: spark.x is ' '", "empty"),
     (
         {},
         ["kubernetes.executor.template={spec: {hostNetwork: true}}"],
-        "EMR lets nobody set spec.hostNetwork",
+        "EMR does not allow spec.hostNetwork",
         "Take it out",
     ),
     (
@@ -505,7 +505,7 @@ BAD_INPUT = [
         {"storage.endpoint_url": "http://user:hunter2@host:1"},
         [],
         "expose a secret: storage.endpoint_url",
-        "Put it into a secret",
+        "Put it into a Kubernetes Secret",
     ),
     ({"model.path": "https://h/m?X-Amz-Signature=hunter2"}, [], "expose a secret: model.path", ""),
     (
@@ -522,11 +522,11 @@ BAD_INPUT = [
         ({"output.path": f"s3://results/a{char}b"}, [], "Spark finds no pod templates", "--set emr.staging=")
         for char in (*' %{|"<^[#?', "//")
     ],
-    ({"output.path": "s3://results/a/../b"}, [], "Spark finds no pod templates where '/..' is", "emr.staging"),
+    ({"output.path": "s3://results/a/../b"}, [], "Spark finds no pod templates in a place with '/..'", "emr.staging"),
     ({"emr.staging": "s3://staging/a%20b"}, [], "emr.staging is 's3://staging/a%20b'", ""),
-    ({"emr.staging": "s3://staging/a//b"}, [], "emr.staging is 's3://staging/a//b'", "Take that out"),
+    ({"emr.staging": "s3://staging/a//b"}, [], "emr.staging is 's3://staging/a//b'", "Choose a name without it"),
     ({"output.submission": "a\nb"}, [], r"output.submission is 'a\nb'", "one line"),
-    ({"output.submission": "null"}, [], "output.submission is 'null'", "Take a name"),
+    ({"output.submission": "null"}, [], "output.submission is 'null'", "Use one line"),
     (
         {},
         [f"emr.submitter={json.dumps({f'jobsubmitter.label.{i}': 'v' for i in range(101)})}"],

@@ -140,7 +140,7 @@ def test_one_job_has_the_gpu_and_the_next_one_waits_for_it(place: Place, gpu_nod
             assert f"{IMAGES} images: {IMAGES} ok, 0 failed" in ended.output
 
             refused = second.running.wait().ended_with(2)
-            assert "1 wait: Unschedulable: 0/2 nodes are available: " in refused.errors
+            assert "1 waiting: Unschedulable: 0/2 nodes are available: " in refused.errors
             assert f"Insufficient {RESOURCE}" in refused.errors
             cause = f"context gpu: the package mxnet that is installed is the CPU one, which can't use GPU {ADDRESS}"
             assert f"the driver ended with exit code 2: {cause}" in refused.errors
@@ -160,8 +160,12 @@ def test_a_gpu_that_no_node_has_is_warned_of(place: Place) -> None:
         ).succeeded()
         finished = job.running.wait().ended_with(1)
 
-    assert "Warning: no node of the cluster has 1 amd.com/gpu: executors will wait until one comes." in finished.errors
-    assert re.search(r"Executors: 0 of 1 run\n +1 wait: Unschedulable: .* Insufficient amd.com/gpu", finished.errors)
+    assert (
+        "Warning: no node of the cluster has 1 amd.com/gpu: executors stay pending until one does." in finished.errors
+    )
+    assert re.search(
+        r"Executors: 0 of 1 running\n +1 waiting: Unschedulable: .* Insufficient amd.com/gpu", finished.errors
+    )
 
 
 def test_executors_that_have_no_driver_are_told_in_their_words(blind: Future[Finished]) -> None:

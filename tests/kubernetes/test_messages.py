@@ -52,7 +52,10 @@ def test_a_namespace_that_there_is_not_is_named(at_once: Jobs) -> None:
 def test_a_user_whom_the_cluster_does_not_know_is_told(at_once: Jobs, tmp_path: Path) -> None:
     file = kubeconfig(at_once.kubectl, tmp_path, user={"token": "no-token"})
     refused(
-        at_once.submit(at_once.settings("refused"), "--kubeconfig", file), 2, "does not know the user", "Log in again"
+        at_once.submit(at_once.settings("refused"), "--kubeconfig", file),
+        2,
+        "rejects the credentials of the kubeconfig",
+        "Log in again",
     )
 
 
@@ -87,7 +90,7 @@ def test_a_user_who_may_make_no_roles_is_told_to_name_a_service_account_and_leav
     name = unique("modest")
     file = as_user(elsewhere.kubectl, tmp_path, *SUBMITTING)
     finished = elsewhere.submit(elsewhere.settings(name), "--kubeconfig", file)
-    refused(finished, 2, "making the ServiceAccount", "is not allowed", "kubernetes.service_account=NAME")
+    refused(finished, 2, "creating the ServiceAccount", "is not allowed", "kubernetes.service_account=NAME")
     elsewhere.kubectl.wait_until(lambda: nothing_is_made(elsewhere), "nothing is left")
 
     # With an account that an administrator has made, those rights are enough.
@@ -200,7 +203,7 @@ def test_a_name_that_is_taken_is_told_and_its_job_stays(at_once: Jobs) -> None:
     waiting = at_once.settings(name, kubernetes={"driver": {"node_selector": {"disk": "none"}}})
     at_once.submit(waiting, "--name", name, "--detach").succeeded()
     made = at_once.objects(name)
-    refused(at_once.submit(waiting, "--name", name), 1, f"the Job {name}: there is one already", "another name")
+    refused(at_once.submit(waiting, "--name", name), 1, f"the Job {name}: it exists already", "another name")
     assert at_once.objects(name) == made
     at_once("cancel", name, "--yes").succeeded()
 
@@ -247,7 +250,7 @@ WAITING: dict[str, tuple[Settings, str, str]] = {
     "no-image": (
         {"image": "nobodys:1", "image_pull_policy": "Never"},
         "ErrImageNeverPull: .*nobodys:1",
-        "load it there, or take IfNotPresent",
+        "load it there, or use IfNotPresent",
     ),
     "no-secret": (
         {"credentials_from": "no-keys"},
@@ -294,5 +297,5 @@ def test_a_driver_that_does_not_start_says_why_and_is_given_up(
 def test_a_driver_that_can_never_start_is_given_up_at_once(at_once: Jobs) -> None:
     name, image = unique("no-name"), 64 * "a"  # which only the kubelet knows for no name, but an image's id
     finished = at_once.submit(at_once.settings(name, kubernetes={"image": image}), "--name", name)
-    refused(finished, 2, f"job {name}: its driver can't start, and it was deleted: InvalidImageName: ", image)
+    refused(finished, 2, f"job {name}: its driver can't start, and the job was deleted: InvalidImageName: ", image)
     at_once.wait_until_gone(name)

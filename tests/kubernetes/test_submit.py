@@ -52,7 +52,7 @@ def test_two_jobs_side_by_side_end_well_with_every_image_once(two_runs: tuple[Ra
 def test_a_person_sees_the_pods_come_up_and_how_far_the_job_is(followed: Ran) -> None:
     told = followed.finished.errors
     assert f"Job {followed.name} in namespace " in told
-    for text in ("is coming up", " runs\n", "Executors: 2 of 2 run"):
+    for text in ("is starting", " is running\n", "Executors: 2 of 2 running"):
         assert text in told
     assert re.search(r"/1,797 images, \d+/29 shards", told)
     assert re.search(r"Running on cpu with 2 workers", told)
@@ -151,7 +151,7 @@ def test_cancelled_in_mid_run_nothing_is_left_but_what_was_done(jobs: Jobs, at_o
         at_once("cancel", name, "--yes").succeeded()
         jobs.kubectl.wait_until(lambda: not jobs.objects(name), "nothing is left of it", EXECUTOR_GRACE)
         followed = running.wait().ended_with(1)
-    assert f"job {name} is gone: somebody deleted it" in followed.errors
+    assert f"job {name} is gone: it was deleted" in followed.errors
     assert 2 <= len(jobs.parts(name)) < 110
 
 
@@ -192,11 +192,11 @@ def test_ctrl_c_asks_whether_to_leave_the_job_or_to_cancel_it(
             terminal.wait_for(f"Driver {name}-")
             terminal.type(CTRL_C)
             terminal.wait_for("[leave/cancel]")
-            terminal.insist(answer, "goes on" if stays else "is being cancelled")
+            terminal.insist(answer, "keeps running" if stays else "is being cancelled")
             assert terminal.end() == 130
     assert "the same command" not in terminal.said  # which would submit it again
     if stays:
-        assert f"job {name} goes on" in terminal.said
+        assert f"job {name} keeps running" in terminal.said
         assert f"mxspark status {name}" in terminal.said
         assert at_once.status(name)["state"] == "waiting"
         at_once("cancel", name, "--yes").succeeded()
@@ -212,7 +212,7 @@ def test_ctrl_c_without_a_terminal_leaves_the_job(jobs: Jobs, at_once: Jobs) -> 
         wait_until(lambda: catches(running, signal.SIGINT), "it can be interrupted")
         running.press_ctrl_c()
         finished = running.wait().ended_with(130)
-    assert f"job {name} goes on" in finished.errors
+    assert f"job {name} keeps running" in finished.errors
     assert at_once.status(name)["state"] == "waiting"
     at_once("cancel", name, "--yes").succeeded()
     jobs.wait_until_gone(name)

@@ -34,7 +34,7 @@ def written(folder: Path, **changes: Any) -> str:
 
 def test_the_current_context_is_meant_and_its_namespace(tmp_path: Path) -> None:
     found = kubeconfig.connect(written(tmp_path, **{"current-context": "company"}), None)
-    assert (found.namespace, found.told) == ("vision", "the cluster of context company")
+    assert (found.namespace, found.cluster) == ("vision", "the cluster of context company")
     assert kubeconfig.connect(written(tmp_path, **{"current-context": "company"}), "laptop").namespace == "default"
 
 
@@ -46,7 +46,7 @@ def test_without_a_current_context_one_can_be_named(tmp_path: Path) -> None:
 
 
 def test_a_kubeconfig_without_contexts_knows_no_cluster(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no context: it knows no cluster") as refused:
+    with pytest.raises(UsageError, match="has no contexts") as refused:
         kubeconfig.connect(written(tmp_path, contexts=[]), None)
     assert "--kubeconfig" in refused.value.hint
 

@@ -1,4 +1,4 @@
-"""The objects that a submission makes."""
+"""The objects that a submission creates."""
 
 import re
 from typing import Any

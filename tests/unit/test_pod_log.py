@@ -30,11 +30,11 @@ class Connections:
             raise given
         return iter(given)
 
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         return bool(self._given)
 
     def lines(self) -> list[str]:
-        return list(pod_log.follow(self.read, self.goes_on, Event()))
+        return list(pod_log.follow(self.read, self.is_running, Event()))
 
 
 ONE = "2026-11-23T07:00:00.000000001Z one"
@@ -91,7 +91,7 @@ def test_the_kubelet_s_own_words_are_none_of_the_driver_s() -> None:
     "words", [WATCHER, "unable to retrieve container logs for containerd://6a1b", "rpc error: code = NotFound"]
 )
 def test_where_they_are_the_last_the_log_can_t_be_had(words: str) -> None:
-    with pytest.raises(MxsparkError, match=f"its node can't give the log: {words}"):
+    with pytest.raises(MxsparkError, match=f"its node can't provide the log: {words}"):
         Connections((words,)).lines()
 
 

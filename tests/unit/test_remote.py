@@ -50,7 +50,9 @@ def test_a_job_out_of_sight_goes_on_and_is_no_wrong_usage(kind: type[MxsparkErro
     with pytest.raises(MxsparkError) as told:
         remote.follow_job(Followed(story), logs=False)
     assert told.value.exit_code == 1
-    assert told.value.problem == "job photos goes on, but can't be followed any more: the credentials have expired"
+    assert (
+        told.value.problem == "job photos keeps running, but can't be followed any more: the credentials have expired"
+    )
     assert told.value.hint.startswith("Log in again.\n")
     assert "mxspark follow photos --namespace a" in told.value.hint
 
@@ -61,7 +63,7 @@ def test_a_job_that_is_gone_does_not_go_on() -> None:
 
     with pytest.raises(MxsparkError, match="job photos is gone") as told:
         remote.follow_job(Followed(story), logs=False)
-    assert "goes on" not in str(told.value)
+    assert "keeps running" not in str(told.value)
 
 
 def test_a_job_that_is_ended_otherwise_is_told_how(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +73,7 @@ def test_a_job_that_is_ended_otherwise_is_told_how(capsys: pytest.CaptureFixture
     with pytest.raises(Detached):
         remote.follow_job(Followed(story, "helm uninstall photos"), logs=False)
     told = capsys.readouterr().err
-    assert "End it:    helm uninstall photos\n" in told
+    assert "End:    helm uninstall photos\n" in told
     assert "mxspark cancel" not in told
 
 
@@ -86,7 +88,7 @@ def test_a_follower_that_is_ended_says_that_the_job_goes_on(
         remote.follow_job(Followed(story), logs=False)
     assert left.value.code == code
     told = capsys.readouterr().err
-    assert "job photos goes on." in told
+    assert "job photos keeps running." in told
     assert "mxspark cancel photos --namespace a" in told
 
 

@@ -167,7 +167,7 @@ def test_whatever_can_t_be_made_nothing_is_left_behind(kind: str, error: BaseExc
 def test_who_may_not_make_an_account_is_told_to_name_one(kind: str, code: int) -> None:
     def refuse(manifest: Manifest) -> None:
         if manifest["kind"] == kind:
-            raise ForbiddenError(f"making the {kind} is not allowed", "docs/kubernetes.md")
+            raise ForbiddenError(f"creating the {kind} is not allowed", "docs/kubernetes.md")
 
     with pytest.raises(MxsparkError) as refused:
         kubernetes.submit(settings(), Played(refuse), "digits", Heard())
@@ -412,7 +412,7 @@ def test_where_a_sidecar_runs_on_the_end_is_the_driver_s(code: int, monkeypatch:
     heard = Heard()
     found = follow(played({}, kept(code)), heard)
     assert found.exit_code == code
-    assert any("its pod runs on for container proxy" in note for note in heard.notes)
+    assert any("its pod still runs container proxy" in note for note in heard.notes)
 
 
 def test_a_sidecar_that_ends_a_moment_later_is_waited_for() -> None:
@@ -464,7 +464,7 @@ def test_a_job_whose_driver_s_pod_is_gone_failed() -> None:
 
 
 def test_a_job_that_somebody_deletes_is_told() -> None:
-    with pytest.raises(MxsparkError, match="job digits is gone: somebody deleted it"):
+    with pytest.raises(MxsparkError, match="job digits is gone: it was deleted"):
         follow(Played(), Heard())
 
 
@@ -582,7 +582,9 @@ def test_an_image_that_can_t_be_pulled_is_told_once_whichever_pod_waits_for_it()
 
     heard = Heard()
     assert follow(Turning(), heard) == Outcome(0)
-    assert [note.partition("\n")[0] for note in heard.notes] == ["Driver digits-0 waits: ErrImagePull: no such image"]
+    assert [note.partition("\n")[0] for note in heard.notes] == [
+        "Driver digits-0 is waiting: ErrImagePull: no such image"
+    ]
 
 
 def test_executors_that_are_lost_for_one_cause_are_told_once() -> None:
@@ -591,24 +593,24 @@ def test_executors_that_are_lost_for_one_cause_are_told_once() -> None:
     heard = Heard()
     follow(Seen(executors), heard, settings=settings())
     assert [note.partition("\n")[0] for note in heard.notes if "was lost" in note] == [
-        "Executor digits-exec-0 was lost: OOMKilled: it used more memory than it was given"
+        "Executor digits-exec-0 was lost: OOMKilled: it used more memory than its limit"
     ]
 
 
 def test_a_log_that_can_t_be_had_is_told_and_not_pointed_at() -> None:
     class Without(Played):
         def follow_log(self, pod: str, container: str, stop: Event, tail: int | None = None) -> Iterator[str]:
-            raise MxsparkError("its node can't give the log: unable to retrieve container logs", "")
+            raise MxsparkError("its node can't provide the log: unable to retrieve container logs", "")
 
     cluster, heard = Without(), Heard()
     cluster.objects["Job"] = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": FAILED}
     cluster.driver_pods = [ended(1)]
     found = follow(cluster, heard)
     assert heard.notes == [
-        "The driver's log can't be read: its node can't give the log: unable to retrieve container logs"
+        "The driver's log can't be read: its node can't provide the log: unable to retrieve container logs"
     ]
     assert heard.lines == []
-    assert found.hint.startswith("Its log would say why, but can't be read: its node can't give the log")
+    assert found.hint.startswith("Its log, which may say why, can't be read: its node can't provide the log")
 
 
 class Passing(Played):
@@ -629,7 +631,7 @@ class Passing(Played):
 def test_a_cluster_that_does_not_answer_for_a_while_is_told_and_the_job_is_followed_to_its_end() -> None:
     heard = Heard()
     assert follow(Passing(3), heard) == Outcome(0)
-    assert heard.notes == ["reading the Job digits failed: HTTP 503; the job is not affected. Asking again"]
+    assert heard.notes == ["reading the Job digits failed: HTTP 503; the job is not affected. Retrying"]
 
 
 @pytest.mark.parametrize(
@@ -645,15 +647,15 @@ def test_an_odd_answer_does_not_end_it(error: MxsparkError) -> None:
     cluster, heard = Odd(0), Heard()
     cluster.oddities = [error, error]
     assert follow(cluster, heard) == Outcome(0)
-    assert heard.notes == [f"{error.problem}; the job is not affected. Asking again"]
+    assert heard.notes == [f"{error.problem}; the job is not affected. Retrying"]
 
 
 def test_a_log_in_that_has_expired_leaves_the_job_out_of_sight() -> None:
     class Expired(Played):
         def job(self, name: str) -> Manifest:
-            raise UsageError("the cluster does not know the user of the kubeconfig", "Log in again.")
+            raise UsageError("the cluster rejects the credentials of the kubeconfig", "Log in again.")
 
-    with pytest.raises(OutOfSightError, match="does not know the user"):
+    with pytest.raises(OutOfSightError, match="rejects the credentials"):
         follow(Expired(), Heard())
 
 
@@ -682,7 +684,7 @@ def test_a_suspended_job_is_told() -> None:
     cluster.objects["Job"]["spec"]["suspend"] = True
     with pytest.raises(MxsparkError, match="did not start"):
         follow(cluster, heard, start_seconds=0)
-    assert heard.notes == ["Job digits is suspended: no pod is made until somebody resumes it"]
+    assert heard.notes == ["Job digits is suspended: no pod is created until it is resumed"]
 
 
 class Seen(Played):
@@ -713,16 +715,16 @@ def test_quotas_that_have_no_room_for_another_executor_are_told(monkeypatch: pyt
         {"metadata": {"name": "small"}, "spec": {}, "status": {"hard": {"pods": "2"}, "used": {"pods": "2"}}}
     ]
     follow(cluster, heard, settings=settings())
-    assert "Executors: 1 of 2 run" in heard.notes
-    assert "No more executors can be made: quota small has no room for one: pods: 2 of 2 are used" in heard.notes
+    assert "Executors: 1 of 2 running" in heard.notes
+    assert "No more executors can be created: quota small has no room for one: pods: 2 of 2 are used" in heard.notes
 
 
 @pytest.mark.parametrize(
     ("phases", "told"),
     [
-        (["Pending", "Pending"], ["Executors: 2 of 2 are coming up"]),
-        (["Pending", "Running"], ["Executors: 1 of 2 run"]),
-        (["Failed"], ["Executors: 0 of 2 run"]),
+        (["Pending", "Pending"], ["Executors: 2 of 2 starting"]),
+        (["Pending", "Running"], ["Executors: 1 of 2 running"]),
+        (["Failed"], ["Executors: 0 of 2 running"]),
         ([], []),
     ],
 )
@@ -739,7 +741,7 @@ def test_what_is_left_of_a_cancelled_job_of_the_same_name_is_not_told() -> None:
     ours = pod("Running")
     ours["metadata"]["ownerReferences"] = [{"name": "digits-1"}]
     follow(Seen([old, ours]), heard, settings=settings())
-    assert "Executors: 1 of 2 run" in heard.notes
+    assert "Executors: 1 of 2 running" in heard.notes
     assert Found("digits", "digits", uid="u-1").drivers == "batch.kubernetes.io/controller-uid=u-1"
     assert kubernetes.submit(settings(), Played(), "digits", Heard()).uid == "uid-of-Job"
 
@@ -749,7 +751,7 @@ def test_executors_that_end_with_the_job_are_not_told_as_lost() -> None:
     ending = Seen([pod("Succeeded")], heard)
     ending.driver_pods = [telling(pod("Running"), replace(HALF, shards_done=2))]
     follow(ending, heard, settings=settings())
-    assert "Executors: 0 of 2 run" not in heard.notes
+    assert "Executors: 0 of 2 running" not in heard.notes
 
 
 # ---- looking ----
@@ -757,7 +759,7 @@ def test_executors_that_end_with_the_job_are_not_told_as_lost() -> None:
 
 @pytest.mark.parametrize("name", ["", "no name", "../jobs", "Digits"])
 def test_what_is_no_name_of_a_job_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="is no name of a job"):
+    with pytest.raises(UsageError, match="is not a job's name"):
         KubernetesJob.find(Played(), name)
 
 
@@ -810,7 +812,7 @@ def test_the_log_of_a_driver_that_is_coming_up_is_waited_for() -> None:
         ({}, pod("Running"), "running", None),
         (COMPLETE, pod("Succeeded"), "complete", 0),
         (FAILED, ended(3), "failed: the driver ended with exit code 3 (BackoffLimitExceeded: too often)", 3),
-        ({}, kept(3), "the driver has ended with exit code 3; its pod runs on for container proxy", 3),
+        ({}, kept(3), "the driver has ended with exit code 3; its pod still runs container proxy", 3),
     ],
 )
 def test_a_job_s_state(job: Manifest, driver: Manifest, state: str, code: int | None) -> None:
@@ -840,7 +842,9 @@ def test_the_status_says_why_executors_are_pending_and_why_there_are_no_more() -
     ]
     found = KubernetesJob.find(cluster, "digits").status()
     assert [trouble.cause for trouble in found.waiting] == [f"Unschedulable: {words}"]
-    assert found.missing == ("No more executors can be made: quota small has no room for one: pods: 3 of 3 are used",)
+    assert found.missing == (
+        "No more executors can be created: quota small has no room for one: pods: 3 of 3 are used",
+    )
     plain = found.to_json()
     assert plain["waiting"][0]["cause"] == f"Unschedulable: {words}"
     json.dumps(plain)

@@ -78,17 +78,17 @@ def refused(finished: Finished, *told: str) -> None:
         ({"spark": {"excutors": 3}}, ("spark.excutors", "spark.executors")),
         ({"input": {"path": "photos"}}, ("input.path is 'photos'", "on this machine", "s3://bucket/prefix")),
         ({"input": {"path": HERE}}, (f"input.path is '{HERE}'", "on this machine", "s3://bucket/prefix")),
-        ({"input": {"path": f"file://{HERE}"}}, (f"input.path is 'file://{HERE}'", "mxspark knows no file://")),
+        ({"input": {"path": f"file://{HERE}"}}, (f"input.path is 'file://{HERE}'", "does not support file://")),
         ({"model": {"path": HERE}}, (f"model.path is '{HERE}'", "on this machine")),
         ({"input": {"path": ["s3://bucket/a", "photos"]}}, ("input.path is 'photos'", "on this machine")),
-        ({"output": {"path": "/tmp/table"}}, ("output.path is '/tmp/table'", "gone with it", "s3://bucket/prefix")),
+        ({"output": {"path": "/tmp/table"}}, ("output.path is '/tmp/table'", "deleted with it", "s3://bucket/prefix")),
         (
             {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush-hush"}}},
             ("expose a secret", "spark.hadoop.fs.s3a.secret.key", "kubernetes.credentials_from"),
         ),
         (
             {"output": {"path": "gs://tables/2024"}},
-            ("output.path is 'gs://tables/2024'", "knows no gs://", "storage.endpoint_url"),
+            ("output.path is 'gs://tables/2024'", "does not support gs://", "storage.endpoint_url"),
         ),
         ({"kubernetes": {"gpu_vendor": "amd.com"}}, ("kubernetes.gpu_vendor is 'amd.com'", "kubernetes.gpu_discovery")),
         (
@@ -118,11 +118,11 @@ def refused(finished: Finished, *told: str) -> None:
         ),
         (
             {"output": {"path": "/database"}, "kubernetes": mounting("/data", *BOTH)},
-            ("output.path is '/database'", "gone with it"),
+            ("output.path is '/database'", "deleted with it"),
         ),
         (
             {"output": {"path": "/data/t"}, "kubernetes": mounting("/data", *BOTH, kind={"emptyDir": {}})},
-            ("/data/t", "gone with it"),
+            ("/data/t", "deleted with it"),
         ),
         (
             {"output": {"path": "/data/t"}, "kubernetes": mounting("/data", *BOTH, readOnly=True)},
@@ -143,7 +143,7 @@ def refused(finished: Finished, *told: str) -> None:
         ({"model": {"path": "http://localhost:8000/m"}}, ("model.path is http://localhost:8000/m", "pod itself")),
         (
             {"storage": {"endpoint_url": "http://localhost:1"}, "kubernetes": {"driver": {"template": SIDECAR}}},
-            ("storage.endpoint_url is http://localhost:1", "nothing in the pods serves there"),
+            ("storage.endpoint_url is http://localhost:1", "nothing in the pods listens there"),
         ),
         ({"model": {"path": "http://[bad/m"}}, ("model.path", "is not an address")),
         ({"context": "gpu"}, ("spark.executor_gpus is 0", "Set spark.executor_gpus to 1")),
@@ -184,7 +184,7 @@ def test_an_address_that_only_a_sidecar_can_serve_is_warned_of(submit: Submit) -
     finished = submit({"storage": {"endpoint_url": "http://localhost:8333"}, "kubernetes": pods}, "--dry-run")
 
     assert finished.code == 0
-    assert "Warning: storage.endpoint_url is http://localhost:8333, which is each pod itself" in " ".join(
+    assert "Warning: storage.endpoint_url is http://localhost:8333, which in a pod is the pod itself" in " ".join(
         finished.errors.split()
     )
 
@@ -197,7 +197,7 @@ def test_a_secret_that_is_refused_is_not_shown(submit: Submit, flags: tuple[str,
 
 @pytest.mark.parametrize("name", ["Digits", "digits_1", "-digits", "d" * 46])
 def test_a_name_that_pods_can_t_have_is_refused(submit: Submit, name: str) -> None:
-    refused(submit({}, f"--name={name}"), f"--name is '{name}'", "small letters, digits and -", "45")
+    refused(submit({}, f"--name={name}"), f"--name is '{name}'", "lower-case letters, digits and -", "45")
 
 
 # ---- the way to the cluster ----
@@ -224,7 +224,7 @@ def test_a_context_that_there_is_not_is_named_with_those_that_there_are(submit: 
 
 def test_without_a_kubeconfig_it_says_how_to_name_one(submit: Submit, tmp_path: Path) -> None:
     nothing = {"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
-    refused(submit({}, **nothing), "no cluster is known", "--kubeconfig", "KUBECONFIG")
+    refused(submit({}, **nothing), "no cluster is configured", "--kubeconfig", "KUBECONFIG")
     refused(submit({}, "--kubeconfig", str(tmp_path / "none")), "the kubeconfig can't be read", "--kubeconfig")
 
 

@@ -1,4 +1,4 @@
-"""What the chart's templates have in common with mxspark, which is its home: templates/_constants.tpl."""
+"""What the chart's templates have in common with mxspark, where it is defined: templates/_constants.tpl."""
 
 import re
 from typing import Any
@@ -12,12 +12,12 @@ from mxspark.spark import pods
 from mxspark.submit import reach
 from mxspark.submit.kubernetes import manifests, network_policies
 
-# Settings of which the chart computes one out of several values: the value to look at.
+# Settings that the chart computes from several values: the value that messages name.
 COMPUTED_FROM = {"kubernetes.image": "image.repository"}
 
 
 def constants() -> dict[str, dict[str, Any]]:
-    """By the module of mxspark in which they are at home."""
+    """By the module of mxspark that defines them."""
     return {
         "settings/kubernetes.py": {
             "maxNameLength": MAX_NAME,
@@ -80,7 +80,7 @@ def in_values(hint: str) -> str:
 
 
 def manifest_suffix() -> str:
-    """A regular expression that says what manifest.is_manifest does, in Go's words too."""
+    """A regular expression that matches what manifest.is_manifest does, valid in Go too."""
     packed, plain = manifest.TEXTS, [suffix for suffix in manifest.SUFFIXES if suffix not in manifest.TEXTS]
     texts = "|".join(map(re.escape, packed))
     return rf"(?i)(({texts})({re.escape(manifest.PACKED)})?|{'|'.join(map(re.escape, plain))})$"

@@ -63,8 +63,8 @@ def schema() -> dict[str, Any]:
             owner = definitions[owner["properties"][parent]["$ref"].rsplit("/", 1)[-1]]
         del owner["properties"][key]
     job["description"] = ChartValues.describe("job")
-    # What a job can't do without is asked for by the templates, for `helm lint` has to do without it; parts may also
-    # come by --set.
+    # What a job can't do without is required by the templates, not here: `helm lint` must pass without it, and parts
+    # may also come by --set.
     for definition in (job, *definitions.values()):
         definition.pop("required", None)
     definitions["Job"] = job
@@ -99,15 +99,15 @@ def _sections(kind: type[Document]) -> Iterator[tuple[str, type[Document]]]:
 
 
 def _require(definition: dict[str, Any], kind: type[Document]) -> None:
-    """A value that has a default can be changed, but not taken away with `null` where null means nothing: the
-    templates count on it.
+    """A value that has a default can be changed, but not removed with `null` where null means nothing: the templates
+    rely on it.
     """
     needed = [name for name, field in kind.model_fields.items() if NoneType not in get_args(field.annotation)]
     definition["required"] = [kind.model_fields[name].alias or name for name in needed]
 
 
 def _tidy(tree: Any, *, names: bool = False) -> Any:
-    """Without what says nothing to Helm. `names`: the keys of this mapping are names, not the schema's words."""
+    """Without what means nothing to Helm. `names`: the keys of this mapping are names, not the schema's keywords."""
     if isinstance(tree, list):
         return [_tidy(item) for item in tree]
     if not isinstance(tree, dict):
@@ -120,7 +120,7 @@ def _tidy(tree: Any, *, names: bool = False) -> Any:
         for key, value in tree.items()
         if key not in noise
     }
-    # Keys that are not of the form of a label's are refused, too.
+    # Keys that don't match are refused, too.
     return tidy | ({"additionalProperties": False} if "patternProperties" in tidy and not names else {})
 
 

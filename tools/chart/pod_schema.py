@@ -1,6 +1,6 @@
 """The fields that Kubernetes knows of pods, as JSON schemas, from the models of the package kubernetes.
 
-Lenient where a part of a manifest is: nothing is required, and `null` takes away what mxspark would write.
+As lenient as a part of a manifest needs: nothing is required, and `null` removes what mxspark would write.
 """
 
 import json

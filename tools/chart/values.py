@@ -116,7 +116,7 @@ class Image(Values):
         None, description='Its tag, quoted where it looks like a number: "1.0". Default: the chart\'s appVersion.'
     )
     digest: Annotated[str, Field(pattern=rf"^{DIGEST}$")] | None = Field(
-        None, description="Its digest, sha256:..., which wins over the tag: the image can't change between two runs."
+        None, description="Its digest, sha256:..., which overrides the tag: the image can't change between two runs."
     )
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = setting("kubernetes", "image_pull_policy")
 
@@ -143,7 +143,7 @@ class Executor(Values):
         "executor",
         "termination_grace_seconds",
         default=EXECUTOR_GRACE,
-        about="How long an executor that is taken away may go on with its shards; spot nodes give 120 [seconds].",
+        about="How long an executor that is evicted may keep working on its shards; spot nodes give 120 [seconds].",
     )
     service_account_name: ObjectName | None = setting("kubernetes", "executor_service_account")
 
@@ -165,7 +165,7 @@ class Driver(Values):
         "kubernetes",
         "driver",
         "annotations",
-        more="A changed one starts the job again, as any other change of its pod does.",
+        more="A changed one restarts the job, as any other change of its pod does.",
     )
     pod_template: Mapping = setting("kubernetes", "driver", "template")
     termination_grace_period_seconds: Seconds = setting(
@@ -173,7 +173,7 @@ class Driver(Values):
         "driver",
         "termination_grace_seconds",
         default=DRIVER_GRACE,
-        about="How long a driver that is taken away may take to end [seconds].",
+        about="How long a driver that is evicted may take to end [seconds].",
     )
 
 
@@ -196,22 +196,22 @@ class S3(Values):
     region: str | None = setting(
         "storage",
         "region",
-        about="Region of the buckets. Default: what EKS sets for IRSA (AWS_REGION); else asked of AWS where it can.",
+        about="Region of the buckets. Default: what EKS sets for IRSA (AWS_REGION); else looked up in AWS if possible.",
     )
     secret_name: ObjectName | None = setting("kubernetes", "credentials_from")
 
 
 class ServiceAccount(Values):
     """The service account of the driver. Executors have it too, without its token, unless executor.serviceAccountName
-    names another: it may have the identity that the buckets ask for. Where they ask for none (s3.secretName,
-    job.storage.anonymous), and this one is made without annotations, executors have an account of their own, without
-    rights."""
+    names another: it may carry the identity that the buckets require. If they require none
+    (s3.secretName, job.storage.anonymous), and this one is created without annotations, executors have an account of
+    their own, without rights."""
 
-    create: bool = Field(True, description="Make it.")
+    create: bool = Field(True, description="Create it.")
     name: ObjectName | None = Field(
         None,
-        description="Its name. Default: the release's. One that isn't made has to be named; without rbac.create it is "
-        "else `default`.",
+        description="Its name. Default: the release's. One that isn't created must be named; without rbac.create it is "
+        "otherwise `default`.",
     )
     annotations: Annotations = Field(
         {},
@@ -224,7 +224,7 @@ class Rbac(Values):
     """What the driver may do in the namespace."""
 
     create: bool = Field(
-        True, description="Make a Role with what starting executors takes, and bind it to the service account."
+        True, description="Create a Role with the permissions to start executors, and bind it to the service account."
     )
 
 
@@ -240,7 +240,7 @@ class DynamicAllocation(Values):
 
 
 class Spot(Values):
-    """Spot (preemptible) nodes for the executors: one that is taken away ends in order, and others do what it lost."""
+    """Spot (preemptible) nodes for the executors: one that is evicted ends in order, and others take over its work."""
 
     enabled: bool = Field(
         False, description="Let executors run on spot nodes, by the tolerations below. The driver stays where it is."
@@ -255,7 +255,7 @@ class Spot(Values):
                 "effect": "NoSchedule",
             },
         ),
-        description="Taints of spot nodes, as in a pod's spec; GKE's and AKS's. EKS has none of its own.",
+        description="Tolerations of spot nodes' taints, as in a pod's spec; GKE's and AKS's. EKS has none of its own.",
         json_schema_extra={POD_PART: TOLERATION},
     )
 
@@ -281,7 +281,7 @@ class ObjectStore(Values):
 
     to: Mappings = Field(
         ANYBODY,
-        description="Peers, as in a NetworkPolicy; AWS STS among them where it gives out credentials (IRSA). [] for "
+        description="Peers, as in a NetworkPolicy; AWS STS among them where it provides credentials (IRSA). [] for "
         "none.",
         json_schema_extra=PEERS,
     )
@@ -293,7 +293,7 @@ class ObjectStore(Values):
 
 
 class Credentials(Values):
-    """Whoever gives out credentials on a node: for all pods, without s3.secretName and without a role in
+    """The services on a node that provide credentials: for all pods, without s3.secretName and without a role in
     serviceAccount.annotations.
     """
 
@@ -332,28 +332,26 @@ class Dns(Values):
 
 
 class NetworkPolicy(Values):
-    """What may connect to the pods, and to what they may: nothing but what is needed. Where `to` is [], that rule is
-    left out.
+    """What may connect to the pods, and what they may connect to: only what is needed. A rule whose `to` is [] is left
+    out.
 
-    A network plugin that knows no policies ignores them.
+    A network plugin without policy support ignores them.
     """
 
     ingress: bool = setting("kubernetes", "network_policies")
     ingress_rules: Mappings = setting("kubernetes", "ingress_rules")
-    enabled: bool = Field(
-        False, description="Restrict what the pods may connect to, too (and `ingress`, whatever it says)."
-    )
+    enabled: bool = Field(False, description="Restrict what the pods may connect to, too (implies `ingress`).")
     dns: Dns = Field(Dns(), description="The cluster's name server.")
     api_server: ApiServer = Field(ApiServer(), description="The API server.")
     s3: ObjectStore = Field(ObjectStore(), description="The object store.")
-    credentials: Credentials = Field(Credentials(), description="Whoever gives out credentials on a node.")
+    credentials: Credentials = Field(Credentials(), description="The services on a node that provide credentials.")
     egress: Mappings = Field(
         (), description="More egress rules of all pods, as in a NetworkPolicy.", json_schema_extra=EGRESS
     )
     ui_from: Mappings = Field(
         (),
-        description="Who may connect to Spark's pages and metrics: peers, as in a NetworkPolicy. Default: all where "
-        "`monitoring` has a Service or metrics, else none; `kubectl port-forward` needs no policy's leave.",
+        description="Who may connect to Spark's web UI and metrics: peers, as in a NetworkPolicy. Default: all where "
+        "`monitoring` has a Service or metrics, else none; `kubectl port-forward` works in any case.",
         json_schema_extra=PEERS,
     )
 
@@ -361,9 +359,9 @@ class NetworkPolicy(Values):
 class PodMonitor(Values):
     """A PodMonitor, where the Prometheus operator is."""
 
-    enabled: bool = Field(False, description="Make it.")
+    enabled: bool = Field(False, description="Create it.")
     interval: str = Field("30s", pattern="^([0-9]+(ms|s|m|h))+$", description="How often the metrics are read.")
-    labels: Labels = Field({}, description="Its labels, by which a Prometheus chooses it.")
+    labels: Labels = Field({}, description="Its labels, by which a Prometheus selects it.")
 
 
 class Prometheus(Values):
@@ -376,15 +374,16 @@ class Prometheus(Values):
 
 
 class Monitoring(Values):
-    """Spark's pages, history and metrics."""
+    """Spark's web UI, history and metrics."""
 
     ui_service: bool = Field(
-        False, description="Make a Service for Spark's pages, port 4040 of the driver; with a schedule, of any run's."
+        False,
+        description="Create a Service for Spark's web UI, port 4040 of the driver; with a schedule, of any run's.",
     )
     event_log: Annotated[str, Field(pattern="^s3a://[^/]+")] | None = Field(
         None,
-        description="Where Spark writes its event log for a history server, s3a://bucket/prefix; something must lie "
-        "there already, such as an empty object prefix/.keep.",
+        description="Where Spark writes its event log for a history server, s3a://bucket/prefix; it must exist "
+        "already, for example as an empty object prefix/.keep.",
     )
     prometheus: Prometheus = Field(Prometheus(), description="The executors' metrics.")
 
@@ -398,16 +397,16 @@ class CronJob(Values):
     # Allow is left out: two runs at a time would be after the same output, and the second would only find it locked.
     concurrency_policy: Literal["Forbid", "Replace"] = Field(
         "Forbid",
-        description="When a run is due and the last one goes on. Forbid: leave it out; Replace: end the last one.",
+        description="When a run is due while the last one is running. Forbid: skip it; Replace: end the last one.",
     )
     starting_deadline_seconds: Annotated[int, Field(ge=10, strict=True)] | None = Field(
-        3600, description="How late a run may start that was missed [seconds]; null: however late."
+        3600, description="How late a missed run may start [seconds]; null: without limit."
     )
     successful_jobs_history_limit: Annotated[int, Field(ge=0, strict=True)] = Field(
-        3, description="Runs that are kept that ended well."
+        3, description="Successful runs that are kept."
     )
     failed_jobs_history_limit: Annotated[int, Field(ge=0, strict=True)] = Field(
-        3, description="Runs that are kept that failed."
+        3, description="Failed runs that are kept."
     )
     suspend: bool = Field(False, description="Start no more runs.")
 
@@ -415,7 +414,7 @@ class CronJob(Values):
 class Tests(Values):
     """The pods of `helm test`."""
 
-    enabled: bool = Field(True, description="Have them: rights, bucket, and one image.")
+    enabled: bool = Field(True, description="Create them: rights, bucket, and one image.")
     timeout_seconds: Annotated[int, Field(ge=1, strict=True)] = Field(
         300, description="Limit on each of them [seconds]."
     )
@@ -441,7 +440,7 @@ class ChartValues(Values):
     spark_conf: dict[str, str | int | float | bool] = setting(
         "spark",
         "conf",
-        more="They win over what mxspark computes. Never keys or passwords: all who may read the release could read "
+        more="They override what mxspark computes. Never keys or passwords: all who may read the release could read "
         "them.",
     )
     dynamic_allocation: DynamicAllocation = Field(DynamicAllocation(), description="Executors that come and go.")
@@ -449,12 +448,13 @@ class ChartValues(Values):
     local_directory: LocalDirectory = Field(LocalDirectory(), description="The pods' folder for temporary files.")
     pod_security_context: Mapping = Field(
         {},
-        description=f"Security context of all pods, over {inline(pod_security())}. null takes a key away.",
+        description=f"Security context of all pods, over {inline(pod_security())}. null removes a key.",
         json_schema_extra={POD_PART: "V1PodSecurityContext"},
     )
     container_security_context: Mapping = Field(
         {},
-        description=f"Security context of their containers, over {inline(container_security())}. Lists are added to.",
+        description=f"Security context of their containers, over {inline(container_security())}. Lists are appended "
+        "to.",
         json_schema_extra={POD_PART: "V1SecurityContext"},
     )
     extra_env: Mappings = Field(
@@ -476,9 +476,9 @@ class ChartValues(Values):
     )
     gitops: bool = Field(
         False,
-        description="For Argo CD and Flux (docs/gitops.md): a Job that is made again goes on with what the one before "
-        "began, with output.overwrite too, or sees that all is done, as long as the settings are the same; no pods of "
-        "`helm test`; executors find the driver by its address, so that an old Job and a new one don't meet. "
+        description="For Argo CD and Flux (docs/gitops.md): a Job that is created again resumes the run of the one "
+        "before, with output.overwrite too, or finds it complete, as long as the settings are the same; no pods of "
+        "`helm test`; executors find the driver by its address, so that an old Job and a new one don't mix. "
         "ttlSeconds must be null unless there is a schedule.",
     )
     restarts: Annotated[int, Field(ge=0, le=100, strict=True)] = setting("kubernetes", "restarts")
@@ -487,17 +487,16 @@ class ChartValues(Values):
         "kubernetes",
         "keep_seconds",
         default=None,
-        more="Default: until the release is uninstalled or changed. A Job that is gone is made again by the next `helm "
-        "upgrade`.",
+        more="Default: until the release is uninstalled or changed. A Job that is gone is created again by the next "
+        "`helm upgrade`.",
     )
     schedule: Annotated[str, Field(pattern=SCHEDULE)] | None = Field(
         None,
-        description='When to run the job, again and again: makes it a CronJob, e.g. "0 3 * * *" or "@daily". Default: '
-        "once, now.",
+        description='When to run the job repeatedly, as a CronJob, e.g. "0 3 * * *" or "@daily". Default: once, now.',
     )
     cron_job: CronJob = Field(CronJob(), description="How a job with a schedule is started.")
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="What may connect to what.")
-    monitoring: Monitoring = Field(Monitoring(), description="Spark's pages, history and metrics.")
+    monitoring: Monitoring = Field(Monitoring(), description="Spark's web UI, history and metrics.")
     tests: Tests = Field(Tests(), description="The pods of `helm test`.")
     common_labels: Labels = Field({}, description="Labels of all objects and pods.")
     name_override: Label | None = Field(None, description="Added to the release's name in the names of all objects.")

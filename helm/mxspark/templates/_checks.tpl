@@ -29,11 +29,11 @@
   {{- fail "job.model.path is a bundle, which has its own symbol and params: give it, or job.model.symbol and job.model.params, not both" -}}
 {{- end -}}
 {{- if and (dig "output" "overwrite" false $job) (dig "output" "retry_failed" false $job) -}}
-  {{- fail "job.output.overwrite starts over, job.output.retry_failed goes on: give one of them" -}}
+  {{- fail "job.output.overwrite restarts, job.output.retry_failed resumes: give one of them" -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Spark's properties: not those that the chart sets, that are of a driver's pod of Spark's making, or that the policies would not know. */}}
+{{/* Spark's properties: none that the chart sets, that are of a driver's pod which Spark creates, or that move its ports from what the policies open. */}}
 {{- define "mxspark.checkProperties" -}}
 {{- $constants := include "mxspark.constants" . | fromYaml -}}
 {{- $policy := .Values.networkPolicy -}}
@@ -42,10 +42,10 @@
     {{- fail (printf "sparkConf.%s is set by the chart itself: take it out" $key) -}}
   {{- end -}}
   {{- if regexMatch (printf "^%s$" $constants.driverProperties) $key -}}
-    {{- fail (printf "sparkConf.%s would have no effect, for the driver's pod is the chart's: set driver (memory, cores, nodeSelector, labels, annotations, podTemplate), and the same of executor" $key) -}}
+    {{- fail (printf "sparkConf.%s would have no effect, for the chart creates the driver's pod, not Spark: set driver (memory, cores, nodeSelector, labels, annotations, podTemplate), and the same of executor" $key) -}}
   {{- end -}}
   {{- if and (or $policy.ingress $policy.enabled) (has $key $constants.portProperties) -}}
-    {{- fail (printf "sparkConf.%s is given, but the network policies open Spark's usual ports alone: take it out, or set networkPolicy.ingress and networkPolicy.enabled to false" $key) -}}
+    {{- fail (printf "sparkConf.%s is given, but the network policies open only Spark's default ports: take it out, or set networkPolicy.ingress and networkPolicy.enabled to false" $key) -}}
   {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -147,16 +147,16 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What is made besides pods. */}}
+{{/* What is created besides pods. */}}
 {{- define "mxspark.checkRelease" -}}
 {{- $policy := .Values.networkPolicy -}}
 {{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
-  {{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is made again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
+  {{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is created again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
 {{- end -}}
 {{- if and $policy.ingressRules (not (or $policy.enabled $policy.ingress)) -}}
   {{- fail "networkPolicy.ingressRules say who else may connect, but with networkPolicy.ingress and networkPolicy.enabled false anybody may: take the rules out, or leave the policies on" -}}
 {{- end -}}
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
-  {{- fail "serviceAccount.name is missing, and serviceAccount.create is false: the Role would be for the account default, and every pod of the namespace could make and delete pods. Name an account, or set rbac.create to false" -}}
+  {{- fail "serviceAccount.name is missing, and serviceAccount.create is false: the Role would be for the account default, and every pod of the namespace could create and delete pods. Name an account, or set rbac.create to false" -}}
 {{- end -}}
 {{- end -}}

@@ -28,7 +28,7 @@ metadata:
 spec:
   restartPolicy: Never
   serviceAccountName: {{ include "mxspark.serviceAccount" . | quote }}
-  # The only pod that asks for something of Kubernetes: it starts the executors.
+  # The only pod that uses the Kubernetes API: it creates the executors.
   automountServiceAccountToken: true
   terminationGracePeriodSeconds: {{ int64 $driver.terminationGracePeriodSeconds }}
   {{- include "mxspark.pullSecrets" . | nindent 2 }}
@@ -51,10 +51,10 @@ spec:
         {{- end }}
         - name: {{ $constants.submissionVariable }}
           {{- if and .Values.gitops (not .Values.schedule) }}
-          # The same for each Job with these settings: one that is made again goes on, although output.overwrite is set.
+          # The same for each Job with these settings: one that is created again resumes, although output.overwrite is set.
           value: {{ printf "%s/%s/%s" .Release.Namespace .Release.Name (include "mxspark.settings" . | sha256sum | trunc 16) | quote }}
           {{- else }}
-          # The same for all pods of one Job: a driver that is started again goes on with what it began, although output.overwrite is set.
+          # The same for all pods of one Job: a restarted driver resumes its run, although output.overwrite is set.
           valueFrom:
             fieldRef:
               fieldPath: metadata.labels['{{ $constants.controllerLabel }}']
@@ -78,7 +78,7 @@ spec:
         {{- include "mxspark.mounts" . | nindent 8 }}
   volumes:
     {{- if or .Values.schedule .Values.gitops }}
-    # Settings of the run's own: an upgrade changes the ConfigMap, but a driver that is started again goes on as its run began.
+    # Settings of the run's own: an upgrade changes the ConfigMap, but a restarted driver keeps those that its run began with.
     - name: settings
       downwardAPI:
         items:
@@ -92,7 +92,7 @@ spec:
 {{- end -}}
 
 {{/*
-Over the nodes where that can be, (list root values): so that one that is lost takes little with it; not where the user says who goes where.
+Over the nodes where possible, (list root values): so that a lost node takes little with it; not if the user sets the placement.
 */}}
 {{- define "mxspark.spread" -}}
 {{- $root := first . -}}
@@ -112,8 +112,8 @@ topologySpreadConstraints:
 {{- end -}}
 
 {{/*
-Containers beside the first end with it (init containers with restartPolicy Always): beside one that runs on, the pod would never end, nor
-the Job, and no driver would be started again.
+Containers beside the first end with it (init containers with restartPolicy Always): beside one that keeps running, the pod would never end,
+nor the Job, and no driver would be restarted.
 */}}
 {{- define "mxspark.nativeSidecars" -}}
 {{- $sidecars := .initContainers | default list -}}

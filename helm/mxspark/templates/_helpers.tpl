@@ -1,7 +1,7 @@
 {{/* Names, labels, numbers, and the merging of pod templates. */}}
 
 {{/*
-The name of all objects, and of the Spark application. Spark's and Kubernetes' names are made by adding to it, up to 63 characters; names
+The name of all objects, and of the Spark application. Spark's and Kubernetes' names are formed by adding to it, up to 63 characters; names
 that are too long are refused, for two that are cut could be the same.
 */}}
 {{- define "mxspark.name" -}}
@@ -28,8 +28,8 @@ app.kubernetes.io/instance: {{ include "mxspark.name" . | quote }}
 {{- end -}}
 
 {{/*
-Labels of an object, (list root component more...): ours win over the user's. The chart's version is on no pod: a new version of the chart alone is
-no reason to start a job again.
+Labels of an object, (list root component more...): ours override the user's. The chart's version is on no pod: a new version of the chart alone is
+no reason to restart a job.
 */}}
 {{- define "mxspark.labels" -}}
 {{- $root := index . 0 -}}
@@ -55,8 +55,8 @@ no reason to start a job again.
 {{- end -}}
 
 {{/*
-The executors' own account, without rights and identity; empty where another is named, and where the driver's may have the identity that
-the buckets ask for: by an annotation, or by what Kubernetes doesn't show (EKS Pod Identity, GKE's federation).
+The executors' own account, without rights and identity; empty where another is named, and where the driver's may carry the identity that
+the buckets require: by an annotation, or by what Kubernetes doesn't show (EKS Pod Identity, GKE's federation).
 */}}
 {{- define "mxspark.executorAccount" -}}
 {{- $isWithoutIdentity := and (or .Values.s3.secretName (.Values.job.storage | default dict).anonymous) (not .Values.serviceAccount.annotations) -}}
@@ -113,7 +113,7 @@ the buckets ask for: by an annotation, or by what Kubernetes doesn't show (EKS P
 {{- end -}}
 
 {{/*
-Puts a user's pod template over ours, (list ours template): its keys win, lists are added to, the first containers are the same one.
+Puts a user's pod template over ours, (list ours template): its keys override ours, lists are appended to, the first containers are the same one.
 mxspark does the same with the executors' template (pods.py), and so does `mxspark submit kubernetes`.
 */}}
 {{- define "mxspark.merge" -}}

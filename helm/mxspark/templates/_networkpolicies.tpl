@@ -7,7 +7,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Not empty where somebody is to read Spark's pages or metrics. */}}
+{{/* Not empty where Spark's web UI or metrics are to be reachable. */}}
 {{- define "mxspark.servesPages" -}}
 {{- with .Values.monitoring }}{{ if or .uiService .prometheus.annotations .prometheus.podMonitor.enabled }}true{{ end }}{{ end -}}
 {{- end -}}
@@ -30,7 +30,7 @@
 {{- with .Values.networkPolicy.apiServer }}{{ include "mxspark.egressRule" (list .to .ports "TCP") }}{{ end -}}
 {{- end -}}
 
-{{/* A rule, (list peers ports protocol...); none where there are no peers, for Kubernetes reads an empty list of them as everybody. */}}
+{{/* A rule, (list peers ports protocol...); none where there are no peers, for Kubernetes reads an empty list of them as everyone. */}}
 {{- define "mxspark.egressRule" -}}
 {{- $protocols := slice . 2 -}}
 {{- $ports := index . 1 -}}

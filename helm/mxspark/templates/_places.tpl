@@ -8,7 +8,7 @@
   {{- range $place := kindIs "slice" $given | ternary $given (list $given) -}}
     {{- if contains "://" $place -}}
       {{- if not (has (splitList "://" $place | first) $schemes) -}}
-        {{- fail (printf "job.%s is %s, and mxspark knows no %s://: give s3://bucket/prefix; other object stores are reached by their S3 interface, s3.endpoint" $key $place (splitList "://" $place | first)) -}}
+        {{- fail (printf "job.%s is %s, and mxspark does not support %s://: give s3://bucket/prefix; other object stores are reached by their S3 API: s3.endpoint" $key $place (splitList "://" $place | first)) -}}
       {{- end -}}
     {{- else if not (empty $place) -}}
       {{- include "mxspark.checkFolder" (list $ $key $place) -}}
@@ -56,7 +56,7 @@
 {{- else if and $isOutput (has "readOnly" (list $driver $executor)) -}}
   {{- fail (printf "job.%s is %s, on a volume that is mounted with readOnly: true: mount it so that pods can write" $key $place) -}}
 {{- else if and $isOutput (or (not $driver) (has "own" (list $driver $executor))) -}}
-  {{- fail (printf "job.%s is %s: each pod would write to a folder of its own, which is gone with it: %s" $key $place $hint) -}}
+  {{- fail (printf "job.%s is %s: each pod would write to a folder of its own, which is deleted with it: %s" $key $place $hint) -}}
 {{- end -}}
 {{- end -}}
 
@@ -96,7 +96,7 @@ true
 {{- end -}}
 {{- end -}}
 
-{{/* By list (root, key, address): fails where nothing in the pods could serve there, neither a sidecar nor the node. */}}
+{{/* By list (root, key, address): fails where nothing in the pods could listen there, neither a sidecar nor the node. */}}
 {{- define "mxspark.refuseOwnHost" -}}
 {{- $root := first . -}}
 {{- range $role := list "driver" "executor" -}}
@@ -108,7 +108,7 @@ true
     {{- end -}}
   {{- end -}}
   {{- if not (or $others $spec.hostNetwork) -}}
-    {{- fail (printf "%s is %s: in a pod that is the pod itself, and nothing in it serves there: give an address that pods reach, such as http://SERVICE.NAMESPACE:PORT" (index $ 1) (index $ 2)) -}}
+    {{- fail (printf "%s is %s: in a pod, that is the pod itself, and nothing in it listens there: give an address that pods can reach, such as http://SERVICE.NAMESPACE:PORT" (index $ 1) (index $ 2)) -}}
   {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -7,7 +7,7 @@ driver.podTemplate or executor.podTemplate.
 {{- define "mxspark.podTemplate" -}}
 {{- $values := (first .).Values -}}
 {{- $security := deepCopy $values.containerSecurityContext -}}
-{{- /* Lists are added to, and ours has ALL. */ -}}
+{{- /* Lists are appended to, and ours has ALL. */ -}}
 {{- with ($security.capabilities | default dict).drop -}}
 {{- $_ := unset $security.capabilities "drop" -}}
 {{- with without . "ALL" }}{{ $_ := set $security.capabilities "drop" . }}{{ end -}}
@@ -146,8 +146,8 @@ priorityClassName: {{ . | quote }}
 {{- end -}}
 
 {{/*
-What a pod asks for, (list root values cpus memory): `values` are the value `driver` or `executor`, `cpus` the default of its cpuRequest, `memory`
-in MiB. Requests and limits are the same for memory: a pod that may take more than it asked for is the first that a full node ends.
+What a pod requests, (list root values cpus memory): `values` are the value `driver` or `executor`, `cpus` the default of its cpuRequest, `memory`
+in MiB. Requests and limits are the same for memory: a pod that may use more than it requested is the first that a full node ends.
 */}}
 {{- define "mxspark.resources" -}}
 {{- $values := index . 1 -}}

@@ -1,5 +1,5 @@
 {{/*
-Secrets in values, which would lie open: in the release, in the ConfigMap, in pods. `mxspark submit kubernetes` refuses the same, by the same
+Secrets in values, which would be exposed: in the release, in the ConfigMap, in pods. `mxspark submit kubernetes` refuses the same, by the same
 patterns (secrets.py, from which _secret_patterns.tpl is generated); tests/chart/test_secrets.py compares them.
 */}}
 
@@ -29,13 +29,13 @@ patterns (secrets.py, from which _secret_patterns.tpl is generated); tests/chart
 {{- end -}}
 {{- end -}}
 
-{{/* Whether a command line or the like has a secret in it. */}}
+{{/* Whether a command line or the like contains a secret. */}}
 {{- define "mxspark.isGiven" -}}
 {{- range regexFindAll (include "mxspark.secrets.given" $) . -1 }}{{ if not (include "mxspark.looksLike" (list . "taken")) }}yes{{ end }}{{ end -}}
 {{- end -}}
 
 {{- define "mxspark.refuseSecret" -}}
-{{- fail (printf "%s may be a secret, which would lie open for all who can read the release, its ConfigMap or its pods. Put it into a secret of the cluster: s3.secretName names that of a bucket's keys, and in a pod template a variable has valueFrom. Addresses have no user, password or query here" (join "." .)) -}}
+{{- fail (printf "%s may be a secret, which everyone who can read the release, its ConfigMap or its pods could read. Put it into a Kubernetes Secret: s3.secretName for a bucket's keys, valueFrom for a variable in a pod template. Addresses must not have a user, password or query here" (join "." .)) -}}
 {{- end -}}
 
 {{/* Looks at all texts in a value, (list path value): those of variables under the variable's name, command lines as one. */}}

@@ -54,7 +54,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
   "service_account" (include "mxspark.serviceAccount" .)
   "local_directory" $local
   "executor" $pod -}}
-{{- /* With a schedule, or where nobody prunes, two Jobs may stand side by side, and no selector tells their drivers apart: executors go by the pod's address. */ -}}
+{{- /* With a schedule, or where nobody prunes, two Jobs may exist side by side, and no selector tells their drivers apart: executors use the pod's address. */ -}}
 {{- if not (or $values.schedule $values.gitops) -}}
   {{- $_ := set $kubernetes "driver_service" (printf "%s-driver" (include "mxspark.name" .)) -}}
 {{- end -}}
@@ -69,7 +69,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- toYaml $settings -}}
 {{- end -}}
 
-{{/* Spark properties besides those that mxspark computes; the user's own win. */}}
+{{/* Spark properties besides those that mxspark computes; the user's override them. */}}
 {{- define "mxspark.sparkConf" -}}
 {{- $conf := dict -}}
 {{- with .Values.monitoring.eventLog -}}

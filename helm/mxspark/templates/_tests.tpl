@@ -15,8 +15,8 @@
 {{- end -}}
 
 {{/*
-A pod of `helm test`, with all that the pod which it stands for is given: `like` is the value `driver` or `executor`. It goes when it ends
-well; one that failed stays to be looked at, until the next `helm test`.
+A pod of `helm test`, with all that the pod which it represents is given: `like` is the value `driver` or `executor`. It is deleted when it
+succeeds; one that failed is kept for inspection, until the next `helm test`.
 */}}
 {{- define "mxspark.testPod" -}}
 {{- $pod := include "mxspark.ourTestPod" . | fromYaml -}}

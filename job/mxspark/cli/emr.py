@@ -56,7 +56,7 @@ TemplateFlag = Annotated[
     typer.Option(
         "--job-template",
         metavar="NAME",
-        help="Make the job template NAME where it isn't there, and start the job run by it.",
+        help="Start the job run from the job template NAME, which is created if it doesn't exist.",
     ),
 ]
 
@@ -85,21 +85,21 @@ def submit_emr(
     name: NameFlag = None,
     job_template: TemplateFlag = None,
     logs: Annotated[
-        bool, typer.Option("--logs", help="Show the whole log of the driver as EMR brings it, not only how far it is.")
+        bool, typer.Option("--logs", help="Show the driver's whole log as EMR delivers it, not only the progress.")
     ] = False,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Start the job run and end; `mxspark status ID` says how it is.")
+        bool, typer.Option("--detach", help="Start the job run and exit; `mxspark status ID` shows its status.")
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
             help="Print the request for `aws emr-containers start-job-run --cli-input-json`, and start nothing. With "
-            "--job-template its jobTemplateId is to be filled in.",
+            "--job-template its jobTemplateId must be filled in.",
         ),
     ] = False,
     upload: Annotated[
-        bool, typer.Option("--upload", help="With --dry-run: put into S3 what the request names.")
+        bool, typer.Option("--upload", help="With --dry-run: upload to S3 what the request names.")
     ] = False,
     yes: YesFlag = False,
     _debug: DebugFlag = False,
@@ -129,14 +129,14 @@ def submit_emr(
     with suppress(MxsparkError):
         if (
             started.may_be_old
-            and job_runs.describe(started.aws, started.run.told["virtualClusterId"], started.run.id).has_ended
+            and job_runs.describe(started.aws, started.run.description["virtualClusterId"], started.run.id).has_ended
         ):
             listener.note(SAME_AGAIN)
     listener.note(remote.what_next(started))
 
 
 def _start(settings: Settings, name: str, job_template: str | None, yes: bool, may_be_old: bool) -> EmrJob:
-    """The job run that was started, after all that can be looked at before."""
+    """Starts the job run, after all that can be checked before."""
     virtual_clusters.needed(settings.emr.virtual_cluster)
     aws = _connect(settings)
     cluster = virtual_clusters.usable(aws, settings.emr.virtual_cluster)
@@ -148,7 +148,7 @@ def _start(settings: Settings, name: str, job_template: str | None, yes: bool, m
         return EmrJob(aws, job.start(aws, submission), settings, is_new=True, may_be_old=may_be_old)
     except (KeyboardInterrupt, Terminated) as signal:
         look = job_runs.list_command(cluster.id, name, aws.region)
-        console.show_warning(f"whether the job run {name} was started is not known: {look}")
+        console.show_warning(f"it is unknown whether the job run {name} was started: {look}")
         raise Detached(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED) from None
 
 
@@ -157,7 +157,7 @@ def _connect(settings: Settings) -> Aws:
 
 
 def _check_image(aws: Aws, settings: Settings) -> None:
-    """What can't be looked at is no hindrance: `mxspark doctor emr` tells of it."""
+    """An image that can't be read is accepted: `mxspark doctor emr` reports it."""
     from mxspark.submit.emr import checks, images
 
     try:
@@ -170,13 +170,14 @@ def _check_image(aws: Aws, settings: Settings) -> None:
 
 
 def _show_request(settings: Settings, name: str, job_template: str | None, upload: bool) -> None:
-    """Asks AWS for nothing but the id of a virtual cluster that was given by its name."""
+    """Without requests to AWS, except for the id of a virtual cluster that was given by its name."""
     given = virtual_clusters.needed(settings.emr.virtual_cluster)
     try:
         known = given if virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
     except MxsparkError as error:
         raise type(error)(
-            error.problem, f"{error.hint} With the virtual cluster's id instead of its name AWS isn't asked."
+            error.problem,
+            f"{error.hint} With the virtual cluster's id instead of its name, no request to AWS is needed.",
         ) from None
     submission = start_job_run.build(settings, name, known, job_template)
     listener = console.JobListener()
@@ -184,15 +185,14 @@ def _show_request(settings: Settings, name: str, job_template: str | None, uploa
         job.put_objects(submission, Access(settings.storage))
     where = "\n  ".join(submission.objects)
     listener.note(
-        f"The request names these objects, which {'are there now' if upload else '--upload would put there'}:\n  "
-        f"{where}"
+        f"The request names these objects, which {'were uploaded' if upload else '--upload uploads'}:\n  {where}"
     )
     request = dict(submission.request)
     if submission.template is not None:
         request["jobTemplateId"] = "TEMPLATE"
         made = shlex.quote(json.dumps(submission.template))
         listener.note(
-            "Put in place of TEMPLATE the id that this gives: aws emr-containers create-job-template --cli-input-json "
+            "Replace TEMPLATE with the id that this prints: aws emr-containers create-job-template --cli-input-json "
             f"{made}"
         )
     console.show(json.dumps(request, indent=2, ensure_ascii=False))
@@ -208,7 +208,7 @@ def examine_emr(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     _debug: DebugFlag = False,
 ) -> None:
-    """Look whether AWS has what a job run needs, before money is spent; change nothing.
+    """Check whether AWS has what a job run needs, before money is spent; change nothing.
 
     Takes the settings and flags of `mxspark submit emr`.
     """

@@ -1,5 +1,5 @@
-"""Jobs that run elsewhere: `mxspark follow`, `mxspark logs`, `mxspark cancel`, and what is the same for all ways to
-submit one.
+"""Jobs that run elsewhere: `mxspark follow`, `mxspark logs`, `mxspark cancel`, and what all ways to submit one have in
+common.
 """
 
 import sys
@@ -17,7 +17,7 @@ from mxspark.submit.remote_job import JobFlags, RemoteJob
 
 
 def confirm_overwriting(output: OutputSettings, yes: bool) -> None:
-    """Asks before a job is started that deletes what an earlier one left. Raises UsageError where it shall not."""
+    """Asks before a job is started that deletes what an earlier one left. Raises UsageError if the answer is no."""
     if output.overwrite and not console.confirm(
         f"--overwrite deletes what an earlier run left in {output.path}. Continue?", yes
     ):
@@ -27,40 +27,40 @@ def confirm_overwriting(output: OutputSettings, yes: bool) -> None:
 def what_next(job: RemoteJob) -> str:
     """The commands for a job."""
     end = job.end_command or f"mxspark cancel {job.address}"
-    return f"How it is: mxspark status {job.address}\nFollow it: mxspark follow {job.address}\nEnd it:    {end}"
+    return f"Status: mxspark status {job.address}\nFollow: mxspark follow {job.address}\nEnd:    {end}"
 
 
 def follow_job(job: RemoteJob, logs: bool) -> None:
     """Follows a job to its end, and ends with its exit code; after Ctrl-C asks whether to leave it running or to cancel
     it.
 
-    Raises MxsparkError where the job goes on unseen.
+    Raises MxsparkError if the job keeps running, but can't be followed.
     """
     what = job.title
     try:
-        ending = job.follow(console.JobListener(), logs=logs, sleep=sleep)
+        outcome = job.follow(console.JobListener(), logs=logs, sleep=sleep)
     except KeyboardInterrupt:
         if job.end_command is None and sys.stdin.isatty() and _shall_be_cancelled(what):
             job.cancel(lambda _: True)
-            console.show_warning(f"{what} is being cancelled; what it finished stays")
+            console.show_warning(f"{what} is being cancelled; what it finished is kept")
         else:
-            console.show_warning(f"{what} goes on.\n{what_next(job)}")
+            console.show_warning(f"{what} keeps running.\n{what_next(job)}")
         raise Detached(INTERRUPTED) from None
     except Terminated:  # nobody can be asked
-        console.show_warning(f"{what} goes on.\n{what_next(job)}")
+        console.show_warning(f"{what} keeps running.\n{what_next(job)}")
         raise Detached(TERMINATED) from None
-    # of credentials or the network: what was submitted is no wrong usage any more
+    # of credentials or the network: once a job is submitted, its command was right
     except (OutOfSightError, UsageError) as error:
-        problem = f"{what} goes on, but can't be followed any more: {error.problem}"
+        problem = f"{what} keeps running, but can't be followed any more: {error.problem}"
         raise MxsparkError(problem, f"{error.hint}\n{what_next(job)}".strip()) from None
-    if ending.exit_code:
-        kind = UsageError if ending.exit_code == UsageError.exit_code else MxsparkError
-        console.show_error(kind(f"{what}: {ending.cause}", ending.hint))
-        raise typer.Exit(ending.exit_code)
+    if outcome.exit_code:
+        kind = UsageError if outcome.exit_code == UsageError.exit_code else MxsparkError
+        console.show_error(kind(f"{what}: {outcome.cause}", outcome.hint))
+        raise typer.Exit(outcome.exit_code)
 
 
 def _shall_be_cancelled(what: str) -> bool:
-    """What a person answers; who presses Ctrl-C once more only wants to be gone."""
+    """What a person answers; another Ctrl-C means no."""
     hear_signals()
     try:
         return console.ask_to_cancel(what)
@@ -72,10 +72,10 @@ NameArgument = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="The job's name (of EMR's job runs the id), as `mxspark submit` said it, or the chart's release.",
+        help="The job's name (on EMR the job run's id), as `mxspark submit` printed it, or the chart's release.",
     ),
 ]
-LogsFlag = Annotated[bool, typer.Option("--logs", help="Show the whole log of the driver, not only how far it is.")]
+LogsFlag = Annotated[bool, typer.Option("--logs", help="Show the driver's whole log, not only the progress.")]
 
 
 @app.command("follow", short_help="Follow a submitted job to its end.", epilog=EXIT_CODES)
@@ -90,7 +90,7 @@ def follow(name: NameArgument, where: JobFlags, logs: LogsFlag = False, _debug: 
 def show_logs(
     name: NameArgument,
     where: JobFlags,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the driver ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the driver ends.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=1, help="Only the last N lines.")] = None,
     _debug: DebugFlag = False,
 ) -> None:
@@ -99,10 +99,10 @@ def show_logs(
         console.show(line)
 
 
-@app.command("cancel", short_help="End a submitted job; what it has finished stays.", epilog=EXIT_CODES)
+@app.command("cancel", short_help="End a submitted job; what it has finished is kept.", epilog=EXIT_CODES)
 @finds_job
 def cancel(name: NameArgument, where: JobFlags, yes: YesFlag = False, _debug: DebugFlag = False) -> None:
-    """End a submitted job, and delete its pods and all that was made for it; what it has finished stays in its
+    """End a submitted job, and delete its pods and all that was created for it; what it has finished is kept in its
     output.
     """
     if done := resolver.find(name, where).cancel(lambda question: console.confirm(question, yes)):

@@ -21,7 +21,7 @@ from mxspark.submit.remote_job import JobFlags
 JOB_NAME = re.compile(LABEL)
 
 
-@app.command("status", short_help="Say how far a run or a submitted job is.", epilog=EXIT_CODES)
+@app.command("status", short_help="Show the status of a run or a submitted job.", epilog=EXIT_CODES)
 @finds_job
 def show_status(
     output: Annotated[
@@ -37,9 +37,9 @@ def show_status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     _debug: DebugFlag = False,
 ) -> None:
-    """Say how far a run is: what is done, failed and left, who works on it, and from which settings.
+    """Show the status of a run: what is done, failed and left, who works on it, and its settings.
 
-    Of a submitted job it says how its pods are.
+    Of a submitted job, show its pods.
     """
     if JOB_NAME.match(output) and not Path(output).exists():
         _show_job(output, where, as_json)
@@ -74,12 +74,12 @@ def _show_job(name: str, where: JobFlags, as_json: bool) -> None:
 def examine(
     context: typer.Context,
     gpus: Annotated[
-        bool, typer.Option("--gpu", help="Look at the GPUs too; that none can be used is a problem then.")
+        bool, typer.Option("--gpu", help="Check the GPUs too; it is a problem then if none can be used.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     _debug: DebugFlag = False,
 ) -> None:
-    """Look whether this machine has what a run needs, and say what to do where it lacks something.
+    """Check whether this machine has what a run needs, and say how to fix what is missing.
 
     Exit codes: 0 nothing is a problem; 1 something is.
     """

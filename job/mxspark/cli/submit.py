@@ -53,22 +53,22 @@ def submit_kubernetes(
     kubeconfig: KubeconfigFlag = None,
     logs: remote.LogsFlag = False,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Start the job and end; `mxspark status NAME` says how it is.")
+        bool, typer.Option("--detach", help="Start the job and exit; `mxspark status NAME` shows its status.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifests, and make nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifests, and create nothing.")] = False,
     start_timeout: Annotated[
         float,
         typer.Option(
             "--start-timeout",
             metavar="SECONDS",
             min=1,
-            help="Give up, and delete the job, when its driver has not begun.",
+            help="Give up, and delete the job, if its driver has not started by then.",
         ),
     ] = 600,
     yes: YesFlag = False,
     _debug: DebugFlag = False,
 ) -> None:
-    """Run a job on Kubernetes: make a Job whose pod is the driver, and follow it; the exit code is the job's.
+    """Run a job on Kubernetes: create a Job whose pod is the driver, and follow it; the exit code is the job's.
 
     Takes the settings and flags of `mxspark run`. Ctrl-C asks whether to leave the job running or to cancel it.
     """

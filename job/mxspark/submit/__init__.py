@@ -1,1 +1,1 @@
-"""Starting a job elsewhere, following it, explaining how it is, cancelling it."""
+"""Jobs that run elsewhere: submitted, followed, diagnosed, cancelled."""

@@ -1,4 +1,4 @@
-"""What a job that runs elsewhere tells, what keeps it from running, and how it ended, whoever runs it."""
+"""The events, diagnoses and outcome of a submitted job, whatever runs it."""
 
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -11,26 +11,24 @@ OWN_CODES = {kind.exit_code for kind in (MxsparkError, UsageError, TooManyFailed
 
 
 class Listener(Protocol):
-    """Hears how a job goes."""
+    """Receives the events of a job that is followed."""
 
     def note(self, text: str) -> None:
-        """Something that happened."""
+        """An event."""
 
     def progress(self, progress: Progress) -> None:
-        """How far it is."""
+        """The progress of its run."""
 
     def log(self, line: str) -> None:
         """A line of the driver's log."""
 
     def results(self, found: Results) -> None:
-        """What it has to show at its end."""
+        """What its run produced."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What keeps a pod from running, and what to do about it; `passes` where it may be gone by and by, without
-    anybody's doing.
-    """
+    """Why a pod doesn't run, and what to do about it. `passes`: it may resolve itself, without anyone's action."""
 
     cause: str
     hint: str
@@ -50,5 +48,5 @@ class Outcome:
 
     @classmethod
     def failed(cls, driver_code: int | None, cause: str, hint: str) -> Self:
-        """Of a job that failed: with its driver's exit code where that is known and one of mxspark's, else 1."""
+        """A failed job: with its driver's exit code if that is known and one of mxspark's, else 1."""
         return cls(driver_code if driver_code in OWN_CODES else MxsparkError.exit_code, cause, hint)

@@ -1,4 +1,4 @@
-"""What pods can't reach of what settings name: folders and addresses of this machine, places that no two pods share."""
+"""Refuses settings that pods can't reach: folders and addresses of this machine, volumes that pods don't share."""
 
 import posixpath
 import re
@@ -28,9 +28,9 @@ PLACES = (
 )
 WRITE_SCHEMES = ("s3", "s3a", "s3n")
 READ_SCHEMES = (*WRITE_SCHEMES, "http", "https")
-# Kinds of volumes that each pod has for itself, gone with it or not to be written.
+# Types of volumes that are private to a pod and deleted with it, or read-only.
 OWN_VOLUMES = ("emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected", "image")
-# Hosts that each pod is for itself: names and addresses, and those that stand between brackets in an address.
+# Loopback hosts: names and IPv4 addresses; IPv6 addresses, which a URL has in brackets.
 OWN_HOSTS, OWN_HOSTS_IPV6 = r"localhost|[^/]*\.localhost|localhost\.localdomain|127(\.\d+){1,3}|0\.0\.0\.0", "::1?"
 _MOUNT_PATH = re.compile(r"spark\.kubernetes\.(driver|executor)\.volumes\.(\w+)\.(.+)\.mount\.path")
 _OWN_HOST = re.compile(f"{OWN_HOSTS}|{OWN_HOSTS_IPV6}")
@@ -50,7 +50,7 @@ class Mount:
 
 
 def check(settings: Settings) -> None:
-    """Raises UsageError for folders and addresses of this machine, and for secrets that would lie open."""
+    """Raises UsageError for folders and addresses of this machine, and for secrets that would be exposed."""
     for key, place in _places(settings):
         if "://" not in place:
             _refuse_local(key, place, settings)
@@ -63,18 +63,19 @@ def check(settings: Settings) -> None:
     if not _has_company(settings):
         for key, address in _own_addresses(settings):
             raise UsageError(
-                f"{key} is {address}: in a pod that is the pod itself, and not this machine; nothing in the pods "
-                "serves there",
-                "Give an address that pods reach, such as http://SERVICE.NAMESPACE:PORT of a server in the cluster.",
+                f"{key} is {address}: in a pod, that is the pod itself, not this machine, and nothing in the pods "
+                "listens there",
+                "Give an address that pods can reach, such as http://SERVICE.NAMESPACE:PORT of a server in the "
+                "cluster.",
             )
     if found := secrets.find(settings):
         raise UsageError(f"these settings may expose a secret: {', '.join(found)}", secrets.HINT)
 
 
 def doubts(settings: Settings) -> list[str]:
-    """What somebody should know of settings that passed: addresses that only a sidecar can serve."""
+    """Warnings about settings that passed: addresses where only a sidecar can listen."""
     return [
-        f"{key} is {address}, which is each pod itself: a sidecar has to serve there."
+        f"{key} is {address}, which in a pod is the pod itself: a sidecar must listen there."
         for key, address in _own_addresses(settings)
     ]
 
@@ -88,7 +89,7 @@ def _places(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _own_addresses(settings: Settings) -> Iterator[tuple[str, str]]:
-    """The addresses among the settings that each machine, and each pod, has for itself, without secrets."""
+    """The loopback addresses among the settings, each after its key, without secrets."""
     for key, address in (*_places(settings), ("storage.endpoint_url", settings.storage.endpoint_url or "")):
         if not address.lower().startswith(("http://", "https://")):
             continue
@@ -101,7 +102,7 @@ def _own_addresses(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _refuse_local(key: str, place: str, settings: Settings) -> None:
-    """Raises UsageError for a place without scheme that the pods who need it don't have, or not all the same."""
+    """Raises UsageError for a path that the pods which need it don't have, or don't share."""
     hint = (
         "Give s3://bucket/prefix, or mount a volume that all pods share: kubernetes.driver.template, "
         "kubernetes.executor.template."
@@ -109,7 +110,7 @@ def _refuse_local(key: str, place: str, settings: Settings) -> None:
     if not place.startswith("/"):
         raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", hint)
     is_output = key.startswith("output")
-    # Executors are told the keys in a list, and send rows for the text object.
+    # Only the driver reads manifests and writes the text object.
     roles: tuple[Role, ...] = (
         ("driver",) if key == "output.text_object" or manifest.is_manifest(place) else ("driver", "executor")
     )
@@ -117,7 +118,7 @@ def _refuse_local(key: str, place: str, settings: Settings) -> None:
     if all(found.values()):
         if is_output and any(mount and not mount.is_shared for mount in found.values()):
             raise UsageError(
-                f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", hint
+                f"{key} is {place!r}: each pod would write to a folder of its own, which is deleted with it", hint
             )
         if is_output and any(mount and mount.is_read_only for mount in found.values()):
             raise UsageError(
@@ -132,7 +133,7 @@ def _refuse_local(key: str, place: str, settings: Settings) -> None:
         )
     if is_output:
         raise UsageError(
-            f"{key} is {place!r}: each pod would write to a folder of its own, which is gone with it", hint
+            f"{key} is {place!r}: each pod would write to a folder of its own, which is deleted with it", hint
         )
     if Path(place).exists() and not place.startswith(IN_IMAGE):
         raise UsageError(f"{key} is {place!r}, which is on this machine, where pods can't read it", hint)
@@ -158,8 +159,8 @@ def _refuse_unknown(key: str, place: str) -> None:
     scheme = place.partition("://")[0]
     if scheme not in schemes:
         raise UsageError(
-            f"{key} is {place!r}, and mxspark knows no {scheme}://",
-            "Give s3://bucket/prefix; other object stores are reached by their S3 interface, storage.endpoint_url.",
+            f"{key} is {place!r}, and mxspark does not support {scheme}://",
+            "Give s3://bucket/prefix; other object stores are reached by their S3 API: storage.endpoint_url.",
         )
 
 

@@ -1,4 +1,4 @@
-"""A job that runs elsewhere, whatever runs it: what the commands `status`, `follow`, `logs` and `cancel` do with it."""
+"""A submitted job, whatever runs it: the interface of the commands `status`, `follow`, `logs` and `cancel`."""
 
 import time
 from abc import abstractmethod
@@ -13,7 +13,7 @@ Sleep = Callable[[float], None]
 
 @dataclass(frozen=True)
 class JobFlags:
-    """What a command line says of where a job runs."""
+    """The flags that say where a job runs."""
 
     namespace: str | None = None
     kube_context: str | None = None
@@ -23,7 +23,7 @@ class JobFlags:
 
 
 class RemoteStatus(Protocol):
-    """How a job is."""
+    """The status of a job."""
 
     @abstractmethod
     def rows(self) -> list[tuple[str, str]]:
@@ -35,7 +35,7 @@ class RemoteStatus(Protocol):
 
 
 class RemoteJob(Protocol):
-    """A job that was submitted. Whoever follows it brings its own `sleep`, which may end the waiting."""
+    """A submitted job. Callers pass a `sleep` of their own, which may raise to end the wait."""
 
     @property
     @abstractmethod
@@ -49,27 +49,27 @@ class RemoteJob(Protocol):
 
     @property
     def end_command(self) -> str | None:
-        """What ends a job that another tool made, which `cancel` refuses to."""
+        """The command that ends a job made by another tool, which `cancel` refuses to end; None for others."""
         return None
 
     @abstractmethod
     def status(self) -> RemoteStatus:
-        """How it is now."""
+        """Its current status."""
 
     @abstractmethod
     def follow(self, listener: Listener, *, logs: bool, sleep: Sleep = time.sleep) -> Outcome:
-        """Returns when it has ended. With `logs` the listener hears the whole log. Raises OutOfSightError where it
-        can't be asked about.
+        """Returns when it has ended. With `logs` the listener receives the whole log. Raises OutOfSightError if its
+        status can't be read any more.
         """
 
     @abstractmethod
     def logs(self, *, follow: bool, tail: int | None = None, sleep: Sleep = time.sleep) -> Iterator[str]:
-        """The lines of its driver's log. Raises MxsparkError where there is none yet; with `follow` only if that
-        won't pass.
+        """The lines of its driver's log. Raises MxsparkError if there is none yet; with `follow`, only if there
+        never will be one.
         """
 
     @abstractmethod
     def cancel(self, confirm: Callable[[str], bool]) -> str | None:
-        """Ends it where `confirm` agrees, and returns what was done. Raises UsageError where it has ended, or isn't
-        to be ended so.
+        """Ends it if `confirm` agrees, and returns what was done. Raises UsageError if it has ended already, or
+        belongs to another tool.
         """

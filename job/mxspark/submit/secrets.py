@@ -1,7 +1,7 @@
 """Secrets in settings that go to a cluster or to AWS, where many may read them.
 
-PATTERNS is the one list of what they look like: the chart's templates have it too (`make chart`). So all of them have
-to be what Go's regular expressions can do as well: no looking ahead or behind.
+PATTERNS is the one list of what they look like: the chart's templates have it too (`make chart`). So all of them must
+also be valid in Go's regular expressions: no lookahead or lookbehind.
 """
 
 import re
@@ -13,89 +13,154 @@ from mxspark.settings import sources
 from mxspark.settings.job import Settings
 
 HINT = (
-    "Put it into a secret of the cluster: kubernetes.credentials_from names that of a bucket's keys, and in a template "
-    "a variable has valueFrom. Addresses have no user, password or query here."
+    "Put it into a Kubernetes Secret: kubernetes.credentials_from for a bucket's keys, valueFrom for a variable in a "
+    "template. Addresses must not have a user, password or query here."
 )
-# A value; $(NAME) is a variable that Kubernetes fills in, $NAME and ${NAME} one that a shell does.
+
+
+def _any(*alternatives: str) -> str:
+    """A pattern that matches what one of these does."""
+    return "|".join(alternatives)
+
+
+# A value; $(NAME) is a variable that Kubernetes expands, $NAME and ${NAME} one that a shell does.
 _VALUE = r"""["']?([^\s$"'-]|\$([^({A-Z_]|$))[^\s"']*"""
+# A name whose value is a secret, perhaps with an id at its end.
 _SECRET = rf"(?i:({SECRET_WORDS}|{SECRET_ENDS}){SECRET_TAIL}([._-]?id)?)"
-# Values that are no secret whatever their name: switches, secrets and keys of AWS by their names, paths, placeholders,
-# classes.
-_PLAIN = (
-    r"true|false|on|off|yes|no|none|null|arn:aws\S*|alias/\S*|/(etc|run|var|mnt|opt|home|tmp|secrets?)/[\w./-]*"
-    r"|<[^<>\s]*>"
-    r"|(org|com|io|net)(\.\w+){2,}"
+# Values that are no secret, whatever their name.
+_PLAIN = _any(
+    r"true|false|on|off|yes|no|none|null",  # switches
+    r"arn:aws\S*|alias/\S*",  # secrets and keys of AWS, by their names
+    r"/(etc|run|var|mnt|opt|home|tmp|secrets?)/[\w./-]*",  # paths
+    r"<[^<>\s]*>",  # placeholders
+    r"(org|com|io|net)(\.\w+){2,}",  # Java classes
 )
-_METHODS = (
-    r"basic|bearer|token|apikey|digest|negotiate|plain|login|kerberos|simple|ntlm|oauth2?|oidc|ldap|iam|saml"
-    r"|m?tls|scram-sha-\d+"
+# Methods of authentication.
+_METHODS = _any(
+    "basic|bearer|token|apikey|digest|negotiate|plain|login|kerberos|simple|ntlm|oauth2?|oidc|ldap|iam|saml",
+    r"m?tls|scram-sha-\d+",
 )
-# Ends of names: of places where a secret lies, of numbers and of words about it.
+# Ends of names: of the place of a secret, of a number, of a property of a secret.
 _PLACES = "file|path|dir|directory|folder|credentials?|mount|location"
-_NUMBERS = (
-    r"bits|bytes|length|len|size|count|limit|ttl|seconds|secs?|minutes|hours|days|timeout|expiry|expiration|age"
-    r"|lifetime|duration|interval"
-    r"|ratio|version|retries|per_\w+|id|index"
+_NUMBERS = _any(
+    "bits|bytes|length|len|size|count|limit",
+    "ttl|seconds|secs?|minutes|hours|days|timeout|expiry|expiration|age|lifetime|duration|interval",
+    r"ratio|version|retries|per_\w+|id|index",
 )
-_KINDS = (
-    "name|arn|provider|class|algorithm|type|kind|mode|mechanism|method|scheme|format|backend|store|issuer|audience"
-    "|scope|itemkey|keyspace"
-    "|policy|strategy|prefix|separator|key[._-]?header"
+_KINDS = _any(
+    "name|arn|provider|class|algorithm|type|kind|mode|mechanism|method|scheme|format|backend|store",
+    "issuer|audience|scope|itemkey|keyspace",
+    "policy|strategy|prefix|separator|key[._-]?header",
 )
-_OTHERS = (
-    r"oldpwd|(by|com|high|low|band|multi|single|two)[._-]?pass|tokenizers_\w+|max_(\w+_)?tokens"
-    r"|(eos|bos|pad|unk|cls|sep|mask)[_-]token"
+# Names that look like a secret's, but are none.
+_OTHERS = _any(
+    "oldpwd|(by|com|high|low|band|multi|single|two)[._-]?pass",
+    # of language models
+    r"tokenizers_\w+|max_(\w+_)?tokens|(eos|bos|pad|unk|cls|sep|mask)[_-]token",
+)
+# NAME=VALUE that is no secret, although the name is a secret's.
+_HARMLESS = _any(
+    rf"^[^=]*=({_PLAIN}|\$\([\w.-]+\))?$",  # empty, plain, or a variable
+    rf"^[^=]*auth(orization)?=({_METHODS})$",
+    # a file or folder
+    rf"^[^=]*({_PLACES})=(/|~|\.|\$|file:|jceks:|s3a?://|https?://|([\w.-]+/)*[\w-]+\.\w{{2,5}}$)",
+    r"^[^=]*(ur[il]|endpoint|host)=(https?://)?[\w.:/-]*$",  # an address without user and query
+    rf"^[^=]*({_NUMBERS})=[\d.]+[a-z]{{0,2}}$",
+    rf"^[^=]*({_KINDS})=",
+    rf"({_OTHERS})=\S*$",
+)
+# A secret in a command line (without quotes, if each argument is a string of its own), a header or JSON.
+_GIVEN = _any(
+    # aws secretsmanager get-secret-value --secret-id NAME: no secret, but it ends in what looks like one
+    rf"secretsmanager\s[^;&|]*?--secret-id[\s=]+{_VALUE}",
+    # PASSWORD=…, --password=…
+    rf"{_SECRET}={_VALUE}",
+    # --password …, -pass …, --pwd …
+    rf"""(^|[\s"'])-(-?[\w.-]*{_SECRET}|{SHORT_SECRETS}|-?pwd)\s+{_VALUE}""",
+    # curl --user NAME:PASSWORD
+    r"""(^|[\s"'])(-[uU]|--(proxy-)?user)["'=\s]*\w[\w.@+-]*:[^\s$"'/][^\s"']*""",
+    # a line of .netrc
+    rf"\blogin\s+\S+\s+password\s+{_VALUE}",
+    # sshpass -p …, redis-cli -a …, mysql -p…, docker login -p …
+    rf"""\b(sshpass\s+-p|redis-cli\s([^;&|]*\s)?-a|(mysql\w*|login)\s([^;&|]*\s)?-p)["'=\s]*{_VALUE}""",
+    # openssl -passin pass:…
+    rf"""-pass(in|out)?\s+["']?pass:{_VALUE}""",
+    # a line of an INI file
+    rf"""(^|[\n'"]|\\n)[ \t]*[\w.-]*{_SECRET}[ \t]+=[ \t]+[^\s$"'<%-][^\s"']*""",
+    # aws configure set NAME …, git config NAME …, dvc remote modify STORE NAME …
+    rf"""(^|[\s"';&|(])(config\w*|dvc\s+remote\s+modify)\s([^;&|\n]*\s)?["']?[\w./:@-]*{_SECRET}["']?\s+{_VALUE}""",
+    # mc alias set ALIAS URL KEY SECRET
+    rf"\bmc\s+(alias\s+set|config\s+host\s+add)\s+\S+\s+\S+\s+\S+\s+{_VALUE}",
+    rf"\b(vault|wandb)\s+login\s+{_VALUE}",
+    # "password": "…" in JSON, password: … in YAML, Authorization: Bearer … in headers
+    rf"""{_SECRET}(["']\s*:\s*|:\s+)["']?((?i:{_METHODS})\s+)?{_VALUE}""",
+    # curl --header X-Token:…
+    rf"""(-H|--header)["'=\s]*[\w-]*{_SECRET}:{_VALUE}""",
+)
+# What _GIVEN matches, but is no secret.
+_TAKEN = _any(
+    rf"""[=:\s]["']?({_PLAIN})[,;)\]}}]*$""",
+    rf"""auth(orization)?["']?[=:\s]+["']?({_METHODS})$""",
+    r"id[=\s]+\d+$",
+    rf"({_OTHERS})[=\s]",
+    # after --user: user and group; host and port
+    r"[\s=u](\d+:\d+|root:root|(localhost|[\w-]+\.[\w.-]+):\d+)$",
+    # a secret of AWS by its name; kubectl config set-credentials USER
+    r"^secretsmanager\s|\sset-credentials\s",
+)
+# Secrets by their form, whatever their name.
+_FORM = _any(
+    r"\b(AKIA|ASIA)[A-Z0-9]{16}\b",  # AWS
+    "-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY",  # PEM
+    r"\b(gh[pousr]|github_pat)_\w{16,}",  # GitHub
+    r"\bgl(pat|dt|rt|cbt|ptt)-[\w-]{16,}",  # GitLab
+    r"\bxox[abeoprs]-[\w-]{10,}",  # Slack
+    # OpenAI, Anthropic, OpenRouter; Stripe
+    r"(^|[^\w-])(sk-[A-Za-z0-9]{20,}|sk-(proj|ant|svcacct|admin|or-v1)-[\w-]{16,}|[sr]k_(live|test)_\w{10,})",
+    r"\bhf_[A-Za-z0-9]{20,}",  # Hugging Face
+    r"\bAIza[\w-]{35}",  # Google
+    r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{50,}",  # package registries
+    r"\bdop_v1_\w{20,}",  # DigitalOcean
+    r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}",  # JSON Web Tokens
+    r"\bSG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
+    r"\bdapi[0-9a-f]{32}",  # Databricks
+    r"\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}",  # Google, OAuth
+    r"\bhvs\.[\w-]{20,}",  # Vault
+    r"\bglsa_\w{20,}",  # Grafana
+    r"\bdckr_pat_[\w-]{16,}",  # Docker Hub
+    r"\bshpat_\w{20,}",  # Shopify
+    r"\b(gsk|r8)_[A-Za-z0-9]{20,}",  # Groq, Replicate
+    r"\bAGE-SECRET-KEY-1",  # age
+    r"\bATATT3[\w=-]{20,}",  # Atlassian
+    r"\btskey-[a-z]+-\w{10,}",  # Tailscale
+    r"\blin_api_\w{20,}",  # Linear
+    r"\bsntrys_[\w=]{20,}",  # Sentry
+    r"\b([Bb]earer|[Bb]asic) [\w+/.~-]*\d[\w+/.~-]{11,}",  # HTTP headers
+    r"hooks\.slack\.com/\w+/\w|://[^\s'\"]*/(api/)?(web)?hooks?b?[0-9]?/[^\s'\"]*[A-Za-z0-9]{16}",  # webhooks
+    r"\bjdbc:oracle:\w+:[^\s/@]+/[^\s@]+@",  # Oracle's addresses, with a password
+)
+# What errors.without_secrets removes from addresses.
+_ADDRESS = _any(
+    r"""://([^/\s'"]*@|[^\s/:'"@\[]+:\d*[^\d\s/'"@][^\s@]*@)""",  # user, or user:password
+    r"""(^|[\s'"(=,])[^\s/:'"@()=,]+:[^\s/'"@]+@[\w\[]""",  # user:password@host without a scheme
+    r"""https?://[^\s'"<>?]*\?""",  # a query: a presigned one is as good as a key
+    # parts of a signature
+    r"\b((X-(Amz|Goog)-)?(Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)"
+    r"""(['"]|&#?\w+;)?(=|: ?)(['"]|&#?\w+;)?[^&\s,;'"<>)]""",
 )
 PATTERNS = {
     # A name whose value is a secret.
     "name": rf"(?i:{SECRET_NAME.pattern})",
-    # NAME=VALUE that is none all the same.
-    "harmless": rf"(?i:^[^=]*=({_PLAIN}|\$\([\w.-]+\))?$|^[^=]*auth(orization)?=({_METHODS})$"
-    rf"|^[^=]*({_PLACES})=(/|~|\.|\$|file:|jceks:|s3a?://|https?://|([\w.-]+/)*[\w-]+\.\w{{2,5}}$)"
-    rf"|^[^=]*(ur[il]|endpoint|host)=(https?://)?[\w.:/-]*$|^[^=]*({_NUMBERS})=[\d.]+[a-z]{{0,2}}$|^[^=]*({_KINDS})="
-    rf"|({_OTHERS})=\S*$)",
-    # The same, that is a secret after all: the address of a webhook.
+    "harmless": rf"(?i:{_HARMLESS})",
+    # NAME=VALUE that is a secret although _HARMLESS matches it: the address of a webhook.
     "hook": r"(?i:webhooks?[._-]?ur[il]=[^$])",
-    # As programs take it on their command lines (with quotes gone, if they are an argument each), in headers and in
-    # JSON.
-    "given": rf"""secretsmanager\s[^;&|]*?--secret-id[\s=]+{_VALUE}"""
-    rf"""|{_SECRET}={_VALUE}|(^|[\s"'])-(-?[\w.-]*{_SECRET}|{SHORT_SECRETS}|-?pwd)\s+{_VALUE}"""
-    rf"""|(^|[\s"'])(-[uU]|--(proxy-)?user)["'=\s]*\w[\w.@+-]*:[^\s$"'/][^\s"']*"""
-    rf"""|\blogin\s+\S+\s+password\s+{_VALUE}"""
-    rf"""|\b(sshpass\s+-p|redis-cli\s([^;&|]*\s)?-a|(mysql\w*|login)\s([^;&|]*\s)?-p)["'=\s]*{_VALUE}"""
-    # openssl's, and a line of an INI file
-    rf"""|-pass(in|out)?\s+["']?pass:{_VALUE}|(^|[\n'"]|\\n)[ \t]*[\w.-]*{_SECRET}[ \t]+=[ \t]+[^\s$"'<%-][^\s"']*"""
-    # aws configure set NAME VALUE, git config NAME VALUE, and the like
-    rf"""|(^|[\s"';&|(])(config\w*|dvc\s+remote\s+modify)\s([^;&|\n]*\s)?["']?[\w./:@-]*{_SECRET}["']?\s+{_VALUE}"""
-    rf"""|\bmc\s+(alias\s+set|config\s+host\s+add)\s+\S+\s+\S+\s+\S+\s+{_VALUE}|\b(vault|wandb)\s+login\s+{_VALUE}"""
-    rf"""|{_SECRET}(["']\s*:\s*|:\s+)["']?((?i:{_METHODS})\s+)?{_VALUE}"""
-    rf"""|(-H|--header)["'=\s]*[\w-]*{_SECRET}:{_VALUE}""",
-    # What of that is none: a method, an id, a user and group by numbers, a host and port, the name of a secret of AWS.
-    "taken": rf"""(?i:[=:\s]["']?({_PLAIN})[,;)\]}}]*$|auth(orization)?["']?[=:\s]+["']?({_METHODS})$|id[=\s]+\d+$"""
-    rf"""|({_OTHERS})[=\s]"""
-    r"|[\s=u](\d+:\d+|root:root|(localhost|[\w-]+\.[\w.-]+):\d+)$|^secretsmanager\s|\sset-credentials\s)",
-    # Whatever it is called: ids of AWS's keys, private keys, tokens of well-known services, JWTs.
-    "form": r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY|\b(gh[pousr]|github_pat)_\w{16,}"
-    r"|\bgl(pat|dt|rt|cbt|ptt)-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}"
-    r"|(^|[^\w-])(sk-[A-Za-z0-9]{20,}|sk-(proj|ant|svcacct|admin|or-v1)-[\w-]{16,}|[sr]k_(live|test)_\w{10,})"
-    r"|\bhf_[A-Za-z0-9]{20,}|\bAIza[\w-]{35}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{50,}|\bdop_v1_\w{20,}"
-    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bdapi[0-9a-f]{32}|\bya29\.[\w-]{20,}"
-    r"|\bGOCSPX-[\w-]{20,}"
-    r"|\bhvs\.[\w-]{20,}|\bglsa_\w{20,}|\bdckr_pat_[\w-]{16,}|\bshpat_\w{20,}|\b(gsk|r8)_[A-Za-z0-9]{20,}"
-    r"|\bAGE-SECRET-KEY-1|\bATATT3[\w=-]{20,}|\btskey-[a-z]+-\w{10,}|\blin_api_\w{20,}|\bsntrys_[\w=]{20,}"
-    r"|\b([Bb]earer|[Bb]asic) [\w+/.~-]*\d[\w+/.~-]{11,}"
-    # Webhooks, and addresses of Oracle's.
-    r"|hooks\.slack\.com/\w+/\w|://[^\s'\"]*/(api/)?(web)?hooks?b?[0-9]?/[^\s'\"]*[A-Za-z0-9]{16}"
-    r"|\bjdbc:oracle:\w+:[^\s/@]+/[^\s@]+@",
-    # An address with a user or a query (a presigned one is as good as a key), or a signature: what
-    # errors.without_secrets takes out.
-    "address": r"""(?i:://([^/\s'"]*@|[^\s/:'"@\[]+:\d*[^\d\s/'"@][^\s@]*@)|(^"""
-    r"""|[\s'"(=,])[^\s/:'"@()=,]+:[^\s/'"@]+@[\w\[]|https?://[^\s'"<>?]*\?"""
-    r"""|\b((X-(Amz|Goog)-)?(Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)"""
-    r"""(['"]|&#?\w+;)?(=|: ?)(['"]|&#?\w+;)?[^&\s,;'"<>)])""",
-    # In free texts only an address that has a password is surely none for all to read.
+    "given": _GIVEN,
+    "taken": rf"(?i:{_TAKEN})",
+    "form": _FORM,
+    "address": rf"(?i:{_ADDRESS})",
+    # In free text, only an address with a password is surely meant to be private.
     "password": r"""://([^/\s'"@]*:[^/\s'"@]*@|[^\s/:'"@\[]+:\d*[^\d\s/'"@][^\s@]*@)""",
-    # Spark's own way to give pods a secret: it says which one, not what is in it.
+    # Spark's own way to give pods a secret: it names the secret, and does not contain it.
     "reference": r"^spark\.kubernetes\.(driver|executor)\.(secretKeyRef|secrets)\.",
 }
 _COMPILED = {name: re.compile(pattern, re.ASCII) for name, pattern in PATTERNS.items()}
@@ -107,7 +172,7 @@ TEMPLATE = "template"  # of a pod
 
 
 def find(settings: Settings) -> list[str]:
-    """The settings that are a secret, or may have one in them, by their names."""
+    """The names of the settings that are a secret, or may contain one."""
     given = sources.changed(settings)
     conf = given.get("spark", {}).pop("conf", {})
     found = [*_of_spark(conf), *(".".join(path) for path, text in _texts(given) if _is_open(path, text))]
@@ -125,7 +190,7 @@ def _is_named(name: str, value: str) -> bool:
 
 
 def _is_given(text: str) -> bool:
-    """Whether a command line or the like has a secret in it."""
+    """Whether a command line or the like contains a secret."""
     return any(not _is("taken", found[0]) for found in _COMPILED["given"].finditer(text))
 
 
@@ -150,7 +215,7 @@ def _is_open(path: tuple[str, ...], text: str) -> bool:
 
 
 def _texts(data: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """All texts, with where they stand: those of variables under the variable's name, command lines as one."""
+    """All texts with their paths: those of variables under the variable's name, command lines as one text."""
     if isinstance(data, str):
         yield path, data
     elif isinstance(data, Mapping) and "name" in data and isinstance(data.get("value"), str):

@@ -1,7 +1,6 @@
-"""AWS as a submission sees it: a session, a few services, and what goes wrong there in words with a hint.
+"""AWS for submissions: a session, a few services, and their errors with a hint.
 
-Besides storage.s3 the only place that imports boto3 and botocore, and only when AWS is asked: a command line that only
-shows its help is quick.
+Besides storage.s3 the only place that imports boto3 and botocore, and only when AWS is needed: `--help` stays fast.
 """
 
 import os
@@ -60,19 +59,19 @@ QUOTA = {"ServiceQuotaExceededException", "LimitExceededException"}
 
 
 class NotThereError(MxsparkError):
-    """AWS knows no such thing."""
+    """There is no such thing in AWS."""
 
 
 class NotAllowedError(MxsparkError):
-    """The credentials may not do this."""
+    """The credentials lack a permission."""
 
 
 class RefusedError(UsageError):
-    """AWS does not do it."""
+    """AWS rejects the request."""
 
 
 class InvalidError(RefusedError):
-    """AWS finds the request wrong."""
+    """AWS finds the request invalid."""
 
 
 class Aws:
@@ -90,7 +89,7 @@ class Aws:
 
         hush()
         with _errors("looking for credentials", region):
-            # As AWS's other programs and EKS have it; botocore itself knows only the older name of the variable.
+            # As AWS's other tools and EKS set it; botocore itself reads only the older AWS_DEFAULT_REGION.
             session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
             if not session.region_name:
                 raise UsageError(
@@ -133,7 +132,7 @@ class Aws:
             )
 
     def call(self, service: str, operation: str, doing: str, **parameters: Any) -> dict[str, Any]:
-        """An answer of AWS's. Raises NotThereError, NotAllowedError, RefusedError, PassingError, UsageError for
+        """A response of AWS. Raises NotThereError, NotAllowedError, RefusedError, PassingError; UsageError for
         credentials.
         """
         with _errors(doing, self.region):
@@ -141,7 +140,7 @@ class Aws:
             return answer
 
     def pages(self, service: str, operation: str, key: str, doing: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """The items under `key` of all pages of an answer."""
+        """The items under `key` of all pages of a response."""
         with _errors(doing, self.region):
             for page in self.client(service).get_paginator(operation).paginate(**parameters):
                 yield from page.get(key) or ()
@@ -155,14 +154,14 @@ class Aws:
 
 @contextmanager
 def _errors(doing: str, region: str | None) -> Iterator[None]:
-    """What boto3 raises while it is `doing` something, in words."""
+    """Translates what boto3 raises while `doing` something."""
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
 
     try:
         yield
     except exceptions.ClientError as error:
-        _raise_said(error, doing, region)
+        _raise_translated(error, doing, region)
     except (
         exceptions.NoCredentialsError,
         exceptions.PartialCredentialsError,
@@ -172,9 +171,7 @@ def _errors(doing: str, region: str | None) -> Iterator[None]:
     except (exceptions.TokenRetrievalError, exceptions.SSOError, exceptions.UnauthorizedSSOTokenError) as error:
         raise UsageError(f"the AWS credentials can't be used: {one_line(error)}", LOG_IN) from None
     except exceptions.ProfileNotFound as error:
-        raise UsageError(
-            one_line(error), "Check AWS_PROFILE; `aws configure list-profiles` has those that there are."
-        ) from None
+        raise UsageError(one_line(error), "Check AWS_PROFILE; `aws configure list-profiles` lists them.") from None
     except exceptions.NoRegionError:
         raise UsageError(
             "no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION."
@@ -188,7 +185,7 @@ def _errors(doing: str, region: str | None) -> Iterator[None]:
         ) from None
     except exceptions.ParamValidationError as error:
         raise RefusedError(
-            f"{doing}: {' '.join(str(error).split())[:500]}", "Correct the setting that this comes from."
+            f"{doing}: {' '.join(str(error).split())[:500]}", "Correct the setting that causes it."
         ) from None
     except (
         exceptions.HTTPClientError,
@@ -201,21 +198,23 @@ def _errors(doing: str, region: str | None) -> Iterator[None]:
         raise MxsparkError(f"{doing} failed: {one_line(error)}", "Check the AWS configuration.") from None
 
 
-def _raise_said(error: "ClientError", doing: str, region: str | None) -> NoReturn:
-    said: Mapping[str, Any] = error.response.get("Error", {})
-    code, message = str(said.get("Code", "")), " ".join(str(said.get("Message", "")).split()) or one_line(error)
+def _raise_translated(error: "ClientError", doing: str, region: str | None) -> NoReturn:
+    details: Mapping[str, Any] = error.response.get("Error", {})
+    code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split()) or one_line(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     if code in EXPIRED:
         raise UsageError(f"{doing}: the AWS credentials have expired", LOG_IN)
     if code in UNKNOWN_KEYS:
         raise UsageError(
-            f"{doing}: AWS does not know these credentials ({code}: {message})",
+            f"{doing}: AWS rejects these credentials ({code}: {message})",
             f"{LOG_IN} Is {region} the right region?",
         )
     if code in DENIED or status == 403:
-        raise NotAllowedError(f"{doing} is not allowed: {message}", "docs/emr.md says which rights are needed.")
+        raise NotAllowedError(
+            f"{doing} is not allowed: {message}", "docs/emr.md lists the permissions that are needed."
+        )
     if code in THROTTLED or status == 429:
-        raise PassingError(f"{doing}: AWS has too many requests ({code})", "Try again in a minute.")
+        raise PassingError(f"{doing}: AWS throttles the requests ({code})", "Try again in a minute.")
     if code in QUOTA:
         raise RefusedError(
             f"{doing}: {message}", "Wait for others to end, or have the quota raised (Service Quotas in AWS's console)."
@@ -223,7 +222,7 @@ def _raise_said(error: "ClientError", doing: str, region: str | None) -> NoRetur
     if code in MISSING or status == 404 or "doesn't exist" in message or "does not exist" in message:
         raise NotThereError(f"{doing}: {message}", f"Check the name or id, and the region: {region}.")
     if code in ("ValidationException", "InvalidRequestException", "InvalidParameterException", "ValidationError"):
-        raise InvalidError(f"{doing}: AWS refuses it: {message}", "Correct the setting that this comes from.")
+        raise InvalidError(f"{doing}: AWS rejects it: {message}", "Correct the setting that causes it.")
     if status is not None and status >= 500:
         raise PassingError(f"{doing}: AWS had an internal error ({code}: {message})", "Try again later.")
     raise MxsparkError(f"{doing} failed ({code}: {message})", "")

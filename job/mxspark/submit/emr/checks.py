@@ -1,4 +1,4 @@
-"""Whether AWS has what a job run needs, looked at before money is spent: a finding for each thing, with the hint."""
+"""Whether AWS has what a job run needs, checked before money is spent: a finding for each thing, with a hint."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from mxspark.settings.job import Settings
 from mxspark.storage import Access, download, is_s3, split_s3
 from mxspark.submit.emr import images, permissions, start_job_run, trust_policy, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
-from mxspark.submit.emr.diagnosis import STATE_MENDS
+from mxspark.submit.emr.diagnosis import STATE_HINTS
 from mxspark.submit.emr.images import ImageFacts
 from mxspark.submit.emr.virtual_clusters import VirtualCluster
 
@@ -25,16 +25,15 @@ def examine(
     job_template: str | None = None,
     lacking: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Looks at the request, credentials, clusters, role, image and places; changes nothing. Each finding as it is
-    there.
+    """Checks the request, credentials, clusters, role, image and places; changes nothing. Yields each finding as soon
+    as it is known.
 
-    `name` and `job_template` are what a submission gets; `lacking` are the settings that a job needs and that weren't
-    given.
+    `name` and `job_template` are a submission's; `lacking` are the settings that a job needs and that weren't given.
     """
     yield _request(settings, name, job_template, lacking)
     try:
         aws = connect()
-        caller = aws.call("sts", "get_caller_identity", "asking who this is")
+        caller = aws.call("sts", "get_caller_identity", "checking whose credentials these are")
     except MxsparkError as error:
         yield Finding("credentials", "problem", error.problem, error.hint)
         return
@@ -52,22 +51,22 @@ def examine(
 
 
 def _request(settings: Settings, name: str, job_template: str | None, lacking: Sequence[str]) -> Finding:
-    """Whether a submission would be refused before AWS is asked for anything."""
+    """Whether a submission would be refused before any request to AWS."""
     subject = "request"
     if lacking:
         return Finding(
-            subject, "can't tell", f"not given: {', '.join(lacking)}", "Give what the job itself needs, too."
+            subject, "can't tell", f"not given: {', '.join(lacking)}", "Give the settings of the job itself, too."
         )
     try:
         completed = start_job_run.completed(settings, job_template or name, name)
         start_job_run.build(completed, name, ANY_CLUSTER, job_template)
     except UsageError as error:
         return Finding(subject, "problem", error.problem, error.hint)
-    return Finding(subject, "ok", "AWS's rules let it through, as far as they are published")
+    return Finding(subject, "ok", "AWS's rules allow it, as far as they are published")
 
 
-def _told(subject: str, error: MxsparkError) -> Finding:
-    """What may not be asked, or not now, is no problem of the job's."""
+def _not_known(subject: str, error: MxsparkError) -> Finding:
+    """What may not be read, or not now, is not a problem of the job."""
     if isinstance(error, (NotAllowedError, PassingError)):
         return Finding(subject, "can't tell", error.problem, error.hint)
     return Finding(subject, "problem", error.problem, error.hint)
@@ -78,10 +77,10 @@ def _cluster(aws: Aws, settings: Settings) -> tuple[VirtualCluster | None, Findi
     try:
         found = virtual_clusters.find(aws, settings.emr.virtual_cluster)
     except MxsparkError as error:
-        return None, _told(subject, error)
+        return None, _not_known(subject, error)
     text = f"{found} is {found.state}: namespace {found.namespace} of the EKS cluster {found.eks_cluster}"
     if found.state != "RUNNING":
-        return found, Finding(subject, "problem", text, STATE_MENDS.get(found.state, ""))
+        return found, Finding(subject, "problem", text, STATE_HINTS.get(found.state, ""))
     return found, Finding(subject, "ok", text)
 
 
@@ -89,15 +88,12 @@ def _eks_cluster(aws: Aws, cluster: VirtualCluster) -> tuple[str | None, Finding
     """With its OIDC issuer, where that may be seen."""
     subject, name = "EKS cluster", cluster.eks_cluster
     try:
-        found = aws.call("eks", "describe_cluster", f"looking at the EKS cluster {name}", name=name)["cluster"]
+        found = aws.call("eks", "describe_cluster", f"reading the EKS cluster {name}", name=name)["cluster"]
     except NotThereError:
-        text = (
-            f"there is no EKS cluster {name} in region {aws.region}: the virtual cluster {cluster} is what is left of "
-            "it"
-        )
-        return None, Finding(subject, "problem", text, "Make a virtual cluster on one that is there (docs/emr.md).")
+        text = f"there is no EKS cluster {name} in region {aws.region}: the virtual cluster {cluster} has outlived it"
+        return None, Finding(subject, "problem", text, "Create a virtual cluster on an existing one (docs/emr.md).")
     except MxsparkError as error:
-        return None, _told(subject, error)
+        return None, _not_known(subject, error)
     issuer = found.get("identity", {}).get("oidc", {}).get("issuer", "").removeprefix("https://")
     is_there = found.get("status") in ("ACTIVE", "UPDATING")
     return issuer or None, Finding(subject, "ok" if is_there else "problem", f"{name} is {found.get('status')}")
@@ -114,7 +110,7 @@ def _image(aws: Aws, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "release and GPUs",
             "can't tell",
-            f"which release the image is made from isn't known; the job asks for {release}",
+            f"the release that the image is based on is unknown; the job requests {release}",
         )
     elif not wrong:
         yield Finding("release and GPUs", "ok", f"{release}, as the image's base")
@@ -131,15 +127,15 @@ def _read_image(aws: Aws, image: str | None) -> tuple[ImageFacts | None, Finding
     except UsageError as error:
         return None, Finding(subject, "can't tell", error.problem, "The nodes must be able to pull it.")
     except MxsparkError as error:
-        return None, _told(subject, error)
+        return None, _not_known(subject, error)
     if facts is None:
-        text = f"{image} is in ECR, but says not that it is mxspark's"
+        text = f"{image} is in ECR, but not labelled as mxspark's"
         return None, Finding(subject, "can't tell", text, "Build it by `make image TARGET=emr`.")
     return facts, Finding(subject, "ok", f"{image} is in ECR: {'the GPU' if facts.has_cuda else 'the CPU'} build")
 
 
 def fetch(url: str) -> bytes:
-    """What lies at an address, a small thing."""
+    """The content of a small file at an address."""
     target = io.BytesIO()
     download(url, Access(), target)
     return target.getvalue()
@@ -155,13 +151,13 @@ def _role(
     yield finding
     if role is None:
         for subject in (trust_policy.SUBJECT, PROVIDER, permissions.SUBJECT):
-            yield Finding(subject, "can't tell", "the execution role could not be looked at")
+            yield Finding(subject, "can't tell", "the execution role could not be read")
         return
     arn = role["Arn"]
     provider = f"{arn.rpartition(':role/')[0]}:oidc-provider/{issuer}" if issuer else None
     policy = role.get("AssumeRolePolicyDocument")
     if cluster is None:
-        yield Finding(trust_policy.SUBJECT, "can't tell", "without the virtual cluster its namespace isn't known")
+        yield Finding(trust_policy.SUBJECT, "can't tell", "without the virtual cluster its namespace is unknown")
     else:
         yield trust_policy.judge(arn, policy, cluster, provider)
     yield _provider(aws, policy, cluster, provider)
@@ -178,28 +174,28 @@ def _find_role(aws: Aws, arn: str | None, account: str) -> tuple[dict[str, Any] 
     if arn.split(":")[4] != account:
         text = f"{arn} is a role of account {arn.split(':')[4]}, and these credentials are of {account}"
         return None, Finding(
-            subject, "can't tell", text, "It must be of the EKS cluster's account. Log in there to have it looked at."
+            subject, "can't tell", text, "It must be of the EKS cluster's account. Log in there to check it."
         )
     try:
-        role: dict[str, Any] = aws.call("iam", "get_role", f"looking at the role {name}", RoleName=name)["Role"]
+        role: dict[str, Any] = aws.call("iam", "get_role", f"reading the role {name}", RoleName=name)["Role"]
     except NotThereError as error:
         return None, Finding(
-            subject, "problem", error.problem, "Check --execution-role; `aws iam list-roles` has those that there are."
+            subject, "problem", error.problem, "Check --execution-role; `aws iam list-roles` lists them."
         )
     except MxsparkError as error:
-        return None, _told(subject, error)
+        return None, _not_known(subject, error)
     if role["Arn"] != arn:
         text = f"the role {name} of this account is {role['Arn']}, not {arn}"
-        return None, Finding(subject, "problem", text, "Correct --execution-role: account and path belong to it.")
+        return None, Finding(subject, "problem", text, "Correct --execution-role: account and path are part of it.")
     return role, Finding(subject, "ok", arn)
 
 
 def _provider(aws: Aws, policy: Any, cluster: VirtualCluster | None, provider: str | None) -> Finding:
-    """Whether IAM knows the EKS cluster, by which it takes the web identities of pods. The trust policy may name one
-    that isn't there.
+    """Whether IAM has the EKS cluster's OIDC provider, which it needs to accept pods' web identities. The trust policy
+    may name one that doesn't exist.
     """
     if cluster is None or provider is None:
-        return Finding(PROVIDER, "can't tell", "the EKS cluster could not be looked at")
+        return Finding(PROVIDER, "can't tell", "the EKS cluster could not be read")
     hint = f"eksctl utils associate-iam-oidc-provider --cluster {cluster.eks_cluster} --approve"
     try:
         found = aws.call(
@@ -212,12 +208,12 @@ def _provider(aws: Aws, policy: Any, cluster: VirtualCluster | None, provider: s
             )
         return Finding(PROVIDER, "problem", f"IAM has no {provider}: no pod of the EKS cluster can assume a role", hint)
     except MxsparkError as error:
-        return _told(PROVIDER, error)
+        return _not_known(PROVIDER, error)
     if trust_policy.AUDIENCE not in found.get("ClientIDList", ()):
         return Finding(
             PROVIDER,
             "problem",
-            f"{provider} isn't for {trust_policy.AUDIENCE}, to which EMR's pods show themselves",
+            f"{provider} does not accept the audience {trust_policy.AUDIENCE}, which EMR's pods use",
             hint,
         )
     return Finding(PROVIDER, "ok", provider)
@@ -240,19 +236,22 @@ def _buckets(aws: Aws, settings: Settings) -> Iterator[Finding]:
 
 def _bucket(aws: Aws, subject: str, bucket: str, flag: str) -> Finding:
     try:
-        aws.call("s3", "head_bucket", f"looking at the bucket {bucket}", Bucket=bucket)
+        aws.call("s3", "head_bucket", f"reading the bucket {bucket}", Bucket=bucket)
     except NotThereError:
-        return Finding(subject, "problem", f"there is no bucket {bucket}", f"Make it, or correct {flag}.")
+        return Finding(subject, "problem", f"there is no bucket {bucket}", f"Create it, or correct {flag}.")
     except MxsparkError as error:
-        return _told(subject, error)
-    return Finding(subject, "ok", f"the bucket {bucket} is there")
+        return _not_known(subject, error)
+    return Finding(subject, "ok", f"the bucket {bucket} exists")
 
 
 def _logs(aws: Aws, settings: Settings) -> Iterator[Finding]:
     chosen = settings.emr
     if chosen.s3_logs is None and chosen.log_group is None:
         yield Finding(
-            "logs", "problem", "they go with the pods", "Keep them: --s3-logs s3://bucket/prefix, or --log-group NAME."
+            "logs",
+            "problem",
+            "they are deleted with the pods",
+            "Keep them: --s3-logs s3://bucket/prefix, or --log-group NAME.",
         )
     if chosen.s3_logs is not None:
         yield _bucket(aws, "logs in S3", split_s3(chosen.s3_logs)[0], "--s3-logs")
@@ -267,9 +266,9 @@ def _log_group(aws: Aws, name: str) -> Finding:
             "logs", "describe_log_groups", "logGroups", f"looking for log group {name}", logGroupNamePrefix=name
         )
         if any(group["logGroupName"] == name for group in groups):
-            return Finding(subject, "ok", f"the log group {name} is there")
+            return Finding(subject, "ok", f"the log group {name} exists")
     except MxsparkError as error:
-        return _told(subject, error)
+        return _not_known(subject, error)
     return Finding(
         subject, "problem", f"there is no log group {name}", f"aws logs create-log-group --log-group-name {name}"
     )

@@ -1,5 +1,5 @@
-"""The log of a job run's driver: where EMR on EKS puts it in S3 and CloudWatch, as its guide names the places, and
-what is in it.
+"""The log of a job run's driver: where EMR on EKS puts it in S3 and CloudWatch, as its guide documents, and what is in
+it.
 """
 
 import json
@@ -14,13 +14,13 @@ from mxspark.storage import StorageError, encoding, split_s3
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.pod_templates import CONTAINERS
 
-# Spark's own lines, and the job's: spark-submit lets both streams of a Python driver out by its standard output.
+# Spark's own lines, and the job's: spark-submit writes both streams of a Python driver to its standard output.
 STREAMS = ("stderr", "stdout")
-LONGEST_LINE = 4_096  # that is looked at [characters]
+LONGEST_LINE = 4_096  # that is searched [characters]
 DRIVER_ENDED = re.compile(
     r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE
 )
-LONGEST = 2**28  # of a log that is looked at, as it is stored and once unpacked [bytes]
+LONGEST = 2**28  # of a log that is read, as it is stored and once unpacked [bytes]
 PIECE = 2**16  # so that after each of a million small members little is copied
 
 
@@ -36,7 +36,7 @@ class LogLocations:
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> "LogLocations":
-        """As a described job run says."""
+        """From the description of a job run."""
         monitoring = run.get("configurationOverrides", {}).get("monitoringConfiguration", {})
         cloud_watch = monitoring.get("cloudWatchMonitoringConfiguration", {})
         uri = monitoring.get("s3MonitoringConfiguration", {}).get("logUri")
@@ -77,7 +77,7 @@ class LogLocations:
         return found
 
     def is_driver(self, name: str) -> bool:
-        """Whether an object or stream is the driver's; one that was started again has a suffix."""
+        """Whether an object or stream is the driver's; a restarted one has a suffix."""
         return re.search(rf"/spark-[^/]+/spark-{self.id}-driver[^/]*/(stderr|stdout)(\.gz)?$", name) is not None
 
 
@@ -142,7 +142,7 @@ class CloudWatchLogs:
 
 
 def log_stores(aws: Aws, places: LogLocations) -> list[LogStore]:
-    """All that EMR was told of: it writes the same to each."""
+    """All that the job run was started with: EMR writes the same to each."""
     found: list[LogStore] = []
     if places.folder is not None:
         found.append(S3Logs(aws, places.folder))
@@ -161,10 +161,10 @@ def _message(text: str) -> str:
 
 
 def unpacked(data: bytes) -> bytes:
-    """A gzip file that may still be written to, or plain bytes: LONGEST of them, for others may write logs too."""
+    """A gzip file that may be incomplete, or plain bytes: at most LONGEST of them, as others may write logs too."""
     found = bytearray()
     pieces = (data[start : start + PIECE] for start in range(0, len(data), PIECE))
-    with suppress(StorageError):  # its end is still to come
+    with suppress(StorageError):  # its end is not written yet
         for piece in encoding.unpacked("log", pieces, "gzip"):
             found += piece
             if len(found) > LONGEST:
@@ -173,18 +173,18 @@ def unpacked(data: bytes) -> bytes:
 
 
 class DriverLog:
-    """The driver's log, as far as EMR has put it anywhere: some minutes later than it was written."""
+    """The driver's log, as far as EMR has delivered it: with a delay of some minutes."""
 
     def __init__(self, aws: Aws, places: LogLocations) -> None:
         self._places = places
-        self._keepers = log_stores(aws, places)
+        self._stores = log_stores(aws, places)
         self._newest = ""  # the pod that was read last
         self._seen: dict[str, int] = {}
 
     @property
     def is_kept(self) -> bool:
-        """Whether EMR was told to put it anywhere."""
-        return bool(self._keepers)
+        """Whether the job run has a place for it."""
+        return bool(self._stores)
 
     def streams(self, of_submitter: bool = False) -> dict[str, list[str]]:
         """The lines by stream of the newest driver (or of the pod that submitted it), empty where there are none.
@@ -193,7 +193,7 @@ class DriverLog:
         return self._of_first_readable(lambda log_store: self._read(log_store, of_submitter)) if self.is_kept else {}
 
     def new_lines(self) -> Iterator[str]:
-        """The lines that this had not given yet, of the newest driver."""
+        """The newest driver's lines since the last call."""
         for stream, lines in self.streams().items():
             name = f"{self._newest} {stream}"
             yield from lines[self._seen.get(name, 0) :]
@@ -206,13 +206,13 @@ class DriverLog:
         return {}
 
     def _of_first_readable(self, read: Callable[[LogStore], dict[str, list[str]]]) -> dict[str, list[str]]:
-        """What a place may not be asked for, another may have."""
-        while len(self._keepers) > 1:
+        """Falls back to the next store where one can't be read."""
+        while len(self._stores) > 1:
             try:
-                return read(self._keepers[0])
+                return read(self._stores[0])
             except (NotAllowedError, NotThereError):
-                self._keepers.pop(0)
-        return read(self._keepers[0])
+                self._stores.pop(0)
+        return read(self._stores[0])
 
     def _pods(self, log_store: LogStore, of_submitter: bool) -> list[tuple[Any, str, dict[str, str]]]:
         """The newest first: when its log was last written, the pod, and its streams' names."""
@@ -230,14 +230,14 @@ class DriverLog:
 
 
 def exit_code(lines: list[str]) -> int | None:
-    """With what infer_main.py ended: by its own last line, else by what Spark and EMR say of the driver.
+    """The exit code of infer_main.py: from its own last line, else from what Spark and EMR report of the driver.
 
-    Executors end with codes of their own.
+    Executors' exit codes mean something else.
     """
     if word := last_word.find(lines):
         return word.exit_code
     code, container = None, ""
-    for line in (line[:LONGEST_LINE] for line in lines):  # its patterns take the square of it
+    for line in (line[:LONGEST_LINE] for line in lines):  # its patterns take quadratic time
         # spark-submit lists a pod's containers, a line for each fact
         if named := re.fullmatch(r"\s*container name: (\S+)\s*", line):
             container = named[1]

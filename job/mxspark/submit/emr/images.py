@@ -1,4 +1,4 @@
-"""What an image in ECR says of itself, before pods are started that pull it: its labels are read without pulling it."""
+"""What an image in ECR is, checked before pods pull it: its labels are read without pulling it."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from mxspark.submit.emr.aws import Aws, NotThereError
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What an image says of itself: whether it has MXNet's CUDA build, and EMR's release that it is made from."""
+    """What an image's labels say: whether it has MXNet's CUDA build, and the EMR release that it is based on."""
 
     title: str
     release: str | None
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "ImageFacts | None":
-        """From the image's configuration; None where it is none of ours."""
+        """From the image's configuration; None if it isn't mxspark's."""
         labels = (config.get("config") or {}).get("Labels") or {}
         title = labels.get("org.opencontainers.image.title", "")
         if not title.startswith("mxspark"):
@@ -34,17 +34,17 @@ class ImageFacts:
 
 
 def read(aws: Aws, image: str, fetch: Callable[[str], bytes]) -> ImageFacts | None:
-    """What an image in ECR says of itself; `fetch` reads an address. Raises MxsparkError, None where it isn't ours."""
+    """The facts of an image in ECR, None if it isn't mxspark's; `fetch` reads an address. Raises MxsparkError."""
     found = re.fullmatch(
         r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?",
         image,
     )
     if found is None:
-        raise UsageError(f"{image} is in no registry of ECR's, where it could be looked at", "")
+        raise UsageError(f"{image} is not in ECR, and can't be checked", "")
     account, region, _, repository, tag, digest = found.groups()
     ecr = aws.in_region(region)
     where = {"registryId": account, "repositoryName": repository}
-    doing = f"looking at the image {image}"
+    doing = f"reading the image {image}"
     wanted = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
     for _ in range(2):  # an index of several processors' images, and then one of those
         answer = ecr.call("ecr", "batch_get_image", doing, **where, imageIds=[wanted])
@@ -63,24 +63,24 @@ def read(aws: Aws, image: str, fetch: Callable[[str], bytes]) -> ImageFacts | No
 
 
 def troubles(settings: Settings, facts: ImageFacts | None) -> Iterator[tuple[str, str]]:
-    """What of an image doesn't fit the job, with the hint."""
+    """How an image doesn't fit the job, each with a hint."""
     if facts is None:
         return
     image, release = settings.kubernetes.image, settings.emr.release
     if (settings.context == "gpu" or settings.spark.executor_gpus) and not facts.has_cuda:
         yield (
             f"the job wants GPUs, but {image} has MXNet's CPU build",
-            "Take the image that `make image-gpu TARGET=emr` builds, or ask for no GPU.",
+            "Use the image that `make image-gpu TARGET=emr` builds, or request no GPU.",
         )
     if facts.release is not None and not release.startswith(f"{facts.release}-"):
         yield (
-            f"--release is {release}, but {image} is made from {facts.release}: its Spark would be another than EMR's "
-            "job runner has",
-            f"Take --release {facts.release}-latest, or build the image on that release: EMR_BASE.",
+            f"--release is {release}, but {image} is based on {facts.release}: its Spark would differ from that of "
+            "EMR's job runner",
+            f"Use --release {facts.release}-latest, or build the image on that release: EMR_BASE.",
         )
 
 
 def check(settings: Settings, facts: ImageFacts | None) -> None:
-    """Raises UsageError where what is known of the image doesn't fit the job."""
+    """Raises UsageError if the image is known not to fit the job."""
     for wrong, hint in troubles(settings, facts):
         raise UsageError(wrong, hint)

@@ -1,4 +1,4 @@
-"""A job on EMR on EKS: started, and looked at afterwards."""
+"""A job on EMR on EKS: started, shown, followed, cancelled."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import job_runs
 from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError
-from mxspark.submit.emr.diagnosis import REASONS, explain, mend_of
+from mxspark.submit.emr.diagnosis import REASONS, explain, hint_for
 from mxspark.submit.emr.driver_log import DriverLog
 from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, Follower, read_progress
 from mxspark.submit.emr.job_runs import JobRun, Watch
@@ -26,7 +26,7 @@ from mxspark.text import duration
 
 
 def put_objects(submission: Submission, access: Access) -> None:
-    """Puts what the request names where it says. Raises UsageError."""
+    """Uploads the objects that the request names. Raises UsageError."""
     for place, content in submission.objects.items():
         with storage.usage_errors(
             "emr.staging", "Give a place that you may write and the execution role may read: emr.staging."
@@ -35,18 +35,18 @@ def put_objects(submission: Submission, access: Access) -> None:
 
 
 def start(aws: Aws, submission: Submission) -> JobRun:
-    """Starts the job run, which is known by its request then. Raises UsageError where AWS refuses that."""
+    """Starts the job run, and describes it by its request. Raises UsageError if AWS rejects that."""
     request = dict(submission.request)
     if submission.template is not None:
         request["jobTemplateId"] = _job_template(aws, submission.template)
     try:
         answer = aws.call("emr-containers", "start_job_run", "starting the job run", **request)
     except NotThereError as error:
-        raise UsageError(error.problem, mend_of(error.problem) or error.hint) from None
+        raise UsageError(error.problem, hint_for(error.problem) or error.hint) from None
     except NotAllowedError as error:
-        raise NotAllowedError(error.problem, f"{mend_of(error.problem) or ''} {error.hint}".strip()) from None
+        raise NotAllowedError(error.problem, f"{hint_for(error.problem) or ''} {error.hint}".strip()) from None
     except InvalidError as error:
-        raise UsageError(error.problem, mend_of(error.problem) or REASONS["VALIDATION_ERROR"]) from None
+        raise UsageError(error.problem, hint_for(error.problem) or REASONS["VALIDATION_ERROR"]) from None
     except PassingError as error:
         look = job_runs.list_command(request["virtualClusterId"], request["name"], aws.region)
         raise PassingError(error.problem, f"Check by its name whether it was started: {look}. {error.hint}") from None
@@ -55,7 +55,7 @@ def start(aws: Aws, submission: Submission) -> JobRun:
 
 
 def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
-    """The id of the template that says just this, made where there is none of its name."""
+    """The id of the template with just this content, created if there is none of its name."""
     name = request["name"]
     doing = f"looking for job template {name}"
     listed = aws.pages("emr-containers", "list_job_templates", "templates", doing)
@@ -66,15 +66,15 @@ def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
     if named:
         changes = plan.differences(_plain(named[0].get("jobTemplateData", {})), _plain(request["jobTemplateData"]))
         raise UsageError(
-            f"the job template {name} ({named[0]['id']}) says something else. Differences (existing -> requested):\n  "
+            f"the job template {name} ({named[0]['id']}) is another. Differences (existing -> requested):\n  "
             + "\n  ".join(changes),
-            "Take another name; or delete that one: aws emr-containers delete-job-template --id ….",
+            "Use another name; or delete that one: aws emr-containers delete-job-template --id ….",
         )
-    return str(aws.call("emr-containers", "create_job_template", f"making the job template {name}", **request)["id"])
+    return str(aws.call("emr-containers", "create_job_template", f"creating the job template {name}", **request)["id"])
 
 
 def _plain(data: Any) -> Any:
-    """Without what AWS adds as empty, so that what was sent compares with what is told."""
+    """Without the empty values that AWS adds, so that what was sent compares with what it describes."""
     if isinstance(data, Mapping):
         return {key: _plain(value) for key, value in data.items() if value not in (None, {}, [])}
     return [_plain(value) for value in data] if isinstance(data, list) else data
@@ -82,7 +82,7 @@ def _plain(data: Any) -> Any:
 
 @dataclass(frozen=True)
 class RunStatus(RemoteStatus):
-    """A job run and how far its output is."""
+    """A job run's status and the progress of its output."""
 
     run: JobRun
     output: str
@@ -96,8 +96,8 @@ class RunStatus(RemoteStatus):
         found = [
             (
                 "job run",
-                f"{run.name} ({run.id}) on virtual cluster {run.told['virtualClusterId']}, made "
-                f"{run.told.get('createdAt', '')}",
+                f"{run.name} ({run.id}) on virtual cluster {run.description['virtualClusterId']}, created "
+                f"{run.description.get('createdAt', '')}",
             ),
             ("state", f"{run.state}{seconds}{attempt}" + (f": {run.details}" if run.details else "")),
         ]
@@ -106,12 +106,12 @@ class RunStatus(RemoteStatus):
         if self.progress:
             found.append(("progress", self.progress))
         if self.output:
-            found.append(("output", f"{self.output} (mxspark status {self.output} counts what is there)"))
+            found.append(("output", f"{self.output} (mxspark status {self.output} shows what is done)"))
         found += run.places.rows()
         if run.ui:
             found.append(
                 (
-                    "Spark's pages",
+                    "Spark's web UI",
                     "\n".join(("in EMR's console at the job run, until thirty days after its end; or by", *run.ui)),
                 )
             )
@@ -120,12 +120,12 @@ class RunStatus(RemoteStatus):
     def to_json(self) -> dict[str, Any]:
         run = self.run
         times = {
-            key: run.told[key].isoformat()
+            key: run.description[key].isoformat()
             for key in ("createdAt", "finishedAt")
-            if isinstance(run.told.get(key), datetime)
+            if isinstance(run.description.get(key), datetime)
         }
         plain = {
-            key: run.told.get(key)
+            key: run.description.get(key)
             for key in ("id", "name", "virtualClusterId", "state", "stateDetails", "failureReason")
         }
         trouble = {"cause": self.trouble.cause, "hint": self.trouble.hint} if self.trouble else None
@@ -152,7 +152,7 @@ class EmrJob(RemoteJob):
 
     aws: Aws
     run: JobRun
-    settings: Settings | None = None  # the job's, where they are known; else they are read from the job run
+    settings: Settings | None = None  # the job's, if they are known; else they are read from the job run
     is_new: bool = False  # it was started just now
     may_be_old: bool = False  # or by the same request long before
 
@@ -162,13 +162,13 @@ class EmrJob(RemoteJob):
 
     @property
     def address(self) -> str:
-        return f"{self.run.id} --virtual-cluster {self.run.told['virtualClusterId']} --region {self.aws.region}"
+        return f"{self.run.id} --virtual-cluster {self.run.description['virtualClusterId']} --region {self.aws.region}"
 
     def announce(self, listener: Listener) -> None:
         """Where it was started, and where its logs will be."""
         run = self.run
         listener.note(
-            f"Job run {run.id} ({run.name}) on virtual cluster {run.told['virtualClusterId']} in region "
+            f"Job run {run.id} ({run.name}) on virtual cluster {run.description['virtualClusterId']} in region "
             f"{self.aws.region}"
         )
         for what, where in run.places.rows():
@@ -202,13 +202,14 @@ class EmrJob(RemoteJob):
         run, found = self.run, DriverLog(self.aws, self.run.places)
         if not found.is_kept:
             raise UsageError(
-                f"job run {run.id} keeps no log: it was started without a place for it",
-                "Give --s3-logs or --log-group; kubectl shows a running pod's.",
+                f"job run {run.id} keeps no log: it was started without a place for one",
+                "Submit with --s3-logs or --log-group; kubectl shows the log of a running pod.",
             )
         lines = list(found.new_lines())
         if not lines and not follow:
             raise MxsparkError(
-                f"job run {run.id} has no driver's log yet", f"EMR brings it some minutes later; it is {run.state}."
+                f"job run {run.id} has no driver log yet",
+                f"EMR delivers it some minutes later; the job run is {run.state}.",
             )
         yield from lines[-tail:] if tail is not None else lines
         watch = Watch(self.aws, run, time.monotonic, lambda _: None)
@@ -223,7 +224,7 @@ class EmrJob(RemoteJob):
         if run.has_ended or run.state == "CANCEL_PENDING":
             raise UsageError(f"job run {run.id} is {run.state} already", "")
         if not confirm(
-            f"Job run {run.id} ({run.name}) is {run.state}; what it has done stays in its output. Cancel it?"
+            f"Job run {run.id} ({run.name}) is {run.state}; what it has done is kept in its output. Cancel it?"
         ):
             return None
         job_runs.cancel(self.aws, run)
@@ -231,14 +232,12 @@ class EmrJob(RemoteJob):
 
 
 def resolve(name: str, flags: JobFlags) -> RemoteJob | None:
-    """The job run that `name` is the id of; None where it is no such id, or Kubernetes was named by one of its
-    flags.
-    """
+    """The job run with the id `name`; None if that can't be an id, or one of Kubernetes' flags was given."""
     is_emrs = bool(flags.virtual_cluster or flags.region)
     if not job_runs.ID.fullmatch(name) and is_emrs:
         raise UsageError(
-            f"{name} is no job run's id, which has 19 small letters and digits",
-            "Give the id that `mxspark submit emr` said.",
+            f"{name} is not a job run's id, which has 19 lower-case letters and digits",
+            "Give the id that `mxspark submit emr` printed.",
         )
     if not job_runs.ID.fullmatch(name) or (not is_emrs and (flags.namespace or flags.kube_context or flags.kubeconfig)):
         return None

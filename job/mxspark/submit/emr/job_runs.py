@@ -1,4 +1,4 @@
-"""A job run of EMR on EKS, as AWS describes it: found, asked about again and again, cancelled."""
+"""A job run of EMR on EKS, as AWS describes it: found, polled, cancelled."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -19,35 +19,35 @@ from mxspark.submit.emr.driver_log import LogLocations
 
 ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{19}")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
-PATIENCE_SECONDS = 1800.0  # with AWS that doesn't answer, while a job runs there
-NEW_SECONDS = 60.0  # in which AWS may not know yet what it started
+PATIENCE_SECONDS = 1800.0  # for which AWS may be unreachable, while a job runs there
+NEW_SECONDS = 60.0  # in which AWS may not find what it has just started
 
 
 @dataclass(frozen=True)
 class JobRun:
     """A job run as AWS describes it."""
 
-    told: Mapping[str, Any]
+    description: Mapping[str, Any]
 
     @property
     def id(self) -> str:
-        return str(self.told["id"])
+        return str(self.description["id"])
 
     @property
     def name(self) -> str:
-        return str(self.told.get("name") or self.id)
+        return str(self.description.get("name") or self.id)
 
     @property
     def state(self) -> str:
-        return str(self.told.get("state", "PENDING"))
+        return str(self.description.get("state", "PENDING"))
 
     @property
     def details(self) -> str:
-        return str(self.told.get("stateDetails") or "")
+        return str(self.description.get("stateDetails") or "")
 
     @property
     def reason(self) -> str:
-        return str(self.told.get("failureReason") or "")
+        return str(self.description.get("failureReason") or "")
 
     @property
     def has_ended(self) -> bool:
@@ -55,18 +55,18 @@ class JobRun:
 
     @property
     def attempt(self) -> int:
-        """Which start of its driver this is, from 1 on."""
-        return int((self.told.get("retryPolicyExecution") or {}).get("currentAttemptCount") or 1)
+        """Of its driver, from 1 on."""
+        return int((self.description.get("retryPolicyExecution") or {}).get("currentAttemptCount") or 1)
 
     @property
     def places(self) -> LogLocations:
-        return LogLocations.of(self.told)
+        return LogLocations.of(self.description)
 
     @property
     def ui(self) -> tuple[str, ...]:
-        """The commands that open Spark's pages, none where EMR keeps none."""
-        monitoring = (self.told.get("configurationOverrides") or {}).get("monitoringConfiguration") or {}
-        cluster, of_run, _ = str(self.told.get("arn") or "").partition("/jobruns/")
+        """The commands that open Spark's web UI, none if EMR doesn't keep it."""
+        monitoring = (self.description.get("configurationOverrides") or {}).get("monitoringConfiguration") or {}
+        cluster, of_run, _ = str(self.description.get("arn") or "").partition("/jobruns/")
         if monitoring.get("persistentAppUI") != "ENABLED" or not of_run:
             return ()
         region = f"--region {cluster.split(':')[3]}"
@@ -78,33 +78,35 @@ class JobRun:
             f"aws emr get-persistent-app-ui-presigned-url {region} --persistent-app-ui-type SHS --persistent-app-ui-id "
             "ID"
         )
-        return made, f"{opened}  (ID is what the first gives)"
+        return made, f"{opened}  (ID is what the first prints)"
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, or takes by now, since AWS took it."""
-        created = self.told.get("createdAt")
+        """How long it took, or has taken so far, since AWS accepted it."""
+        created = self.description.get("createdAt")
         if not isinstance(created, datetime):
             return None
-        end = self.told.get("finishedAt") or datetime.now(UTC)
+        end = self.description.get("finishedAt") or datetime.now(UTC)
         return max(0.0, (end - created).total_seconds())
 
     @property
     def seconds_since_end(self) -> float:
-        """None are past where it goes on, or AWS doesn't say."""
-        finished = self.told.get("finishedAt")
+        """0 while it runs, or if AWS doesn't say."""
+        finished = self.description.get("finishedAt")
         return max(0.0, (datetime.now(UTC) - finished).total_seconds()) if isinstance(finished, datetime) else 0.0
 
     @cached_property
     def arguments(self) -> list[str]:
-        """infer_main.py's."""
-        return list((self.told.get("jobDriver") or {}).get("sparkSubmitJobDriver", {}).get("entryPointArguments") or ())
+        """Those of infer_main.py."""
+        return list(
+            (self.description.get("jobDriver") or {}).get("sparkSubmitJobDriver", {}).get("entryPointArguments") or ()
+        )
 
     def settings(self, region: str | None = None) -> Settings | None:
-        """The settings that the job was given, None where it is none of ours or they can't be read."""
+        """The settings that the job was given, None if it isn't mxspark's or they can't be read."""
         given = dict(pairwise(self.arguments))
         place, submission = given.get("--settings"), given.get("--set", "")
-        if place is None or "${" in submission:  # a job template's, as it was written
+        if place is None or "${" in submission:  # a job template's parameter
             return None
         flags = {"storage.endpoint_url": given["--endpoint-url"]} if "--endpoint-url" in given else {}
         try:
@@ -117,13 +119,13 @@ class JobRun:
 
 
 def list_command(cluster: str, name: str, region: str) -> str:
-    """What a person looks with for a job run whose id isn't known."""
+    """The command that finds a job run whose id isn't known."""
     where = f"--virtual-cluster-id {cluster} --region {region}"
     return f"aws emr-containers list-job-runs {where} --query \"jobRuns[?name=='{name}']\""
 
 
 def describe(aws: Aws, virtual_cluster: str, job_run: str) -> JobRun:
-    """Raises NotThereError where there is no such job run."""
+    """Raises NotThereError if there is no such job run."""
     doing = f"looking for job run {job_run}"
     try:
         answer = aws.call("emr-containers", "describe_job_run", doing, id=job_run, virtualClusterId=virtual_cluster)
@@ -136,12 +138,12 @@ def describe(aws: Aws, virtual_cluster: str, job_run: str) -> JobRun:
 
 
 def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
-    """The job run with this id; without a virtual cluster it is looked for in all that run, or did and can't be
-    reached by EMR now.
+    """The job run with this id; without a virtual cluster it is searched in all that run, or that EMR can't reach at
+    the moment.
     """
     if virtual_cluster is not None:
         return describe(aws, virtual_clusters.find(aws, virtual_cluster).id, job_run)
-    doing = "looking through the virtual clusters"
+    doing = "searching the virtual clusters"
     unseen = []
     for cluster in aws.pages(
         "emr-containers", "list_virtual_clusters", "virtualClusters", doing, states=["RUNNING", "ARRESTED"]
@@ -152,27 +154,29 @@ def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
             unseen.append(f"{cluster['name']} ({cluster['id']})")
         except NotThereError:
             pass
-    but = f"; those that may not be asked: {', '.join(unseen)}" if unseen else ""
+    but = f"; these may not be read: {', '.join(unseen)}" if unseen else ""
     raise NotThereError(
-        f"no virtual cluster that runs in region {aws.region} has a job run {job_run}{but}",
+        f"no running virtual cluster in region {aws.region} has a job run {job_run}{but}",
         "Check the id and --region; name the cluster: --virtual-cluster.",
     )
 
 
 def cancel(aws: Aws, run: JobRun) -> None:
-    """Ends a job run. Raises UsageError where it has ended already."""
+    """Ends a job run. Raises UsageError if it has ended already."""
     doing = f"cancelling job run {run.id}"
     try:
-        aws.call("emr-containers", "cancel_job_run", doing, id=run.id, virtualClusterId=run.told["virtualClusterId"])
+        aws.call(
+            "emr-containers", "cancel_job_run", doing, id=run.id, virtualClusterId=run.description["virtualClusterId"]
+        )
     except RefusedError as error:
-        now = describe(aws, run.told["virtualClusterId"], run.id)
+        now = describe(aws, run.description["virtualClusterId"], run.id)
         if now.has_ended or now.state == "CANCEL_PENDING":
             raise UsageError(f"job run {run.id} is {now.state} already", "") from None
         raise error
 
 
 class Watch:
-    """Asks how a job run is, with patience."""
+    """Polls a job run, and tolerates failures for a while."""
 
     def __init__(
         self,
@@ -183,7 +187,7 @@ class Watch:
         *,
         is_new: bool = False,
     ) -> None:
-        """`is_new` where it was started just now."""
+        """`is_new`: it was started just now."""
         self._aws = aws
         self._run = run
         self._clock = clock
@@ -192,25 +196,25 @@ class Watch:
         self._answered = clock()
 
     def ask(self) -> JobRun | None:
-        """How it is, None where AWS doesn't say for the moment.
+        """The job run now, None if AWS can't be reached for the moment.
 
-        Raises NotThereError where there is no such job run, OutOfSightError where AWS can't be asked any more.
+        Raises NotThereError if there is no such job run, OutOfSightError if AWS can't be reached any more.
         """
         try:
-            run = describe(self._aws, self._run.told["virtualClusterId"], self._run.id)
+            run = describe(self._aws, self._run.description["virtualClusterId"], self._run.id)
         except MxsparkError as error:
             if isinstance(error, NotThereError) and not self._is_new:
                 raise
             if self._clock() - self._answered > _patience(error):
                 raise OutOfSightError(error.problem, error.hint) from None
-            self._on_trouble(f"{error.problem}; the job is not affected. Asking again")
+            self._on_trouble(f"{error.problem}; the job is not affected. Retrying")
             return None
         self._answered, self._is_new = self._clock(), False
         return run
 
 
 def _patience(error: MxsparkError) -> float:
-    """Seconds; without any where asking again is in vain."""
+    """How long an error is tolerated [seconds]; below 0 if a retry is pointless."""
     return (
         NEW_SECONDS
         if isinstance(error, NotThereError)

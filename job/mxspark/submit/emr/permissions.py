@@ -1,4 +1,4 @@
-"""What the execution role must be allowed to do for a job, tried by IAM's simulation."""
+"""What the execution role must be allowed to do for a job, checked by IAM's simulation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mxspark.submit.emr.aws import Aws, NotAllowedError
 from mxspark.submit.emr.start_job_run import STAGING
 from mxspark.text import globs
 
-SUBJECT = "role's rights"
+SUBJECT = "role's permissions"
 LIST = "s3:ListBucket"
 READ = ("s3:GetObject", LIST)
 WRITE = (*READ, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
@@ -22,26 +22,26 @@ LOGS = ("logs:DescribeLogGroups", "logs:DescribeLogStreams", "logs:CreateLogStre
 
 @dataclass(frozen=True)
 class Right:
-    """Something that the role does."""
+    """A permission that the role needs."""
 
     words: str
     action: str
     resource: str  # an ARN
-    prefix: str | None = None  # what is listed, by which policies often say where
+    prefix: str | None = None  # what is listed, which policies often restrict
 
     def __str__(self) -> str:
         return f"{self.action} on {self.resource}"
 
     @property
     def context(self) -> list[dict[str, Any]]:
-        """What conditions may ask for, as IAM's simulation takes it."""
+        """What conditions may depend on, as IAM's simulation takes it."""
         if self.prefix is None:
             return []
         return [{"ContextKeyName": "s3:prefix", "ContextKeyValues": [self.prefix], "ContextKeyType": "string"}]
 
 
 def wanted(settings: Settings, partition: str, logs_of: str) -> list[Right]:
-    """All that the job's role does; `logs_of` is what ARNs of log groups begin with."""
+    """All that the job's role needs; `logs_of` is what ARNs of log groups begin with."""
     found = [
         Right(
             words,
@@ -94,7 +94,7 @@ def _images(path: str, base: str | None) -> list[tuple[str, tuple[str, ...], str
 
 
 def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
-    """A finding for each thing that the role may not do, or one that it may do all."""
+    """A finding for each thing that the role may not do, or one that it may do everything."""
     partition, account = arn.split(":")[1], arn.split(":")[4]
     rights = wanted(settings, partition, f"arn:{partition}:logs:{aws.region}:{account}")
     denied: dict[str, list[str]] = {}
@@ -106,7 +106,7 @@ def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
             text = (
                 error.problem
                 if isinstance(error, (NotAllowedError, PassingError))
-                else f"they can't be tried: {error.problem}"
+                else f"they can't be checked: {error.problem}"
             )
             yield Finding(SUBJECT, "can't tell", text, "Ask somebody who has iam:SimulatePrincipalPolicy.")
             return
@@ -123,11 +123,11 @@ def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
             "docs/emr.md has the policy.",
         )
     for words, lacking in unknown.items():
-        text = f"whether it may {words} depends on what isn't known here: {'; '.join(dict.fromkeys(lacking))}"
-        yield Finding(SUBJECT, "can't tell", text, "Look at the role's policies.")
+        text = f"whether it may {words} depends on what is unknown here: {'; '.join(dict.fromkeys(lacking))}"
+        yield Finding(SUBJECT, "can't tell", text, "Check the role's policies.")
     if not denied and not unknown:
         tried = ", ".join(dict.fromkeys(right.words for right in rights))
-        text = f"it may {tried} (by its own policies; those of buckets, of keys and of the organisation aren't seen)"
+        text = f"it may {tried} (by its own policies; those of buckets, of keys and of the organisation aren't checked)"
         yield Finding(SUBJECT, "ok" if rights else "can't tell", text if rights else "no places are given", "")
 
 
@@ -135,7 +135,7 @@ def _simulated(aws: Aws, arn: str, right: Right) -> list[dict[str, Any]]:
     answer = aws.call(
         "iam",
         "simulate_principal_policy",
-        "trying the role's rights",
+        "checking the role's permissions",
         PolicySourceArn=arn,
         ActionNames=[right.action],
         ResourceArns=[right.resource],

@@ -1,4 +1,4 @@
-"""The pod templates of EMR's driver and executors, within what EMR lets through."""
+"""The pod templates of EMR's driver and executors, within what EMR allows."""
 
 import posixpath
 from collections.abc import Iterator
@@ -9,11 +9,10 @@ from mxspark.settings.kubernetes import PodSettings
 from mxspark.spark import pods
 from mxspark.spark.pods import Manifest
 
-# EMR looks for Spark's containers by these names, its spark.kubernetes.*.podTemplateContainerName, and lets nobody
-# change them.
+# EMR finds Spark's containers by these names, its spark.kubernetes.*.podTemplateContainerName, which can't be changed.
 CONTAINERS = {"driver": "spark-kubernetes-driver", "executor": "spark-kubernetes-executor"}
-# The fields of pod templates that EMR lets through, and the names that it has taken (EMR on EKS Development Guide,
-# "Using pod templates").
+# The fields of pod templates that EMR allows, and the names that it reserves (EMR on EKS Development Guide, "Using pod
+# templates").
 POD_FIELDS = frozenset(
     [
         "activeDeadlineSeconds",
@@ -80,7 +79,7 @@ TAKEN_VARIABLES = frozenset(
 
 
 def pod_template(settings: Settings, role: str) -> Manifest:
-    """The pod template of the driver or the executors: what EMR lets through. Security and mounts are EMR's own."""
+    """The pod template of the driver or the executors: what EMR allows. Security and mounts are EMR's own."""
     spark, kubernetes = settings.spark, settings.kubernetes
     chosen: PodSettings = getattr(kubernetes, role)
     is_driver = role == "driver"
@@ -98,19 +97,19 @@ def pod_template(settings: Settings, role: str) -> Manifest:
     ours = {"apiVersion": "v1", "kind": "Pod", "metadata": pods.metadata(chosen, spark.app_name, role), "spec": spec}
     found = pods.merged(ours, chosen.template)
     if wrong := next(_refused(found), None):
-        raise UsageError(f"kubernetes.{role}.template: {wrong}", "Take it out: EMR on EKS would refuse the job.")
+        raise UsageError(f"kubernetes.{role}.template: {wrong}", "Take it out: EMR on EKS would reject the job.")
     return found
 
 
 def _refused(pod: Manifest) -> Iterator[str]:
-    """What EMR's check of pod templates would say; whether they are pods at all the settings have checked."""
+    """What EMR's check of pod templates would reject; that they are pods at all is checked with the settings."""
     spec = pod["spec"]
     main = spec["containers"][0]
     if (pod["apiVersion"], pod["kind"]) != ("v1", "Pod"):
         yield f"it is a {pod['kind']} of {pod['apiVersion']}, and must be a Pod of v1"
     yield from (f"metadata.{key} is Spark's own" for key in pod["metadata"] if key not in ("labels", "annotations"))
-    yield from (f"EMR lets nobody set spec.{key}" for key in spec if key not in POD_FIELDS)
-    yield from (f"EMR lets nobody set {key} of Spark's container" for key in main if key not in CONTAINER_FIELDS)
+    yield from (f"EMR does not allow spec.{key}" for key in spec if key not in POD_FIELDS)
+    yield from (f"EMR does not allow {key} of Spark's container" for key in main if key not in CONTAINER_FIELDS)
     for volume in spec.get("volumes") or ():
         if volume.get("name") in TAKEN_VOLUMES:
             yield f"the volume {volume['name']} is EMR's own"

@@ -18,7 +18,7 @@ DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = (
     "spark.kubernetes.driver.podTemplateFile",
     "spark.kubernetes.executor.podTemplateFile",
 )
-# EMR's own, and the last word of its default Java options: a JVM without memory is better gone.
+# EMR's own, the last of its default Java options: a JVM that is out of memory had better end.
 ON_OUT_OF_MEMORY = "-XX:OnOutOfMemoryError='kill -9 %p'"
 COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 # What EMR sets itself: a job run has the namespace of its virtual cluster, and service accounts made for its role.
@@ -32,8 +32,8 @@ EMRS_OWN = {
     DRIVER_TEMPLATE,
     EXECUTOR_TEMPLATE,
 }
-EMRS_CREDENTIALS = "spark.kubernetes.authenticate."  # what such names begin with
-# What a person looks for first, and what Spark's guide writes on command lines; the other properties are defaults.
+EMRS_CREDENTIALS = "spark.kubernetes.authenticate."  # what the names of more of them begin with
+# What people look for first goes on spark-submit's command line; the other properties are defaults.
 SHOWN_FIRST = (
     "spark.kubernetes.container.image",
     "spark.driver.cores",
@@ -49,7 +49,7 @@ PLAIN_WORD = re.compile(r"[\w.:/@%+=,*\[\]-]+", re.ASCII)
 
 
 def is_one_line(word: str) -> bool:
-    """AWS wants something to be seen on each line, so that one line is the most."""
+    """Whether AWS takes it: each line must have something visible, so that one line is simplest."""
     return bool(word.strip()) and word.isprintable()
 
 
@@ -59,15 +59,17 @@ def is_emrs_own(key: str) -> bool:
 
 
 def spark_properties(settings: Settings) -> dict[str, str]:
-    """Those of every way of starting, but for what EMR sets itself, and with what Spark makes the driver's pod from."""
+    """Those of every way of starting, without what EMR sets itself, and with those of the driver's pod, which Spark
+    creates here.
+    """
     conf = settings.spark.conf
     size = driver_size(settings.spark, settings.kubernetes)
     found = configuration(settings.spark, settings.kubernetes) | {
         "spark.kubernetes.driver.request.cores": size.cpu_request,
         "spark.kubernetes.driver.limit.cores": size.cpu_limit,
         "spark.kubernetes.decommission.script": DECOMMISSIONING,
-        # As Spark has them by default, which suits its cluster mode; else the driver, which computes them too, would
-        # set its client mode's.
+        # Spark's defaults, which suit cluster mode; otherwise the driver, which computes its properties too, would set
+        # those for client mode.
         "spark.kubernetes.executor.disableConfigMap": "false",
         "spark.kubernetes.driver.service.deleteOnTermination": "true",
         **{f"spark.{role}.defaultJavaOptions": _java_options(conf, role) for role in CONTAINERS},
@@ -80,7 +82,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
 
 def _java_options(conf: Mapping[str, str], role: str) -> str:
     """In place of EMR's defaults, which choose another collector: Spark joins defaults and a user's own, and Java
-    takes one collector.
+    accepts one collector.
     """
     is_chosen = COLLECTOR.search(conf.get(f"spark.{role}.extraJavaOptions", "")) is not None
     options = [option for option in JVM_OPTIONS.split() if not (is_chosen and COLLECTOR.fullmatch(option))]
@@ -93,7 +95,7 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         if not (is_one_line(key) and is_one_line(value)):
             raise UsageError(
                 f"spark.conf: {key} is {value!r}",
-                "EMR takes neither empty values nor such of several lines: take it out.",
+                "EMR accepts neither empty values nor values of several lines: take it out.",
             )
     plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
     first = [key for key in SHOWN_FIRST if key in plain]
@@ -106,13 +108,13 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     if too_long := [key for key in defaults if max(len(key), len(defaults[key])) > LONGEST_VALUE]:
         raise UsageError(
             f"spark.conf: {too_long[0]} has {len(defaults[too_long[0]]):,} characters",
-            f"EMR takes {LONGEST_VALUE:,} at most where there are spaces or quotes among them: shorten it.",
+            f"EMR accepts {LONGEST_VALUE:,} at most if there are spaces or quotes among them: shorten it.",
         )
     if len(defaults) > MOST_PROPERTIES or len(parameters) > LONGEST_PARAMETERS:
         raise UsageError(
-            f"spark.conf has too much: {len(properties)} properties, of which {len(parameters):,} characters are "
+            f"spark.conf is too large: {len(properties)} properties, of which {len(parameters):,} characters are "
             "parameters",
-            f"EMR takes {LONGEST_PARAMETERS:,} characters of parameters and {MOST_PROPERTIES} other properties: take "
+            f"EMR accepts {LONGEST_PARAMETERS:,} characters of parameters and {MOST_PROPERTIES} other properties: take "
             "some out.",
         )
     return parameters, defaults
@@ -133,7 +135,7 @@ def classifications(settings: Settings, defaults: dict[str, str]) -> list[dict[s
 
 
 def _submitter(settings: Settings) -> dict[str, str]:
-    """The pod that submits goes where the driver's does: on a spot node it would be lost with it."""
+    """The pod that submits runs on the same nodes as the driver's: on a spot node it would be lost with the node."""
     spec = pod_template(settings, "driver")["spec"]
     found = {f"jobsubmitter.node.selector.{key}": value for key, value in selectors(spec).items() if value.strip()}
     for key, toleration in submitters_tolerations(spec).items():
@@ -144,15 +146,15 @@ def _submitter(settings: Settings) -> dict[str, str]:
     found |= settings.emr.submitter
     if len(found) > MOST_PROPERTIES:
         raise UsageError(
-            f"the pod that submits the job has {len(found)} properties, by emr.submitter and the driver's node "
+            f"the pod that submits the job has {len(found)} properties, from emr.submitter and the driver's node "
             "selectors and tolerations",
-            f"AWS takes {MOST_PROPERTIES} at most: take some out.",
+            f"AWS accepts {MOST_PROPERTIES} at most: take some out.",
         )
     for key, value in found.items():
         if not (is_one_line(key) and is_one_line(value)) or max(len(key), len(value)) > LONGEST_VALUE:
             raise UsageError(
                 f"{key!r} is {value!r}",
-                f"AWS takes one line of 1 to {LONGEST_VALUE:,} characters: fix kubernetes.driver.",
+                f"AWS accepts one line of 1 to {LONGEST_VALUE:,} characters: fix kubernetes.driver.",
             )
     return found
 
@@ -162,8 +164,8 @@ def selectors(spec: Manifest) -> dict[str, str]:
 
 
 def submitters_tolerations(spec: Manifest) -> dict[str, Manifest]:
-    """By key, for which EMR has one property each. Its word for the operator Exists is an empty value, which the API
-    takes from nobody.
+    """By key, for which EMR has one property each. It writes the operator Exists as an empty value, which the API
+    rejects.
     """
     found: dict[str, Manifest] = {}
     for toleration in spec.get("tolerations") or ():

@@ -1,7 +1,7 @@
-"""What EMR on EKS is asked for: the request that starts a job run, the job template, and the objects in S3 that they
+"""What a submission sends to AWS: the request that starts a job run, the job template, and the objects in S3 that they
 name.
 
-Only builds them, from settings alone. The limits are those of AWS's model of the API and of its guide's page on pod
+Only builds them, from the settings alone. The limits are those of AWS's model of the API and of its guide's page on pod
 templates.
 """
 
@@ -34,16 +34,16 @@ from mxspark.submit.emr.properties import (
 Request = dict[str, Any]  # in the names of AWS's API
 
 ENTRY_POINT = "local:///opt/mxspark/infer_main.py"
-STAGING = "_submissions"  # in the output: readers of tables pass over it, and so does --overwrite
-# Spark takes a pod template's place for an address (java.net.URI, then Hadoop's Path): it refuses these, cuts at ? and
+STAGING = "_submissions"  # in the output: readers of tables and --overwrite ignore it
+# Spark parses a pod template's place as an address (java.net.URI, then Hadoop's Path): it rejects these, cuts at ? and
 # #, and reads % and doubled slashes as something else.
 NO_ADDRESS = re.compile(r"""[\s"#%<>?\[\\\]^`{|}]|//|/\.{1,2}(?=/|$)""")
 # A job template's parameters: what differs from one run to the next.
 PARAMETERS = {"Input": "input", "Output": "output", "Model": "model"}
 SUBMISSION = "Submission"
 OF_IMAGES = {f"spark.kubernetes.{role}container.image" for role in ("", "driver.", "executor.")}
-# Other ways of starting have them; EMR has the virtual cluster's namespace, accounts that it makes for the role, and
-# its own retries.
+# Settings of other ways of starting; EMR has the virtual cluster's namespace, accounts that it creates for the role,
+# and its own retries.
 NOT_USED = (
     "spark.master",
     "kubernetes.namespace",
@@ -59,9 +59,7 @@ NOT_USED = (
 
 @dataclass(frozen=True)
 class Submission:
-    """What is asked of AWS for one job run: `request` starts it, `objects` (by place) are to be in S3 before,
-    `template` too.
-    """
+    """What starts one job run: `request`, after `objects` (by place) were put into S3 and `template` was created."""
 
     request: Request
     objects: Mapping[str, bytes]
@@ -69,18 +67,16 @@ class Submission:
 
 
 def check_name(name: str, flag: str = "--name") -> str:
-    """Raises UsageError where a job run or a job template can't be called so."""
+    """Raises UsageError if a job run or a job template can't have this name."""
     if not re.fullmatch(NAME, name):
         raise UsageError(
-            f"{flag} is {name!r}", "Take 1 to 64 letters, digits and any of . - _ / #: AWS's rule for job runs."
+            f"{flag} is {name!r}", "Use 1 to 64 letters, digits and any of . - _ / #: AWS's rule for job runs."
         )
     return name
 
 
 def default_name(unique: str) -> str:
-    """The name of a job run that nobody gave one. By output.submission where there is one: the same command is the
-    same request then.
-    """
+    """The default name of a job run. By output.submission if that is set: then the same command is the same request."""
     return re.sub(r"[^.\-_/#A-Za-z0-9]", "-", f"mxspark-{unique}")[:64]
 
 
@@ -100,12 +96,12 @@ def completed(settings: Settings, name: str, submission: str) -> Settings:
         )
     _check_staging(settings)
     chosen = settings.output.submission
-    if chosen and (not is_one_line(chosen) or chosen == "null"):  # which a flag would take for none
-        raise UsageError(f"output.submission is {chosen!r}", "Take a name on one line, of what can be printed.")
+    if chosen and (not is_one_line(chosen) or chosen == "null"):  # which a flag would read as none
+        raise UsageError(f"output.submission is {chosen!r}", "Use one line of printable characters.")
     if images := sorted(OF_IMAGES & settings.spark.conf.keys()):
         raise UsageError(
             f"spark.conf has {', '.join(images)}",
-            "Name the image, one for all pods, by kubernetes.image: --image NAME.",
+            "Set one image for all pods instead, kubernetes.image: --image NAME.",
         )
     if taken := sorted(key for key in settings.spark.conf if is_emrs_own(key)):
         raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself", "Take it out.")
@@ -113,11 +109,11 @@ def completed(settings: Settings, name: str, submission: str) -> Settings:
     found = settings.model_dump()
     for section, values in changes.items():
         found[section] |= values
-    return document.parse(Settings, found, "settings")  # built anew, so that what holds for a cluster only is checked
+    return document.parse(Settings, found, "settings")  # parsed again, so that the checks for a cluster run
 
 
 def _check_staging(settings: Settings) -> None:
-    """Raises UsageError where EMR and Spark would not find what a submission puts into S3."""
+    """Raises UsageError if EMR and Spark would not find what a submission puts into S3."""
     key, place = (
         ("emr.staging", settings.emr.staging) if settings.emr.staging else ("output.path", settings.output.path)
     )
@@ -127,13 +123,13 @@ def _check_staging(settings: Settings) -> None:
         )
     if not (is_one_line(place) and len(place) < LONGEST_VALUE // 2):
         raise UsageError(
-            f"{key} is longer than a Spark property may be at AWS, or has what can't be printed",
+            f"{key} is longer than AWS allows a Spark property to be, or has unprintable characters",
             "Give another place: emr.staging.",
         )
     if found := NO_ADDRESS.search(place.removeprefix("s3://").rstrip("/")):
         raise UsageError(
-            f"{key} is {place!r}: Spark finds no pod templates where {found[0]!r} is in the name",
-            "Take that out of it"
+            f"{key} is {place!r}: Spark finds no pod templates in a place with {found[0]!r}",
+            "Choose a name without it"
             + (
                 "."
                 if key == "emr.staging"
@@ -143,8 +139,8 @@ def _check_staging(settings: Settings) -> None:
 
 
 def build(settings: Settings, name: str, virtual_cluster: str, job_template: str | None = None) -> Submission:
-    """What starts a job run called `name` with `completed` settings. With `job_template`, its id is left to be filled
-    in.
+    """What starts a job run called `name` with `completed` settings. With `job_template`, the template's id must be
+    filled in.
 
     The same settings give the same request, with the same token: AWS starts no second job run for it.
     """
@@ -188,25 +184,25 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
 
 
 def _token(request: Mapping[str, Any]) -> str:
-    """A request's name for AWS, which starts one job run for each: 64 characters, the most that there may be."""
+    """By which AWS recognises a request, and starts one job run for each: 64 characters, the most that are allowed."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def _staged(settings: Settings, file: str, content: bytes) -> str:
-    """Where a submission's object goes: a place of its own for each content, so that nothing is ever replaced under
-    a running job.
+    """The place of a submission's object, one for each content, so that nothing is ever replaced under a running
+    job.
     """
     place = settings.emr.staging or join(settings.output.path, STAGING)
     return join(join(place, hashlib.sha256(content).hexdigest()[:16]), file)
 
 
 def driver_settings(settings: Settings, is_template: bool = False) -> dict[str, Any]:
-    """The settings that the driver needs besides Spark's properties, which it finds in its Spark, as a settings file
-    has them.
+    """The settings, as a settings file has them, that the driver needs besides Spark's properties, which it reads from
+    Spark.
 
     Without the submission, and for a job template without its parameters, which are arguments.
     """
-    local = settings.kubernetes.local_directory  # which Spark's properties are named by
+    local = settings.kubernetes.local_directory  # whose values are in the names of Spark's properties
     kept = settings.model_copy(
         update={
             "spark": type(settings.spark)(),
@@ -223,11 +219,11 @@ def driver_settings(settings: Settings, is_template: bool = False) -> dict[str, 
 
 
 def _arguments(settings: Settings, settings_object: str, template_values: Mapping[str, str]) -> list[str]:
-    """infer_main.py's. The submission is the same for every attempt of a job run: only the first of them overwrites
-    what was there.
+    """Those of infer_main.py. The submission is the same for every attempt of a job run: only the first one
+    overwrites an earlier run.
     """
     words = ["--settings", settings_object]
-    if settings.storage.endpoint_url is not None:  # by which the object itself is read
+    if settings.storage.endpoint_url is not None:  # needed to read that object
         words += ["--endpoint-url", settings.storage.endpoint_url]
     for name, section in PARAMETERS.items():
         if name in template_values:
@@ -240,7 +236,7 @@ def _submission_argument(settings: Settings) -> str:
 
 
 def _template_values(settings: Settings) -> dict[str, str]:
-    """What one run gives for a job template's parameters."""
+    """One run's values for a job template's parameters."""
     if not isinstance(settings.input.path, str):
         raise UsageError("a job template's input is one place, but input.path has several", "Leave --job-template out.")
     given = {"Input": settings.input.path, "Output": settings.output.path, "Model": settings.model.path}
@@ -248,27 +244,27 @@ def _template_values(settings: Settings) -> dict[str, str]:
     for parameter, value in found.items():
         if len(value) > LONGEST_VALUE or not is_one_line(value):
             raise UsageError(
-                f"{PARAMETERS[parameter]}.path has {len(value):,} characters, or such as can't be printed",
-                f"A job template takes {LONGEST_VALUE:,} at most: leave --job-template out.",
+                f"{PARAMETERS[parameter]}.path has {len(value):,} characters, or has unprintable ones",
+                f"A job template accepts {LONGEST_VALUE:,} at most: leave --job-template out.",
             )
     return found | {SUBMISSION: _submission_argument(settings)}
 
 
 def _job_template(settings: Settings, name: str, what: Request, values: Mapping[str, str]) -> Request:
-    """The request that makes the job template `name`."""
+    """The request that creates the job template `name`."""
     driver = what["jobDriver"]["sparkSubmitJobDriver"]
     if "${" in json.dumps({**what, "jobDriver": driver["sparkSubmitParameters"]}) + (
         settings.storage.endpoint_url or ""
     ):
         raise UsageError(
-            "a setting has ${ in it, which a job template takes for a parameter", "Leave --job-template out."
+            "a setting has ${ in it, which a job template reads as a parameter", "Leave --job-template out."
         )
     if settings.emr.staging is None:
         raise UsageError(
-            "a job template is for many outputs, but its pod templates would lie in this one's",
+            "a job template is for many outputs, but its pod templates would be stored in this one",
             "Give a place for them: --set emr.staging=s3://…",
         )
-    # Without defaults, which would make it another template for each run.
+    # Without defaults, which would make it a different template for each run.
     data: Request = {**what, "parameterConfiguration": {parameter: {"type": "STRING"} for parameter in values}}
     if settings.emr.tags:
         data["jobTags"] = dict(settings.emr.tags)
@@ -288,35 +284,35 @@ def _monitoring(settings: Settings) -> Request:
 
 
 def notes(settings: Settings) -> Iterator[str]:
-    """What a person should know of settings, as they were given, that EMR takes otherwise or not at all."""
+    """What a person should know of the given settings that EMR treats differently or ignores."""
     yield from reach.doubts(settings)
     if settings.emr.s3_logs is None and settings.emr.log_group is None:
-        yield "The pods' logs go with the pods: --s3-logs or --log-group keeps them."
+        yield "The pods' logs are deleted with the pods: --s3-logs or --log-group keeps them."
     given = {".".join(path) for path in sources.file_layer(sources.changed(settings), "").values}
     if unused := [key for key in NOT_USED if key in given]:
         yield (
-            f"Not used: {', '.join(unused)}. EMR has the virtual cluster's namespace, accounts made for the role, and "
-            "emr.retries."
+            f"Not used: {', '.join(unused)}. EMR has the virtual cluster's namespace, its own accounts for the role, "
+            "and emr.retries."
         )
     if settings.kubernetes.deadline_seconds is not None:
         yield (
-            "kubernetes.deadline_seconds limits each start of the driver, not all of them together: EMR has no limit "
+            "kubernetes.deadline_seconds limits each attempt of the driver, not all of them together: EMR has no limit "
             "on a job run."
         )
     if settings.kubernetes.local_directory.storage_class is not None:
         yield (
             "Executors claim volumes (kubernetes.local_directory.storage_class), which the Role emr-containers of the "
-            "namespace does not allow as EMR makes it: docs/emr.md says what to add."
+            "namespace does not allow by default: docs/emr.md says what to add."
         )
     spec = pod_template(settings, "driver")["spec"]
-    said = submitters_tolerations(spec).values()
-    unsaid = [toleration for toleration in spec.get("tolerations") or () if not any(toleration is one for one in said)]
-    lacking = [f"toleration of {toleration.get('key', 'all taints')}" for toleration in unsaid]
+    accepted = submitters_tolerations(spec).values()
+    left_out = [each for each in spec.get("tolerations") or () if not any(each is one for one in accepted)]
+    lacking = [f"toleration of {toleration.get('key', 'all taints')}" for toleration in left_out]
     lacking += [f"selector {key} without a value" for key, value in selectors(spec).items() if not value.strip()]
     lacking += [key for key in ("affinity", "nodeName") if spec.get(key)]
     if lacking:
         yield (
             f"The pod that submits the job can't be given the driver's {', '.join(lacking)}: EMR gives it node "
-            "selectors, and for each key one toleration with value and effect. Where it finds no other node it waits "
-            "for ever."
+            "selectors, and for each key one toleration with value and effect. If no other node fits, it stays pending "
+            "forever."
         )

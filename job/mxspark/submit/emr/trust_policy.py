@@ -1,8 +1,8 @@
-"""Whether a role's trust policy lets a job's pods assume the role, for the policies that people write; of all others it
-can't tell.
+"""Whether a role's trust policy allows a job's pods to assume the role, for the usual forms of policies; it can't tell
+for others.
 
-EMR's pods are service accounts of names that it makes: they come with a web identity of the EKS cluster's OIDC
-provider, or by EKS's pod identity.
+EMR's pods have service accounts with names that it generates: they authenticate by a web identity of the EKS cluster's
+OIDC provider, or by EKS's pod identity.
 """
 
 import json
@@ -23,7 +23,7 @@ Statement = Mapping[str, Any]  # as IAM has it
 
 
 def service_account(arn: str, pod: str) -> str:
-    """EMR's for a pod of a role's; the end is the role's name in base 36, as AWS's CLI has it."""
+    """EMR's for a pod of this role; it ends in the role's name in base 36, as AWS's CLI computes it."""
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
     number, digits = int.from_bytes(name.encode(), "big"), ""
     while number:
@@ -62,30 +62,30 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None) 
         return Finding(
             SUBJECT,
             "can't tell",
-            "the EKS cluster's OIDC provider isn't known",
+            "the EKS cluster's OIDC provider is unknown",
             "Ask somebody who has eks:DescribeCluster.",
         )
     pods = [f"system:serviceaccount:{cluster.namespace}:{service_account(arn, f'spark-{pod}')}" for pod in PODS]
-    lacking = [pod for pod in pods if not any(_lets(one, pod, provider) for one in found)]
+    lacking = [pod for pod in pods if not any(_allows(one, pod, provider) for one in found)]
     if any(_is_beyond(one, provider) for one in found):
         text = (
             f"whether {wanted} can assume the role depends on a Deny, or on conditions or principals that aren't "
-            "judged here"
+            "evaluated here"
         )
         return Finding(SUBJECT, "can't tell", text, "Read the policy: it must allow them.")
     if not lacking and any(
-        _lets(one, f"system:serviceaccount:not-{cluster.namespace}:another", provider) for one in found
+        _allows(one, f"system:serviceaccount:not-{cluster.namespace}:another", provider) for one in found
     ):
         return Finding(
             SUBJECT,
             "problem",
-            "any pod of the cluster can assume the role: no condition on :sub keeps others out",
+            "any pod of the cluster can assume the role: no condition on :sub excludes others",
             hint,
         )
     if not lacking:
         return Finding(SUBJECT, "ok", f"{wanted} can assume the role")
     if trusts_pod_identity(policy):
-        text = "it trusts EKS's pod identity, whose associations aren't looked at"
+        text = "it trusts EKS's pod identity, whose associations aren't checked"
         return Finding(SUBJECT, "can't tell", text, f"aws emr-containers create-role-associations {where}")
     seen = [name for one in found for name in _principals(one, "Federated")]
     seen += [
@@ -100,7 +100,7 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None) 
 
 
 def _is_beyond(statement: Statement, provider: str) -> bool:
-    """Whether a statement is about web identities in a way that `_lets` doesn't judge."""
+    """Whether a statement is about web identities in a way that `_allows` doesn't judge."""
     if {"NotPrincipal", "NotAction"} & statement.keys():
         return True
     if not _is_about_web_identities(statement):
@@ -120,16 +120,16 @@ def _is_beyond(statement: Statement, provider: str) -> bool:
     return is_ours and (statement.get("Effect") == "Deny" or is_for_all or bool(others))
 
 
-def _lets(statement: Statement, subject: str, provider: str) -> bool:
+def _allows(statement: Statement, subject: str, provider: str) -> bool:
     """Whether a statement allows a pod to assume the role by its web identity."""
-    told = dict(_identity(subject, provider))
+    identity = dict(_identity(subject, provider))
     return (
         statement.get("Effect") == "Allow"
         and _is_about_web_identities(statement)
         and provider in _principals(statement, "Federated")
         and all(
             any(
-                value == told.get(key) if operator == "StringEquals" else _matches(told.get(key, ""), value)
+                value == identity.get(key) if operator == "StringEquals" else _matches(identity.get(key, ""), value)
                 for value in values
             )
             for operator, key, values in _conditions(statement)
@@ -138,7 +138,7 @@ def _lets(statement: Statement, subject: str, provider: str) -> bool:
 
 
 def _identity(subject: str, provider: str) -> list[tuple[str, str]]:
-    """What a pod's web identity says, by the names of conditions."""
+    """A pod's web identity, by the names of conditions."""
     issuer = provider.partition("oidc-provider/")[2].lower()
     return [(f"{issuer}:sub", subject), (f"{issuer}:aud", AUDIENCE)]
 

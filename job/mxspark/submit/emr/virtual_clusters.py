@@ -8,7 +8,7 @@ from typing import Any
 
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.submit.emr.aws import Aws, NotThereError
-from mxspark.submit.emr.diagnosis import STATE_MENDS
+from mxspark.submit.emr.diagnosis import STATE_HINTS
 
 ID = re.compile(r"[0-9a-z]{25}")
 
@@ -28,11 +28,11 @@ class VirtualCluster:
 
 
 def needed(given: str | None) -> str:
-    """The id or name itself. Raises UsageError where there is none."""
+    """The id or name itself. Raises UsageError if none is given."""
     if given is None:
         raise UsageError(
             "no virtual cluster is given: emr.virtual_cluster is not set",
-            "Name it by its id or name: --virtual-cluster; `aws emr-containers list-virtual-clusters` has them.",
+            "Name it by its id or name: --virtual-cluster; `aws emr-containers list-virtual-clusters` lists them.",
         )
     return given
 
@@ -63,7 +63,7 @@ def _no_cluster(aws: Aws, given: str) -> UsageError:
     with suppress(MxsparkError):
         found = aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", "listing", states=["RUNNING"])
         names = sorted(f"{cluster['name']} ({cluster['id']})" for cluster in found)[:10]
-        there = f"Those that run there: {', '.join(names)}." if names else "None runs there."
+        there = f"Running there: {', '.join(names)}." if names else "None is running there."
         return UsageError(
             f"there is no virtual cluster {given} in region {aws.region}",
             f"{there} Check --virtual-cluster and --region.",
@@ -80,10 +80,10 @@ def _virtual_cluster(found: Mapping[str, Any]) -> VirtualCluster:
 
 
 def usable(aws: Aws, given: str | None) -> VirtualCluster:
-    """The same. Raises UsageError where it takes no jobs."""
+    """The same. Raises UsageError if it accepts no jobs."""
     found = find(aws, given)
     if found.state != "RUNNING":
         raise UsageError(
-            f"virtual cluster {found} is {found.state}, and takes no jobs", STATE_MENDS.get(found.state, "")
+            f"virtual cluster {found} is {found.state}, and accepts no jobs", STATE_HINTS.get(found.state, "")
         )
     return found

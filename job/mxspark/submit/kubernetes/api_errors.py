@@ -1,4 +1,4 @@
-"""What the API server's answers mean when it refuses something, as errors with a hint."""
+"""The API server's error responses, as errors with a hint."""
 
 import re
 from collections.abc import Mapping
@@ -8,64 +8,64 @@ from mxspark.errors import MxsparkError, PassingError, UsageError, one_line
 from mxspark.settings import document
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, INVALID = 400, 401, 403, 404, 409, 422
-# Whose right is missing; all other answers with 403 are about what was asked for: quotas, limits, policies, webhooks.
+# A missing permission; all other responses with 403 are about the object: quotas, limits, policies, webhooks.
 MISSING_RIGHT = re.compile(r"cannot \w+ (resource|path)|attempting to grant RBAC permissions", re.IGNORECASE)
 
 
 class MissingObjectError(MxsparkError):
-    """What was asked for isn't there."""
+    """The object doesn't exist."""
 
 
 class ExistsError(MxsparkError):
-    """An object of this name is there already."""
+    """An object of this name exists already."""
 
 
 class ForbiddenError(MxsparkError):
-    """The user has not the right."""
+    """The user lacks a permission."""
 
 
 def meaning(
     status: int, body: str | None, reason: str | None, doing: str, context: str, namespace: str
 ) -> MxsparkError:
-    """The error that an answer with this HTTP status stands for. `context` is the cluster in words."""
-    told = _told(body)
-    message = str(told.get("message") or reason or "")
+    """The error for a response with this HTTP status. `context` names the cluster."""
+    answer = _parsed(body)
+    message = str(answer.get("message") or reason or "")
     if status == UNAUTHORIZED:
-        return UsageError(f"{context} does not know the user of the kubeconfig", "Log in again; check --kube-context.")
+        return UsageError(f"{context} rejects the credentials of the kubeconfig", "Log in again; check --kube-context.")
     if status == FORBIDDEN:
         return _forbidden(message, doing, namespace)
-    if told.get("kind") == "Status":  # else they are words of something that lies before the API server
+    if answer.get("kind") == "Status":  # else it is the response of a proxy in front of the API server
         if status == NOT_FOUND:
             return MissingObjectError(
-                f"{doing}: there is none in namespace {namespace}", "Check the name and --namespace."
+                f"{doing}: it does not exist in namespace {namespace}", "Check the name and --namespace."
             )
         if status == CONFLICT:
-            return ExistsError(f"{doing}: there is one already in namespace {namespace}", "Take another name.")
+            return ExistsError(f"{doing}: it exists already in namespace {namespace}", "Use another name.")
         if status in (BAD_REQUEST, INVALID):
-            return UsageError(f"{doing}: Kubernetes refuses it: {message}", "Correct the setting that this comes from.")
+            return UsageError(f"{doing}: Kubernetes rejects it: {message}", "Correct the setting that causes it.")
     return PassingError(f"{doing} failed: HTTP {status} {message}", "Try again later.")
 
 
 def _forbidden(message: str, doing: str, namespace: str) -> MxsparkError:
     if "exceeded quota" in message:
-        return UsageError(f"{doing}: {message}", "Ask for less, or have the namespace's quota raised.")
+        return UsageError(f"{doing}: {message}", "Request less, or have the namespace's quota raised.")
     if "violates PodSecurity" in message:
-        return UsageError(f"{doing}: {message}", "Take out of kubernetes.*.template what the namespace forbids.")
+        return UsageError(f"{doing}: {message}", "Remove from kubernetes.*.template what the namespace forbids.")
     if "serviceaccount" in message and "not found" in message:
         return UsageError(
-            f"{doing}: {message}", "Make that service account, or name another: kubernetes.service_account."
+            f"{doing}: {message}", "Create that service account, or name another: kubernetes.service_account."
         )
     if MISSING_RIGHT.search(message) or not message:
         problem = f"{doing} in namespace {namespace} is not allowed: {message}"
-        return ForbiddenError(problem, "docs/kubernetes.md says which rights are needed.")
+        return ForbiddenError(problem, "docs/kubernetes.md lists the permissions that are needed.")
     return UsageError(
-        f"{doing}: Kubernetes refuses it: {message}",
-        "Correct the setting that this comes from; the namespace's limits say so.",
+        f"{doing}: Kubernetes rejects it: {message}",
+        "Correct the setting that causes it: a limit or policy of the namespace forbids it.",
     )
 
 
-def _told(body: str | None) -> Mapping[str, Any]:
-    """An answer's body where it is Kubernetes' own, nothing otherwise."""
+def _parsed(body: str | None) -> Mapping[str, Any]:
+    """A response's body if it is Kubernetes' own, else nothing."""
     try:
         return document.read_yaml(body or "", "answer")
     except UsageError:

@@ -1,7 +1,6 @@
-"""A Kubernetes cluster: the few things that are asked of it.
+"""A Kubernetes cluster: the few API calls that mxspark makes.
 
-With kubeconfig.py the only place that imports the package kubernetes, and only when a cluster is asked for: the images
-do without it.
+Only this and kubeconfig.py import the package kubernetes, and only when a cluster is needed: the images do without it.
 """
 
 import re
@@ -17,30 +16,30 @@ from mxspark.spark.pods import Manifest
 from mxspark.submit.kubernetes import api_errors, kubeconfig, pod_log
 from mxspark.submit.kubernetes.api_errors import FORBIDDEN, NOT_FOUND, ForbiddenError, MissingObjectError
 
-OLDEST = (1, 27)  # whose Jobs name themselves on their pods (manifests.py)
+OLDEST = (1, 27)  # the first that labels pods with their Job's uid (manifests.py)
 CONNECT_SECONDS, READ_SECONDS = 5, 30
-STRICT = {"field_validation": "Strict"}  # else a field that the API server doesn't know is dropped without a word
-QUIET_SECONDS = 300  # without a line of a log that is followed, after which it is asked for anew
+STRICT = {"field_validation": "Strict"}  # else the API server drops unknown fields silently
+QUIET_SECONDS = 300  # without a line, after which a log that is followed is requested again
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A connection, and the namespace that everything happens in."""
+    """A connection, and the namespace of all requests."""
 
     namespace: str
     context: str  # in words, for messages
     _client: Any
-    flags: str = ""  # of a command line, that find this cluster and namespace again
+    flags: str = ""  # that select this cluster and namespace on a command line
     version: tuple[int, ...] = OLDEST
 
     @classmethod
     def connect(cls, file: str | None = None, context: str | None = None, namespace: str | None = None) -> "Cluster":
-        """By the kubeconfig `file` and its `context`, or what kubectl would take (kubeconfig.py).
+        """By the kubeconfig `file` and its `context`, by default kubectl's (kubeconfig.py).
 
-        Raises UsageError where there is no cluster to talk to, or one that is too old.
+        Raises UsageError if no cluster can be reached, or if it is too old.
         """
         connection = kubeconfig.connect(file, context)
-        client, told = connection.client, connection.told
+        client, told = connection.client, connection.cluster
         given = {"--namespace": namespace or connection.namespace, "--kube-context": context, "--kubeconfig": file}
         flags = " ".join(f"{flag} {shlex.quote(value)}" for flag, value in given.items() if value)
         cluster = cls(namespace or connection.namespace, told, client, flags)
@@ -54,7 +53,7 @@ class Cluster:
             raise UsageError(
                 f"{told} runs Kubernetes {version.major}.{version.minor}, and mxspark needs {OLDEST[0]}.{OLDEST[1]} or "
                 "newer",
-                "Upgrade the cluster, or submit by plain spark-submit (docs/kubernetes.md).",
+                "Upgrade the cluster, or use plain spark-submit (docs/kubernetes.md).",
             )
         cluster = replace(cluster, version=numbers)
         with cluster._errors(f"looking for namespace {cluster.namespace}", quiet=(FORBIDDEN,)):
@@ -64,18 +63,18 @@ class Cluster:
                 if error.status == NOT_FOUND:
                     raise UsageError(
                         f"{told} has no namespace {cluster.namespace}",
-                        "Check --namespace and --kube-context, or make it: kubectl create namespace.",
+                        "Check --namespace and --kube-context, or create it: kubectl create namespace.",
                     ) from None
                 raise
         return cluster
 
     def create(self, manifest: Manifest) -> Manifest:
-        """Makes an object. Raises ExistsError, ForbiddenError, UsageError where Kubernetes refuses what it says."""
+        """Creates an object. Raises ExistsError, ForbiddenError, or UsageError if Kubernetes rejects it."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        return self._call(f"making the {kind} {name}", self._creators()[kind], self.namespace, manifest, **STRICT)
+        return self._call(f"creating the {kind} {name}", self._creators()[kind], self.namespace, manifest, **STRICT)
 
     def check(self, manifest: Manifest) -> None:
-        """As `create`, but nothing is made: the API server only says what it would say."""
+        """As `create`, but as a dry run: the API server only validates the object."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         self._call(
             f"checking the {kind} {name}", self._creators()[kind], self.namespace, manifest, dry_run="All", **STRICT
@@ -95,7 +94,7 @@ class Cluster:
         }
 
     def start(self, name: str) -> None:
-        """Lets a Job begin that was made suspended."""
+        """Starts a Job that was created suspended."""
         self._call(
             f"starting the Job {name}",
             self._client.BatchV1Api().patch_namespaced_job,
@@ -115,7 +114,7 @@ class Cluster:
         return self._list("listing the Jobs", self._client.BatchV1Api().list_namespaced_job, label_selector=selector)
 
     def delete_job(self, name: str) -> None:
-        """Deletes a Job and, after it, all that it owns. Raises MissingObjectError."""
+        """Deletes a Job, and then all that it owns. Raises MissingObjectError."""
         self._call(
             f"deleting the Job {name}",
             self._client.BatchV1Api().delete_namespaced_job,
@@ -136,7 +135,7 @@ class Cluster:
         )
 
     def events(self, name: str) -> list[Manifest]:
-        """What happened to the object `name`, the oldest first; nothing where that may not be asked."""
+        """The events of the object `name`, the oldest first; none if they may not be listed."""
         try:
             found = self._list(
                 "listing events",
@@ -148,14 +147,14 @@ class Cluster:
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
     def quotas(self) -> list[Manifest]:
-        """The namespace's resource quotas; nothing where that may not be asked."""
+        """The namespace's resource quotas; none if they may not be listed."""
         try:
             return self._list("listing quotas", self._client.CoreV1Api().list_namespaced_resource_quota)
         except ForbiddenError:
             return []
 
     def nodes(self) -> list[Manifest]:
-        """The cluster's nodes; nothing where they may not be asked for, as few users may."""
+        """The cluster's nodes; none if they may not be listed, which few users may."""
         try:
             found: list[Manifest] = self._call("listing the nodes", self._client.CoreV1Api().list_node)["items"]
         except ForbiddenError:
@@ -163,7 +162,7 @@ class Cluster:
         return found
 
     def log(self, pod: str, container: str, tail: int | None = None) -> Iterator[str]:
-        """The lines of a container's log by now. Raises MissingObjectError."""
+        """The lines of a container's log so far. Raises MissingObjectError."""
         last = {} if tail is None else {"tail_lines": tail}
         return (pod_log.written(line)[1] for line in self._lines(pod, container, last, READ_SECONDS))
 
@@ -178,7 +177,7 @@ class Cluster:
         return pod_log.follow(read, lambda: self._runs(pod, container), stop)
 
     def _lines(self, pod: str, container: str, options: Mapping[str, Any], seconds: float) -> Iterator[str]:
-        """Lines with their stamps, until the connection ends or nothing comes for so long."""
+        """Lines with their timestamps, until the connection ends or none comes for `seconds`."""
         with self._errors(f"reading the log of pod {pod}"):
             response = self._client.CoreV1Api().read_namespaced_pod_log(
                 pod,
@@ -197,7 +196,7 @@ class Cluster:
             except Exception as error:
                 if not ("follow" in options and type(error).__module__.startswith("urllib3")):
                     raise
-                return  # what came of a line will come again
+                return  # the rest of a line: the whole line will be sent again
             if rest:
                 yield rest.decode(errors="replace")
 
@@ -216,7 +215,7 @@ class Cluster:
         return found
 
     def _call(self, doing: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Manifest:
-        """An answer as plain data, in Kubernetes' own names."""
+        """A response as plain data, with Kubernetes' own names."""
         with self._errors(doing):
             answer = function(*arguments, _request_timeout=(CONNECT_SECONDS, READ_SECONDS), **options)
             found: Manifest = self._client.ApiClient().sanitize_for_serialization(answer)
@@ -224,7 +223,7 @@ class Cluster:
 
     @contextmanager
     def _errors(self, doing: str, quiet: tuple[int, ...] = ()) -> Iterator[None]:
-        """What goes wrong, in words; answers with a status in `quiet` are let pass."""
+        """Translates the client's exceptions, except those with a status in `quiet`."""
         try:
             yield
         except MxsparkError:
@@ -236,9 +235,9 @@ class Cluster:
                 ) from None
         except OSError as error:
             raise PassingError(f"{self.context}: {doing} failed: {one_line(error)}", "Check the network.") from None
-        except ValueError as error:  # no JSON, or not what was asked for
-            problem = f"{self.context}: {doing} failed: its answer is not from Kubernetes: {one_line(error)}"
-            raise PassingError(problem, "Check the cluster, and what lies between it and this machine.") from None
+        except ValueError as error:  # no JSON, or of another form
+            problem = f"{self.context}: {doing} failed: the response is not from Kubernetes: {one_line(error)}"
+            raise PassingError(problem, "Check the cluster, and any proxy between it and this machine.") from None
         except Exception as error:
             if not type(error).__module__.startswith("urllib3"):
                 raise

@@ -1,7 +1,7 @@
-"""A job on Kubernetes: submitted, followed, explained, cancelled.
+"""A job on Kubernetes: submitted, followed, diagnosed, cancelled.
 
-The driver is the pod of a Job, not what spark-submit makes: its exit code is the job's, Kubernetes starts it again when
-it is lost, and no Java is needed where it is submitted.
+The driver is the pod of a Job, not what spark-submit makes: its exit code is the job's, Kubernetes restarts it when it
+is lost, and no Java is needed on the machine that submits it.
 """
 
 import re
@@ -33,40 +33,40 @@ OURS = "app.kubernetes.io/name=mxspark"
 SETTINGS_ANNOTATION = "mxspark/settings"
 NATIVE_SIDECARS = (1, 29)  # the first Kubernetes that ends them with the pod's other containers
 OWN_ACCOUNT = (
-    "docs/kubernetes.md has the service account and its Role for an administrator: name it, --set "
+    "Have an administrator create the service account and its Role (docs/kubernetes.md), and name it: --set "
     "kubernetes.service_account=NAME."
 )
 NO_POLICIES = (
-    "docs/kubernetes.md has the rights for an administrator; or leave the policies out, --set "
-    "kubernetes.network_policies=false: then whoever reaches the pods' network can try the ports of Spark, which ask "
-    "for the run's key."
+    "Have an administrator grant the permissions (docs/kubernetes.md); or leave the policies out, --set "
+    "kubernetes.network_policies=false: then anyone on the pods' network can connect to Spark's ports, which require "
+    "the run's key."
 )
 
 
 def check_name(name: str) -> str:
-    """Raises UsageError where pods and services can't be called so."""
+    """Raises UsageError if pods and services can't have this name."""
     if not re.fullmatch(SERVICE_NAME, name) or len(name) > MAX_NAME:
         raise UsageError(
             f"--name is {name!r}",
-            f"Take small letters, digits and - between them, a letter first, {MAX_NAME} at most: pods and a service "
-            "are called after it.",
+            f"Use lower-case letters, digits and - between them, a letter first, {MAX_NAME} at most: pods and a "
+            "service are named after it.",
         )
     return name
 
 
 def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) -> Found:
-    """Makes the Job and what it needs. Raises UsageError where the cluster would not take it; nothing is left behind
-    then.
+    """Creates the Job and what it needs. Raises UsageError if the cluster would refuse it; then nothing is left
+    behind.
     """
     job, *others = manifests.objects(settings, name, __version__)
     _refuse_sidecars(settings, cluster)
     quotas.check(settings, cluster.quotas(), cluster.namespace)
-    with suppress(ForbiddenError, PassingError):  # whoever submits needs no right to make pods
+    with suppress(ForbiddenError, PassingError):  # submitting needs no permission to create pods
         cluster.check(manifests.driver_trial(job))
         cluster.check(manifests.executor_pod(settings, name))
     if settings.spark.executor_gpus:
         _warn_without_gpus(settings, cluster, listener)
-    job["spec"]["suspend"] = True  # until all that its pod needs is there
+    job["spec"]["suspend"] = True  # until all that its pod needs exists
     made = _create_job(cluster, job)
     reference = _owner(made)
     try:
@@ -98,7 +98,7 @@ def _create_job(cluster: Cluster, job: Manifest) -> Manifest:
         return cluster.create(job)
     except ExistsError:
         raise
-    except BaseException:  # perhaps only the answer is lost; one of this name that runs is another's
+    except BaseException:  # perhaps only the response was lost; a Job of this name that runs is another's
         with suppress(MxsparkError):
             if cluster.job(name)["spec"].get("suspend"):
                 cluster.delete_job(name)
@@ -114,12 +114,12 @@ def _create(cluster: Cluster, manifest: Manifest) -> None:
         if manifest["kind"] == "NetworkPolicy":
             raise UsageError(error.problem, NO_POLICIES) from None
         raise
-    except ExistsError as error:  # of an earlier submission that somebody kept
-        raise ExistsError(error.problem, "Take another --name, or delete it.") from None
+    except ExistsError as error:  # of an earlier submission
+        raise ExistsError(error.problem, "Use another --name, or delete it.") from None
 
 
 def _owner(job: Manifest) -> Manifest:
-    """What makes an object go when the Job does."""
+    """The owner reference by which an object is deleted with the Job."""
     return {
         "apiVersion": job["apiVersion"],
         "kind": job["kind"],
@@ -133,15 +133,15 @@ def _warn_without_gpus(settings: Settings, cluster: Cluster, listener: Listener)
     nodes = cluster.nodes()
     if nodes and not any(int(node["status"].get("allocatable", {}).get(resource, 0)) >= asked for node in nodes):
         listener.note(
-            f"Warning: no node of the cluster has {asked} {resource}: executors will wait until one comes. "
-            "Is the device plugin of the GPUs' vendor installed?"
+            f"Warning: no node of the cluster has {asked} {resource}: executors stay pending until one does. "
+            "Is the GPU vendor's device plugin installed?"
         )
 
 
 def _read_job(cluster: Cluster, name: str) -> Manifest:
     if not re.fullmatch(SUBDOMAIN, name):
         raise UsageError(
-            f"{name!r} is no name of a job", "Give the name that `mxspark submit` said, or the chart's release."
+            f"{name!r} is not a job's name", "Give the name that `mxspark submit` printed, or the chart's release."
         )
     try:
         return cluster.job(name)
@@ -152,7 +152,7 @@ def _read_job(cluster: Cluster, name: str) -> Manifest:
         if not jobs:
             raise MissingObjectError(
                 f"namespace {cluster.namespace} has no job {name}",
-                "Check the name and --namespace; of a schedule perhaps no run has begun yet.",
+                "Check the name and --namespace; with a schedule, perhaps no run has started yet.",
             ) from None
         return max(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
 
@@ -170,17 +170,17 @@ def _annotations(job: Manifest) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class JobStatus(RemoteStatus):
-    """A job as the cluster knows it."""
+    """A job's status in the cluster."""
 
     name: str
     namespace: str
     state: str
     created: str
-    owner: str  # who made it, where it is no submission
+    owner: str  # the tool that manages it, empty for a submission
     drivers: tuple[str, ...]
     executors: tuple[str, ...]
-    progress: Progress | None  # None while the driver has said nothing
-    results: Results | None  # of a run that came to its end
+    progress: Progress | None  # None while the driver has reported none
+    results: Results | None  # of a run that finished
     output: str
     trouble: Diagnosis | None
     waiting: tuple[Diagnosis, ...]  # why executors are pending
@@ -188,26 +188,22 @@ class JobStatus(RemoteStatus):
     exit_code: int | None
 
     @property
-    def told(self) -> str:
-        """How far it is, or came, in words."""
+    def summary(self) -> str:
+        """Its results, or its progress so far."""
         return str(self.results or self.progress or "")
 
     def rows(self) -> list[tuple[str, str]]:
         return [
-            ("job", f"{self.name} in namespace {self.namespace}, made {self.created}"),
+            ("job", f"{self.name} in namespace {self.namespace}, created {self.created}"),
             *([("owner", self.owner)] if self.owner else []),
             ("state", self.state),
             *[("driver", pod) for pod in self.drivers],
             *[("executor", pod) for pod in self.executors],
             *([("trouble", str(self.trouble))] if self.trouble else []),
             *[("executors", f"waiting: {trouble}") for trouble in self.waiting],
-            *[("executors", told) for told in self.missing],
-            *([("progress", self.told)] if self.told else []),
-            *(
-                [("output", f"{self.output} (mxspark status {self.output} counts what is there)")]
-                if self.output
-                else []
-            ),
+            *[("executors", problem) for problem in self.missing],
+            *([("progress", self.summary)] if self.summary else []),
+            *([("output", f"{self.output} (mxspark status {self.output} shows what is done)")] if self.output else []),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -217,7 +213,7 @@ class JobStatus(RemoteStatus):
         return {
             **vars(self),
             **lists,
-            "progress": self.told,
+            "progress": self.summary,
             "done": done,
             "results": self.results.to_json() if self.results else None,
             "trouble": trouble,
@@ -234,14 +230,14 @@ def _status(cluster: Cluster, job: Manifest, found: Found) -> JobStatus:
     end = diagnosis.job_end(job)
     trouble = diagnosis.of_pod(drivers[-1]) if drivers else diagnosis.of_job(cluster.events(found.job))
     word = diagnosis.last_word(drivers[-1], DRIVER_CONTAINER) if drivers else None
-    ended = None if end is None else Outcome(0) if end[0] else diagnosis.job_ending(end[1], drivers, DRIVER_CONTAINER)
-    keeping = diagnosis.keeping(drivers[-1], DRIVER_CONTAINER) if drivers else ""
-    if ended is None and keeping:
-        ended = diagnosis.kept_ending(keeping, drivers, DRIVER_CONTAINER)
-        state = f"the driver has ended with exit code {ended.exit_code}; {keeping}"
-    elif ended is None:
+    kept = diagnosis.kept_end(drivers[-1], DRIVER_CONTAINER) if drivers and end is None else None
+    found_end = end or kept
+    ended = diagnosis.outcome(found_end, drivers, DRIVER_CONTAINER) if found_end else None
+    if ended is None:
         phase = drivers[-1]["status"].get("phase") if drivers else None
         state = "running" if phase == "Running" else "waiting"
+    elif kept is not None:
+        state = f"the driver has ended with exit code {ended.exit_code}; {kept[1]}"
     else:
         state = "complete" if ended.exit_code == 0 else f"failed: {ended.cause}"
     pending = [
@@ -273,11 +269,11 @@ def _in_words(pod: Manifest) -> str:
 
 
 def _missing(cluster: Cluster, job: Manifest, executors: Sequence[Manifest]) -> tuple[str, ...]:
-    """Why there are fewer executors than were asked for; nothing where that can't be told."""
+    """Why there are fewer executors than requested; nothing if that is unknown."""
     with suppress(MxsparkError):
         settings = document.parse(Settings, document.read_yaml(_settings(cluster, job), "settings"), "settings")
         if not settings.spark.dynamic_allocation.enabled and len(executors) < settings.spark.executors:
-            return tuple(quotas.told_full(settings, cluster.quotas()).values())
+            return tuple(quotas.full(settings, cluster.quotas()).values())
     return ()
 
 
@@ -289,7 +285,7 @@ def _output(cluster: Cluster, job: Manifest) -> str:
 
 
 def _settings(cluster: Cluster, job: Manifest) -> str:
-    """The settings' text: in the pod itself, where the chart has a schedule, else in a ConfigMap."""
+    """The settings' text: from the pod itself if the chart has a schedule, else from a ConfigMap."""
     pod = job["spec"]["template"]
     own = pod.get("metadata", {}).get("annotations", {}).get(SETTINGS_ANNOTATION)
     if own is not None:
@@ -303,9 +299,9 @@ def _settings(cluster: Cluster, job: Manifest) -> str:
 
 @dataclass(frozen=True)
 class KubernetesJob(RemoteJob):
-    """A Job of a cluster's, followed and ended by its name. `settings` are the job's where they are known.
+    """A Job in a cluster. `settings` are the job's, if they are known.
 
-    A driver that has not begun after `start_seconds` ends it all.
+    It is deleted if its driver has not started after `start_seconds`.
     """
 
     cluster: Cluster
@@ -315,8 +311,8 @@ class KubernetesJob(RemoteJob):
 
     @classmethod
     def find(cls, cluster: Cluster, name: str) -> Self:
-        """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, UsageError
-        for what is no name.
+        """The job called `name`, or the newest of the chart's release `name`. Raises MissingObjectError, or UsageError
+        if that can't be a name.
         """
         return cls(cluster, _found(_read_job(cluster, name), cluster))
 
@@ -359,8 +355,8 @@ class KubernetesJob(RemoteJob):
         )
 
     def _pod_with_log(self, waits: bool) -> str | None:
-        """The newest driver's pod, None where it has no log yet and that may pass. Raises MxsparkError where it
-        won't, or nobody waits.
+        """The newest driver's pod, None if it has no log yet, but may get one. Raises MxsparkError if it won't, or
+        unless the caller `waits`.
         """
         drivers = self.cluster.pods(self.found.drivers)
         if drivers and diagnosis.has_begun(drivers[-1], DRIVER_CONTAINER):
@@ -373,20 +369,20 @@ class KubernetesJob(RemoteJob):
             raise MxsparkError(problem, "What it finished is in its output.")
         if not waits:
             raise MxsparkError(
-                f"the driver of {self.title} has no log yet: its pod is not there yet",
-                f"See how it is: mxspark status {self.address}",
+                f"the driver of {self.title} has no log yet: its pod does not exist yet",
+                f"See its status: mxspark status {self.address}",
             )
         return None
 
     def cancel(self, confirm: Callable[[str], bool]) -> str | None:
-        """Deletes the job, its pods and all that was made for it. Another tool's would be made again, or missed by
-        it.
+        """Deletes the job, its pods and all that was created for it. One of another tool is refused: the tool would
+        create it again, or miss it.
         """
         job, owner = self.found.job, self.found.owner
         if owner is not None:
             raise UsageError(f"job {job} belongs to {owner.what}", f"{owner.end}.")
         has_ended = diagnosis.job_end(self.cluster.job(job))
-        state = "has ended" if has_ended else "is not finished; what it has done stays in its output"
+        state = "has ended" if has_ended else "is not finished; what it has done is kept in its output"
         if not confirm(f"Job {job} in namespace {self.cluster.namespace} {state}. Delete it and its pods?"):
             return None
         self.cluster.delete_job(job)
@@ -394,5 +390,5 @@ class KubernetesJob(RemoteJob):
 
 
 def resolve(name: str, flags: JobFlags) -> RemoteJob:
-    """The job of this name in the cluster that the flags mean, or that kubectl would take."""
+    """The job of this name in the cluster that the flags select, by default kubectl's."""
     return KubernetesJob.find(Cluster.connect(flags.kubeconfig, flags.kube_context, flags.namespace), name)

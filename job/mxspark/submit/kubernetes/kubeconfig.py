@@ -15,20 +15,18 @@ CHECK = "Check --kubeconfig or KUBECONFIG."
 
 @dataclass(frozen=True)
 class Connection:
-    """The package's client, configured; the namespace that is meant where none is named; and where that is, in
-    words.
-    """
+    """The configured client, the default namespace, and what messages call the cluster."""
 
     client: Any
     namespace: str
-    told: str
+    cluster: str
 
 
 def connect(kubeconfig: str | None, context: str | None) -> Connection:
-    """By the kubeconfig (KUBECONFIG, ~/.kube/config) and its current context; where there is none, by the pod's own
+    """By the kubeconfig (KUBECONFIG, ~/.kube/config) and its current context; if there is none, by the pod's own
     service account.
 
-    Raises UsageError where none of them can be used.
+    Raises UsageError if neither can be used.
     """
     try:
         from kubernetes import client, config
@@ -50,24 +48,24 @@ def connect(kubeconfig: str | None, context: str | None) -> Connection:
         what = f"no context {name!r}" if name else "no current context"
         if not contexts:
             raise UsageError(
-                "the kubeconfig has no context: it knows no cluster",
+                "the kubeconfig has no contexts",
                 "Name another: --kubeconfig FILE, or the variable KUBECONFIG.",
             )
         raise UsageError(
-            f"the kubeconfig has {what}; it has: {', '.join(contexts)}", "Give one of them: --kube-context."
+            f"the kubeconfig has {what}; it has: {', '.join(contexts)}", "Choose one of them: --kube-context."
         )
     try:
         with _errors_raised():
             config.load_kube_config(kubeconfig, name)  # type: ignore[no-untyped-call]
-    except Exception as error:  # noqa: BLE001  # certificates that aren't there, programs for credentials that fail
+    except Exception as error:  # noqa: BLE001  # missing certificates, failing credential plugins
         raise UsageError(
-            f"context {name} of the kubeconfig can't be used: {one_line(error)}", "Fix it; kubectl tells more."
+            f"context {name} of the kubeconfig can't be used: {one_line(error)}", "Fix it; kubectl shows more."
         ) from None
     return Connection(client, contexts[name].get("namespace") or "default", f"the cluster of context {name}")
 
 
 def _read(kubeconfig: str | None) -> tuple[Mapping[str, Mapping[str, Any]] | None, str | None]:
-    """The contexts by name, None where there is no file; and which one is the current."""
+    """The contexts by name, None if there is no file; and the current one."""
     from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 
     try:
@@ -77,7 +75,7 @@ def _read(kubeconfig: str | None) -> tuple[Mapping[str, Mapping[str, Any]] | Non
         contexts = {str(node["name"]): dict(node["context"].value or {}) for node in merged.value["contexts"]}
         current: str | None = merged.value.get("current-context")
         return contexts, current
-    except Exception as error:  # noqa: BLE001  # a file that is no YAML, or another's
+    except Exception as error:  # noqa: BLE001  # not YAML, or not a kubeconfig
         raise UsageError(f"the kubeconfig can't be read: {one_line(error)}", CHECK) from None
 
 
@@ -87,21 +85,21 @@ def _in_pod(client: Any, config: Any) -> Connection:
         return Connection(client, POD_NAMESPACE.read_text().strip(), "this pod's cluster")
     except (config.ConfigException, OSError):
         raise UsageError(
-            "no cluster is known: there is no kubeconfig, and this is no pod with a service account",
+            "no cluster is configured: there is no kubeconfig, and this is not a pod with a service account",
             "Name one: --kubeconfig FILE, or the variable KUBECONFIG.",
         ) from None
 
 
 @contextmanager
 def _errors_raised() -> Iterator[None]:
-    """Of a program for credentials that fails, the package only logs why, and goes on without any."""
-    said: list[str] = []
+    """Raises what the package only logs: why a credential plugin failed. It would continue without credentials."""
+    logged: list[str] = []
     handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
     logging.root.addHandler(handler)
     try:
         yield
     finally:
         logging.root.removeHandler(handler)
-    if said:
-        raise UsageError(said[0])
+    if logged:
+        raise UsageError(logged[0])

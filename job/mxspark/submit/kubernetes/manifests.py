@@ -1,7 +1,7 @@
-"""The objects that a submission makes: a Job whose pod is the driver, its settings, its service, and the rights that it
-needs.
+"""The objects that a submission creates: a Job whose pod is the driver, its settings, its service, and the rights that
+it needs.
 
-The chart's templates say the same (tests/chart compares them).
+The chart's templates create the same (tests/chart compares them).
 """
 
 import re
@@ -22,9 +22,9 @@ SETTINGS_DIR, SETTINGS_FILE = "/etc/mxspark", "settings.yaml"
 DRIVER_ARGS = ["run", "--settings", f"{SETTINGS_DIR}/{SETTINGS_FILE}", "--yes"]
 DRIVER_CONTAINER = "driver"
 ISTIO_NATIVE = "sidecar.istio.io/nativeSidecar"  # Istio's proxy ends with the driver then
-NO_CURE = [UsageError.exit_code, TooManyFailedError.exit_code]  # exit codes that trying again does not change
+NO_CURE = [UsageError.exit_code, TooManyFailedError.exit_code]  # exit codes of failures that a retry would repeat
 OWN_PROPERTIES = {"spark.master", "spark.app.name", "spark.kubernetes.namespace"}
-# By which Spark makes a driver's pod, in cluster mode; here it is the Job's, which they would leave as it is.
+# Of the driver's pod in cluster mode; here the Job creates that pod, and they would have no effect.
 DRIVER_PROPERTIES = re.compile(
     r"spark[.](driver[.](cores|memory|memoryOverhead|memoryOverheadFactor)|kubernetes[.](node[.]selector[.].+|driverEnv[.].+|driver[.]("
     r"(volumes|label|annotation|secrets|secretKeyRef|node[.]selector|service[.]label|service[.]annotation)[.].+|request[.]cores|"
@@ -32,7 +32,7 @@ DRIVER_PROPERTIES = re.compile(
 )
 SUBMISSION_VARIABLE = "MXSPARK_OUTPUT__SUBMISSION"  # the setting output.submission
 CONTROLLER_LABEL = "batch.kubernetes.io/controller-uid"  # since Kubernetes 1.27, the oldest that is supported
-# What Spark does with executors in client mode, seen by leaving out one verb after the other (docs/kubernetes.md).
+# What Spark needs in client mode, found by removing one verb at a time (docs/kubernetes.md).
 RIGHTS = {
     "pods": ["create", "get", "list", "watch", "patch", "delete", "deletecollection"],
     "persistentvolumeclaims": ["create", "deletecollection"],
@@ -41,7 +41,7 @@ RIGHTS = {
 
 
 def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
-    """All that is made for a job called `name`, the Job first: it owns the others."""
+    """All that is created for a job called `name`, the Job first: it owns the others."""
     kubernetes = settings.kubernetes
     made = [job(settings, name, version), config_map(settings, name)]
     if kubernetes.driver_service == _service_name(name):  # nobody named another
@@ -68,8 +68,7 @@ def completed(settings: Settings, name: str) -> Settings:
     """
     if idle := sorted(filter(DRIVER_PROPERTIES.fullmatch, settings.spark.conf)):
         raise UsageError(
-            f"spark.conf has {', '.join(idle)}, which would have no effect: Spark does not make the driver's pod, a "
-            "Job does",
+            f"spark.conf has {', '.join(idle)}, which would have no effect: a Job creates the driver's pod, not Spark",
             "Set spark.driver_memory, spark.driver_cores or kubernetes.driver (node_selector, labels, annotations, "
             "template), and the same of kubernetes.executor.",
         )
@@ -79,17 +78,17 @@ def completed(settings: Settings, name: str) -> Settings:
         raise UsageError(f"spark.conf has {', '.join(other)}, which a submission sets itself", "Take them out.")
     if kubernetes.network_policies and (other := sorted(network_policies.PORT_PROPERTIES & settings.spark.conf.keys())):
         raise UsageError(
-            f"spark.conf has {', '.join(other)}, but the job's network policies open Spark's usual ports alone",
+            f"spark.conf has {', '.join(other)}, but the job's network policies open only Spark's default ports",
             "Take them out, or leave the policies out: --set kubernetes.network_policies=false.",
         )
     if kubernetes.image is None:
         raise UsageError(
             "no image is given: kubernetes.image is not set", "Name the image that the pods run: --image NAME."
         )
-    if kubernetes.service_account == name:  # `objects` would make it anew
+    if kubernetes.service_account == name:  # `objects` would create it
         raise UsageError(f"kubernetes.service_account is {name!r}, the job's own name", "Give the job another --name.")
-    # Else the driver's may have the identity that the buckets ask for: by an annotation, or by what Kubernetes doesn't
-    # show.
+    # Otherwise the driver's account may carry the identity that the buckets require: by an annotation, or by something
+    # that Kubernetes doesn't show.
     is_without_identity = kubernetes.credentials_from is not None or settings.storage.anonymous
     own = _executors_account(name) if is_without_identity and not kubernetes.service_account else None
     account = {
@@ -97,7 +96,7 @@ def completed(settings: Settings, name: str) -> Settings:
         "executor_service_account": kubernetes.executor_service_account or own,
     }
     chosen = account | {"driver_service": kubernetes.driver_service or _service_name(name)}
-    # Built anew rather than copied, so that what holds for a cluster only is checked.
+    # Parsed again rather than copied, so that the checks for a cluster run.
     return document.parse(
         Settings,
         settings.model_dump()
@@ -115,14 +114,14 @@ def in_namespace(settings: Settings, namespace: str) -> Settings:
 
 
 def job(settings: Settings, name: str, version: str) -> Manifest:
-    """One pod, the driver; Kubernetes starts it again when it is lost, and it resumes with what is left."""
+    """One pod, the driver; Kubernetes restarts it when it is lost, and it resumes the run."""
     kubernetes = settings.kubernetes
     rules = [
         {
             "action": "FailJob",
             "onExitCodes": {"containerName": DRIVER_CONTAINER, "operator": "In", "values": NO_CURE},
         },
-        # A node that is drained or taken away is no fault of the driver's.
+        # A node that was drained or removed is not the driver's failure.
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
     spec: Manifest = {"backoffLimit": kubernetes.restarts, "ttlSecondsAfterFinished": kubernetes.keep_seconds}
@@ -140,8 +139,8 @@ def job(settings: Settings, name: str, version: str) -> Manifest:
 
 def with_native_sidecars(spec: Manifest) -> Manifest:
     """A pod's spec whose containers beside the first end with it (init containers with restartPolicy Always, native
-    since Kubernetes 1.29): beside one that runs on, the pod would never end, nor the Job, and no driver would be
-    started again."""
+    since Kubernetes 1.29): beside one that keeps running, the pod would never end, nor the Job, and no
+    driver would be restarted."""
     first, *others = spec["containers"]
     if not others:
         return spec
@@ -163,7 +162,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
         "args": DRIVER_ARGS,
         "env": [
             *(_from_field(variable, path) for variable, path in pods.POD_VARIABLES.items()),
-            # So that a driver that is started again does not overwrite what it did before.
+            # So that a restarted driver does not overwrite its own work.
             _from_field(SUBMISSION_VARIABLE, f"metadata.labels['{CONTROLLER_LABEL}']"),
             *pods.credentials(kubernetes),
         ],
@@ -175,7 +174,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
     spec = {
         "restartPolicy": "Never",
         "serviceAccountName": kubernetes.service_account,
-        "automountServiceAccountToken": True,  # it asks Kubernetes for executors
+        "automountServiceAccountToken": True,  # it creates the executors
         **pods.placement(kubernetes.driver, pods.DRIVER_GRACE),
         **pods.spread(kubernetes.driver, name),
         "containers": [container],
@@ -194,8 +193,8 @@ def _from_field(name: str, path: str) -> Manifest:
 
 
 def executor_pod(settings: Settings, name: str) -> Manifest:
-    """A pod like those that Spark makes, as far as Kubernetes checks them; without the service account, which may
-    not be there yet.
+    """A pod like those that Spark creates, as far as Kubernetes checks them; without the service account, which may
+    not exist yet.
     """
     kubernetes, size = settings.kubernetes, executor_size(settings.spark, settings.kubernetes)
     gpus = {f"{kubernetes.gpu_vendor}/gpu": str(size.gpus)} if size.gpus else {}
@@ -207,8 +206,8 @@ def executor_pod(settings: Settings, name: str) -> Manifest:
 
 
 def driver_trial(job: Manifest) -> Manifest:
-    """A pod like the one that a Job makes; without the service account where that is the job's own, which is not
-    there yet.
+    """A pod like the one that the Job creates; without the service account if that is the job's own, which does not
+    exist yet.
     """
     name, template = job["metadata"]["name"], job["spec"]["template"]
     spec = {key: value for key, value in template["spec"].items() if (key, value) != ("serviceAccountName", name)}
@@ -221,7 +220,7 @@ def driver_trial(job: Manifest) -> Manifest:
 
 
 def config_map(settings: Settings, name: str) -> Manifest:
-    """The settings as a file, as short as they can be said."""
+    """The settings as a file, without the defaults."""
     text = document.to_yaml(sources.changed(settings))
     return {
         "apiVersion": "v1",
@@ -247,7 +246,7 @@ def service(name: str) -> Manifest:
 
 
 def service_account(name: str) -> Manifest:
-    """Its token is mounted where a pod asks for it: in the driver's."""
+    """Its token is mounted only in pods that request it: the driver's."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",

@@ -1,6 +1,6 @@
 """What may connect to a job's pods: driver and executors to each other, where Spark listens, and nobody else.
 
-The chart's templates say the same. The network plugin enforces it; one that knows no policies ignores them.
+The chart's templates create the same. The network plugin enforces them; one without policy support ignores them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from mxspark.spark import pods
 from mxspark.spark.pods import Manifest
 
 DRIVER, EXECUTOR = "driver", "executor"
-# Spark's properties by which it would listen elsewhere than the policies open.
+# Spark properties that move its ports away from those that the policies open.
 PORT_PROPERTIES = {"spark.driver.port", "spark.driver.blockManager.port", "spark.blockManager.port", "spark.ui.port"}
 
 
 def policies(name: str, more: Sequence[Mapping[str, Any]] = ()) -> list[Manifest]:
-    """One for all pods of the job, which lets in `more` alone (rules, by default none), and one for each kind of pod
-    with what it needs.
+    """One for all pods of the job, which allows only `more` (ingress rules, by default none), and one for each kind
+    of pod, which allows what it needs.
     """
     return [
         _policy(name, name, None, [dict(rule) for rule in more]),

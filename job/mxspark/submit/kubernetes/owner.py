@@ -1,6 +1,7 @@
-"""Who made a Job that is no submission, by what each tool writes on its objects, and how it is ended there.
+"""Which tool manages a Job that mxspark did not submit, by the labels and annotations that each tool writes, and how
+the job is ended there.
 
-Deleted behind their back, Argo CD and Flux would make it again, and Helm would not know of it.
+If it were deleted directly, Argo CD and Flux would create it again, and Helm would still count on it.
 """
 
 from collections.abc import Mapping
@@ -9,16 +10,16 @@ from dataclasses import dataclass
 from mxspark.spark.pods import Manifest
 
 RELEASE_ANNOTATION = "meta.helm.sh/release-name"  # Helm's own, on each object of a release
-CHARTS_ANNOTATION = "mxspark/release"  # the chart's, on what its CronJobs make as well
+CHARTS_ANNOTATION = "mxspark/release"  # the chart's, also on what its CronJobs create
 ARGO_ANNOTATION, ARGO_LABEL = "argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance"
-ARGO_MANAGER = "argocd"  # how Kubernetes' own record names who wrote an object: argocd-controller, …
+ARGO_MANAGER = "argocd"  # how managedFields name it: argocd-controller, …
 FLUX_LABELS = {"HelmRelease": "helm.toolkit.fluxcd.io", "Kustomization": "kustomize.toolkit.fluxcd.io"}
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 
 
 @dataclass(frozen=True)
 class Owner:
-    """`what` it is in words, and what to do to end its job; the command where there is one."""
+    """`what` it is, and how to `end` its job: by `command`, if there is one."""
 
     what: str
     end: str
@@ -26,8 +27,8 @@ class Owner:
 
 
 def find(job: Manifest, flags: str) -> Owner | None:
-    """Of a Job; None where it is a submission, or one run of a schedule. `flags` are those that find the cluster on
-    a command line.
+    """The owner of a Job; None for a submission, or one run of a schedule. `flags` select the cluster on a command
+    line.
     """
     metadata = job["metadata"]
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
@@ -46,8 +47,9 @@ def find(job: Manifest, flags: str) -> Owner | None:
 
 
 def _argos_application(job: Manifest, annotations: Mapping[str, str], labels: Mapping[str, str]) -> str:
-    """The name of the application that tracks a Job by an annotation, by a label of Argo's, or by its name written over
-    our label, which may be the same."""
+    """The name of the Argo CD application that tracks a Job: by an annotation, by a label of its own, or by our
+    instance label, which it overwrites, perhaps with the same name.
+    """
     if tracking := annotations.get(ARGO_ANNOTATION):
         return tracking.partition(":")[0]
     if application := labels.get(ARGO_LABEL):
@@ -61,7 +63,7 @@ def _argos_application(job: Manifest, annotations: Mapping[str, str], labels: Ma
 
 
 def instance(job: Manifest) -> str:
-    """What a job's pods are called by, from their template: the Job's own label may be a tool's."""
+    """The instance label of a job's pods, from their template: a tool may have overwritten that of the Job itself."""
     metadata = job["metadata"]
     template = job["spec"].get("template", {}).get("metadata", {}).get("labels") or {}
     found: str = template.get(INSTANCE_LABEL) or (metadata.get("labels") or {}).get(INSTANCE_LABEL) or metadata["name"]

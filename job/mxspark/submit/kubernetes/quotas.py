@@ -13,7 +13,7 @@ Needs = Mapping[str, float]  # by the quota's names; memory in bytes
 
 
 def check(settings: Settings, quotas: Sequence[Manifest], namespace: str) -> None:
-    """Raises UsageError where a quota has no room for all that is asked for."""
+    """Raises UsageError if a quota has no room for all that the job requests."""
     dynamic = settings.spark.dynamic_allocation
     asked = max(1, dynamic.min_executors) if dynamic.enabled else settings.spark.executors
     driver, executor = driver_needs(settings), executor_needs(settings)
@@ -28,25 +28,25 @@ def check(settings: Settings, quotas: Sequence[Manifest], namespace: str) -> Non
             raise UsageError(
                 f"quota {quota['metadata']['name']} of namespace {namespace} leaves room for {what}: "
                 f"{'; '.join(found)}",
-                "Ask for fewer or smaller ones (spark.executors, spark.executor_memory, "
+                "Request fewer or smaller executors (spark.executors, spark.executor_memory, "
                 "spark.executor_memory_overhead, kubernetes.executor.cpu_request), or have the quota raised.",
             )
 
 
-def told_full(settings: Settings, quotas: Sequence[Manifest]) -> dict[str, str]:
-    """By a quota's name that has no room for one more executor, that in words: such a pod leaves no event, only
-    Spark's log has it.
+def full(settings: Settings, quotas: Sequence[Manifest]) -> dict[str, str]:
+    """A message for each quota, by its name, that has no room for one more executor: such a pod leaves no event, only
+    a line in Spark's log.
     """
     found = {quota["metadata"]["name"]: lacking(quota, executor_needs(settings)) for quota in quotas}
     return {
-        name: f"No more executors can be made: quota {name} has no room for one: {'; '.join(lacks)}"
+        name: f"No more executors can be created: quota {name} has no room for one: {'; '.join(lacks)}"
         for name, lacks in found.items()
         if lacks
     }
 
 
 def lacking(quota: Manifest, need: Needs) -> list[str]:
-    """What a quota leaves too little of, in words; nothing of a quota that may not be about these pods."""
+    """The resources of which a quota has too little left; none for one with scopes, which may not cover these pods."""
     if quota.get("spec", {}).get("scopes") or quota.get("spec", {}).get("scopeSelector"):
         return []
     status = quota.get("status", {})  # nothing while it is new
@@ -68,12 +68,12 @@ _OTHER_NAMES = {
 
 
 def driver_needs(settings: Settings) -> Needs:
-    """What the driver's pod takes."""
+    """What the driver's pod requests."""
     return _needs(driver_size(settings.spark, settings.kubernetes))
 
 
 def executor_needs(settings: Settings) -> Needs:
-    """What an executor's pod takes."""
+    """What an executor's pod requests."""
     size = executor_size(settings.spark, settings.kubernetes)
     return _needs(size) | ({f"requests.{settings.kubernetes.gpu_vendor}/gpu": float(size.gpus)} if size.gpus else {})
 
