@@ -18,11 +18,12 @@ from tests.storage.scripted import Answer, Request, an_object, answering, error,
 from mxspark import storage
 from mxspark.errors import MxsparkError, bounded, one_line, without_paths, without_secrets
 from mxspark.settings.job import StorageSettings
-from mxspark.storage import Access, Credentials, S3Store, StorageError, TooLargeError, web
+from mxspark.storage import Access, Credentials, DeniedError, MissingError, S3Store, StorageError, TooLargeError, web
 from mxspark.storage.errors import shown, words_in
 from mxspark.storage.s3.listing import EMPTY_PAGES, Repeats
 from mxspark.storage.web import root_cause
 
+LONG_AGO = "Mon, 01 Jan 2024 00:00:00 GMT"
 LONG = 2**17  # characters, of which patterns that look at each pair took half a minute
 WORDS = (
     "://a:b", "=a:b,", "=a:b'/", "a@", "a@-", "http://", "http://x?)", "sig&", "eyJ-", "!a", "(/a", "pw1", "<Code>",
@@ -178,13 +179,41 @@ def test_a_body_without_end_is_an_error(read: Callable[[S3Store], object], lengt
         read(store(url, read_timeout=2))  # a model's first piece has no other end
 
 
-def test_a_server_that_ignores_ranges_is_not_read_to_its_end() -> None:
+@pytest.mark.parametrize("key", ["a.parquet", "a//b.parquet"], ids=["by obstore", "by a signed address"])
+def test_a_server_that_ignores_ranges_is_not_read_to_its_end(key: str) -> None:
     """By its size, and not only by the time that a request may take."""
     with (
-        answering_with(HEAD + b"Content-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK) as url,
-        pytest.raises(StorageError, match="it ignores Range"),
+        answering_with(HEAD + b"Content-Length: 3000000000\r\n\r\n", bytes(2**16)) as url,
+        pytest.raises(StorageError, match=r"ignores Range|another range|part"),
     ):
-        store(url).read_tail("a//b.parquet", 1000)
+        store(url).read_tail(key, 1000)
+
+
+def test_a_part_that_nobody_asked_for_is_no_object() -> None:
+    """By a signed address; obstore doesn't tell an answer of 206 from one of 200."""
+    answer = Answer(206, b"abcde", {"Content-Range": "bytes 0-4/10", "ETag": '"1"', "Last-Modified": LONG_AGO})
+    with scripted(answer) as server, pytest.raises(StorageError):
+        store(server.url).read("a//b.png", 100)
+
+
+@pytest.mark.parametrize("key", ["InvalidRange.png", "a//InvalidRange.png"])
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (error(404, "NoSuchKey"), MissingError),
+        (error(403, "AccessDenied", "no InvalidRange here for you"), DeniedError),
+    ],
+    ids=["missing", "denied"],
+)
+def test_only_the_code_says_that_an_object_is_empty(key: str, answer: Answer, kind: type[StorageError]) -> None:
+    with scripted(answer) as server, pytest.raises(kind):
+        store(server.url).read_tail(key, 10)
+
+
+@pytest.mark.parametrize("key", ["a.png", "a//b.png"], ids=["by obstore", "by a signed address"])
+def test_long_words_about_an_error_are_cut_and_the_error_is_kept(key: str) -> None:
+    with scripted(error(404, "NoSuchKey", "a" * 2**21)) as server, pytest.raises(MissingError):
+        store(server.url).read(key, 100)
 
 
 @pytest.mark.parametrize(

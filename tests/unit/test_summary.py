@@ -186,9 +186,10 @@ def test_what_is_secret_in_an_address_is_not_told(tmp_path: Path) -> None:
     assert "https://host/p" in made.to_json()
 
 
-def test_a_part_in_the_place_of_another_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("place", "other"), [(1, 0), (0, 1)])
+def test_a_part_in_the_place_of_another_is_named(tmp_path: Path, place: int, other: int) -> None:
     store, written = finished(tmp_path, "parquet")
-    store.write("part-000001.parquet", store.read("part-000000.parquet"))
+    store.write(f"part-00000{place}.parquet", store.read(f"part-00000{other}.parquet"))
 
-    with pytest.raises(MxsparkError, match=r"part-000001\.parquet has keys of another shard"):
+    with pytest.raises(MxsparkError, match=rf"part-00000{place}\.parquet has keys of another shard"):
         list(count_parts(store, written, range(3), "parquet", TRUE_LABEL))

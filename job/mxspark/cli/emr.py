@@ -117,6 +117,8 @@ def submit_emr(
     listener = console.JobListener()
     for note in notes:
         listener.note(note)
+    if upload and not dry_run:
+        raise UsageError("--upload goes with --dry-run", "Without --dry-run the job starts, and uploads what it needs.")
     if dry_run:
         _show_request(settings, name, job_template, upload)
         return

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from typing import Any, Self
 from mxspark import __version__
 from mxspark.dataset import predictions
 from mxspark.dataset.part_errors import PartError
-from mxspark.dataset.plan import Plan
+from mxspark.dataset.plan import Plan, shard_keys
 from mxspark.dataset.predictions import PARTS, Counts
 from mxspark.settings.job import visible
 from mxspark.storage import Store
@@ -130,14 +130,25 @@ def count_parts(
     what was planned.
     """
     remaining = iter(sorted(shards))
-    last: str | None = None
+    before: tuple[int, Counts] | None = None
     with ThreadPoolExecutor(READERS) as pool:
         while some := list(islice(remaining, 16 * READERS)):  # the pool would take ten thousand at once
             counted = pool.map(lambda shard: count_part(store, plan, shard, output_format, true_label), some)
             for shard, counts in zip(some, counted, strict=True):
-                # Plans are sorted: a part whose keys don't come after those of the one before is another shard's.
-                if last is not None and counts.first is not None and counts.first <= last:
-                    name = PARTS[output_format].name(shard)
-                    raise PartError(f"{store.name}/{name} has keys of another shard, such as {counts.first!r}")
-                last = counts.last
+                # Plans are sorted: of two parts in another order one has another shard's keys.
+                if before is not None and _overlap(before[1], counts):
+                    raise _of_another_shard(store, [before, (shard, counts)], output_format)
+                before = shard, counts
                 yield shard, counts
+
+
+def _overlap(before: Counts, after: Counts) -> bool:
+    return before.last is not None and after.first is not None and after.first <= before.last
+
+
+def _of_another_shard(store: Store, parts: Sequence[tuple[int, Counts]], output_format: str) -> PartError:
+    """The error for that one of the parts whose first key isn't the plan's."""
+    wrong = [(shard, counts) for shard, counts in parts if counts.first != shard_keys(store, shard)[0]]
+    shard, counts = (wrong or list(parts))[-1]
+    name = PARTS[output_format].name(shard)
+    return PartError(f"{store.name}/{name} has keys of another shard, such as {counts.first!r}")

@@ -9,7 +9,15 @@ from html import unescape
 from typing import NoReturn
 
 from mxspark.errors import LONGEST_SAID, bounded
-from mxspark.storage.store import ClockError, DeniedError, MissingError, ProxyError, StorageError, TransientError
+from mxspark.storage.store import (
+    ClockError,
+    DeniedError,
+    MissingError,
+    ProxyError,
+    RangeError,
+    StorageError,
+    TransientError,
+)
 
 LONGEST_CODE, LONGEST_MESSAGE = 100, 300  # of a server's words, as they are shown [characters]
 
@@ -59,6 +67,8 @@ _TIMES = re.compile(
 _CODES: dict[str, Meaning] = {
     "NoSuchBucket": Meaning("there is no such bucket", f"Check the bucket's name, {_NAME_HINT}", MissingError),
     "NoSuchKey": Meaning("there is no such object", "Check the key.", MissingError),
+    "InvalidRange": Meaning("the object has no bytes in the range requested", "Run again.", RangeError),
+    "416": Meaning("the object has no bytes in the range requested", "Run again.", RangeError),
     "404": Meaning("there is no such object or bucket", f"Check the name, {_NAME_HINT}", MissingError),
     "AccessDenied": _DENIED,
     "401": _DENIED,  # of a code that is not known

@@ -70,6 +70,10 @@ class ProxyError(StorageError):
     """Something between here and the store has answered in its place: that says nothing about the object."""
 
 
+class RangeError(StorageError):
+    """The object has no bytes in the range requested, as an empty one has none at all."""
+
+
 class TooLargeError(StorageError):
     """The object has more bytes than allowed; it was not read."""
 

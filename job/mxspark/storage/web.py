@@ -216,14 +216,26 @@ def get(
     with _errors(name, url), _response(connections, name, url, headers, 0 if of_s3 else REDIRECTS) as response:
         if of_s3:
             _check_says_length(name, response)
-        limit = limit if response.status in (200, 206) else LONGEST_ERROR
-        check_size(_length(name, response), limit)
         pieces = body(name, response, end - time.monotonic())
         encoding = response.headers.get("Content-Encoding") if unpacks else None
-        data = b"".join(unpacked(name, pieces, encoding, limit))
+        if response.status in (200, 206):
+            check_size(_length(name, response), limit)
+            data = b"".join(unpacked(name, pieces, encoding, limit))
+        else:
+            data = _beginning(unpacked(name, pieces, encoding))
         if response.status == 200 and not data:
             _check_says_length(name, response)  # cut within its head, it looks whole and empty
         return Answer(response.status, _phrase(response), data, response.headers)
+
+
+def _beginning(pieces: Iterator[bytes]) -> bytes:
+    """As much of a server's words about an error as anybody needs."""
+    data = bytearray()
+    for piece in pieces:
+        data += piece
+        if len(data) > LONGEST_ERROR:
+            break
+    return bytes(data[:LONGEST_ERROR])
 
 
 def body(name: str, response: Any, seconds: float, every: float = math.inf) -> Iterator[bytes]:

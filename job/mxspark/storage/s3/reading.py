@@ -14,7 +14,7 @@ from mxspark.storage import web
 from mxspark.storage.errors import raise_page, raise_said
 from mxspark.storage.s3.clients import Clients
 from mxspark.storage.s3.errors import CertificateError, RedirectedError, WholeError, boto_requests, obstore_errors
-from mxspark.storage.store import StorageError, TooLargeError, TransientError, check_size
+from mxspark.storage.store import RangeError, TooLargeError, TransientError, check_size
 
 Span = tuple[int, int] | int  # of an object: from a byte on to before another, or so many at its end
 
@@ -48,8 +48,8 @@ class Reader:
         """
         try:
             return self._get(name, key, limit, span)
-        except StorageError as error:
-            if span is None or "InvalidRange" not in error.problem:
+        except RangeError:
+            if span is None or (isinstance(span, tuple) and span[0] > 0):
                 raise
             return Got(b"", 0, None, None)  # of an empty object there is no range
 
@@ -70,6 +70,7 @@ class Reader:
             result = obstore.get(self.clients.obstore, key, options=wanted)
             check_size(result.meta["size"], limit)
             start, end = result.range
+            _check_range(name, span, start, end, result.meta["size"])
             for piece in result.stream(min_chunk_size=PIECE):
                 data += piece
                 if len(data) > end - start:  # obstore would read what has no end to its end
@@ -90,7 +91,7 @@ class Reader:
             if span is None:
                 raise
             raise TransientError(
-                f"the server sends more than {most:,} bytes for a part of the object: it ignores Range",
+                "the server sends all of the object where a part was requested: it ignores Range",
                 place=name,
                 cause="truncated",
             ) from None
@@ -126,9 +127,29 @@ def _sizes(name: str, response: web.Answer, wanted: Span | None) -> tuple[int, i
     if response.headers.get("Content-Range") == EMPTY and not response.data:
         return 0, 0
     found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
-    if found is None or (isinstance(wanted, tuple) and int(found[1]) != wanted[0]):
+    start, last, size = (int(number) for number in found.groups()) if found else (1, 0, 0)
+    _check_range(name, wanted, start, last + 1, size)
+    return size, last + 1 - start
+
+
+def _check_range(name: str, wanted: Span | None, start: int, end: int, size: int) -> None:
+    """Raises TransientError where the bytes from `start` on to before `end` of `size` aren't those that were wanted, or
+    are all of a large object where a part was.
+    """
+    if wanted is None:
+        is_wanted = (start, end) == (0, size)
+    elif isinstance(wanted, int):
+        is_wanted = 0 <= start <= end == size
+    else:
+        is_wanted = wanted[0] == start <= end <= size
+    if not is_wanted:
         raise TransientError("the server sent another range than requested", place=name, cause="truncated")
-    return int(found[3]), int(found[2]) - int(found[1]) + 1
+    if wanted is not None and end - start > max(PIECE, _length(wanted)):
+        raise TransientError(
+            "the server sends all of the object where a part was requested: it ignores Range",
+            place=name,
+            cause="truncated",
+        )
 
 
 def _obstore_can_name(key: str) -> bool:

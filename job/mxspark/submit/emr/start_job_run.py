@@ -146,6 +146,11 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
     """
     templates = {f"{role}.yaml": document.to_yaml(pod_template(settings, role)).encode() for role in CONTAINERS}
     content = document.to_yaml(driver_settings(settings, is_template=job_template is not None)).encode()
+    if len(content) > document.MAX_YAML:
+        raise UsageError(
+            f"the settings are {len(content):,} bytes long, and {document.MAX_YAML:,} are the most",
+            "Give fewer places: a prefix or a pattern, or a manifest (--input s3://bucket/keys.txt).",
+        )
     driver_template, executor_template, settings_object = places = [
         _staged(settings, file, content) for file, content in [*templates.items(), ("settings.yaml", content)]
     ]
