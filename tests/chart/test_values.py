@@ -324,6 +324,24 @@ def pointer(path: tuple[str, ...]) -> str:
     return "".join(f"/{key}" for key in path)
 
 
+@pytest.mark.parametrize(
+    ("value", "entries", "words"),
+    [
+        ("extraEnv", [{"value": "x"}], "extraEnv.0 has no name"),
+        ("extraEnv", [{"name": "A", "value": "x"}, {"name": "A", "value": "y"}], "two entries with the name A"),
+        ("extraEnv", [{"name": "MXSPARK_OUTPUT__PATH", "value": "s3://b/o"}], "makes a setting"),
+        ("extraVolumes", [{"name": "settings", "emptyDir": {}}], "settings is the chart's own"),
+        ("extraVolumes", [{"emptyDir": {}}], "extraVolumes.0 has no name"),
+        ("extraVolumeMounts", [{"name": "data", "mountPath": "/tmp/"}], "/tmp is the chart's own"),
+        ("extraVolumeMounts", [{"name": "data"}], "extraVolumeMounts.0 has no mountPath"),
+    ],
+)
+def test_extras_that_the_cluster_would_refuse_or_that_hide_the_chart_s_own_are_refused(
+    helm: Helm, value: str, entries: list[dict[str, Any]], words: str
+) -> None:
+    assert words in helm.refusal({"job": JOB, value: entries})
+
+
 def unknown_properties(refusal: str, section: tuple[str, ...]) -> set[str]:
     """Which properties of a section are refused."""
     found = re.search(rf"at '{pointer(section)}': additional properties (.*) not allowed", refusal)

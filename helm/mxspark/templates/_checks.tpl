@@ -5,6 +5,7 @@
 {{- include "mxspark.checkSecrets" . -}}
 {{- include "mxspark.checkProperties" . -}}
 {{- include "mxspark.checkImage" . -}}
+{{- include "mxspark.checkExtras" . -}}
 {{- include "mxspark.checkTemplates" . -}}
 {{- include "mxspark.checkGpus" . -}}
 {{- include "mxspark.checkSizes" . -}}
@@ -46,6 +47,35 @@
   {{- end -}}
   {{- if and (or $policy.ingress $policy.enabled) (has $key $constants.portProperties) -}}
     {{- fail (printf "sparkConf.%s is given, but the network policies open only Spark's default ports: take it out, or set networkPolicy.ingress and networkPolicy.enabled to false" $key) -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* extraEnv, extraVolumes and extraVolumeMounts: each entry has a name of its own, which isn't the chart's. */}}
+{{- define "mxspark.checkExtras" -}}
+{{- $places := list "/etc/mxspark" -}}
+{{- range (include "mxspark.constants" . | fromYaml).localMounts -}}
+  {{- $places = append $places .mountPath -}}
+{{- end -}}
+{{- $own := dict "extraVolumes" (list "settings" "local") "extraVolumeMounts" $places "extraEnv" list -}}
+{{- range $value, $key := dict "extraEnv" "name" "extraVolumes" "name" "extraVolumeMounts" "mountPath" -}}
+  {{- $seen := list -}}
+  {{- range $number, $entry := get $.Values $value -}}
+    {{- $name := get ($entry | default dict) $key -}}
+    {{- if not (and $name (get $entry "name")) -}}
+      {{- fail (printf "%s.%d has no %s: give it one" $value $number (ternary $key "name" (not $name))) -}}
+    {{- end -}}
+    {{- $name = trimSuffix "/" $name -}}
+    {{- if has $name (get $own $value) -}}
+      {{- fail (printf "%s.%d: %s is the chart's own: give it another %s" $value $number $name $key) -}}
+    {{- end -}}
+    {{- if and (eq $value "extraEnv") (hasPrefix "MXSPARK_" $name) -}}
+      {{- fail (printf "extraEnv.%d: %s makes a setting, over what job says: set it under job" $number $name) -}}
+    {{- end -}}
+    {{- if has $name $seen -}}
+      {{- fail (printf "%s has two entries with the %s %s: take one out" $value $key $name) -}}
+    {{- end -}}
+    {{- $seen = append $seen $name -}}
   {{- end -}}
 {{- end -}}
 {{- end -}}
