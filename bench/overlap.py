@@ -108,7 +108,7 @@ def main() -> None:
         port = int(server.endpoint_url.rpartition(":")[2])
         forward: list[float] = []
         runs: dict[tuple[str, int], list[tuple[Measured, Measured]]] = {}
-        # makes what later runs find: the class archive, the check of the model
+        # The first run makes what later ones find: the class archive, the check of the model.
         job(server, server.endpoint_url, "png", FEW)
         for number in range(ROUNDS):
             for images in ("png", "jpeg"):

@@ -119,7 +119,7 @@ def _started(weed: str, folder: Path, buckets: Sequence[str], port: int | None) 
         "-s3.autoCreateBucket=false",
         "-s3.allowDeleteBucketNotEmpty=false",
     ]
-    # else it goes by the free disk space again and again, and refuses to write on a disk that fills up
+    # Without it the server follows the free disk space, and refuses to write when the disk fills up.
     command += ["-volume.max=100"]
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C in the terminal reaches this process, which then stops the server.

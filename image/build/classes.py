@@ -25,7 +25,7 @@ sys.path.append("/opt/packages")  # pyspark
 from pyspark import SparkConf, SparkContext
 
 ARCHIVE, LOADED = Path(sys.argv[1]), Path(tempfile.mkdtemp()) / "classes"
-# which it stands on; by its own options Java would look for the one that is made here
+# Java's own archive, which ours extends: by default Java would look for the one that is made here.
 JAVAS_OWN = ARCHIVE.with_name("classes.jsa")
 QUIET = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:disable -Xlog:all=error:stderr"
 LIMIT_SECONDS = 600  # it takes 20 on a quiet machine

@@ -167,7 +167,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", api: str) -> None:
 
 def _call(method: str, url: str, content: Mapping[str, Any] | None = None) -> Any:
     data = json.dumps(content).encode() if content is not None else None
-    # whatever proxy this machine uses, not for loopback
+    # Whatever proxy this machine uses, loopback isn't reached by it.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, data, method=method), timeout=60) as response:
         text = response.read()

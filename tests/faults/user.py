@@ -84,7 +84,7 @@ class StubbornUser:
         if self.done or life.process.poll() is None:
             return
         code = life.process.returncode
-        # what was killed said nothing, and what it left may still hold its pipes
+        # A killed process reported nothing, and its children may still hold its pipes.
         said = "" if code < 0 else _last_words(life)
         self._log(f"driver {self.lives} ended with exit code {code} {said}".rstrip())
         self.done = code == 0

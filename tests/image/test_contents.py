@@ -104,7 +104,7 @@ def test_no_layer_holds_a_secret_or_a_cache_or_the_tests(any_image: Image) -> No
             found.append(f"cache: {file.path}")
         if OUR_TESTS.search(file.path):
             found.append(f"the tests': {file.path}")
-        # those images differ from the others in large files only
+        # GPU images differ from the others in large files only.
         if file.size < SMALL_FILE and "gpu" not in any_image.name:
             content = file.read()
             if PRIVATE_KEY.search(content):

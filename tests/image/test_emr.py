@@ -30,7 +30,7 @@ LOCKED_DOWN = (
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *(word for place in MOUNTED_OVER for word in ("--tmpfs", f"{place}:exec,mode=1777")),
 )
-# as a request has them
+# In the form of a request.
 PROPERTIES = ("--conf", "spark.master=local[2]", "--conf", f"spark.driver.defaultJavaOptions={JVM_OPTIONS}")
 DRIVER = ("driver", "--deploy-mode", "client", *PROPERTIES, "local:///opt/mxspark/infer_main.py")
 ONE_WORKER = tuple(word.replace("local[2]", "local[1]") for word in DRIVER)

@@ -203,7 +203,7 @@ def namespaces(cluster: Cluster, *, account: bool = True) -> Iterator[Callable[[
     finally:
         for namespace in made:
             namespace.kubectl.delete("jobs", "--all", "--wait=false")  # else they would make new pods
-            # else it waits for what they were granted
+            # Otherwise it waits for what they were granted.
             namespace.kubectl.delete("pods", "--all", "--grace-period=1", "--wait=false")
             namespace.kubectl.delete("namespace", namespace.name, "--wait=false")
 

@@ -228,7 +228,7 @@ def test_a_dry_run_prints_manifests_that_the_api_server_accepts_and_makes_nothin
     accepted = elsewhere.kubectl(
         "apply", "--dry-run=server", "--validate=strict", "--filename=-", given=printed
     ).splitlines()
-    # with the executors'
+    # The second service account is the executors'.
     account = ["serviceaccount", "role.rbac.authorization", "rolebinding.rbac.authorization", "serviceaccount"]
     kinds = ["job.batch", "configmap", "service", *account, *3 * ["networkpolicy.networking"]]
     assert [line.partition("/")[0].removesuffix(".k8s.io") for line in accepted] == kinds

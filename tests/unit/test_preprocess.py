@@ -157,7 +157,7 @@ def over_background(data: bytes) -> NDArray[np.float64]:
 def test_what_is_transparent_stands_on_the_background(suffix: str) -> None:
     colours, opacity = noise(8, 8, 1), noise(8, 8, 2)[..., :1]
     opacity[0], opacity[1] = 0, 255
-    # which turns them around: BGR and opacity
+    # OpenCV's order: BGR and opacity.
     data = opencv_encoded(np.concatenate([opacity, colours], axis=2), suffix)
 
     assert alike(unchanged(data, background=BACKGROUND), over_background(data), within=1)

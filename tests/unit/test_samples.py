@@ -302,7 +302,7 @@ def test_the_range_of_samples_can_be_said(order: Order, packing: dict[str, Any])
         ), name
     window = tiff(as_deep(GREY, "f4"), order, **packing)
     assert distance(window, np.where(TRIPLE > 127, 255, 0), sample_range=(0.4999, 0.5)) == 0
-    # which 8 bits don't mind
+    # sample_range has no effect on images of 8 bits.
     assert distance(pillow_encoded(Image.fromarray(GREY), "PNG"), TRIPLE, sample_range=(0, 1)) == 0
 
 

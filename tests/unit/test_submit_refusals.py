@@ -160,7 +160,7 @@ def test_settings_that_can_t_work_are_refused(
     "changes",
     [
         {"model": {"path": "/models/in-the-image"}},
-        # that an init container fills
+        # An init container fills it.
         {"input": {"path": HERE}, "kubernetes": mounting(HERE, *BOTH, kind={"emptyDir": {}})},
         {"input": {"path": f"{HERE}/../unit/*.png"}, "output": {"path": HERE}, "kubernetes": mounting(HERE, *BOTH)},
         {

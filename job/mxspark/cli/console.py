@@ -234,7 +234,7 @@ def _predictions(rows: "Iterable[Row]", total: int) -> Table:
     rows = list(rows)
     title = f"The first {len(rows)} of {counted(total, 'image')}" if len(rows) < total else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    # as many as can be read
+    # As many columns as fit the width.
     headings = ("prediction", "next", "third")[: 3 if _out.width >= WIDTH else 2 if _out.width >= 100 else 1]
     for heading in ("key", *headings):
         table.add_column(

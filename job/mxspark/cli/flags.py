@@ -33,7 +33,7 @@ def _complete_keys(incomplete: str, end: str = "") -> list[str]:
 def _choices(*path: str) -> type[StrEnum]:
     """The values that the setting at `path` can have, as click wants them: the one list is the setting's own."""
     annotation = (Settings.section_at(*path[:-1]) or Settings).model_fields[path[-1]].annotation
-    # of a Literal, or that and None
+    # The annotation is a Literal, or a Literal or None.
     literal = next((kind for kind in get_args(annotation) if get_origin(kind) is Literal), annotation)
     values = get_args(literal)
     return StrEnum(path[-1], {value: value for value in values})  # type: ignore[return-value]

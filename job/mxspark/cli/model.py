@@ -148,7 +148,7 @@ def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> 
 
 def _preprocessing(spec: ModelSpec) -> str:
     values = spec.preprocess.model_dump(exclude_none=True)
-    # as in model.yaml
+    # Values are shown as model.yaml has them.
     return ", ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())
 
 

@@ -51,7 +51,7 @@ class Place:
         """
         start = f"{resolved(self.base).rstrip('/')}/" if is_whole else ""
         own = key.removeprefix(start)
-        # a bucket's may have asterisks of their own
+        # Names in a bucket may contain asterisks.
         if not key.startswith(start) or not own.startswith(globs.literal_start(self.prefix)):
             return False
         return own == self.prefix if self.is_file else self._pattern is None or self._pattern.fullmatch(own) is not None

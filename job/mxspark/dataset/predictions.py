@@ -19,7 +19,7 @@ from mxspark.storage import Store, TooLargeError
 from mxspark.text.words import printable
 
 MAX_PART_BYTES = 2**30
-# so large are nearly all; of larger ones, which others may have written, one is read at a time
+# Nearly all parts are smaller. Of larger ones, which others may have written, one is read at a time.
 SMALL_PART_BYTES = 2**26
 MAX_ROW_BYTES = 2**24  # of JSON: ten times the predictions of all classes of ImageNet
 _LARGE = Lock()

@@ -130,7 +130,7 @@ _PATTERNS = (
     (rb".{4}[\x11\x12]\xaf.{6}\x08\x00[\x00\x03]\x00", "FLI (an animation)"),
 )
 _HEAD_BYTES = 4096
-# what a SPIDER file holds: a picture or a volume, or their Fourier transforms
+# The contents of a SPIDER file: a picture or a volume, or their Fourier transforms.
 _SPIDER_FORMS = (1, 3, -11, -12, -21, -22)
 _PALM_DEPTHS = (1, 2, 4, 8, 16)
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
@@ -201,7 +201,7 @@ def _is_palm(data: bytes) -> bool:
 
 
 def _is_svg(head: bytes) -> bool:
-    # of UTF-16 the ASCII counts
+    # Of UTF-16 only the ASCII characters matter.
     head = (head[2:].replace(b"\0", b"") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else head).lower()
     starts = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg"))
     return starts and b"<svg" in head and b"<html" not in head

@@ -39,7 +39,7 @@ from PIL.TiffImagePlugin import (
 from mxspark.decode import avif, jpeg, jpeg2000, png
 from mxspark.decode.file_kind import gif_has_palette
 
-# of palettes; others have three
+# Bytes of a palette colour; all other palettes have three.
 _COLOUR_BYTES = {"BGRX": 4, "BGRA": 4, "BGR;15": 2, "BGR;16": 2, "BGRA;15": 2, "BGRA;15Z": 2}
 _GREY = range(124, 133)  # what libjpeg fills with is 128, or 127 where it is inverted
 _UNCOMPRESSED, _JPEG = 1, 7  # TIFF's Compression
@@ -153,7 +153,7 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
     tags = image.tag_v2
     directory = _directory(data)
     packed, in_planes = tags.get(COMPRESSION, _UNCOMPRESSED), tags.get(PLANAR_CONFIGURATION, 1) == _PLANES
-    # which may have fewer samples of colours
+    # These may store fewer colour samples.
     has_own_size = packed == _UNCOMPRESSED and tags.get(PHOTOMETRIC_INTERPRETATION) != _YCBCR
     pixel_bits = tags.get(BITSPERSAMPLE, (1,))[0] * (1 if in_planes else tags.get(SAMPLESPERPIXEL, 1))
     for segment in _segments(tags, in_planes):

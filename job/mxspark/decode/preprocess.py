@@ -323,7 +323,7 @@ def _to_array(image: Image.Image, model_input: ModelInput, steps: Preprocessing)
     # (pixel * scale - mean) / std as one multiplication and one subtraction, channel by channel: along the last axis,
     # which has but three values, it would take ten times as long.
     channels = model_input.channels or 3
-    # a single number is that of all channels
+    # A single number applies to all channels.
     mean, std = np.resize(steps.mean, channels), np.resize(steps.std, channels)
     factor = (steps.scale / std).astype(np.float32)
     offset = (mean / std).astype(np.float32)

@@ -117,7 +117,7 @@ def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
     tags = image.tag_v2
     if _DNG_VERSION in tags or (SUBIFD in tags and tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED):
         raise UnsupportedVariantError("a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail")
-    # which some programs apply, and libtiff doesn't
+    # Some programs apply it, libtiff doesn't.
     if tags.get(COMPRESSION) == _PACKBITS and tags.get(PREDICTOR, 1) != 1:
         raise UnsupportedVariantError("TIFF with PackBits and a predictor, which programs read in two ways")
     if tags.get(PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA", "LAB"):

@@ -79,7 +79,7 @@ def default_cache_dir() -> Path:
     existing = next((folder for folder in (home, *home.parents) if folder.exists()), None)
     if existing is not None and os.access(existing, os.W_OK):
         return home / "mxspark"
-    # a name of everybody's would be the first one's who took it
+    # A name that is the same for all users would belong to the first who took it.
     return host.temporary_folder() / f"mxspark-{os.geteuid()}"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 from mxspark.text import duration
 from mxspark.text.words import counted
 
-# that a rate is taken from: shards end in bursts, and a network or a cluster may become faster or slower
+# Seconds that a rate is computed over: shards end in bursts, and a cluster may become faster or slower.
 WINDOW_SECONDS = 20.0
 LEAST_SECONDS = 3.0  # in which a rate is no accident
 NOTES = 5  # the last ones, that travel with a run's progress

@@ -14,7 +14,7 @@ from mxspark.settings.model_spec import Kind
 from mxspark.text import globs
 from mxspark.text.words import counted
 
-# as Pillow has them
+# Pillow's names.
 FormatName = Literal["AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"]
 # Those of FormatName that people's images have; the MPO of many cameras is opened as JPEG. ICO, PPM and TGA are decoded
 # on request.
@@ -650,6 +650,6 @@ def _visible(key: str, value: Any) -> Any:
         return visible(value)
     if not isinstance(value, str):
         return value
-    # of Spark's, the name may be within the value
+    # In Spark's properties the name may be within the value.
     is_secret = SECRET_NAME.search(f"{key}={value}" if key.startswith("spark.") else key)
     return HIDDEN if is_secret else without_secrets(value)

@@ -72,7 +72,7 @@ def effective(layers: Sequence[Layer]) -> EffectiveSettings:
     """The settings that the layers give together, later ones winning. Raises UsageError naming every wrong key and
     its source.
     """
-    # so that it is input.path that is missing, not input
+    # Then input.path is missing, not input.
     tree: dict[str, Any] = {"input": {}, "output": {}, "model": {}}
     origins: dict[str, str] = {}
     for layer in layers:

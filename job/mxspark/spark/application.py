@@ -49,7 +49,7 @@ EXECUTOR_JAVA_OPTIONS = "spark.executor.extraJavaOptions"
 SOCKET_FOLDER = "spark.python.unix.domain.socket.dir"
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself
-# in the first run, in which it writes its classes' archive then: killed, each further run would begin that anew
+# For the first run, which writes the class archive at its end: killed, each further run would start that again.
 ARCHIVE_SECONDS = 120
 
 
@@ -100,7 +100,7 @@ class Application:
         if pod and pod.is_ipv6:
             os.environ.setdefault(PREFER_IPV6_VARIABLE, "true")
         for key, value in configuration(chosen, settings.kubernetes, pod, versions()[1]).items():
-            # the master only gets its retries
+            # To a master that the user set, only its retries are added.
             if key == "spark.master" or not (is_submitted() and is_user_set(key, conf.contains)):
                 conf.set(key, value)
         self._folders = RunFolders()
@@ -135,7 +135,7 @@ class Application:
                 if not debug:
                     _silence_accumulators(self._context)
                 if is_submitted() and not debug and not conf.contains("spark.log.level"):
-                    # at spark-submit's own level, INFO, our messages would be lost in Spark's
+                    # At spark-submit's level, INFO, our messages would be lost among Spark's.
                     self._context.setLogLevel("WARN")
             except MxsparkError:
                 raise
@@ -154,7 +154,7 @@ class Application:
         SparkContext._jvm.java.lang.System.setProperty("java.io.tmpdir", str(self._folders.scratch))  # type: ignore[union-attr]
         if not fits_socket(self._folders.scratch):
             conf.set(UNIX_SOCKETS, "false")  # TCP then, with a token that each connection must give
-        # local-cluster's executors too
+        # This includes local-cluster's executors.
         elif (conf.get("spark.master") or "").startswith("local") and not conf.contains(SOCKET_FOLDER):
             conf.set(SOCKET_FOLDER, str(self._folders.scratch))
 
@@ -167,12 +167,12 @@ class Application:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         _import_nothing_from_here(os.environ)
         if (conf.get("spark.master") or "").startswith("local"):
-            # else Java looks its host's name up, which fails without a network
+            # Otherwise Java looks up its host's name, which fails without a network.
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             if os.environ["PYSPARK_PYTHON"] == sys.executable:  # then the workers' Python has this package
                 conf.setIfMissing("spark.python.daemon.module", "mxspark.spark.worker_daemon")
         options = conf.get(JAVA_OPTIONS, "")
-        # at which Java's options end; then from when it is up (_keep_sockets_private)
+        # Java's options are split at blanks. A folder with one is set when Java is up (_keep_sockets_private).
         if " " not in str(self._folders.scratch):
             options = f"-Djava.io.tmpdir={self._folders.scratch} {options}"
         if class_archive and not java.has_archive(home) and (conf.get("spark.master") or "").startswith("local"):

@@ -106,7 +106,7 @@ class JavasTasks:
         try:
             node = _node(self._store().executorSummary(executor))
             found = self._store().executorList(True)
-            # there may be a thousand: up to the first on another node
+            # There may be a thousand executors: stop at the first on another node.
             others = (found.apply(index) for index in range(found.size()))
             return node if any(str(other.id()) != "driver" and _node(other) != node for other in others) else ""
         except Exception:  # noqa: BLE001  # of executors that are gone Spark keeps the last hundred; without the node all counts

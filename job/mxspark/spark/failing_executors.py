@@ -16,7 +16,7 @@ from mxspark.text.words import counted
 from mxspark.worker.shard import TaskFailure
 
 TRIES_ALONE = 2  # of a shard, on the only executor that a run has
-# for executors that were asked for, and for those of other machines, while all that are there fail
+# Seconds to wait for requested executors, and for those on other machines, while all present ones fail.
 GRACE_SECONDS = 60.0
 SHOWN = 5  # nodes in a message
 

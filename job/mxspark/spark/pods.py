@@ -31,7 +31,7 @@ DRIVER_GRACE = 30  # seconds; Kubernetes' own default
 POD_VARIABLES = {"POD_NAME": "metadata.name", "POD_IP": "status.podIP", "POD_NAMESPACE": "metadata.namespace"}
 # The keys of a secret that holds a bucket's, and variables of boto3's default chain: whether they may be missing.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
-# by it host.py names the machine
+# host.py names the machine by it.
 NODE_NAME = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
 NODE_ATTRIBUTE = "NODE"  # of an executor, as Spark knows it: by it failed_tasks.py tells nodes apart
 EXECUTOR_GRACE = 120  # seconds in which it ends its shards; what AWS's spot instances give

@@ -10,7 +10,7 @@ from typing import Protocol
 from mxspark.errors import UsageError
 
 LOCAL_DIRS = "SPARK_LOCAL_DIRS"  # wins over spark.local.dir
-# bytes: Spark refuses longer ones, so that a socket's name, a UUID, fits the kernel of macOS too
+# Bytes. Spark refuses longer folders: a socket's name, a UUID, has to fit macOS's limit too.
 LONGEST_SOCKETS_FOLDER = 60
 
 

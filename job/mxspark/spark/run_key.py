@@ -29,7 +29,7 @@ PROPERTIES = {
 # AES with authentication, in Spark 3.5.2 and later; those before know AES/CTR alone.
 CIPHER, CIPHER_SINCE = {"spark.network.crypto.cipher": "AES/GCM/NoPadding"}, (3, 5, 2)
 SECRET = "spark.authenticate.secret"  # noqa: S105  # a property's name
-# ways in which a user gives one
+# Ways in which a user gives a secret.
 SECRETS = (SECRET, f"{SECRET}.file", f"{SECRET}.driver.file", f"{SECRET}.executor.file")
 BITS = 256
 FILE = "key"

@@ -71,7 +71,7 @@ def open_file(path: Path, folder: int, flags: int) -> int:
 
 def open_followed(path: Path) -> int:
     """A descriptor of the regular file to which `path` leads, for reading. Raises OSError, StorageError."""
-    # a pipe would wait for who writes to it
+    # O_NONBLOCK: a pipe would wait for a writer.
     return _regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
 
 

@@ -81,7 +81,7 @@ _CODES: dict[str, Meaning] = {
     "InvalidAccessKeyId": Meaning(
         "the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID and --endpoint-url.", DeniedError
     ),
-    # of versitygw, 404
+    # versitygw sends it with HTTP 404.
     "XAdminUserNotFound": Meaning("the server doesn't know this access key", "Check AWS_ACCESS_KEY_ID.", DeniedError),
     "SignatureDoesNotMatch": Meaning(
         "the secret key doesn't fit the access key, or the server got another request than was signed",
@@ -165,7 +165,7 @@ _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
         ),
     ),
     (re.compile(r"^InvalidArgument: .*x-amz-(checksum|content-sha256|sdk-checksum|trailer)", re.IGNORECASE), _FOREIGN),
-    # versitygw, of chunks on a connection that is kept
+    # versitygw's answer to chunks on a kept connection.
     (re.compile(r"^BadRequest: .*parsing the HTTP request"), _FOREIGN),
     (re.compile(r"^Authorization\w+: .*region '[^']*' is wrong"), _ELSEWHERE),
     (
@@ -199,7 +199,7 @@ _SECRETS = re.compile(
 )
 
 
-# which may have any form on other servers than AWS's
+# On servers other than AWS's, keys may have any form.
 OWN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 LEAST_SECRET = 6  # characters: shorter ones would be found in any text
 
@@ -301,6 +301,6 @@ def shown(text: str) -> str:
     for name in OWN:
         value = os.environ.get(name, "")
         line = line.replace(value, "…") if len(value) >= LEAST_SECRET else line
-    # before it is cut: half a key would not be known for one
+    # Before the text is cut: half a key would not be recognised.
     open_words = _SECRETS.sub(lambda match: f"{match['name'] or ''}…", line)
     return open_words if len(open_words) <= LONGEST_MESSAGE else open_words[: LONGEST_MESSAGE - 1] + "…"

@@ -167,7 +167,7 @@ class FolderStore:
             try:
                 with _file_errors(self.root / key):
                     file.truncate(0)
-                    # not through a buffer, which closing would write again
+                    # Unbuffered: closing a buffer would write it again.
                     os.write(file.fileno(), json.dumps(owner).encode())
                 yield _FolderHold()
             finally:

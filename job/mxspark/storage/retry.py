@@ -117,7 +117,7 @@ class _Telling:
             return
         self._next = waited + state.upcoming_sleep + NEXT_WORD
         limit, done = self._settings.retry_seconds, state.attempt_number - 1
-        # in more the limit is reached anyhow
+        # With more tries the limit is reached anyway.
         waits = range(done, min(self._settings.retries, done + ceil(limit / LONGEST_WAIT) + 10))
         left = min(limit - waited, sum(min(FIRST_WAIT * 2 ** min(wait, 10), LONGEST_WAIT) for wait in waits))
         self._listener(f"Waiting for {error.place or 'storage'}: {error.reason}. Retrying for {ceil(left):,} s more.")

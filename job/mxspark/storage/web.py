@@ -174,7 +174,7 @@ def pool(url: str, settings: StorageSettings, certificates: str | None = None) -
     hush()
     trusted = certificates or ca_bundle()
     timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
-    # trying again is retry.py's business
+    # retry.py retries.
     retries = urllib3.Retry(total=None, connect=0, read=0, redirect=0, status=0, other=0)
     if through := proxy(url):
         user = parse_url(through).auth  # which urllib3 doesn't tell the proxy by itself
@@ -445,7 +445,7 @@ def unreadable(name: str, error: Exception) -> TransientError:
 
 def refused_by_proxy(error: BaseException) -> str | None:
     """Why a proxy refused to connect; None where it was no proxy."""
-    # botocore keeps urllib3's words apart
+    # botocore keeps urllib3's message in a field of its own.
     text = f"{error} {getattr(error, 'kwargs', {}).get('error', '')}"[:LONGEST_SAID]
     if said := re.search(r"Tunnel connection failed: (\d{3} ?[\w -]{0,60})", text):
         return f"the proxy refuses to connect it (HTTP {said[1].strip()})"

@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # SCMP_ACT_ALLOW and SCMP_ACT_ERRNO, of seccomp.h
 EQUAL, MASKED = 4, 7  # SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ
 CLONE_THREAD = 0x10000
-# then another decoder takes its place: one that works between images without being asked comes to an end
+# Afterwards another decoder replaces it: this ends one that works between images without being asked.
 CPU_SECONDS = 3600
 # What decoding takes: memory, the pipes it has, clocks, threads (libheif's) and an end.
 CALLS = (
@@ -50,7 +50,7 @@ def enter() -> bool:
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    # no file, pipe or socket more than are open, and so no program either
+    # No further file, pipe or socket can be opened, so no program can be started.
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
     return library is not None and _filter(library)
 

@@ -69,7 +69,7 @@ class OutageGuard:
             self._last = error
             if self._failed >= self._limit:
                 self._examine()
-                # a folder of images that can't be read, perhaps: not to be looked into again and again
+                # Perhaps a folder of images that can't be read: don't probe it again and again.
                 self._limit *= 2
 
     def _examine(self) -> None:

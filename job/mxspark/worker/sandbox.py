@@ -107,7 +107,7 @@ class Child:
         if self._file is None:
             raise AssertionError("it has its task, or has ended")
         os.ftruncate(self._file, task.size)
-        # so that the child can't make it larger; Linux alone has this
+        # Sealed: the child can't enlarge it. Linux only.
         with contextlib.suppress(AttributeError, OSError):
             fcntl.fcntl(self._file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         self._memory = mmap.mmap(self._file, task.size)

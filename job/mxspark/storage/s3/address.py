@@ -14,7 +14,7 @@ from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 from mxspark.storage.store import StorageError, ca_bundle
 
 KEY = "k"
-# how names of S3 Express's end: they are listed by folders, and requests are signed for a session
+# Names of S3 Express directory buckets end so. They are listed by folders, and requests are signed for a session.
 DIRECTORY_BUCKET = "--x-s3"
 
 
@@ -80,7 +80,7 @@ def check(name: str, endpoint: str) -> None:
     """Raises StorageError where the endpoint is no address."""
     try:
         _ = urlsplit(endpoint).port
-        # a host that no machine can have
+        # No machine can have this host name.
         if not (is_valid_endpoint_url(endpoint) or is_valid_ipv6_endpoint_url(endpoint)):
             raise ValueError("not http://host or https://host")
     except ValueError as error:

@@ -50,7 +50,7 @@ def bound(client: Any, seconds: float) -> None:
         data = _read(response.raw, request.url, seconds, MAX_HOLDER_BYTES if is_object else LONGEST)
         if is_object:
             response.raw = BytesIO(data[:MAX_HOLDER_BYTES])
-        # pages.py handles pages
+        # pages.py handles web pages.
         elif len(data) > LONGEST or (declares_entities(data) and not is_page(data.decode(errors="replace"))):
             raise ConnectionClosedError(endpoint_url=request.url)
         else:

@@ -111,7 +111,7 @@ class Metadata:
                 in_pods=True,
             )
             response.status_code, response._content = NOT_THERE, b""  # botocore would take a page for a token, and fail
-        # after which botocore may find keys without a token, or sees none there
+        # Afterwards botocore may find keys without a token, or none.
         elif response.status_code in (400, 401, 403):
             self.failure = KeysNotFoundError(f"metadata service: {response.status_code}", REFUSED, passes=False)
         return response

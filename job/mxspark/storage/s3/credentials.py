@@ -22,7 +22,7 @@ from mxspark.storage.s3 import pages
 from mxspark.storage.s3.credential_errors import KeysNotFoundError, Metadata, credential_errors, no_credentials
 from mxspark.storage.store import Access, Credentials, ca_bundle, hush
 
-# before they expire credentials are renewed, and while that fails the old ones are used to their end [seconds]
+# Seconds before their expiry at which credentials are renewed; while that fails the old ones are used to their end.
 EARLY = 15 * 60.0
 RENEWED_AT_MOST = 30.0  # apart: some expire sooner than `EARLY` from the start [seconds]
 
@@ -194,7 +194,7 @@ def _limit_processes(chain: Any, seconds: float) -> None:
     """
 
     class Limited(subprocess.Popen[bytes]):
-        # as Popen has it
+        # The same signature as Popen's.
         def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[bytes, bytes]:
             try:
                 return super().communicate(input, timeout or seconds)

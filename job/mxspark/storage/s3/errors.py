@@ -137,7 +137,7 @@ def obstore_errors(name: str) -> Iterator[None]:
 
 def _raise_network_error(name: str, text: str, error: Exception) -> NoReturn:
     hint = "Check --endpoint-url and the network."
-    # the outermost, in obstore's debug print
+    # The outermost error in obstore's debug print.
     kind = re.search(r"kind: (Timeout|Connect|Request|Interrupted|Body)\b", text)
     address = re.search(r"performing \w+ (\S+)", text)
     host = urlsplit(address[1]).netloc.rpartition("@")[2] if address else ""

@@ -18,7 +18,7 @@ from mxspark.storage.errors import (
 from mxspark.storage.s3.bounds import declares_entities
 from mxspark.storage.store import StorageError, TransientError
 
-# in a page: those of a thousand objects with checksums and owners are 30,000, and each becomes an object of Python's
+# Elements in a page: a thousand objects with checksums and owners have 30,000, each a Python object.
 MOST_TAGS = 200_000
 EMPTY_PAGES = 10_000  # in a row; some come where many objects have been deleted
 LONGEST_KEY = 4_096  # characters: S3's keys have 1,024 bytes at most

@@ -118,7 +118,7 @@ class S3Store:
     def has(self, key: str) -> bool:
         if is_directory(self.bucket):  # which has no order
             return key in self.keys(key)
-        # the key itself is the first that starts with it
+        # The key itself is the first key that starts with it.
         return next((found == key for found in self.keys(key)), False)
 
     def read_tail(self, key: str, size: int) -> bytes:
@@ -148,7 +148,7 @@ class S3Store:
             first = first or piece
             if piece.e_tag != first.e_tag:
                 raise TransientError("was replaced while it was read", place=join(self.name, key), cause="replaced")
-            # of bytes one by one, or none, it would never be whole
+            # Sent byte by byte, or not at all, the object would never be complete.
             if len(piece.data) < min(SMALLEST_PIECE, PIECE, first.size - offset):
                 raise TransientError(
                     "the server sends too little at a time", place=join(self.name, key), cause="truncated"

@@ -238,7 +238,7 @@ def exit_code(lines: list[str]) -> int | None:
         return word.exit_code
     code, container = None, ""
     for line in (line[:LONGEST_LINE] for line in lines):  # its patterns take quadratic time
-        # spark-submit lists a pod's containers, a line for each fact
+        # spark-submit lists a pod's containers with a line for each field.
         if named := re.fullmatch(r"\s*container name: (\S+)\s*", line):
             container = named[1]
         ended = re.fullmatch(r"\s*exit code: (\d+)\s*", line) if container == CONTAINERS["driver"] else None

@@ -114,7 +114,7 @@ def _refused(pod: Manifest) -> Iterator[str]:
         if volume.get("name") in TAKEN_VOLUMES:
             yield f"the volume {volume['name']} is EMR's own"
     for mount in main.get("volumeMounts") or ():
-        # two slashes would be kept, three are one
+        # A path keeps two leading slashes; three become one.
         path = f"{posixpath.normpath('///' + str(mount.get('mountPath'))).rstrip('/')}/"
         if any(path.startswith(f"{taken}/") or f"{taken}/".startswith(path) for taken in TAKEN_PLACES):
             yield f"{mount.get('mountPath')} overlaps with what EMR mounts"
