@@ -54,9 +54,16 @@ def test_security_contexts_that_loosen_the_defaults_are_told_of(helm: Helm) -> N
             "runAsNonRoot": False,
             "runAsUser": 0,
             "fsGroup": 1000,
+            "supplementalGroups": [0],
+            "seLinuxOptions": {"level": "s0:c123,c456"},
             "seccompProfile": {"type": "Unconfined"},
         },
-        "containerSecurityContext": {"privileged": True, "allowPrivilegeEscalation": False, "capabilities": None},
+        "containerSecurityContext": {
+            "privileged": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": None,
+            "procMount": "Unmasked",
+        },
         "driver": {"podTemplate": {"spec": {"containers": [{"securityContext": {"readOnlyRootFilesystem": False}}]}}},
         "executor": {
             "podTemplate": {"spec": {"securityContext": {"runAsUser": 1000, "seccompProfile": {"type": "Localhost"}}}}
@@ -70,10 +77,12 @@ def test_security_contexts_that_loosen_the_defaults_are_told_of(helm: Helm) -> N
     assert told.removeprefix("Less secure than the default: ").removesuffix(".").split(", ") == [
         "containerSecurityContext.capabilities is null",
         "containerSecurityContext.privileged is true",
+        'containerSecurityContext.procMount is "Unmasked"',
         "driver.podTemplate.spec.containers.0.securityContext.readOnlyRootFilesystem is false",
         "podSecurityContext.runAsNonRoot is false",
         "podSecurityContext.runAsUser is 0",
         'podSecurityContext.seccompProfile is {"type":"Unconfined"}',
+        "podSecurityContext.supplementalGroups is [0]",
     ]
     stricter = {"containerSecurityContext": {"capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}}
     assert "Less secure" not in notes(helm, {"job": JOB} | stricter)

@@ -124,3 +124,20 @@ def test_flags_that_find_a_job_are_refused_with_a_place(here: Here, tmp_path: Pa
     finished = here("status", tmp_path, flag, "a").ended_with(2)
     assert f"{tmp_path} is a folder or a place in a bucket" in finished.errors
     assert flag in finished.errors
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ü", "a/b", "s3://b/x", "x" * 300])
+@pytest.mark.parametrize("command", ["follow", "logs", "cancel"])
+def test_what_can_be_no_job_s_name_is_refused_before_a_cluster_is_looked_for(
+    here: Here, command: str, name: str
+) -> None:
+    assert f"{name!r} can't be the name of a job" in here(command, name).ended_with(2).errors
+
+
+def test_flags_of_both_kinds_of_jobs_exclude_each_other(here: Here) -> None:
+    finished = here("cancel", "photos", "--region", "eu-west-1", "--namespace", "a").ended_with(2)
+    assert "they exclude each other" in finished.errors
+
+
+def test_an_empty_place_is_called_empty(here: Here) -> None:
+    assert "OUTPUT is empty" in here("status", " ").ended_with(2).errors

@@ -67,12 +67,17 @@ driver.podTemplate or executor.podTemplate.
   {{- if ne (toString $ours) (toString $value) }}yes{{ end -}}
 {{- else if kindIs "map" $ours -}}
   {{- if kindIs "map" $value -}}
-    {{- if or $value.add (eq (toString $value.type) "Unconfined") (and (hasKey $value "drop") (kindIs "invalid" $value.drop)) }}yes{{ end -}}
+    {{- $hasNoType := and (hasKey $value "type") (kindIs "invalid" $value.type) -}}
+    {{- $dropsNone := and (hasKey $value "drop") (kindIs "invalid" $value.drop) -}}
+    {{- if or $value.add (eq (toString $value.type) "Unconfined") $hasNoType $dropsNone }}yes{{ end -}}
   {{- else -}}
 yes
   {{- end -}}
-{{- else if eq (index . 1) "runAsUser" -}}
+{{- else if has (index . 1) (list "runAsUser" "runAsGroup" "fsGroup") -}}
   {{- if eq (toString $value) "0" }}yes{{ end -}}
+{{- else if has (index . 1) (list "appArmorProfile" "seLinuxOptions" "procMount" "supplementalGroups") -}}
+  {{- /* Any of these that takes away what the cluster does by default. */ -}}
+  {{- if regexMatch `"Unconfined"|"spc_t"|"Unmasked"|[\[,]0[\],]` (toJson $value) }}yes{{ end -}}
 {{- end -}}
 {{- end -}}
 

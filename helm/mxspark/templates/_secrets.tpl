@@ -35,7 +35,7 @@ patterns (secrets.py, from which _secret_patterns.tpl is generated); tests/chart
 {{- end -}}
 
 {{- define "mxspark.refuseSecret" -}}
-{{- fail (printf "%s may be a secret, which everyone who can read the release, its ConfigMap or its pods could read. Put it into a Kubernetes Secret: s3.secretName for a bucket's keys, valueFrom for a variable in a pod template. Addresses must not have a user, password or query here" (join "." .)) -}}
+{{- fail (printf "%s may be a secret, which everyone who can read the release, its ConfigMap or its pods could read. Put it into a Kubernetes Secret: s3.secretName for a bucket's keys, valueFrom for a variable in extraEnv or a pod template. Addresses must not have a user, password or query here" (join "." .)) -}}
 {{- end -}}
 
 {{/* Looks at all texts in a value, (list path value): those of variables under the variable's name, command lines as one. */}}

@@ -50,6 +50,9 @@ def parse(arguments: Sequence[str], environ: dict[str, str]) -> ArticleJob:
             setattr(given, name, environ[variable])
     if bool(given.access_key) != bool(given.secret_key):
         raise UsageError("--access_key and --secret_key go together, only one is given", "Give both or none.")
+    for name in ("bucket", "output_s3_bucket", "output_s3_key"):
+        if not getattr(given, name):
+            raise UsageError(f"--{name} is empty", "Give it a value.")
     text_object = f"s3://{given.output_s3_bucket}/{given.output_s3_key}"
     flags = {
         "input.path": f"s3://{given.bucket}/{given.prefix}",

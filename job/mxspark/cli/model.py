@@ -110,6 +110,8 @@ def pack_model(
             f"--output is {str(output)!r}, but a bundle is packed into a folder",
             "Pack it here, and copy the folder there.",
         )
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file, not a folder", "Name a folder, which need not exist.")
     access = access_by(endpoint_url)
     source = bundle.find(
         document.parse(ModelSettings, {"symbol": symbol, "params": params, "labels": labels}, "the model"), access

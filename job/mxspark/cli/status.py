@@ -17,7 +17,6 @@ from mxspark.settings.kubernetes import LABEL
 from mxspark.submit import resolver
 from mxspark.submit.remote_job import JobFlags
 
-# Anything with a slash is a place; a folder here is one too, and wins.
 JOB_NAME = re.compile(LABEL)
 
 
@@ -41,6 +40,9 @@ def show_status(
 
     Of a submitted job, show its pods.
     """
+    if not output.strip():
+        raise UsageError("OUTPUT is empty", "Give a folder, s3://bucket/prefix, or the name of a submitted job.")
+    # Anything with a slash or a dot is a place; a folder here is one too, and wins.
     if JOB_NAME.match(output) and not Path(output).exists():
         _show_job(output, where, as_json)
         return
@@ -64,7 +66,7 @@ def _show_job(name: str, where: JobFlags, as_json: bool) -> None:
         job = resolver.find(name, where)
     except UsageError as error:
         raise UsageError(
-            f"{name} is not a folder here, and no such job was found: {error.problem}", error.hint
+            f"{name} is not a folder here, and can't be found as a submitted job: {error.problem}", error.hint
         ) from None
     found = job.status()
     console.show(json.dumps(found.to_json(), indent=1)) if as_json else console.show_job(found)

@@ -69,7 +69,9 @@ def check(settings: Settings) -> None:
                 "cluster.",
             )
     if found := secrets.find(settings):
-        raise UsageError(f"these settings may expose a secret: {', '.join(found)}", secrets.HINT)
+        tags = all(name.startswith("emr.tags.") for name in found)
+        hint = "Tags are readable by many: leave it out." if tags else secrets.HINT
+        raise UsageError(f"these settings may expose a secret: {', '.join(found)}", hint)
 
 
 def doubts(settings: Settings) -> list[str]:
