@@ -191,7 +191,13 @@ def test_what_the_namespace_forbids_and_what_kubernetes_does_not_know_is_told_be
     refused(finished(assign("restartPolicy=Sometimes")), 2, "checking the Pod refused-driver", "restartPolicy")
     refused(finished(service_account="nobody"), 2, 'serviceaccount "nobody" not found', "kubernetes.service_account")
     elsewhere.kubectl.apply(LIMITS)
-    refused(finished(), 2, "checking the Pod refused-driver", "maximum memory usage per Container is 64Mi", "limits")
+    refused(
+        finished(),
+        2,
+        "checking the Pod refused-driver",
+        "maximum memory usage per Container is 64Mi",
+        "a limit or policy",
+    )
     assert nothing_is_made(elsewhere)
 
 
