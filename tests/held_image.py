@@ -1,22 +1,21 @@
-"""A run that stands still at one image: what interrupts it comes in the middle of it, however fast or slow the
-machine is.
-"""
+"""A run that stands still at one image: what interrupts it comes in the middle, however fast or slow the machine is."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-# Python runs this at the start of every process that finds it: the first one that opens the image stands still from
-# then on.
+# Python runs this at the start of every process that finds it: whoever opens the image stands still until it is
+# released.
 HOLD = """
 import os, pathlib, sys, time
 
-image, held = {image!r}, pathlib.Path(__file__).with_name("held")
+image, held, released = {image!r}, *map(pathlib.Path(__file__).with_name, ("held", "released"))
 
 def hold(event, arguments):
-    if event == "open" and str(arguments[0]).endswith(image) and not held.exists():
+    if event == "open" and str(arguments[0]).endswith(image) and not released.exists():
         held.touch()
-        time.sleep(3600)
+        while not released.exists():
+            time.sleep(0.1)
 
 sys.addaudithook(hold)
 """
@@ -36,10 +35,14 @@ class HeldImage:
         """Whether the run has come to the image."""
         return (self.folder / "held").exists()
 
+    def release(self) -> None:
+        """Lets the run go on."""
+        (self.folder / "released").touch()
+
 
 def held_image(image: str, folder: Path) -> HeldImage:
-    """A run with its environment stands still, once, where it opens the image whose path ends so. The folder is for
-    this alone.
+    """A run with its environment stands still where it opens the image whose path ends so. The folder is for this
+    alone, and its name doesn't end so.
     """
     (folder / "sitecustomize.py").write_text(HOLD.format(image=image))
     return HeldImage(folder)

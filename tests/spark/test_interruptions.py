@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.command import Command, Finished, Running, names, summary
-from tests.held_image import held_image
+from tests.held_image import HeldImage, held_image
 
 COPIES = 1
 SHARD_SIZE = 30
@@ -42,15 +42,16 @@ class Job:
         return names(self.output / "_parts", "part-*")
 
     @contextmanager
-    def predicting(self, hold_at: int) -> Iterator[Running]:
+    def predicting(self, hold_at: int) -> Iterator[tuple[Running, HeldImage]]:
         """The job started, some parts further than it was before, and held at one of its images."""
         before = len(self.parts)
         name = self.keys[hold_at].rpartition("/")[2]
-        (self.folder / name).mkdir()
-        held = held_image(name, self.folder / name)
+        folder = self.folder / f"held-{hold_at}"
+        folder.mkdir()
+        held = held_image(name, folder)
         with self.mxspark.start("mxspark", *self.arguments, environment=held.environment) as running:
             running.wait_until(lambda: held.is_held() and len(self.parts) >= before + 3)
-            yield running
+            yield running, held
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def job(mxspark: Command, digits_images: Path, digits_bundle: Path, tmp_path_fac
 
 @pytest.fixture(scope="module")
 def after_ctrl_c(job: Job) -> Stopped:
-    with job.predicting(500) as running:
+    with job.predicting(500) as (running, _):
         started = [process.name() for process in running.processes()]
         parts = job.parts
         running.press_ctrl_c()
@@ -102,7 +103,7 @@ def after_ctrl_c(job: Job) -> Stopped:
 
 @pytest.fixture(scope="module")
 def after_termination(job: Job, after_ctrl_c: Stopped) -> Stopped:
-    with job.predicting(1000) as running:
+    with job.predicting(1000) as (running, _):
         started = [process.name() for process in running.processes()]
         parts, sockets = job.parts, _sockets(running.processes())
         running.process.send_signal(signal.SIGTERM)
@@ -121,7 +122,7 @@ def _sockets(processes: Iterable[psutil.Process]) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def completed(job: Job, after_termination: Stopped) -> Finished:
     """The same command once more; in the middle of it one of its Python workers is killed."""
-    with job.predicting(1500) as running:
+    with job.predicting(1500) as (running, held):
         workers = [
             process
             for process in running.processes()
@@ -129,6 +130,7 @@ def completed(job: Job, after_termination: Stopped) -> Finished:
         ]
         assert workers
         os.kill(workers[0].pid, signal.SIGKILL)
+        held.release()
         finished = running.wait()
         assert workers[0] not in running.processes()
         return finished.succeeded()
