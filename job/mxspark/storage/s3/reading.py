@@ -84,17 +84,13 @@ class Reader:
         with boto_requests(name):
             url = self.clients.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": key})
         headers = self.clients.headers | ({"Range": _range(span)} if span is not None else {})
-        most = limit if span is None else max(PIECE, _length(span))  # a server may send all of a small object
+        most = limit if span is None else _most(span)
         try:
             response = web.get(self.clients.pages, name, _with_dots(url), self.seconds, most, headers, unpacks=False)
         except TooLargeError:
             if span is None:
                 raise
-            raise TransientError(
-                "the server sends all of the object where a part was requested: it ignores Range",
-                place=name,
-                cause="truncated",
-            ) from None
+            raise _ignored_range(name) from None
         if response.status not in (200, 206):
             raise_said(name, response.data.decode(errors="replace"), response.status)
         if response.is_page:
@@ -110,8 +106,14 @@ def _check_whole(name: str, came: int, expected: int) -> None:
         raise TransientError(f"{came_in_words} {expected:,} bytes came", place=name, cause="truncated")
 
 
-def _length(span: Span) -> int:
-    return span if isinstance(span, int) else span[1] - span[0]
+def _most(span: Span) -> int:
+    """How much may come for a span [bytes]: of a small object a server may send all."""
+    return max(PIECE, span if isinstance(span, int) else span[1] - span[0])
+
+
+def _ignored_range(name: str) -> TransientError:
+    problem = "the server sends all of the object where a part was requested: it ignores Range"
+    return TransientError(problem, place=name, cause="truncated")
 
 
 def _range(span: Span) -> str:
@@ -144,12 +146,8 @@ def _check_range(name: str, wanted: Span | None, start: int, end: int, size: int
         is_wanted = wanted[0] == start <= end <= size
     if not is_wanted:
         raise TransientError("the server sent another range than requested", place=name, cause="truncated")
-    if wanted is not None and end - start > max(PIECE, _length(wanted)):
-        raise TransientError(
-            "the server sends all of the object where a part was requested: it ignores Range",
-            place=name,
-            cause="truncated",
-        )
+    if wanted is not None and end - start > _most(wanted):
+        raise _ignored_range(name)
 
 
 def _obstore_can_name(key: str) -> bool:
