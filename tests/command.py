@@ -175,6 +175,14 @@ def processes_of(mark: str) -> list[psutil.Process]:
     return found
 
 
+def command_line(process: psutil.Process) -> list[str]:
+    """A process's arguments; none where it has ended meanwhile."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
 def environment_without_aws(home: Path) -> dict[str, str]:
     """This process's environment without what would reach into a test: AWS's and mxspark's variables and configuration
     files.

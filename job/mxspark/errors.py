@@ -148,8 +148,8 @@ def mistake(error: Exception) -> MxsparkError:
 
 def frames(error: BaseException) -> str:
     """Where an error and its causes arose, without the causes' words: libraries tell addresses and headers in them."""
-    told = [f"{type(error).__name__}:", *traceback.format_tb(error.__traceback__)]
-    return "".join(f"{line.rstrip()}\n" for line in told) + (frames(error.__cause__) if error.__cause__ else "")
+    lines = [f"{type(error).__name__}:", *traceback.format_tb(error.__traceback__)]
+    return "".join(f"{line.rstrip()}\n" for line in lines) + (frames(error.__cause__) if error.__cause__ else "")
 
 
 def how_it_ended(returncode: int) -> str:

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from examples import s3
 from examples.s3 import Server
+from tests.command import command_line
 
 START_SECONDS = 60
 END_SECONDS = 20  # SeaweedFS takes up to 12 after SIGTERM
@@ -64,7 +65,7 @@ class RestartableS3:
 def serve(folder: Path, bucket: str) -> Iterator[RestartableS3]:
     """A server with one bucket that keeps its data in `folder`."""
     with s3.serve(folder, [bucket]) as server:
-        (process,) = [child for child in psutil.Process().children() if f"-dir={folder}" in child.cmdline()]
+        (process,) = [child for child in psutil.Process().children() if f"-dir={folder}" in command_line(child)]
         restartable = RestartableS3(server, bucket, process)
         try:
             yield restartable

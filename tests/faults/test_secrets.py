@@ -26,13 +26,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-import psutil
 import pyarrow.parquet
 import pyspark
 import pytest
 from examples.s3 import Server, free_port
 from moto.server import ThreadedMotoServer
-from tests.command import REPOSITORY, Command, Finished, isolation
+from tests.command import REPOSITORY, Command, Finished, command_line, isolation
 from tests.conftest import BUCKET, put
 from tests.faults.s3_faults import before
 from tests.spark.conftest import QUICK_JAVA
@@ -155,8 +154,7 @@ def watch(
         ending = thread.submit(running.wait)  # which reads what it prints: a full pipe would stop it
         while not ending.done():
             for process in running.processes():
-                with suppress(psutil.Error):
-                    arguments_seen.add(" ".join(process.cmdline()))
+                arguments_seen.add(" ".join(command_line(process)))
             for page, shown in visited(f"http://127.0.0.1:{ui_port}").items():
                 pages[page] = pages.get(page, b"") + shown
             time.sleep(0.5)

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from examples.s3 import Server
-from tests.command import Command, Finished, Running, names
+from tests.command import Command, Finished, Running, command_line, names
 from tests.conftest import BUCKET
 from tests.faults.runs import Job, keys_of_parts, parts_in_bucket, rows_of, setting, some_digits
 from tests.held_image import held_image
@@ -78,7 +78,7 @@ def story(
 @contextmanager
 def standing_still(running: Running) -> Iterator[None]:
     """The run's workers stopped: its driver lives, and nothing is done."""
-    workers = [process for process in running.processes() if "mxspark.spark.worker_daemon" in process.cmdline()]
+    workers = [process for process in running.processes() if "mxspark.spark.worker_daemon" in command_line(process)]
     for worker in workers:
         worker.suspend()
     try:

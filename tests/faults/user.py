@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import psutil
-from tests.command import Command, Running, processes_of
+from tests.command import Command, Running, command_line, processes_of
 
 MASTERS = {"local": "local[2]", "cluster": "local-cluster[2,1,512]"}  # the latter has executors that can be killed
 # Java as the driver has it: executors are killed before they have warmed up.
@@ -114,7 +114,7 @@ class StubbornUser:
             left := [process for life in self._lives for process in processes_of(life.mark)]
         ) and time.monotonic() < deadline:
             time.sleep(0.2)
-        return [f"{process.pid} {_command_line(process)[:200]}" for process in left]
+        return [f"{process.pid} {' '.join(command_line(process))[:200]}" for process in left]
 
 
 def _last_words(life: Running) -> str:
@@ -140,11 +140,4 @@ def _is_worker(process: psutil.Process) -> bool:
 
 
 def _runs(process: psutil.Process, what: str) -> bool:
-    return what in _command_line(process)
-
-
-def _command_line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:  # gone meanwhile
-        return ""
+    return what in " ".join(command_line(process))

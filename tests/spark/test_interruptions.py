@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.command import Command, Finished, Running, names, summary
+from tests.command import Command, Finished, Running, command_line, names, summary
 from tests.held_image import HeldImage, held_image
 
 COPIES = 1
@@ -141,8 +141,8 @@ def _is_worker(process: psutil.Process) -> bool:
     parent = process.parent()
     return (
         parent is not None
-        and "mxspark.spark.worker_daemon" in process.cmdline()
-        and "mxspark.spark.worker_daemon" in parent.cmdline()
+        and "mxspark.spark.worker_daemon" in command_line(process)
+        and "mxspark.spark.worker_daemon" in command_line(parent)
     )
 
 

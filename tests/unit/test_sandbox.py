@@ -22,6 +22,7 @@ from mxspark.row_status import RowStatus
 from mxspark.settings.job import FORMATS
 from mxspark.settings.model_spec import ModelInput, Preprocessing
 from mxspark.worker.sandbox import DecodeTask, Sandbox
+from tests.command import command_line
 from tests.unit.pictures import exif, jpeg_with, noise, opencv_encoded, png_chunk, png_that_claims, smooth, turned
 
 GIGABYTE = 2**30
@@ -87,7 +88,7 @@ def outcome(decode: Callable[[bytes], Pixels], data: bytes) -> bytes | str:
 
 def children() -> list[psutil.Process]:
     """The decoders that this process has."""
-    return [child for child in psutil.Process().children() if "mxspark.worker.sandbox" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "mxspark.worker.sandbox" in command_line(child)]
 
 
 def bitmap_that_grows(side: int) -> bytes:

@@ -305,7 +305,7 @@ FAILED = {
 
 
 HALF = Progress(
-    "Predicting", keys=9, images=4, shards=2, shards_done=1, notes=("Resuming", "Running on cpu"), notes_told=2
+    "Predicting", keys=9, images=4, shards=2, shards_done=1, notes=("Resuming", "Running on cpu"), notes_total=2
 )
 RESULTS = Results(
     Counts(Counter(ok=9)), {".txt": 1}, None, (Row("a.png", RowStatus.MISSING, "gone"),), "s3://tables/digits"
@@ -341,7 +341,7 @@ def test_a_note_is_told_once_and_how_far_it_is_when_that_has_changed(monkeypatch
         HALF,
         HALF,
         replace(HALF, images=5),
-        replace(HALF, images=6, notes=("Running on cpu", "A shard failed"), notes_told=3),
+        replace(HALF, images=6, notes=("Running on cpu", "A shard failed"), notes_total=3),
     ]
 
     class Goes(Played):

@@ -51,7 +51,7 @@ class Progress:
     shards_done: int = 0
     rate: float | None = None  # images/s
     notes: tuple[str, ...] = ()  # the last of what a person should know
-    notes_told: int = 0  # in all
+    notes_total: int = 0  # in all
 
     def to_json(self) -> dict[str, Any]:
         """Without what is as it is at the start."""
@@ -69,9 +69,9 @@ class Progress:
             raise ValueError("not a run's progress") from error
         return found
 
-    def notes_since(self, told: int) -> tuple[str, ...]:
-        """The notes that came after the first `told`, as far as they are kept."""
-        new = self.notes_told - told
+    def notes_since(self, seen: int) -> tuple[str, ...]:
+        """The notes that came after the first `seen`, as far as they are kept."""
+        new = self.notes_total - seen
         return self.notes[-new:] if new > 0 else ()
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ class Meter:
 
     def note(self, what: str) -> None:
         notes = (*self.now.notes, what[:LONGEST_NOTE])[-NOTES:]
-        self.now = replace(self.now, notes=notes, notes_told=self.now.notes_told + 1)
+        self.now = replace(self.now, notes=notes, notes_total=self.now.notes_total + 1)
 
     def planned(self, keys: int, done: int, shards: int) -> None:
         self.now = replace(self.now, step="Starting workers", keys=keys, images=done, shards=shards)

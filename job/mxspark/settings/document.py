@@ -106,9 +106,9 @@ def parse(kind: type[D], data: Mapping[str, Any], source: str, origin: Callable[
         found = error.errors(include_url=False)
         # Of a list with a wrong item, pydantic also says that it is too short.
         above = {details["loc"][:-1] for details in found}
-        told = [details for details in found if details["type"] != "too_short" or details["loc"] not in above]
-        problems = [_explain(kind, details, origin) for details in told[:MAX_PROBLEMS]]
-        problems += [f"and {len(told) - MAX_PROBLEMS:,} more"] if len(told) > MAX_PROBLEMS else []
+        relevant = [details for details in found if details["type"] != "too_short" or details["loc"] not in above]
+        problems = [_explain(kind, details, origin) for details in relevant[:MAX_PROBLEMS]]
+        problems += [f"and {len(relevant) - MAX_PROBLEMS:,} more"] if len(relevant) > MAX_PROBLEMS else []
         raise UsageError(f"{source}: " + "\n".join(problems), "") from None
 
 

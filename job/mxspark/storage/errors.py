@@ -250,8 +250,8 @@ def raise_s3(
     but where it `is_s3s` by its head.
     """
     code, message = shown(code), shown(message).rstrip(".")
-    told = f"HTTP {code}" if code.isdigit() else code
-    said = f"{told}: {message}" if message else told
+    name = f"HTTP {code}" if code.isdigit() else code
+    said = f"{name}: {message}" if message else name
     meaning, named = (_PROXY, "") if code in PROXIES and not is_s3s else _meaning(code, said, status)
     region = next((name for name in _first(_REGION, f"{message} {more[:LONGEST_SAID]}") if name), None)
     hint = meaning.hint.format(action=named, region=f" to {region}" if region else "")

@@ -382,13 +382,13 @@ def _check_status(name: str, answer: Answer) -> None:
 
 
 def _length(name: str, response: urllib3.BaseHTTPResponse) -> int:
-    """The length that the answer tells; 0 where it tells none."""
-    told = response.headers.get("Content-Length", "0")
-    if re.fullmatch("[0-9]{1,18}", told) is None:
+    """The answer's Content-Length; 0 without one."""
+    length = response.headers.get("Content-Length", "0")
+    if re.fullmatch("[0-9]{1,18}", length) is None:
         raise TransientError(
             "can't read the server's answer: its Content-Length is invalid", place=name, cause="truncated"
         )
-    return int(told)
+    return int(length)
 
 
 def _phrase(response: urllib3.BaseHTTPResponse) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mxspark.errors import UsageError
 from mxspark.submit.outcome import Listener, Outcome
 
 Sleep = Callable[[float], None]
@@ -13,13 +14,21 @@ Sleep = Callable[[float], None]
 
 @dataclass(frozen=True)
 class JobFlags:
-    """The flags that say where a job runs."""
+    """The flags that say where a job runs. Raises UsageError for flags of both kinds of jobs."""
 
     namespace: str | None = None
     kube_context: str | None = None
     kubeconfig: str | None = None
     virtual_cluster: str | None = None
     region: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.virtual_cluster or self.region) and (self.namespace or self.kube_context or self.kubeconfig):
+            raise UsageError(
+                "--virtual-cluster and --region find a job run of EMR, --namespace, --kube-context and --kubeconfig a "
+                "job on Kubernetes: they exclude each other",
+                "Give those of one kind.",
+            )
 
 
 class RemoteStatus(Protocol):

@@ -21,10 +21,4 @@ def find(name: str, flags: JobFlags) -> RemoteJob:
             f"{name!r} can't be the name of a job",
             "Give the name or id that `mxspark submit` printed: small letters, digits, hyphens and dots.",
         )
-    if (flags.virtual_cluster or flags.region) and (flags.namespace or flags.kube_context or flags.kubeconfig):
-        raise UsageError(
-            "--virtual-cluster and --region find a job run of EMR, --namespace, --kube-context and --kubeconfig a job "
-            "on Kubernetes: they exclude each other",
-            "Give those of one kind.",
-        )
     return next(job for resolve in KINDS if (job := resolve(name, flags)) is not None)

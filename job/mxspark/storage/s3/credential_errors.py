@@ -55,8 +55,8 @@ class KeysNotFoundError(Exception):
         self.passes = passes or (in_pods and is_pod(os.environ))
         super().__init__(self.reason)
 
-    def told(self, place: str) -> StorageError:
-        """The same as an error of `place`."""
+    def as_storage_error(self, place: str) -> StorageError:
+        """The same as the storage error of `place`."""
         if self.passes:
             return TransientError(self.reason, self.hint, place=place, cause="credentials", final=CredentialsError)
         return CredentialsError(self.reason, self.hint, place=place)

@@ -69,7 +69,7 @@ def boto_errors(name: str) -> Iterator[None]:
     try:
         yield
     except KeysNotFoundError as failure:
-        raise failure.told(name) from failure
+        raise failure.as_storage_error(name) from failure
     except PageError as page:
         raise_answered(name, page.status, page.words)
     except ClientError as error:
@@ -127,7 +127,7 @@ def obstore_errors(name: str) -> Iterator[None]:
         if "redirect without LOCATION" in text or urlsplit(NOWHERE).netloc in text:
             raise RedirectedError("the bucket is in another region", "Set storage.region.", place=name) from None
         if NO_CREDENTIALS in text:
-            raise KeysNotFoundError("they have just expired", "", passes=True).told(name) from None
+            raise KeysNotFoundError("they have just expired", "", passes=True).as_storage_error(name) from None
         if said := re.search(r"status code: (\d{3})([^:]*: ?)?", text):
             raise_said(name, text[said.end() :].partition("\n\nDebug source:")[0], int(said[1]))
         if isinstance(error, (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)):

@@ -113,8 +113,8 @@ def examine(aws: Aws, settings: Settings, arn: str) -> Iterator[Finding]:
         for result in results:
             if result.get("EvalDecision") != "allowed":
                 missing = result.get("MissingContextValues")
-                told = f"{right}, by a condition on {', '.join(missing)}" if missing else str(right)
-                (unknown if missing else denied).setdefault(right.words, []).append(told)
+                name = f"{right}, by a condition on {', '.join(missing)}" if missing else str(right)
+                (unknown if missing else denied).setdefault(right.words, []).append(name)
     for words, lacking in denied.items():
         yield Finding(
             SUBJECT,

@@ -39,10 +39,10 @@ class Cluster:
         Raises UsageError if no cluster can be reached, or if it is too old.
         """
         connection = kubeconfig.connect(file, context)
-        client, told = connection.client, connection.cluster
+        client, address = connection.client, connection.cluster
         given = {"--namespace": namespace or connection.namespace, "--kube-context": context, "--kubeconfig": file}
         flags = " ".join(f"{flag} {shlex.quote(value)}" for flag, value in given.items() if value)
-        cluster = cls(namespace or connection.namespace, told, client, flags)
+        cluster = cls(namespace or connection.namespace, address, client, flags)
         try:
             with cluster._errors("reaching the cluster"):
                 version = client.VersionApi().get_code(_request_timeout=(CONNECT_SECONDS, READ_SECONDS))
@@ -51,8 +51,8 @@ class Cluster:
         numbers = tuple(int(re.sub(r"\D", "", part) or 0) for part in (version.major, version.minor))
         if numbers < OLDEST:
             raise UsageError(
-                f"{told} runs Kubernetes {version.major}.{version.minor}, and mxspark needs {OLDEST[0]}.{OLDEST[1]} or "
-                "newer",
+                f"{address} runs Kubernetes {version.major}.{version.minor}, and mxspark needs {OLDEST[0]}.{OLDEST[1]} "
+                "or newer",
                 "Upgrade the cluster, or use plain spark-submit (docs/kubernetes.md).",
             )
         cluster = replace(cluster, version=numbers)
@@ -62,7 +62,7 @@ class Cluster:
             except client.ApiException as error:
                 if error.status == NOT_FOUND:
                     raise UsageError(
-                        f"{told} has no namespace {cluster.namespace}",
+                        f"{address} has no namespace {cluster.namespace}",
                         "Check --namespace and --kube-context, or create it: kubectl create namespace.",
                     ) from None
                 raise

@@ -291,7 +291,7 @@ class Follower:
             return
         for note in found.notes_since(self._notes_reported.get(name, 0)):
             self._listener.note(note)
-        self._notes_reported[name] = found.notes_told
+        self._notes_reported[name] = found.notes_total
         if is_new_step or time.monotonic() >= self._next_progress:
             self._next_progress = time.monotonic() + PROGRESS_SECONDS
             self._listener.progress(found)
