@@ -497,7 +497,7 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
         ({"executor": {"memoryOverhead": "1g", "cores": 3}}, "executor.memoryOverhead is 1g for 3 workers"),
         (
             {"dynamicAllocation": {"enabled": True, "min_executors": 3, "minExecutors": 3}},
-            "dynamicAllocation.minExecutors is 3, more than the 2 that it may be at most",
+            "dynamicAllocation.minExecutors is 3, but the maximum is 2",
         ),
         (
             {"job": JOB | {"output": {"path": "s3://images/digits"}}},

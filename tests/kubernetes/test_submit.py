@@ -310,7 +310,7 @@ def test_executors_that_can_t_work_cost_time_and_nothing_else(
         pod = pods[str(number)]
         where = f"executor {number} on node {pod['spec']['nodeName']} (pod {pod['metadata']['name']})"
         assert words in told[where]
-        assert where in ran.finished.output.partition("Could not work: ")[2]
+        assert where in ran.finished.output.partition("Unusable executor: ")[2]
 
 
 def test_a_container_beside_the_driver_that_never_ends_ends_with_it(

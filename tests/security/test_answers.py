@@ -96,7 +96,7 @@ def test_a_list_of_empty_pages_ends() -> None:
     repeats = Repeats("s3://bucket")
     for number in range(EMPTY_PAGES):
         repeats.check([], str(number))
-    with pytest.raises(StorageError, match="goes on after"):
+    with pytest.raises(StorageError, match="empty pages in a row"):
         repeats.check([], "and another")
 
 

@@ -83,4 +83,4 @@ def test_a_node_with_a_wrong_clock_costs_time_and_nothing_else(
         in failing[f"executor 1 on host {os.uname().nodename}"]
     )
     assert len(re.findall("A shard failed on executor 1", finished.text)) == 1
-    assert "Could not work: executor 1 on host" in finished.text
+    assert "Unusable executor: executor 1 on host" in finished.text

@@ -31,7 +31,7 @@ FAILING = (FailedTask(1, 0, "3", CLOCK),)
             f"{ABORTED}Task 0 in stage 0.0 failed 8 times, most recent failure: {LOST}{CRASHED}",
             FAILING,
             "a worker's process crashed or was killed, 8 times at one shard, last on executor 3 (10.0.0.3) "
-            "(could not work: executor 3 on node a (pod x-exec-3): the clock is wrong)",
+            "(unusable: executor 3 on node a (pod x-exec-3): the clock is wrong)",
         ),
         (
             f"{ABORTED}Task 0 in stage 0.0 failed 8 times, most recent failure: {LOST}java.io.IOException: no disk\n"
@@ -54,7 +54,7 @@ FAILING = (FailedTask(1, 0, "3", CLOCK),)
             "Job 0 cancelled because SparkContext was shut down",
             FAILING,
             "Spark ended the application: too many executor failures "
-            "(could not work: executor 3 on node a (pod x-exec-3): the clock is wrong)",
+            "(unusable: executor 3 on node a (pod x-exec-3): the clock is wrong)",
         ),
     ],
 )

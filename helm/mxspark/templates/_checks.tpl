@@ -172,7 +172,7 @@
 {{- with .Values.dynamicAllocation -}}
   {{- $most := int64 (.maxExecutors | default $.Values.executor.count) -}}
   {{- if and .enabled (gt (int64 .minExecutors) $most) -}}
-    {{- fail (printf "dynamicAllocation.minExecutors is %d, more than the %d that it may be at most" (int64 .minExecutors) $most) -}}
+    {{- fail (printf "dynamicAllocation.minExecutors is %d, but the maximum is %d" (int64 .minExecutors) $most) -}}
   {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -207,7 +207,7 @@ def show_results(found: "Results") -> None:
                 "Tried again: " + ", ".join(f"{number:,} {cause}" for cause, number in run.retries.most_common())
             )
         for where, problem in run.failing:
-            _out.print(f"Could not work: {where}: {problem}")
+            _out.print(f"Unusable executor: {where}: {problem}")
     if counts.labelled:
         _out.print(
             f"Accuracy: {counts.correct / counts.labelled:.4f} (top 1), "

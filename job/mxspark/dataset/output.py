@@ -26,7 +26,11 @@ LOCK = "_lock.json"
 FOLDERS = ("_plan", "_parts")
 TEXT_OBJECT = "predictions.txt"
 # All that a run writes: --overwrite deletes this and nothing else.
-OURS = re.compile(rf"_plan/.*|_parts/.*|part-\d{{6,}}\.(parquet|jsonl)|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}")
+OURS = re.compile(
+    "|".join(
+        ["_plan/.*", "_parts/.*", TEXT_OBJECT, SUMMARY, SUCCESS, *(part.pattern for part in predictions.PARTS.values())]
+    )
+)
 
 
 def check(store: Store, settings: OutputSettings) -> Plan | None:

@@ -158,8 +158,13 @@ class PartFormat:
 
     def shard(self, name: str) -> int | None:
         """The shard whose part this is, None for any other name."""
-        match = re.fullmatch(re.escape(self.prefix) + r"(\d{6,})" + re.escape(self.suffix), name)
+        match = re.fullmatch(self.pattern, name)
         return int(match[1]) if match else None
+
+    @property
+    def pattern(self) -> str:
+        """Matches the names of parts, whose shard is its one group."""
+        return re.escape(self.prefix) + r"(\d{6,})" + re.escape(self.suffix)
 
 
 # The text format's parts are hidden behind a leading underscore: its table is one object, written at the end.

@@ -260,8 +260,8 @@ class _Loader:
         graph, params = self._names["symbol"], self._names["params"]
         if found := next(((name, wanted) for wanted in missing for name in saved if name.endswith(f".{wanted}")), None):
             return UsageError(
-                f"{params}: names parameters otherwise than the graph in {graph} ({found[0]} for {found[1]}), and not "
-                "all of them by the same beginning, or not just those of the graph",
+                f"{params}: its parameter names don't match the graph in {graph} ({found[0]} instead of {found[1]}), "
+                "and removing one common prefix doesn't fix it",
                 "Give the params that were saved with this symbol, whole and under the graph's names.",
             )
         if saved and all("." in name for name in saved):

@@ -125,7 +125,7 @@ def _from_json(text: str, location: str) -> list[str]:
         data = _parsed(text, location)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         raise UsageError(
-            f"{location}: begins as JSON does, but is none, or not whole", f"Correct the file. {_FORMS}"
+            f"{location}: looks like JSON, but is invalid or cut off", f"Correct the file. {_FORMS}"
         ) from None
     if isinstance(data, Mapping):
         data = next((data[key] for key in _WRAPPERS if isinstance(data.get(key), list | Mapping)), data)

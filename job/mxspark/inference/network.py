@@ -137,7 +137,10 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
             f"{symbol}: gives no number for noise, black or white images", "Are there NaNs among the parameters?"
         )
     if trouble := next(filter(None, (meaning.trouble(row, found.sums_to_one) for row in finite)), ""):
-        raise UsageError(f"{symbol}: output.kind is {found.kind}, but of noise {trouble}", "Correct output.kind.")
+        raise UsageError(
+            f"{symbol}: output.kind is {found.kind}, but for test images (noise, black, white) {trouble}",
+            "Correct output.kind.",
+        )
     if found.adds == "softmax":
         raw = _Module(mx, model.checkpoint.symbol, model, 3, choice).predict(images)
         if (
@@ -153,7 +156,7 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
         alone.max(), _SMALL
     ):
         raise UsageError(
-            f"{symbol}: gives other numbers for the same image when another one is in the batch, or each time",
+            f"{symbol}: predictions for the same image change with the rest of the batch, or from one pass to the next",
             "Give a network of which each output depends on its image alone, without dropout in prediction.",
         )
 
@@ -392,8 +395,8 @@ class _Model:
             return ""
         shape = f"mx.sym.var({name!r}, shape=(0, 5))"
         return (
-            " What is in input.constants has the shape that the graph tells, else (1,): declare it there, with 0 for "
-            f"the batch: {shape}."
+            " A value in input.constants takes the shape declared in the graph, or (1,) if none is. Declare it in the "
+            f"graph, with 0 for the batch axis: {shape}."
         )
 
     def _meaning(self, bundle: Bundle, model_input: ModelInput, shape: Shape) -> Meaning:

@@ -72,8 +72,8 @@ class EmrSettings(Document):
     )
     submitter: dict[str, str] = Field(
         {},
-        description="More properties of the pod that submits the job (classification emr-job-submitter). It goes to "
-        "the driver's nodes by itself.",
+        description="More properties of the pod that submits the job (classification emr-job-submitter). By "
+        "default it is placed on the driver's nodes.",
     )
     tags: dict[str, str] = Field({}, description="Tags of the job run.")
 

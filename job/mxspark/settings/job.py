@@ -115,9 +115,9 @@ class InputSettings(Document):
     )
     suffixes: tuple[str, ...] | None = Field(
         None,
-        description="Take only keys that end so, upper or lower case. An empty list takes every key. Default: the "
-        "endings that images have, but every key of a manifest, and every key that fits a pattern with an ending of "
-        "its own.",
+        description="Take only keys with these suffixes, in upper or lower case. An empty list takes every key. "
+        "Default: common suffixes of images. Keys of a manifest, and keys that match a pattern with a suffix of its "
+        "own, are all taken.",
     )
     exclude: tuple[str, ...] = Field(
         (),
@@ -504,8 +504,7 @@ class SparkSettings(Document):
         most = limits.max_executors or self.executors
         if limits.enabled and limits.min_executors > most:
             raise ValueError(
-                f"spark.dynamic_allocation.min_executors is {limits.min_executors}, more than the {most} that it may "
-                "be at most"
+                f"spark.dynamic_allocation.min_executors is {limits.min_executors}, but the maximum is {most}"
             )
         return self
 

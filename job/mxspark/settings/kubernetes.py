@@ -48,7 +48,9 @@ class LocalDirectorySettings(Document):
     """The folder of a pod for Spark's own files and for temporary ones."""
 
     size: Quantity = Field(
-        "2Gi", description="Its size, at which Kubernetes ends the pod (emptyDir) or which is asked for (a volume)."
+        "2Gi",
+        description="Its size. With an emptyDir, Kubernetes evicts a pod that exceeds it; a volume is requested at "
+        "this size.",
     )
     request: Quantity = Field(
         "512Mi",
@@ -140,8 +142,8 @@ class KubernetesSettings(Document):
     gpu_vendor: Vendor = Field(NVIDIA, description="Whose GPUs: executors ask for the resource VENDOR/gpu.")
     gpu_discovery: PathInImage = Field(
         NVIDIA_DISCOVERY,
-        description="The script in the image that tells Spark which GPUs a pod has. The image's own knows NVIDIA's; "
-        "another vendor's takes one of its own.",
+        description="The script in the image that tells Spark which GPUs a pod has. The default supports NVIDIA's "
+        "only; GPUs of other vendors need their own.",
     )
     local_directory: LocalDirectorySettings = Field(
         LocalDirectorySettings(), description="The pods' folder for temporary files."

@@ -16,7 +16,7 @@ TASK_FAILURES = 8
 UNIX_SOCKETS = "spark.python.unix.domain.socket.enabled"
 MAX_FAILURES = "spark.task.maxFailures"
 BAD_EXECUTORS = 500  # of which a shard may be failed, all others being excluded before it is given up
-LOST_EXECUTORS = 100  # with which a shard may die on one bad node, for Spark; what of it counts, ShardTries says
+LOST_EXECUTORS = 100  # that a shard may lose on one bad node before Spark gives up; ShardTries says which of them count
 TRIES_ON_EXECUTOR = 2  # of a shard at least: the second one decodes with care
 # So many different shards may fail on an executor for each of its workers, in the whole run: images that kill workers
 # are no fault of its.

@@ -63,10 +63,10 @@ def _all_excluded(text: str, failing: Sequence[FailedTask]) -> MxsparkError:
 
 def _like(error: MxsparkError, problem: str) -> MxsparkError:
     """The error with more words."""
-    told = MxsparkError(problem, error.hint)
-    told.exit_code = error.exit_code
-    return told
+    same = MxsparkError(problem, error.hint)
+    same.exit_code = error.exit_code
+    return same
 
 
 def _also(failing: Sequence[FailedTask]) -> str:
-    return f" (could not work: {places(failing)}: {failing[-1].failure.error.problem})" if failing else ""
+    return f" (unusable: {places(failing)}: {failing[-1].failure.error.problem})" if failing else ""

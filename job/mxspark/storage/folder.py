@@ -271,7 +271,7 @@ def _locked(root: Path, path: Path) -> BinaryIO | None:
                 if found.st_nlink > 1:
                     file.close()
                     raise StorageError(
-                        "has another name too (a hard link), and none is written to",
+                        "has another name too (a hard link); mxspark does not write to such files",
                         "Remove it.",
                         place=escaped(str(path)),
                     )

@@ -181,7 +181,7 @@ def _usable(keys: ReadOnlyCredentials) -> ReadOnlyCredentials:
     for name in ("access_key", "secret_key", "token"):
         value = getattr(keys, name) or ""
         if not value.isprintable() or " " in value:
-            hint = "Write it anew without (a secret of Kubernetes' with printf, not with echo)."
+            hint = "Set it again without it (in a Kubernetes Secret: use printf; echo adds a line break)."
             raise KeysNotFoundError(
                 f"the {name.replace('_', ' ')} has a space or a line break in it", hint, passes=False
             )

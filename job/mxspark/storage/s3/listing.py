@@ -43,7 +43,7 @@ class Repeats:
             return
         self._empty = 0 if keys else self._empty + 1
         if self._empty > EMPTY_PAGES:
-            raise self._error(f"goes on after {EMPTY_PAGES:,} pages without any")
+            raise self._error(f"has more than {EMPTY_PAGES:,} empty pages in a row")
         content = hash(tuple(keys)) if keys else 0
         if self._kept is not None and (token == self._kept[1] or (keys and content == self._kept[0])):
             raise self._error("repeats itself: the server keeps announcing more")
