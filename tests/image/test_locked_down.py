@@ -9,8 +9,8 @@ import pytest
 
 from tests.image.conftest import EXAMPLE, RESTRICTED
 from tests.image.container import Container, Image
+from tests.image.test_runs import ONE_WORKER
 
-ONE_WORKER = ("--master", "local[1]")  # takes half of the time of one for each core
 GRACE_SECONDS = 30  # Kubernetes' own
 
 
