@@ -14,7 +14,7 @@ from examples import s3
 from examples.s3 import Server
 
 START_SECONDS = 60
-END_SECONDS = 20  # SeaweedFS takes up to 12 after SIGTERM
+END_SECONDS = 60  # SeaweedFS takes up to 12 after SIGTERM
 
 
 class RestartableS3:
