@@ -60,11 +60,18 @@ class RestartableS3:
                 return
 
 
+def _serves(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return f"-dir={folder}" in process.cmdline()
+    except psutil.NoSuchProcess:  # another, which has ended just now
+        return False
+
+
 @contextmanager
 def serve(folder: Path, bucket: str) -> Iterator[RestartableS3]:
     """A server with one bucket that keeps its data in `folder`."""
     with s3.serve(folder, [bucket]) as server:
-        (process,) = [child for child in psutil.Process().children() if f"-dir={folder}" in child.cmdline()]
+        (process,) = [child for child in psutil.Process().children() if _serves(child, folder)]
         restartable = RestartableS3(server, bucket, process)
         try:
             yield restartable

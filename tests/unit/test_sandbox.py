@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from struct import pack
@@ -87,7 +88,12 @@ def outcome(decode: Callable[[bytes], Pixels], data: bytes) -> bytes | str:
 
 def children() -> list[psutil.Process]:
     """The decoders that this process has."""
-    return [child for child in psutil.Process().children() if "mxspark.worker.sandbox" in child.cmdline()]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it has ended just now
+            if "mxspark.worker.sandbox" in child.cmdline():
+                found.append(child)
+    return found
 
 
 def bitmap_that_grows(side: int) -> bytes:
