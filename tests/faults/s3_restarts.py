@@ -15,7 +15,7 @@ from examples.s3 import Server
 from tests.command import command_line
 
 START_SECONDS = 60
-END_SECONDS = 20  # SeaweedFS takes up to 12 after SIGTERM
+END_SECONDS = 60  # SeaweedFS takes up to 12 after SIGTERM
 
 
 class RestartableS3:

@@ -16,7 +16,7 @@ MASTERS = {"local": "local[2]", "cluster": "local-cluster[2,1,512]"}  # the latt
 # Java as the driver has it: executors are killed before they have warmed up.
 EXECUTORS = ("spark.conf.spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData",)
 FEWEST_SECONDS = 1.0  # between two starts: nobody types faster
-GONE_SECONDS = 30  # for what a killed driver leaves to notice that it is gone
+GONE_SECONDS = 120  # for what a killed driver leaves to notice that it is gone
 
 Log = Callable[[str], None]
 

@@ -88,9 +88,9 @@ class Container:
         """`docker exec`."""
         return _run(self.docker, "exec", *options, self.name, *arguments)
 
-    def stop(self, grace_seconds: int) -> float:
-        """`docker stop`: SIGTERM, and SIGKILL after the grace period. Returns how many seconds it took."""
-        return _run(self.docker, "stop", "--time", str(grace_seconds), self.name).succeeded().seconds
+    def stop(self, grace_seconds: int) -> None:
+        """`docker stop`: SIGTERM, and SIGKILL after the grace period."""
+        _run(self.docker, "stop", "--time", str(grace_seconds), self.name).succeeded()
 
     def remove(self) -> None:
         _run(self.docker, "rm", "--force", self.name)

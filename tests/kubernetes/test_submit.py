@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.command import Running, environment_without_aws
-from tests.kubernetes import attackers, bad_nodes
+from tests.kubernetes import attackers, bad_nodes, long_job
+from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.jobs import (
     SOME_DIGITS,
     Jobs,
@@ -107,11 +108,11 @@ def test_a_job_that_is_left_alone_is_looked_at_and_cancelled_by_its_name(at_once
     for command in ("status", "follow", "cancel"):
         assert f"mxspark {command} {name} --namespace {at_once.namespace}" in finished.errors
 
-    wait_until(lambda: at_once.status(name)["state"] == "running", "the job runs")
+    at_once.kubectl.wait_until(lambda: at_once.status(name)["state"] == "running", "the job runs")
     log = at_once("logs", name, "-f").succeeded().output
     assert log.endswith(f"Predictions: {at_once.place(name)}\n")
 
-    wait_until(lambda: at_once.status(name)["state"] == "complete", "the job is complete")
+    at_once.kubectl.wait_until(lambda: at_once.status(name)["state"] == "complete", "the job is complete")
     status = at_once.status(name)
     assert (status["exit_code"], status["output"], status["namespace"]) == (0, at_once.place(name), at_once.namespace)
     assert status["progress"] == "64 images: 64 ok, 0 failed"
@@ -125,10 +126,24 @@ def test_a_job_that_is_left_alone_is_looked_at_and_cancelled_by_its_name(at_once
     assert len(at_once.table(name)) == 64, "what it has done stays"
 
 
-def test_cancelled_in_mid_run_nothing_is_left_but_what_was_done(jobs: Jobs, at_once: Jobs) -> None:
+@pytest.fixture
+def slow_s3(jobs: Jobs, cluster: Cluster) -> str:
+    """The S3 server as a job finds it that is to last."""
+    jobs.kubectl.apply(*long_job.slow_s3(jobs.image, cluster.nodes[0]))
+    jobs.kubectl.wait("pod/slow-s3", "condition=Ready")
+    return f"http://slow-s3.{jobs.namespace}:{long_job.PORT}"
+
+
+def test_cancelled_in_mid_run_nothing_is_left_but_what_was_done(jobs: Jobs, at_once: Jobs, slow_s3: str) -> None:
     name = unique("cancelled")
-    # 110 parts, which take longer than all that is asked here
-    with jobs.started(jobs.slow(name, images=1760), "--name", name) as running:
+    settings = jobs.settings(
+        name,
+        input={"limit": 1760},  # 110 parts, which take longer than all that is asked here
+        plan={"shard_size": 16},
+        pipeline={"fetch_threads": 1},
+        storage={"endpoint_url": slow_s3},
+    )
+    with jobs.started(settings, "--name", name) as running:
         jobs.wait_for_parts(name, 2)
         kinds = {found.partition("/")[0] for found in jobs.objects(name)}
         assert kinds == {
@@ -208,7 +223,7 @@ def test_ctrl_c_asks_whether_to_leave_the_job_or_to_cancel_it(
 def test_ctrl_c_without_a_terminal_leaves_the_job(jobs: Jobs, at_once: Jobs) -> None:
     name = unique("interrupted")
     with jobs.started(jobs.settings(name, **UNSCHEDULABLE), "--name", name) as running:
-        wait_until(lambda: bool(jobs.pods(name, "driver")), "its driver's pod is there")
+        jobs.kubectl.wait_until(lambda: bool(jobs.pods(name, "driver")), "its driver's pod is there")
         wait_until(lambda: catches(running, signal.SIGINT), "it can be interrupted")
         running.press_ctrl_c()
         finished = running.wait().ended_with(130)
@@ -242,8 +257,8 @@ def failing(jobs: Jobs, watched: Watched, tmp_path_factory: pytest.TempPathFacto
         ),
         "bad-nodes": jobs.settings(
             names["bad-nodes"],
-            input={"limit": SOME_DIGITS},
-            plan={"shard_size": 4},  # so many that all executors take part
+            input={"limit": bad_nodes.IMAGES},
+            plan={"shard_size": bad_nodes.SHARD_SIZE},
             storage={"retries": 1},
             spark=bad_nodes.spark(),
             kubernetes=bad_nodes.kubernetes(jobs.image),
@@ -302,7 +317,7 @@ def test_executors_that_can_t_work_cost_time_and_nothing_else(
 ) -> None:
     ran = failing["bad-nodes"].result()
     ran.finished.succeeded()
-    assert list(jobs.table(ran.name)["status"]) == SOME_DIGITS * ["ok"]
+    assert list(jobs.table(ran.name)["status"]) == bad_nodes.IMAGES * ["ok"]
     told = jobs.summary(ran.name)["this_run"]["failing_executors"]
     assert len(told) == len(bad_nodes.TOLD)
     pods = {name.rpartition("-exec-")[2]: versions[-1] for name, versions in watched.pods(ran.name, "executor").items()}
@@ -320,4 +335,4 @@ def test_a_container_beside_the_driver_that_never_ends_ends_with_it(
     assert at_once.status(ran.name)["state"] == "complete"
     (pod,) = at_once.pods(ran.name, "driver")
     assert pod["status"]["phase"] == "Succeeded"
-    assert [status["name"] for status in pod["status"]["initContainerStatuses"]] == ["late-s3"]
+    assert [status["name"] for status in pod["status"]["initContainerStatuses"]] == ["beside"]

@@ -11,7 +11,7 @@ from tests.command import REPOSITORY, Command, summary
 from tests.spark.conftest import read_table
 from tests.storage.scripted import Answer, Request, an_object, answering, error, listing
 
-IMAGES = 40
+IMAGES = 16
 # Imported by each Python process of Spark's: those of executor 1 get keys of their own, by which the server knows them.
 BREAK_ONE = """
 import os
@@ -59,6 +59,10 @@ def test_a_node_with_a_wrong_clock_costs_time_and_nothing_else(
         "plan.shard_size=4",
         f"spark.conf.spark.executorEnv.PYTHONPATH={tmp_path / 'break'}",
         "storage.retries=1",
+        # None begins before both are there: else the other one might have done it all before the first comes.
+        "spark.conf.spark.cores.max=2",
+        "spark.conf.spark.scheduler.minRegisteredResourcesRatio=1",
+        "spark.conf.spark.scheduler.maxRegisteredResourcesWaitingTime=300s",
     )
 
     finished = mxspark(

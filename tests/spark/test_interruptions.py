@@ -123,11 +123,8 @@ def _sockets(processes: Iterable[psutil.Process]) -> dict[str, int]:
 def completed(job: Job, after_termination: Stopped) -> Finished:
     """The same command once more; in the middle of it one of its Python workers is killed."""
     with job.predicting(1500) as (running, held):
-        workers = [
-            process
-            for process in running.processes()
-            if process.parent() in running.processes() and _is_worker(process)
-        ]
+        processes = running.processes()
+        workers = [process for process in processes if process.parent() in processes and _is_worker(process)]
         assert workers
         os.kill(workers[0].pid, signal.SIGKILL)
         held.release()
@@ -138,12 +135,11 @@ def completed(job: Job, after_termination: Stopped) -> Finished:
 
 def _is_worker(process: psutil.Process) -> bool:
     """Whether Spark's Python daemon forked it: both have the same command line."""
-    parent = process.parent()
-    return (
-        parent is not None
-        and "mxspark.spark.worker_daemon" in command_line(process)
-        and "mxspark.spark.worker_daemon" in command_line(parent)
-    )
+    try:
+        both = [process, process.parent()]
+    except psutil.NoSuchProcess:  # it has ended just now
+        return False
+    return all(one is not None and "mxspark.spark.worker_daemon" in command_line(one) for one in both)
 
 
 def test_ctrl_c_ends_the_run_with_130_and_says_what_now(after_ctrl_c: Stopped) -> None:

@@ -13,6 +13,7 @@ from tests.emr import emrs_own
 from tests.emr.jobs import ROLE, classification
 from tests.kubernetes import manifests
 from tests.kubernetes.cluster import Namespace
+from tests.spark.conftest import QUICK_JAVA
 
 from mxspark.submit.emr.pod_templates import CONTAINERS, TAKEN_PLACES
 from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE
@@ -121,6 +122,7 @@ def objects(
         f"runner-{attempt}",
         image,
         *(*command, asked["entryPoint"], *asked["entryPointArguments"]),
+        env=QUICK_JAVA,
         nodeName=node,
         serviceAccountName=namespace.service_account,
         automountServiceAccountToken=True,

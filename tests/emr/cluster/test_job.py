@@ -17,6 +17,7 @@ from mxspark.submit.emr.start_job_run import Submission
 IMAGES = 300
 LIMIT_SECONDS = 600
 SMALL = (
+    "spark.executors=1",
     *(
         "spark.driver_memory=512m",
         "spark.driver_memory_overhead=768m",
@@ -76,7 +77,7 @@ def test_the_job_runs_from_the_request_as_emr_would_start_it_and_a_second_start_
             "/home/hadoop",
             "/mnt",
         }
-    assert len(executors) == 2
+    assert len(executors) == 1
     made = summary(s3, here)
     assert made["accuracy"] >= 0.95
     assert made["settings"]["output"]["submission"] == "submission-1"
