@@ -122,7 +122,7 @@ def pack_model(
         source = bundle.BundleSource(
             document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec)), source.locations, source.sha256
         )
-    source = bundle.of_kind(source, kind.value if kind is not None else None)
+    source = bundle.with_output(source, kind.value if kind is not None else None)
     with storage.usage_errors("the model", "Check the name."):
         check = model_check.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
         source = replace(source, spec=check.inspection.pinned(source.spec))
