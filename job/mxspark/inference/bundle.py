@@ -101,7 +101,9 @@ def with_output(
 
     Raises UsageError where they don't go together.
     """
-    changes = {"kind": kind} if kind or name else {}  # of another layer, model.yaml's kind says nothing
+    changes: dict[str, object] = (
+        {"kind": kind} if kind or name else {}
+    )  # of another layer, model.yaml's kind says nothing
     changes |= {"name": name} if name else {}
     changes |= {"also": {**source.spec.output.also, **also}} if also else {}
     if not changes:

@@ -142,6 +142,11 @@ class ModelOutput(Document):
         None, description="For sigmoid: a row names only classes that are at least so probable [0 to 1]."
     )
 
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """The columns of vectors that a table of it has."""
+        return (*((VECTOR,) if self.kind == "vector" else ()), *self.also)
+
     @model_validator(mode="after")
     def _are_columns(self) -> Self:
         taken = {name: name for name in (*COLUMNS, *((VECTOR,) if self.kind == "vector" else ()))}
