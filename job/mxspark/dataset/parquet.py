@@ -53,7 +53,8 @@ def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any], columns
     table = pa.Table.from_pylist(list(rows), schema=pa.schema(fields))
     for column in columns.vectors:
         table = table.append_column(
-            pa.field(column.name, _vector_type(column)), _vectors([row.get(column.name) for row in rows], column)
+            pa.field(column.name, _vector_type(column), nullable=False),
+            _vectors([row.get(column.name) for row in rows], column),
         )
     table = table.replace_schema_metadata({COUNTS: json.dumps(counts, sort_keys=True).encode()})
     buffer = io.BytesIO()
@@ -69,14 +70,15 @@ def _vector_type(column: VectorColumn) -> pa.DataType:
 
 
 def _vectors(vectors: Sequence[Vector | None], column: VectorColumn) -> pa.Array:
-    """An Arrow array of vectors, without Python's numbers: of 1,000 vectors there are a million."""
-    numbers = np.zeros((len(vectors), column.length), column.type)
-    missing = np.ones(len(vectors), bool)
+    """An Arrow array of vectors, without Python's numbers: of 1,000 vectors there are a million.
+
+    Where there is none it has NaNs: Arrow can't read back a fixed-size list that is null (as of 25.0).
+    """
+    numbers = np.full((len(vectors), column.length), np.nan, column.type)
     for place, vector in enumerate(vectors):
         if vector is not None:
-            numbers[place], missing[place] = vector, False
-    flat = pa.array(numbers.reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, type=_vector_type(column), mask=pa.array(missing))
+            numbers[place] = vector
+    return pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), type=_vector_type(column))
 
 
 def read_counts(tail: bytes, name: str) -> dict[str, Any]:
@@ -101,14 +103,18 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
 def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
     """The rows, in order, with vectors as NumPy's arrays. Raises PartError where it is not a whole part."""
     try:
-        for batch in _batches(_opened(io.BytesIO(data), TEXTS), None, 256, LONGEST_TEXT):
+        table = _opened(io.BytesIO(data))
+        # A table of vectors alone has no predictions.
+        has_predictions = "predictions" in table.schema_arrow.names
+        table = _opened(io.BytesIO(data), TEXTS if has_predictions else TEXTS[:3], table.metadata)
+        for batch in _batches(table, None, 256, LONGEST_TEXT):
             vectors = [name for name in batch.schema.names if _is_vector(batch.schema.field(name).type)]
             rows = batch.drop_columns(vectors).to_pylist() if vectors else batch.to_pylist()
             for column in vectors:
                 for row, vector in zip(rows, _unpacked(batch.column(column)), strict=True):
-                    row[column] = vector
+                    row[column] = None if np.isnan(vector).all() else vector
             yield from rows
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise _not_a_part(name, error) from None
 
 
@@ -123,10 +129,9 @@ def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str
         if column not in found:
             raise no_vectors(name, column, found)
         for batch in _batches(table, ["key", column], 256, LONGEST_TEXT):
-            vectors = batch.column(1)
-            keys = batch.column(0).filter(vectors.is_valid()).to_pylist()
-            numbers = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-            yield keys, numbers.reshape(len(keys), -1)
+            vectors = _unpacked(batch.column(1)).astype(np.float32, copy=False)
+            is_there = ~np.isnan(vectors).any(axis=1)
+            yield batch.column(0).filter(pa.array(is_there)).to_pylist(), vectors[is_there]
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise _not_a_part(name, error) from None
 
@@ -144,12 +149,10 @@ def _is_vector(kind: pa.DataType) -> bool:
     return is_list and 0 < kind.list_size <= LONGEST_VECTOR
 
 
-def _unpacked(vectors: pa.Array) -> Iterator[Vector | None]:
-    """Each row's vector, None where it has none."""
-    numbers = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.type.list_size)  # of those there are
-    found = iter(numbers)
-    for is_there in vectors.is_valid().to_pylist():
-        yield next(found) if is_there else None
+def _unpacked(vectors: pa.Array) -> Vector:
+    """The vectors as an array (n, length). Raises ValueError where some are missing, which isn't written."""
+    numbers: Vector = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), vectors.type.list_size)
+    return numbers
 
 
 def _batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, longest: int) -> Iterator[pa.RecordBatch]:

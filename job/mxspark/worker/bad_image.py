@@ -31,13 +31,9 @@ def not_finite_row(key: str) -> Row:
 
 def no_vector_row(key: str, column: VectorColumn) -> Row:
     """The row of an image whose finite numbers are no vector of that column."""
-    beyond = f" or are beyond what {column.type} holds" if column.type == "float16" else ""
-    what = (
-        f"are all 0, which has no direction,{beyond}"
-        if column.is_normalized
-        else f"are{beyond.removeprefix(' or are')}"
-    )
-    return Row(key, RowStatus.NOT_FINITE, f"the numbers of {column.name} {what}")
+    causes = ["are all 0, which has no direction"] if column.is_normalized else []
+    causes += [f"are beyond what {column.type} holds"] if column.type == "float16" else []
+    return Row(key, RowStatus.NOT_FINITE, f"the numbers of {column.name} {', or '.join(causes)}")
 
 
 def _reason(text: str) -> str:
