@@ -423,6 +423,7 @@ class _Model:
         try:
             arguments, outputs, states = symbol.infer_shape(**{name: shape})
             if outputs is None:
+                self._check_lengths(model_input)
                 raise self._mx.MXNetError("the shapes of its other inputs don't follow from that")
         except self._mx.MXNetError as error:
             if _WITH_ANY_INPUT.search(words(error)):
@@ -444,6 +445,21 @@ class _Model:
                     "Give the input that the network was made for (input.height, width, channels and layout), and "
                     "files of one model." + self._about_constants,
                 )
+
+    def _check_lengths(self, model_input: ModelInput) -> None:
+        """Raises UsageError where an output's shape is not known although all inputs' are."""
+        symbol = self.checkpoint.symbol
+        inputs, outputs, _ = symbol.infer_shape_partial(**{self.checkpoint.input_name: model_input.shape(1)})
+        unknown = [
+            name
+            for name, shape in zip(symbol.list_outputs(), outputs or (), strict=False)
+            if not (shape and all(shape))
+        ]
+        if unknown and inputs and all(shape and all(shape) for shape in inputs):
+            raise UsageError(
+                f"{self.names['symbol']}: the shape of {listed(unknown)} depends on what is in the images",
+                "Take an output or a layer that has one length for all images: `mxspark model inspect --layers`.",
+            )
 
     def _batch_shapes(self, model_input: ModelInput) -> list[Shape]:
         """The outputs' shapes for two images: where there is but one, a graph may leave that axis away."""
