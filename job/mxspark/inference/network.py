@@ -2,7 +2,6 @@
 forward passes.
 """
 
-import ast
 import math
 import re
 from collections import namedtuple
@@ -364,7 +363,7 @@ class _Model:
     def _declared_size(self, stated: ModelInput) -> tuple[int, int] | None:
         """The height and width that the graph declares for its input, if it does."""
         declared = self.checkpoint.symbol.attr_dict().get(self.checkpoint.input_name, {}).get("__shape__", "()")
-        shape = ast.literal_eval(declared)
+        shape = [int(number) for number in re.findall(r"-?\d+", declared)]  # Python 2 wrote (0L, 3L, 224L, 224L)
         if len(shape) != 4:
             return None
         height, width = shape[2:] if stated.layout == "NCHW" else shape[1:3]

@@ -96,7 +96,9 @@ class _Run:
         spec, default = model.source.spec, ModelSpec()
         check_columns(self._settings.output, spec.output)
         if (spec.input, spec.preprocess, spec.preset) == (default.input, default.preprocess, None):
-            self._progress.note("No model.yaml: using default preprocessing (224 x 224, RGB, 0-255).")
+            self._progress.note(
+                "No model.yaml: using default preprocessing (squashed, RGB, 0-255); model.preset names another."
+            )
         return model
 
     def _earlier_plan(self, model: Bundle, store: Store) -> Plan | None:
