@@ -1,6 +1,7 @@
 """Vectors: the network's numbers, of whatever layer, beside its classes or alone; and the columns that they become."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from mxspark.cli import console
 from mxspark.dataset import predictions
 from mxspark.dataset.columns import Columns, VectorColumn
-from mxspark.dataset.predictions import PARTS, Prediction, Row, encode, read_rows, read_vectors
+from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, encode, read_rows, read_vectors
 from mxspark.errors import UsageError
+from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.network import Layer, Network
 from mxspark.inference.network import inspect as inspected
+from mxspark.run.identity import check_columns, identity
+from mxspark.run.last_word import LONGEST, LastWord, Results
 from mxspark.settings import document
-from mxspark.settings.model_spec import ModelOutput
+from mxspark.settings.job import OutputSettings, Settings
+from mxspark.settings.model_spec import ModelOutput, ModelSpec
 from mxspark.storage import FolderStore
 from mxspark.worker.reading import Reading, columns_of
 from tests.unit.test_network import BIAS, CLASSES, DENSE, NAMES, dense, images, made, mx, refusal, saying, softmax
@@ -298,3 +304,58 @@ def test_the_columns_are_those_of_the_network(tmp_path: Path) -> None:
         (VectorColumn("scores", CLASSES, "float16", is_normalized=True),), has_predictions=True
     )
     assert len(BIAS) == CLASSES
+
+
+# ---- what is told of them ----
+
+
+def test_a_driver_leaves_how_vectors_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tuple(Row(f"{number}.png", "ok", vectors={"vector": np.arange(1280) + 0.5}) for number in range(10))
+    word = LastWord(0, results=Results(Counts(Counter(ok=10)), {}, None, rows, "s3://bucket/table")).to_json()
+
+    assert len(word.encode()) <= LONGEST
+    read = LastWord.read(word)
+    assert read is not None
+    assert read.results is not None
+    assert list(read.results.first_rows[9].vectors["vector"]) == [0.5, 1.5, 2.5]
+    console.show_results(read.results)
+    told = capsys.readouterr().out
+    assert "[0.500, 1.500, 2.500, …]" in told
+    assert "Vectors: s3://bucket/table" in told
+    assert "prediction" not in told
+
+
+@pytest.mark.parametrize(
+    ("output", "model", "words"),
+    [
+        ({"format": "text"}, {"kind": "vector"}, "the model gives vectors (vector)"),
+        ({"format": "text"}, {"also": {"a": "x", "b": "y"}}, "the model gives vectors (a, b)"),
+        ({"l2_normalize": True}, {}, "output.l2_normalize and output.vector_type are about vectors"),
+        ({"vector_type": "float16"}, {"kind": "softmax"}, "the model gives only classes"),
+    ],
+)
+def test_settings_that_do_not_go_with_the_model_are_refused(output: Any, model: Any, words: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_columns(OutputSettings(path="out", **output), ModelOutput(**model))
+    assert words in refused.value.problem
+    assert refused.value.hint
+
+
+def test_how_vectors_are_written_is_part_of_what_a_table_is() -> None:
+    def identity_of(model: Any, **output: Any) -> dict[str, Any]:
+        spec = ModelSpec(output=ModelOutput(**model))
+        job = {"input": {"path": "in"}, "output": {"path": "out", **output}, "model": {"path": "net"}}
+        return identity(Settings.model_validate(job), Bundle(spec, {}, (), BundleSource(spec, {}, {})))
+
+    vector = {"kind": "vector"}
+    found = [
+        identity_of(vector),
+        identity_of(vector, l2_normalize=True),
+        identity_of(vector, vector_type="float16"),
+        identity_of({"kind": "softmax", "also": {"a": "x"}}),
+        identity_of({"kind": "softmax", "also": {"a": "y"}}),
+        identity_of({"kind": "softmax", "also": {"b": "x"}}),
+    ]
+    assert all(one != other for place, one in enumerate(found) for other in found[:place])
+    # Runs of classes from before there were vectors can be resumed.
+    assert set(identity_of({})) == {"input", "format", "model", "precision", "top_k"}
