@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from mxspark.dataset import plan
 from mxspark.dataset.columns import Columns, VectorColumn
 from mxspark.dataset.plan import KeySpool
 from mxspark.dataset.predictions import PARTS, Row, encode
-from mxspark.errors import UsageError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.run import neighbours
 from mxspark.storage import Access, FolderStore
 from tests.conftest import Here
@@ -107,3 +109,17 @@ def test_a_place_without_vectors_is_told(tmp_path: Path) -> None:
         find(tmp_path / "nothing", "a")
     with pytest.raises(UsageError, match="has no vectors: its format is text"):
         find(table(tmp_path / "text", {}, "text"), "a")
+
+
+def test_parts_that_somebody_else_wrote_are_told(tmp_path: Path) -> None:
+    folder = table(tmp_path, VECTORS)
+    columns = Columns((VectorColumn("vector", 2),), has_predictions=False)
+    rows = [Row(key, "ok", vectors={"vector": np.ones(2, np.float32)}) for key in ("d", "e", "f")]
+    FolderStore(folder).write(PARTS["parquet"].name(1), encode(rows, None, "parquet", columns))
+    with pytest.raises(MxsparkError, match="its vectors have different lengths"):
+        find(folder, "a")
+
+    numbered = pa.table({"key": pa.array([1, 2]), "vector": pa.array([[1.0, 2], [3, 4]], pa.list_(pa.float32(), 2))})
+    pq.write_table(numbered, folder / PARTS["parquet"].name(1))
+    with pytest.raises(MxsparkError, match="not a part of this run"):
+        find(folder, "a")

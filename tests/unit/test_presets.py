@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mxspark.cli import console
 from mxspark.decode.preprocess import ImageLimits, load_array
 from mxspark.errors import UsageError
 from mxspark.inference import bundle
@@ -164,7 +165,7 @@ def test_a_network_that_scales_its_input_itself_wants_raw_pixels(tmp_path: Path,
 
     found = inspected(made(tmp_path, SCALED, DENSE, spec_of(preset="raw", input=SMALL)), None)[0]
     assert found.scaling == ("_minus_scalar", "_mul_scalar")
-    assert "The graph scales its input itself (_minus_scalar, _mul_scalar)." in found.notes
+    assert ("scaling", "by the graph itself: _minus_scalar, _mul_scalar") in console.model_sections(found)
 
 
 def test_a_normalization_of_raw_pixels_wants_them(tmp_path: Path) -> None:

@@ -429,6 +429,7 @@ def model_sections(found: "Inspection") -> list[tuple[str, str]]:
             ("column", f"{name}: a vector of {length:,}")
             for name, length in found.vectors[0 if found.has_classes else 1 :]
         ),
+        *([("scaling", f"by the graph itself: {', '.join(found.scaling)}")] if found.scaling else []),
         ("operators", ", ".join(f"{name} {number}" for name, number in found.operators.items())),
         *(("note", note) for note in found.notes),
         (

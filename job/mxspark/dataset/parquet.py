@@ -107,8 +107,9 @@ def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
         # A table of vectors alone has no predictions.
         has_predictions = "predictions" in table.schema_arrow.names
         table = _opened(io.BytesIO(data), TEXTS if has_predictions else TEXTS[:3], table.metadata)
-        for batch in _batches(table, None, 256, LONGEST_TEXT):
-            vectors = [name for name in batch.schema.names if _is_vector(batch.schema.field(name).type)]
+        vectors = [each.name for each in table.schema_arrow if _is_vector(each.type)]
+        numbers = sum(table.schema_arrow.field(name).type.list_size for name in vectors)
+        for batch in _batches(table, None, _batch_size(numbers), LONGEST_TEXT):
             rows = batch.drop_columns(vectors).to_pylist() if vectors else batch.to_pylist()
             for column in vectors:
                 for row, vector in zip(rows, _unpacked(batch.column(column)), strict=True):
@@ -128,12 +129,22 @@ def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str
         found = [each.name for each in table.schema_arrow if _is_vector(each.type)]
         if column not in found:
             raise no_vectors(name, column, found)
-        for batch in _batches(table, ["key", column], 256, LONGEST_TEXT):
+        length = table.schema_arrow.field(column).type.list_size
+        table = _opened(io.BytesIO(data), ["key"], table.metadata)
+        for batch in _batches(table, ["key", column], _batch_size(length), LONGEST_TEXT):
+            kind = batch.column(0).type
+            if not (pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type)):
+                raise pa.ArrowInvalid("the keys are no texts")
             vectors = _unpacked(batch.column(1)).astype(np.float32, copy=False)
             is_there = ~np.isnan(vectors).any(axis=1)
             yield batch.column(0).filter(pa.array(is_there)).to_pylist(), vectors[is_there]
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise _not_a_part(name, error) from None
+
+
+def _batch_size(numbers: int) -> int:
+    """The rows with so many numbers in vectors that are read at a time: few bytes may stand for many numbers."""
+    return min(256, max(1, 2**22 // max(numbers, 1)))
 
 
 def no_vectors(name: str, column: str, found: Sequence[str]) -> UsageError:

@@ -86,8 +86,6 @@ class Inspection:
     def notes(self) -> tuple[str, ...]:
         """Notes for whoever uses it."""
         notes = []
-        if self.scaling:
-            notes.append(f"The graph scales its input itself ({', '.join(self.scaling)}).")
         if self.half:
             notes.append(f"{self.half} of the parameters are float16 in the file, and cast to float32.")
         if self.prefix:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.dataset import plan, predictions
+from mxspark.dataset.part_errors import PartError
 from mxspark.dataset.plan import Plan
 from mxspark.errors import UsageError
 from mxspark.storage import Access, MissingError, Store, open_output, usage_errors
@@ -47,6 +48,8 @@ def find(output: str, access: Access, key: str, number: int, column: str) -> Nei
     best: list[tuple[float, str]] = []
     compared = 0
     for keys, vectors in table.all():
+        if vectors.shape[1] != len(wanted):
+            raise PartError(f"{store.name}: its vectors have different lengths: not parts of one run")
         cosines = _unit(vectors) @ wanted
         for place in np.argsort(-cosines, kind="stable")[: number + 1]:
             if keys[place] != key:
