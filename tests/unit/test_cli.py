@@ -749,7 +749,7 @@ def test_a_model_is_tried_in_a_process_of_its_own_and_a_broken_image_is_a_row(mx
     for image in digits:
         assert re.search(rf"^ +{re.escape(image.name)} +[01]\.\d\d 7 ", ended.output, re.MULTILINE)
         assert re.search(rf"^ +{re.escape(image.name)} +[\d.]+ +0\.\d+ \d+_7\.png", ended.output, re.MULTILINE)
-    assert re.search(r"^ +broken.png +truncated: ", ended.output, re.MULTILINE)
+    assert re.search(r"^ +broken.png +not_an_image: begins as PNG", ended.output, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@
 forward passes.
 """
 
-import math
 import re
 from collections import namedtuple
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.inference import checkpoint, meaning
+from mxspark.inference import checkpoint, meaning, scaling
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.checkpoint import Checkpoint
-from mxspark.inference.graph import SCALINGS, Graph, Node, Shape
+from mxspark.inference.graph import Graph, Shape
 from mxspark.inference.meaning import Meaning, MeaningError
 from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said, words
 from mxspark.settings import presets
@@ -30,8 +29,6 @@ _Batch = namedtuple("_Batch", ["data"])
 # By how much of the highest probability, or of a small one, one may depend on the other images of its batch: more than
 # rounding does.
 _BATCH_TOLERANCE, _SMALL = 1e-2, 1e-2
-# Numbers in so narrow a range are no images any more: they were scaled twice.
-_NARROW = 0.25
 # MXNet's numbers of types, in the attribute __dtype__ of an input.
 _WHOLE_NUMBERS: Mapping[str, Any] = {"3": np.uint8, "4": np.int32, "5": np.int8, "6": np.int64}
 # What MXNet says of a graph that takes no input, whatever its shape.
@@ -325,7 +322,7 @@ class _Model:
             preprocess=spec.preprocess,
             vectors=(((VECTOR, length),) if found.kind == "vector" else ()) + tuple(lengths.items()),
             layers=self._layers(model_input),
-            scaling=self._scaling(spec),
+            scaling=scaling.check(self.checkpoint, spec, self.names["symbol"]),
         )
 
     def _check_random(self) -> None:
@@ -366,33 +363,6 @@ class _Model:
             return None
         height, width = shape[2:] if stated.layout == "NCHW" else shape[1:3]
         return (height, width) if height > 0 and width > 0 else None
-
-    def _scaling(self, spec: ModelSpec) -> tuple[str, ...]:
-        """The operators by which the graph scales its input. Raises UsageError where a preset has done that already."""
-        nodes = list(self._graph.scaling(self.checkpoint.input_name))
-        steps = spec.preprocess
-        before = [((number * steps.scale - steps.mean[0]) / steps.std[0]) for number in (0.0, 255.0)]
-        after = [self._scaled(number, nodes) for number in before]
-        if spec.preset and nodes and (before[0], before[1]) != (0, 255) and abs(after[1] - after[0]) < _NARROW:
-            raise UsageError(
-                f"{self.names['symbol']}: the graph scales its input itself "
-                f"({listed([f'{node.op} {node.name}' for node in nodes])}), and would make {after[0]:.3g} to "
-                f"{after[1]:.3g} of the {before[0]:.3g} to {before[1]:.3g} that preset {spec.preset} gives",
-                "It wants pixels of 0 to 255: take the preset raw.",
-            )
-        return tuple(node.op for node in nodes)
-
-    def _scaled(self, number: float, nodes: Sequence[Node]) -> float:
-        """What such operators make of a number in the first channel."""
-        for node in nodes:
-            if node.op in SCALINGS:
-                number = SCALINGS[node.op](number, float(node.attributes["scalar"]))
-                continue
-            means, variances = (
-                self.checkpoint.states[self._graph.nodes[source].name].asnumpy() for source, _ in node.inputs[3:5]
-            )
-            number = (number - float(means[0])) / math.sqrt(float(variances[0]) + 1e-5)
-        return number
 
     def _layers(self, model_input: ModelInput) -> tuple[Layer, ...]:
         """The layers with one vector an image, in the graph's order."""
