@@ -1,10 +1,16 @@
-"""`make bench`: everything; `python -m bench overlap|startup|planning` one of them."""
+"""`make bench`: everything; `python -m bench overlap|startup|planning|secured|vectors` one of them."""
 
 import sys
 
-from bench import overlap, planning, secured, startup
+from bench import overlap, planning, secured, startup, vectors
 
-BENCHMARKS = {"overlap": overlap.main, "startup": startup.main, "planning": planning.main, "secured": secured.main}
+BENCHMARKS = {
+    "overlap": overlap.main,
+    "startup": startup.main,
+    "planning": planning.main,
+    "secured": secured.main,
+    "vectors": vectors.main,
+}
 
 if __name__ == "__main__":
     names = sys.argv[1:] or list(BENCHMARKS)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,8 +117,10 @@ FLAGS = {
     ],
     "settings": ["--schema", "--set", "--settings", "--yaml", "--json"],
     "doctor": ["--gpu", "--json"],
-    "model inspect": ["--endpoint-url", "--context"],
-    "model pack": ["--symbol", "--params", "--labels", "--spec", "--output", "--kind"],
+    "neighbours": ["--key", "-n", "--column"],
+    "model inspect": ["--endpoint-url", "--context", "--layers"],
+    "model pack": ["--symbol", "--params", "--labels", "--spec", "--output", "--kind", "--preset", "--also", "--try"],
+    "model try": ["--compare-presets", "--preset", "--kind", "--layer", "--also", "--top-k"],
 }
 
 
@@ -735,6 +737,35 @@ def test_a_model_on_a_gpu_that_is_not_there_is_refused(mxspark: Command) -> None
 
     assert ended.code == 2
     assert "gpu" in ended.errors
+
+
+def test_a_model_is_tried_in_a_process_of_its_own_and_a_broken_image_is_a_row(mxspark: Command) -> None:
+    Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    digits = sorted((DIGITS.parent / "images").glob("*_7.png"))[:2]
+
+    ended = mxspark("model", "try", str(DIGITS), *map(str, digits), "broken.png", "--also", "features=digits_pool0_fwd")
+
+    assert ended.code == 0
+    for image in digits:
+        assert re.search(rf"^ +{re.escape(image.name)} +[01]\.\d\d 7 ", ended.output, re.MULTILINE)
+        assert re.search(rf"^ +{re.escape(image.name)} +[\d.]+ +0\.\d+ \d+_7\.png", ended.output, re.MULTILINE)
+    assert re.search(r"^ +broken.png +not_an_image: begins as PNG", ended.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("gone.png",), ("the image gone.png", "Check its name.")),
+        (("digit.png", "--also", "features"), ("--also is 'features'", "COLUMN=LAYER")),
+        (("digit.png", "--also", "a=x", "--also", "a=y"), ("--also names the column a twice",)),
+        (("digit.png", "--preset", "gluon"), ("has a model.yaml with input and preprocess",)),
+        (("digit.png", "--preset", "glue"), ("'glue' is not one of 'article', 'gluon'",)),
+        (["digit.png"] * 65, ("65 images are many to try", "mxspark run")),
+    ],
+)
+def test_what_can_not_be_tried_is_refused(mxspark: Command, arguments: Sequence[str], words: Sequence[str]) -> None:
+    shutil.copy(next((DIGITS.parent / "images").glob("*.png")), "digit.png")
+    refused(mxspark("model", "try", str(DIGITS), *arguments), *words)
 
 
 PACK = [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
 from mxspark.dataset import plan, predictions
@@ -339,3 +340,53 @@ def test_errors_come_through_spark_whole(error: StorageError) -> None:
 
 def test_what_was_no_error_of_ours_is_not_taken_for_one() -> None:
     assert TaskError.find("java.lang.OutOfMemoryError") is None
+
+
+# ---- vectors ----
+
+POOL = "digits_pool0_fwd"
+
+
+def with_output(job: Job, output: dict[str, Any], **settings: Any) -> Job:
+    """The next run over the same plan, with vectors."""
+    job = changed(job, **settings)
+    source = bundle.with_output(job.source, output.get("kind"), output.get("name"), output.get("also"))
+    return replace(job, source=source)
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl"])
+def test_a_shard_may_have_vectors_beside_its_classes(job: Job, output_format: Format) -> None:
+    job = with_output(job, {"also": {"features": POOL}}, format=output_format)
+    run_shard(job, 0, 0)
+    found = rows(job, 0)
+    assert Counter(row.status for row in found) == STATUSES
+
+    alone = with_output(job, {"kind": "vector", "name": POOL}, l2_normalize=True, vector_type="float16")
+    run_shard(alone, 1, 0)
+    run_shard(alone, 0, 0)
+
+    for row, other in zip(found, rows(alone, 0), strict=True):
+        assert (row.key, row.status) == (other.key, other.status)
+        assert len(row.predictions or ()) == (3 if row.status == "ok" else 0)
+        assert other.predictions is None
+        if row.status == "ok":
+            features = row.vectors["features"]
+            assert features.shape == (48,)
+            np.testing.assert_allclose(other.vectors["vector"], features / np.linalg.norm(features), atol=1e-3)
+        else:
+            assert not row.vectors
+            assert not other.vectors
+
+
+def test_rows_that_were_ok_keep_their_vectors_when_the_others_are_tried_again(job: Job) -> None:
+    job = with_output(job, {"kind": "vector", "name": POOL})
+    run_shard(job, 0, 0)
+    before = {row.key: row.vectors["vector"] for row in rows(job, 0) if row.status == "ok"}
+    FolderStore(Path(job.settings.input.paths[0])).write("06.png", opencv_encoded(noise(8, 8, 6), ".png"))
+
+    run_shard(replace(changed(job, retry_failed=True), source=job.source), 0, 0)
+
+    after = {row.key: row.vectors["vector"] for row in rows(job, 0) if row.status == "ok"}
+    assert set(after) == {*before, "06.png"}
+    for key, vector in before.items():
+        np.testing.assert_array_equal(after[key], vector)

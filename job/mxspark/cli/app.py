@@ -26,7 +26,7 @@ EXIT_CODES = (
 )
 INTERRUPTED, TERMINATED = 130, 143
 
-COMMANDS = ("run", "settings", "status", "submit", "follow", "logs", "cancel", "model", "doctor")
+COMMANDS = ("run", "settings", "status", "neighbours", "submit", "follow", "logs", "cancel", "model", "doctor")
 
 
 class _InOrder(typer.core.TyperGroup):

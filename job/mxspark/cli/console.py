@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial, reduce
 from types import TracebackType
@@ -25,11 +26,13 @@ from rich.text import Text
 
 from mxspark.dataset import skipped
 from mxspark.errors import MxsparkError, UsageError, without_secrets
+from mxspark.run.last_word import SHOWN_NUMBERS
 from mxspark.run.progress import Meter, Progress
 from mxspark.text import duration
 from mxspark.text.words import counted, printable, without_controls
 
 if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which showing a help does without
+    from mxspark.dataset.columns import Vector
     from mxspark.dataset.plan import Plan
     from mxspark.dataset.predictions import Prediction, Row
     from mxspark.doctor import Finding
@@ -214,7 +217,8 @@ def show_results(found: "Results") -> None:
             f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), "
             f"of {counted(counts.labelled, 'image')} with a known label"
         )
-    _out.print(f"Predictions: {found.table}")
+    has_vectors = any(row.vectors and row.predictions is None for row in found.first_rows)
+    _out.print(f"{'Vectors' if has_vectors else 'Predictions'}: {found.table}")
 
 
 def _shares(run: "Performance") -> str:
@@ -234,9 +238,12 @@ def _predictions(rows: "Iterable[Row]", total: int) -> Table:
     rows = list(rows)
     title = f"The first {len(rows)} of {counted(total, 'image')}" if len(rows) < total else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    vectors = list(next((row.vectors for row in rows if row.vectors), {}))
     # As many columns as fit the width.
-    headings = ("prediction", "next", "third")[: 3 if _out.width >= WIDTH else 2 if _out.width >= 100 else 1]
-    for heading in ("key", *headings):
+    most = 3 if _out.width >= WIDTH else 2 if _out.width >= 100 else 1
+    has_classes = not vectors or any(row.predictions is not None for row in rows)
+    classes = ("prediction", "next", "third")[: max(1, most - len(vectors))] if has_classes else ()
+    for heading in ("key", *classes, *vectors):
         table.add_column(
             heading,
             overflow="ellipsis",
@@ -245,17 +252,64 @@ def _predictions(rows: "Iterable[Row]", total: int) -> Table:
             style="dim" if heading in ("next", "third") else "",
         )
     for row in rows:
-        if row.predictions is None:
+        if row.predictions is None and not row.vectors:
             table.add_row(printable(row.key), printable(f"{row.status}: {row.error}"), style="red")
-        else:
-            table.add_row(printable(row.key), *(_short(prediction) for prediction in row.predictions[: len(headings)]))
+            continue
+        shown = [_short(prediction) for prediction in (row.predictions or ())[: len(classes)]]
+        shown += [""] * (len(classes) - len(shown))
+        table.add_row(printable(row.key), *shown, *(_numbers(row.vectors[name]) for name in vectors))
     return table
+
+
+def _numbers(vector: "Vector") -> str:
+    """How a vector begins."""
+    return f"[{', '.join(f'{number:.3f}' for number in vector[:SHOWN_NUMBERS])}, …]"
 
 
 def _short(prediction: "Prediction") -> str:
     """`0.78 n07920052 espresso`: of a label with synonyms the first."""
     name = f"class {prediction.index}" if prediction.label is None else prediction.label.partition(",")[0]
     return printable(f"{prediction.probability:.2f} {name}")
+
+
+def show_trial(rows: "Sequence[Row]", similar: "Mapping[str, Sequence[tuple[float, float, str]]]") -> None:
+    """What a model says of a few images. `similar` has for each column of vectors what is told of each of `rows` that
+    has one: its norm, and the cosine and name of the nearest other image (empty where there is none).
+    """
+    if any(row.predictions is not None or not row.vectors for row in rows):
+        _out.print(_predictions([replace(row, vectors={}) for row in rows], len(rows)))
+    for column, found in similar.items():
+        table = Table(box=box.SIMPLE_HEAD)
+        for heading in ("key", f"norm of {column}", "nearest of the others, by its cosine"):
+            table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3)
+        keys = [row.key for row in rows if column in row.vectors]
+        for key, (norm, cosine, nearest) in zip(keys, found, strict=True):
+            table.add_row(printable(key), f"{norm:.4g}", f"{cosine:.3f} {printable(nearest)}" if nearest else "")
+        _out.print(table)
+
+
+def show_presets(keys: Sequence[str], best: "Mapping[str, Sequence[str]]", own: Sequence[str]) -> None:
+    """The most probable class of each image under each preset, and by what the model says itself."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("preset", no_wrap=True)
+    for key in keys:
+        table.add_column(printable(key), overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3)
+    for preset, texts in {**best, "as it is": own}.items():
+        table.add_row(preset, *texts, style="" if preset != "as it is" else "bold")
+    _out.print(table)
+
+
+def short_prediction(row: "Row") -> str:
+    """The most probable class of a row, or what is wrong with it."""
+    return _short(row.predictions[0]) if row.predictions else printable(f"{row.status}: {row.error}")
+
+
+def show_neighbours(found: "Sequence[tuple[float, str]]") -> None:
+    """Keys with the cosines of their vectors, the most similar first."""
+    table = Table("cosine", Column("key", overflow="fold"), box=box.SIMPLE_HEAD)
+    for cosine, key in found:
+        table.add_row(f"{cosine:.4f}", printable(key))
+    _out.print(table)
 
 
 def show_status(status: "Status") -> None:
@@ -362,7 +416,8 @@ def model_sections(found: "Inspection") -> list[tuple[str, str]]:
         ("input", f"{found.input_name}: N x {' x '.join(map(str, found.input_shape[1:]))} ({found.input.layout})"),
         (
             "output",
-            f"{found.output_name}: {counted(found.classes, 'class', 'classes')}"
+            f"{found.output_name}: "
+            + (counted(found.classes, "class", "classes") if found.has_classes else f"a vector of {found.classes:,}")
             + (f" (of {len(found.outputs)} outputs)" if len(found.outputs) > 1 else ""),
         ),
         (
@@ -370,6 +425,11 @@ def model_sections(found: "Inspection") -> list[tuple[str, str]]:
             f"{found.meaning.kind}: {found.meaning.why}"
             + (f"; a {found.meaning.adds} is added" if found.meaning.adds else ""),
         ),
+        *(
+            ("column", f"{name}: a vector of {length:,}")
+            for name, length in found.vectors[0 if found.has_classes else 1 :]
+        ),
+        *([("scaling", f"by the graph itself: {', '.join(found.scaling)}")] if found.scaling else []),
         ("operators", ", ".join(f"{name} {number}" for name, number in found.operators.items())),
         *(("note", note) for note in found.notes),
         (

@@ -50,6 +50,13 @@ Kind = _choices("model", "output_kind")
 
 
 KindFlag = Annotated[Kind | None, _flag("--kind", "model", "output_kind", metavar="KIND")]  # type: ignore[valid-type]
+Preset = _choices("model", "preset")
+PresetFlag = Annotated[Preset | None, _flag("--preset", "model", "preset", metavar="PRESET")]  # type: ignore[valid-type]
+LayerFlag = Annotated[str | None, _flag("--layer", "model", "output_name", metavar="LAYER")]
+AlsoFlag = Annotated[
+    list[str] | None,
+    typer.Option("--also", metavar="COLUMN=LAYER", help=_help("model", "output_also") + " Can be given many times."),
+]
 SettingsFlag = Annotated[
     str | None, typer.Option("--settings", metavar="FILE", help="Settings as YAML: a path, or s3://bucket/key.")
 ]
@@ -162,6 +169,19 @@ def access_by(endpoint_url: str | None) -> Access:
     return Access(document.parse(StorageSettings, {"endpoint_url": endpoint_url}, "--endpoint-url"))
 
 
+def also_by(given: list[str] | None) -> dict[str, str]:
+    """The columns that --also names, with their layers. Raises UsageError."""
+    given = given or []
+    pairs = [text.partition("=") for text in given]
+    for text, (column, _, layer) in zip(given, pairs, strict=True):
+        if not (column and layer):
+            raise UsageError(f"--also is {text!r}", "Write COLUMN=LAYER, such as features=pool.")
+    columns = [column for column, _, _ in pairs]
+    if twice := next((column for column in columns if columns.count(column) > 1), None):
+        raise UsageError(f"--also names the column {twice} twice", "Give each layer a column of its own.")
+    return {column: layer for column, _, layer in pairs}
+
+
 def flags_of(key: str) -> list[str]:
     """The flags of `mxspark run` that set `key`."""
     return [_flag_name(name) for name, flag in _JOB_FLAGS.items() if flag.setting == key]
@@ -217,7 +237,7 @@ def takes_job(
     shared |= {name: (flag.kind, flag.default) for name, flag in flags.items()}
 
     def given(values: dict[str, Any]) -> Given:
-        chosen = {flag.setting: _plain(values[name]) for name, flag in flags.items()}
+        chosen = {flag.setting: plain(values[name]) for name, flag in flags.items()}
         kept = {key: value for key, value in chosen.items() if value is not None and value is not False and value != []}
         return Given(values["settings_file"], values["assignments"], kept)
 
@@ -263,7 +283,8 @@ def _expanded(
     return command
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What a flag gave, as settings have it."""
     if isinstance(value, list) and len(value) == 1:
         return value[0]
     return str(value) if isinstance(value, StrEnum) else value

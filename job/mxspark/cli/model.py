@@ -10,7 +10,19 @@ import typer
 from mxspark import storage
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, model_app
-from mxspark.cli.flags import ContextFlag, DebugFlag, EndpointFlag, KindFlag, YesFlag, access_by
+from mxspark.cli.flags import (
+    AlsoFlag,
+    ContextFlag,
+    DebugFlag,
+    EndpointFlag,
+    KindFlag,
+    LayerFlag,
+    PresetFlag,
+    YesFlag,
+    access_by,
+    also_by,
+)
+from mxspark.cli.trial import TryFlag, read_images, show_trial
 from mxspark.errors import UsageError, without_secrets
 from mxspark.inference import bundle
 from mxspark.settings import document
@@ -36,6 +48,9 @@ def inspect_model(
     endpoint_url: EndpointFlag = None,
     context: ContextFlag = None,
     allow_outside: AllowOutsideFlag = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List the layers that can be taken as vectors, with their lengths.")
+    ] = False,
     _debug: DebugFlag = False,
 ) -> None:
     """Say what a model is: input, output and what its numbers mean, operators, parameters, preprocessing, digests.
@@ -67,6 +82,9 @@ def inspect_model(
     ]
     if context is not None:
         sections.append(("context", f"{check.context}: {check.why}" if check.why else check.context))
+    if layers:
+        lines = [f"{layer.name}: {layer.length:,} ({layer.operator})" for layer in check.inspection.layers]
+        sections.append(("layers", "\n".join(map(printable, lines)) or "none gives one vector an image"))
     console.show_sections(sections)
 
 
@@ -92,10 +110,15 @@ def pack_model(
             "--spec",
             metavar="FILE",
             help="A model.yaml with name, input, preprocess, output: it must say what the model was trained with, else "
-            "predictions are wrong. Default: 224 x 224, RGB, 0 to 255, as the article has it.",
+            "predictions are wrong. What it leaves out is the preset's, else 224 x 224, RGB, 0 to 255, as the article "
+            "has it.",
         ),
     ] = None,
+    preset: PresetFlag = None,
     kind: KindFlag = None,
+    layer: LayerFlag = None,
+    also: AlsoFlag = None,
+    tried: TryFlag = None,
     endpoint_url: EndpointFlag = None,
     yes: YesFlag = False,
     _debug: DebugFlag = False,
@@ -113,6 +136,7 @@ def pack_model(
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output} is a file, not a folder", "Name a folder, which need not exist.")
     access = access_by(endpoint_url)
+    images = read_images(tried or [], access)
     source = bundle.find(
         document.parse(ModelSettings, {"symbol": symbol, "params": params, "labels": labels}, "the model"), access
     )
@@ -122,7 +146,9 @@ def pack_model(
         source = bundle.BundleSource(
             document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec)), source.locations, source.sha256
         )
-    source = bundle.of_kind(source, kind.value if kind is not None else None)
+    source = bundle.with_output(source, kind.value if kind is not None else None, layer, also_by(also))
+    if preset is not None:
+        source = bundle.with_preset(source, preset.value)
     with storage.usage_errors("the model", "Check the name."):
         check = model_check.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
         source = replace(source, spec=check.inspection.pinned(source.spec))
@@ -130,13 +156,15 @@ def pack_model(
         packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
     console.show(f"Packed {packed.name} into {output}")
     if spec is None:
-        console.show_sections(
-            [("input", f"{packed.input.height} x {packed.input.width}"), ("preprocessing", _preprocessing(packed))]
-        )
+        console.show_sections([("input", _input(packed)), ("preprocessing", _preprocessing(packed))])
+    if spec is None and preset is None and not check.inspection.scaling:
         console.show_warning(
-            f"without --spec, {output / bundle.SPEC_FILE} has this default preprocessing. If the model was trained "
-            "with another, its predictions will be wrong: correct input and preprocess there."
+            f"without --preset or --spec, {output / bundle.SPEC_FILE} has this default preprocessing. If the model was "
+            "trained with another, its predictions will be wrong: `mxspark model try --compare-presets` shows which "
+            "preset is right."
         )
+    if images:
+        show_trial(_fetch(ModelSettings(path=str(output)), access), images)
 
 
 def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> None:
@@ -146,6 +174,10 @@ def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> 
     there = [name for name in names if (folder / name).exists() and (folder / name).resolve() not in own]
     if there and not console.confirm(f"{folder} has {', '.join(there)} already, which this replaces. Continue?", yes):
         raise UsageError("nothing was packed", "")
+
+
+def _input(spec: ModelSpec) -> str:
+    return f"{spec.input.height} x {spec.input.width}" + (", grey" if spec.input.channels == 1 else "")
 
 
 def _preprocessing(spec: ModelSpec) -> str:

@@ -9,29 +9,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from mxspark.dataset.columns import PREDICTIONS, Columns, Vector, VectorColumn
 from mxspark.dataset.part_errors import PartError
 from mxspark.errors import UsageError, one_line
 from mxspark.text.words import listed
 
 PREDICTION = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float32())])
-SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("error", pa.string()),
-        pa.field("predictions", pa.list_(PREDICTION)),
-    ]
-)
+FIELDS = [
+    pa.field("key", pa.string(), nullable=False),
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("error", pa.string()),
+]
+PREDICTIONS_FIELD = pa.field("predictions", pa.list_(PREDICTION))
 COUNTS = b"mxspark.counts"
 FOOTER_BYTES = 64 * 2**10
+NUMBERS = ("predictions.list.element.index", "predictions.list.element.probability")
 TEXTS = ("key", "status", "error", "predictions.list.element.label")
 LONGEST_TEXT = 4 * 2**16  # bytes of one in a part
 MOST_ELEMENTS = 5000  # of a schema, or row groups: of 20,000, one in the other, Arrow runs out of its stack
 DEEPEST = 100  # levels of one column in another
+LONGEST_VECTOR = 2**16  # numbers of one in a part
 LONGEST_KEY = 2**16  # bytes of one in a manifest
 
 
@@ -44,12 +47,38 @@ def _opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaDat
     return found
 
 
-def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> bytes:
+def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any], columns: Columns = PREDICTIONS) -> bytes:
     """The rows as a Parquet file whose footer holds `counts`; the same rows give the same bytes."""
-    schema = SCHEMA.with_metadata({COUNTS: json.dumps(counts, sort_keys=True).encode()})
+    fields = [*FIELDS, *([PREDICTIONS_FIELD] if columns.has_predictions else [])]
+    table = pa.Table.from_pylist(list(rows), schema=pa.schema(fields))
+    for column in columns.vectors:
+        table = table.append_column(
+            pa.field(column.name, _vector_type(column), nullable=False),
+            _vectors([row.get(column.name) for row in rows], column),
+        )
+    table = table.replace_schema_metadata({COUNTS: json.dumps(counts, sort_keys=True).encode()})
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), buffer, compression="zstd")
+    # Of a vector's numbers hardly two are equal: a dictionary of them only costs time.
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=[*TEXTS, *NUMBERS])
     return buffer.getvalue()
+
+
+def _vector_type(column: VectorColumn) -> pa.DataType:
+    # Not null within: readers then know that there is a number in each place.
+    number = pa.float16() if column.type == "float16" else pa.float32()
+    return pa.list_(pa.field("element", number, nullable=False), column.length)
+
+
+def _vectors(vectors: Sequence[Vector | None], column: VectorColumn) -> pa.Array:
+    """An Arrow array of vectors, without Python's numbers: of 1,000 vectors there are a million.
+
+    Where there is none it has NaNs: Arrow can't read back a fixed-size list that is null (as of 25.0).
+    """
+    numbers = np.full((len(vectors), column.length), np.nan, column.type)
+    for place, vector in enumerate(vectors):
+        if vector is not None:
+            numbers[place] = vector
+    return pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), type=_vector_type(column))
 
 
 def read_counts(tail: bytes, name: str) -> dict[str, Any]:
@@ -72,12 +101,69 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
 
 
 def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
-    """The rows, in order. Raises PartError where it is not a whole part."""
+    """The rows, in order, with vectors as NumPy's arrays. Raises PartError where it is not a whole part."""
     try:
-        for batch in _batches(_opened(io.BytesIO(data), TEXTS), None, 256, LONGEST_TEXT):
-            yield from batch.to_pylist()
-    except (pa.ArrowException, OSError, KeyError) as error:
+        table = _opened(io.BytesIO(data))
+        # A table of vectors alone has no predictions.
+        has_predictions = "predictions" in table.schema_arrow.names
+        table = _opened(io.BytesIO(data), TEXTS if has_predictions else TEXTS[:3], table.metadata)
+        vectors = [each.name for each in table.schema_arrow if _is_vector(each.type)]
+        numbers = sum(table.schema_arrow.field(name).type.list_size for name in vectors)
+        for batch in _batches(table, None, _batch_size(numbers), LONGEST_TEXT):
+            rows = batch.drop_columns(vectors).to_pylist() if vectors else batch.to_pylist()
+            for column in vectors:
+                for row, vector in zip(rows, _unpacked(batch.column(column)), strict=True):
+                    row[column] = None if np.isnan(vector).all() else vector
+            yield from rows
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise _not_a_part(name, error) from None
+
+
+def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Keys and vectors (n, length) of the rows that have one, some at a time.
+
+    Raises UsageError where there is no such column of vectors, PartError where it is not a whole part.
+    """
+    try:
+        table = _opened(io.BytesIO(data))
+        found = [each.name for each in table.schema_arrow if _is_vector(each.type)]
+        if column not in found:
+            raise no_vectors(name, column, found)
+        length = table.schema_arrow.field(column).type.list_size
+        table = _opened(io.BytesIO(data), ["key"], table.metadata)
+        for batch in _batches(table, ["key", column], _batch_size(length), LONGEST_TEXT):
+            kind = batch.column(0).type
+            if not (pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type)):
+                raise pa.ArrowInvalid("the keys are no texts")
+            vectors = _unpacked(batch.column(1)).astype(np.float32, copy=False)
+            is_there = ~np.isnan(vectors).any(axis=1)
+            yield batch.column(0).filter(pa.array(is_there)).to_pylist(), vectors[is_there]
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise _not_a_part(name, error) from None
+
+
+def _batch_size(numbers: int) -> int:
+    """The rows with so many numbers in vectors that are read at a time: few bytes may stand for many numbers."""
+    return min(256, max(1, 2**22 // max(numbers, 1)))
+
+
+def no_vectors(name: str, column: str, found: Sequence[str]) -> UsageError:
+    """The error where a table's part `name` lacks `column`, but has these."""
+    has = f"it has {listed(found)}" if found else "it has none"
+    hint = "Name one: --column." if found else "Vectors are written where output.kind is vector, or for output.also."
+    return UsageError(f"{name}: has no column {column!r} of vectors; {has}", hint)
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    """Whether a column holds vectors; not longer ones than are written, which few bytes may stand for."""
+    is_list: bool = pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+    return is_list and 0 < kind.list_size <= LONGEST_VECTOR
+
+
+def _unpacked(vectors: pa.Array) -> Vector:
+    """The vectors as an array (n, length). Raises ValueError where some are missing, which isn't written."""
+    numbers: Vector = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), vectors.type.list_size)
+    return numbers
 
 
 def _batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, longest: int) -> Iterator[pa.RecordBatch]:

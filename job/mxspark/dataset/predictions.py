@@ -4,8 +4,9 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.dataset import parquet
+from mxspark.dataset.columns import PREDICTIONS, Columns, Vector
 from mxspark.dataset.part_errors import EmptyPartError, PartError
 from mxspark.row_status import RowStatus
+from mxspark.settings.model_spec import COLUMNS
 from mxspark.storage import Store, TooLargeError
 from mxspark.text.words import printable
 
@@ -36,12 +39,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one image: its most probable classes, or what was wrong with it."""
+    """What became of one image: its most probable classes, its vectors, or what was wrong with it."""
 
     key: str
     status: str
     error: str | None = None
     predictions: tuple[Prediction, ...] | None = None
+    vectors: Mapping[str, Vector] = field(default_factory=dict, compare=False)  # by column
 
 
 @dataclass(frozen=True)
@@ -175,14 +179,29 @@ PARTS = {
 }
 
 
-def encode(rows: Sequence[Row], true_label: str | None, output_format: str) -> bytes:
-    """The bytes of a part; they depend on the rows and on what counts as a true label alone."""
+def encode(rows: Sequence[Row], true_label: str | None, output_format: str, columns: Columns = PREDICTIONS) -> bytes:
+    """The bytes of a part; they depend on the rows, the columns and on what counts as a true label alone."""
     if output_format == "parquet":
-        return parquet.encode(
-            [asdict(row) for row in rows], {**count(rows, true_label).to_json(), "true_label": true_label}
-        )
-    lines = [json.dumps(asdict(row), ensure_ascii=False) for row in rows]
+        counts = {**count(rows, true_label).to_json(), "true_label": true_label}
+        return parquet.encode([_values(row, columns) for row in rows], counts, columns)
+    lines = [json.dumps(row_to_json(row, columns), ensure_ascii=False) for row in rows]
     return "".join(line + "\n" for line in lines).encode()
+
+
+def _values(row: Row, columns: Columns) -> dict[str, Any]:
+    """By the names of the columns."""
+    values: dict[str, Any] = {"key": row.key, "status": row.status, "error": row.error}
+    if columns.has_predictions:
+        values["predictions"] = None if row.predictions is None else [asdict(each) for each in row.predictions]
+    return values | {column.name: row.vectors.get(column.name) for column in columns.vectors}
+
+
+def row_to_json(row: Row, columns: Columns) -> dict[str, Any]:
+    """What JSON can hold of a row."""
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in _values(row, columns).items()
+    }
 
 
 def finished_shards(store: Store, output_format: str) -> set[int]:
@@ -260,16 +279,47 @@ def _not_a_part(name: str) -> PartError:
 
 def row_from_json(data: dict[str, Any]) -> Row:
     """Raises KeyError, TypeError or ValueError where it is none: others may have written it."""
-    predictions = data["predictions"]
+    key, status, error = (data[name] for name in ("key", "status", "error"))
+    vectors = {name: value for name, value in data.items() if name not in COLUMNS}
+    predictions = data.get("predictions") if vectors else data["predictions"]
     row = Row(
-        data["key"],
-        data["status"],
-        data["error"],
+        key,
+        status,
+        error,
         None if predictions is None else tuple(map(_prediction, predictions)),
+        {name: _vector(value) for name, value in vectors.items() if value is not None},
     )
     if not (isinstance(row.key, str) and isinstance(row.status, str) and isinstance(row.error, str | None)):
         raise TypeError("not a row")
     return row
+
+
+def _vector(value: Any) -> Vector:
+    vector = value if isinstance(value, np.ndarray) else np.array(value, np.float32)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise ValueError("not a vector")
+    return vector
+
+
+def read_vectors(
+    store: Store, shard: int, output_format: str, column: str
+) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Keys and vectors (n, length) of a part's rows that have one, some at a time.
+
+    Raises UsageError where the table has no such column, and what `read_rows` does.
+    """
+    name = PARTS[output_format].name(shard)
+    if output_format == "parquet":
+        yield from parquet.read_vectors(store.read(name, MAX_PART_BYTES), column, f"{store.name}/{name}")
+        return
+    rows = read_rows(store, shard, output_format)
+    while some := list(islice(rows, 256)):
+        having = [row for row in some if column in row.vectors]
+        if not having and any(row.status == RowStatus.OK for row in some):
+            found = next((list(row.vectors) for row in some if row.vectors), [])
+            raise parquet.no_vectors(f"{store.name}/{name}", column, found)
+        if having:
+            yield [row.key for row in having], np.stack([row.vectors[column] for row in having])
 
 
 def _prediction(data: dict[str, Any]) -> Prediction:

@@ -306,7 +306,7 @@ def _resized(image: Image.Image, height: int, width: int, steps: Preprocessing) 
     # The longer side to the nearest pixel (torchvision cuts it, which distorts a little more), the centre as
     # torchvision rounds it.
     shorter, longer = sorted(image.size)
-    length = round(steps.shorter_side * longer / shorter)
+    length = round(steps.shorter_side * (longer / shorter if steps.resize == "shorter_and_crop" else 1))
     size = (steps.shorter_side, length) if image.width <= image.height else (length, steps.shorter_side)
     left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
     # Only the pixels that are kept are computed: a panorama of 10,000 x 100 would blow up to 25,600 x 256.

@@ -24,7 +24,7 @@ from mxspark.inference import labels
 from mxspark.private_folder import private_folder
 from mxspark.settings.document import dump_yaml, parse, read_yaml
 from mxspark.settings.job import ModelSettings, resolved
-from mxspark.settings.model_spec import FileSpec, Kind, ModelSpec
+from mxspark.settings.model_spec import FileSpec, Kind, ModelOutput, ModelSpec, PresetName
 from mxspark.storage import Access, MissingError, StorageError, TooLargeError, beneath
 from mxspark.text.words import printable
 
@@ -61,10 +61,15 @@ class Bundle:
     @property
     def digest(self) -> str:
         """Changes with whatever could change a prediction: the files, the preprocessing, the output."""
-        parts = [self.spec.input, self.spec.preprocess, self.spec.output]
-        text = "".join(part.model_dump_json() for part in parts) + "".join(
-            f"{k}={v};" for k, v in sorted(self.source.sha256.items())
-        )
+        output = self.spec.output
+        # As it was before there were presets and further outputs, so that runs of then can be resumed.
+        parts = [
+            self.spec.input.model_dump_json(),
+            self.spec.preprocess.model_dump_json(),
+            output.model_dump_json(exclude=set() if output.also else {"also"}),
+            self.spec.preset or "",
+        ]
+        text = "".join(parts) + "".join(f"{k}={v};" for k, v in sorted(self.source.sha256.items()))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -85,16 +90,37 @@ def default_cache_dir() -> Path:
 
 def find(model: ModelSettings, access: Access) -> BundleSource:
     """Where the files are of the model that the settings name. Raises UsageError where it isn't a model."""
-    return of_kind(_find(model, access), model.output_kind)
+    source = with_output(_find(model, access), model.output_kind, model.output_name, model.output_also)
+    return source if model.preset is None else with_preset(source, model.preset)
 
 
-def of_kind(source: BundleSource, kind: Kind | None) -> BundleSource:
-    """`source` whose output means `kind`, or what it says itself."""
-    if kind is None:
+def with_output(
+    source: BundleSource, kind: Kind | None, name: str | None = None, also: Mapping[str, str] | None = None
+) -> BundleSource:
+    """`source` whose output is `name` and means `kind`, each where it is given, with the columns `also` beside it.
+
+    Raises UsageError where they don't go together.
+    """
+    changes: dict[str, object] = (
+        {"kind": kind} if kind or name else {}
+    )  # of another layer, model.yaml's kind says nothing
+    changes |= {"name": name} if name else {}
+    changes |= {"also": {**source.spec.output.also, **also}} if also else {}
+    if not changes:
         return source
-    return replace(
-        source, spec=source.spec.model_copy(update={"output": source.spec.output.model_copy(update={"kind": kind})})
-    )
+    output = parse(ModelOutput, source.spec.output.model_dump() | changes, "the model's output")
+    return replace(source, spec=source.spec.model_copy(update={"output": output}))
+
+
+def with_preset(source: BundleSource, preset: PresetName) -> BundleSource:
+    """`source` with what `preset` says of pixels. Raises UsageError where a packed bundle's model.yaml says that."""
+    if {"height", "width"} & source.spec.input.model_fields_set and source.spec.preprocess.model_fields_set:
+        raise UsageError(
+            f"preset {preset} is for a model of which nothing says what pixels it wants, but this one has a "
+            f"{SPEC_FILE} with input and preprocess",
+            f"Leave the preset out, or correct {SPEC_FILE}.",
+        )
+    return replace(source, spec=source.spec.model_copy(update={"preset": preset}))
 
 
 def _find(model: ModelSettings, access: Access) -> BundleSource:

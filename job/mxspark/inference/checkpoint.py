@@ -4,6 +4,7 @@ only training needs.
 MXNet itself is handed in (context.load_mxnet), so that this room need not import it.
 """
 
+import difflib
 import json
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ from mxspark.inference.bundle import Bundle
 from mxspark.inference.graph import Graph, unshared
 from mxspark.inference.mxnet import said
 from mxspark.settings.model_spec import ModelSpec
+from mxspark.text.words import listed
 
 _FLOAT16 = "2"  # MXNet's number of the type, in the attribute __dtype__
 # How the names of variables end that layers make for their parameters.
@@ -39,10 +41,10 @@ _OTHER_KINDS = {
 class Checkpoint:
     """A graph with the values of its variables."""
 
-    symbol: Any
-    whole: Any  # the file's symbol, of which `symbol` is but what leads to one output
+    symbol: Any  # of the output, and of those of output.also after it
+    whole: Any  # the file's symbol, of which `symbol` is but what leads to its outputs
     graph: Graph
-    outputs: tuple[str, ...]  # of the file's graph, of which `symbol` has but one
+    outputs: tuple[str, ...]  # of the file's graph
     input_name: str
     arguments: Mapping[str, Any]  # name to array, of what the graph uses
     constants: Mapping[str, float]  # values of further inputs, whose shapes may depend on the batch
@@ -68,6 +70,10 @@ class _Loader:
         whole = self._symbol()
         outputs = tuple(whole.list_outputs())
         symbol = self._chosen_output(whole, outputs)
+        if also := self._spec.output.also:
+            symbol = self._mx.sym.Group(
+                [symbol, *(self._layer(whole, name, f"output.also.{column}") for column, name in also.items())]
+            )
         graph = Graph.read(symbol.tojson())
         saved = self._saved()
         variables, states = symbol.list_arguments(), symbol.list_auxiliary_states()
@@ -158,17 +164,27 @@ class _Loader:
             if len(outputs) > 1:
                 raise UsageError(
                     f"{self._names['symbol']}: has {len(outputs)} outputs: {', '.join(outputs[:8])}",
-                    "Name one: output.name in model.yaml.",
+                    "Name one: output.name in model.yaml (model pack --layer, or the setting model.output_name). "
+                    "Others can be columns of vectors beside it: output.also.",
                 )
             return symbol
+        return self._layer(symbol, name, "output.name")
+
+    def _layer(self, symbol: Any, name: str, setting: str) -> Any:
+        """An output of the graph, or of a layer within it."""
         internals = symbol.get_internals()
-        wanted = name if name in internals.list_outputs() else f"{name}_output"
-        if wanted not in internals.list_outputs():
-            raise UsageError(
-                f"{self._names['symbol']}: has no output {name!r}, only {', '.join(outputs[:8])}",
-                "Correct output.name in model.yaml.",
-            )
-        return internals[wanted]
+        known = [output for output in internals.list_outputs() if output not in symbol.list_inputs()]
+        wanted = name if name in known else f"{name}_output"
+        if wanted in known:
+            return internals[wanted]
+        names = [output.removesuffix("_output") for output in known]
+        close = difflib.get_close_matches(name[:100], names, n=3, cutoff=0.5)
+        raise UsageError(
+            f"{self._names['symbol']}: has no output or layer {name[:100]!r}, which {setting} names; it ends in "
+            f"{listed(symbol.list_outputs(), 8)}",
+            (f"Did you mean {' or '.join(close)}? " if close else "")
+            + "`mxspark model inspect --layers` lists the layers that can be taken.",
+        )
 
     def _input_name(self, variables: list[str], saved: Mapping[str, Any], graph: Graph) -> str:
         constants = self._spec.input.constants

@@ -9,7 +9,7 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -53,6 +53,14 @@ _PASS_THROUGH = (
     "expand_dims",
 )
 _CASTS = ("Cast", "amp_cast")
+# Operators with one number by which graphs scale their input: of what they make of x, and of that number.
+SCALINGS: Mapping[str, Callable[[float, float], float]] = {
+    "_plus_scalar": lambda x, number: x + number,
+    "_minus_scalar": lambda x, number: x - number,
+    "_rminus_scalar": lambda x, number: number - x,
+    "_mul_scalar": lambda x, number: x * number,
+    "_div_scalar": lambda x, number: x / number,
+}
 # Operators, beside those of a family, that prove of their input what it is.
 _USES: Mapping[str, Use] = {"softmax_cross_entropy": "softmax"}
 _TRANSPOSES = ("transpose", "_np_transpose", "SwapAxis")
@@ -110,16 +118,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Graph:
-    """The nodes of a symbol with one output, each after its inputs."""
+    """The nodes of a symbol, each after its inputs."""
 
     nodes: tuple[Node, ...]
-    head: int
+    head: int  # of the output whose meaning is looked for
+    others: tuple[int, ...] = ()  # of further outputs
 
     @classmethod
     def read(cls, text: str) -> "Graph":
         """The graph in the JSON that MXNet's symbol writes (`tojson`)."""
         data = json.loads(text)
-        return cls(tuple(_node(node) for node in data["nodes"]), data["heads"][0][0])
+        head, *others = (number for number, *_ in data["heads"])
+        return cls(tuple(_node(node) for node in data["nodes"]), head, tuple(others))
 
     @property
     def operators(self) -> Mapping[str, int]:
@@ -132,7 +142,7 @@ class Graph:
         """The variables that only the second input of a loss layer needs, whatever their names: a training set's
         labels.
         """
-        needed, pending = set(), [self.head]
+        needed, pending = set(), [self.head, *self.others]
         while pending:
             if (number := pending.pop()) not in needed:
                 needed.add(number)
@@ -146,6 +156,23 @@ class Graph:
     def random(self) -> tuple[Node, ...]:
         """The operators that make each prediction another."""
         return tuple(node for node in self.nodes if node.is_random)
+
+    def scaling(self, name: str) -> Iterator[Node]:
+        """The operators that scale the input `name` before anything else is made of it, in their order."""
+        number = next(number for number, node in enumerate(self.nodes) if node.name == name)
+        while True:
+            readers = [
+                (other, node)
+                for other, node in enumerate(self.nodes)
+                if number in (source for source, _ in node.inputs)
+            ]
+            if len(readers) != 1:
+                return
+            number, node = readers[0]
+            if node.op in (*SCALINGS, "BatchNorm"):
+                yield node
+            elif node.op not in (*_PASS_THROUGH, *_CASTS, *_TRANSPOSES):
+                return
 
     def has_attribute(self, name: str, value: str) -> bool:
         """Whether any operator has it."""
@@ -254,6 +281,8 @@ def unshared(text: str) -> str:
     graph = json.loads(text)
     nodes = graph["nodes"]
     readers = Counter(source for node in nodes for source, *_ in node["inputs"])
+    if len(graph["heads"]) > 1:  # what is an output too is read by whoever takes it
+        readers.update(source for source, *_ in graph["heads"])
     kept: list[dict[str, Any]] = []
     moved: list[int] = []  # where each node is now
     for node in nodes:

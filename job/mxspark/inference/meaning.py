@@ -15,10 +15,12 @@ from mxspark.settings.model_spec import Kind, ModelOutput
 # some more.
 TOLERANCE = 2e-3
 
+LONGEST_VECTOR = 65_536  # numbers
+
 _KINDS = (
     "Say what they are, output.kind in model.yaml (model pack --kind, or the setting model.output_kind): softmax "
-    "(probabilities of classes that exclude each other), logits (a softmax is added), or sigmoid (independent "
-    "probabilities). Vectors, such as embeddings, are none of these."
+    "(probabilities of classes that exclude each other), logits (a softmax is added), sigmoid (independent "
+    "probabilities), or vector (an embedding or features, which stay as they are)."
 )
 _WRONG = "Correct output.kind, or leave it out."
 _PROVED: dict[Family, Kind] = {"softmax": "softmax", "log_softmax": "logits", "sigmoid": "sigmoid"}
@@ -45,7 +47,7 @@ class Meaning:
 
     @property
     def sums_to_one(self) -> bool:
-        return self.kind != "sigmoid"
+        return self.kind not in ("sigmoid", "vector")
 
 
 def find(output: ModelOutput, shape: Shape, ending: Outcome, labels: int) -> Meaning:
@@ -53,11 +55,18 @@ def find(output: ModelOutput, shape: Shape, ending: Outcome, labels: int) -> Mea
 
     Raises MeaningError where that isn't known, or the graph contradicts `output`.
     """
+    if output.kind == "vector":
+        if output.threshold is not None:
+            raise MeaningError(
+                "output.threshold goes with output.kind sigmoid, but that is vector", "Remove output.threshold."
+            )
+        check_vector(shape, f"the output ends in {ending}, and")
+        return Meaning("vector", f"output.kind is vector, and the graph ends in {ending}")
     if len(shape) != 2 and not (len(shape) == 4 and shape[2:] == (1, 1)):
         raise MeaningError(
             f"the output has the shape {_shown(shape)} and ends in {ending}: that is not one number for each class",
-            "The network has to be a classifier, with an output (N, classes). If the graph has such an output too, "
-            "name it: output.name.",
+            "A classifier has an output (N, classes). If the graph has such an output too, name it: output.name. For "
+            "one vector an image, say output.kind: vector.",
         )
     meaning = _stated(output.kind, ending) if output.kind else _proved(shape, ending, labels)
     if meaning.sums_to_one and shape[1] == 1:
@@ -71,6 +80,21 @@ def find(output: ModelOutput, shape: Shape, ending: Outcome, labels: int) -> Mea
             f"output.threshold goes with output.kind sigmoid, but that is {meaning.kind}", "Remove output.threshold."
         )
     return meaning
+
+
+def check_vector(shape: Shape, what: str) -> None:
+    """Raises MeaningError where `shape` (N, …) is not one vector an image; axes of length 1 don't count."""
+    lengths = [length for length in shape[1:] if length != 1]
+    if len(lengths) > 1:
+        raise MeaningError(
+            f"{what} has the shape {_shown(shape)}: that is not one vector an image",
+            "Take a layer behind pooling or a flatten: `mxspark model inspect --layers` lists them.",
+        )
+    if max(lengths, default=1) > LONGEST_VECTOR:
+        raise MeaningError(
+            f"{what} has the shape {_shown(shape)}, longer than the {LONGEST_VECTOR:,} numbers of a vector",
+            "Take a layer behind pooling: `mxspark model inspect --layers` lists them.",
+        )
 
 
 def _proved(shape: Shape, ending: Outcome, labels: int) -> Meaning:

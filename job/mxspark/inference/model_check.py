@@ -9,7 +9,9 @@ import pickle
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from mxspark import host
@@ -28,7 +30,8 @@ class CrashError(Exception):
 
 def ask_build(seconds: float) -> Build:
     """`build`, from a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
-    return Build(**_ask(None, seconds))
+    found: Build = _ask(build, (), seconds)
+    return found
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,28 @@ def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelC
     Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't
     be loaded for want of a driver.
     """
-    answer: ModelCheck = pickle.loads(base64.b64decode(_ask((bundle, context), seconds)["check"]))  # noqa: S301  # of a process started here
-    return answer
+    found: ModelCheck = _ask(_check, (bundle, context), seconds)
+    return found
 
 
 def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_SECONDS) -> ModelCheck:
     """`ask_model`; that it takes too long or crashes is a UsageError too."""
-    try:
+    with _model_errors(seconds):
         return ask_model(bundle, context, seconds)
+
+
+def checked(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a function of this package's returns in a process of its own, where it may use MXNet; raises what
+    `check_model` does.
+    """
+    with _model_errors(CHECK_SECONDS):
+        return _ask(function, arguments, CHECK_SECONDS)
+
+
+@contextmanager
+def _model_errors(seconds: float) -> Iterator[None]:
+    try:
+        yield
     except TimeoutError:
         problem = f"the model could not be loaded and tried on some images within {seconds:g} s"
         raise UsageError(problem, "Check its files, and whether this machine has the memory for it.") from None
@@ -64,14 +81,19 @@ def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_
         ) from None
 
 
-def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[str, Any]:
+def _ask(function: Callable[..., Any], arguments: tuple[object, ...], seconds: float) -> Any:
     # The package may have come by --py-files: the child must find it where this process did.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # -P: nothing is imported from the working folder.
     command = [sys.executable, "-P", "-c", "from mxspark.inference.model_check import main; main()"]
     try:
         process = subprocess.run(
-            command, input=pickle.dumps(request), capture_output=True, timeout=seconds, env=environment, check=False
+            command,
+            input=pickle.dumps((function, arguments)),
+            capture_output=True,
+            timeout=seconds,
+            env=environment,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
@@ -83,15 +105,15 @@ def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[
     answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     if "problem" in answer:
         raise (cuda.NoDriverError if answer["no_driver"] else UsageError)(answer["problem"], answer["hint"])
-    return answer
+    return pickle.loads(base64.b64decode(answer["found"]))  # noqa: S301  # of a process started here
 
 
 def main() -> None:
-    """Answers `_ask`: the pickled request on standard input, JSON on standard output."""
+    """Answers `_ask`: a pickled function and its arguments on standard input, JSON on standard output."""
     host.end_first()  # the driver is there to tell of it
-    request = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
+    function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
     try:
-        print(json.dumps(_answer(*request) if request else asdict(build())))
+        print(json.dumps({"found": base64.b64encode(pickle.dumps(function(*arguments))).decode()}))
     except MxsparkError as error:
         print(
             json.dumps(
@@ -100,7 +122,6 @@ def main() -> None:
         )
 
 
-def _answer(bundle: Bundle, context: Context | None) -> dict[str, Any]:
+def _check(bundle: Bundle, context: Context | None) -> ModelCheck:
     inspection, chosen = inspect(bundle, context)
-    check = ModelCheck(inspection, str(chosen.context) if chosen else "", chosen.why if chosen else "")
-    return {"check": base64.b64encode(pickle.dumps(check)).decode()}
+    return ModelCheck(inspection, str(chosen.context) if chosen else "", chosen.why if chosen else "")

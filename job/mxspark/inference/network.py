@@ -6,20 +6,21 @@ import re
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.inference import checkpoint, meaning
+from mxspark.inference import checkpoint, meaning, scaling
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.checkpoint import Checkpoint
 from mxspark.inference.graph import Graph, Shape
 from mxspark.inference.meaning import Meaning, MeaningError
 from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said, words
-from mxspark.settings.model_spec import ModelInput, ModelSpec, Preprocessing, check_channels
+from mxspark.settings import presets
+from mxspark.settings.model_spec import VECTOR, ModelInput, ModelSpec, Preprocessing, check_channels
 from mxspark.text.words import counted, listed
 
 Floats = NDArray[np.float32]
@@ -35,13 +36,22 @@ _WITH_ANY_INPUT = re.compile(r"incorrect (kernel|stride|dilate) size")
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A layer with one vector an image."""
+
+    name: str
+    operator: str
+    length: int
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What a network is."""
 
     input_name: str
     input: ModelInput  # with the channels that were found
     output_name: str
-    classes: int
+    classes: int  # or numbers of the vector
     outputs: tuple[str, ...]
     meaning: Meaning
     operators: Mapping[str, int]  # operator to how often it occurs
@@ -49,6 +59,10 @@ class Inspection:
     unused: tuple[str, ...]  # parameters that the graph doesn't use
     half: int  # parameters that are float16 in the file, and computed as float32
     prefix: str  # of the parameters' names in the file, which is left away
+    preprocess: Preprocessing = field(default_factory=Preprocessing)  # with what a preset fills in
+    vectors: tuple[tuple[str, int], ...] = ()  # columns and the lengths of their vectors, in the order of the numbers
+    layers: tuple[Layer, ...] = ()  # that could be taken as vectors
+    scaling: tuple[str, ...] = ()  # operators by which the graph scales its input itself
 
     @property
     def input_shape(self) -> Shape:
@@ -58,7 +72,12 @@ class Inspection:
     def pinned(self, spec: ModelSpec) -> ModelSpec:
         """`spec`, saying what was found here too."""
         output = spec.output.model_copy(update={"kind": self.meaning.kind})
-        return spec.model_copy(update={"input": self.input, "output": output})
+        return spec.model_copy(update={"input": self.input, "preprocess": self.preprocess, "output": output})
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the output is probabilities, and not a vector."""
+        return self.meaning.kind != "vector"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -95,11 +114,15 @@ class Network:
         return self.inspection.classes
 
     def predict(self, images: Floats) -> Floats:
-        """Probabilities (n, classes) of `images` (n, …) with n ≤ batch size; a shorter batch is padded and the padding
-        dropped.
+        """Probabilities (n, classes), or vectors (n, length), of `images` (n, …) with n ≤ batch size; a shorter batch
+        is padded and the padding dropped.
 
         Raises MxsparkError where MXNet can't compute them.
         """
+        return self.predict_all(images)[:, : self.classes]
+
+    def predict_all(self, images: Floats) -> Floats:
+        """As `predict`, with the vectors of output.also behind the first numbers: (n, all numbers of an image)."""
         return self._module.predict(images)
 
 
@@ -123,7 +146,7 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
     """Raises UsageError where a forward pass fails, gives no probabilities, or another image in the batch changes
     them.
     """
-    steps, shape = bundle.spec.preprocess, model.inspection.input.shape(3)
+    steps, shape = model.inspection.preprocess, model.inspection.input.shape(3)
     pixels = np.random.default_rng(0).uniform(0, 255, shape)  # noise, and images as different from it as can be
     pixels[1], pixels[2] = 0, 255
     images = ((pixels * steps.scale - np.mean(steps.mean)) / np.mean(steps.std)).astype(np.float32)
@@ -136,13 +159,16 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
         raise UsageError(
             f"{symbol}: gives no number for noise, black or white images", "Are there NaNs among the parameters?"
         )
-    if trouble := next(filter(None, (meaning.trouble(row, found.sums_to_one) for row in finite)), ""):
+    classes = model.inspection.classes if model.inspection.has_classes else 0
+    if classes and (
+        trouble := next(filter(None, (meaning.trouble(row, found.sums_to_one) for row in finite[:, :classes])), "")
+    ):
         raise UsageError(
             f"{symbol}: output.kind is {found.kind}, but for test images (noise, black, white) {trouble}",
             "Correct output.kind.",
         )
     if found.adds == "softmax":
-        raw = _Module(mx, model.checkpoint.symbol, model, 3, choice).predict(images)
+        raw = _Module(mx, model.checkpoint.symbol, model, 3, choice).predict(images)[:, :classes]
         if (
             raw.shape[1] > 1
             and np.isfinite(raw).all()
@@ -152,13 +178,18 @@ def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
                 f"{symbol}: output.kind is logits, but its numbers are probabilities already",
                 "Say output.kind: softmax.",
             )
-    if np.isfinite(alone).all() and not np.abs(alone - together[0]).max() <= _BATCH_TOLERANCE * max(
-        alone.max(), _SMALL
-    ):
+    ends = np.cumsum([classes, *(length for _, length in model.inspection.vectors)])
+    parts = list(zip(np.split(alone, ends[:-1]), np.split(together[0], ends[:-1]), strict=True))
+    if np.isfinite(alone).all() and any(_differ(one, other) for one, other in parts if len(one)):
         raise UsageError(
             f"{symbol}: predictions for the same image change with the rest of the batch, or from one pass to the next",
             "Give a network of which each output depends on its image alone, without dropout in prediction.",
         )
+
+
+def _differ(one: Floats, other: Floats) -> bool:
+    """Whether the numbers for the same image, alone and with others in its batch, are not the same but for rounding."""
+    return bool(not np.abs(one - other).max() <= _BATCH_TOLERANCE * max(np.abs(one).max(), _SMALL))
 
 
 class _Module:
@@ -199,8 +230,12 @@ class _Module:
             self._module.forward(
                 _Batch([self._mx.nd.array(images, ctx=self._context, dtype=np.float32)]), is_train=False
             )
-            probabilities: Floats = self._module.get_outputs()[0].asnumpy().astype(np.float32, copy=False)
-        return probabilities.reshape(self.batch_size, -1)[:count]
+            outputs = [
+                output.asnumpy().astype(np.float32, copy=False).reshape(self.batch_size, -1)
+                for output in self._module.get_outputs()
+            ]
+        numbers: Floats = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
+        return numbers[:count]
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -255,24 +290,29 @@ class _Model:
     def __init__(self, mx: Any, bundle: Bundle) -> None:
         self._mx = mx
         self.names = bundle.source.locations
+        self._spec = bundle.spec
         self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
         self._check_random()
-        model_input = self._fitting_input(bundle)
-        shape = self._batch_shape(model_input)
-        self._check_type(bundle.spec.preprocess)
+        spec = self._fitting_spec(bundle)
+        model_input = spec.input
+        shape, *others = self._batch_shapes(model_input)
+        self._check_type(spec.preprocess)
         self._check_quantized()
         found = self._meaning(bundle, model_input, shape)
+        lengths = dict(zip(spec.output.also, map(self._vector_length, spec.output.also, others), strict=True))
         symbol = self.checkpoint.symbol
-        self.symbol = (
-            getattr(mx.sym, found.adds)(mx.sym.reshape(symbol, shape=(-1, shape[1])), name=f"mxspark_{found.adds}")
-            if found.adds
-            else symbol
-        )
+        first = symbol if len(symbol.list_outputs()) == 1 else symbol[0]
+        length = int(np.prod(shape[1:]))
+        if found.adds:
+            added = getattr(mx.sym, found.adds)(mx.sym.reshape(first, shape=(-1, length)), name=f"mxspark_{found.adds}")
+            self.symbol = mx.sym.Group([added, *(symbol[1 + number] for number in range(len(lengths)))])
+        else:
+            self.symbol = symbol
         self.inspection = Inspection(
             input_name=self.checkpoint.input_name,
             input=model_input,
             output_name=symbol.list_outputs()[0],
-            classes=shape[1],
+            classes=length,
             outputs=self.checkpoint.outputs,
             meaning=found,
             operators=self.checkpoint.graph.operators,
@@ -282,6 +322,10 @@ class _Model:
             unused=self.checkpoint.unused,
             half=self.checkpoint.half,
             prefix=self.checkpoint.prefix,
+            preprocess=spec.preprocess,
+            vectors=(((VECTOR, length),) if found.kind == "vector" else ()) + tuple(lengths.items()),
+            layers=self._layers(model_input),
+            scaling=scaling.check(self.checkpoint, spec, self.names["symbol"]),
         )
 
     def _check_random(self) -> None:
@@ -294,28 +338,62 @@ class _Model:
                 "`always`.",
             )
 
-    def _fitting_input(self, bundle: Bundle) -> ModelInput:
-        """The input with the channels that the parameters fit."""
-        stated = bundle.spec.input
+    def _fitting_spec(self, bundle: Bundle) -> ModelSpec:
+        """The bundle's model.yaml with the height, width and channels that the parameters fit, and the preprocessing
+        for them.
+        """
         errors = []
-        for channels in (stated.channels,) if stated.channels else (3, 1):
-            model_input = stated.model_copy(update={"channels": channels})
-            try:
-                self._check_shapes(model_input)
-                check_channels(bundle.spec.preprocess, channels)
-                return model_input
-            except UsageError as error:
-                errors.append(error)
-            except ValueError as error:
-                errors.append(UsageError(str(error), "Correct model.yaml."))
+        for stated in presets.inputs(bundle.spec, self._declared_size(bundle.spec.input)):
+            for channels in (stated.channels,) if stated.channels else (3, 1):
+                model_input = stated.model_copy(update={"channels": channels})
+                try:
+                    self._check_shapes(model_input)
+                    spec = presets.resolved(bundle.spec, model_input)
+                    check_channels(spec.preprocess, channels)
+                    return spec
+                except UsageError as error:
+                    errors.append(error)
+                except ValueError as error:
+                    errors.append(UsageError(str(error), "Correct model.yaml."))
         # Where three channels don't fit and one does but for something else, that is what has to be mended.
-        raise errors[-1] if len(errors) > 1 and "preprocess" in errors[-1].problem else errors[0]
+        raise next((error for error in errors if "preprocess" in error.problem), errors[0])
+
+    def _declared_size(self, stated: ModelInput) -> tuple[int, int] | None:
+        """The height and width that the graph declares for its input, if it does."""
+        declared = self.checkpoint.symbol.attr_dict().get(self.checkpoint.input_name, {}).get("__shape__", "()")
+        shape = [int(number) for number in re.findall(r"-?\d+", declared)]  # Python 2 wrote (0L, 3L, 224L, 224L)
+        if len(shape) != 4:
+            return None
+        height, width = shape[2:] if stated.layout == "NCHW" else shape[1:3]
+        return (height, width) if height > 0 and width > 0 else None
+
+    def _layers(self, model_input: ModelInput) -> tuple[Layer, ...]:
+        """The layers with one vector an image, in the graph's order."""
+        shapes = self._shapes(self.checkpoint.whole, model_input)
+        operators = {node.name: node.op for node in Graph.read(self.checkpoint.whole.tojson()).nodes}
+        found = []
+        for output, shape in shapes.items():
+            name = output.removesuffix("_output")
+            lengths = [length for length in shape[1:] if length != 1]
+            is_vector = len(shape) > 1 and shape[0] == 2 and len(lengths) == 1 and lengths[0] <= meaning.LONGEST_VECTOR
+            if is_vector and operators.get(name, "null") != "null":
+                found.append(Layer(name, operators[name], lengths[0]))
+        return tuple(found)
+
+    def _vector_length(self, column: str, shape: Shape) -> int:
+        layer = self._spec.output.also[column]
+        try:
+            meaning.check_vector(shape, f"{layer}, which output.also.{column} names,")
+        except MeaningError as error:
+            raise UsageError(f"{self.names['symbol']}: {error.problem}", error.hint) from None
+        return int(np.prod(shape[1:]))
 
     def _check_shapes(self, model_input: ModelInput) -> None:
         symbol, name, shape = self.checkpoint.symbol, self.checkpoint.input_name, model_input.shape(1)
         try:
             arguments, outputs, states = symbol.infer_shape(**{name: shape})
             if outputs is None:
+                self._check_lengths(model_input)
                 raise self._mx.MXNetError("the shapes of its other inputs don't follow from that")
         except self._mx.MXNetError as error:
             if _WITH_ANY_INPUT.search(words(error)):
@@ -338,20 +416,43 @@ class _Model:
                     "files of one model." + self._about_constants,
                 )
 
-    def _batch_shape(self, model_input: ModelInput) -> Shape:
-        """The output's shape for two images: where there is but one, a graph may leave that axis away."""
+    def _check_lengths(self, model_input: ModelInput) -> None:
+        """Raises UsageError where an output's shape is not known although all inputs' are."""
+        symbol = self.checkpoint.symbol
+        inputs, outputs, _ = symbol.infer_shape_partial(**{self.checkpoint.input_name: model_input.shape(1)})
+        unknown = [
+            name
+            for name, shape in zip(symbol.list_outputs(), outputs or (), strict=False)
+            if not (shape and all(shape))
+        ]
+        if unknown and inputs and all(shape and all(shape) for shape in inputs):
+            raise UsageError(
+                f"{self.names['symbol']}: the shape of {listed(unknown)} depends on what is in the images",
+                "Take an output or a layer that has one length for all images: `mxspark model inspect --layers`.",
+            )
+
+    def _batch_shapes(self, model_input: ModelInput) -> list[Shape]:
+        """The outputs' shapes for two images: where there is but one, a graph may leave that axis away."""
         shape = model_input.shape(2)
+        names, problem = self.checkpoint.symbol.list_outputs(), ""
         try:
-            found = tuple(self.checkpoint.symbol.infer_shape(**{self.checkpoint.input_name: shape})[1][0])
-            problem = f"its output then has the shape {found}"
+            found = self.checkpoint.symbol.infer_shape(**{self.checkpoint.input_name: shape})[1] or ()
         except self._mx.MXNetError as error:
             found, problem = (), said(error)
-        if len(found) < 2 or found[0] != shape[0]:
+        shapes = [tuple(each) for each in found]
+        wrong = [name for name, each in zip(names, shapes, strict=False) if len(each) < 2 or each[0] != shape[0]]
+        if wrong or len(shapes) != len(names):
+            at = names.index(wrong[0]) if wrong else 0
+            problem = problem or (
+                f"{'its output' if at == 0 else wrong[0]} then has the shape {shapes[at]}"
+                if wrong
+                else "its shape depends on the image"
+            )
             raise UsageError(
-                f"{self.names['symbol']}: does not give {shape[0]} rows of classes for {shape[0]} images: {problem}",
+                f"{self.names['symbol']}: does not give {shape[0]} rows of numbers for {shape[0]} images: {problem}",
                 f"Give a network that takes batches of any size.{self._about_constants}",
             )
-        return found
+        return shapes
 
     def _check_type(self, steps: Preprocessing) -> None:
         """Raises UsageError where the input takes whole numbers only, to which MXNet would cut all others."""
@@ -412,7 +513,8 @@ class _Model:
             found = meaning.find(bundle.spec.output, shape, ending, len(bundle.labels))
         except MeaningError as error:
             raise UsageError(f"{self.names['symbol']}: {error.problem}", error.hint) from None
-        if bundle.labels and len(bundle.labels) != shape[1]:
+        # The labels of a network whose features are taken are of its last layer.
+        if bundle.labels and found.kind != "vector" and len(bundle.labels) != shape[1]:
             raise UsageError(
                 f"{self.names['labels']}: has {counted(len(bundle.labels), 'label')}, "
                 f"but the network has {counted(shape[1], 'class', 'classes')}",

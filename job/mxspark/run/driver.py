@@ -16,7 +16,7 @@ from mxspark.errors import MxsparkError
 from mxspark.inference import bundle
 from mxspark.inference.bundle import Bundle
 from mxspark.run.chosen_context import ChosenContext, check_once, required_gpu
-from mxspark.run.identity import identity, with_absolute_places
+from mxspark.run.identity import check_columns, identity, with_absolute_places
 from mxspark.run.listing import Listing, note_skipped
 from mxspark.run.prediction import Prediction, RunStart
 from mxspark.run.progress import RunListener
@@ -94,8 +94,11 @@ class _Run:
         with usage_errors("model", "Check model."):
             model = bundle.fetch(bundle.find(self._settings.model, self._first_contact), self._cache, self._access)
         spec, default = model.source.spec, ModelSpec()
-        if (spec.input, spec.preprocess) == (default.input, default.preprocess):
-            self._progress.note("No model.yaml: using default preprocessing (224 x 224, RGB, 0-255).")
+        check_columns(self._settings.output, spec.output)
+        if (spec.input, spec.preprocess, spec.preset) == (default.input, default.preprocess, None):
+            self._progress.note(
+                "No model.yaml: using default preprocessing (squashed, RGB, 0-255); model.preset names another."
+            )
         return model
 
     def _earlier_plan(self, model: Bundle, store: Store) -> Plan | None:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mxspark.errors import UsageError
 from mxspark.inference.bundle import Bundle
-from mxspark.settings.job import InputSettings, Settings, resolved
+from mxspark.settings.job import InputSettings, OutputSettings, Settings, resolved
+from mxspark.settings.model_spec import ModelOutput
 
 # Settings of the input that no ok row depends on: what counts as right, and limits, which only decide what fails or is
 # refused. So --retry-failed with other limits can't mix results.
@@ -24,13 +26,30 @@ NOT_IN_IDENTITY = {
 
 def identity(settings: Settings, model: Bundle) -> dict[str, Any]:
     """The settings and digests that rows depend on, as the plan keeps them."""
+    output = settings.output
+    vectors = {"vector_type": output.vector_type, "l2_normalize": output.l2_normalize}
     return {
         "input": settings.input.model_dump(mode="json", exclude=NOT_IN_IDENTITY) | _absolute_places(settings.input),
-        "format": settings.output.format,
+        "format": output.format,
         "model": model.digest,
         "precision": settings.precision,
         "top_k": settings.top_k,
-    }
+    } | (vectors if model.spec.output.vectors else {})
+
+
+def check_columns(output: OutputSettings, model: ModelOutput) -> None:
+    """Raises UsageError where settings of the table don't go with what the model gives."""
+    if model.vectors and output.format == "text":
+        raise UsageError(
+            "output.format is text, whose lines have classes and probabilities, but the model gives vectors "
+            f"({', '.join(model.vectors)})",
+            "Write them as parquet or jsonl (--format).",
+        )
+    if not model.vectors and (output.l2_normalize or output.vector_type != "float32"):
+        raise UsageError(
+            "output.l2_normalize and output.vector_type are about vectors, but the model gives only classes",
+            "Leave them out, or have vectors written: model.output_kind vector, or model.output_also.",
+        )
 
 
 def comparable(recorded: Mapping[str, Any]) -> dict[str, Any]:

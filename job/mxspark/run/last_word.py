@@ -7,7 +7,7 @@ whose log may be all that there is, a run that failed also prints it as its last
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # they import numpy and Arrow, which following a job does wit
 
 TERMINATION_LOG = Path("/dev/termination-log")
 LONGEST = 4096  # bytes that Kubernetes keeps of a termination message
+SHOWN_NUMBERS = 3  # of a vector
 LONGEST_CAUSE = 1000  # characters
 LINE = "mxspark ended: "  # and the word itself, as JSON
 
@@ -40,11 +41,19 @@ class Results:
         return f"{counted(counts.rows, 'image')}: {counts.ok:,} ok, {counts.failed:,} failed{by_status}"
 
     def to_json(self) -> dict[str, Any]:
+        from mxspark.dataset.columns import Columns, VectorColumn
+        from mxspark.dataset.predictions import row_to_json
+
         return {
             "counts": self.counts.to_json(),
             "skipped": dict(self.skipped),
             "performance": self.performance.to_json() if self.performance else None,
-            "first_rows": [asdict(row) for row in self.first_rows],
+            "first_rows": [
+                row_to_json(
+                    row, Columns(tuple(VectorColumn(name, len(vector)) for name, vector in row.vectors.items()))
+                )
+                for row in self.first_rows
+            ],
             "table": self.table,
         }
 
@@ -65,7 +74,12 @@ class Results:
     def within(self, rows: int) -> Self:
         """With so many of the first rows, each with one prediction."""
         first = (
-            replace(row, predictions=row.predictions[:1] if row.predictions else None) for row in self.first_rows[:rows]
+            replace(
+                row,
+                predictions=row.predictions[:1] if row.predictions else None,
+                vectors={name: vector[:SHOWN_NUMBERS] for name, vector in row.vectors.items()},
+            )
+            for row in self.first_rows[:rows]
         )
         return replace(self, first_rows=tuple(first))
 

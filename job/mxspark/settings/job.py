@@ -10,7 +10,7 @@ from mxspark.errors import SECRET_NAME, without_secrets
 from mxspark.settings.document import AfterValidator, Document, Field, field_validator, model_validator
 from mxspark.settings.emr import EmrSettings
 from mxspark.settings.kubernetes import KubernetesSettings
-from mxspark.settings.model_spec import Kind
+from mxspark.settings.model_spec import Kind, PresetName
 from mxspark.text import globs
 from mxspark.text.words import counted
 
@@ -222,6 +222,14 @@ class OutputSettings(Document):
         description="parquet: a table; jsonl: a JSON object a line; text: one object of `Key ...: Prediction: [...]` "
         "lines, in key order.",
     )
+    vector_type: Literal["float32", "float16"] = Field(
+        "float32",
+        description="Numbers of vectors in the table. float16 takes half the room; an image with a number beyond "
+        "65,504 becomes a row with status `not_finite`.",
+    )
+    l2_normalize: bool = Field(
+        False, description="Write vectors with length 1: then dot products are cosines of the angles between them."
+    )
     text_object: OpenPlace | None = Field(
         None, description="Where format text puts its one object. Default: predictions.txt in the output folder."
     )
@@ -272,8 +280,24 @@ class ModelSettings(Document):
     )
     output_kind: Kind | None = Field(
         None,
-        description="What the network's output is: softmax (probabilities of classes), logits, or sigmoid (independent "
-        "probabilities); instead of the model.yaml's output.kind. Default: what that says, else what the graph proves.",
+        description="What the network's output is: softmax (probabilities of classes), logits, sigmoid (independent "
+        "probabilities) or vector; instead of the model.yaml's output.kind. Default: what that says, else what the "
+        "graph proves.",
+    )
+    output_name: str | None = Field(
+        None,
+        description="The output or layer that is taken (model inspect --layers lists them); instead of the "
+        "model.yaml's output.name, and then of its output.kind too.",
+    )
+    output_also: dict[str, str] = Field(
+        {},
+        description="Further outputs or layers that are written as vectors, by the names of their columns, beside "
+        "the model.yaml's output.also: {features: pool}.",
+    )
+    preset: PresetName | None = Field(
+        None,
+        description="Without a model.yaml: what pixels the network wants, by its kind, e.g. gluon (docs/models.md "
+        "lists them). Default: article.",
     )
     sha256: dict[str, str] = Field(
         {},

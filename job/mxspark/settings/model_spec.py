@@ -1,10 +1,18 @@
 """What a bundle's model.yaml says: its files, the pixels that the network wants, and what its output means."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from mxspark.settings.document import Document, Field, field_validator, model_validator
 
-Kind = Literal["softmax", "logits", "sigmoid"]
+Kind = Literal["softmax", "logits", "sigmoid", "vector"]
+PresetName = Literal[
+    "article", "gluon", "torchvision", "keras-caffe", "keras-tf", "caffe-squash", "insightface-112", "mnist", "raw"
+]
+Shrinking = Literal["squash", "shorter_and_crop", "squash_and_crop"]
+# The columns that each table may have, and that of output.kind vector.
+COLUMNS = ("key", "status", "error", "predictions")
+VECTOR = "vector"
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 # Three colours, or one number for all channels.
 PerChannel = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=3)]
@@ -52,13 +60,13 @@ class Preprocessing(Document):
     the article's.
     """
 
-    resize: Literal["squash", "shorter_and_crop"] = Field(
+    resize: Shrinking = Field(
         "squash",
         description="squash: to height x width, whatever the shape; shorter_and_crop: shorter side to shorter_side, "
-        "then the centre.",
+        "then the centre; squash_and_crop: both sides to shorter_side, then the centre.",
     )
     shorter_side: Side | None = Field(
-        None, description="For shorter_and_crop: length of the shorter side before cropping [pixels]."
+        None, description="For shorter_and_crop and squash_and_crop: length of that side before cropping [pixels]."
     )
     filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = Field(
         "lanczos", description="Resampling filter, by Pillow's names."
@@ -96,8 +104,8 @@ class Preprocessing(Document):
 
     @model_validator(mode="after")
     def _values_fit(self) -> Self:
-        if self.resize == "shorter_and_crop" and self.shorter_side is None:
-            raise ValueError("preprocess.shorter_side is missing: resize shorter_and_crop needs it")
+        if self.resize != "squash" and self.shorter_side is None:
+            raise ValueError(f"preprocess.shorter_side is missing: resize {self.resize} needs it")
         if self.sample_range is not None and not self.sample_range[0] < self.sample_range[1]:
             raise ValueError(
                 "preprocess.sample_range is [black, white], the smaller value first; a WhiteIsZero TIFF is inverted by "
@@ -115,17 +123,43 @@ class ModelOutput(Document):
     """The network's output."""
 
     name: str | None = Field(
-        None, description="Which output to take, where the graph has several (model inspect lists them)."
+        None,
+        description="Which output to take: of a graph that has several, or a layer within it (model inspect --layers "
+        "lists them).",
     )
     kind: Kind | None = Field(
         None,
         description="What the numbers are. softmax: probabilities of classes that exclude each other; logits: a "
-        "softmax makes them that; sigmoid: independent probabilities (of one unit: of the positive class). Default: "
-        "what the graph proves.",
+        "softmax makes them that; sigmoid: independent probabilities (of one unit: of the positive class); vector: "
+        "an embedding or features, written as they are. Default: what the graph proves.",
+    )
+    also: dict[str, str] = Field(
+        {},
+        description="Further outputs or layers that are written as vectors, by the names of their columns: "
+        "{features: pool}.",
     )
     threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="For sigmoid: a row names only classes that are at least so probable [0 to 1]."
     )
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """The columns of vectors that a table of it has."""
+        return (*((VECTOR,) if self.kind == "vector" else ()), *self.also)
+
+    @model_validator(mode="after")
+    def _are_columns(self) -> Self:
+        taken = {name: name for name in (*COLUMNS, *((VECTOR,) if self.kind == "vector" else ()))}
+        for name in self.also:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
+                raise ValueError(
+                    f"output.also: {name[:100]!r} can't be a column's name: take letters, digits and _, no digit first"
+                )
+            if (other := taken.get(name.lower())) is not None:  # for SQL both are one
+                both = name if name == other else f"{other} and {name}, which are one for SQL"
+                raise ValueError(f"output.also: two columns would be called {both}")
+            taken[name.lower()] = name
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -147,6 +181,9 @@ class ModelSpec(Document):
     symbol: FileSpec | None = Field(None, description="The graph (.json).")
     params: FileSpec | None = Field(None, description="The parameters.")
     labels: FileSpec | None = Field(None, description="The names of the classes.")
+    preset: PresetName | None = Field(
+        None, description="Fills in what `input` and `preprocess` leave out, by the kind of network (docs/models.md)."
+    )
     input: ModelInput = Field(ModelInput(), description="The network's input.")
     preprocess: Preprocessing = Field(Preprocessing(), description="From an image to the network's numbers.")
     output: ModelOutput = Field(ModelOutput(), description="The network's output.")

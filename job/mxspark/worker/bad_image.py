@@ -2,6 +2,7 @@
 the image.
 """
 
+from mxspark.dataset.columns import VectorColumn
 from mxspark.dataset.predictions import Row
 from mxspark.decode.preprocess import BadImageError
 from mxspark.errors import without_paths
@@ -26,6 +27,13 @@ def failed_row(key: str, error: StorageError | BadImageError) -> Row:
 def not_finite_row(key: str) -> Row:
     """The row of an image for which the network computed infinities or no numbers."""
     return Row(key, RowStatus.NOT_FINITE, "the network's output is not a number")
+
+
+def no_vector_row(key: str, column: VectorColumn) -> Row:
+    """The row of an image whose finite numbers are no vector of that column."""
+    causes = ["are all 0, which has no direction"] if column.is_normalized else []
+    causes += [f"are beyond what {column.type} holds"] if column.type == "float16" else []
+    return Row(key, RowStatus.NOT_FINITE, f"the numbers of {column.name} {', or '.join(causes)}")
 
 
 def _reason(text: str) -> str:

@@ -18,39 +18,28 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.dataset.predictions import Row, top_k
+from mxspark.dataset.predictions import Row
 from mxspark.decode.preprocess import BadImageError
-from mxspark.errors import MxsparkError
-from mxspark.inference import meaning
-from mxspark.row_status import RowStatus
 from mxspark.settings.job import PipelineSettings
 from mxspark.storage import StorageError
-from mxspark.text.words import printable
-from mxspark.worker.bad_image import failed_row, not_finite_row
+from mxspark.worker.bad_image import failed_row
+from mxspark.worker.reading import Reading
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class PredictionError(MxsparkError):
-    """The network's numbers are not what output.kind declares: the model or its settings are wrong."""
-
-
 @dataclass(frozen=True)
-class Stages:
-    """What is done to each image: key to bytes, bytes to array (C, H, W), arrays (n, C, H, W) to probabilities (n,
-    classes).
+class Stages(Reading):
+    """What is done to each image: key to bytes, bytes to array (C, H, W), arrays (n, C, H, W) to numbers (n, …), and
+    those to rows.
     """
 
     fetch: Callable[[str], bytes]  # called from many threads; raises StorageError, of which CredentialsError is no row
     decode: Callable[[bytes], Floats]  # called from `decode_threads` threads; raises BadImageError
     predict: Callable[[Floats], Floats]  # called from the caller's thread only, with `batch_size` images at most
     batch_size: int
-    top_k: int
-    labels: Sequence[str]
-    sums_to_one: bool = True  # whether the classes exclude each other
-    threshold: float = 0.0  # of a row's probabilities
 
 
 @dataclass
@@ -147,18 +136,6 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
 
 def _forward(batch: Sequence[_Loaded], stages: Stages) -> Iterator[Row]:
     arrays = [image.array for image in batch if image.array is not None]
-    probabilities = iter(stages.predict(np.stack(arrays)) if arrays else ())
+    numbers = iter(stages.predict(np.stack(arrays)) if arrays else ())
     for image in batch:
-        yield image.failure or _row(image.key, next(probabilities), stages)
-
-
-def _row(key: str, probabilities: Floats, stages: Stages) -> Row:
-    if not np.isfinite(probabilities).all():
-        return not_finite_row(key)
-    if trouble := meaning.trouble(probabilities, stages.sums_to_one):
-        raise PredictionError(
-            f"{printable(key)}: the network's output is not probabilities: {trouble}",
-            "Correct output.kind in model.yaml (`mxspark model inspect` says what was found), and run again with "
-            "--overwrite.",
-        )
-    return Row(key, RowStatus.OK, None, top_k(probabilities, stages.top_k, stages.labels, stages.threshold))
+        yield image.failure or stages.row(image.key, next(numbers))

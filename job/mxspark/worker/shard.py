@@ -27,7 +27,8 @@ from mxspark.settings.job import Settings, memory_bytes
 from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_output
 from mxspark.worker import pipeline, sandbox
 from mxspark.worker.outage import GOES_ON, OutageError, OutageGuard
-from mxspark.worker.pipeline import Floats, PredictionError, Stages, Timings
+from mxspark.worker.pipeline import Floats, Stages, Timings
+from mxspark.worker.reading import PredictionError, columns_of
 from mxspark.worker.sandbox import Child, DecodeTask, Sandbox
 from mxspark.worker.watchdog import Watchdog
 
@@ -167,7 +168,7 @@ def _predict(job: Job, worker: "_Worker", shard: int, careful: bool, watchdog: W
     _check_plan(job, worker.output, shard, len(keys))
     watchdog.alive()
     rows = iter(new)
-    _write_part(job, shard, worker.output, [kept.get(key) or next(rows) for key in keys])
+    _write_part(job, shard, worker, [kept.get(key) or next(rows) for key in keys])
     timings.write = time.perf_counter() - start
     return predictions.count(new, settings.input.true_label)
 
@@ -196,9 +197,10 @@ def _check_plan(job: Job, output: Store, shard: int, keys: int) -> None:
         raise HeldError(f"{output.name}: another run has overwritten this output", {})
 
 
-def _write_part(job: Job, shard: int, output: Store, rows: Sequence[Row]) -> None:
+def _write_part(job: Job, shard: int, worker: "_Worker", rows: Sequence[Row]) -> None:
     output_format, true_label = job.settings.output.format, job.settings.input.true_label
-    output.write(PARTS[output_format].name(shard), predictions.encode(rows, true_label, output_format))
+    part = predictions.encode(rows, true_label, output_format, worker.stages.columns)
+    worker.output.write(PARTS[output_format].name(shard), part)
 
 
 def _watched(stages: Stages, decode: Callable[[bytes], Floats], watchdog: Watchdog) -> Stages:
@@ -252,8 +254,9 @@ def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     network = Network(model, job.batch_size, settings.context, device)
     limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
     memory = memory_bytes(settings.input.max_decode_memory)
-    model_input = network.inspection.input  # with the channels that the network takes
-    task = DecodeTask(limits, model_input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
+    # With the size and the channels that the network takes, and what a preset fills in.
+    model_input, steps = network.inspection.input, network.inspection.preprocess
+    task = DecodeTask(limits, model_input, steps, settings.input.max_decode_seconds, memory)
     probe = Source(settings.input, job.access.hasty)
     guard = OutageGuard(
         Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check
@@ -261,12 +264,13 @@ def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     in_children = sandbox.shared_out([Sandbox(task, child) for child in children]) if children else None
     stages = Stages(
         fetch=guard.fetch,
-        decode=in_children or (lambda data: preprocess.load_array(data, limits, model_input, model.spec.preprocess)),
-        predict=network.predict,
+        decode=in_children or (lambda data: preprocess.load_array(data, limits, model_input, steps)),
+        predict=network.predict_all,
         batch_size=job.batch_size,
         top_k=settings.top_k,
         labels=model.labels,
         sums_to_one=network.inspection.meaning.sums_to_one,
         threshold=model.spec.output.threshold or 0.0,
+        columns=columns_of(network.inspection, settings.output.vector_type, settings.output.l2_normalize),
     )
     return _Worker(stages, task, guard, open_output(settings.output.path, job.access), str(network.choice))
