@@ -1,10 +1,16 @@
-"""`make bench`: everything; `python -m bench overlap|startup|planning` one of them."""
+"""`make bench`: everything; `python -m bench overlap|precision|startup|planning` one of them."""
 
 import sys
 
-from bench import overlap, planning, secured, startup
+from bench import overlap, planning, precision, secured, startup
 
-BENCHMARKS = {"overlap": overlap.main, "startup": startup.main, "planning": planning.main, "secured": secured.main}
+BENCHMARKS = {
+    "overlap": overlap.main,
+    "precision": precision.main,
+    "startup": startup.main,
+    "planning": planning.main,
+    "secured": secured.main,
+}
 
 if __name__ == "__main__":
     names = sys.argv[1:] or list(BENCHMARKS)

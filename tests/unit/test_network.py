@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from mxspark.errors import UsageError
 from mxspark.inference import cuda
 from mxspark.inference.bundle import Bundle, BundleSource
-from mxspark.inference.model_check import CrashError, ask_build, ask_model
+from mxspark.inference.model_check import ask_build, ask_model
 from mxspark.inference.mxnet import Context, build, choose, load_mxnet
+from mxspark.inference.mxnet_process import CrashError
 from mxspark.inference.network import Inspection, Network
 from mxspark.inference.network import inspect as inspected
 from mxspark.settings.model_spec import ModelInput, ModelOutput, ModelSpec

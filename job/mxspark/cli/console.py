@@ -214,6 +214,8 @@ def show_results(found: "Results") -> None:
             f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), "
             f"of {counted(counts.labelled, 'image')} with a known label"
         )
+    if found.precision:
+        _out.print(f"Precision: {found.precision}")
     _out.print(f"Predictions: {found.table}")
 
 

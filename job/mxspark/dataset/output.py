@@ -23,10 +23,10 @@ DELETERS = 16  # parts that are deleted at a time
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"
 LOCK = "_lock.json"
-FOLDERS = ("_plan", "_parts")
+FOLDERS = ("_plan", "_parts", "_model")
 TEXT_OBJECT = "predictions.txt"
 # All that a run writes: --overwrite deletes this and nothing else.
-OURS = re.compile(rf"_plan/.*|_parts/.*|part-\d{{6,}}\.(parquet|jsonl)|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}")
+OURS = re.compile(rf"_plan/.*|_parts/.*|_model/.*|part-\d{{6,}}\.(parquet|jsonl)|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}")
 
 
 def check(store: Store, settings: OutputSettings) -> Plan | None:
