@@ -20,7 +20,9 @@ _BACKEND = "MKLDNN_QUANTIZE"  # MXNet's name for oneDNN's fusions before and aft
 _BINS = 8001  # as MXNet's calibration has them; odd, so that zero has one of its own
 _BATCH = 4  # images: all outputs of the network are in memory at once
 _PERCENT = 99.99  # of the numbers lie within the range of `percentile`
-METHODS = ("minmax", "percentile", "entropy")
+# `minmax7` gives numbers without a sign 7 of the 8 bits: on processors without VNNI oneDNN adds pairs of products in 16
+# bits, which then can't overflow (oneDNN: "Nuances of int8 computations").
+METHODS = ("minmax", "minmax7", "percentile", "entropy")
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def _range(mx: Any, found: Statistics, method: str) -> Range:
     """From which number to which the 256 steps go."""
     if method == "minmax":
         return found.lowest, found.highest
+    if method == "minmax7":
+        return (0.0, 2 * found.highest) if found.is_positive else (found.lowest, found.highest)
     end = _entropy_end(mx, found) if method == "entropy" else _percentile_end(found)
     return (0.0, end) if found.is_positive else (-end, end)
 
