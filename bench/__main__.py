@@ -1,11 +1,12 @@
-"""`make bench`: everything; `python -m bench overlap|startup|planning|secured|vectors` one of them."""
+"""`make bench`: everything; `python -m bench overlap|precision|startup|planning|secured|vectors` one of them."""
 
 import sys
 
-from bench import overlap, planning, secured, startup, vectors
+from bench import overlap, planning, precision, secured, startup, vectors
 
 BENCHMARKS = {
     "overlap": overlap.main,
+    "precision": precision.main,
     "startup": startup.main,
     "planning": planning.main,
     "secured": secured.main,

@@ -18,6 +18,7 @@ from mxspark.errors import MxsparkError, UsageError, one_line
 from mxspark.inference import cuda, model_check
 from mxspark.inference.cuda import Gpu
 from mxspark.inference.mxnet import Build
+from mxspark.inference.mxnet_process import CrashError
 from mxspark.spark import java
 from mxspark.text.words import counted
 
@@ -82,7 +83,7 @@ def _mxnet() -> tuple[Finding, Build | None]:
         return Finding(
             "MXNet", "can't tell", f"it took more than {CHILD_SECONDS} s to load", "Try again; is the disk slow?"
         ), None
-    except model_check.CrashError as error:
+    except CrashError as error:
         return Finding(
             "MXNet", "problem", f"it crashes while it is loaded ({error})", "Reinstall it, or use the image."
         ), None

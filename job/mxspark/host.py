@@ -81,6 +81,20 @@ def memory(cgroups: Path = CGROUPS) -> int:
     return min([here, *(int(limit) for limit in limits if limit.isdigit())])
 
 
+def has_avx512(information: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this machine's processor has what MXNet's oneDNN calls avx512_core."""
+    return {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= processor_flags(information)
+
+
+def processor_flags(information: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What this machine's processor can do, by Linux's names; nothing where that isn't known."""
+    try:
+        lines = information.read_text().splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").partition(":")[2].split())
+
+
 def _words(file: Path) -> list[str]:
     try:
         return file.read_text().split()

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.command import REPOSITORY, Command, Finished
 from tests.conftest import Here
+from tests.mx import mx
 from tests.spark.conftest import Run
-from tests.unit.test_network import mx
 
 from mxspark.decode.preprocess import ImageLimits, load_array
 from mxspark.inference import bundle

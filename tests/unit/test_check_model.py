@@ -10,6 +10,7 @@ from mxspark.inference import model_check
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.meaning import Meaning
 from mxspark.inference.model_check import ModelCheck
+from mxspark.inference.mxnet_process import CrashError
 from mxspark.inference.network import Inspection
 from mxspark.run.chosen_context import check_model, check_once
 from mxspark.settings.job import Settings
@@ -87,7 +88,7 @@ def test_on_a_cluster_the_executors_find_out_for_themselves(
     [
         (TimeoutError(), "within 300 s"),
         (
-            model_check.CrashError("killed by signal 11: no message"),
+            CrashError("killed by signal 11: no message"),
             "the model's files crash MXNet (killed by signal 11: no message)",
         ),
         (UsageError("context gpu: no", "Or use --context cpu."), "context gpu: no"),

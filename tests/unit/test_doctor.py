@@ -12,6 +12,7 @@ from mxspark import doctor, host
 from mxspark.doctor import Finding
 from mxspark.errors import UsageError
 from mxspark.inference import cuda, model_check, mxnet
+from mxspark.inference.mxnet_process import CrashError
 from mxspark.spark import application, java
 
 CPU_BUILD = mxnet.Build("1.9.1", cuda=False, is_wheel=False, gpus=0)
@@ -86,7 +87,7 @@ def mxnet_without_a_library(here: Machine, _: pytest.MonkeyPatch) -> None:
 
 
 def mxnet_that_crashes(here: Machine, _: pytest.MonkeyPatch) -> None:
-    here.build = model_check.CrashError("killed by signal 4: no message")
+    here.build = CrashError("killed by signal 4: no message")
 
 
 def no_java(here: Machine, _: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from mxspark.inference import model_check
 from mxspark.settings import presets
 from tests.command import REPOSITORY
 from tests.conftest import Here
+from tests.mx import mx
 from tests.unit.pictures import noise
-from tests.unit.test_network import mx
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

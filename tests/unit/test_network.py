@@ -3,7 +3,6 @@ apart in words.
 """
 
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,18 +17,13 @@ from numpy.typing import NDArray
 from mxspark.errors import UsageError
 from mxspark.inference import cuda
 from mxspark.inference.bundle import Bundle, BundleSource
-from mxspark.inference.model_check import CrashError, ask_build, ask_model
+from mxspark.inference.model_check import ask_build, ask_model
 from mxspark.inference.mxnet import Context, build, choose, load_mxnet
+from mxspark.inference.mxnet_process import CrashError
 from mxspark.inference.network import Inspection, Network
 from mxspark.inference.network import inspect as inspected
 from mxspark.settings.model_spec import ModelInput, ModelOutput, ModelSpec
-
-if "bool" not in vars(np):
-    vars(np)["bool"] = bool  # MXNet 1.9.1 asks for numpy's old name
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it asks for other old things too
-    import mxnet as mx
+from tests.mx import mx
 
 Floats = NDArray[np.float32]
 HEIGHT, WIDTH, CLASSES, BATCH = 2, 4, 5, 4

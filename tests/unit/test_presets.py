@@ -17,8 +17,9 @@ from mxspark.settings import document, presets
 from mxspark.settings.job import FORMATS, ModelSettings
 from mxspark.settings.model_spec import ModelInput, ModelSpec, PresetName
 from mxspark.storage import Access
+from tests.mx import mx
 from tests.unit.pictures import noise, pillow_encoded
-from tests.unit.test_network import DENSE, LOGITS, logits_of, made, mx
+from tests.unit.test_network import DENSE, LOGITS, logits_of, made
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
 

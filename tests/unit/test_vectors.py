@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas
@@ -16,8 +16,9 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from mxspark.cli import console
-from mxspark.dataset import predictions
+from mxspark.dataset import parquet
 from mxspark.dataset.columns import Columns, VectorColumn
+from mxspark.dataset.part_errors import PartError
 from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, encode, read_rows, read_vectors
 from mxspark.errors import UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
@@ -30,7 +31,8 @@ from mxspark.settings.job import OutputSettings, Settings
 from mxspark.settings.model_spec import ModelOutput, ModelSpec
 from mxspark.storage import FolderStore
 from mxspark.worker.reading import Reading, columns_of
-from tests.unit.test_network import BIAS, CLASSES, DENSE, NAMES, dense, images, made, mx, refusal, saying, softmax
+from tests.mx import mx
+from tests.unit.test_network import BIAS, CLASSES, DENSE, NAMES, dense, images, made, refusal, saying, softmax
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
 
@@ -211,10 +213,7 @@ def test_classes_and_vectors_of_a_row_are_their_own() -> None:
 # ---- parts ----
 
 Vectors = NDArray[Any]
-COLUMN = {
-    kind: Columns((VectorColumn("vector", 3, kind),), has_predictions=False)
-    for kind in ("float32", "float16")  # type: ignore[arg-type]
-}
+COLUMN = {kind: Columns((VectorColumn("vector", 3, kind),), has_predictions=False) for kind in ("float32", "float16")}
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16"])
@@ -224,7 +223,8 @@ COLUMN = {
 def test_a_part_gives_back_its_vectors_exactly(
     tmp_path_factory: pytest.TempPathFactory, output_format: str, kind: str, data: st.DataObject
 ) -> None:
-    finite = arrays.arrays(kind, 3, elements=st.floats(width=int(kind[-2:]), allow_nan=False, allow_infinity=False))
+    width: Literal[16, 32] = 16 if kind == "float16" else 32
+    finite = arrays.arrays(kind, 3, elements=st.floats(width=width, allow_nan=False, allow_infinity=False))
     vectors: list[Vectors | None] = data.draw(st.lists(st.none() | finite, min_size=1, max_size=600))
     rows = [
         Row(f"{place:04}", "missing", "gone")
@@ -252,7 +252,13 @@ def test_a_part_gives_back_its_vectors_exactly(
 def test_a_part_with_vectors_has_the_documented_schema(tmp_path: Path) -> None:
     both = Columns((VectorColumn("features", 2, "float16"), VectorColumn("vector", 3)))
     rows = [
-        Row("a", "ok", None, (Prediction(0, "cat", 0.5),), {"features": np.ones(2, np.float16), "vector": np.ones(3)}),
+        Row(
+            "a",
+            "ok",
+            None,
+            (Prediction(0, "cat", 0.5),),
+            {"features": np.ones(2, np.float16), "vector": np.ones(3, np.float32)},
+        ),
         Row("b", "missing", "gone"),
     ]
     (tmp_path / "part.parquet").write_bytes(encode(rows, None, "parquet", both))
@@ -279,7 +285,7 @@ def test_a_line_of_json_has_the_numbers() -> None:
 def test_a_part_whose_images_all_failed_has_the_same_columns() -> None:
     data = encode([Row("a", "missing", "gone")], None, "parquet", COLUMN["float32"])
     assert pq.read_schema(pa.BufferReader(data)).field("vector").type.list_size == 3
-    assert [row["vector"] for row in predictions.parquet.read_rows(data, "part")] == [None]
+    assert [row["vector"] for row in parquet.read_rows(data, "part")] == [None]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +300,7 @@ def test_a_part_whose_images_all_failed_has_the_same_columns() -> None:
 def test_a_line_that_is_no_row_is_refused_by_name(tmp_path: Path, line: str) -> None:
     store = FolderStore(tmp_path)
     store.write(PARTS["jsonl"].name(0), line.encode())
-    with pytest.raises(predictions.PartError, match=r"part-000000.jsonl: not a part of this run"):
+    with pytest.raises(PartError, match=r"part-000000.jsonl: not a part of this run"):
         list(read_rows(store, 0, "jsonl"))
 
 

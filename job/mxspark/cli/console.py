@@ -217,6 +217,8 @@ def show_results(found: "Results") -> None:
             f"{counts.correct_top_k / counts.labelled:.4f} (among those predicted), "
             f"of {counted(counts.labelled, 'image')} with a known label"
         )
+    if found.precision:
+        _out.print(f"Precision: {found.precision}")
     has_vectors = any(row.vectors and row.predictions is None for row in found.first_rows)
     _out.print(f"{'Vectors' if has_vectors else 'Predictions'}: {found.table}")
 

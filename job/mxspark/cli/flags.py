@@ -18,7 +18,7 @@ from mxspark.storage import Access
 from mxspark.submit.remote_job import JobFlags
 
 
-def _help(*path: str) -> str:
+def help_of(*path: str) -> str:
     """The help of the flag that sets `path`: the setting's description and default."""
     default = (Settings.section_at(*path[:-1]) or Settings).model_fields[path[-1]].get_default()
     shown = isinstance(default, (str, int, float)) and not isinstance(default, bool)
@@ -40,7 +40,7 @@ def _choices(*path: str) -> type[StrEnum]:
 
 
 def _flag(name: str, *path: str, **more: Any) -> Any:
-    return typer.Option(name, help=_help(*path), show_default=False, **more)
+    return typer.Option(name, help=help_of(*path), show_default=False, **more)
 
 
 Context = _choices("context")
@@ -55,7 +55,7 @@ PresetFlag = Annotated[Preset | None, _flag("--preset", "model", "preset", metav
 LayerFlag = Annotated[str | None, _flag("--layer", "model", "output_name", metavar="LAYER")]
 AlsoFlag = Annotated[
     list[str] | None,
-    typer.Option("--also", metavar="COLUMN=LAYER", help=_help("model", "output_also") + " Can be given many times."),
+    typer.Option("--also", metavar="COLUMN=LAYER", help=help_of("model", "output_also") + " Can be given many times."),
 ]
 SettingsFlag = Annotated[
     str | None, typer.Option("--settings", metavar="FILE", help="Settings as YAML: a path, or s3://bucket/key.")

@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mxspark import storage
-from mxspark.cli import console
+from mxspark.cli import console, flags
 from mxspark.cli.app import EXIT_CODES, model_app
 from mxspark.cli.flags import (
     AlsoFlag,
@@ -26,10 +27,19 @@ from mxspark.cli.trial import TryFlag, read_images, show_trial
 from mxspark.errors import UsageError, without_secrets
 from mxspark.inference import bundle
 from mxspark.settings import document
-from mxspark.settings.job import ModelSettings
+from mxspark.settings.job import ModelSettings, Settings
 from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access
 from mxspark.text.words import printable
+
+
+class _OwnPrecision(StrEnum):
+    """What a bundle can be made at."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    int8 = "int8"
+
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")
@@ -128,13 +138,7 @@ def pack_model(
     """
     from mxspark.inference import model_check
 
-    if ":/" in str(output):  # a Path has lost one of the slashes
-        raise UsageError(
-            f"--output is {str(output)!r}, but a bundle is packed into a folder",
-            "Pack it here, and copy the folder there.",
-        )
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file, not a folder", "Name a folder, which need not exist.")
+    _check_folder(output)
     access = access_by(endpoint_url)
     images = read_images(tried or [], access)
     source = bundle.find(
@@ -165,6 +169,71 @@ def pack_model(
         )
     if images:
         show_trial(_fetch(ModelSettings(path=str(output)), access), images)
+
+
+@model_app.command(
+    "optimize", short_help="Make a bundle of a model at another precision, and compare both.", epilog=EXIT_CODES
+)
+def optimize_model(
+    model: ModelArgument,
+    images: Annotated[
+        list[str],
+        typer.Option(
+            "--images",
+            metavar="PLACE",
+            help="Images like those to predict: a folder, s3://bucket/prefix or a manifest.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FOLDER", help="The new bundle's folder; made where it isn't there.")
+    ],
+    precision: Annotated[
+        _OwnPrecision, typer.Option("--precision", help="What to make. fp32: only graph passes, which are exact.")
+    ] = _OwnPrecision.int8,
+    min_agreement: Annotated[
+        float | None, typer.Option("--min-agreement", metavar="F", help=flags.help_of("min_agreement"))
+    ] = None,
+    true_label: Annotated[
+        str | None, typer.Option("--true-label", metavar="REGEX", help=flags.help_of("input", "true_label"))
+    ] = None,
+    endpoint_url: EndpointFlag = None,
+    yes: YesFlag = False,
+    _debug: DebugFlag = False,
+) -> None:
+    """Make a bundle of a model at another precision, calibrated on some images and compared with fp32 on others.
+
+    Runs use it as it is, with precision fp32. `mxspark run --precision` does the same for one run.
+    """
+    from mxspark.run import precision as precisions
+
+    chosen = document.parse(
+        Settings,
+        {
+            "input": {"path": images, "true_label": true_label},
+            "output": {"path": str(output)},
+            "model": {"path": model},
+            "storage": {"endpoint_url": endpoint_url},
+            **({} if min_agreement is None else {"min_agreement": min_agreement}),
+        },
+        "the command line",
+    )
+    access = access_by(endpoint_url)
+    _check_folder(output)
+    found = _fetch(chosen.model, access)
+    _confirm_replacing(found.source, output, yes)
+    with console.ConsoleProgress(yes) as progress:
+        made = precisions.make_bundle(chosen, found, access, progress, precision.value, output)
+    console.show(f"Packed {made.model.spec.name} at {precision.value} into {output}")
+
+
+def _check_folder(output: Path) -> None:
+    if ":/" in str(output):  # a Path has lost one of the slashes
+        raise UsageError(
+            f"--output is {str(output)!r}, but a bundle is packed into a folder",
+            "Pack it here, and copy the folder there.",
+        )
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file, not a folder", "Name a folder, which need not exist.")
 
 
 def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> None:

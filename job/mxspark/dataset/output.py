@@ -23,14 +23,11 @@ DELETERS = 16  # parts that are deleted at a time
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"
 LOCK = "_lock.json"
-FOLDERS = ("_plan", "_parts")
+FOLDERS = ("_plan", "_parts", "_model")
 TEXT_OBJECT = "predictions.txt"
 # All that a run writes: --overwrite deletes this and nothing else.
-OURS = re.compile(
-    "|".join(
-        ["_plan/.*", "_parts/.*", TEXT_OBJECT, SUMMARY, SUCCESS, *(part.pattern for part in predictions.PARTS.values())]
-    )
-)
+_PARTS = "|".join(part.pattern for part in predictions.PARTS.values())
+OURS = re.compile(rf"_plan/.*|_parts/.*|_model/.*|{_PARTS}|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}")
 
 
 def check(store: Store, settings: OutputSettings) -> Plan | None:

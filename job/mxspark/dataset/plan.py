@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from mxspark.errors import MxsparkError
@@ -101,6 +102,14 @@ class KeySpool:
     def __len__(self) -> int:
         count: int = self._database.execute("SELECT count(*) FROM keys").fetchone()[0]
         return count
+
+    def sample(self, count: int) -> list[str]:
+        """So many of the keys, or all where there are fewer; drawn at random, and the same each time."""
+        ranks = Random(0).sample(range(1, len(self) + 1), min(count, len(self)))  # noqa: S311  # no secret
+        numbered = "SELECT key, row_number() OVER (ORDER BY key) AS rank FROM keys"
+        wanted = ",".join(map(str, ranks))
+        rows = self._database.execute(f"SELECT key FROM ({numbered}) WHERE rank IN ({wanted})")  # noqa: S608  # numbers
+        return [row[0] for row in rows]
 
     def __iter__(self) -> Iterator[str]:
         return (row[0] for row in self._database.execute("SELECT key FROM keys ORDER BY key"))

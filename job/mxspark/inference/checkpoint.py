@@ -22,6 +22,7 @@ from mxspark.inference.mxnet import said
 from mxspark.settings.model_spec import ModelSpec
 from mxspark.text.words import listed
 
+_BFLOAT16 = '"bfloat16"'
 _FLOAT16 = "2"  # MXNet's number of the type, in the attribute __dtype__
 # How the names of variables end that layers make for their parameters.
 _PARAMETER = re.compile(r"(weight|bias|gamma|beta|mean|var|alpha|parameters|state)\d*$")
@@ -59,6 +60,12 @@ def load(mx: Any, bundle: Bundle) -> Checkpoint:
     return _Loader(mx, bundle).load()
 
 
+def written(symbol: Any) -> str:
+    """A symbol's JSON. MXNet leaves out casts for mixed precision; those to bfloat16, which CPUs compute, are kept."""
+    text: str = symbol.tojson(remove_amp_cast=False)
+    return text if _BFLOAT16 in text else str(symbol.tojson())
+
+
 class _Loader:
     def __init__(self, mx: Any, bundle: Bundle) -> None:
         self._mx = mx
@@ -74,7 +81,7 @@ class _Loader:
             symbol = self._mx.sym.Group(
                 [symbol, *(self._layer(whole, name, f"output.also.{column}") for column, name in also.items())]
             )
-        graph = Graph.read(symbol.tojson())
+        graph = Graph.read(written(symbol))
         saved = self._saved()
         variables, states = symbol.list_arguments(), symbol.list_auxiliary_states()
         if doubles := [name for name, count in Counter(variables).items() if count > 1]:
@@ -103,7 +110,7 @@ class _Loader:
         # number.
         symbol = self._declared(symbol, input_name, {name: tuple(array.shape) for name, array in given.items()})
         symbol = self._declared(symbol, input_name, dict.fromkeys(constants, (1,)))
-        symbol = self._mx.sym.load_json(unshared(symbol.tojson()))
+        symbol = self._mx.sym.load_json(unshared(written(symbol)))
         missing = [
             n for n in variables if n not in given and n not in constants and n != input_name and n not in graph.truths
         ]
@@ -129,7 +136,7 @@ class _Loader:
             symbol = self._mx.sym.load_json(text)
             if not symbol.list_outputs():
                 raise ValueError("it has no output")
-            return self._mx.sym.load_json(_in_single_precision(symbol.tojson()))
+            return self._mx.sym.load_json(_in_single_precision(written(symbol)))
         except (self._mx.MXNetError, ValueError, RecursionError, TypeError, KeyError) as error:
             what = _other_kind(self._paths["symbol"]) or said(error)
             raise UsageError(
@@ -249,7 +256,7 @@ class _Loader:
             for name, shape in shapes.items()
             if not (told.get(name) and all(told[name]))
         }
-        return self._mx.sym.load_json(_with_shapes(symbol.tojson(), hidden)) if hidden else symbol
+        return self._mx.sym.load_json(_with_shapes(written(symbol), hidden)) if hidden else symbol
 
     def _check_missing(self, missing: list[str], saved: Mapping[str, Any], known: set[str]) -> None:
         """Raises UsageError for variables without values, naming the true cause."""

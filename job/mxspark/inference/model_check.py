@@ -1,37 +1,21 @@
-"""MXNet asked in a process of its own: the driver never imports it, and a params file that crashes it is an error
-like another.
-"""
+"""The check of a model before a run, in a process of its own."""
 
-import base64
-import json
-import os
-import pickle
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import ParamSpec, TypeVar
 
-from mxspark import host
-from mxspark.errors import MxsparkError, UsageError, how_it_ended
-from mxspark.inference import cuda
+from mxspark.errors import UsageError
+from mxspark.inference import mxnet_process
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.mxnet import Build, Context, build
+from mxspark.inference.mxnet_process import CrashError
 from mxspark.inference.network import Inspection, inspect
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 CHECK_SECONDS = 300  # limit on the check of a model: loading its graph and parameters, and some forward passes
-
-
-class CrashError(Exception):
-    """MXNet crashed in the process of its own that it was asked in; how that ended is its words."""
-
-
-def ask_build(seconds: float) -> Build:
-    """`build`, from a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
-    found: Build = _ask(build, (), seconds)
-    return found
 
 
 @dataclass(frozen=True)
@@ -43,6 +27,11 @@ class ModelCheck:
     why: str  # where context auto took the CPU
 
 
+def ask_build(seconds: float) -> Build:
+    """`build`, from a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
+    return mxnet_process.call(seconds, build)
+
+
 def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelCheck:
     """`network.inspect` in a process of its own: the files fit each other, and a forward pass works, where there is a
     context for it.
@@ -50,8 +39,7 @@ def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelC
     Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't
     be loaded for want of a driver.
     """
-    found: ModelCheck = _ask(_check, (bundle, context), seconds)
-    return found
+    return mxnet_process.call(seconds, _check, bundle, context)
 
 
 def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_SECONDS) -> ModelCheck:
@@ -60,12 +48,10 @@ def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_
         return ask_model(bundle, context, seconds)
 
 
-def checked(function: Callable[..., Any], *arguments: object) -> Any:
-    """What a function of this package's returns in a process of its own, where it may use MXNet; raises what
-    `check_model` does.
-    """
+def checked(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    """What a function that tries the model returns, called in a process of its own; raises what `check_model` does."""
     with _model_errors(CHECK_SECONDS):
-        return _ask(function, arguments, CHECK_SECONDS)
+        return mxnet_process.call(CHECK_SECONDS, function, *arguments, **named)
 
 
 @contextmanager
@@ -79,47 +65,6 @@ def _model_errors(seconds: float) -> Iterator[None]:
         raise UsageError(
             f"the model's files crash MXNet ({error})", "They are damaged or not of MXNet 1.x; fetch them again."
         ) from None
-
-
-def _ask(function: Callable[..., Any], arguments: tuple[object, ...], seconds: float) -> Any:
-    # The package may have come by --py-files: the child must find it where this process did.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    # -P: nothing is imported from the working folder.
-    command = [sys.executable, "-P", "-c", "from mxspark.inference.model_check import main; main()"]
-    try:
-        process = subprocess.run(
-            command,
-            input=pickle.dumps((function, arguments)),
-            capture_output=True,
-            timeout=seconds,
-            env=environment,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
-    if process.returncode == -signal.SIGKILL:
-        raise MxsparkError("the process that loads MXNet was killed (signal 9)", "Out of memory, perhaps: give more.")
-    if process.returncode != 0:
-        said = process.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise CrashError(f"{how_it_ended(process.returncode)}: {said[-1][:300]}")
-    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    if "problem" in answer:
-        raise (cuda.NoDriverError if answer["no_driver"] else UsageError)(answer["problem"], answer["hint"])
-    return pickle.loads(base64.b64decode(answer["found"]))  # noqa: S301  # of a process started here
-
-
-def main() -> None:
-    """Answers `_ask`: a pickled function and its arguments on standard input, JSON on standard output."""
-    host.end_first()  # the driver is there to tell of it
-    function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
-    try:
-        print(json.dumps({"found": base64.b64encode(pickle.dumps(function(*arguments))).decode()}))
-    except MxsparkError as error:
-        print(
-            json.dumps(
-                {"problem": error.problem, "hint": error.hint, "no_driver": isinstance(error, cuda.NoDriverError)}
-            )
-        )
 
 
 def _check(bundle: Bundle, context: Context | None) -> ModelCheck:

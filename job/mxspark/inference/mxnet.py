@@ -4,6 +4,7 @@ Loaded only inside functions: MXNet that is imported before a fork silently lose
 child, and Spark forks its Python workers.
 """
 
+import ctypes
 import importlib.metadata
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mxspark import host
 from mxspark.errors import UsageError, one_line
 from mxspark.inference import cuda
 from mxspark.inference.operators import import_mxnet
@@ -20,6 +22,8 @@ Context = Literal["cpu", "gpu", "auto"]
 
 # How the names of CUDA's libraries begin that the GPU build is linked to; they come from packages of their own.
 _CUDA_LIBRARIES = re.compile(r"lib(cublas|cudart|cudnn|cufft|curand|cusolver|cusparse|nccl|nvToolsExt|nvrtc)")
+# arch_prctl of x86-64, and what it is asked for: the data of AMX's tiles (Linux: asm/prctl.h, asm/fpu/types.h).
+_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA = 158, 0x1023, 18
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def load_mxnet() -> Any:
     driver.
     """
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind prints a line
+    _allow_amx()
     cuda.count_as_nvidia_smi()
     if np.__version__.partition(".")[0] != "1":
         raise UsageError(
@@ -62,6 +67,19 @@ def load_mxnet() -> Any:
         return import_mxnet()
     except (ImportError, OSError) as error:
         raise _not_loaded(error) from None
+
+
+def _allow_amx() -> None:
+    """Has MXNet's oneDNN use the matrix units of newer Intel processors (AMX) for bf16 and int8; fp32 has no use for
+    them.
+
+    It doesn't by itself, and Linux gives a process their registers on request only (Documentation/arch/x86/xstate.rst).
+    Children that are forked have them too.
+    """
+    if "amx_tile" in host.processor_flags() and "DNNL_MAX_CPU_ISA" not in os.environ:
+        libc = ctypes.CDLL(None)
+        if libc.syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA) == 0:
+            os.environ["DNNL_MAX_CPU_ISA"] = "AVX512_CORE_AMX"
 
 
 def _not_loaded(error: ImportError | OSError) -> UsageError:

@@ -19,6 +19,7 @@ from mxspark.inference.checkpoint import Checkpoint
 from mxspark.inference.graph import Graph, Shape
 from mxspark.inference.meaning import Meaning, MeaningError
 from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said, words
+from mxspark.inference.net import Net, float32
 from mxspark.settings import presets
 from mxspark.settings.model_spec import VECTOR, ModelInput, ModelSpec, Preprocessing, check_channels
 from mxspark.text.words import counted, listed
@@ -140,6 +141,19 @@ def inspect(bundle: Bundle, context: Context | None = "cpu") -> tuple[Inspection
     choice = choose(context)
     _try(mx, model, bundle, choice)
     return model.inspection, choice
+
+
+def as_net(mx: Any, bundle: Bundle) -> tuple[Net, Inspection]:
+    """The network as data, ending in probabilities, and what it is. Raises UsageError as `inspect`."""
+    model = _Model(mx, bundle)
+    arguments, states = (
+        {
+            name: array.asnumpy() if array.dtype in (np.int8, np.uint8) else float32(array.asnumpy())
+            for name, array in kind.items()
+        }
+        for kind in (model.checkpoint.arguments, model.checkpoint.states)
+    )
+    return Net.read(checkpoint.written(model.symbol), arguments, states).tidy(), model.inspection
 
 
 def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:

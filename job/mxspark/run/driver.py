@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from mxspark import host
 from mxspark.dataset import output
@@ -15,9 +15,11 @@ from mxspark.dataset.plan import KeySpool, Plan
 from mxspark.errors import MxsparkError
 from mxspark.inference import bundle
 from mxspark.inference.bundle import Bundle
+from mxspark.run import precision
 from mxspark.run.chosen_context import ChosenContext, check_once, required_gpu
 from mxspark.run.identity import check_columns, identity, with_absolute_places
 from mxspark.run.listing import Listing, note_skipped
+from mxspark.run.precision import Optimized
 from mxspark.run.prediction import Prediction, RunStart
 from mxspark.run.progress import RunListener
 from mxspark.run.result import Result, sum_up
@@ -57,6 +59,7 @@ class _Run:
         self._progress.step("Checking the model and the output")
         model = self._fetch_model()
         gpu = required_gpu(model, self._settings)
+        precision.check_possible(self._settings)
         listing: Listing | None = None
         if self._earlier_plan(model, open_output(self._settings.output.path, self._first_contact)) is None:
             listing = Listing(self._settings.input, self._access, self._first_contact, self._progress)
@@ -74,18 +77,29 @@ class _Run:
 
     def _run_workers(self, todo: Work | Listing, model: Bundle, gpu: ChosenContext | None, hold: Hold) -> Result:
         """Predicts what an earlier run left, or what is listed; meanwhile the model is checked and Spark starts."""
-        with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool:
+        with ExitStack() as ended:
+            threads, spool = ended.enter_context(ThreadPoolExecutor()), ended.enter_context(closing(KeySpool()))
             check = threads.submit(lambda: gpu or check_once(model, self._settings))
+            optimized: Optimized | None = None
+            if self._settings.precision != "fp32" and isinstance(todo, Listing):
+                todo.fill(spool)
+                # Before Spark starts: speeds are measured.
+                maker = precision.optimizer(self._settings, model, self._access, self._progress)
+                optimized = ended.enter_context(maker).choose(spool)
             with self._spark(threads) as starting:
-                if isinstance(todo, Listing):
+                if isinstance(todo, Listing) and self._settings.precision == "fp32":
                     todo.fill(spool)
                 self._progress.step("Starting Spark")
                 context = check.result()
                 for note in context.notes:
                     self._progress.note(note)
                 spark = starting.result()
-                work = todo if isinstance(todo, Work) else self._planned(spool, spark.workers, model, todo.skipped)
-                performance = self._predict(work, model, spark, context, hold)
+                work = (
+                    todo
+                    if isinstance(todo, Work)
+                    else self._planned(spool, spark.workers, model, todo.skipped, optimized)
+                )
+                performance = self._predict(work, self._used(work, model), spark, context, hold)
                 threads.submit(spark.stop)  # takes a second, in which the parts are counted
                 hold.check()
                 return self._sum_up(work.table, performance)
@@ -114,9 +128,17 @@ class _Run:
         note_skipped(plan.skipped, self._progress)
         return work
 
-    def _planned(self, spool: KeySpool, workers: int, model: Bundle, skipped: Mapping[str, int]) -> Work:
-        plan = new_plan(self._store, spool, workers, self._settings, identity(self._settings, model), skipped)
+    def _planned(
+        self, spool: KeySpool, workers: int, model: Bundle, skipped: Mapping[str, int], optimized: Optimized | None
+    ) -> Work:
+        same = identity(self._settings, model)
+        plan = new_plan(self._store, spool, workers, self._settings, same, skipped, optimized)
         return Work.from_beginning(Table(self._store, plan, self._settings))
+
+    def _used(self, work: Work, model: Bundle) -> Bundle:
+        """The model that this plan's rows come from: the one that was made for its precision, if there is one."""
+        kept = precision.kept(self._store, work.plan, self._settings, self._cache, self._access)
+        return kept.model if kept is not None else model
 
     @contextmanager
     def _spark(self, threads: ThreadPoolExecutor) -> Iterator["Future[Application]"]:

@@ -53,9 +53,11 @@ def check_columns(output: OutputSettings, model: ModelOutput) -> None:
 
 
 def comparable(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan's identity without settings that earlier versions recorded too."""
+    """A plan's identity without what a command doesn't say: the digest of the model that was made for its precision,
+    and settings that earlier versions recorded too.
+    """
     return {
-        **recorded,
+        **{name: value for name, value in recorded.items() if name != "optimized"},  # which follows from the rest
         "input": {name: value for name, value in recorded.get("input", {}).items() if name not in NOT_IN_IDENTITY},
     }
 

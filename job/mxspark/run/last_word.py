@@ -34,6 +34,7 @@ class Results:
     performance: "Performance | None"  # None where nothing was left to do
     first_rows: "tuple[Row, ...]"
     table: str  # where the predictions are
+    precision: str = ""  # how the network's precision compares with fp32, in words
 
     def __str__(self) -> str:
         counts = self.counts
@@ -55,6 +56,7 @@ class Results:
                 for row in self.first_rows
             ],
             "table": self.table,
+            "precision": self.precision,
         }
 
     @classmethod
@@ -69,6 +71,7 @@ class Results:
             Performance.from_json(data["performance"]) if data["performance"] else None,
             tuple(map(row_from_json, data["first_rows"])),
             str(data["table"]),
+            str(data.get("precision", "")),
         )
 
     def within(self, rows: int) -> Self:

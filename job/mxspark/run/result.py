@@ -6,6 +6,7 @@ from itertools import islice
 from mxspark.dataset import output
 from mxspark.dataset.output import SUCCESS, SUMMARY
 from mxspark.errors import TooManyFailedError
+from mxspark.run import precision
 from mxspark.run.last_word import Results
 from mxspark.run.summary import Performance, Summary
 from mxspark.run.table import Table
@@ -30,7 +31,9 @@ def sum_up(table: Table, performance: Performance | None, access: Access) -> Res
     """
     store, settings = table.store, table.settings
     tally = table.count()
-    summary = Summary(table.plan, tally.counts, performance, settings.model_dump(mode="json"))
+    figures = precision.kept_figures(store, table.plan)
+    compared = precision.summary(figures, settings.precision, precision.kept_digest(store, table.plan))
+    summary = Summary(table.plan, tally.counts, performance, settings.model_dump(mode="json"), compared)
     if settings.output.format == "text":
         output.write_text(store, table.plan, settings.output, access)
     too_many = summary.failed_fraction > settings.max_failed_fraction
@@ -41,5 +44,12 @@ def sum_up(table: Table, performance: Performance | None, access: Access) -> Res
     if not too_many:
         store.write(SUCCESS, b"")
     first_rows = tuple(islice(table.rows(range(table.plan.shards)), SHOWN_ROWS))
-    results = Results(tally.counts, table.plan.skipped, performance, first_rows, output.table(settings.output))
+    results = Results(
+        tally.counts,
+        table.plan.skipped,
+        performance,
+        first_rows,
+        output.table(settings.output),
+        str(figures) if figures else "",
+    )
     return Result(results, table.too_many_failed(tally) if too_many else None)

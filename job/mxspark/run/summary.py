@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Self
@@ -81,6 +81,7 @@ class Summary:
     counts: Counts
     performance: Performance | None
     settings: Mapping[str, Any]
+    precision: Mapping[str, Any] = field(default_factory=dict)  # of the network, and how that compares with fp32
 
     @property
     def failed_fraction(self) -> float:
@@ -106,6 +107,7 @@ class Summary:
             **counts.to_json(),
             "accuracy": counts.correct / counts.labelled if counts.labelled else None,
             "accuracy_top_k": counts.correct_top_k / counts.labelled if counts.labelled else None,
+            "precision": dict(self.precision),
             "this_run": self.performance.to_json() if self.performance else None,
             "settings": visible(self.settings),
         }

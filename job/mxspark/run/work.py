@@ -8,6 +8,7 @@ from mxspark.dataset import output, plan
 from mxspark.dataset.plan import KeySpool, Plan
 from mxspark.errors import UsageError
 from mxspark.run.identity import comparable
+from mxspark.run.precision import Optimized
 from mxspark.run.progress import RunListener
 from mxspark.run.table import Table
 from mxspark.settings.job import Settings, visible
@@ -81,10 +82,16 @@ def new_plan(
     settings: Settings,
     identity: Mapping[str, Any],
     skipped: Mapping[str, int],
+    optimized: Optimized | None = None,
 ) -> Plan:
-    """The listed keys as a plan for so many workers, in place of what the output had."""
+    """The listed keys as a plan for so many workers, in place of what the output had, and the model that was made for
+    it.
+    """
     size = settings.plan.shard_size or plan.choose_shard_size(len(spool), workers, settings.batch_size)
     output.clear(store)
+    if optimized is not None:
+        optimized.keep(store)
+        identity = {**identity, "optimized": optimized.digest}
     shown = visible(settings.model_dump(mode="json"))
     shown["input"] |= {name: identity["input"][name] for name in ("path", "base")}  # wherever they were typed
     return plan.write(store, spool, size, identity, shown, skipped)

@@ -544,8 +544,21 @@ class Settings(Document):
         description="What the network runs on: cpu; gpu (an error where there is none); auto (a GPU where there is "
         "one, and says so).",
     )
-    precision: Literal["fp32"] = Field(
-        "fp32", description="Numbers that the network computes in. fp32 is the only one so far."
+    precision: Literal["fp32", "bf16", "int8", "auto"] = Field(
+        "fp32",
+        description="Numbers that the network computes in, on CPUs. fp32; bf16 (fast with AMX or AVX512_BF16); int8 "
+        "(fast with AVX512_VNNI or AMX), calibrated on images of the input; auto: the fastest of them here. All but "
+        "fp32 are compared with it before the run, and must reach min_agreement.",
+    )
+    min_agreement: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.99,
+        description="For precision: the least share of images, of those held out for the comparison, for which the "
+        "network must predict the same as at fp32 [0 to 1].",
+    )
+    comparison_images: Annotated[int, Field(ge=12, le=100_000, strict=True)] = Field(
+        384,
+        description="For precision: images of the input for the comparison with fp32. A third calibrates int8, the "
+        "rest are held out [images].",
     )
     batch_size: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(
         16,
@@ -582,6 +595,15 @@ class Settings(Document):
             raise ValueError(
                 f"spark.executor_gpus is {self.spark.executor_gpus}, but context is cpu: set context to gpu, or ask "
                 "for none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _precision_goes_with_cpus(self) -> Self:
+        if self.precision != "fp32" and self.context != "cpu":
+            raise ValueError(
+                f"precision {self.precision} is for CPUs, but context is {self.context}: set context to cpu, or "
+                "precision to fp32"
             )
         return self
 

@@ -1,0 +1,275 @@
+"""A model at another precision: made, and compared with itself at fp32 on images of its own input.
+
+What is here runs in a process that loads MXNet (mxnet_process.py).
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxspark import host
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.inference import bundle, network, passes, quantize
+from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.inference.mxnet import load_mxnet
+from mxspark.inference.net import Net
+from mxspark.inference.network import Inspection, Network
+from mxspark.settings.job import ModelSettings
+from mxspark.settings.model_spec import ModelSpec
+from mxspark.storage import Access
+from mxspark.text.words import counted
+
+Floats = NDArray[np.float32]
+Precision = Literal["fp32", "bf16", "int8"]
+
+BATCH = 16  # images of a forward pass in comparisons
+# By how much a pass may change a probability: more than rounding does means that it isn't exact, and it is left out.
+_TOLERANCE = 1e-3
+_PASS_IMAGES = 16  # that each pass is checked on
+_ROUNDS = 5  # of timing
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Images on which a model is calibrated and compared: an array (n, …) as the network takes them, in a file.
+
+    The first `calibration` of them are calibrated on, the rest are held out for the comparison.
+    """
+
+    images: Path
+    calibration: int
+    true_labels: Sequence[str | None]  # of each image, where it is known
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a model at some precision compares with itself at fp32, on images that it was not calibrated on."""
+
+    precision: Precision
+    images: int
+    calibration_images: int
+    agreement: float  # of the images, on how many both say the same: the most probable class, or every yes and no
+    mean_change: float  # of the probability of fp32's most probable class
+    largest_change: float  # of any probability
+    labelled: int = 0  # of the images, those whose true label is known
+    correct: int = 0
+    correct_fp32: int = 0
+    passes: Mapping[str, float] = field(default_factory=dict)  # graph passes, and how much each changed a probability
+    method: str = ""  # by which int8's ranges were found
+    cpu_milliseconds: float | None = None  # an image on one thread of this machine, where that was measured
+    cpu_milliseconds_fp32: float | None = None
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.precision} agrees with fp32 on {self.agreement:.2%} of {counted(self.images, 'held-out image')}, "
+            f"probabilities change by {self.mean_change:.4f} on average and {self.largest_change:.4f} at most"
+        )
+        if self.labelled:
+            text += (
+                f"; accuracy {self.correct / self.labelled:.4f} instead of {self.correct_fp32 / self.labelled:.4f} "
+                f"({counted(self.labelled, 'label')})"
+            )
+        if self.cpu_milliseconds is not None and self.cpu_milliseconds_fp32 is not None:
+            text += f"; {self.cpu_milliseconds:.1f} CPU-ms an image instead of {self.cpu_milliseconds_fp32:.1f}"
+        return text
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError where `data` isn't what `to_json` gives."""
+        found = cls(**data)
+        str(found)
+        return found
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model at some precision, in a folder as a bundle; or why there is none."""
+
+    precision: Precision
+    folder: Path
+    figures: Figures | None = None
+    trouble: str = ""
+
+
+def make(model: Bundle, precisions: Sequence[Precision], trial: Trial, folder: Path) -> tuple[Candidate, ...]:
+    """The model at these precisions, each as a bundle in a folder of its own below `folder`, and compared with it.
+
+    Raises UsageError where the model itself can't be used.
+    """
+    mx = load_mxnet()
+    images: Floats = np.load(trial.images, mmap_mode="r")
+    net, found = network.as_net(mx, model)
+    maker = _Maker(mx, model, found, images, trial, folder)
+    if maker.obstacle(net):
+        return tuple(Candidate(precision, folder, trouble=maker.obstacle(net)) for precision in precisions)
+    exact, changes = maker.optimized(net)
+    return tuple(maker.candidate(precision, exact, changes) for precision in precisions)
+
+
+def measure(models: Sequence[Bundle], images: Path, batch_size: int) -> list[float]:
+    """The time that a forward pass takes for each of some models [CPU-ms an image], from interleaved rounds."""
+    batch: Floats = np.load(images, mmap_mode="r")[:batch_size]
+    networks = [Network(model, batch_size, "cpu") for model in models]
+    seconds: list[list[float]] = [[] for _ in networks]
+    for number in range(_ROUNDS + 1):
+        for one, its in zip(networks, seconds, strict=True):
+            start = time.process_time()
+            one.predict(np.ascontiguousarray(batch))
+            if number > 0:  # the first pass prepares
+                its.append(time.process_time() - start)
+    return [1000 * sorted(its)[_ROUNDS // 2] / batch_size for its in seconds]
+
+
+class _Maker:
+    def __init__(self, mx: Any, model: Bundle, found: Inspection, images: Floats, trial: Trial, folder: Path) -> None:
+        self._mx = mx
+        self._model = model
+        self._found = found
+        self._trial = trial
+        self._folder = folder
+        self._calibration, self._held_out = images[: trial.calibration], images[trial.calibration :]
+        self._fp32 = Network(model, BATCH, "cpu")
+        self._expected = _predicted(self._fp32, self._calibration)
+
+    def obstacle(self, net: Net) -> str:
+        """Why this network has no other precision, in words; empty where it may have one."""
+        if any(node.op.startswith(("_sg_mkldnn", "_contrib_quantize")) for node in net.nodes):
+            return "the model is quantized already"
+        if self._found.vectors:
+            return "its vectors are computed in fp32 only"
+        return "model.yaml has input.constants" if self._model.spec.input.constants else ""
+
+    def optimized(self, net: Net) -> tuple[Net, dict[str, float]]:
+        """After the passes that are exact, and by how much each changes a probability: one that does more than
+        rounding is left out.
+        """
+        changes: dict[str, float] = {}
+        images = self._calibration[:_PASS_IMAGES]
+        for name, rewrite in passes.EXACT.items():
+            changed = rewrite(net)
+            if changed.nodes == net.nodes:
+                continue
+            difference = np.abs(self._predict(changed, images) - self._expected[: len(images)]).max()
+            if difference <= _TOLERANCE:
+                net = changed
+                changes[name] = float(difference)
+        return net, changes
+
+    def candidate(self, precision: Precision, net: Net, changes: Mapping[str, float]) -> Candidate:
+        method = ""
+        try:
+            if precision == "int8":
+                folder, method = self._quantized(net)
+            else:
+                if precision == "bf16":
+                    check_bfloat16()
+                rewritten = passes.in_bfloat16(net) if precision == "bf16" else net
+                folder = self._saved(rewritten.to_json(), _parameters(self._mx, rewritten), precision)
+            numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._held_out)
+        except MxsparkError as error:
+            return Candidate(precision, self._folder, trouble=error.problem)
+        return Candidate(precision, folder, self._figures(precision, numbers, changes, method))
+
+    def _quantized(self, net: Net) -> tuple[Path, str]:
+        """The way to find ranges that stays nearest to fp32 on the calibration images."""
+        prepared = quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
+        best: tuple[float, Path, str] | None = None
+        for method in quantize.METHODS:
+            symbol, parameters = quantize.quantize(self._mx, prepared, method)
+            folder = self._saved(symbol.tojson(), parameters, f"int8-{method}")
+            numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
+            distance = float(np.abs(numbers - self._expected).sum(axis=1).mean())
+            if np.isfinite(distance) and (best is None or distance < best[0]):
+                best = (distance, folder, method)
+        if best is None:
+            raise MxsparkError("its numbers are no numbers any more")
+        return best[1], best[2]
+
+    def _saved(self, symbol: str, parameters: Mapping[str, Any], name: str) -> Path:
+        """The bundle's folder."""
+        files = self._folder / f"{name}-files"
+        files.mkdir()
+        places = {"symbol": files / "model-symbol.json", "params": files / "model-0000.params"}
+        places["symbol"].write_text(symbol)
+        self._mx.nd.save(str(places["params"]), dict(parameters))
+        if self._model.labels:
+            places["labels"] = files / "labels.json"
+            places["labels"].write_text(json.dumps(self._model.labels))
+        spec = self._found.pinned(self._model.spec)
+        kind = "sigmoid" if spec.output.kind == "sigmoid" else "softmax"  # the graph ends in it
+        output = spec.output.model_copy(update={"kind": kind, "name": None})
+        spec = ModelSpec.model_validate(spec.model_copy(update={"output": output}))
+        source = BundleSource(spec, {role: str(place) for role, place in places.items()}, {})
+        bundle.pack(source, files, Access(), self._folder / name)
+        return self._folder / name
+
+    def _predict(self, net: Net, images: Floats) -> Floats:
+        folder = self._saved(net.to_json(), _parameters(self._mx, net), f"pass-{time.monotonic_ns()}")
+        return _predicted(Network(_bundle(folder), BATCH, "cpu"), images)
+
+    def _figures(self, precision: Precision, numbers: Floats, changes: Mapping[str, float], method: str) -> Figures:
+        expected = _predicted(self._fp32, self._held_out)
+        best, best_fp32 = numbers.argmax(axis=1), expected.argmax(axis=1)
+        if self._found.meaning.sums_to_one:
+            agrees = best == best_fp32
+        else:
+            threshold = self._model.spec.output.threshold or 0.5
+            agrees = ((numbers >= threshold) == (expected >= threshold)).all(axis=1)
+        rows = np.arange(len(numbers))
+        labels = list(self._trial.true_labels[self._trial.calibration :])
+        return Figures(
+            precision,
+            images=len(numbers),
+            calibration_images=len(self._calibration),
+            agreement=float(agrees.mean()),
+            mean_change=float(np.abs(numbers - expected)[rows, best_fp32].mean()),
+            largest_change=float(np.abs(numbers - expected).max()),
+            labelled=sum(label is not None for label in labels),
+            correct=self._correct(best, labels),
+            correct_fp32=self._correct(best_fp32, labels),
+            passes=changes,
+            method=method,
+        )
+
+    def _correct(self, classes: NDArray[Any], labels: Sequence[str | None]) -> int:
+        """How many classes are the true ones, by name or index."""
+        names = self._model.labels
+        return sum(
+            label is not None and label in (names[number] if names else None, str(number))
+            for number, label in zip(classes, labels, strict=True)
+        )
+
+
+def check_bfloat16() -> None:
+    """Raises UsageError where MXNet can't compute in bfloat16 on this machine's processor."""
+    if not host.has_avx512():
+        raise UsageError(
+            "MXNet computes in bf16 on processors with AVX-512 only, which this machine's has not",
+            "Use precision fp32 or int8.",
+        )
+
+
+def _predicted(one: Network, images: Floats) -> Floats:
+    """The probabilities (n, classes) of all images (n, …)."""
+    return np.concatenate([one.predict(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
+
+
+def _parameters(mx: Any, net: Net) -> dict[str, Any]:
+    return {
+        **{f"arg:{name}": mx.nd.array(array) for name, array in net.arguments.items()},
+        **{f"aux:{name}": mx.nd.array(array) for name, array in net.states.items()},
+    }
+
+
+def _bundle(folder: Path) -> Bundle:
+    access = Access()
+    return bundle.fetch(bundle.find(ModelSettings(path=str(folder)), access), folder, access)

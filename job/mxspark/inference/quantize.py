@@ -1,0 +1,158 @@
+"""A network in 8 bits: layers quantized by MXNet, with the ranges of their numbers from calibration images.
+
+MXNet itself is handed in (mxnet.load_mxnet). Its own `quantize_model` is not used: it asks for SciPy, which nothing of
+this needs, and knows one way to find ranges, where the best one is another for each network.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxspark.inference.net import Net
+
+Range = tuple[float, float]
+Floats = NDArray[np.float32]
+
+_BACKEND = "MKLDNN_QUANTIZE"  # MXNet's name for oneDNN's fusions before and after quantization
+_BINS = 8001  # as MXNet's calibration has them; odd, so that zero has one of its own
+_BATCH = 4  # images: all outputs of the network are in memory at once
+_PERCENT = 99.99  # of the numbers lie within the range of `percentile`
+# `minmax7` gives numbers without a sign 7 of the 8 bits: on processors without VNNI oneDNN adds pairs of products in 16
+# bits, which then can't overflow (oneDNN: "Nuances of int8 computations").
+METHODS = ("minmax", "minmax7", "percentile", "entropy")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How the numbers of one output are spread over the calibration images."""
+
+    lowest: float
+    highest: float
+    histogram: NDArray[np.int64]  # from -end to end
+    end: float
+
+    @property
+    def is_positive(self) -> bool:
+        return self.lowest >= 0
+
+
+@dataclass(frozen=True)
+class Quantizable:
+    """A network whose layers are fused and marked for quantization, and the spread of their numbers."""
+
+    symbol: Any  # not calibrated yet
+    arguments: Mapping[str, Any]
+    states: Mapping[str, Any]
+    statistics: Mapping[str, Statistics]  # by output
+
+
+def prepare(mx: Any, net: Net, input_name: str, images: Floats, excluded: Sequence[str] = ()) -> Quantizable:
+    """Runs the network in fp32 on `images` (n, …) to see its numbers. `excluded` are names of layers that stay fp32."""
+    fused = mx.sym.load_json(net.to_json()).get_backend_symbol(_BACKEND)
+    symbol, outputs = mx.contrib.quantization._quantize_symbol(
+        fused,
+        mx.cpu(),
+        excluded_symbols=_fused_names(fused, excluded),
+        offline_params=list(net.arguments),
+        quantized_dtype="auto",
+        quantize_mode="smart",
+        quantize_granularity="channel-wise",
+    )
+    arguments, states = (
+        {name: mx.nd.array(array) for name, array in kind.items()} for kind in (net.arguments, net.states)
+    )
+    statistics = _statistics(mx, fused, outputs, input_name, images, {**arguments, **states})
+    return Quantizable(symbol, arguments, states, statistics)
+
+
+def quantize(mx: Any, prepared: Quantizable, method: str) -> tuple[Any, dict[str, Any]]:
+    """The quantized symbol and its parameters (`arg:…`, `aux:…`), with ranges by one of METHODS."""
+    ranges = {name: _range(mx, found, method) for name, found in prepared.statistics.items()}
+    module = mx.contrib.quantization
+    symbol = module._calibrate_quantized_sym(prepared.symbol, ranges)
+    arguments = module._quantize_params(symbol, dict(prepared.arguments), ranges)
+    parameters = {f"arg:{name}": array for name, array in arguments.items()}
+    parameters |= {f"aux:{name}": array for name, array in prepared.states.items()}
+    return symbol.get_backend_symbol(_BACKEND), parameters
+
+
+def _fused_names(fused: Any, layers: Sequence[str]) -> list[str]:
+    """The names of the fused operators in which these layers are."""
+    if not layers:
+        return []
+    import json
+
+    names = []
+    for node in json.loads(fused.tojson())["nodes"]:
+        inner = {part["name"] for graph in node.get("subgraphs", ()) for part in graph["nodes"]}
+        if node["name"] in layers or inner & set(layers):
+            names.append(node["name"])
+    return names
+
+
+def _statistics(
+    mx: Any, symbol: Any, outputs: Sequence[str], input_name: str, images: Floats, parameters: Mapping[str, Any]
+) -> dict[str, Statistics]:
+    """Two passes over the images: the first one finds the histograms' ends."""
+    internals = symbol.get_internals()
+    known = [name for name in outputs if name in internals.list_outputs()]
+    executor = mx.sym.Group([internals[name] for name in known]).simple_bind(
+        mx.cpu(), grad_req="null", **{input_name: (_BATCH, *images.shape[1:])}
+    )
+    executor.copy_params_from(
+        {name: array for name, array in parameters.items() if name in executor.arg_dict},
+        {name: array for name, array in parameters.items() if name in executor.aux_dict},
+    )
+
+    def passes() -> Iterator[tuple[str, Floats]]:
+        for start in range(0, len(images) - _BATCH + 1, _BATCH):
+            executor.forward(is_train=False, **{input_name: mx.nd.array(images[start : start + _BATCH])})
+            for name, output in zip(known, executor.outputs, strict=True):
+                yield name, output.asnumpy()
+
+    ends: dict[str, Range] = {}
+    for name, numbers in passes():
+        lowest, highest = ends.get(name, (np.inf, -np.inf))
+        ends[name] = min(lowest, float(numbers.min())), max(highest, float(numbers.max()))
+    histograms = {name: np.zeros(_BINS, np.int64) for name in known}
+    for name, numbers in passes():
+        end = _end(*ends[name])
+        # np.histogram would take twice as long for what it can do besides.
+        places = ((numbers.ravel() + end) * (_BINS / (2 * end))).astype(np.int64).clip(0, _BINS - 1)
+        histograms[name] += np.bincount(places, minlength=_BINS)
+    return {name: Statistics(*ends[name], histograms[name], _end(*ends[name])) for name in known}
+
+
+def _end(lowest: float, highest: float) -> float:
+    return max(abs(lowest), abs(highest), 1e-6)
+
+
+def _range(mx: Any, found: Statistics, method: str) -> Range:
+    """From which number to which the 256 steps go."""
+    if method == "minmax":
+        return found.lowest, found.highest
+    if method == "minmax7":
+        return (0.0, 2 * found.highest) if found.is_positive else (found.lowest, found.highest)
+    end = _entropy_end(mx, found) if method == "entropy" else _percentile_end(found)
+    return (0.0, end) if found.is_positive else (-end, end)
+
+
+def _percentile_end(found: Statistics) -> float:
+    half = _BINS // 2
+    magnitudes = found.histogram[half:].copy()
+    magnitudes[1:] += found.histogram[:half][::-1]
+    within = np.searchsorted(np.cumsum(magnitudes), magnitudes.sum() * (_PERCENT / 100))
+    return float(found.end * min(1.0, (within + 1) / (half + 1)))
+
+
+def _entropy_end(mx: Any, found: Statistics) -> float:
+    """The end that loses least information (Kullback-Leibler), as MXNet and TensorRT choose it."""
+    edges = np.linspace(-found.end, found.end, _BINS + 1)
+    bins = 511 if found.is_positive else 255  # without a sign the same numbers have twice the steps
+    end, _ = mx.nd.contrib.calibrate_entropy(
+        hist=mx.nd.array(found.histogram), hist_edges=mx.nd.array(edges), num_quantized_bins=bins
+    )
+    return float(end.asnumpy().item())

@@ -1,0 +1,306 @@
+"""The network at the precision that a run asks for: made from images of its own input, compared with fp32 on others,
+and kept in the output, so that all workers and all runs that resume this one use the same.
+
+    _model/<digest>/   a bundle as any other, and figures.json: how it compares with fp32
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from mxspark import host, storage
+from mxspark.dataset import plan
+from mxspark.dataset.plan import KeySpool, Plan
+from mxspark.dataset.source import Source
+from mxspark.decode.preprocess import BadImageError, ImageLimits
+from mxspark.errors import UsageError
+from mxspark.inference import bundle, model_check, mxnet_process, optimize
+from mxspark.inference.bundle import Bundle
+from mxspark.inference.mxnet_process import CrashError
+from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
+from mxspark.run.progress import RunListener
+from mxspark.settings.job import ModelSettings, Settings, memory_bytes
+from mxspark.storage import Access, CredentialsError, MissingError, StorageError, Store
+from mxspark.worker.sandbox import DecodeTask, Sandbox
+
+FOLDER = "_model"
+FIGURES = "figures.json"
+MAX_FIGURES_BYTES = 2**20
+SECONDS = 3600.0  # limit on making and comparing a model
+READERS = 16  # images that are read at a time
+# Fewer images tell nothing: a third calibrates, the rest are held out.
+LEAST_IMAGES, LEAST_CALIBRATION = 12, 4
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """A model that took the place of another, and how it compares with that at fp32."""
+
+    model: Bundle
+    figures: Figures
+
+    @property
+    def digest(self) -> str:
+        return self.model.digest
+
+    def keep(self, store: Store) -> None:
+        """Writes it into an output."""
+        place = f"{FOLDER}/{self.digest}"
+        store.write(f"{place}/{FIGURES}", json.dumps(self.figures.to_json(), indent=1).encode())
+        folder = self.model.paths["symbol"].parent
+        for name in (*bundle.file_names(self.model.source).values(), bundle.SPEC_FILE):
+            store.upload(f"{place}/{name}", folder / name)
+
+
+class Optimizer:
+    """Makes a run's model at another precision. What it makes lasts as long as `folder`."""
+
+    def __init__(self, settings: Settings, model: Bundle, access: Access, progress: RunListener, folder: Path) -> None:
+        self._settings = settings
+        self._model = model
+        self._access = access
+        self._progress = progress
+        self._folder = folder
+
+    def choose(self, keys: KeySpool) -> Optimized | None:
+        """The model at the precision of the settings, made from a sample of these images; None where `auto` stays at
+        fp32.
+
+        Raises UsageError, with the figures, where it differs too much from fp32, or can't be made.
+        """
+        asked = self._settings.precision
+        if asked != "auto":
+            return self.at(asked, keys)
+        candidates = self._candidates(("int8", "bf16") if host.has_avx512() else ("int8",), keys)
+        passed = [found for candidate in candidates if (found := self._passed(candidate)) is not None]
+        return self._fastest(passed)
+
+    def at(self, precision: Precision, keys: KeySpool) -> Optimized:
+        """The model at a precision. Raises UsageError."""
+        self._progress.step(f"Comparing {precision} with fp32")
+        if precision == "bf16":
+            optimize.check_bfloat16()
+        (candidate,) = self._candidates((precision,), keys)
+        if candidate.figures is None:
+            raise UsageError(f"precision {precision}: {candidate.trouble}", "Use precision fp32.")
+        if self._too_different(candidate.figures):
+            raise UsageError(
+                f"precision {precision} changes what this network predicts: {candidate.figures}. That is less than "
+                f"min_agreement {self._settings.min_agreement:g}",
+                "Use precision fp32, or auto, which takes the fastest that is good enough; or lower min_agreement if "
+                "that is good enough for you. A model that was trained for 8 bits loses less.",
+            )
+        self._progress.note(f"Precision: {candidate.figures}")
+        return _optimized(candidate.folder, candidate.figures)
+
+    def _passed(self, candidate: Candidate) -> Optimized | None:
+        """For `auto`: the model where it is near enough to fp32."""
+        if candidate.figures is None:
+            self._progress.note(f"Precision auto: not {candidate.precision}: {candidate.trouble}")
+            return None
+        if self._too_different(candidate.figures):
+            self._progress.note(
+                f"Precision auto: not {candidate.figures}: less than min_agreement {self._settings.min_agreement:g}"
+            )
+            return None
+        return _optimized(candidate.folder, candidate.figures)
+
+    def _fastest(self, found: Sequence[Optimized]) -> Optimized | None:
+        """The fastest on this machine, None where that is fp32."""
+        if not found:
+            self._progress.note("Precision auto: fp32")
+            return None
+        one_thread = {"OMP_NUM_THREADS": str(self._settings.spark.task_cpus)}  # as a worker has
+        models = [self._model, *(one.model for one in found)]
+        with _crashes(self._settings.precision):
+            fp32, *times = mxnet_process.call_with(
+                one_thread, SECONDS, optimize.measure, models, self._images, self._settings.batch_size
+            )
+        measured = [
+            replace(one, figures=replace(one.figures, cpu_milliseconds=time, cpu_milliseconds_fp32=fp32))
+            for one, time in zip(found, times, strict=True)
+        ]
+        best = min(measured, key=lambda one: one.figures.cpu_milliseconds or 0.0)
+        for one in measured:
+            if one is not best or times[measured.index(one)] >= fp32:
+                self._progress.note(f"Precision auto: not {one.figures.precision}, which is slower here: {one.figures}")
+        if (best.figures.cpu_milliseconds or 0.0) >= fp32:
+            self._progress.note("Precision auto: fp32")
+            return None
+        self._progress.note(f"Precision auto: {best.figures}")
+        return best
+
+    def _too_different(self, figures: Figures) -> bool:
+        return figures.agreement < self._settings.min_agreement
+
+    @property
+    def _images(self) -> Path:
+        return self._folder / "images.npy"
+
+    def _candidates(self, precisions: Sequence[Precision], keys: KeySpool) -> tuple[Candidate, ...]:
+        names = " and ".join(precisions)
+        self._progress.step(f"Comparing {names} with fp32 on images of the input")
+        trial = self._trial(keys)
+        if trial is None:
+            trouble = f"fewer than {LEAST_IMAGES} of the images that were looked at can be decoded"
+            return tuple(Candidate(precision, self._folder, trouble=trouble) for precision in precisions)
+        with _crashes(names):
+            return mxnet_process.call_with(
+                {"OMP_NUM_THREADS": str(host.cores())},
+                SECONDS,
+                optimize.make,
+                self._model,
+                precisions,
+                trial,
+                self._folder,
+            )
+
+    def _trial(self, keys: KeySpool) -> Trial | None:
+        """A sample of the images, decoded; None where too few can be."""
+        settings = self._settings.input
+        sample = keys.sample(self._settings.comparison_images)
+        Random(0).shuffle(sample)  # noqa: S311  # which calibrate must not depend on their names
+        with _decoder(self._settings, self._model) as decoder, ThreadPoolExecutor(READERS) as pool:
+            source = Source(settings, self._access)
+            taken = []
+            arrays = []
+            for key, data in zip(sample, pool.map(lambda key: _read(source, key), sample), strict=True):
+                with suppress(BadImageError):
+                    if data is not None:
+                        arrays.append(decoder.decode(data))
+                        taken.append(key)
+        if len(arrays) < LEAST_IMAGES:
+            return None
+        np.save(self._images, np.stack(arrays))
+        pattern = re.compile(settings.true_label) if settings.true_label else None
+        labels = [match[1] if pattern and (match := pattern.search(key)) else None for key in taken]
+        return Trial(self._images, max(LEAST_CALIBRATION, len(arrays) // 3), labels)
+
+
+def kept(store: Store, frozen: Plan, settings: Settings, cache_dir: Path, access: Access) -> Optimized | None:
+    """The model that the run of a plan uses in place of the one that the settings name; None where it uses that.
+
+    Raises MxsparkError where it is not what was kept.
+    """
+    digest = kept_digest(store, frozen)
+    if digest is None:
+        return None
+    place = storage.join(settings.output.path, f"{FOLDER}/{digest}")
+    try:
+        model = bundle.fetch(
+            bundle.find(ModelSettings(path=place, fetch_seconds=settings.model.fetch_seconds), access),
+            cache_dir,
+            access,
+        )
+    except UsageError:
+        raise plan.damaged(store, f"{FOLDER}/{digest}") from None
+    figures = kept_figures(store, frozen)
+    if model.digest != digest or figures is None:
+        raise plan.damaged(store, f"{FOLDER}/{digest}")
+    return Optimized(model, figures)
+
+
+def kept_figures(store: Store, frozen: Plan) -> Figures | None:
+    """How the model of a plan's run compares with fp32; None where that is fp32 itself."""
+    digest = kept_digest(store, frozen)
+    if digest is None:
+        return None
+    name = f"{FOLDER}/{digest}/{FIGURES}"
+    try:
+        return Figures.from_json(json.loads(store.read(name, MAX_FIGURES_BYTES)))
+    except (MissingError, ValueError, TypeError, KeyError, RecursionError):
+        raise plan.damaged(store, name) from None
+
+
+def kept_digest(store: Store, frozen: Plan) -> str | None:
+    """The digest of the model that a plan's run keeps. Raises MxsparkError where it is none: others may have written
+    the plan.
+    """
+    digest = frozen.identity.get("optimized")
+    if digest is None:
+        return None
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise plan.damaged(store)
+    return digest
+
+
+def make_bundle(
+    settings: Settings, model: Bundle, access: Access, progress: RunListener, precision: Precision, folder: Path
+) -> Optimized:
+    """A bundle of the model at a precision in `folder`, made from images of the input as a run makes it.
+
+    Raises UsageError as a run does.
+    """
+    with closing(KeySpool()) as keys, optimizer(settings, model, access, progress) as maker:
+        with storage.usage_errors("--images", "Check the name."):
+            keys.fill(Source(settings.input, access).keys())
+        made = maker.at(precision, keys)
+        spec = bundle.pack(made.model.source, folder, access, folder)
+        return replace(made, model=replace(made.model, spec=spec))
+
+
+@contextmanager
+def optimizer(settings: Settings, model: Bundle, access: Access, progress: RunListener) -> Iterator[Optimizer]:
+    """An Optimizer with a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="mxspark-") as folder:
+        yield Optimizer(settings, model, access, progress, Path(folder))
+
+
+@contextmanager
+def _crashes(what: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise UsageError(
+            f"precision {what}: the model was not made and compared within {SECONDS:g} s",
+            "Use precision fp32, or fewer images: comparison_images.",
+        ) from None
+    except CrashError as error:
+        raise UsageError(f"precision {what}: MXNet crashes ({error})", "Use precision fp32.") from None
+
+
+@contextmanager
+def _decoder(settings: Settings, model: Bundle) -> Iterator[Sandbox]:
+    """Decodes in a process of its own, as images may be broken or hostile."""
+    found = model_check.check_model(model, "cpu").inspection
+    limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
+    memory = memory_bytes(settings.input.max_decode_memory)
+    task = DecodeTask(limits, found.input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
+    with Sandbox(task) as decoder:
+        yield decoder
+
+
+def _read(source: Source, key: str) -> bytes | None:
+    """None for an image that will be a row with an error."""
+    try:
+        return source.read(key)
+    except CredentialsError:
+        raise
+    except StorageError:
+        return None
+
+
+def _optimized(folder: Path, figures: Figures) -> Optimized:
+    access = Access()
+    return Optimized(bundle.fetch(bundle.find(ModelSettings(path=str(folder)), access), folder, access), figures)
+
+
+def summary(figures: Figures | None, precision: str, digest: str | None) -> dict[str, Any]:
+    """What a run's summary says of its precision."""
+    own: Mapping[str, Any] = figures.to_json() if figures else {"precision": "fp32"}
+    return {"asked": precision, **own, **({"model": digest} if digest else {})}
+
+
+def check_possible(settings: Settings) -> None:
+    """Raises UsageError where this machine can't compute at the precision of the settings, before anything is done."""
+    if settings.precision == "bf16":
+        optimize.check_bfloat16()

@@ -1,0 +1,174 @@
+"""A network at another precision: compared with fp32 on images of the input, refused where it differs, and kept."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mxspark.dataset import plan
+from mxspark.dataset.plan import KeySpool, Plan
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.inference import bundle
+from mxspark.inference.bundle import Bundle
+from mxspark.inference.optimize import Figures
+from mxspark.run import precision
+from mxspark.run.identity import comparable, identity
+from mxspark.run.precision import Optimized
+from mxspark.run.progress import Silent
+from mxspark.settings.job import Settings
+from mxspark.storage import Access, FolderStore
+from tests.conftest import DIGITS
+from tests.mx import mx
+from tests.unit.test_network import made
+
+SIDE, CLASSES, IMAGES = 8, 10, 60
+TRUE_LABEL = r"_(\d)\.png$"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+
+
+def settings_of(output: Path, model: Path = DIGITS / "bundle", **more: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "input": {"path": str(DIGITS / "images"), "true_label": TRUE_LABEL},
+            "output": {"path": str(output)},
+            "model": {"path": str(model)},
+            "precision": "int8",
+            "comparison_images": IMAGES,
+            **more,
+        }
+    )
+
+
+def fetched(settings: Settings) -> Bundle:
+    return bundle.fetch(bundle.find(settings.model, Access()), Path(settings.output.path), Access())
+
+
+@pytest.fixture
+def keys() -> Iterator[KeySpool]:
+    with closing(KeySpool()) as spool:
+        spool.fill(path.name for path in (DIGITS / "images").glob("*.png"))
+        yield spool
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, what: str) -> None:
+        self.notes.append(what)
+
+
+def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who_resume(
+    tmp_path: Path, keys: KeySpool
+) -> None:
+    settings = settings_of(tmp_path / "out", min_agreement=0.9)
+    model = fetched(settings)
+    store = FolderStore(tmp_path / "out")
+    heard = Notes()
+    with precision.optimizer(settings, model, Access(), heard) as maker:
+        chosen = maker.choose(keys)
+        assert chosen is not None
+        chosen.keep(store)
+    figures = chosen.figures
+    assert (figures.images, figures.calibration_images, figures.labelled) == (40, 20, 40)
+    assert figures.agreement >= 0.95
+    assert figures.correct >= 0.9 * figures.labelled
+    assert all(change < 1e-4 for change in figures.passes.values())
+    assert "batch normalizations folded" in figures.passes
+    assert f"Precision: {figures}" in heard.notes
+
+    frozen = plan_of(store, keys, settings, model, chosen)
+    kept = precision.kept(store, frozen, settings, tmp_path / "cache", Access())
+    assert kept is not None
+    assert (kept.digest, kept.figures) == (chosen.digest, figures)
+    assert precision.summary(figures, "int8", kept.digest)["agreement"] == figures.agreement
+
+    (symbol,) = tmp_path.glob("out/_model/*/*-symbol.json")
+    symbol.write_text(symbol.read_text() + " ")
+    with pytest.raises(MxsparkError, match="damaged"):
+        precision.kept(store, frozen, settings, tmp_path / "cache", Access())
+
+
+def plan_of(store: FolderStore, keys: KeySpool, settings: Settings, model: Bundle, chosen: Optimized) -> Plan:
+    same = {**identity(settings, model), "optimized": chosen.digest}
+    return plan.write(store, keys, 100, same, settings.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("asked", ["int8", "auto"])
+def test_a_network_that_8_bits_ruin_is_refused_with_the_figures_and_auto_stays_at_fp32(
+    tmp_path: Path, keys: KeySpool, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """Its classes differ by a hundredth of their weights, and 8 bits have steps of as much."""
+    monkeypatch.setattr("mxspark.host.has_avx512", lambda: False)
+    random = np.random.default_rng(0)
+    weight = (1 + random.normal(0, 3e-3, (CLASSES, 3 * SIDE * SIDE))).astype(np.float32)
+    scores = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=CLASSES, name="fc")
+    parameters = {"arg:fc_weight": weight, "arg:fc_bias": -weight.sum(axis=1)}
+    folder = tmp_path / "net"
+    folder.mkdir()
+    made(folder, mx.sym.softmax(scores, name="p"), parameters)
+    (folder / "model.yaml").write_text(
+        "symbol: {file: net-symbol.json}\nparams: {file: net-0000.params}\n"
+        f"input: {{height: {SIDE}, width: {SIDE}}}\npreprocess: {{scale: 0.0039}}\n"
+    )
+    settings = settings_of(tmp_path / "out", folder, precision=asked)
+    heard = Notes()
+    with precision.optimizer(settings, fetched(settings), Access(), heard) as maker:
+        if asked == "auto":
+            assert maker.choose(keys) is None
+            assert "less than min_agreement 0.99" in heard.notes[0]
+            assert heard.notes[-1] == "Precision auto: fp32"
+            return
+        with pytest.raises(UsageError, match=r"agrees with fp32 on \d\d?\.\d+% of 40 held-out images") as refused:
+            maker.choose(keys)
+    assert "min_agreement" in refused.value.hint
+
+
+def test_a_processor_without_avx512_is_told_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mxspark.host.has_avx512", lambda: False)
+    with pytest.raises(UsageError, match="bf16 on processors with AVX-512 only"):
+        precision.check_possible(settings_of(tmp_path, precision="bf16"))
+
+
+def test_another_precision_is_another_job_and_the_made_models_digest_is_not_asked_for(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    model = fetched(settings)
+    recorded = {**identity(settings, model), "optimized": "0" * 64}
+    assert plan.differences(comparable(recorded), identity(settings, model)) == []
+    other = settings.model_copy(update={"precision": "fp32"})
+    assert plan.differences(comparable(recorded), identity(other, model)) == ["precision: int8 -> fp32"]
+
+
+@pytest.mark.parametrize("digest", ["../../elsewhere", 7, "0" * 63])
+def test_a_digest_that_none_is_in_a_plan_leads_nowhere(tmp_path: Path, keys: KeySpool, digest: object) -> None:
+    settings = settings_of(tmp_path)
+    frozen = plan.write(FolderStore(tmp_path), keys, 100, {"optimized": digest}, settings.model_dump(mode="json"))
+    with pytest.raises(MxsparkError, match="damaged"):
+        precision.kept_digest(FolderStore(tmp_path), frozen)
+
+
+def test_figures_survive_json() -> None:
+    figures = Figures("int8", 40, 20, 0.975, 0.01, 0.2, 40, 39, 40, {"a": 1e-7}, "minmax", 4.0, 12.0)
+    assert Figures.from_json(json.loads(json.dumps(figures.to_json()))) == figures
+    assert str(figures) == (
+        "int8 agrees with fp32 on 97.50% of 40 held-out images, probabilities change by 0.0100 on average and 0.2000 "
+        "at most; accuracy 0.9750 instead of 1.0000 (40 labels); 4.0 CPU-ms an image instead of 12.0"
+    )
+
+
+def test_a_sample_of_keys_is_from_all_over_and_the_same_each_time(keys: KeySpool) -> None:
+    sample = keys.sample(100)
+    assert sample == keys.sample(100)
+    assert len(set(sample)) == 100
+    assert {key[:2] for key in sample} >= {"00", "08", "16"}
+    assert keys.sample(10_000) == list(keys)
