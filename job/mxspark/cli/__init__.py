@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from mxspark.cli import console, model, remote, status, submit  # their commands
+from mxspark.cli import console, convert, model, remote, status, submit  # their commands
 from mxspark.cli.app import Terminated, app, exit_with
 from mxspark.cli.run import run_job
 from mxspark.run.last_word import LastWord
 
-__all__ = ["Terminated", "main", "main_submitted", "model", "remote", "status", "submit"]
+__all__ = ["Terminated", "convert", "main", "main_submitted", "model", "remote", "status", "submit"]
 
 
 def main(arguments: list[str] | None = None) -> None:

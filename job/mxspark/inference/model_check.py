@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class CrashError(Exception):
 
 def ask_build(seconds: float) -> Build:
     """`build`, from a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
-    return Build(**_ask(None, seconds))
+    return Build(**ask(__name__, None, seconds))
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelC
     Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't
     be loaded for want of a driver.
     """
-    answer: ModelCheck = pickle.loads(base64.b64decode(_ask((bundle, context), seconds)["check"]))  # noqa: S301  # of a process started here
+    answer: ModelCheck = pickle.loads(base64.b64decode(ask(__name__, (bundle, context), seconds)["check"]))  # noqa: S301  # of a process started here
     return answer
 
 
@@ -64,11 +65,15 @@ def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_
         ) from None
 
 
-def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[str, Any]:
+def ask(module: str, request: object, seconds: float) -> dict[str, Any]:
+    """What the `main` of a module answers to a request, in a process of its own.
+
+    Raises UsageError where it raised an error of ours, MxsparkError, TimeoutError, CrashError.
+    """
     # The package may have come by --py-files: the child must find it where this process did.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # -P: nothing is imported from the working folder.
-    command = [sys.executable, "-P", "-c", "from mxspark.inference.model_check import main; main()"]
+    command = [sys.executable, "-P", "-c", f"from {module} import main; main()"]
     try:
         process = subprocess.run(
             command, input=pickle.dumps(request), capture_output=True, timeout=seconds, env=environment, check=False
@@ -86,18 +91,23 @@ def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[
     return answer
 
 
-def main() -> None:
-    """Answers `_ask`: the pickled request on standard input, JSON on standard output."""
+def answer(reply: Callable[[Any], dict[str, Any]]) -> None:
+    """Answers `ask`: the pickled request on standard input, JSON on standard output."""
     host.end_first()  # the driver is there to tell of it
     request = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
     try:
-        print(json.dumps(_answer(*request) if request else asdict(build())))
+        print(json.dumps(reply(request)))
     except MxsparkError as error:
         print(
             json.dumps(
                 {"problem": error.problem, "hint": error.hint, "no_driver": isinstance(error, cuda.NoDriverError)}
             )
         )
+
+
+def main() -> None:
+    """Answers `ask_build` and `ask_model`."""
+    answer(lambda request: _answer(*request) if request else asdict(build()))
 
 
 def _answer(bundle: Bundle, context: Context | None) -> dict[str, Any]:
