@@ -1,1 +1,1 @@
-"""Other formats of networks, as an MXNet symbol and parameters: ONNX. The only place that imports onnx and onnxruntime."""
+"""ONNX files as an MXNet symbol and parameters. The only place that imports onnx and onnxruntime."""

@@ -25,6 +25,7 @@ class Converted:
     parameters: dict[str, Array]  # by MXNet's name
     states: frozenset[str]  # those of the parameters that are auxiliary states
     shape: Shape  # of its output, for a batch of two
+    scores: tuple[str, str] | None  # what the last softmax or sigmoid is of, by ONNX's name and by MXNet's
     normalizes: str  # the operator by which the graph itself turns pixels into what it computes with; "" without one
 
 
@@ -57,6 +58,7 @@ def convert(mx: Any, file: OnnxFile, image: ImageInput, output: str) -> Converte
         {name: array for name, array in network.parameters.items() if name in used},
         frozenset(states),
         traced.output.shapes[0],
+        _scores(traced, network),
         _normalizes(traced),
     )
 
@@ -94,6 +96,15 @@ def _add(mx: Any, network: Network, step: Step, file: OnnxFile) -> None:
     symbols = made if isinstance(made, list) else [made]
     for value, symbol in zip(step.outputs, symbols, strict=False):
         network.symbols[value.name] = symbol
+
+
+def _scores(traced: Trace, network: Network) -> tuple[str, str] | None:
+    """Where probabilities are 0 and 1, all differences show in what they are made of only."""
+    last = next(step for step in reversed(traced.steps) if traced.output in step.outputs)
+    if last.op not in ("LogSoftmax", "Sigmoid", "Softmax") or last.inputs[0] is None:
+        return None
+    name: str = network.symbols[last.inputs[0].name].list_outputs()[0]
+    return last.inputs[0].name, name
 
 
 def _normalizes(traced: Trace) -> str:

@@ -23,9 +23,9 @@ from mxspark.text.words import counted, listed, printable
 
 _IMAGES = {name: field.get_default() for name, field in InputSettings.model_fields.items()}
 _ASK = (
-    "Say what the network was trained with, in a file --spec: preprocess: {resize: shorter_and_crop, shorter_side: 256, "
-    "filter: bilinear, scale: 0.00392156862745098, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]} is "
-    "torchvision's. docs/onnx.md has those of other trainers."
+    "Say what the network was trained with, in a file --spec. Torchvision's is preprocess: {resize: shorter_and_crop, "
+    "shorter_side: 256, filter: bilinear, scale: 0.00392156862745098, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, "
+    "0.225]}; docs/onnx.md has others."
 )
 
 
@@ -42,13 +42,21 @@ def run(request: Request) -> Result:
     labels = _labels(file, converted, notes)
     images = {"random images": comparison.random_images(image, spec.preprocess)} | _given_images(request, spec)
     paths = _save(mx, converted, request)
+    values = [(output, None), *([converted.scores] if converted.scores else [])]
     del converted
-    bundle = Bundle(spec, paths, (), BundleSource(spec, {role: str(path) for role, path in paths.items()}, {}))
+    expected = comparison.reference(file, image, [value for value, _ in values], list(images.values()), request.folder)
+    found = [comparison.computed(mx, _bundle(spec, paths, inner), list(images.values())) for _, inner in values]
     compared = []
-    for what, arrays in images.items():
-        expected = comparison.reference(file, image, output, arrays)
-        compared.append((what, str(comparison.compare(mx, bundle, arrays, expected))))
+    for number, what in enumerate(images):
+        pairs = [(ours[number], theirs[number]) for ours, theirs in zip(found, expected, strict=True)]
+        compared.append((what, str(comparison.compare(request.path, pairs))))
     return Result(spec, paths["symbol"], paths["params"], labels, tuple(compared), tuple(notes))
+
+
+def _bundle(spec: ModelSpec, paths: dict[str, Path], output: str | None) -> Bundle:
+    """The converted files, of which `output` is taken, by MXNet's name."""
+    at = spec.model_copy(update={"output": spec.output.model_copy(update={"name": output})})
+    return Bundle(at, paths, (), BundleSource(at, {role: str(path) for role, path in paths.items()}, {}))
 
 
 def _size(request: Request) -> tuple[int, int] | None:

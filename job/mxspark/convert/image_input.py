@@ -1,5 +1,6 @@
 """Which input of an ONNX graph takes the images, and in what form."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from mxspark.errors import UsageError
 from mxspark.settings.model_spec import ModelInput
 from mxspark.text.words import listed, printable
 
-_TYPES = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.UINT8: "uint8"}
+_TYPES: Mapping[int, str] = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.UINT8: "uint8"}
 _CHANNELS = (1, 3)
 
 

@@ -52,7 +52,7 @@ class Network:
         return self.sym.var(unique, shape=array.shape, dtype=dtype)
 
     def symbol(self, value: Value) -> Symbol:
-        """What a value is in the graph. Raises UnsupportedError where it depends on the batch in more than its length."""
+        """What a value is in the graph. Raises UnsupportedError where its numbers depend on the size of the batch."""
         if value.name not in self.symbols:
             if value.numbers is None:
                 raise UnsupportedError(f"it takes {value.name!r}, a result that has no counterpart")
@@ -67,7 +67,7 @@ class Network:
         rows = [array[:1] for array in value.numbers or ()]
         if (
             not rows
-            or not np.array_equal(*rows)
+            or not np.array_equal(rows[0], rows[1])
             or any(len(array) != size for array, size in zip(value.numbers or (), BATCHES, strict=True))
             or any((array != row).any() for array, row in zip(value.numbers or (), rows, strict=True))
         ):

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# Names under which exporters keep the classes' names: Ultralytics (names), PaddlePaddle (character), Hugging Face (id2label).
+# Where exporters keep the classes' names: Ultralytics (names), PaddlePaddle (character), Hugging Face (id2label).
 _CLASSES = ("names", "character", "classes", "class_names", "labels", "id2label", "class_labels")
 _LONGEST = 16 * 2**20  # characters of such an entry
 
@@ -39,7 +39,7 @@ def _names(found: Any) -> tuple[str, ...]:
         except (ValueError, TypeError):
             return ()
         found = [numbered.get(index) for index in range(len(numbered))]
-    is_names = isinstance(found, list) and len(found) > 1 and all(isinstance(name, str) for name in found)
+    is_names = isinstance(found, (list, tuple)) and len(found) > 1 and all(isinstance(name, str) for name in found)
     return tuple(" ".join(name.split()) for name in found) if is_names else ()
 
 

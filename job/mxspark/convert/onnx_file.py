@@ -1,8 +1,9 @@
-"""An ONNX file: read under limits, and refused in words where it is something else, damaged, or of a kind that MXNet 1.9
-can't compute.
+"""An ONNX file: read under limits, and refused in words where it is something else, damaged, or of a kind that can't be
+converted.
 """
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, inliner, numpy_helper
 
 from mxspark import host
 from mxspark.errors import UsageError, one_line
@@ -48,6 +49,7 @@ class OnnxFile:
     model: Any  # ModelProto; its initializers have no numbers
     weights: dict[str, Array]  # by name; whoever has used one may remove it
     opset: int
+    is_external: bool  # whether weights are in files beside it
     is_half: bool  # whether its numbers were float16, which are float32 here
 
     @property
@@ -58,7 +60,7 @@ class OnnxFile:
 def read(path: Path) -> OnnxFile:
     """Raises UsageError where it is no ONNX file, not whole, or of a version that isn't known."""
     _check_file(path)
-    model = _loaded(path)
+    model, is_external = _loaded(path)
     opset = _opset(model, path)
     _check_graph(model, path)
     is_half = any(tensor.data_type == _HALF for tensor in model.graph.initializer)
@@ -66,19 +68,29 @@ def read(path: Path) -> OnnxFile:
         _make_single(model)
     weights = {tensor.name: _array(tensor, path) for tensor in model.graph.initializer}
     # What is removed from a message stays in its memory: a new one has none of the weights'.
-    return OnnxFile(path, _without_weights(model), weights, opset, is_half)
+    return OnnxFile(path, _without_weights(model), weights, opset, is_external, is_half)
 
 
-def as_bytes(file: OnnxFile, output: str) -> bytes:
-    """The file with all of its weights, in single precision, and with this output."""
+def with_outputs(file: OnnxFile, names: Sequence[str], target: Path) -> Path:
+    """The file as it is computed here, with outputs of these names: itself where it has them, else in `target`.
+
+    Raises ValueError where it would be larger than such a file can be.
+    """
+    there = {value.name for value in file.model.graph.output}
+    more = [helper.make_empty_tensor_value_info(name) for name in names if name not in there]
+    if not more and not file.is_half:
+        return file.path
+    if not file.is_half and not file.is_external:
+        # A message followed by another is both merged, its lists joined: that takes no memory.
+        shutil.copyfile(file.path, target)
+        with target.open("ab") as opened:
+            opened.write(onnx.ModelProto(graph=onnx.GraphProto(output=more)).SerializeToString())
+        return target
     model = onnx.load(str(file.path))
-    if model.functions:
-        model.CopyFrom(onnx.inliner.inline_local_functions(model))
     _make_single(model)
-    del model.graph.output[:]
-    model.graph.output.append(helper.make_empty_tensor_value_info(output))
-    data: bytes = model.SerializeToString()
-    return data
+    model.graph.output.extend(more)
+    onnx.save(model, str(target))
+    return target
 
 
 def _check_file(path: Path) -> None:
@@ -123,12 +135,13 @@ def _check_memory(size: int, path: Path) -> None:
         )
 
 
-def _loaded(path: Path) -> Any:
+def _loaded(path: Path) -> tuple[Any, bool]:
+    """The model with all of its weights, and whether some were in files of their own."""
     try:
         model = onnx.load(str(path), load_external_data=False)
         if not model.graph.node or not model.opset_import:
             raise DecodeError("it has no graph")
-        _check_external(model, path)
+        is_external = _check_external(model, path)
         onnx.load_external_data_for_model(model, str(path.parent))
     except DecodeError as error:
         raise UsageError(
@@ -139,11 +152,11 @@ def _loaded(path: Path) -> Any:
             f"{path}: its weights can't be read from the files beside it: {one_line(error)}",
             "Copy these files too, under the names that they had when the network was exported.",
         ) from None
-    return model
+    return model, is_external
 
 
-def _check_external(model: Any, path: Path) -> None:
-    """Raises UsageError where the weights' own files aren't there, or are too large."""
+def _check_external(model: Any, path: Path) -> bool:
+    """Whether weights have files of their own. Raises UsageError where these aren't there, or are too large."""
     names = set()
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -154,6 +167,7 @@ def _check_external(model: Any, path: Path) -> None:
             f"Copy them beside it, into {path.parent}.",
         )
     _check_memory(sum((path.parent / name).stat().st_size for name in names), path)
+    return bool(names)
 
 
 def _opset(model: Any, path: Path) -> int:
@@ -178,7 +192,7 @@ def _check_graph(model: Any, path: Path) -> None:
     if model.graph.sparse_initializer:
         raise UsageError(f"{path}: has sparse weights, which MXNet can't use", "Export it with dense weights.")
     if model.functions:
-        model.CopyFrom(onnx.inliner.inline_local_functions(model))
+        model.CopyFrom(inliner.inline_local_functions(model))
 
 
 def _array(tensor: Any, path: Path) -> Array:

@@ -292,7 +292,8 @@ def _softmax(name: str) -> Convert:
         behind = [shape[axis + 1 :] for shape in value.shapes]
         if layer.opset >= 13 or all(prod(lengths) == 1 for lengths in behind):
             return function(layer.x(), axis=axis)
-        flat = tuple((prod(shape[:axis]), prod(shape[axis:])) for shape in value.shapes)
+        first, second = value.shapes
+        flat: Shapes = ((prod(first[:axis]), prod(first[axis:])), (prod(second[:axis]), prod(second[axis:])))
         return layer.reshaped(function(layer.reshaped(layer.x(), value.shapes, flat), axis=1), flat, value.shapes)
 
     return convert
@@ -304,8 +305,7 @@ def _reduced(function: Callable[[Layer, Symbol, Mapping[str, Any]], Symbol]) -> 
         if not axes and layer.attribute("noop_with_empty_axes", 0):
             return layer.x()
         chosen = tuple(sorted(layer.axis(axis) for axis in axes)) if axes else tuple(range(layer.value(0).rank))
-        found = function(layer, layer.x(), {"axis": chosen, "keepdims": bool(layer.attribute("keepdims", 1))})
-        return found
+        return function(layer, layer.x(), {"axis": chosen, "keepdims": bool(layer.attribute("keepdims", 1))})
 
     return convert
 

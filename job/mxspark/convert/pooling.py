@@ -5,6 +5,8 @@ same places give the same, whatever is behind an image's end: so where one of th
 it is what ONNX means; else the image is padded by an operator of its own.
 """
 
+from typing import Any
+
 import numpy as np
 
 from mxspark.convert.errors import UnsupportedError
@@ -83,7 +85,7 @@ def _until_last_window(layer: Layer, pads: list[int]) -> list[int]:
     return [*pads[:2], *ends]
 
 
-def _counts(layer: Layer, pads: list[int], counts_pads: bool) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+def _counts(layer: Layer, pads: list[int], counts_pads: bool) -> Any:
     """Of how many numbers each window's mean is (1, 1, H, W); none is of those behind the padding."""
     rows = []
     for axis in range(2):

@@ -113,6 +113,7 @@ class _Tracer:
             try:
                 self._add(node)
             except _FAULTS as error:
+                self.steps.append(Step(node.op_type, _name(node), attributes(node), (), (), self.file.opset))
                 self._check_known(known)
                 raise UsageError(
                     f"{self.file.path}: {described(node.op_type, _name(node), attributes(node))}: {one_line(error)}",
@@ -175,10 +176,8 @@ class _Tracer:
         if node.op_type in ("Shape", "Size") and inputs[0] is not None:
             shapes = inputs[0].shapes
             chosen = slice(found.get("start"), found.get("end"))
-            numbers = [
-                np.array(shape[chosen] if node.op_type == "Shape" else math.prod(shape), np.int64) for shape in shapes
-            ]
-            self.values[node.output[0]] = Value.of(node.output[0], numbers)
+            sizes = [shape[chosen] if node.op_type == "Shape" else math.prod(shape) for shape in shapes]
+            self.values[node.output[0]] = Value.of(node.output[0], [np.array(size, np.int64) for size in sizes])
             return
         values = self._inferred(node, inputs)
         if all(value is None or value.numbers is not None for value in inputs):
@@ -211,7 +210,13 @@ class _Tracer:
                     schema, node, types, data, opset_imports=list(self.file.model.opset_import), ir_version=10
                 )
             )
-        return [_value(name, [types[name] for types in found]) for name in node.output if name]
+        names = [name for name in node.output if name]
+        # Of some further outputs, which are for training, nothing is known.
+        return [
+            _value(name, [types[name] for types in found])
+            for name in names
+            if name == names[0] or all(types[name].tensor_type.HasField("shape") for types in found)
+        ]
 
     def _fold(self, node: Any, inputs: Sequence[Value | None], values: Sequence[Value]) -> None:
         """Computes what no image changes."""
@@ -265,8 +270,8 @@ def _value(name: str, types: Sequence[Any]) -> Value:
 
 
 def _without_windows_behind(pooled: Value, image: Value, found: Mapping[str, Any]) -> Value:
-    """What a pool makes where no window begins behind the image's end: onnxruntime leaves those out (as does the text of
-    opset 19 and later), onnx's inference of shapes counts them.
+    """What a pool makes where no window begins behind the image's end: onnxruntime leaves those out, as opset 19 says;
+    onnx's inference of shapes counts them.
     """
     count = image.rank - 2
     strides, begins = found.get("strides", [1] * count), found.get("pads", [0] * 2 * count)[:count]
