@@ -113,10 +113,11 @@ class _Tracer:
             try:
                 self._add(node)
             except _FAULTS as error:
-                self.steps.append(Step(node.op_type, _name(node), attributes(node), (), (), self.file.opset))
+                if node.domain or not self._is_constant(node):  # it is its operator that isn't known, perhaps
+                    self.steps.append(Step(_op(node), _name(node), attributes(node), (), (), self.file.opset))
                 self._check_known(known)
                 raise UsageError(
-                    f"{self.file.path}: {described(node.op_type, _name(node), attributes(node))}: {one_line(error)}",
+                    f"{self.file.path}: {described(_op(node), _name(node), attributes(node))}: {one_line(error)}",
                     "Check the file with onnx.checker; export it again, perhaps with another opset.",
                 ) from None
         self._check_known(known)
@@ -146,8 +147,11 @@ class _Tracer:
                 "Export it for inference (PyTorch: model.eval()).",
             )
 
+    def _is_constant(self, node: Any) -> bool:
+        return all(name in self.values and self.values[name].numbers is not None for name in node.input if name)
+
     def _count(self, op: str) -> str:
-        return counted(sum(node.op_type == op for node in self.file.model.graph.node), "such node")
+        return counted(sum(_op(node) == op for node in self.file.model.graph.node), "such node")
 
     def _check_known(self, known: Sequence[str]) -> None:
         """Raises UsageError where there are operators that can't be converted."""
@@ -189,7 +193,7 @@ class _Tracer:
             if any(side < 0 for shape in value.shapes for side in shape):
                 raise ValueError("the shape of its result depends on more than the size of the batch")
         self.values |= {value.name: value for value in values}
-        self.steps.append(Step(node.op_type, _name(node), found, tuple(inputs), tuple(values), self.file.opset))
+        self.steps.append(Step(_op(node), _name(node), found, tuple(inputs), tuple(values), self.file.opset))
 
     def _inferred(self, node: Any, inputs: Sequence[Value | None]) -> list[Value]:
         """A node's outputs with their types and shapes, -1 being a length that isn't known."""
@@ -245,6 +249,11 @@ _FAULTS: tuple[type[Exception], ...] = (
     AttributeError,
     ArithmeticError,
 )
+
+
+def _op(node: Any) -> str:
+    """An operator's name, with its domain where that isn't ONNX's own."""
+    return f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else str(node.op_type)
 
 
 def _name(node: Any) -> str:
