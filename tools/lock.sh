@@ -12,7 +12,7 @@ compile() { # OUTPUT ARGUMENT ...
         --custom-compile-command "make lock" "${upgrade[@]}" --output-file "requirements/$1" "${@:2}"
 }
 pins=(--constraints requirements/versions.txt)
-compile dev.txt pyproject.toml --extra cpu --extra heif --extra spark --extra kubernetes --extra dev "${pins[@]}"
+compile dev.txt pyproject.toml --extra cpu --extra heif --extra spark --extra kubernetes --extra onnx --extra dev "${pins[@]}"
 compile run.txt pyproject.toml --extra cpu --extra heif --extra spark --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
 compile client.txt pyproject.toml --extra kubernetes "${pins[@]}" --constraints requirements/dev.txt
 compile java.txt requirements/java.in

@@ -8,12 +8,23 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from mxspark.cli import console, model, neighbours, remote, status, submit, trial  # their commands
+from mxspark.cli import console, convert, model, neighbours, remote, status, submit, trial  # their commands
 from mxspark.cli.app import Terminated, app, exit_with
 from mxspark.cli.run import run_job
 from mxspark.run.last_word import LastWord
 
-__all__ = ["Terminated", "main", "main_submitted", "model", "neighbours", "remote", "status", "submit", "trial"]
+__all__ = [
+    "Terminated",
+    "convert",
+    "main",
+    "main_submitted",
+    "model",
+    "neighbours",
+    "remote",
+    "status",
+    "submit",
+    "trial",
+]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,178 @@
+"""`mxspark model convert`."""
+
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxspark import storage
+from mxspark.cli import console
+from mxspark.cli.app import EXIT_CODES, model_app
+from mxspark.cli.flags import DebugFlag, EndpointFlag, KindFlag, PresetFlag, YesFlag, access_by
+from mxspark.errors import UsageError
+from mxspark.inference import bundle
+from mxspark.settings import document
+from mxspark.settings.job import ModelSettings
+from mxspark.settings.model_spec import ModelSpec, PresetName
+from mxspark.storage import Access
+from mxspark.text.words import printable
+
+if TYPE_CHECKING:
+    from mxspark.convert.request import Result
+    from mxspark.inference.network import Inspection
+
+MOST_IMAGES = 64
+MAX_IMAGE_BYTES = 64 * 2**20
+
+
+@model_app.command("convert", short_help="Make a bundle of an ONNX file.", epilog=EXIT_CODES)
+def convert_model(
+    model: Annotated[Path, typer.Argument(metavar="FILE", help="The network, as ONNX (….onnx).")],
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FOLDER", help="The bundle's folder; made where it isn't there.")
+    ],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="PLACE",
+            help="The classes' names: one a line (synset.txt), CSV or JSON. Default: those in the file's metadata.",
+        ),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            "--spec",
+            metavar="FILE",
+            help="A model.yaml with preprocess, and perhaps name and output: what the network was trained with, which "
+            "an ONNX file rarely says.",
+        ),
+    ] = None,
+    preset: PresetFlag = None,
+    kind: KindFlag = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size", metavar="HEIGHTxWIDTH", help="Size of the images, for a file that takes any [pixels]: 224x224."
+        ),
+    ] = None,
+    output_name: Annotated[
+        str | None,
+        typer.Option("--output-name", metavar="NAME", help="Which output to take, or which value within the graph."),
+    ] = None,
+    try_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try",
+            metavar="IMAGE",
+            help="An image to compare the converted network on, beside random ones. Can be given many times.",
+        ),
+    ] = None,
+    endpoint_url: EndpointFlag = None,
+    yes: YesFlag = False,
+    _debug: DebugFlag = False,
+) -> None:
+    """Make a bundle of an ONNX file: its graph as an MXNet symbol, its weights as MXNet parameters, and a model.yaml.
+
+    Nothing is written unless the converted network computes what onnxruntime computes of the file, on random images and
+    on those of --try, alone and in a batch. Needs the packages onnx and onnxruntime (the extra `onnx`).
+    """
+    from mxspark.convert.request import Request, convert
+    from mxspark.inference import model_check
+
+    if ":/" in str(output):  # a Path has lost one of the slashes
+        raise UsageError(
+            f"--output is {str(output)!r}, but a bundle is written into a folder",
+            "Convert it here, and copy the folder there.",
+        )
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file, not a folder", "Name a folder, which need not exist.")
+    access = access_by(endpoint_url)
+    name = re.sub(r"[^\w.-]+", "_", model.stem).strip("._-") or "model"
+    with tempfile.TemporaryDirectory(prefix="mxspark-convert-") as scratch:
+        found = convert(
+            Request(
+                model.absolute(),
+                Path(scratch),
+                name,
+                _spec(spec, preset.value if preset is not None else None, access),
+                _size(size) if size is not None else None,
+                output_name,
+                _images(try_ or [], access),
+            )
+        )
+        source = bundle.with_output(_source(found, labels, access), kind.value if kind is not None else None)
+        with storage.usage_errors("the model", "Check the name."):
+            check = model_check.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
+            source = replace(source, spec=check.inspection.pinned(source.spec))
+            _pack(source, output, access, yes)
+    console.show(f"Converted {model} into {output}")
+    console.show_sections(_sections(found, check.inspection, source))
+    for note in found.notes:
+        console.show_warning(note)
+
+
+def _spec(spec: Path | None, preset: PresetName | None, access: Access) -> ModelSpec | None:
+    """What is known of the network, by --spec and --preset."""
+    if spec is None:
+        return None if preset is None else ModelSpec(preset=preset)
+    with storage.usage_errors("--spec", "Check the name."):
+        text = storage.read_object(str(spec), access, bundle.MAX_SPEC_BYTES).decode(errors="replace")
+    known = document.parse(ModelSpec, document.read_yaml(text, str(spec)), str(spec))
+    return known if preset is None else known.model_copy(update={"preset": preset})
+
+
+def _size(text: str) -> tuple[int, int]:
+    if not (match := re.fullmatch(r"([1-9]\d{0,4})(?:[xX×]([1-9]\d{0,4}))?", text)):
+        raise UsageError(f"--size is {text!r}, and not HEIGHTxWIDTH", "Write --size 224x224.")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _images(places: list[str], access: Access) -> tuple[tuple[str, bytes], ...]:
+    if len(places) > MOST_IMAGES:
+        raise UsageError(f"--try names {len(places)} images, and {MOST_IMAGES} are the most", "Give fewer.")
+    with storage.usage_errors("--try", "Check the name."):
+        return tuple((place, storage.read_object(place, access, MAX_IMAGE_BYTES)) for place in places)
+
+
+def _source(found: "Result", labels: str | None, access: Access) -> bundle.BundleSource:
+    """The files that the bundle will have, where they are now."""
+    if labels is None and found.labels:
+        names = found.symbol.with_name("labels.txt")
+        names.write_text("".join(f"{label}\n" for label in found.labels), encoding="utf-8")
+        labels = str(names)
+    files = {"symbol": str(found.symbol), "params": str(found.params), "labels": labels}
+    return replace(bundle.find(document.parse(ModelSettings, files, "the model"), access), spec=found.spec)
+
+
+def _pack(source: bundle.BundleSource, output: Path, access: Access, yes: bool) -> None:
+    """Writes the bundle beside `output` and moves it there, so that a write that fails leaves nothing.
+
+    Raises UsageError where files are there that nobody wants to have replaced.
+    """
+    names = [*bundle.file_names(source).values(), bundle.SPEC_FILE]
+    there = [name for name in names if (output / name).exists()]
+    if there and not console.confirm(f"{output} has {', '.join(there)} already, which this replaces. Continue?", yes):
+        raise UsageError("nothing was written", "")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as unfinished:
+        bundle.pack(source, bundle.default_cache_dir(), access, Path(unfinished))
+        output.mkdir(exist_ok=True)
+        for name in names:  # model.yaml last: without it there is no bundle
+            (Path(unfinished) / name).replace(output / name)
+
+
+def _sections(found: "Result", inspection: "Inspection", source: bundle.BundleSource) -> list[tuple[str, str]]:
+    wanted = {"input", "output", "kind"}
+    steps = source.spec.preprocess.model_dump(exclude_defaults=True)
+    return [
+        *((name, text) for name, text in console.model_sections(inspection) if name in wanted),
+        (
+            "preprocessing",
+            printable(", ".join(f"{key} {value}" for key, value in steps.items()) or "none but a resize"),
+        ),
+        *((f"difference on {what}", text) for what, text in found.compared),
+    ]

@@ -1,0 +1,139 @@
+"""The converted network beside onnxruntime, on the same images: batches of one and of three."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mxspark import host
+from mxspark.convert.image_input import ImageInput
+from mxspark.convert.onnx_file import OnnxFile, with_outputs
+from mxspark.errors import UsageError, one_line
+from mxspark.inference import checkpoint
+from mxspark.inference.bundle import Bundle
+from mxspark.inference.mxnet import said
+from mxspark.settings.model_spec import Preprocessing
+
+Floats = NDArray[np.float32]
+
+LIMIT = 1e-3  # of the largest number of an output, by how much two numbers of it may differ
+BATCHES = (1, 3)
+_BUG = "This is a bug in mxspark: report it, with the file if you can. Perhaps a file of another opset helps."
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two computations are from each other, at most."""
+
+    absolute: float
+    relative: float  # to the largest number of the same output
+
+    def __str__(self) -> str:
+        return f"{self.absolute:.2g}, {self.relative:.1g} of the largest number"
+
+
+def random_images(image: ImageInput, steps: Preprocessing) -> Floats:
+    """Images (3, C, H, W): coarse patterns and noise, of which a network makes more than of noise alone."""
+    random, count, channels = np.random.default_rng(0), max(BATCHES), image.channels
+    coarse = random.uniform(0, 255, (count, channels, 4, 4))
+    rows, columns = (np.arange(side) * 4 // side for side in (image.height, image.width))
+    noise = random.uniform(-40, 40, (count, channels, image.height, image.width))
+    pixels = np.rint((coarse[:, :, rows][:, :, :, columns] + noise).clip(0, 255))
+    mean, std = (np.broadcast_to(numbers, channels).reshape(-1, 1, 1) for numbers in (steps.mean, steps.std))
+    images: Floats = ((pixels * steps.scale - mean) / std).astype(np.float32)
+    return images
+
+
+def reference(
+    file: OnnxFile, image: ImageInput, values: Sequence[str], groups: Sequence[Floats], folder: Path
+) -> list[list[Floats]]:
+    """What onnxruntime computes of groups of images (n, C, H, W): (n, …) for each value of the graph and each group.
+
+    `folder` is for a file of its own. Raises UsageError where it can't.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = host.cores()
+    options.log_severity_level = 4  # errors are raised as well
+    options.enable_cpu_mem_arena = False
+    try:
+        path = str(with_outputs(file, values, folder / "reference.onnx"))
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        found = [_of_session(session, image, values, images) for images in groups]
+    except Exception as error:  # noqa: BLE001  # onnxruntime has no class that all of its errors are
+        raise UsageError(
+            f"{file.path}: onnxruntime can't compute it, so that the conversion can't be checked: {one_line(error)}",
+            "Check the file with onnx.checker; export it again.",
+        ) from None
+    return [[outputs[number] for outputs in found] for number in range(len(values))]
+
+
+def _of_session(session: Any, image: ImageInput, values: Sequence[str], images: Floats) -> list[Floats]:
+    given = images.transpose(0, 2, 3, 1) if image.is_nhwc else images
+    size = 1 if image.is_single else len(given)
+    found = [
+        session.run(list(values), {image.name: given[start : start + size].astype(image.dtype)})
+        for start in range(0, len(given), size)
+    ]
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[Floats]:
+    """What MXNet computes of groups of images (n, C, H, W), alone and three at a time: (2, n, …) for each group.
+
+    Raises UsageError where the network doesn't take both.
+    """
+    loaded = checkpoint.load(mx, bundle)
+    images = np.concatenate(groups)
+    try:
+        found = np.stack([_in_batches(mx, loaded, images, size) for size in BATCHES])
+    except (mx.MXNetError, RuntimeError) as error:
+        raise UsageError(
+            f"{bundle.spec.source}: the converted network can't be computed: {said(error)}", _BUG
+        ) from None
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    return np.split(found, ends, axis=1)
+
+
+def _in_batches(mx: Any, loaded: Any, images: Floats, size: int) -> Floats:
+    """The output for all images, `size` at a time; the last ones are padded."""
+    name, shape = loaded.input_name, (size, *images.shape[1:])
+    whole = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), np.float32)])
+    module = mx.mod.Module(loaded.symbol, data_names=[name], label_names=None, context=mx.cpu())
+    module.bind(data_shapes=[(name, shape)], for_training=False)
+    module.set_params(dict(loaded.arguments), dict(loaded.states), allow_missing=True, allow_extra=True)
+    parts = []
+    for start in range(0, len(whole), size):
+        module.forward(mx.io.DataBatch([mx.nd.array(whole[start : start + size])]), is_train=False)
+        parts.append(module.get_outputs()[0].asnumpy())
+    output: Floats = np.concatenate(parts)[: len(images)]
+    return output
+
+
+def compare(path: Path, pairs: Sequence[tuple[Floats, Floats]]) -> Difference:
+    """How far MXNet's numbers (2, n, …) are from onnxruntime's (n, …), at most: pairs of both.
+
+    Raises UsageError where that is more than rounding does.
+    """
+    found = [_difference(path, ours, theirs) for ours, theirs in pairs]
+    return max(found, key=lambda difference: difference.relative)
+
+
+def _difference(path: Path, ours: Floats, theirs: Floats) -> Difference:
+    if ours.shape[1:] != theirs.shape:
+        raise _differs(path, f"its output has the shape {ours.shape[1:]}, not {theirs.shape}")
+    if not (np.isfinite(ours) == np.isfinite(theirs)).all():
+        raise _differs(path, "others of its numbers are infinite, or none at all (NaN)")
+    absolute = float(np.abs(np.nan_to_num(ours - theirs)).max(initial=0))
+    largest = float(np.abs(np.nan_to_num(theirs, posinf=0, neginf=0)).max(initial=0))
+    difference = Difference(absolute, absolute / max(largest, 1e-30))
+    if difference.relative > LIMIT:
+        raise _differs(path, f"they differ by {difference}; the limit is {LIMIT:g}")
+    return difference
+
+
+def _differs(path: Path, what: str) -> UsageError:
+    return UsageError(f"{path}: the converted network computes other numbers than onnxruntime: {what}", _BUG)

@@ -1,0 +1,122 @@
+"""An ONNX graph as an MXNet symbol with parameters."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mxspark.convert.errors import UnsupportedError
+from mxspark.convert.image_input import ImageInput
+from mxspark.convert.layer import INPUT, Layer, Network
+from mxspark.convert.onnx_file import Array, OnnxFile
+from mxspark.convert.operators import OPERATORS
+from mxspark.convert.trace import BATCHES, Shape, Step, Trace, trace
+from mxspark.errors import UsageError
+from mxspark.inference.mxnet import said
+from mxspark.text.words import printable
+
+_NORMALIZING = ("Add", "BatchNormalization", "Div", "Mul", "Sub")
+_MOVING = ("Cast", "Identity", "Transpose")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A graph in MXNet's form."""
+
+    symbol: Any
+    parameters: dict[str, Array]  # by MXNet's name
+    states: frozenset[str]  # those of the parameters that are auxiliary states
+    shape: Shape  # of its output, for a batch of two
+    scores: tuple[str, str] | None  # what the last softmax or sigmoid is of, by ONNX's name and by MXNet's
+    normalizes: str  # the operator by which the graph itself turns pixels into what it computes with; "" without one
+
+
+def convert(mx: Any, file: OnnxFile, image: ImageInput, output: str) -> Converted:
+    """The part of a graph that leads to `output`, a name in the file.
+
+    Raises UsageError naming the operators that have no counterpart.
+    """
+    traced = trace(file, image.value(image.name, image.is_nhwc), image.is_single, output, list(OPERATORS))
+    network = _network(mx, image)
+    name = network.unique(output)
+    for step in traced.steps:
+        _add(mx, network, step, file)
+    if traced.output.numbers is not None:
+        raise UsageError(
+            f"{file.path}: its output {printable(output)} is the same for every image",
+            "Name another output: --output-name.",
+        )
+    if [shape[:1] for shape in traced.output.shapes] != [(size,) for size in BATCHES]:
+        raise UsageError(
+            f"{file.path}: its output {printable(output)} has no row for each image, but the shape "
+            f"{traced.output.shapes[0]} for {BATCHES[0]} of them",
+            "Name another output: --output-name.",
+        )
+    symbol = mx.sym.identity(network.symbols[output], name=name)
+    states = symbol.list_auxiliary_states()
+    used = {*symbol.list_arguments(), *states}
+    return Converted(
+        symbol,
+        {name: array for name, array in network.parameters.items() if name in used},
+        frozenset(states),
+        traced.output.shapes[0],
+        _scores(traced, network),
+        _normalizes(traced),
+    )
+
+
+def _network(mx: Any, image: ImageInput) -> Network:
+    """A network that has but its input: N x channels x height x width."""
+    data = mx.sym.var(INPUT, dtype="uint8" if image.dtype == "uint8" else None)
+    network = Network(mx.sym, data)
+    if image.is_nhwc:
+        as_nchw = image.value(f"{image.name} as NCHW", is_nhwc=False)
+        network.symbols = {
+            as_nchw.name: data,
+            image.name: mx.sym.transpose(data, axes=(0, 2, 3, 1), name=network.unique("nhwc")),
+        }
+        network.transposed[image.name] = as_nchw, (0, 2, 3, 1)
+    else:
+        network.symbols = {image.name: data}
+    return network
+
+
+def _add(mx: Any, network: Network, step: Step, file: OnnxFile) -> None:
+    try:
+        with mx.name.Prefix(f"{network.unique(step.name)}_"):
+            made = OPERATORS[step.op](Layer(step, network))
+    except UnsupportedError as error:
+        raise UsageError(
+            f"{file.path}: can't be converted: {error.reason}: {step}",
+            "Export it with another opset, or without this operator; docs/onnx.md lists what can be converted.",
+        ) from None
+    except (mx.MXNetError, ValueError, TypeError, IndexError, KeyError) as error:
+        raise UsageError(
+            f"{file.path}: can't be converted: {step}: {said(error)}",
+            "Check the file with onnx.checker; export it again, perhaps with another opset.",
+        ) from None
+    symbols = made if isinstance(made, list) else [made]
+    for value, symbol in zip(step.outputs, symbols, strict=False):
+        network.symbols[value.name] = symbol
+
+
+def _scores(traced: Trace, network: Network) -> tuple[str, str] | None:
+    """Where probabilities are 0 and 1, all differences show in what they are made of only."""
+    last = next(step for step in reversed(traced.steps) if traced.output in step.outputs)
+    if last.op not in ("LogSoftmax", "Sigmoid", "Softmax") or last.inputs[0] is None:
+        return None
+    name: str = network.symbols[last.inputs[0].name].list_outputs()[0]
+    return last.inputs[0].name, name
+
+
+def _normalizes(traced: Trace) -> str:
+    """The operator that the pixels come to first, where it shifts or scales them by numbers of its own."""
+    names = {traced.input.name}
+    for step in traced.steps:
+        if not any(value is not None and value.name in names for value in step.inputs):
+            continue
+        if step.op in _MOVING:
+            names.add(step.outputs[0].name)
+        else:
+            others = [value for value in step.inputs if value is not None and value.name not in names]
+            is_own = step.op in _NORMALIZING and all(value.numbers is not None for value in others)
+            return step.op if is_own else ""
+    return ""

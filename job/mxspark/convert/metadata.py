@@ -1,0 +1,55 @@
+"""What an ONNX file's metadata say of its classes and of the pixels that it wants."""
+
+import ast
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# Where exporters keep the classes' names: Ultralytics (names), PaddlePaddle (character), Hugging Face (id2label).
+_CLASSES = ("names", "character", "classes", "class_names", "labels", "id2label", "class_labels")
+_LONGEST = 16 * 2**20  # characters of such an entry
+
+# https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md
+_RANGES = {"NominalRange_0_255": 1.0, "Normalized_0_1": 1 / 255}
+_ORDERS = {"Rgb8": "RGB", "Bgr8": "BGR"}
+
+
+def labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The classes' names by index; empty where there are none, or not in a form that is known."""
+    for key in _CLASSES:
+        if names := _names(_parsed(metadata.get(key, "")[:_LONGEST])):
+            return names
+    return ()
+
+
+def _parsed(text: str) -> Any:
+    """A text that is JSON or a literal of Python's, else its lines."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            continue
+    return text.splitlines()
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    if isinstance(found, dict):
+        try:
+            numbered = {int(key): name for key, name in found.items()}
+        except (ValueError, TypeError):
+            return ()
+        found = [numbered.get(index) for index in range(len(numbered))]
+    is_names = isinstance(found, (list, tuple)) and len(found) > 1 and all(isinstance(name, str) for name in found)
+    return tuple(" ".join(name.split()) for name in found) if is_names else ()
+
+
+def preprocessing(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What is said of pixels, as keys of `preprocess`; empty where nothing is."""
+    order = _ORDERS.get(metadata.get("Image.BitmapPixelFormat", ""))
+    scale = _RANGES.get(metadata.get("Image.NominalPixelRange", ""))
+    if scale is not None:
+        return {"scale": scale} | ({"channels": order} if order else {})
+    # https://docs.ultralytics.com/tasks/classify: torchvision's Resize and CenterCrop of one size, and nothing else
+    if metadata.get("author") == "Ultralytics" and metadata.get("task") == "classify":
+        return {"scale": 1 / 255, "resize": "shorter_and_crop", "filter": "bilinear"}
+    return {}

@@ -1,0 +1,377 @@
+"""ONNX files as people have them become networks of MXNet's, and what can't is refused in words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from mxspark.convert import converter, metadata, onnx_file, operators
+from mxspark.convert.request import Request
+from mxspark.errors import UsageError
+from mxspark.settings.model_spec import ModelSpec
+from tests.unit.onnx_graphs import SPEC, Weights, converted, ints, model
+
+# A vision transformer's block, as torch.onnx.export writes it: patches, a class token for each image of the batch,
+# attention of two heads, and a classifier of the class token.
+VIT = """
+p = Conv<strides = [4, 4]>(x, patch, bias)
+s = Shape(p)
+n = Slice(s, zero, two)
+m = Concat<axis = 0>(n, minus)
+r = Reshape(p, m)
+t = Transpose<perm = [0, 2, 1]>(r)
+b = Shape<start = 0, end = 1>(x)
+e = Concat<axis = 0>(b, one, eight)
+c = Expand(token, e)
+j = Concat<axis = 1>(c, t)
+a = Add(j, places)
+l = LayerNormalization<axis = -1>(a, gamma, beta)
+q = MatMul(l, qkv)
+k = Add(q, qkvb)
+h = Reshape(k, heads)
+w = Transpose<perm = [2, 0, 3, 1, 4]>(h)
+u, v, z = Split<axis = 0, num_outputs = 3>(w)
+u1 = Squeeze(u, zero)
+v1 = Squeeze(v, zero)
+z1 = Gather<axis = 0>(z, first)
+v2 = Transpose<perm = [0, 1, 3, 2]>(v1)
+d = MatMul(u1, v2)
+d1 = Mul(d, scale)
+d2 = Softmax<axis = -1>(d1)
+o = MatMul(d2, z1)
+o1 = Transpose<perm = [0, 2, 1, 3]>(o)
+o2 = Reshape(o1, joined)
+o3 = MatMul(o2, project)
+f = Add(a, o3)
+g = MatMul(f, wide)
+g1 = Gelu(g)
+g2 = MatMul(g1, narrow)
+f1 = Add(f, g2)
+i = Gather<axis = 1>(f1, first)
+y = Gemm<transB = 1>(i, classes, names)
+"""
+VIT_WEIGHTS: Weights = {
+    "patch": (8, 3, 4, 4), "bias": (8,), "zero": ints(0), "two": ints(2), "minus": ints(-1), "one": ints(1),
+    "eight": ints(8), "token": (1, 1, 8), "places": (1, 13, 8), "gamma": (8,), "beta": (8,), "qkv": (8, 24),
+    "qkvb": (24,), "heads": ints(0, -1, 3, 2, 4), "first": np.array(0, np.int64), "scale": np.array(0.5, np.float32),
+    "joined": ints(0, -1, 8), "project": (8, 8), "wide": (8, 16), "narrow": (16, 8), "classes": (5, 8), "names": (5,),
+}  # fmt: skip
+CONVNEXT = """
+s = Conv<strides = [2, 2]>(x, stem)
+d = Conv<group = 6, pads = [3, 3, 3, 3]>(s, depth, bias)
+t = Transpose<perm = [0, 2, 3, 1]>(d)
+m = ReduceMean<axes = [-1]>(t)
+c = Sub(t, m)
+q = Pow(c, two)
+v = ReduceMean<axes = [-1]>(q)
+e = Add(v, epsilon)
+r = Sqrt(e)
+n = Div(c, r)
+g = Mul(n, gamma)
+b = Add(g, beta)
+w = MatMul(b, wide)
+h = Div(w, root)
+i = Erf(h)
+j = Add(i, one)
+k = Mul(w, j)
+l = Mul(k, half)
+o = MatMul(l, narrow)
+p = Mul(layer, o)
+u = Transpose<perm = [0, 3, 1, 2]>(p)
+a = Add(s, u)
+z = GlobalAveragePool(a)
+f = Flatten(z)
+y = Gemm(f, classes)
+"""
+CONVNEXT_WEIGHTS: Weights = {
+    "stem": (6, 3, 2, 2), "depth": (6, 1, 7, 7), "bias": (6,), "two": np.array(2, np.float32),
+    "epsilon": np.array(1e-6, np.float32), "gamma": (6,), "beta": (6,), "wide": (6, 24),
+    "root": np.array(2**0.5, np.float32), "one": np.array(1, np.float32), "half": np.array(0.5, np.float32),
+    "narrow": (24, 6), "layer": (6,), "classes": (6, 4),
+}  # fmt: skip
+SQUEEZE_AND_EXCITE = """
+c = Conv<strides = [2, 2], auto_pad = "SAME_UPPER">(x, stem)
+s = Sigmoid(c)
+a = Mul(c, s)
+d = Conv<group = 8, auto_pad = "SAME_UPPER">(a, depth)
+g = GlobalAveragePool(d)
+r = Conv(g, reduce, rb)
+t = Relu(r)
+e = Conv(t, expand, eb)
+h = HardSigmoid<alpha = 0.1666667>(e)
+m = Mul(d, h)
+b = Add(m, a)
+p = ReduceMean<axes = [2, 3], keepdims = 0>(b)
+l = MatMul(p, classes)
+y = Softmax(l)
+"""
+SQUEEZE_WEIGHTS: Weights = {
+    "stem": (8, 3, 3, 3), "depth": (8, 1, 3, 3), "reduce": (2, 8, 1, 1), "rb": (2,), "expand": (8, 2, 1, 1),
+    "eb": (8,), "classes": (8, 4),
+}  # fmt: skip
+SHUFFLE = """
+c = Conv(x, stem)
+r = Reshape(c, groups)
+t = Transpose<perm = [0, 2, 1, 3, 4]>(r)
+s = Reshape(t, back)
+a, b = Split<axis = 1>(s)
+k = Concat<axis = 1>(b, a)
+g = GlobalAveragePool(k)
+y = Reshape(g, flat)
+"""
+
+
+@pytest.mark.parametrize("size", ["N", 1])
+@pytest.mark.parametrize(
+    ("text", "weights", "opset", "shape"),
+    [
+        (VIT, VIT_WEIGHTS, 20, (3, 12, 16)),
+        (CONVNEXT, CONVNEXT_WEIGHTS, 13, (3, 16, 12)),
+        (SQUEEZE_AND_EXCITE, SQUEEZE_WEIGHTS, 13, (3, 15, 16)),
+    ],
+)
+def test_blocks_of_today_s_networks_compute_the_same(
+    text: str, weights: Weights, opset: int, shape: tuple[int, ...], size: int | str, tmp_path: Path
+) -> None:
+    done = converted(model(text, weights, opset, (size, *shape)), tmp_path)
+
+    assert float(done.compared[0][1].split(",")[0]) < 1e-4
+
+
+def test_a_file_for_single_images_with_its_batch_written_into_it_takes_batches(tmp_path: Path) -> None:
+    weights = {"stem": (8, 3, 1, 1), "groups": ints(1, 2, 4, 9, 10), "back": ints(1, 8, 9, 10), "flat": ints(1, -1)}
+    assert converted(model(SHUFFLE, weights, 11, (1, 3, 9, 10)), tmp_path).compared
+
+    text = "r = Reshape(x, rows)\nt = Transpose<perm = [0, 2, 1]>(r)\nc = Concat<axis = 1>(token, t)\ny = Gather<axis = 1>(c, i)"
+    weights = {"rows": ints(1, 3, 90), "token": (1, 1, 3), "i": np.array(0, np.int64)}
+    assert converted(model(f"{text}", weights, 13, (1, 3, 9, 10)), tmp_path).compared
+
+
+@pytest.mark.parametrize("opset", range(9, 22))
+def test_a_network_of_every_opset_computes_the_same(opset: int, tmp_path: Path) -> None:
+    text = (
+        "c = Conv<pads = [1, 1, 1, 1]>(x, w)\nb = BatchNormalization(c, one, bias, bias, one)\nr = Relu(b)\n"
+        "p = MaxPool<kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 0, 0]>(r)\ng = GlobalAveragePool(p)\n"
+        "f = Flatten(g)\nl = Gemm(f, classes, bias)\ny = Softmax<axis = 1>(l)"
+    )
+    weights: Weights = {"w": (4, 3, 3, 3), "one": np.ones(4, np.float32), "bias": (4,), "classes": (4, 4)}
+
+    converted(model(text, weights, opset), tmp_path)
+
+
+def test_a_network_that_takes_its_channels_last_gets_them_first(tmp_path: Path) -> None:
+    made = model("t = Transpose<perm = [0, 3, 1, 2]>(images)\ny = Conv(t, w)", {"w": (2, 3, 3, 3)}, 13, ("N", 9, 10, 3))
+    del made.graph.node[0]
+
+    done = converted(made, tmp_path)
+
+    assert (done.spec.input.layout, done.spec.input.height, done.spec.input.width) == ("NCHW", 9, 10)
+    assert '"transpose"' not in done.symbol.read_text(), "two that undo each other are none"
+
+
+def test_a_network_that_takes_whole_numbers_gets_pixels_as_they_are(tmp_path: Path) -> None:
+    made = model("f = Cast<to = 1>(images)\ny = Conv(f, w)", {"w": (2, 3, 3, 3)}, kind=TensorProto.UINT8)
+    del made.graph.node[0]
+
+    done = converted(made, tmp_path, spec=None)
+
+    assert done.spec.preprocess.scale == 1
+    assert "whole numbers" in done.notes[0]
+
+
+@pytest.mark.parametrize("first", ["Sub(images, w)", "Div(images, w)", "BatchNormalization(images, w, w, w, w)"])
+def test_a_graph_that_normalizes_its_pixels_wants_them_as_they_are(first: str, tmp_path: Path) -> None:
+    made = model(
+        f"a = {first}\ny = Conv(a, k)",
+        {"w": np.full(3 if "Batch" in first else (1, 3, 1, 1), 3, np.float32), "k": (2, 3, 3, 3)},
+    )
+    del made.graph.node[0]
+
+    done = converted(made, tmp_path, spec=None)
+
+    assert (done.spec.preprocess.scale, done.spec.preprocess.channels) == (1, "RGB")
+    assert "is assumed" in done.notes[0]
+
+
+def test_a_grey_network_is_one_of_one_channel(tmp_path: Path) -> None:
+    done = converted(model("y = Conv(x, w)", {"shift": (1,), "w": (2, 1, 3, 3)}, shape=("N", 1, 9, 10)), tmp_path)
+
+    assert done.spec.input.channels == 1
+
+
+def test_float16_becomes_float32_and_that_is_told(tmp_path: Path) -> None:
+    half = {"w": (2, 3, 3, 3), "shift": (1, 3, 1, 1)}
+    weights = {name: np.random.default_rng(0).normal(size=shape).astype(np.float16) for name, shape in half.items()}
+    made = model("c = Conv(x, w)\nh = Cast<to = 10>(c)\ny = Softmax<axis = 1>(h)", weights, kind=TensorProto.FLOAT16)
+
+    done = converted(made, tmp_path)
+
+    assert "float16" in done.notes[0]
+
+
+def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
+    made = model("c = Conv(x, w)\ny = Softmax<axis = 1>(c)", {"w": (2, 3, 30, 3)}, shape=("N", 3, 40, 9))
+    path = tmp_path / "kept" / "net.onnx"
+    path.parent.mkdir()
+    onnx.save(made, str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+    assert (path.parent / "net.data").stat().st_size > 2000
+
+    assert converter.run(Request(path, tmp_path, "net", SPEC)).compared
+
+    (path.parent / "net.data").unlink()
+    with pytest.raises(UsageError) as refused:
+        converter.run(Request(path, tmp_path, "net", SPEC))
+    assert "net.data" in refused.value.problem
+    assert str(path.parent) in refused.value.hint
+
+
+def test_a_size_that_the_file_leaves_open_is_given(tmp_path: Path) -> None:
+    made = model(
+        "c = Conv(x, w)\ng = GlobalAveragePool(c)\ny = Flatten(g)", {"w": (2, 3, 3, 3)}, shape=("N", 3, "h", "w")
+    )
+
+    done = converted(made, tmp_path, size=(20, 30))
+
+    assert (done.spec.input.height, done.spec.input.width) == (20, 30)
+
+
+def test_one_of_several_outputs_is_taken_by_name_and_the_others_need_not_be_convertible(tmp_path: Path) -> None:
+    made = model("y = Conv(x, w)\na = NonZero(y)\nz = Cast<to = 1>(a)", {"w": (2, 3, 3, 3)}, outputs=("y", "z"))
+
+    assert converted(made, tmp_path, output="y").compared
+
+
+# ---- metadata ----
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("names", "{0: 'cat', 1: 'dog'}"),
+        ("id2label", '{"0": "cat", "1": "dog"}'),
+        ("classes", '["cat", "dog"]'),
+        ("character", "cat\ndog"),
+        ("labels", "('cat', 'dog')"),
+    ],
+)
+def test_names_of_classes_are_found_in_the_metadata(key: str, text: str) -> None:
+    found = metadata.labels({key: text, "date": "2026"})
+
+    assert found == ("cat", "dog")
+
+
+def test_metadata_tell_what_pixels_are_wanted(tmp_path: Path) -> None:
+    made = model("c = Conv(x, w)\ng = GlobalAveragePool(c)\ny = Flatten(g)", {"w": (2, 3, 3, 3)})
+    helper.set_model_props(
+        made,
+        {"Image.NominalPixelRange": "Normalized_0_1", "Image.BitmapPixelFormat": "Bgr8", "names": "['a', 'b', 'c']"},
+    )
+
+    done = converted(made, tmp_path, spec=None)
+
+    assert (done.spec.preprocess.scale, done.spec.preprocess.channels) == (1 / 255, "BGR")
+    assert done.labels == ()
+    assert "3 names" in done.notes[1], "which two classes can't have"
+
+
+# ---- refused ----
+
+PLAIN = ("y = Conv(x, w)", {"w": (2, 3, 3, 3)})
+
+
+def saved(made: onnx.ModelProto, change: Callable[[onnx.ModelProto], object] | None = None) -> bytes:
+    if change is not None:
+        change(made)
+    return made.SerializeToString()
+
+
+def with_if() -> onnx.ModelProto:
+    made = model(*PLAIN)
+    inner = helper.make_graph([], "b", [], [helper.make_empty_tensor_value_info("y")])
+    made.graph.node.append(helper.make_node("If", ["y"], ["z"], "choice", then_branch=inner, else_branch=inner))
+    made.graph.output[0].name = "z"
+    return made
+
+
+REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
+    "empty": (lambda: b"", ["is empty"]),
+    "truncated": (lambda: saved(model(*PLAIN))[:-20], ["not whole"]),
+    "text": (lambda: b"a text of no meaning", ["not an ONNX file"]),
+    "zip": (lambda: b"PK\3\4" + b"x" * 90, ["PyTorch", "torch.onnx.export"]),
+    "hdf5": (lambda: b"\x89HDF\r\n\x1a\n", [".h5", "tf2onnx"]),
+    "tflite": (lambda: b"\x1c\0\0\0TFL3", ["TensorFlow Lite"]),
+    "lfs": (lambda: b"version https://git-lfs.github.com/spec/v1", ["git lfs pull"]),
+    "opset 22": (lambda: saved(model(*PLAIN, opset=22)), ["opset 22", "opset_version=17"]),
+    "opset 6": (lambda: saved(model(*PLAIN, opset=6)), ["opset 6"]),
+    "control flow": (lambda: saved(with_if()), ["If 'choice'", "1 such node", "tracing"]),
+    "no output": (lambda: saved(model(*PLAIN), lambda m: m.graph.ClearField("output")), ["has no output"]),
+    "two channels": (lambda: saved(model("y = Relu(x)", {"shift": (1,)}, shape=("N", 2, 8, 8))), ["(N, 2, 8, 8)", "3 channels"]),
+    "open size": (lambda: saved(model(*PLAIN, shape=("N", 3, "h", "w"))), ["any size", "--size"]),
+    "a vector": (lambda: saved(model("y = Relu(x)", {"shift": (1,)}, shape=("N", 100))), ["four axes"]),
+    "eight at a time": (lambda: saved(model(*PLAIN, shape=(8, 3, 9, 9))), ["8 images at a time", "dynamic_axes"]),
+    "two outputs": (lambda: saved(model("y = Conv(x, w)\nz = Relu(y)", PLAIN[1], outputs=("y", "z"))), ["2 outputs: y, z", "--output-name"]),
+    "two inputs": (lambda: saved(model(*PLAIN), lambda m: m.graph.input.append(helper.make_tensor_value_info("size", TensorProto.INT64, [2]))), ["2 inputs: images, size"]),
+    "unknown operators": (
+        lambda: saved(model("a = Conv(x, w)\nb = Celu<alpha = 0.5>(a)\nc = Celu(b)\nd = Trilu(c)\ny = Relu(d)", PLAIN[1])),
+        ["Celu 'b' (alpha=0.5) (2 such nodes)", "also Trilu 1"],
+    ),
+    "foreign operator": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.node[1], "domain", "com.microsoft")), ["com.microsoft.Conv 'y' (1 such node)"]),
+    "random": (lambda: saved(model("r = RandomUniformLike(x)\ny = Conv(r, w)", PLAIN[1])), ["random"]),
+    "constant": (lambda: saved(model("y = Relu(w)", PLAIN[1])), ["the same for every image"]),
+    "sum over images": (lambda: saved(model("y = ReduceSum<axes = [0]>(x)", opset=11)), ["no row for each image"]),
+    "too large to fold": (lambda: saved(model("z = ConstantOfShape(n)\ny = Add(x, z)", {"n": ints(1, 2**20, 2**20)})), ["too large"]),
+    "size in the weights": (lambda: saved(model("r = Reshape(x, n)\ny = Relu(r)", {"n": ints(-1, 271)})), ["Reshape"]),
+    "half a tensor": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.initializer[1], "raw_data", b"1234")), ["aren't whole"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_not_be_converted_is_refused_with_its_cause_and_a_hint(name: str, tmp_path: Path) -> None:
+    make, words = REFUSED[name]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(make())
+
+    with pytest.raises(UsageError) as refused:
+        converter.run(Request(path, tmp_path, "net", SPEC))
+
+    for word in words:
+        assert word in str(refused.value)
+    assert str(path) in refused.value.problem
+    assert refused.value.hint
+    assert [found.name for found in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_what_pixels_are_wanted_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        converted(model("y = Conv(images, w)", {"w": (2, 3, 3, 3)}), tmp_path, spec=ModelSpec())
+
+    assert "doesn't say what pixels it wants" in refused.value.problem
+    assert "--spec" in refused.value.hint
+
+
+def test_a_saved_model_is_refused_with_the_way_to_convert_it(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+
+    with pytest.raises(UsageError) as refused:
+        onnx_file.read(tmp_path)
+
+    assert "SavedModel" in refused.value.problem
+    assert "tf2onnx" in refused.value.hint
+
+
+def test_a_network_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {**operators.OPERATORS, "Relu": operators.OPERATORS["Abs"]}
+    monkeypatch.setattr("mxspark.convert.conversion.OPERATORS", wrong)
+
+    with pytest.raises(UsageError) as refused:
+        converted(model("c = Conv(x, w)\ny = Relu(c)", {"w": (2, 3, 3, 3)}), tmp_path)
+
+    assert "other numbers than onnxruntime" in refused.value.problem
+    assert "0.001" in refused.value.problem
+
+
+def test_weights_may_be_called_what_the_input_is_called_in_mxnet(tmp_path: Path) -> None:
+    assert converted(model("y = Conv(x, data)", {"data": (2, 3, 3, 3)}), tmp_path).compared

@@ -1,0 +1,89 @@
+"""`mxspark model convert`: an ONNX file becomes a bundle, or nothing is written."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import helper
+
+from mxspark.convert import request
+from mxspark.settings.document import read_yaml
+from tests.conftest import Here
+from tests.unit.onnx_graphs import model
+from tests.unit.pictures import opencv_encoded, smooth
+
+SPEC = "name: pets\npreprocess: {scale: 0.00392156862745098}\n"
+
+
+@pytest.fixture
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = model("c = Conv(images, w)\ng = GlobalAveragePool(c)\nf = Flatten(g)\ny = Softmax(f)", {"w": (2, 3, 3, 3)})
+    del made.graph.node[0], made.graph.initializer[0]
+    helper.set_model_props(made, {"names": "{0: 'cat', 1: 'dog'}"})
+    onnx.save(made, "my pets.onnx")
+    Path("spec.yaml").write_text(SPEC)
+
+
+@pytest.mark.usefixtures("_in_a_folder")
+def test_a_file_becomes_a_bundle_with_its_classes_and_the_preprocessing_that_is_given(here: Here) -> None:
+    Path("a.png").write_bytes(opencv_encoded(smooth(20, 30), ".png"))
+
+    ended = here("model", "convert", "my pets.onnx", "--output", "out/pets", "--spec", "spec.yaml", "--try", "a.png")
+
+    assert ended.code == 0, ended.errors
+    assert sorted(path.name for path in Path("out/pets").iterdir()) == [
+        *("labels.txt", "model.yaml", "my_pets-0000.params", "my_pets-symbol.json")
+    ]
+    assert [path.name for path in Path("out").iterdir()] == ["pets"]
+    assert Path("out/pets/labels.txt").read_text() == "cat\ndog\n"
+    said = read_yaml(Path("out/pets/model.yaml").read_text(), "model.yaml")
+    assert (said["name"], said["preprocess"]["scale"], said["output"]["kind"]) == ("pets", 1 / 255, "softmax")
+    assert "difference on random images" in ended.output
+    assert "difference on 1 given image" in ended.output
+
+
+@pytest.mark.usefixtures("_in_a_folder")
+def test_labels_that_do_not_fit_leave_nothing(here: Here) -> None:
+    Path("labels.txt").write_text("cat\ndog\nbird\n")
+
+    ended = here(
+        "model", "convert", "my pets.onnx", "--output", "pets", "--spec", "spec.yaml", "--labels", "labels.txt"
+    )
+
+    assert ended.code == 2
+    assert "3 labels" in ended.errors
+    assert not Path("pets").exists()
+
+
+@pytest.mark.usefixtures("_in_a_folder")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.onnx"], ["nowhere.onnx", "Check the name"]),
+        (["my pets.onnx"], ["doesn't say what pixels it wants", "--spec"]),
+        (["my pets.onnx", "--size", "big"], ["--size is 'big'", "224x224"]),
+        (["my pets.onnx", "--output", "spec.yaml"], ["is a file"]),
+        (["my pets.onnx", "--output", "s3://bucket/pets"], ["into a folder"]),
+        (["my pets.onnx", "--try", "nowhere.png"], ["nowhere.png"]),
+    ],
+)
+def test_wrong_arguments_are_told_and_nothing_is_written(here: Here, arguments: list[str], words: list[str]) -> None:
+    before = sorted(Path().iterdir())
+
+    ended = here("model", "convert", "--output", "pets", *arguments)
+
+    assert ended.code == 2
+    for word in words:
+        assert word in ended.errors
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.usefixtures("_in_a_folder")
+def test_without_its_packages_it_says_what_to_install(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "find_spec", lambda name: None)
+
+    ended = here("model", "convert", "my pets.onnx", "--output", "pets")
+
+    assert ended.code == 2
+    assert "pip install 'mxspark[cpu,onnx]'" in ended.errors
