@@ -69,11 +69,11 @@ EXAMPLES = "/usr/lib/spark/examples/jars/spark-examples.jar"
 # A job whose tasks tell which Python they run in: the driver's and the executors' have to be the same.
 PYTHON_JOB = """
 import sys
-from pyspark.sql import SparkSession
+from pyspark import SparkContext
 def told(number):
     import mxspark
     return "%d.%d" % sys.version_info[:2]
-context = SparkSession.builder.getOrCreate().sparkContext
+context = SparkContext.getOrCreate()
 print("Spark", context.version, "Python", *sorted(set(context.parallelize(range(2), 2).map(told).collect())))
 """
 # A job that is over at once: neither compiled with care nor to be looked at.

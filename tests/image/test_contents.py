@@ -40,7 +40,7 @@ OUR_TESTS = re.compile(
     r"(^|/)tests/(conftest|command|tiers)\.py$|(^|/)examples/digits/|^(src|app)/|^opt/mxspark/(tests|bench|docs|requirements)/"
 )
 PRIVATE_KEY = re.compile(rb"^-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=]{40}", re.MULTILINE)
-INDEX_WITH_PASSWORD = re.compile(rb"index[-_]url[^\n]*://[^/\s]+@", re.IGNORECASE)
+INDEX_WITH_PASSWORD = re.compile(rb"index[-_]url[^\n]*://[^/\s]+@")  # in small letters
 
 
 def locked(name: str, machine: str) -> dict[str, str]:
@@ -107,9 +107,10 @@ def test_no_layer_holds_a_secret_or_a_cache_or_the_tests(any_image: Image) -> No
         # GPU images differ from the others in large files only.
         if file.size < SMALL_FILE and "gpu" not in any_image.name:
             content = file.read()
-            if PRIVATE_KEY.search(content):
+            # The patterns as they are written down would take ten times as long over half a gigabyte.
+            if b"PRIVATE KEY" in content and PRIVATE_KEY.search(content):
                 found.append(f"private key: {file.path}")
-            if INDEX_WITH_PASSWORD.search(content):
+            if INDEX_WITH_PASSWORD.search(content.lower()):
                 found.append(f"password: {file.path}")
     assert found == []
 
