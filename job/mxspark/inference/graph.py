@@ -147,6 +147,11 @@ class Graph:
         """The operators that make each prediction another."""
         return tuple(node for node in self.nodes if node.is_random)
 
+    @property
+    def is_bfloat16(self) -> bool:
+        """Whether any of it computes in bfloat16."""
+        return any(node.op == "amp_cast" and node.attributes.get("dtype") == "bfloat16" for node in self.nodes)
+
     def has_attribute(self, name: str, value: str) -> bool:
         """Whether any operator has it."""
         return any(node.attributes.get(name) == value for node in self.nodes)

@@ -18,7 +18,7 @@ from mxspark.inference.bundle import Bundle
 from mxspark.inference.checkpoint import Checkpoint
 from mxspark.inference.graph import Graph, Shape
 from mxspark.inference.meaning import Meaning, MeaningError
-from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said, words
+from mxspark.inference.mxnet import Choice, Context, check_bfloat16, choose, load_mxnet, said, words
 from mxspark.inference.net import Net, float32
 from mxspark.settings.model_spec import ModelInput, ModelSpec, Preprocessing, check_channels
 from mxspark.text.words import counted, listed
@@ -268,6 +268,8 @@ class _Model:
         self.names = bundle.source.locations
         self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
         self._check_random()
+        if self._graph.is_bfloat16:
+            check_bfloat16()
         model_input = self._fitting_input(bundle)
         shape = self._batch_shape(model_input)
         self._check_type(bundle.spec.preprocess)
