@@ -17,6 +17,8 @@ from mxspark.inference.net import Net, NetNode
 Peaks = Mapping[str, NDArray[np.float32]]  # the largest number of each channel, by node
 
 _LARGEST = 32.0  # factor: a channel that is nearly always 0 is no reason for more
+# By how much numbers may be above their channel's peak where a clip bounds them (ReLU6): other images have larger ones.
+_MARGIN = 2.0
 _LAYERS = ("Convolution", "FullyConnected")
 
 
@@ -28,6 +30,7 @@ class _Group:
     readers: list[int] = field(default_factory=list)  # layers that take them
     ends: list[int] = field(default_factory=list)  # nodes whose numbers are read by more than what is fused with them
     can_be_scaled: bool = True
+    is_bounded: bool = False  # by a clip
 
 
 def measured(net: Net) -> list[str]:
@@ -36,10 +39,10 @@ def measured(net: Net) -> list[str]:
 
 
 def equalize(net: Net, peaks: Peaks) -> Net:
-    """The same network, but for rounding, as long as no number is above its channel's peak where a clip bounds it."""
+    """The same network, but for rounding, as long as no number is far above its channel's peak where clipped."""
     for group in _groups(net):
         highest = np.max([peaks[net.nodes[end].name] for end in group.ends], axis=0)
-        ratio = float(highest.max()) / np.maximum(highest, 1e-12)
+        ratio = float(highest.max()) / np.maximum(highest, 1e-12) / (_MARGIN if group.is_bounded else 1)
         is_free = all(_is_depthwise(net, number) for number in group.readers)
         # The weights of a depthwise layer have a range for each channel, which loses nothing; of others all channels
         # share one, and each takes a half.
@@ -76,6 +79,7 @@ def _groups(net: Net) -> list[_Group]:
     fused = {node.inputs[0][0] for node in net.nodes if node.op in ("Activation", "clip") and _passes_on(node)}
     for number, node in enumerate(net.nodes):
         group = groups.setdefault(root(number), _Group())
+        group.is_bounded |= node.op == "clip"
         if node.op in _LAYERS and _has_values(net, node):
             group.layers.append(number)
         elif not _passes_on(node):

@@ -183,8 +183,8 @@ class _Maker:
     def _quantized(self, net: Net) -> tuple[Path, str]:
         """Of the ways to quantize, the one that stays nearest to fp32 on the calibration images."""
         prepared = {"": self._prepared(net)}
-        peaks = quantize.peaks(self._mx, net, equalize.measured(net), self._found.input_name, self._calibration)
-        if peaks:
+        if names := equalize.measured(net):
+            peaks = quantize.peaks(self._mx, net, names, self._found.input_name, self._calibration)
             prepared["equalized, "] = self._prepared(equalize.equalize(net, peaks))
         ways = [(kind, method) for kind in prepared for method in quantize.quick_methods()]
         tried = [self._tried(prepared[kind], kind, method) for kind, method in ways]
