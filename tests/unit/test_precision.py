@@ -1,8 +1,11 @@
 """A network at another precision: compared with fp32 on images of the input, refused where it differs, and kept."""
 
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +13,23 @@ import numpy as np
 import pytest
 
 from mxspark.dataset import plan
-from mxspark.dataset.plan import KeySpool, Plan
+from mxspark.dataset.plan import KeySpool
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import bundle
 from mxspark.inference.bundle import Bundle
-from mxspark.inference.optimize import Figures
+from mxspark.inference.optimize import Candidate, Figures, Precision
 from mxspark.run import precision
 from mxspark.run.identity import comparable, identity
-from mxspark.run.precision import Optimized
+from mxspark.run.precision import Optimized, Optimizer
 from mxspark.run.progress import Silent
-from mxspark.settings.job import Settings
+from mxspark.settings.job import ModelSettings, Settings
 from mxspark.storage import Access, FolderStore
-from tests.conftest import DIGITS
+from tests.conftest import DIGITS, Here
 from tests.mx import mx
 from tests.unit.test_network import made
 
 SIDE, CLASSES, IMAGES = 8, 10, 60
+FIGURES = Figures("int8", 40, 20, 0.975, 0.01, 0.2, 40, 39, 40, {"a": 1e-7}, "minmax", 4.0, 12.0)
 TRUE_LABEL = r"_(\d)\.png$"
 
 
@@ -67,29 +71,30 @@ class Notes(Silent):
 
 
 def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who_resume(
-    tmp_path: Path, keys: KeySpool
+    tmp_path: Path, keys: KeySpool, here: Here
 ) -> None:
-    settings = settings_of(tmp_path / "out", min_agreement=0.9)
-    model = fetched(settings)
-    store = FolderStore(tmp_path / "out")
-    heard = Notes()
-    with precision.optimizer(settings, model, Access(), heard) as maker:
-        chosen = maker.choose(keys)
-        assert chosen is not None
-        chosen.keep(store)
-    figures = chosen.figures
-    assert (figures.images, figures.calibration_images, figures.labelled) == (40, 20, 40)
-    assert figures.agreement >= 0.95
-    assert figures.correct >= 0.9 * figures.labelled
-    assert all(change < 1e-4 for change in figures.passes.values())
-    assert "batch normalizations folded" in figures.passes
-    assert f"Precision: {figures}" in heard.notes
+    images = tmp_path / "images"
+    images.mkdir()
+    for key in keys.sample(IMAGES):
+        shutil.copy(DIGITS / "images" / key, images)
+    packed = tmp_path / "packed"
+    places = ("--images", images, "--output", packed, "--true-label", TRUE_LABEL)
+    told = here("model", "optimize", DIGITS / "bundle", *places, "--min-agreement", "0.9").succeeded()
+    figures = re.search(
+        r"Precision: int8 agrees with fp32 on ([\d.]+)% of 40 held-out images.*\(40 labels\)", told.errors
+    )
+    assert figures is not None
+    assert float(figures[1]) >= 95
 
-    frozen = plan_of(store, keys, settings, model, chosen)
+    settings = settings_of(tmp_path / "out")
+    store = FolderStore(tmp_path / "out")
+    model = bundle.fetch(bundle.find(ModelSettings(path=str(packed)), Access()), tmp_path / "cache", Access())
+    Optimized(model, FIGURES).keep(store)
+    frozen = plan.write(store, keys, 100, {"optimized": model.digest}, settings.model_dump(mode="json"))
     kept = precision.kept(store, frozen, settings, tmp_path / "cache", Access())
     assert kept is not None
-    assert (kept.digest, kept.figures) == (chosen.digest, figures)
-    assert precision.summary(figures, "int8", kept.digest)["agreement"] == figures.agreement
+    assert (kept.digest, kept.figures) == (model.digest, FIGURES)
+    assert precision.summary(FIGURES, "auto", kept.digest)["precision"] == "int8"
 
     (symbol,) = tmp_path.glob("out/_model/*/*-symbol.json")
     symbol.write_text(symbol.read_text() + " ")
@@ -97,17 +102,8 @@ def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who
         precision.kept(store, frozen, settings, tmp_path / "cache", Access())
 
 
-def plan_of(store: FolderStore, keys: KeySpool, settings: Settings, model: Bundle, chosen: Optimized) -> Plan:
-    same = {**identity(settings, model), "optimized": chosen.digest}
-    return plan.write(store, keys, 100, same, settings.model_dump(mode="json"))
-
-
-@pytest.mark.parametrize("asked", ["int8", "auto"])
-def test_a_network_that_8_bits_ruin_is_refused_with_the_figures_and_auto_stays_at_fp32(
-    tmp_path: Path, keys: KeySpool, monkeypatch: pytest.MonkeyPatch, asked: str
-) -> None:
+def test_a_network_that_8_bits_ruin_is_refused_with_the_figures(tmp_path: Path, keys: KeySpool) -> None:
     """Its classes differ by a hundredth of their weights, and 8 bits have steps of as much."""
-    monkeypatch.setattr("mxspark.host.has_avx512", lambda: False)
     random = np.random.default_rng(0)
     weight = (1 + random.normal(0, 3e-3, (CLASSES, 3 * SIDE * SIDE))).astype(np.float32)
     scores = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=CLASSES, name="fc")
@@ -119,17 +115,50 @@ def test_a_network_that_8_bits_ruin_is_refused_with_the_figures_and_auto_stays_a
         "symbol: {file: net-symbol.json}\nparams: {file: net-0000.params}\n"
         f"input: {{height: {SIDE}, width: {SIDE}}}\npreprocess: {{scale: 0.0039}}\n"
     )
-    settings = settings_of(tmp_path / "out", folder, precision=asked)
+    settings = settings_of(tmp_path / "out", folder)
+    with (
+        precision.optimizer(settings, fetched(settings), Access(), Silent()) as maker,
+        pytest.raises(UsageError, match=r"agrees with fp32 on \d\d?\.\d+% of 40 held-out images") as refused,
+    ):
+        maker.choose(keys)
+    assert "min_agreement" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("agreements", "times", "chosen", "said"),
+    [
+        ({"int8": 0.995, "bf16": 1.0}, [12.0, 4.0, 6.0], "int8", "bf16, which is slower here"),
+        ({"int8": 0.98, "bf16": 1.0}, [12.0, 6.0], "bf16", "int8 agrees with fp32 on 98.00%"),
+        ({"int8": 0.98, "bf16": 1.0}, [12.0, 13.0], None, "Precision auto: fp32"),
+        ({"int8": 0.5}, [], None, "less than min_agreement 0.99"),
+        ({"int8": None}, [], None, "not int8: it can't"),
+    ],
+)
+def test_auto_takes_the_fastest_of_those_that_agree_with_fp32(
+    tmp_path: Path,
+    keys: KeySpool,
+    monkeypatch: pytest.MonkeyPatch,
+    agreements: dict[Precision, float | None],
+    times: list[float],
+    chosen: str | None,
+    said: str,
+) -> None:
+    candidates = [
+        Candidate(kind, DIGITS / "bundle", replace(FIGURES, precision=kind, agreement=agreement))
+        if agreement is not None
+        else Candidate(kind, tmp_path, trouble="it can't")
+        for kind, agreement in agreements.items()
+    ]
+    monkeypatch.setattr(Optimizer, "_candidates", lambda *_: tuple(candidates))
+    monkeypatch.setattr(precision.mxnet_process, "call_with", lambda *_: times)
+    settings = settings_of(tmp_path / "out", precision="auto")
     heard = Notes()
     with precision.optimizer(settings, fetched(settings), Access(), heard) as maker:
-        if asked == "auto":
-            assert maker.choose(keys) is None
-            assert "less than min_agreement 0.99" in heard.notes[0]
-            assert heard.notes[-1] == "Precision auto: fp32"
-            return
-        with pytest.raises(UsageError, match=r"agrees with fp32 on \d\d?\.\d+% of 40 held-out images") as refused:
-            maker.choose(keys)
-    assert "min_agreement" in refused.value.hint
+        found = maker.choose(keys)
+    assert (found and found.figures.precision) == chosen
+    assert any(said in note for note in heard.notes)
+    if found is not None:
+        assert heard.notes[-1] == f"Precision auto: {found.figures}"
 
 
 def test_a_processor_without_avx512_is_told_before_anything_is_done(
@@ -158,9 +187,8 @@ def test_a_digest_that_none_is_in_a_plan_leads_nowhere(tmp_path: Path, keys: Key
 
 
 def test_figures_survive_json() -> None:
-    figures = Figures("int8", 40, 20, 0.975, 0.01, 0.2, 40, 39, 40, {"a": 1e-7}, "minmax", 4.0, 12.0)
-    assert Figures.from_json(json.loads(json.dumps(figures.to_json()))) == figures
-    assert str(figures) == (
+    assert Figures.from_json(json.loads(json.dumps(FIGURES.to_json()))) == FIGURES
+    assert str(FIGURES) == (
         "int8 agrees with fp32 on 97.50% of 40 held-out images, probabilities change by 0.0100 on average and 0.2000 "
         "at most; accuracy 0.9750 instead of 1.0000 (40 labels); 4.0 CPU-ms an image instead of 12.0"
     )

@@ -174,6 +174,11 @@ class Graph:
             elif node.op not in (*_PASS_THROUGH, *_CASTS, *_TRANSPOSES):
                 return
 
+    @property
+    def is_bfloat16(self) -> bool:
+        """Whether any of it computes in bfloat16."""
+        return any(node.op == "amp_cast" and node.attributes.get("dtype") == "bfloat16" for node in self.nodes)
+
     def has_attribute(self, name: str, value: str) -> bool:
         """Whether any operator has it."""
         return any(node.attributes.get(name) == value for node in self.nodes)

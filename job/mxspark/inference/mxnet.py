@@ -143,6 +143,15 @@ def _usable_gpus(mx: Any, device: int) -> int:
     return count
 
 
+def check_bfloat16() -> None:
+    """Raises UsageError where MXNet can't compute in bfloat16 on this machine's processor."""
+    if not host.has_avx512():
+        raise UsageError(
+            "MXNet computes in bf16 on processors with AVX-512 only, which this machine's has not",
+            "Use precision fp32 or int8.",
+        )
+
+
 def build() -> Build:
     """Which MXNet is installed. Raises UsageError where it can't be loaded."""
     mx = load_mxnet()

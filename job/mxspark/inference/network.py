@@ -18,7 +18,7 @@ from mxspark.inference.bundle import Bundle
 from mxspark.inference.checkpoint import Checkpoint
 from mxspark.inference.graph import Graph, Shape
 from mxspark.inference.meaning import Meaning, MeaningError
-from mxspark.inference.mxnet import Choice, Context, choose, load_mxnet, said, words
+from mxspark.inference.mxnet import Choice, Context, check_bfloat16, choose, load_mxnet, said, words
 from mxspark.inference.net import Net, float32
 from mxspark.settings import presets
 from mxspark.settings.model_spec import VECTOR, ModelInput, ModelSpec, Preprocessing, check_channels
@@ -307,6 +307,8 @@ class _Model:
         self._spec = bundle.spec
         self.checkpoint: Checkpoint = checkpoint.load(mx, bundle)
         self._check_random()
+        if self._graph.is_bfloat16:
+            check_bfloat16()
         spec = self._fitting_spec(bundle)
         model_input = spec.input
         shape, *others = self._batch_shapes(model_input)

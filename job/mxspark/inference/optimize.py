@@ -13,11 +13,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark import host
-from mxspark.errors import MxsparkError, UsageError
-from mxspark.inference import bundle, network, passes, quantize
+from mxspark.errors import MxsparkError
+from mxspark.inference import bundle, equalize, network, passes, quantize
 from mxspark.inference.bundle import Bundle, BundleSource
-from mxspark.inference.mxnet import load_mxnet
+from mxspark.inference.mxnet import check_bfloat16, load_mxnet, said
 from mxspark.inference.net import Net
 from mxspark.inference.network import Inspection, Network
 from mxspark.settings.job import ModelSettings
@@ -177,22 +176,36 @@ class _Maker:
             numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._held_out)
         except MxsparkError as error:
             return Candidate(precision, self._folder, trouble=error.problem)
+        except (
+            self._mx.MXNetError
+        ) as error:  # a build without oneDNN, such as that for ARM, or an operator that it lacks
+            return Candidate(precision, self._folder, trouble=said(error))
         return Candidate(precision, folder, self._figures(precision, numbers, changes, method))
 
     def _quantized(self, net: Net) -> tuple[Path, str]:
-        """The way to find ranges that stays nearest to fp32 on the calibration images."""
-        prepared = quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
-        best: tuple[float, Path, str] | None = None
-        for method in quantize.METHODS:
-            symbol, parameters = quantize.quantize(self._mx, prepared, method)
-            folder = self._saved(symbol.tojson(), parameters, f"int8-{method}")
-            numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
-            distance = float(np.abs(numbers - self._expected).sum(axis=1).mean())
-            if np.isfinite(distance) and (best is None or distance < best[0]):
-                best = (distance, folder, method)
-        if best is None:
+        """Of the ways to quantize, the one that stays nearest to fp32 on the calibration images."""
+        prepared = {"": self._prepared(net)}
+        if names := equalize.measured(net):
+            peaks = quantize.peaks(self._mx, net, names, self._found.input_name, self._calibration)
+            prepared["equalized, "] = self._prepared(equalize.equalize(net, peaks))
+        ways = [(kind, method) for kind in prepared for method in quantize.quick_methods()]
+        tried = [self._tried(prepared[kind], kind, method) for kind, method in ways]
+        kind = ways[tried.index(min(tried))][0]
+        distance, folder, method = min(*tried, self._tried(prepared[kind], kind, "entropy"))
+        if not np.isfinite(distance):
             raise MxsparkError("its numbers are no numbers any more")
-        return best[1], best[2]
+        return folder, method
+
+    def _prepared(self, net: Net) -> quantize.Quantizable:
+        return quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
+
+    def _tried(self, prepared: quantize.Quantizable, kind: str, method: str) -> tuple[float, Path, str]:
+        """How far the probabilities of a quantized network are from fp32's, and where it is."""
+        symbol, parameters = quantize.quantize(self._mx, prepared, method)
+        folder = self._saved(symbol.tojson(), parameters, f"int8-{kind[:2]}{method}")
+        numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
+        distance = float(np.abs(numbers - self._expected).sum(axis=1).mean())
+        return (distance if np.isfinite(distance) else np.inf), folder, f"{kind}{method}"
 
     def _saved(self, symbol: str, parameters: Mapping[str, Any], name: str) -> Path:
         """The bundle's folder."""
@@ -246,15 +259,6 @@ class _Maker:
         return sum(
             label is not None and label in (names[number] if names else None, str(number))
             for number, label in zip(classes, labels, strict=True)
-        )
-
-
-def check_bfloat16() -> None:
-    """Raises UsageError where MXNet can't compute in bfloat16 on this machine's processor."""
-    if not host.has_avx512():
-        raise UsageError(
-            "MXNet computes in bf16 on processors with AVX-512 only, which this machine's has not",
-            "Use precision fp32 or int8.",
         )
 
 

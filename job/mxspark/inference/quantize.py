@@ -4,25 +4,30 @@ MXNet itself is handed in (mxnet.load_mxnet). Its own `quantize_model` is not us
 this needs, and knows one way to find ranges, where the best one is another for each network.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mxspark import host
 from mxspark.inference.net import Net
 
 Range = tuple[float, float]
 Floats = NDArray[np.float32]
 
 _BACKEND = "MKLDNN_QUANTIZE"  # MXNet's name for oneDNN's fusions before and after quantization
+_FUSIONS = "MXNET_SUBGRAPH_BACKEND"  # which of them are made when a graph is bound
 _BINS = 8001  # as MXNet's calibration has them; odd, so that zero has one of its own
 _BATCH = 4  # images: all outputs of the network are in memory at once
 _PERCENT = 99.99  # of the numbers lie within the range of `percentile`
 # `minmax7` gives numbers without a sign 7 of the 8 bits: on processors without VNNI oneDNN adds pairs of products in 16
 # bits, which then can't overflow (oneDNN: "Nuances of int8 computations").
 METHODS = ("minmax", "minmax7", "percentile", "entropy")
+_VNNI = {"avx512_vnni", "avx_vnni"}
 
 
 @dataclass(frozen=True)
@@ -49,22 +54,27 @@ class Quantizable:
     statistics: Mapping[str, Statistics]  # by output
 
 
-def prepare(mx: Any, net: Net, input_name: str, images: Floats, excluded: Sequence[str] = ()) -> Quantizable:
-    """Runs the network in fp32 on `images` (n, …) to see its numbers. `excluded` are names of layers that stay fp32."""
+def quick_methods() -> tuple[str, ...]:
+    """Those of METHODS that take no long search, and may be good on this machine."""
+    return ("minmax", "percentile") if host.processor_flags() & _VNNI else ("minmax", "minmax7", "percentile")
+
+
+def prepare(mx: Any, net: Net, input_name: str, images: Floats) -> Quantizable:
+    """Runs the network in fp32 on `images` (n, …) to see its numbers."""
     fused = mx.sym.load_json(net.to_json()).get_backend_symbol(_BACKEND)
     symbol, outputs = mx.contrib.quantization._quantize_symbol(
         fused,
         mx.cpu(),
-        excluded_symbols=_fused_names(fused, excluded),
         offline_params=list(net.arguments),
         quantized_dtype="auto",
         quantize_mode="smart",
         quantize_granularity="channel-wise",
     )
-    arguments, states = (
-        {name: mx.nd.array(array) for name, array in kind.items()} for kind in (net.arguments, net.states)
-    )
-    statistics = _statistics(mx, fused, outputs, input_name, images, {**arguments, **states})
+    known = [name for name in outputs if name in fused.get_internals().list_outputs()]
+    arrays = _arrays(mx, net)
+    statistics = _statistics(_passes(mx, fused, known, input_name, images, arrays))
+    arguments = {name: array for name, array in arrays.items() if name in net.arguments}
+    states = {name: array for name, array in arrays.items() if name in net.states}
     return Quantizable(symbol, arguments, states, statistics)
 
 
@@ -79,51 +89,70 @@ def quantize(mx: Any, prepared: Quantizable, method: str) -> tuple[Any, dict[str
     return symbol.get_backend_symbol(_BACKEND), parameters
 
 
-def _fused_names(fused: Any, layers: Sequence[str]) -> list[str]:
-    """The names of the fused operators in which these layers are."""
-    if not layers:
-        return []
-    import json
-
-    names = []
-    for node in json.loads(fused.tojson())["nodes"]:
-        inner = {part["name"] for graph in node.get("subgraphs", ()) for part in graph["nodes"]}
-        if node["name"] in layers or inner & set(layers):
-            names.append(node["name"])
-    return names
+def peaks(mx: Any, net: Net, names: Sequence[str], input_name: str, images: Floats) -> dict[str, Floats]:
+    """The largest magnitude of each channel of what these nodes make of the images, by node."""
+    symbol = mx.sym.load_json(net.to_json())
+    passes = _passes(mx, symbol, [f"{name}_output" for name in names], input_name, images, _arrays(mx, net))
+    found: dict[str, Floats] = {}
+    for name, numbers in passes():
+        highest = np.abs(numbers).reshape(*numbers.shape[:2], -1).max(axis=(0, 2))
+        found[name] = np.maximum(found.get(name, highest), highest)
+    return {name: found[f"{name}_output"] for name in names}
 
 
-def _statistics(
-    mx: Any, symbol: Any, outputs: Sequence[str], input_name: str, images: Floats, parameters: Mapping[str, Any]
-) -> dict[str, Statistics]:
-    """Two passes over the images: the first one finds the histograms' ends."""
+def _arrays(mx: Any, net: Net) -> dict[str, Any]:
+    return {name: mx.nd.array(array) for name, array in {**net.arguments, **net.states}.items()}
+
+
+def _passes(
+    mx: Any, symbol: Any, names: Sequence[str], input_name: str, images: Floats, parameters: Mapping[str, Any]
+) -> Callable[[], Iterator[tuple[str, Floats]]]:
+    """Forward passes over the images, in small batches: each time called, these outputs within the graph."""
     internals = symbol.get_internals()
-    known = [name for name in outputs if name in internals.list_outputs()]
-    executor = mx.sym.Group([internals[name] for name in known]).simple_bind(
-        mx.cpu(), grad_req="null", **{input_name: (_BATCH, *images.shape[1:])}
-    )
+    with _nothing_fused():
+        executor = mx.sym.Group([internals[name] for name in names]).simple_bind(
+            mx.cpu(), grad_req="null", **{input_name: (_BATCH, *images.shape[1:])}
+        )
     executor.copy_params_from(
         {name: array for name, array in parameters.items() if name in executor.arg_dict},
         {name: array for name, array in parameters.items() if name in executor.aux_dict},
     )
 
-    def passes() -> Iterator[tuple[str, Floats]]:
+    def run() -> Iterator[tuple[str, Floats]]:
         for start in range(0, len(images) - _BATCH + 1, _BATCH):
             executor.forward(is_train=False, **{input_name: mx.nd.array(images[start : start + _BATCH])})
-            for name, output in zip(known, executor.outputs, strict=True):
+            for name, output in zip(names, executor.outputs, strict=True):
                 yield name, output.asnumpy()
 
+    return run
+
+
+@contextmanager
+def _nothing_fused() -> Iterator[None]:
+    """MXNet binds as it is told to: of operators that it fuses, the outputs within would be lost or wrong."""
+    before = os.environ.get(_FUSIONS)
+    os.environ[_FUSIONS] = "NONE"
+    try:
+        yield
+    finally:
+        del os.environ[_FUSIONS]
+        if before is not None:
+            os.environ[_FUSIONS] = before
+
+
+def _statistics(passes: Callable[[], Iterator[tuple[str, Floats]]]) -> dict[str, Statistics]:
+    """Two passes over the images: the first one finds the histograms' ends."""
     ends: dict[str, Range] = {}
     for name, numbers in passes():
         lowest, highest = ends.get(name, (np.inf, -np.inf))
         ends[name] = min(lowest, float(numbers.min())), max(highest, float(numbers.max()))
-    histograms = {name: np.zeros(_BINS, np.int64) for name in known}
+    histograms = {name: np.zeros(_BINS, np.int64) for name in ends}
     for name, numbers in passes():
         end = _end(*ends[name])
         # np.histogram would take twice as long for what it can do besides.
         places = ((numbers.ravel() + end) * (_BINS / (2 * end))).astype(np.int64).clip(0, _BINS - 1)
         histograms[name] += np.bincount(places, minlength=_BINS)
-    return {name: Statistics(*ends[name], histograms[name], _end(*ends[name])) for name in known}
+    return {name: Statistics(*ends[name], histograms[name], _end(*ends[name])) for name in ends}
 
 
 def _end(lowest: float, highest: float) -> float:

@@ -25,6 +25,7 @@ from mxspark.decode.preprocess import BadImageError, ImageLimits
 from mxspark.errors import UsageError
 from mxspark.inference import bundle, model_check, mxnet_process, optimize
 from mxspark.inference.bundle import Bundle
+from mxspark.inference.mxnet import check_bfloat16
 from mxspark.inference.mxnet_process import CrashError
 from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
 from mxspark.run.progress import RunListener
@@ -86,9 +87,8 @@ class Optimizer:
 
     def at(self, precision: Precision, keys: KeySpool) -> Optimized:
         """The model at a precision. Raises UsageError."""
-        self._progress.step(f"Comparing {precision} with fp32")
         if precision == "bf16":
-            optimize.check_bfloat16()
+            check_bfloat16()
         (candidate,) = self._candidates((precision,), keys)
         if candidate.figures is None:
             raise UsageError(f"precision {precision}: {candidate.trouble}", "Use precision fp32.")
@@ -303,4 +303,4 @@ def summary(figures: Figures | None, precision: str, digest: str | None) -> dict
 def check_possible(settings: Settings) -> None:
     """Raises UsageError where this machine can't compute at the precision of the settings, before anything is done."""
     if settings.precision == "bf16":
-        optimize.check_bfloat16()
+        check_bfloat16()
