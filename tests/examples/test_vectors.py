@@ -13,13 +13,14 @@ import pytest
 from tests.command import REPOSITORY, Command, Finished
 from tests.conftest import Here
 from tests.spark.conftest import Run
-from tests.unit.test_network import mx
 
 from mxspark.decode.preprocess import ImageLimits, load_array
 from mxspark.inference import bundle
+from mxspark.inference.mxnet import load_mxnet
 from mxspark.settings.job import FORMATS, ModelSettings
 from mxspark.storage import Access
 
+mx: Any = load_mxnet()
 PAGE = (REPOSITORY / "docs" / "vectors.md").read_text()
 RUN, NEIGHBOURS = (shlex.split(line)[1:] for line in re.findall(r"^mxspark .*$", PAGE, re.MULTILINE))
 

@@ -12,17 +12,18 @@ import yaml
 from PIL import Image
 
 from mxspark.inference import model_check
+from mxspark.inference.mxnet import load_mxnet
 from mxspark.settings import presets
 from tests.command import REPOSITORY
 from tests.conftest import Here
 from tests.unit.pictures import noise
-from tests.unit.test_network import mx
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),  # Gluon's
 ]
 
+mx: Any = load_mxnet()
 PAGE = (REPOSITORY / "docs" / "models.md").read_text()
 SECTIONS = {
     title: commands

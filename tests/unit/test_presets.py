@@ -12,6 +12,7 @@ from mxspark.cli import console
 from mxspark.decode.preprocess import ImageLimits, load_array
 from mxspark.errors import UsageError
 from mxspark.inference import bundle
+from mxspark.inference.mxnet import load_mxnet
 from mxspark.inference.network import Network
 from mxspark.inference.network import inspect as inspected
 from mxspark.settings import document, presets
@@ -19,10 +20,11 @@ from mxspark.settings.job import FORMATS, ModelSettings
 from mxspark.settings.model_spec import ModelInput, ModelSpec, PresetName
 from mxspark.storage import Access
 from tests.unit.pictures import noise, pillow_encoded
-from tests.unit.test_network import DENSE, LOGITS, logits_of, made, mx
+from tests.unit.test_network import DENSE, LOGITS, logits_of, made
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
 
+mx: Any = load_mxnet()
 LIMITS = ImageLimits(10**8, 1, FORMATS)
 RED, GREEN, BLUE = 200, 100, 50
 # By hand, from what the presets' sources say of a pixel of this colour.

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas
@@ -16,11 +16,13 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from mxspark.cli import console
-from mxspark.dataset import predictions
-from mxspark.dataset.columns import Columns, VectorColumn
+from mxspark.dataset import parquet
+from mxspark.dataset.columns import Columns, VectorColumn, VectorType
+from mxspark.dataset.part_errors import PartError
 from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, encode, read_rows, read_vectors
 from mxspark.errors import UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.inference.mxnet import load_mxnet
 from mxspark.inference.network import Layer, Network
 from mxspark.inference.network import inspect as inspected
 from mxspark.run.identity import check_columns, identity
@@ -30,10 +32,11 @@ from mxspark.settings.job import OutputSettings, Settings
 from mxspark.settings.model_spec import ModelOutput, ModelSpec
 from mxspark.storage import FolderStore
 from mxspark.worker.reading import Reading, columns_of
-from tests.unit.test_network import BIAS, CLASSES, DENSE, NAMES, dense, images, made, mx, refusal, saying, softmax
+from tests.unit.test_network import BIAS, CLASSES, DENSE, NAMES, dense, images, made, refusal, saying, softmax
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
 
+mx: Any = load_mxnet()
 DATA = mx.sym.var("data")
 POOLED = mx.sym.Pooling(DATA, global_pool=True, pool_type="avg", name="pool")
 LOGITS = mx.sym.FullyConnected(mx.sym.flatten(DATA, name="flat"), num_hidden=CLASSES, name="fc")
@@ -211,9 +214,8 @@ def test_classes_and_vectors_of_a_row_are_their_own() -> None:
 # ---- parts ----
 
 Vectors = NDArray[Any]
-COLUMN = {
-    kind: Columns((VectorColumn("vector", 3, kind),), has_predictions=False)
-    for kind in ("float32", "float16")  # type: ignore[arg-type]
+COLUMN: dict[VectorType, Columns] = {
+    kind: Columns((VectorColumn("vector", 3, kind),), has_predictions=False) for kind in get_args(VectorType)
 }
 
 
@@ -222,9 +224,11 @@ COLUMN = {
 @given(data=st.data())
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_a_part_gives_back_its_vectors_exactly(
-    tmp_path_factory: pytest.TempPathFactory, output_format: str, kind: str, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, output_format: str, kind: VectorType, data: st.DataObject
 ) -> None:
-    finite = arrays.arrays(kind, 3, elements=st.floats(width=int(kind[-2:]), allow_nan=False, allow_infinity=False))
+    finite = arrays.arrays(
+        kind, 3, elements=st.floats(width=16 if kind == "float16" else 32, allow_nan=False, allow_infinity=False)
+    )
     vectors: list[Vectors | None] = data.draw(st.lists(st.none() | finite, min_size=1, max_size=600))
     rows = [
         Row(f"{place:04}", "missing", "gone")
@@ -252,7 +256,13 @@ def test_a_part_gives_back_its_vectors_exactly(
 def test_a_part_with_vectors_has_the_documented_schema(tmp_path: Path) -> None:
     both = Columns((VectorColumn("features", 2, "float16"), VectorColumn("vector", 3)))
     rows = [
-        Row("a", "ok", None, (Prediction(0, "cat", 0.5),), {"features": np.ones(2, np.float16), "vector": np.ones(3)}),
+        Row(
+            "a",
+            "ok",
+            None,
+            (Prediction(0, "cat", 0.5),),
+            {"features": np.ones(2, np.float16), "vector": np.ones(3, np.float32)},
+        ),
         Row("b", "missing", "gone"),
     ]
     (tmp_path / "part.parquet").write_bytes(encode(rows, None, "parquet", both))
@@ -279,7 +289,7 @@ def test_a_line_of_json_has_the_numbers() -> None:
 def test_a_part_whose_images_all_failed_has_the_same_columns() -> None:
     data = encode([Row("a", "missing", "gone")], None, "parquet", COLUMN["float32"])
     assert pq.read_schema(pa.BufferReader(data)).field("vector").type.list_size == 3
-    assert [row["vector"] for row in predictions.parquet.read_rows(data, "part")] == [None]
+    assert [row["vector"] for row in parquet.read_rows(data, "part")] == [None]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +304,7 @@ def test_a_part_whose_images_all_failed_has_the_same_columns() -> None:
 def test_a_line_that_is_no_row_is_refused_by_name(tmp_path: Path, line: str) -> None:
     store = FolderStore(tmp_path)
     store.write(PARTS["jsonl"].name(0), line.encode())
-    with pytest.raises(predictions.PartError, match=r"part-000000.jsonl: not a part of this run"):
+    with pytest.raises(PartError, match=r"part-000000.jsonl: not a part of this run"):
         list(read_rows(store, 0, "jsonl"))
 
 
@@ -310,7 +320,9 @@ def test_the_columns_are_those_of_the_network(tmp_path: Path) -> None:
 
 
 def test_a_driver_leaves_how_vectors_begin(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = tuple(Row(f"{number}.png", "ok", vectors={"vector": np.arange(1280) + 0.5}) for number in range(10))
+    rows = tuple(
+        Row(f"{number}.png", "ok", vectors={"vector": np.arange(1280, dtype=np.float32) + 0.5}) for number in range(10)
+    )
     word = LastWord(0, results=Results(Counts(Counter(ok=10)), {}, None, rows, "s3://bucket/table")).to_json()
 
     assert len(word.encode()) <= LONGEST
