@@ -36,17 +36,17 @@ def test_the_bundle_keeps_what_the_examples_own_model_yaml_asks_for(example: Pat
 
 FACTS = {
     "digits": "digits; BSD-3-Clause; data: N x 3 x 32 x 32 (NCHW); 10 classes; logits: output.kind is logits; a "
-    "softmax is added; Convolution 10; 57,434; 10: 0, 1; squash",
+    "softmax is added; Convolution 10; 57,434; 10: 0, 1; squash; digits_pool0_fwd: 48 (Pooling)",
     "imagenet": "efficientnet-lite0; Apache-2.0; data: N x 3 x 224 x 224 (NCHW); 1,000 classes; the graph ends in "
     "softmax; Convolution 49; 4,706,024; 1000: n01440764 tench; shorter_side 256; filter bicubic; std [0.229, 0.224, "
-    "0.225]",
+    "0.225]; pool: 1,280 (Pooling) fc: 1,000 (FullyConnected) probability: 1,000 (softmax)",
 }
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_inspecting_tells_what_the_model_is(here: Here, no_aws: None, name: str) -> None:
     example = EXAMPLES[name]
-    told = " ".join(here("model", "inspect", example / "bundle").succeeded().output.split())
+    told = " ".join(here("model", "inspect", example / "bundle", "--layers").succeeded().output.split())
     for fact in [*FACTS[name].split("; "), *(file["sha256"] for file in files(example).values())]:
         assert fact in told
 

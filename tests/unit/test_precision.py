@@ -15,7 +15,7 @@ import pytest
 from mxspark.dataset import plan
 from mxspark.dataset.plan import KeySpool
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.inference import bundle
+from mxspark.inference import bundle, mxnet_process
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.optimize import Candidate, Figures, Precision
 from mxspark.run import precision
@@ -150,7 +150,7 @@ def test_auto_takes_the_fastest_of_those_that_agree_with_fp32(
         for kind, agreement in agreements.items()
     ]
     monkeypatch.setattr(Optimizer, "_candidates", lambda *_: tuple(candidates))
-    monkeypatch.setattr(precision.mxnet_process, "call_with", lambda *_: times)
+    monkeypatch.setattr(mxnet_process, "call_with", lambda *_: times)
     settings = settings_of(tmp_path / "out", precision="auto")
     heard = Notes()
     with precision.optimizer(settings, fetched(settings), Access(), heard) as maker:

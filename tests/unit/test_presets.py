@@ -1,5 +1,6 @@
 """Presets: the numbers that each makes of pixels are those that its source writes; the size is the network's."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,20 @@ def test_a_preset_is_for_models_of_which_nothing_says_the_pixels(tmp_path: Path)
     )
     with pytest.raises(UsageError, match=r"this one has a model.yaml with input and preprocess"):
         bundle.find(ModelSettings(path=str(tmp_path), preset="gluon"), Access())
+
+
+def test_another_output_is_taken_without_what_model_yaml_says_of_its_own(tmp_path: Path) -> None:
+    spec = spec_of(output={"kind": "sigmoid", "threshold": 0.5, "also": {"a": "x"}})
+    source = replace(made(tmp_path).source, spec=spec)
+
+    def taken(kind: Any, name: str | None, also: Any) -> dict[str, Any]:
+        return bundle.with_output(source, kind, name, also).spec.output.model_dump(exclude_none=True)
+
+    assert taken(None, None, {}) == spec.output.model_dump(exclude_none=True)
+    assert taken(None, "pool", {}) == {"name": "pool", "also": {"a": "x"}}
+    assert taken("vector", None, {"b": "y"}) == {"kind": "vector", "also": {"a": "x", "b": "y"}}
+    with pytest.raises(UsageError, match="two columns would be called a and A"):
+        taken(None, None, {"A": "y"})
 
 
 def test_another_preset_is_another_model(tmp_path: Path) -> None:

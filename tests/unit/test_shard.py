@@ -22,6 +22,7 @@ from mxspark.dataset.predictions import PARTS, Row
 from mxspark.errors import MxsparkError
 from mxspark.inference import bundle
 from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings
+from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access, FolderStore, HeldError, StorageError, TooLargeError
 from mxspark.storage.store import CAUSES, TransientError, held
 from mxspark.worker.shard import Job, ShardReport, TaskError, TaskFailure, run_shard
@@ -390,3 +391,21 @@ def test_rows_that_were_ok_keep_their_vectors_when_the_others_are_tried_again(jo
     assert set(after) == {*before, "06.png"}
     for key, vector in before.items():
         np.testing.assert_array_equal(after[key], vector)
+
+
+def test_a_preset_gives_what_the_same_preprocessing_written_out_gives(job: Job) -> None:
+    files = {
+        role: str(DIGITS / name)
+        for role, name in (("symbol", "digits-symbol.json"), ("params", "digits-0000.params"), ("labels", "labels.txt"))
+    }
+    source = bundle.find(ModelSettings(**files, preset="keras-tf"), ACCESS)
+    run_shard(replace(job, source=source), 0, 0)
+    by_preset = rows(job, 0)
+
+    steps = {"filter": "bilinear", "scale": 1 / 127.5, "mean": 1}
+    written = replace(source, spec=ModelSpec.model_validate({"preprocess": steps}))
+    run_shard(replace(job, run_id=uuid4().hex, source=written), 0, 0)
+
+    assert by_preset == rows(job, 0)
+    run_shard(replace(job, run_id=uuid4().hex, source=replace(source, spec=ModelSpec())), 0, 0)
+    assert by_preset != rows(job, 0)

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import pandas
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mxspark.cli import console
 from mxspark.dataset import parquet
-from mxspark.dataset.columns import Columns, VectorColumn
+from mxspark.dataset.columns import Columns, VectorColumn, VectorType
 from mxspark.dataset.part_errors import PartError
 from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row, encode, read_rows, read_vectors
 from mxspark.errors import UsageError
@@ -213,7 +213,9 @@ def test_classes_and_vectors_of_a_row_are_their_own() -> None:
 # ---- parts ----
 
 Vectors = NDArray[Any]
-COLUMN = {kind: Columns((VectorColumn("vector", 3, kind),), has_predictions=False) for kind in ("float32", "float16")}
+COLUMN: dict[VectorType, Columns] = {
+    kind: Columns((VectorColumn("vector", 3, kind),), has_predictions=False) for kind in get_args(VectorType)
+}
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16"])
@@ -221,10 +223,11 @@ COLUMN = {kind: Columns((VectorColumn("vector", 3, kind),), has_predictions=Fals
 @given(data=st.data())
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_a_part_gives_back_its_vectors_exactly(
-    tmp_path_factory: pytest.TempPathFactory, output_format: str, kind: str, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, output_format: str, kind: VectorType, data: st.DataObject
 ) -> None:
-    width: Literal[16, 32] = 16 if kind == "float16" else 32
-    finite = arrays.arrays(kind, 3, elements=st.floats(width=width, allow_nan=False, allow_infinity=False))
+    finite = arrays.arrays(
+        kind, 3, elements=st.floats(width=16 if kind == "float16" else 32, allow_nan=False, allow_infinity=False)
+    )
     vectors: list[Vectors | None] = data.draw(st.lists(st.none() | finite, min_size=1, max_size=600))
     rows = [
         Row(f"{place:04}", "missing", "gone")
@@ -316,7 +319,9 @@ def test_the_columns_are_those_of_the_network(tmp_path: Path) -> None:
 
 
 def test_a_driver_leaves_how_vectors_begin(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = tuple(Row(f"{number}.png", "ok", vectors={"vector": np.arange(1280) + 0.5}) for number in range(10))
+    rows = tuple(
+        Row(f"{number}.png", "ok", vectors={"vector": np.arange(1280, dtype=np.float32) + 0.5}) for number in range(10)
+    )
     word = LastWord(0, results=Results(Counts(Counter(ok=10)), {}, None, rows, "s3://bucket/table")).to_json()
 
     assert len(word.encode()) <= LONGEST

@@ -1,6 +1,7 @@
 """`mxspark model try`, and what `mxspark model pack --try` ends with."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -90,17 +91,17 @@ def show_trial(model: "Bundle", images: dict[str, bytes], compares: bool = False
     """Tries the model and shows what it says. Raises UsageError where it isn't one."""
     from mxspark.decode.preprocess import ImageLimits
     from mxspark.inference import trial
-    from mxspark.worker.reading import Reading, columns_of
 
     if compares and len(images) > MOST_COMPARED:
         raise UsageError(f"--compare-presets shows {MOST_COMPARED} images at most", "Give fewer.")
     limits = InputSettings.model_fields
-    found = trial.try_model(
-        model,
-        list(images.values()),
-        ImageLimits(limits["max_pixels"].default, limits["max_frames"].default, FORMATS),
-        compares,
-    )
+    image_limits = ImageLimits(limits["max_pixels"].default, limits["max_frames"].default, FORMATS)
+    with ThreadPoolExecutor() as threads:
+        trying = threads.submit(trial.try_model, model, list(images.values()), image_limits, compares)
+        # Takes half a second, in which the process that tries the model starts.
+        from mxspark.worker.reading import Reading, columns_of
+
+        found = trying.result()
     columns = columns_of(found.inspection)
     if compares and not columns.has_predictions:
         raise UsageError("--compare-presets compares classes, but the model gives vectors", "Leave it out.")

@@ -101,10 +101,11 @@ def with_output(
 
     Raises UsageError where they don't go together.
     """
-    changes: dict[str, object] = (
-        {"kind": kind} if kind or name else {}
-    )  # of another layer, model.yaml's kind says nothing
-    changes |= {"name": name} if name else {}
+    changes: dict[str, object] = {"kind": kind} if kind else {}
+    if name:  # of another layer, model.yaml's kind says nothing
+        changes = {"kind": kind, "name": name}
+    if name or kind == "vector":
+        changes |= {"threshold": None}
     changes |= {"also": {**source.spec.output.also, **also}} if also else {}
     if not changes:
         return source
