@@ -118,6 +118,7 @@ FLAGS = {
     "settings": ["--schema", "--set", "--settings", "--yaml", "--json"],
     "doctor": ["--gpu", "--json"],
     "model inspect": ["--endpoint-url", "--context"],
+    "model convert": ["--output", "--labels", "--spec", "--kind", "--size", "--output-name", "--try"],
     "model pack": ["--symbol", "--params", "--labels", "--spec", "--output", "--kind"],
 }
 
