@@ -119,6 +119,7 @@ FLAGS = {
     "doctor": ["--gpu", "--json"],
     "neighbours": ["--key", "-n", "--column"],
     "model inspect": ["--endpoint-url", "--context", "--layers"],
+    "model convert": ["--output", "--labels", "--spec", "--preset", "--kind", "--size", "--output-name", "--try"],
     "model pack": ["--symbol", "--params", "--labels", "--spec", "--output", "--kind", "--preset", "--also", "--try"],
     "model try": ["--compare-presets", "--preset", "--kind", "--layer", "--also", "--top-k"],
 }

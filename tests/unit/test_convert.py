@@ -1,5 +1,6 @@
 """ONNX files as people have them become networks of MXNet's, and what can't is refused in words."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mxspark.convert import converter, metadata, onnx_file, operators
 from mxspark.convert.request import Request
 from mxspark.errors import UsageError
 from mxspark.settings.model_spec import ModelSpec
+from tests.command import REPOSITORY
 from tests.unit.onnx_graphs import SPEC, Weights, converted, ints, model
 
 # A vision transformer's block, as torch.onnx.export writes it: patches, a class token for each image of the batch,
@@ -124,6 +126,36 @@ y = Reshape(g, flat)
 """
 
 
+# Windows of an image as images of their own, as Swin has them; the batch is in what is reshaped to, or found.
+WINDOWS = """
+a = Reshape(x, tiles)
+b = Transpose<perm = [0, 2, 4, 1, 3, 5]>(a)
+c = Reshape(b, windows)
+d = Conv<pads = [1, 1, 1, 1]>(c, w)
+e = Reshape(d, rows)
+f = Transpose<perm = [0, 3, 1, 4, 2, 5]>(e)
+g = Reshape(f, image)
+h = Slice(g, one, end, axis)
+i = Slice(g, zero, one, axis)
+y = Concat<axis = 3>(h, i)
+"""
+
+
+def windows(size: int) -> Weights:
+    return {
+        "tiles": ints(size, 3, 2, 4, 3, 4), "windows": ints(6 if size == 1 else -1, 3, 4, 4), "w": (2, 3, 3, 3),
+        "rows": ints(size, 2, 3, 2, 4, 4), "image": ints(size, 2, 8, 12), "zero": ints(0), "one": ints(1),
+        "end": ints(2**62), "axis": ints(3),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("size", ["N", 1])
+def test_windows_of_an_image_stay_with_their_image(size: int | str, tmp_path: Path) -> None:
+    made = model(WINDOWS, windows(1 if size == 1 else -1), 13, (size, 3, 8, 12))
+
+    assert converted(made, tmp_path).compared
+
+
 @pytest.mark.parametrize("size", ["N", 1])
 @pytest.mark.parametrize(
     ("text", "weights", "opset", "shape"),
@@ -142,12 +174,17 @@ def test_blocks_of_today_s_networks_compute_the_same(
 
 
 def test_a_file_for_single_images_with_its_batch_written_into_it_takes_batches(tmp_path: Path) -> None:
-    weights = {"stem": (8, 3, 1, 1), "groups": ints(1, 2, 4, 9, 10), "back": ints(1, 8, 9, 10), "flat": ints(1, -1)}
+    weights: Weights = {
+        "stem": (8, 3, 1, 1),
+        "groups": ints(1, 2, 4, 9, 10),
+        "back": ints(1, 8, 9, 10),
+        "flat": ints(1, -1),
+    }
     assert converted(model(SHUFFLE, weights, 11, (1, 3, 9, 10)), tmp_path).compared
 
     text = "r = Reshape(x, rows)\nt = Transpose<perm = [0, 2, 1]>(r)\nc = Concat<axis = 1>(token, t)\ny = Gather<axis = 1>(c, i)"
     weights = {"rows": ints(1, 3, 90), "token": (1, 1, 3), "i": np.array(0, np.int64)}
-    assert converted(model(f"{text}", weights, 13, (1, 3, 9, 10)), tmp_path).compared
+    assert converted(model(text, weights, 13, (1, 3, 9, 10)), tmp_path).compared
 
 
 @pytest.mark.parametrize("opset", range(9, 22))
@@ -160,6 +197,13 @@ def test_a_network_of_every_opset_computes_the_same(opset: int, tmp_path: Path) 
     weights: Weights = {"w": (4, 3, 3, 3), "one": np.ones(4, np.float32), "bias": (4,), "classes": (4, 4)}
 
     converted(model(text, weights, opset), tmp_path)
+
+
+def test_the_operators_that_are_documented_are_those_that_are_converted() -> None:
+    page = (REPOSITORY / "docs" / "onnx.md").read_text()
+    told = page.partition("Abs, Add")[1] + page.partition("Abs, Add")[2].partition("\n\n")[0]
+
+    assert re.findall(r"\b[A-Z]\w+", told) == sorted(operators.OPERATORS)
 
 
 def test_a_network_that_takes_its_channels_last_gets_them_first(tmp_path: Path) -> None:
@@ -285,7 +329,8 @@ PLAIN = ("y = Conv(x, w)", {"w": (2, 3, 3, 3)})
 def saved(made: onnx.ModelProto, change: Callable[[onnx.ModelProto], object] | None = None) -> bytes:
     if change is not None:
         change(made)
-    return made.SerializeToString()
+    data: bytes = made.SerializeToString()
+    return data
 
 
 def with_if() -> onnx.ModelProto:

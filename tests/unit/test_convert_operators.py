@@ -133,7 +133,7 @@ def test_every_operator_has_a_case() -> None:
 
 sides = st.integers(1, 3)
 quick = settings(
-    derandomize=True, max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    derandomize=True, max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -1,6 +1,9 @@
 """The converted network beside onnxruntime, on the same images: batches of one and of three."""
 
+import ctypes
+import gc
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from mxspark.convert.onnx_file import OnnxFile, with_outputs
 from mxspark.errors import UsageError, one_line
 from mxspark.inference import checkpoint
 from mxspark.inference.bundle import Bundle
+from mxspark.inference.checkpoint import Checkpoint
 from mxspark.inference.mxnet import said
 from mxspark.settings.model_spec import Preprocessing
 
@@ -86,10 +90,11 @@ def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[Floats]:
 
     Raises UsageError where the network doesn't take both.
     """
+    _give_memory_back()
     loaded = checkpoint.load(mx, bundle)
     images = np.concatenate(groups)
     try:
-        found = np.stack([_in_batches(mx, loaded, images, size) for size in BATCHES])
+        found = np.stack(_in_batches(mx, loaded, images))
     except (mx.MXNetError, RuntimeError) as error:
         raise UsageError(
             f"{bundle.spec.source}: the converted network can't be computed: {said(error)}", _BUG
@@ -98,19 +103,29 @@ def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[Floats]:
     return np.split(found, ends, axis=1)
 
 
-def _in_batches(mx: Any, loaded: Any, images: Floats, size: int) -> Floats:
-    """The output for all images, `size` at a time; the last ones are padded."""
-    name, shape = loaded.input_name, (size, *images.shape[1:])
-    whole = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), np.float32)])
-    module = mx.mod.Module(loaded.symbol, data_names=[name], label_names=None, context=mx.cpu())
-    module.bind(data_shapes=[(name, shape)], for_training=False)
-    module.set_params(dict(loaded.arguments), dict(loaded.states), allow_missing=True, allow_extra=True)
-    parts = []
-    for start in range(0, len(whole), size):
-        module.forward(mx.io.DataBatch([mx.nd.array(whole[start : start + size])]), is_train=False)
-        parts.append(module.get_outputs()[0].asnumpy())
-    output: Floats = np.concatenate(parts)[: len(images)]
-    return output
+def _in_batches(mx: Any, loaded: Checkpoint, images: Floats) -> list[Floats]:
+    """The output for all images, for each size of batch; the last batch is padded."""
+    name, found = loaded.input_name, []
+    for size in BATCHES:
+        whole = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), np.float32)])
+        arguments = {**loaded.arguments, name: mx.nd.zeros((size, *images.shape[1:]))}
+        # Computes as mx.mod.Module does, which makes two more copies of the parameters.
+        executor = loaded.symbol.bind(mx.cpu(), arguments, aux_states=dict(loaded.states), grad_req="null")
+        parts = []
+        for start in range(0, len(whole), size):
+            (output,) = executor.forward(is_train=False, **{name: mx.nd.array(whole[start : start + size])})
+            parts.append(output.asnumpy())
+        found.append(np.concatenate(parts)[: len(images)])
+        del executor, arguments, output
+        _give_memory_back()
+    return found
+
+
+def _give_memory_back() -> None:
+    """What is free goes back to the system: each of these computations takes some times a network's size."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def compare(path: Path, pairs: Sequence[tuple[Floats, Floats]]) -> Difference:
