@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class CrashError(Exception):
 
 def ask_build(seconds: float) -> Build:
     """`build`, from a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
-    return Build(**_ask(None, seconds))
+    return Build(**_read(_ask(None, seconds)))
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,24 @@ def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelC
     Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't
     be loaded for want of a driver.
     """
-    answer: ModelCheck = pickle.loads(base64.b64decode(_ask((bundle, context), seconds)["check"]))  # noqa: S301  # of a process started here
-    return answer
+    return found(_ask((bundle, context), seconds))
 
 
-def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_SECONDS) -> ModelCheck:
-    """`ask_model`; that it takes too long or crashes is a UsageError too."""
+def found(answer: bytes) -> ModelCheck:
+    """What a model was found to be, by `answer_to` in a process that this one started. Raises what is wrong with it."""
+    check: ModelCheck = pickle.loads(base64.b64decode(_read(answer)["check"]))  # noqa: S301
+    return check
+
+
+Ask = Callable[[Bundle, Context | None, float], ModelCheck]
+
+
+def check_model(
+    bundle: Bundle, context: Context | None, seconds: float = CHECK_SECONDS, ask: Ask | None = None
+) -> ModelCheck:
+    """`ask_model`, or another process that is asked likewise; that it takes too long or crashes is a UsageError too."""
     try:
-        return ask_model(bundle, context, seconds)
+        return (ask or ask_model)(bundle, context, seconds)
     except TimeoutError:
         problem = f"the model could not be loaded and tried on some images within {seconds:g} s"
         raise UsageError(problem, "Check its files, and whether this machine has the memory for it.") from None
@@ -64,7 +75,7 @@ def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_
         ) from None
 
 
-def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[str, Any]:
+def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> bytes:
     # The package may have come by --py-files: the child must find it where this process did.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # -P: nothing is imported from the working folder.
@@ -75,29 +86,40 @@ def _ask(request: tuple[Bundle, Context | None] | None, seconds: float) -> dict[
         )
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
-    if process.returncode == -signal.SIGKILL:
-        raise MxsparkError("the process that loads MXNet was killed (signal 9)", "Out of memory, perhaps: give more.")
     if process.returncode != 0:
-        said = process.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise CrashError(f"{how_it_ended(process.returncode)}: {said[-1][:300]}")
-    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    if "problem" in answer:
-        raise (cuda.NoDriverError if answer["no_driver"] else UsageError)(answer["problem"], answer["hint"])
-    return answer
+        raise crash(process.returncode, process.stderr)
+    return process.stdout.splitlines()[-1]
+
+
+def _read(answer: bytes) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(answer)
+    if "problem" in content:
+        raise (cuda.NoDriverError if content["no_driver"] else UsageError)(content["problem"], content["hint"])
+    return content
+
+
+def crash(returncode: int, stderr: bytes) -> Exception:
+    """The error of a process that ended without an answer."""
+    if returncode == -signal.SIGKILL:
+        return MxsparkError("the process that loads MXNet was killed (signal 9)", "Out of memory, perhaps: give more.")
+    said = stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+    return CrashError(f"{how_it_ended(returncode)}: {said[-1][:300]}")
 
 
 def main() -> None:
     """Answers `_ask`: the pickled request on standard input, JSON on standard output."""
     host.end_first()  # the driver is there to tell of it
     request = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
+    print(answer_to(request))
+
+
+def answer_to(request: tuple[Bundle, Context | None] | None) -> str:
+    """JSON: what a model was found to be, or without one, MXNet; or what is wrong with it."""
     try:
-        print(json.dumps(_answer(*request) if request else asdict(build())))
+        return json.dumps(_answer(*request) if request else asdict(build()))
     except MxsparkError as error:
-        print(
-            json.dumps(
-                {"problem": error.problem, "hint": error.hint, "no_driver": isinstance(error, cuda.NoDriverError)}
-            )
-        )
+        no_driver = isinstance(error, cuda.NoDriverError)
+        return json.dumps({"problem": error.problem, "hint": error.hint, "no_driver": no_driver})
 
 
 def _answer(bundle: Bundle, context: Context | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from pathlib import Path
 
 from mxspark import host
 from mxspark.dataset import output
@@ -23,12 +24,14 @@ from mxspark.run.progress import RunListener
 from mxspark.run.result import Result, sum_up
 from mxspark.run.summary import Performance
 from mxspark.run.table import Table
-from mxspark.run.work import Work, confirm_overwriting, earlier_plan, new_plan
+from mxspark.run.work import Work, confirm_overwriting, earlier_plan, new_plan, shard_size
 from mxspark.settings.job import Settings
 from mxspark.settings.model_spec import ModelSpec
-from mxspark.spark.application import Application, as_submitted
+from mxspark.spark.application import Application, as_submitted, is_submitted
+from mxspark.spark.prepared_daemon import PreparedDaemon, can_prepare
 from mxspark.storage import Access, Hold, Store, open_output, telling, usage_errors
 from mxspark.worker.shard import Job
+from mxspark.worker.warm_network import NetworkTask
 
 
 def run(settings: Settings, access: Access, progress: RunListener, debug: bool = False) -> Result:
@@ -74,15 +77,22 @@ class _Run:
 
     def _run_workers(self, todo: Work | Listing, model: Bundle, gpu: ChosenContext | None, hold: Hold) -> Result:
         """Predicts what an earlier run left, or what is listed; meanwhile the model is checked and Spark starts."""
-        with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool:
-            check = threads.submit(lambda: gpu or check_once(model, self._settings))
-            with self._spark(threads) as starting:
+        with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool, self._daemon() as daemon:
+            check = threads.submit(lambda: gpu or check_once(model, self._settings, daemon and daemon.check))
+            with self._spark(threads, daemon and daemon.socket) as starting:
                 if isinstance(todo, Listing):
                     todo.fill(spool)
                 self._progress.step("Starting Spark")
                 context = check.result()
                 for note in context.notes:
                     self._progress.note(note)
+                if daemon:
+                    size = (
+                        todo.plan.shard_size
+                        if isinstance(todo, Work)
+                        else shard_size(len(spool), host.cores(), self._settings)
+                    )
+                    daemon.warm(NetworkTask.of(model, self._batch_size(size), self._settings.context))
                 spark = starting.result()
                 work = todo if isinstance(todo, Work) else self._planned(spool, spark.workers, model, todo.skipped)
                 performance = self._predict(work, model, spark, context, hold)
@@ -115,16 +125,24 @@ class _Run:
         plan = new_plan(self._store, spool, workers, self._settings, identity(self._settings, model), skipped)
         return Work.from_beginning(Table(self._store, plan, self._settings))
 
+    def _daemon(self) -> AbstractContextManager[PreparedDaemon | None]:
+        """What Spark's workers are forked from, where it can be prepared while Spark starts."""
+        return PreparedDaemon() if can_prepare(self._settings, is_submitted()) else nullcontext()
+
     @contextmanager
-    def _spark(self, threads: ThreadPoolExecutor) -> Iterator["Future[Application]"]:
+    def _spark(self, threads: ThreadPoolExecutor, daemon: Path | None) -> Iterator["Future[Application]"]:
         """Spark, starting while the keys are listed; killed when what is done with it fails."""
-        starting = threads.submit(Application, self._settings, self._cache, self._debug)
+        starting = threads.submit(Application, self._settings, self._cache, self._debug, daemon)
         try:
             yield starting
         except BaseException:
             if starting.exception() is None:
                 starting.result().kill()
             raise
+
+    def _batch_size(self, shard_size: int) -> int:
+        """A shard smaller than a batch would be padded to it; all are of the same size but the last."""
+        return min(self._settings.batch_size, shard_size)
 
     def _predict(
         self, work: Work, model: Bundle, spark: Application, context: ChosenContext, hold: Hold
@@ -135,8 +153,7 @@ class _Run:
             settings=with_absolute_places(self._settings),
             source=model.source.with_absolute_places(),
             access=self._workers_access,
-            # A shard smaller than a batch would be padded to it; all are of the same size but the last.
-            batch_size=min(self._settings.batch_size, work.plan.shard_size),
+            batch_size=self._batch_size(work.plan.shard_size),
             cache_dir=str(self._cache),
             plan_id=work.plan.id,
             samples=work.plan.samples,

@@ -21,14 +21,14 @@ from mxspark.decode.preprocess import ImageLimits
 from mxspark.errors import MxsparkError, UsageError, frames, mistake, one_line
 from mxspark.inference import bundle
 from mxspark.inference.bundle import BundleSource
-from mxspark.inference.network import Network
 from mxspark.row_status import RowStatus
 from mxspark.settings.job import Settings, memory_bytes
 from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_output
-from mxspark.worker import pipeline, sandbox
+from mxspark.worker import pipeline, sandbox, warm_network
 from mxspark.worker.outage import GOES_ON, OutageError, OutageGuard
 from mxspark.worker.pipeline import Floats, PredictionError, Stages, Timings
 from mxspark.worker.sandbox import Child, DecodeTask, Sandbox
+from mxspark.worker.warm_network import NetworkTask
 from mxspark.worker.watchdog import Watchdog
 
 
@@ -249,11 +249,12 @@ def _set_up(job: Job, device: int) -> _Worker:
 def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     settings = job.settings
     model = bundle.fetch(job.source, Path(job.cache_dir), job.access)
-    network = Network(model, job.batch_size, settings.context, device)
+    network = warm_network.network(NetworkTask.of(model, job.batch_size, settings.context, device))
     limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
     memory = memory_bytes(settings.input.max_decode_memory)
     model_input = network.inspection.input  # with the channels that the network takes
-    task = DecodeTask(limits, model_input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
+    steps, is_exact = model.spec.preprocess, settings.input.exact_decode
+    task = DecodeTask(limits, model_input, steps, settings.input.max_decode_seconds, memory, is_exact)
     probe = Source(settings.input, job.access.hasty)
     guard = OutageGuard(
         Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check
@@ -261,7 +262,7 @@ def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     in_children = sandbox.shared_out([Sandbox(task, child) for child in children]) if children else None
     stages = Stages(
         fetch=guard.fetch,
-        decode=in_children or (lambda data: preprocess.load_array(data, limits, model_input, model.spec.preprocess)),
+        decode=in_children or (lambda data: preprocess.load_array(data, limits, model_input, steps, is_exact)),
         predict=network.predict,
         batch_size=job.batch_size,
         top_k=settings.top_k,
