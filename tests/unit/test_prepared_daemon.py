@@ -1,5 +1,6 @@
-"""Spark's Python daemon that is prepared ahead: it checks the model, becomes the daemon that Spark starts, and ends with
-Spark or with the driver."""
+"""Spark's Python daemon that is prepared ahead: it checks the model, becomes the daemon that Spark starts, and ends
+with Spark or with the driver.
+"""
 
 import os
 import subprocess

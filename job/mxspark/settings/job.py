@@ -155,9 +155,8 @@ class InputSettings(Document):
     )
     exact_decode: bool = Field(
         False,
-        description="Decode every JPEG at full size. Default: one of at least four times the size that the network takes "
-        "is decoded at 1/2, 1/4 or 1/8, still at least twice that size: much faster, and probabilities change by less "
-        "than 0.01.",
+        description="Decode every JPEG at full size. Default: one with four times the sides that the network takes, or "
+        "more, is decoded at 1/2, 1/4 or 1/8 of its size, still at least twice that, in a fraction of the time.",
     )
     true_label: str | None = Field(
         None,

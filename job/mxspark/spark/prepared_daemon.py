@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mxspark import host
 from mxspark.inference import model_check
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.model_check import ModelCheck
@@ -32,8 +33,10 @@ SECONDS_TO_END = 30  # with Spark, whose end takes a second
 def can_prepare(settings: Settings, is_submitted: bool) -> bool:
     """Whether workers are forked here, from this Python, by a daemon in which MXNet can compute before."""
     spark = settings.spark
-    is_ours = os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable and not any(
-        key.startswith(("spark.python.daemon", "spark.pyspark.")) for key in spark.conf
+    is_ours = (
+        fits_socket(host.temporary_folder())
+        and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
+        and not any(key.startswith(("spark.python.daemon", "spark.pyspark.")) for key in spark.conf)
     )
     with suppress(PackageNotFoundError):
         is_cpus = bool(version("mxnet"))  # the wheels for GPUs have other names
