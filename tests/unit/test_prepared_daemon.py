@@ -14,7 +14,7 @@ from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings.job import Settings
 from mxspark.spark.prepared_daemon import PreparedDaemon, can_prepare
 from mxspark.spark.worker_daemon import PREPARED, hand_over
-from mxspark.worker.warm_network import NetworkTask
+from mxspark.worker.shared_network import NetworkTask
 from tests.unit.test_network import BATCH, made
 
 SPARKS = [sys.executable, "-m", "mxspark.spark.worker_daemon", "pyspark.worker"]
@@ -41,7 +41,7 @@ def test_it_checks_the_model_then_is_sparks_daemon_and_ends_with_spark(tmp_path:
     with PreparedDaemon() as daemon:
         process = psutil.Process(daemon.pid)
         assert daemon.check(model, "cpu", 60).inspection.classes == 5
-        daemon.warm(NetworkTask.of(model, BATCH, "cpu"))
+        daemon.load(NetworkTask.of(model, BATCH, "cpu"))
 
         sparks = started_by_spark({PREPARED: str(daemon.socket)})
 

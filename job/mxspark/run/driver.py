@@ -31,7 +31,7 @@ from mxspark.spark.application import Application, as_submitted, is_submitted
 from mxspark.spark.prepared_daemon import PreparedDaemon, can_prepare
 from mxspark.storage import Access, Hold, Store, open_output, telling, usage_errors
 from mxspark.worker.shard import Job
-from mxspark.worker.warm_network import NetworkTask
+from mxspark.worker.shared_network import NetworkTask
 
 
 def run(settings: Settings, access: Access, progress: RunListener, debug: bool = False) -> Result:
@@ -92,7 +92,7 @@ class _Run:
                         if isinstance(todo, Work)
                         else shard_size(len(spool), host.cores(), self._settings)
                     )
-                    daemon.warm(NetworkTask.of(model, self._batch_size(size), self._settings.context))
+                    daemon.load(NetworkTask.of(model, self._batch_size(size), self._settings.context))
                 spark = starting.result()
                 work = todo if isinstance(todo, Work) else self._planned(spool, spark.workers, model, todo.skipped)
                 performance = self._predict(work, model, spark, context, hold)

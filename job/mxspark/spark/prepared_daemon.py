@@ -25,7 +25,7 @@ from mxspark.inference.model_check import ModelCheck
 from mxspark.inference.mxnet import Context
 from mxspark.settings.job import Settings
 from mxspark.spark.run_folders import fits_socket
-from mxspark.worker.warm_network import NetworkTask
+from mxspark.worker.shared_network import NetworkTask
 
 SECONDS_TO_END = 30  # with Spark, whose end takes a second
 
@@ -107,7 +107,7 @@ class PreparedDaemon:
             answer += piece
         return model_check.found(answer)
 
-    def warm(self, task: NetworkTask) -> None:
+    def load(self, task: NetworkTask) -> None:
         """Has it make the network that workers will use, after the check if there was one."""
         if not self._is_asked:
             self._send(None)

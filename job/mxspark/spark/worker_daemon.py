@@ -142,14 +142,14 @@ def prepare(path: str) -> None:
 
 def _prepare_network(answers: int) -> None:
     from mxspark.inference.model_check import answer_to
-    from mxspark.worker import warm_network
+    from mxspark.worker import shared_network
 
     # Of the driver, that has started this process.
     if (question := pickle.load(sys.stdin.buffer)) is not None:  # noqa: S301
         os.write(answers, answer_to(question).encode() + b"\n")
     task = pickle.load(sys.stdin.buffer)  # noqa: S301
     with suppress(Exception):  # workers will find out themselves, and tell
-        warm_network.warm(task)
+        shared_network.network(task)
 
 
 def main() -> None:

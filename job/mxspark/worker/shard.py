@@ -24,11 +24,11 @@ from mxspark.inference.bundle import BundleSource
 from mxspark.row_status import RowStatus
 from mxspark.settings.job import Settings, memory_bytes
 from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_output
-from mxspark.worker import pipeline, sandbox, warm_network
+from mxspark.worker import pipeline, sandbox, shared_network
 from mxspark.worker.outage import GOES_ON, OutageError, OutageGuard
 from mxspark.worker.pipeline import Floats, PredictionError, Stages, Timings
 from mxspark.worker.sandbox import Child, DecodeTask, Sandbox
-from mxspark.worker.warm_network import NetworkTask
+from mxspark.worker.shared_network import NetworkTask
 from mxspark.worker.watchdog import Watchdog
 
 
@@ -249,7 +249,7 @@ def _set_up(job: Job, device: int) -> _Worker:
 def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     settings = job.settings
     model = bundle.fetch(job.source, Path(job.cache_dir), job.access)
-    network = warm_network.network(NetworkTask.of(model, job.batch_size, settings.context, device))
+    network = shared_network.network(NetworkTask.of(model, job.batch_size, settings.context, device))
     limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
     memory = memory_bytes(settings.input.max_decode_memory)
     model_input = network.inspection.input  # with the channels that the network takes
