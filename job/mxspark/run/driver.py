@@ -28,6 +28,7 @@ from mxspark.run.work import Work, confirm_overwriting, earlier_plan, new_plan, 
 from mxspark.settings.job import Settings
 from mxspark.settings.model_spec import ModelSpec
 from mxspark.spark.application import Application, as_submitted, is_submitted
+from mxspark.spark.configuration import local_workers
 from mxspark.spark.prepared_daemon import PreparedDaemon, can_prepare
 from mxspark.storage import Access, Hold, Store, open_output, telling, usage_errors
 from mxspark.worker.shard import Job
@@ -86,13 +87,9 @@ class _Run:
                 context = check.result()
                 for note in context.notes:
                     self._progress.note(note)
-                if daemon:
-                    size = (
-                        todo.plan.shard_size
-                        if isinstance(todo, Work)
-                        else shard_size(len(spool), host.cores(), self._settings)
-                    )
-                    daemon.load(NetworkTask.of(model, self._batch_size(size), self._settings.context))
+                if daemon is not None:
+                    batch_size = self._batch_size(self._expected_size(todo, spool))
+                    daemon.load(NetworkTask.of(model, batch_size, self._settings.context))
                 spark = starting.result()
                 work = todo if isinstance(todo, Work) else self._planned(spool, spark.workers, model, todo.skipped)
                 performance = self._predict(work, model, spark, context, hold)
@@ -140,8 +137,14 @@ class _Run:
                 starting.result().kill()
             raise
 
+    def _expected_size(self, todo: Work | Listing, spool: KeySpool) -> int:
+        """The size of shards before Spark is there to tell how many workers it has."""
+        if isinstance(todo, Work):
+            return todo.plan.shard_size
+        return shard_size(len(spool), local_workers(self._settings.spark.master), self._settings)
+
     def _batch_size(self, shard_size: int) -> int:
-        """A shard smaller than a batch would be padded to it; all are of the same size but the last."""
+        """Shards smaller than a batch would be padded to it."""
         return min(self._settings.batch_size, shard_size)
 
     def _predict(

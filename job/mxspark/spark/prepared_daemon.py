@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +24,7 @@ from mxspark.inference.model_check import ModelCheck
 from mxspark.inference.mxnet import Context
 from mxspark.settings.job import Settings
 from mxspark.spark.run_folders import fits_socket
+from mxspark.spark.worker_daemon import forks_mxnet
 from mxspark.worker.shared_network import NetworkTask
 
 SECONDS_TO_END = 30  # with Spark, whose end takes a second
@@ -33,15 +33,14 @@ SECONDS_TO_END = 30  # with Spark, whose end takes a second
 def can_prepare(settings: Settings, is_submitted: bool) -> bool:
     """Whether workers are forked here, from this Python, by a daemon in which MXNet can compute before."""
     spark = settings.spark
-    is_ours = (
-        fits_socket(host.temporary_folder())
+    return (
+        spark.is_local
+        and not is_submitted
+        and forks_mxnet({"OMP_NUM_THREADS": str(spark.task_cpus)})
         and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
         and not any(key.startswith(("spark.python.daemon", "spark.pyspark.")) for key in spark.conf)
+        and fits_socket(host.temporary_folder())
     )
-    with suppress(PackageNotFoundError):
-        is_cpus = bool(version("mxnet"))  # the wheels for GPUs have other names
-        return is_cpus and is_ours and spark.is_local and spark.task_cpus == 1 and not is_submitted
-    return False
 
 
 class PreparedDaemon:
