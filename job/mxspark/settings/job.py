@@ -155,8 +155,8 @@ class InputSettings(Document):
     )
     exact_decode: bool = Field(
         True,
-        description="Decode large JPEGs at full size. With false, those with four times the sides that the network takes, "
-        "or more, are decoded at 1/2, 1/4 or 1/8, in a fraction of the time; probabilities change by some 0.01.",
+        description="Decode large JPEGs whole. With false, those with four times the sides that the network takes, or "
+        "more, are decoded at 1/2, 1/4 or 1/8, in a fraction of the time; probabilities change by some 0.01.",
     )
     true_label: str | None = Field(
         None,
