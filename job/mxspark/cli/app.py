@@ -47,7 +47,8 @@ class _ImportedWhenAsked(typer.core.TyperGroup):
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
-        self.commands = {name: typer.core.TyperCommand(name) for name in COMMANDS} | self.commands  # for suggestions
+        for name in COMMANDS:  # for suggestions
+            self.commands.setdefault(name, typer.core.TyperCommand(name))
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)

@@ -79,8 +79,9 @@ class _Run:
     def _run_workers(self, todo: Work | Listing, model: Bundle, gpu: ChosenContext | None, hold: Hold) -> Result:
         """Predicts what an earlier run left, or what is listed; meanwhile the model is checked and Spark starts."""
         with ThreadPoolExecutor() as threads, closing(KeySpool()) as spool, self._daemon() as daemon:
-            check = threads.submit(lambda: gpu or check_once(model, self._settings, daemon and daemon.check))
-            with self._spark(threads, daemon and daemon.socket) as starting:
+            ask, socket = (None, None) if daemon is None else (daemon.check, daemon.socket)
+            check = threads.submit(lambda: gpu or check_once(model, self._settings, ask))
+            with self._spark(threads, socket) as starting:
                 if isinstance(todo, Listing):
                     todo.fill(spool)
                 self._progress.step("Starting Spark")
