@@ -79,6 +79,7 @@ def test_a_crash_is_told_and_spark_then_has_a_daemon_all_the_same(tmp_path: Path
         ({"master": "local[2]", "task_cpus": 2}, False),
         ({"master": "local-cluster[1, 1, 1024]"}, False),
         ({"master": "local[2]", "conf": {"spark.python.daemon.module": "mine"}}, False),
+        ({"master": "local[2]", "conf": {"spark.executorEnv.OMP_NUM_THREADS": "2"}}, False),
         ({"master": "local[2]", "conf": {"spark.pyspark.python": "/usr/bin/python3"}}, False),
     ],
 )

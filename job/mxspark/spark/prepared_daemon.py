@@ -27,6 +27,8 @@ from mxspark.spark.run_folders import fits_socket
 from mxspark.spark.worker_daemon import forks_mxnet
 from mxspark.worker.shared_network import NetworkTask
 
+# Properties by which workers may have another Python, daemon or environment.
+_OTHERS = ("spark.pyspark.", "spark.python.daemon", "spark.executorEnv.")
 SECONDS_TO_END = 30  # with Spark, whose end takes a second
 
 
@@ -38,7 +40,7 @@ def can_prepare(settings: Settings, is_submitted: bool) -> bool:
         and not is_submitted
         and forks_mxnet({"OMP_NUM_THREADS": str(spark.task_cpus)})
         and os.environ.get("PYSPARK_PYTHON", sys.executable) == sys.executable
-        and not any(key.startswith(("spark.python.daemon", "spark.pyspark.")) for key in spark.conf)
+        and not any(key.startswith(_OTHERS) for key in spark.conf)
         and fits_socket(host.temporary_folder())
     )
 
