@@ -23,10 +23,11 @@ class Measured:
     driver_peak: int
     worker_peak: int  # of the largest Python worker
     output: str
+    first_part: float | None = None  # seconds until there was a part of the table
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
-    """Runs the command to its end; raises RuntimeError with its output where it fails."""
+def measure(command: Sequence[str], environment: Mapping[str, str], table: Path | None = None) -> Measured:
+    """Runs the command, which may write a table, to its end; raises RuntimeError with its output where it fails."""
     start = time.perf_counter()
     with subprocess.Popen(
         command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -34,6 +35,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
         driver = psutil.Process(process.pid)
         cpu: dict[int, float] = {}
         driver_peak = worker_peak = 0
+        first_part: float | None = None
         while process.poll() is None:
             for one in _tree(driver):
                 try:
@@ -41,15 +43,17 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
                     cpu[one.pid] = times.user + times.system
                     if one.pid == driver.pid:
                         driver_peak = max(driver_peak, _peak(one.pid))
-                    elif "pyspark.daemon" in one.cmdline():
+                    elif "mxspark.spark.worker_daemon" in one.cmdline():
                         worker_peak = max(worker_peak, _peak(one.pid))
                 except (psutil.Error, OSError):
                     continue
-            time.sleep(SAMPLE_SECONDS)
+            if table and first_part is None and any(table.glob("part-*")):
+                first_part = time.perf_counter() - start
+            time.sleep(SAMPLE_SECONDS if table is None or first_part else SAMPLE_SECONDS / 10)
         output = process.stdout.read() if process.stdout else ""
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
-    return Measured(time.perf_counter() - start, sum(cpu.values()), driver_peak, worker_peak, output)
+    return Measured(time.perf_counter() - start, sum(cpu.values()), driver_peak, worker_peak, output, first_part)
 
 
 def _peak(pid: int) -> int:

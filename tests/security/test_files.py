@@ -179,12 +179,17 @@ def look_at(content: bytes) -> None:
 @bounded
 @given(
     key=st.sampled_from(
-        ["keys", "shards", "shard_size", "samples", "identity", "settings", "skipped", "created", "id"]
+        ["keys", "shards", "shard_size", "sizes", "samples", "identity", "settings", "skipped", "created", "id"]
     ),
     value=data,
 )
 @example(key="shards", value=10**30)
 @example(key="shard_size", value=0)
+@example(key="sizes", value=[[1, 0]])
+@example(key="sizes", value=[[10**30, 1]])
+@example(key="sizes", value=[[1, -1], [True, 2]])
+@example(key="sizes", value=[1, 2])
+@example(key="sizes", value=[])
 @example(key="keys", value=-1)
 @example(key="keys", value=True)
 @example(key="samples", value=[[]])

@@ -29,7 +29,7 @@ def test_a_table_that_is_whole_is_left_alone_and_spark_is_not_started(
 ) -> None:
     before = times(copied)
     finished = here(*again).succeeded()
-    assert "1,797 of 1,797 images done, 0 are left in 0 of 15 shards" in finished.errors
+    assert "1,797 of 1,797 images done, 0 are left in 0 of 21 shards" in finished.errors
     assert "Starting Spark" not in finished.errors
     assert "1,797 images: 1,797 ok" in finished.output
     assert times(copied) == before

@@ -51,6 +51,21 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> P
     return home
 
 
+@pytest.mark.parametrize(("stated", "version"), [("21.0.8", 21), ("1.8.0_402", 8)])
+def test_a_java_is_not_started_where_its_release_file_says_the_version(
+    tmp_path: Path, stated: str, version: int
+) -> None:
+    home = java_in(tmp_path / "jdk", "17")
+    (home / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{stated}"\n')
+    on_path(tmp_path, home)
+
+    if version < java.OLDEST:
+        with pytest.raises(UsageError, match=f"is version {version}"):
+            java.find()
+    else:
+        assert java.find() == (home, version)
+
+
 @pytest.mark.parametrize("version", ["17", "17.0.15", "21-ea", "25.0.1"])
 def test_the_java_on_the_path_is_taken(tmp_path: Path, version: str) -> None:
     home = java_in(tmp_path / "jdk", version)

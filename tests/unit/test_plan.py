@@ -262,6 +262,42 @@ def test_every_worker_gets_several_shards_where_there_are_images_enough(
     assert -(-keys // plan.choose_shard_size(keys, workers, batch_size)) >= 4 * workers
 
 
+@given(keys=st.integers(1, 10**8), workers=st.integers(1, 1000), batch_size=st.integers(1, 512))
+@settings(deadline=None, max_examples=200)
+@example(keys=14, workers=2, batch_size=16)
+@example(keys=2000, workers=2, batch_size=16)
+def test_shards_begin_small_and_get_smaller_at_the_end(keys: int, workers: int, batch_size: int) -> None:
+    size = plan.choose_shard_size(keys, workers, batch_size)
+
+    sizes = plan.tapered(keys, size, workers, batch_size)
+
+    assert 0 <= sum(count * images for count, images in sizes) - keys < sizes[-1][1]
+    assert max(images for _, images in sizes) == size
+    assert all(images % batch_size == 0 for _, images in sizes) or size < batch_size
+    if len(sizes) > 1:
+        (first, smallest), *rest = sizes
+        assert (first, smallest) == (workers, batch_size)
+        assert [images for _, images in rest] == sorted({images for _, images in rest}, reverse=True)
+        assert rest[-1][1] == batch_size
+        assert all(count >= workers for count, _ in rest[1:])
+
+
+@given(keys=st.integers(1, 300), workers=st.integers(1, 4), batch_size=st.integers(1, 5))
+@settings(deadline=None, max_examples=50)
+def test_a_plan_of_several_sizes_is_kept(keys: int, workers: int, batch_size: int) -> None:
+    sizes = plan.tapered(keys, plan.choose_shard_size(keys, workers, batch_size), workers, batch_size)
+    with tempfile.TemporaryDirectory() as folder, closing(KeySpool()) as spool:
+        store = FolderStore(Path(folder))
+        spool.fill(f"{number:04}" for number in range(keys))
+
+        written = plan.write(store, spool, 1, {}, {}, sizes=sizes)
+
+        assert plan.load(store) == written
+        shards = [plan.shard_keys(store, shard) for shard in range(written.shards)]
+        assert [len(shard) for shard in shards] == [written.size(shard) for shard in range(written.shards)]
+        assert list(chain.from_iterable(shards)) == [f"{number:04}" for number in range(keys)]
+
+
 # ---- what changed between two runs ----
 
 

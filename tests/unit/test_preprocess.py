@@ -707,3 +707,65 @@ def test_an_image_with_any_bytes_changed_is_a_bad_image_at_worst(
         data = data[:position] + added + data[position + removed :]
 
     is_an_array_or_a_bad_image(data, way)
+
+
+# ---- JPEGs decoded at a part of their size ----
+
+
+def scaled(data: bytes, side: int, **steps: Any) -> NDArray[np.float32]:
+    return load_array(data, LIMITS, ModelInput(height=side, width=side), Preprocessing(**steps), is_exact=False)
+
+
+def exact(data: bytes, side: int, **steps: Any) -> NDArray[np.float32]:
+    return load_array(data, LIMITS, ModelInput(height=side, width=side), Preprocessing(**steps))
+
+
+PHOTOGRAPH = np.clip(smooth(384, 512).astype(int) + np.random.default_rng(0).normal(0, 8, (384, 512, 1)), 0, 255)
+
+
+@pytest.mark.parametrize("side", [96, 48, 24])  # so that a half, a quarter, an eighth are left
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}], ids=["plain", "progressive", "444"]
+)
+@pytest.mark.parametrize("steps", [{}, {"resize": "shorter_and_crop", "filter": "bicubic"}], ids=["squash", "crop"])
+def test_a_large_jpeg_is_nearly_the_same_decoded_smaller(
+    side: int, options: dict[str, Any], steps: dict[str, Any]
+) -> None:
+    data = pillow_encoded(Image.fromarray(PHOTOGRAPH.astype(np.uint8)), "JPEG", quality=92, **options)
+    steps = steps | ({"shorter_side": side} if steps else {})
+
+    difference = np.abs(scaled(data, side, **steps) - exact(data, side, **steps))
+
+    assert 0 < difference.mean() < 1.5
+    assert difference.max() < 12
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "steps"),
+    [((384, 512), 97, {}), ((385, 513), 96, {}), ((384, 512), 24, {"filter": "nearest"})],
+    ids=["not so large", "sides that aren't whole", "single pixels that count"],
+)
+def test_any_other_jpeg_is_the_very_same(size: tuple[int, int], side: int, steps: dict[str, Any]) -> None:
+    data = opencv_encoded(smooth(*size), ".jpg")
+
+    assert alike(scaled(data, side, **steps), exact(data, side, **steps))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photograph_decoded_smaller_is_turned_all_the_same(orientation: int) -> None:
+    data = jpeg_with(exif(turned(orientation)), smooth(384, 512))
+
+    assert alike(scaled(data, 24, exif_orientation=True), exact(data, 24, exif_orientation=True), within=4)
+
+
+@given(st.floats(0, 1))
+@settings(deadline=None, max_examples=30)
+def test_a_large_jpeg_that_is_cut_is_told_however_it_is_decoded(where: float) -> None:
+    whole = opencv_encoded(PHOTOGRAPH.astype(np.uint8), ".jpg")
+    data = whole[: int(where * (len(whole) - 2))]
+
+    with pytest.raises(BadImageError) as one:
+        exact(data, 24)
+    with pytest.raises(BadImageError) as other:
+        scaled(data, 24)
+    assert one.value.status == other.value.status

@@ -8,23 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from mxspark.cli import console, convert, model, neighbours, remote, status, submit, trial  # their commands
+from mxspark.cli import console
 from mxspark.cli.app import Terminated, app, exit_with
-from mxspark.cli.run import run_job
 from mxspark.run.last_word import LastWord
 
-__all__ = [
-    "Terminated",
-    "convert",
-    "main",
-    "main_submitted",
-    "model",
-    "neighbours",
-    "remote",
-    "status",
-    "submit",
-    "trial",
-]
+__all__ = ["Terminated", "main", "main_submitted"]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,6 +42,7 @@ def _leave_in_log(word: LastWord) -> None:
 
 def _run_article(arguments: list[str]) -> None:
     from mxspark.cli import article
+    from mxspark.cli.run import run_job
 
     job = article.parse(arguments, dict(os.environ))
     if job.is_secret_typed:

@@ -3,13 +3,15 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import typer.core
+import typer.main
 
 from mxspark import __version__
 from mxspark.cli import console
@@ -26,19 +28,52 @@ EXIT_CODES = (
 )
 INTERRUPTED, TERMINATED = 130, 143
 
-COMMANDS = ("run", "settings", "status", "neighbours", "submit", "follow", "logs", "cancel", "model", "doctor")
+# By what a person does first: where each command is, and what it does. Its module is imported when it is asked for.
+COMMANDS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "run": (("run",), "Predict every image once, and write a table."),
+    "settings": (("run",), "Show all settings, and where each comes from."),
+    "status": (("status",), "Show the status of a run or a submitted job."),
+    "neighbours": (("neighbours",), "Show which images have the most similar vectors."),
+    "submit": (("submit",), "Start a job elsewhere, and follow it to its end."),
+    "follow": (("remote",), "Follow a submitted job to its end."),
+    "logs": (("remote",), "Show the log of a submitted job's driver."),
+    "cancel": (("remote",), "End a submitted job; what it has finished is kept."),
+    "model": (("model", "trial", "convert"), "Look at models, and make bundles of them."),
+    "doctor": (("status", "emr"), "Look whether this machine has what a run needs."),
+}
 
 
-class _InOrder(typer.core.TyperGroup):
-    """Lists commands by what a person does first, not by the order of imports."""
+class _ImportedWhenAsked(typer.core.TyperGroup):
+    """The commands, of which only the one that is asked for is imported."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        for name in COMMANDS:  # for suggestions
+            self.commands.setdefault(name, typer.core.TyperCommand(name))
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(self.commands, key=COMMANDS.index)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        for module in COMMANDS[cmd_name][0]:
+            import_module(f"mxspark.cli.{module}")
+        return typer.main.get_group(app).commands[cmd_name]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help(name)) for name in COMMANDS])
+
+
+def short_help(command: str) -> str:
+    """What a command does, in a line."""
+    return COMMANDS[command][1]
 
 
 app = typer.Typer(
     name="mxspark",
-    cls=_InOrder,
+    cls=_ImportedWhenAsked,
     help="Offline image inference with Apache MXNet on Apache Spark: a bucket of images in, a table of predictions "
     "out.",
     epilog=EXIT_CODES,
@@ -46,10 +81,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-model_app = typer.Typer(help="Look at models, and make bundles of them.", rich_markup_mode=None)
+model_app = typer.Typer(help=short_help("model"), rich_markup_mode=None)
 app.add_typer(model_app, name="model")
 doctor_app = typer.Typer(rich_markup_mode=None)
-app.add_typer(doctor_app, name="doctor", short_help="Look whether this machine has what a run needs.")
+app.add_typer(doctor_app, name="doctor", short_help=short_help("doctor"))
 
 
 class Terminated(BaseException):

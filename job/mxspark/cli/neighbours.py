@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from mxspark.cli import console
-from mxspark.cli.app import EXIT_CODES, app
+from mxspark.cli.app import EXIT_CODES, app, short_help
 from mxspark.cli.flags import DebugFlag, EndpointFlag, access_by
 from mxspark.settings.model_spec import VECTOR
 
 
-@app.command("neighbours", short_help="Show which images have the most similar vectors.", epilog=EXIT_CODES)
+@app.command("neighbours", short_help=short_help("neighbours"), epilog=EXIT_CODES)
 def show_neighbours(
     output: Annotated[
         str, typer.Argument(metavar="OUTPUT", help="Where a run wrote vectors: a folder, or s3://bucket/prefix.")

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from mxspark.cli import console
-from mxspark.cli.app import EXIT_CODES, INTERRUPTED, TERMINATED, Detached, Terminated, app, hear_signals, sleep
+from mxspark.cli.app import (
+    EXIT_CODES,
+    INTERRUPTED,
+    TERMINATED,
+    Detached,
+    Terminated,
+    app,
+    hear_signals,
+    short_help,
+    sleep,
+)
 from mxspark.cli.flags import DebugFlag, YesFlag, finds_job
 from mxspark.errors import MxsparkError, OutOfSightError, UsageError
 from mxspark.settings.job import OutputSettings
@@ -78,7 +88,7 @@ NameArgument = Annotated[
 LogsFlag = Annotated[bool, typer.Option("--logs", help="Show the driver's whole log, not only the progress.")]
 
 
-@app.command("follow", short_help="Follow a submitted job to its end.", epilog=EXIT_CODES)
+@app.command("follow", short_help=short_help("follow"), epilog=EXIT_CODES)
 @finds_job
 def follow(name: NameArgument, where: JobFlags, logs: LogsFlag = False, _debug: DebugFlag = False) -> None:
     """Follow a submitted job, or the chart's, to its end; the exit code is the job's."""
@@ -99,7 +109,7 @@ def show_logs(
         console.show(line)
 
 
-@app.command("cancel", short_help="End a submitted job; what it has finished is kept.", epilog=EXIT_CODES)
+@app.command("cancel", short_help=short_help("cancel"), epilog=EXIT_CODES)
 @finds_job
 def cancel(name: NameArgument, where: JobFlags, yes: YesFlag = False, _debug: DebugFlag = False) -> None:
     """End a submitted job, and delete its pods and all that was created for it; what it has finished is kept in its

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mxspark.cli import console
-from mxspark.cli.app import EXIT_CODES, app
+from mxspark.cli.app import EXIT_CODES, app, short_help
 from mxspark.cli.flags import DebugFlag, Given, KeyArgument, YesFlag, flags_of, takes_job
 from mxspark.errors import UsageError
 from mxspark.run.last_word import LastWord
@@ -18,7 +18,7 @@ from mxspark.settings.job import Settings
 from mxspark.storage import Access
 
 
-@app.command(short_help="Predict every image once, and write a table.", epilog=EXIT_CODES)
+@app.command(short_help=short_help("run"), epilog=EXIT_CODES)
 @takes_job()
 def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
     """Predict every image of the input once, and write a table of predictions.
@@ -29,7 +29,7 @@ def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
     run_job(chosen, Access(chosen.storage), debug, yes)
 
 
-@app.command("settings", short_help="Show all settings, and where each comes from.", epilog=EXIT_CODES)
+@app.command("settings", short_help=short_help("settings"), epilog=EXIT_CODES)
 @takes_job()
 def show_settings(
     given: Given,

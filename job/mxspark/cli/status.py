@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mxspark.cli import console
-from mxspark.cli.app import EXIT_CODES, app, doctor_app, show_findings
+from mxspark.cli.app import EXIT_CODES, app, doctor_app, short_help, show_findings
 from mxspark.cli.flags import DebugFlag, EndpointFlag, access_by, finds_job
 from mxspark.errors import UsageError
 from mxspark.settings import sources
@@ -20,7 +20,7 @@ from mxspark.submit.remote_job import JobFlags
 JOB_NAME = re.compile(LABEL)
 
 
-@app.command("status", short_help="Show the status of a run or a submitted job.", epilog=EXIT_CODES)
+@app.command("status", short_help=short_help("status"), epilog=EXIT_CODES)
 @finds_job
 def show_status(
     output: Annotated[

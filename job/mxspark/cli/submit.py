@@ -8,7 +8,7 @@ import typer
 
 from mxspark import __version__
 from mxspark.cli import console, emr, remote
-from mxspark.cli.app import EXIT_CODES, app
+from mxspark.cli.app import EXIT_CODES, app, short_help
 from mxspark.cli.flags import (
     DebugFlag,
     Given,
@@ -27,7 +27,7 @@ from mxspark.submit.kubernetes import manifests
 from mxspark.submit.kubernetes.cluster import Cluster
 from mxspark.submit.kubernetes.job import KubernetesJob
 
-submit_app = typer.Typer(help="Start a job elsewhere, and follow it to its end.", rich_markup_mode=None)
+submit_app = typer.Typer(help=short_help("submit"), rich_markup_mode=None)
 app.add_typer(submit_app, name="submit")
 submit_app.command("emr", short_help="Run a job on EMR on EKS, and follow it to its end.", epilog=EXIT_CODES)(
     emr.submit_emr

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,7 +25,7 @@ from mxspark.errors import MxsparkError
 from mxspark.storage import MissingError, Store
 from mxspark.text.words import shortened
 
-VERSION = 2
+VERSION = 3
 PLAN = "_plan/plan.json"
 SHARDS_IN_SEGMENT = 64
 # What is more is nothing that a run wrote.
@@ -42,9 +42,13 @@ SHARDS_PER_WORKER = 8
 SAMPLES = 8
 
 
+# (shards, images in each) one after another; the very last shard may be shorter.
+Sizes = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: `keys` images in `shards` shards of `shard_size`, the last one shorter."""
+    """What a run does: `keys` images in `shards` shards of `shard_size` at most."""
 
     version: int
     id: str  # of this very plan: who works on another one must not write here
@@ -53,6 +57,7 @@ class Plan:
     listed: int  # before doubles were dropped
     shard_size: int
     shards: int
+    sizes: Sizes
     samples: tuple[str, ...]  # some of the keys
     identity: Mapping[str, Any]  # the settings and digests that results depend on
     settings: Mapping[str, Any]  # all of the run that made it
@@ -60,7 +65,12 @@ class Plan:
 
     def size(self, shard: int) -> int:
         """How many keys a shard has."""
-        return min(self.shard_size, self.keys - shard * self.shard_size)
+        left = self.keys
+        for shards, size in self.sizes:
+            if shard < shards:
+                return min(size, left - shard * size)
+            shard, left = shard - shards, left - shards * size
+        raise IndexError
 
 
 class KeySpool:
@@ -127,6 +137,31 @@ def choose_shard_size(keys: int, workers: int, batch_size: int) -> int:
     return min(batches * batch_size, LARGEST_SHARD, max(1, -(-keys // workers)))
 
 
+def tapered(keys: int, shard_size: int, workers: int, batch_size: int) -> Sizes:
+    """Shards of that size, but small ones first, by which it shows soon that something happens, and ever smaller ones
+    last, so that no worker is idle for longer than a batch while others finish.
+    """
+    if shard_size <= batch_size or keys <= workers * shard_size:
+        return _even(keys, shard_size)
+    halves = [shard_size]
+    while halves[-1] > batch_size:
+        halves.append(-(-halves[-1] // 2 // batch_size) * batch_size)
+    left = keys - workers * (batch_size + sum(halves[1:]))
+    if left < 0:
+        return _even(keys, shard_size)
+    sizes = [(workers, batch_size)]
+    for size in halves:
+        more, left = divmod(left, size)
+        sizes.append((more if size == shard_size else workers + more, size))
+    if left:
+        sizes[-1] = (sizes[-1][0] + 1, batch_size)
+    return tuple(entry for entry in sizes if entry[0])
+
+
+def _even(keys: int, shard_size: int) -> Sizes:
+    return ((-(-keys // shard_size), shard_size),) if keys else ()
+
+
 def write(
     store: Store,
     spool: KeySpool,
@@ -134,21 +169,24 @@ def write(
     identity: Mapping[str, Any],
     settings: Mapping[str, Any],
     skipped: Mapping[str, int] | None = None,
+    sizes: Sizes | None = None,
 ) -> Plan:
-    """Freezes the spooled keys under `_plan/`."""
+    """Freezes the spooled keys under `_plan/`, in shards of `sizes`, or all of `shard_size`."""
     keys = len(spool)
-    shards = -(-keys // shard_size)
+    sizes = sizes or _even(keys, shard_size)
+    shards = sum(count for count, _ in sizes)
     every, of_each = -(-shards // SAMPLES), max(1, SAMPLES // max(1, shards))
     samples = []
     remaining = iter(spool)
+    size_of_each = (size for count, size in sizes for _ in range(count))
     for segment in range(-(-shards // SHARDS_IN_SEGMENT)):
         with tempfile.NamedTemporaryFile() as file:
             # mtime 0: the same keys give the same bytes.
             with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as zipped:
-                for number in range(segment * SHARDS_IN_SEGMENT, (segment + 1) * SHARDS_IN_SEGMENT):
-                    if shard := list(islice(remaining, shard_size)):
-                        zipped.write(json.dumps(shard, ensure_ascii=False).encode() + b"\n")
-                        samples += shard[:: -(-len(shard) // of_each)] if number % every == 0 else []
+                for number, size in enumerate(islice(size_of_each, SHARDS_IN_SEGMENT), segment * SHARDS_IN_SEGMENT):
+                    shard = list(islice(remaining, size))
+                    zipped.write(json.dumps(shard, ensure_ascii=False).encode() + b"\n")
+                    samples += shard[:: -(-len(shard) // of_each)] if number % every == 0 else []
             file.flush()
             store.upload(_segment(segment), Path(file.name))
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -158,8 +196,9 @@ def write(
         now,
         keys,
         spool.listed,
-        shard_size,
+        max((size for _, size in sizes), default=shard_size),
         shards,
+        sizes,
         tuple(samples),
         identity,
         settings,
@@ -187,8 +226,9 @@ def load(store: Store) -> Plan | None:
             "Finish the run with that version, or run again with --overwrite.",
         )
     try:
-        found = Plan(**{**data, "samples": tuple(data["samples"])})
-    except (TypeError, KeyError):
+        sizes = tuple((count, size) for count, size in data["sizes"])
+        found = Plan(**{**data, "samples": tuple(data["samples"]), "sizes": sizes})
+    except (TypeError, KeyError, ValueError):
         raise damaged(store) from None
     if not _is_sound(found):
         raise damaged(store)
@@ -203,10 +243,10 @@ def is_flat(data: object, levels: int = MAX_DEPTH) -> bool:
 
 def _is_sound(plan: Plan) -> bool:
     """Whether its parts are of the kind that is written: others may be able to write where results are."""
-    numbers = (plan.keys, plan.listed, plan.shard_size, plan.shards)
+    numbers = (plan.keys, plan.listed, plan.shard_size, plan.shards, *chain(*plan.sizes))
     if (
         not all(type(number) is int and number >= 0 for number in numbers)
-        or plan.shard_size == 0
+        or not all(chain(*plan.sizes))
         or plan.shards > MAX_SHARDS
     ):
         return False
@@ -215,8 +255,11 @@ def _is_sound(plan: Plan) -> bool:
     sections = [plan.identity, plan.settings]
     if isinstance(plan.settings, dict):
         sections += [plan.settings.get(name, {}) for name in ("input", "output", "model")]
+    room = sum(count * size for count, size in plan.sizes)
     return (
-        plan.shards == -(-plan.keys // plan.shard_size)
+        plan.shards == sum(count for count, _ in plan.sizes)
+        and (0 <= room - plan.keys < plan.sizes[-1][1] if plan.sizes else plan.keys == 0)
+        and plan.shard_size == max((size for _, size in plan.sizes), default=plan.shard_size)
         and all(isinstance(text, str) for text in texts)
         and all(type(count) is int for count in counts)
         and all(isinstance(section, dict) for section in sections)

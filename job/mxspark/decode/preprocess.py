@@ -22,6 +22,8 @@ from mxspark.settings.model_spec import ModelInput, Preprocessing
 
 Pixels = NDArray[np.float32]
 
+LEAST_REDUCTION = 2  # by which a JPEG that was decoded smaller is still resized
+
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded side by side already
 # Broken EXIF and the like: what matters becomes a row.
@@ -48,9 +50,13 @@ class ImageLimits:
     formats: tuple[str, ...]
 
 
-def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps: Preprocessing) -> Pixels:
+def load_array(
+    data: bytes, limits: ImageLimits, model_input: ModelInput, steps: Preprocessing, is_exact: bool = True
+) -> Pixels:
     """The image in `data` as float32 of shape (C, H, W), or (H, W, C) where the layout is NHWC; C is 3, or 1 for grey
     (ITU-R 601 luma).
+
+    Where it is not to be exact, a large JPEG is decoded at a half, a quarter or an eighth of its size (`_draft`).
 
     Raises BadImageError for what is empty, no image of the formats allowed, too large, truncated, broken, or of samples
     whose meaning can't be known; MemoryError where memory runs out, which says as much about the process as about the
@@ -63,7 +69,8 @@ def load_array(data: bytes, limits: ImageLimits, model_input: ModelInput, steps:
     # Pillow's own limit, which it refuses twice of: WebP takes memory for its canvas before `_check_size` can see it.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     with _pillow_errors(data, kind, limits):
-        image = _decoded(data, kind, formats, limits, steps)
+        side = 0 if is_exact or steps.filter == "nearest" else _side(model_input, steps)
+        image = _decoded(data, kind, formats, limits, steps, side)
         # What is transparent is blended when it is small: four layers of a large image would take most of a worker's
         # memory.
         image = _resized(image, model_input.height, model_input.width, steps)
@@ -125,11 +132,11 @@ _FINAL = (
 
 
 def _decoded(
-    data: bytes, kind: FileKind | None, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing
+    data: bytes, kind: FileKind | None, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing, side: int
 ) -> Image.Image:
-    """The image as RGB or RGBA."""
+    """The image as RGB or RGBA; a JPEG perhaps smaller, where it is large for `side` (0 where it must not be)."""
     try:
-        return _decoded_as_it_is(data, formats, limits, steps)
+        return _decoded_as_it_is(data, formats, limits, steps, side)
     except _FINAL:
         raise
     except Exception:
@@ -148,17 +155,39 @@ def _decoded(
         raise samples.UnsupportedPixelsError("its ICC profile can't be read") from None
 
 
-def _decoded_as_it_is(data: bytes, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing) -> Image.Image:
+def _decoded_as_it_is(
+    data: bytes, formats: tuple[str, ...], limits: ImageLimits, steps: Preprocessing, side: int = 0
+) -> Image.Image:
     file = Image.open(io.BytesIO(data), formats=formats)
     _check_size(file, limits)
     stored = _orientation(file) if file.format == "TIFF" else None
     layout = samples.prepare(file, data)
     colours = gaps.check_header(file, data)
+    if side and file.format in ("JPEG", "MPO"):
+        _draft(file, side)
     file.load()
     gaps.check_pixels(file, data, colours)
     turn = _turn(file, stored, steps.exif_orientation)
     image = samples.plain(file, layout, data, steps.icc, steps.sample_range)
     return image if turn is None else image.transpose(turn)
+
+
+def _side(model_input: ModelInput, steps: Preprocessing) -> int:
+    """What the shorter side of an image becomes at most, whichever way it is turned [pixels]."""
+    return steps.shorter_side or max(model_input.height, model_input.width)
+
+
+def _draft(file: ImageFile.ImageFile, side: int) -> None:
+    """Has libjpeg decode a JPEG at a half, a quarter or an eighth of its size, by leaving out the high frequencies of
+    its blocks: by as much as leaves its shorter side `LEAST_REDUCTION` times `side`, and its sides whole.
+
+    Resizing then averages what is left; how little that changes, docs/measurements.md says.
+    """
+    for scale in (8, 4, 2):
+        width, height = (length // scale for length in file.size)
+        if (width * scale, height * scale) == file.size and min(width, height) >= LEAST_REDUCTION * side:
+            file.draft(None, (width, height))
+            return
 
 
 @contextmanager

@@ -18,6 +18,11 @@ R = TypeVar("R")
 CHECK_SECONDS = 300  # limit on the check of a model: loading its graph and parameters, and some forward passes
 
 
+def ask_build(seconds: float) -> Build:
+    """`build`, from a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
+    return mxnet_process.call(seconds, build)
+
+
 @dataclass(frozen=True)
 class ModelCheck:
     """What a process of its own found a model to be."""
@@ -27,11 +32,6 @@ class ModelCheck:
     why: str  # where context auto took the CPU
 
 
-def ask_build(seconds: float) -> Build:
-    """`build`, from a process of its own. Raises MxsparkError, TimeoutError, CrashError."""
-    return mxnet_process.call(seconds, build)
-
-
 def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelCheck:
     """`network.inspect` in a process of its own: the files fit each other, and a forward pass works, where there is a
     context for it.
@@ -39,13 +39,18 @@ def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelC
     Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't
     be loaded for want of a driver.
     """
-    return mxnet_process.call(seconds, _check, bundle, context)
+    return mxnet_process.call(seconds, check, bundle, context)
 
 
-def check_model(bundle: Bundle, context: Context | None, seconds: float = CHECK_SECONDS) -> ModelCheck:
-    """`ask_model`; that it takes too long or crashes is a UsageError too."""
+Ask = Callable[[Bundle, Context | None, float], ModelCheck]
+
+
+def check_model(
+    bundle: Bundle, context: Context | None, seconds: float = CHECK_SECONDS, ask: Ask | None = None
+) -> ModelCheck:
+    """`ask_model`, or another process that is asked likewise; that it takes too long or crashes is a UsageError too."""
     with _model_errors(seconds):
-        return ask_model(bundle, context, seconds)
+        return (ask or ask_model)(bundle, context, seconds)
 
 
 def checked(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
@@ -67,6 +72,7 @@ def _model_errors(seconds: float) -> Iterator[None]:
         ) from None
 
 
-def _check(bundle: Bundle, context: Context | None) -> ModelCheck:
+def check(bundle: Bundle, context: Context | None) -> ModelCheck:
+    """In a process that may load MXNet: what `ask_model` returns."""
     inspection, chosen = inspect(bundle, context)
     return ModelCheck(inspection, str(chosen.context) if chosen else "", chosen.why if chosen else "")

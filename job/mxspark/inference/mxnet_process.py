@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from mxspark import host
 from mxspark.errors import MxsparkError, how_it_ended
@@ -55,25 +55,42 @@ def call_with(
         )
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
-    if process.returncode == -signal.SIGKILL:
-        raise MxsparkError("the process that loads MXNet was killed (signal 9)", "Out of memory, perhaps: give more.")
     if process.returncode != 0:
-        said = process.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise CrashError(f"{how_it_ended(process.returncode)}: {said[-1][:300]}")
-    # MXNet may print before it.
-    answer = pickle.loads(base64.b64decode(process.stdout.splitlines()[-1]))  # noqa: S301  # of a process started here
-    if isinstance(answer, MxsparkError):
-        raise answer
-    found: R = answer
+        raise crash(process.returncode, process.stderr)
+    found: R = read_answer(process.stdout.splitlines()[-1])  # MXNet may print before it
     return found
 
 
 def main() -> None:
-    """Answers `call`: the pickled request on standard input, the pickled answer as the last line of standard output."""
+    """Answers `call`: the pickled request on standard input, the answer as the last line of standard output."""
     host.end_first()  # the driver is there to tell of it
     function, arguments, named = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
+    print(answer(function, *arguments, **named).decode())
+
+
+def answer(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> bytes:
+    """A line that `read_answer` reads in the process that started this one: what the function returns, or the
+    MxsparkError that it raises.
+    """
+    result: R | MxsparkError
     try:
-        answer = function(*arguments, **named)
+        result = function(*arguments, **named)
     except MxsparkError as error:
-        answer = error
-    print(base64.b64encode(pickle.dumps(answer)).decode())
+        result = error
+    return base64.b64encode(pickle.dumps(result))
+
+
+def read_answer(line: bytes) -> Any:
+    """What a function returned in a process that this one started. Raises the MxsparkError that it raised."""
+    result = pickle.loads(base64.b64decode(line))  # noqa: S301  # of a process started here
+    if isinstance(result, MxsparkError):
+        raise result
+    return result
+
+
+def crash(returncode: int, stderr: bytes) -> MxsparkError | CrashError:
+    """The error of a process that ended without an answer."""
+    if returncode == -signal.SIGKILL:
+        return MxsparkError("the process that loads MXNet was killed (signal 9)", "Out of memory, perhaps: give more.")
+    said = stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+    return CrashError(f"{how_it_ended(returncode)}: {said[-1][:300]}")

@@ -6,7 +6,8 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from pathlib import Path
 
 from mxspark import host
 from mxspark.dataset import output
@@ -25,12 +26,15 @@ from mxspark.run.progress import RunListener
 from mxspark.run.result import Result, sum_up
 from mxspark.run.summary import Performance
 from mxspark.run.table import Table
-from mxspark.run.work import Work, confirm_overwriting, earlier_plan, new_plan
+from mxspark.run.work import Work, confirm_overwriting, earlier_plan, new_plan, shard_size
 from mxspark.settings.job import Settings
 from mxspark.settings.model_spec import ModelSpec
-from mxspark.spark.application import Application, as_submitted
+from mxspark.spark.application import Application, as_submitted, is_submitted
+from mxspark.spark.configuration import local_workers
+from mxspark.spark.prepared_daemon import PreparedDaemon, can_prepare
 from mxspark.storage import Access, Hold, Store, open_output, telling, usage_errors
 from mxspark.worker.shard import Job
+from mxspark.worker.shared_network import NetworkTask
 
 
 def run(settings: Settings, access: Access, progress: RunListener, debug: bool = False) -> Result:
@@ -79,20 +83,24 @@ class _Run:
         """Predicts what an earlier run left, or what is listed; meanwhile the model is checked and Spark starts."""
         with ExitStack() as ended:
             threads, spool = ended.enter_context(ThreadPoolExecutor()), ended.enter_context(closing(KeySpool()))
-            check = threads.submit(lambda: gpu or check_once(model, self._settings))
-            optimized: Optimized | None = None
-            if self._settings.precision != "fp32" and isinstance(todo, Listing):
-                todo.fill(spool)
-                # Before Spark starts: speeds are measured.
-                maker = precision.optimizer(self._settings, model, self._access, self._progress)
-                optimized = ended.enter_context(maker).choose(spool)
-            with self._spark(threads) as starting:
-                if isinstance(todo, Listing) and self._settings.precision == "fp32":
+            if isinstance(todo, Work):
+                optimized, used = None, self._used(todo, model)
+            else:
+                optimized = self._optimized(todo, model, spool, ended)
+                used = optimized.model if optimized else model
+            daemon = ended.enter_context(self._daemon())
+            ask, socket = (None, None) if daemon is None else (daemon.check, daemon.socket)
+            check = threads.submit(lambda: gpu or check_once(model, self._settings, ask))
+            with self._spark(threads, socket) as starting:
+                if isinstance(todo, Listing) and not len(spool):
                     todo.fill(spool)
                 self._progress.step("Starting Spark")
                 context = check.result()
                 for note in context.notes:
                     self._progress.note(note)
+                if daemon is not None:
+                    batch_size = self._batch_size(self._expected_size(todo, spool))
+                    daemon.load(NetworkTask.of(used, batch_size, self._settings.context))
                 spark = starting.result()
                 work = (
                     todo
@@ -135,21 +143,44 @@ class _Run:
         plan = new_plan(self._store, spool, workers, self._settings, same, skipped, optimized)
         return Work.from_beginning(Table(self._store, plan, self._settings))
 
+    def _optimized(self, todo: Listing, model: Bundle, spool: KeySpool, ended: ExitStack) -> Optimized | None:
+        """The model at the precision of the settings; None where that is fp32. It lasts until `ended`."""
+        if self._settings.precision == "fp32":
+            return None
+        todo.fill(spool)
+        # Before Spark and its daemon start: speeds are measured.
+        maker = precision.optimizer(self._settings, model, self._access, self._progress)
+        return ended.enter_context(maker).choose(spool)
+
     def _used(self, work: Work, model: Bundle) -> Bundle:
         """The model that this plan's rows come from: the one that was made for its precision, if there is one."""
         kept = precision.kept(self._store, work.plan, self._settings, self._cache, self._access)
         return kept.model if kept is not None else model
 
+    def _daemon(self) -> AbstractContextManager[PreparedDaemon | None]:
+        """What Spark's workers are forked from, where it can be prepared while Spark starts."""
+        return PreparedDaemon() if can_prepare(self._settings, is_submitted()) else nullcontext()
+
     @contextmanager
-    def _spark(self, threads: ThreadPoolExecutor) -> Iterator["Future[Application]"]:
+    def _spark(self, threads: ThreadPoolExecutor, daemon: Path | None) -> Iterator["Future[Application]"]:
         """Spark, starting while the keys are listed; killed when what is done with it fails."""
-        starting = threads.submit(Application, self._settings, self._cache, self._debug)
+        starting = threads.submit(Application, self._settings, self._cache, self._debug, daemon)
         try:
             yield starting
         except BaseException:
             if starting.exception() is None:
                 starting.result().kill()
             raise
+
+    def _expected_size(self, todo: Work | Listing, spool: KeySpool) -> int:
+        """The size of shards before Spark is there to tell how many workers it has."""
+        if isinstance(todo, Work):
+            return todo.plan.shard_size
+        return shard_size(len(spool), local_workers(self._settings.spark.master), self._settings)
+
+    def _batch_size(self, shard_size: int) -> int:
+        """Shards smaller than a batch would be padded to it."""
+        return min(self._settings.batch_size, shard_size)
 
     def _predict(
         self, work: Work, model: Bundle, spark: Application, context: ChosenContext, hold: Hold
@@ -160,8 +191,7 @@ class _Run:
             settings=with_absolute_places(self._settings),
             source=model.source.with_absolute_places(),
             access=self._workers_access,
-            # A shard smaller than a batch would be padded to it; all are of the same size but the last.
-            batch_size=min(self._settings.batch_size, work.plan.shard_size),
+            batch_size=self._batch_size(work.plan.shard_size),
             cache_dir=str(self._cache),
             plan_id=work.plan.id,
             samples=work.plan.samples,

@@ -274,7 +274,8 @@ def _decoder(settings: Settings, model: Bundle) -> Iterator[Sandbox]:
     found = model_check.check_model(model, "cpu").inspection
     limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
     memory = memory_bytes(settings.input.max_decode_memory)
-    task = DecodeTask(limits, found.input, model.spec.preprocess, settings.input.max_decode_seconds, memory)
+    seconds, is_exact = settings.input.max_decode_seconds, settings.input.exact_decode
+    task = DecodeTask(limits, found.input, found.preprocess, seconds, memory, is_exact)
     with Sandbox(task) as decoder:
         yield decoder
 

@@ -75,6 +75,11 @@ def earlier_plan(store: Store, settings: Settings, identity: Mapping[str, Any]) 
     return existing
 
 
+def shard_size(keys: int, workers: int, settings: Settings) -> int:
+    """How many images a new plan's shards have."""
+    return settings.plan.shard_size or plan.choose_shard_size(keys, workers, settings.batch_size)
+
+
 def new_plan(
     store: Store,
     spool: KeySpool,
@@ -87,14 +92,15 @@ def new_plan(
     """The listed keys as a plan for so many workers, in place of what the output had, and the model that was made for
     it.
     """
-    size = settings.plan.shard_size or plan.choose_shard_size(len(spool), workers, settings.batch_size)
+    keys, size = len(spool), shard_size(len(spool), workers, settings)
+    sizes = None if settings.plan.shard_size else plan.tapered(keys, size, workers, settings.batch_size)
     output.clear(store)
     if optimized is not None:
         optimized.keep(store)
         identity = {**identity, "optimized": optimized.digest}
     shown = visible(settings.model_dump(mode="json"))
     shown["input"] |= {name: identity["input"][name] for name in ("path", "base")}  # wherever they were typed
-    return plan.write(store, spool, size, identity, shown, skipped)
+    return plan.write(store, spool, size, identity, shown, skipped, sizes)
 
 
 def confirm_overwriting(store: Store, settings: Settings, progress: RunListener) -> None:

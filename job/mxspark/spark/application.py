@@ -40,6 +40,7 @@ from mxspark.spark.failing_executors import FailedTask, FailingExecutors
 from mxspark.spark.lost_pods import JavasPods, LostPods
 from mxspark.spark.pods import DriverPod
 from mxspark.spark.run_folders import RunFolders, fits_socket
+from mxspark.spark.worker_daemon import PREPARED
 from mxspark.worker.shard import Job, ShardReport, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
@@ -86,8 +87,11 @@ def as_submitted(settings: Settings) -> Settings:
 class Application:
     """A running Spark application."""
 
-    def __init__(self, settings: Settings, cache_dir: Path, debug: bool) -> None:
-        """Starts Spark, by `as_submitted` settings; takes seconds. Raises MxsparkError."""
+    def __init__(self, settings: Settings, cache_dir: Path, debug: bool, daemon: Path | None = None) -> None:
+        """Starts Spark, by `as_submitted` settings; takes seconds. Raises MxsparkError.
+
+        `daemon` is the socket of a Python daemon that is prepared for this application.
+        """
         _quiet_py4j(debug)
         self._stopped = False
         self._archive: ClassArchive | None = None
@@ -110,6 +114,8 @@ class Application:
             template = self._folders.scratch / "executor.yaml"
             template.write_text(document.to_yaml(pods.executor_template(chosen, settings.kubernetes)))
             conf.set(POD_TEMPLATE, str(template))
+        if daemon is not None:
+            conf.set(f"spark.executorEnv.{PREPARED}", str(daemon))
         self._start(conf, settings.spark, cache_dir, debug)
         if pod and self.is_kubernetes:
             pods_of_ours = JavasPods(

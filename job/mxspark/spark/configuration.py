@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from mxspark import host
 from mxspark.errors import SECRET_NAME
 from mxspark.settings.job import SparkSettings
 from mxspark.settings.kubernetes import KubernetesSettings
@@ -172,6 +173,12 @@ def _executors(settings: SparkSettings) -> dict[str, str]:
         "spark.dynamicAllocation.maxExecutors": str(_most_executors(settings)),
         "spark.dynamicAllocation.executorIdleTimeout": f"{chosen.idle_seconds}s",
     }
+
+
+def local_workers(master: str) -> int:
+    """How many workers a master local, local[N] or local[*] has."""
+    threads = re.match(r"local\[(\*|\d+)", master)
+    return 1 if threads is None else host.cores() if threads[1] == "*" else int(threads[1])
 
 
 def _local_master(master: str) -> str:

@@ -5,10 +5,17 @@ of a processor for each daemon. `python -m mxspark.spark.worker_daemon pyspark.w
 pyspark.worker` without that.
 
 And it imports once, before it forks, what each worker needs: 1 of a worker's 1.5 s of a processor.
+
+`python -m mxspark.spark.worker_daemon prepare SOCKET` is the one that the driver starts before there is Spark
+(prepared_daemon.py): it makes the network too, and becomes Spark's daemon when the one that Spark starts gives it its
+pipes.
 """
 
 import gc
 import os
+import pickle
+import select
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,15 +24,11 @@ from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+PREPARED = "MXSPARK_PREPARED_DAEMON"  # the variable that names the socket
+TAKE_SECONDS = 300  # for it to be ready
 PACKAGES = ("pyspark", "py4j")
-# Not pyarrow, which starts a thread.
-MODULES = (
-    "pyspark.worker",
-    "mxspark.inference.network",
-    "mxspark.decode.preprocess",
-    "mxspark.worker.sandbox",
-    "mxspark.dataset.source",
-)
+# pyarrow, which the last one imports, starts a thread of jemalloc's, which minds forks, as Arrow's own pools do.
+MODULES = ("pyspark.worker", "mxspark.worker.shard", "mxspark.spark.application")
 
 
 def without_zips(path: Sequence[str]) -> list[str]:
@@ -79,9 +82,93 @@ def _standard_output_kept() -> Iterator[None]:
         os.close(kept)
 
 
-if __name__ == "__main__":
+def hand_over(path: str) -> bool:
+    """Gives this process's pipes, environment and arguments to the daemon that was prepared there, and waits until that
+    one ends; False where there is none that takes them.
+    """
+    with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(TAKE_SECONDS)
+        try:
+            door.connect(path)
+            socket.send_fds(door, [b"."], [0, 1, 2])
+            door.sendall(pickle.dumps((sys.argv[1:], dict(os.environ))))
+            door.shutdown(socket.SHUT_WR)
+            if not door.recv(1):
+                return False
+        except OSError:
+            return False
+        door.settimeout(None)
+        with suppress(OSError):  # Java takes this process's life for the daemon's
+            door.recv(1)
+    return True
+
+
+def prepare(path: str) -> None:
+    """Imports what workers need, answers what the driver asks of the model, and makes the network; returns as the
+    daemon that Spark has started. Ends with the driver, if that comes first.
+    """
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(path)
+        door.listen(1)
+        answers = os.dup(1)
+        os.dup2(2, 1)  # libraries print what they like
+        import_for_workers(os.environ)
+        try:
+            _prepare_network(answers)
+        except EOFError:
+            sys.exit()
+        os.close(answers)
+        gc.collect()
+        gc.freeze()
+        poll = select.poll()
+        for file in (0, door):
+            poll.register(file, select.POLLIN)
+        if door.fileno() not in [file for file, _ in poll.poll()]:
+            sys.exit()  # the driver has ended
+        spark, _ = door.accept()
+    Path(path).unlink()
+    _, files, _, _ = socket.recv_fds(spark, 1, 3)
+    with spark.makefile("rb") as message:
+        arguments, environment = pickle.load(message)  # noqa: S301  # of this user: nobody else may enter the folder
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv[1:] = arguments
+    os.register_at_fork(after_in_child=spark.close)  # it tells of the daemon's end, which workers may outlive
+    spark.sendall(b".")
+
+
+def _prepare_network(answers: int) -> None:
+    from mxspark.inference import mxnet_process
+    from mxspark.worker import shared_network
+
+    # Of the driver, that has started this process.
+    if (question := pickle.load(sys.stdin.buffer)) is not None:  # noqa: S301
+        function, *arguments = question
+        os.write(answers, mxnet_process.answer(function, *arguments) + b"\n")
+    task = pickle.load(sys.stdin.buffer)  # noqa: S301
+    with suppress(Exception):  # workers will find out themselves, and tell
+        shared_network.network(task)
+
+
+def main() -> None:
+    """Either kind of daemon."""
     sys.path[:] = without_zips(sys.path)
+    if sys.argv[1:2] == ["prepare"]:
+        prepare(sys.argv[2])
+    elif (path := os.environ.pop(PREPARED, None)) is None or not hand_over(path):
+        import_for_workers(os.environ)
+    else:
+        return
     from pyspark.daemon import manager
 
-    import_for_workers(os.environ)
-    manager()
+    try:
+        manager()
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 1)  # MXNet's arrays don't outlive the interpreter in peace
+
+
+if __name__ == "__main__":
+    main()

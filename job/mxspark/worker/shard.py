@@ -21,15 +21,15 @@ from mxspark.decode.preprocess import ImageLimits
 from mxspark.errors import MxsparkError, UsageError, frames, mistake, one_line
 from mxspark.inference import bundle
 from mxspark.inference.bundle import BundleSource
-from mxspark.inference.network import Network
 from mxspark.row_status import RowStatus
 from mxspark.settings.job import Settings, memory_bytes
 from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_output
-from mxspark.worker import pipeline, sandbox
+from mxspark.worker import pipeline, sandbox, shared_network
 from mxspark.worker.outage import GOES_ON, OutageError, OutageGuard
 from mxspark.worker.pipeline import Floats, Stages, Timings
 from mxspark.worker.reading import PredictionError, columns_of
 from mxspark.worker.sandbox import Child, DecodeTask, Sandbox
+from mxspark.worker.shared_network import NetworkTask
 from mxspark.worker.watchdog import Watchdog
 
 
@@ -251,12 +251,13 @@ def _set_up(job: Job, device: int) -> _Worker:
 def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     settings = job.settings
     model = bundle.fetch(job.source, Path(job.cache_dir), job.access)
-    network = Network(model, job.batch_size, settings.context, device)
+    network = shared_network.network(NetworkTask.of(model, job.batch_size, settings.context, device))
     limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
     memory = memory_bytes(settings.input.max_decode_memory)
     # With the size and the channels that the network takes, and what a preset fills in.
     model_input, steps = network.inspection.input, network.inspection.preprocess
-    task = DecodeTask(limits, model_input, steps, settings.input.max_decode_seconds, memory)
+    is_exact = settings.input.exact_decode
+    task = DecodeTask(limits, model_input, steps, settings.input.max_decode_seconds, memory, is_exact)
     probe = Source(settings.input, job.access.hasty)
     guard = OutageGuard(
         Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check
@@ -264,7 +265,7 @@ def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
     in_children = sandbox.shared_out([Sandbox(task, child) for child in children]) if children else None
     stages = Stages(
         fetch=guard.fetch,
-        decode=in_children or (lambda data: preprocess.load_array(data, limits, model_input, steps)),
+        decode=in_children or (lambda data: preprocess.load_array(data, limits, model_input, steps, is_exact)),
         predict=network.predict_all,
         batch_size=job.batch_size,
         top_k=settings.top_k,
