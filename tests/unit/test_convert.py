@@ -397,6 +397,15 @@ def test_what_pixels_are_wanted_is_asked_for(tmp_path: Path) -> None:
     assert "--spec" in refused.value.hint
 
 
+def test_a_crop_that_is_larger_than_what_it_is_cut_from_is_refused(tmp_path: Path) -> None:
+    small = ModelSpec.model_validate({"preprocess": {"resize": "shorter_and_crop", "shorter_side": 256}})
+
+    with pytest.raises(UsageError) as refused:
+        converted(model("y = Conv(x, w)", {"w": (2, 3, 3, 3)}, shape=("N", 3, 299, 299)), tmp_path, spec=small)
+
+    assert "shorter_side is 256, smaller than the network's 299 x 299" in refused.value.problem
+
+
 def test_a_saved_model_is_refused_with_the_way_to_convert_it(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"")
 

@@ -15,6 +15,7 @@ from mxspark.errors import UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.mxnet import load_mxnet
 from mxspark.settings import presets
+from mxspark.settings.document import parse
 from mxspark.settings.job import InputSettings
 from mxspark.settings.model_spec import ModelSpec, Preprocessing
 from mxspark.text.words import counted, listed, printable
@@ -83,7 +84,7 @@ def _spec(request: Request, file: OnnxFile, image: ImageInput, converted: Conver
     """
     given = request.spec or ModelSpec()
     producer = file.model.producer_name
-    return given.model_copy(
+    found = given.model_copy(
         update={
             "name": given.name if "name" in given.model_fields_set else request.name,
             "source": given.source or f"{request.path.name} (ONNX{f' by {producer}' if producer else ''})",
@@ -93,6 +94,8 @@ def _spec(request: Request, file: OnnxFile, image: ImageInput, converted: Conver
             "preset": None,  # it is filled in
         }
     )
+    # That its parts fit each other is checked only here: a crop, and the size that the file tells.
+    return parse(ModelSpec, found.model_dump(), f"the preprocessing of {request.path.name}")
 
 
 def _preprocessing(

@@ -109,8 +109,8 @@ def _size(file: OnnxFile, sides: list[int], size: tuple[int, int] | None) -> tup
     height, width = (side or size[axis] if size else side for axis, side in enumerate(sides))
     if size is not None and (height, width) != size:
         raise UsageError(
-            f"{file.path}: takes images of {height} x {width}, and --size says {size[0]} x {size[1]}",
-            "Leave out --size, or export the network for that size.",
+            f"{file.path}: takes images of {height} x {width}, not the {size[0]} x {size[1]} that are asked for",
+            "Leave out --size (and input.height and input.width of --spec), or export the network for that size.",
         )
     return height, width
 

@@ -63,7 +63,9 @@ def read(path: Path) -> OnnxFile:
     model, is_external = _loaded(path)
     opset = _opset(model, path)
     _check_graph(model, path)
-    is_half = any(tensor.data_type == _HALF for tensor in model.graph.initializer)
+    is_half = any(tensor.data_type == _HALF for tensor in _tensors(model.graph)) or any(
+        value.type.tensor_type.elem_type == _HALF for value in model.graph.input
+    )
     if is_half:
         _make_single(model)
     weights = {tensor.name: _array(tensor, path) for tensor in model.graph.initializer}

@@ -197,7 +197,7 @@ class _Tracer:
 
     def _inferred(self, node: Any, inputs: Sequence[Value | None]) -> list[Value]:
         """A node's outputs with their types and shapes, -1 being a length that isn't known."""
-        schema = defs.get_schema(node.op_type, self.file.opset, node.domain)
+        schema = defs.get_schema(node.op_type, self.file.opset, node.domain if node.domain != "ai.onnx" else "")
         given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
         found = []
         for number in range(len(BATCHES)):
