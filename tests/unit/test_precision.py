@@ -15,8 +15,9 @@ import pytest
 from mxspark.dataset import plan
 from mxspark.dataset.plan import KeySpool
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.inference import bundle
+from mxspark.inference import bundle, mxnet_process
 from mxspark.inference.bundle import Bundle
+from mxspark.inference.mxnet import load_mxnet
 from mxspark.inference.optimize import Candidate, Figures, Precision
 from mxspark.run import precision
 from mxspark.run.identity import comparable, identity
@@ -26,7 +27,6 @@ from mxspark.settings.job import ModelSettings, Settings
 from mxspark.storage import Access, FolderStore
 from tests.conftest import DIGITS, Here
 from tests.unit.test_network import made
-from tests.unit.test_passes import mx
 
 SIDE, CLASSES, IMAGES = 8, 10, 60
 FIGURES = Figures("int8", 40, 20, 0.975, 0.01, 0.2, 40, 39, 40, {"a": 1e-7}, "minmax", 4.0, 12.0)
@@ -104,6 +104,7 @@ def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who
 
 def test_a_network_that_8_bits_ruin_is_refused_with_the_figures(tmp_path: Path, keys: KeySpool) -> None:
     """Its classes differ by a hundredth of their weights, and 8 bits have steps of as much."""
+    mx = load_mxnet()
     random = np.random.default_rng(0)
     weight = (1 + random.normal(0, 3e-3, (CLASSES, 3 * SIDE * SIDE))).astype(np.float32)
     scores = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=CLASSES, name="fc")
@@ -150,7 +151,7 @@ def test_auto_takes_the_fastest_of_those_that_agree_with_fp32(
         for kind, agreement in agreements.items()
     ]
     monkeypatch.setattr(Optimizer, "_candidates", lambda *_: tuple(candidates))
-    monkeypatch.setattr(precision.mxnet_process, "call_with", lambda *_: times)
+    monkeypatch.setattr(mxnet_process, "call_with", lambda *_: times)
     settings = settings_of(tmp_path / "out", precision="auto")
     heard = Notes()
     with precision.optimizer(settings, fetched(settings), Access(), heard) as maker:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.errors import MxsparkError
-from mxspark.inference import bundle, equalize, network, passes, quantize
+from mxspark.inference import bundle, network, passes, quantize
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.mxnet import check_bfloat16, load_mxnet, said
 from mxspark.inference.net import Net
@@ -181,29 +181,20 @@ class _Maker:
         return Candidate(precision, folder, self._figures(precision, numbers, changes, method))
 
     def _quantized(self, net: Net) -> tuple[Path, str]:
-        """Of the ways to quantize, the one that stays nearest to fp32 on the calibration images."""
-        prepared = {"": self._prepared(net)}
-        if names := equalize.measured(net):
-            peaks = quantize.peaks(self._mx, net, names, self._found.input_name, self._calibration)
-            prepared["equalized, "] = self._prepared(equalize.equalize(net, peaks))
-        ways = [(kind, method) for kind in prepared for method in quantize.quick_methods()]
-        tried = [self._tried(prepared[kind], kind, method) for kind, method in ways]
-        kind = ways[tried.index(min(tried))][0]
-        distance, folder, method = min(*tried, self._tried(prepared[kind], kind, "entropy"))
+        """Of the ways to find ranges, the one that stays nearest to fp32 on the calibration images."""
+        prepared = quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
+        distance, folder, method = min(self._tried(prepared, method) for method in quantize.methods())
         if not np.isfinite(distance):
             raise MxsparkError("its numbers are no numbers any more")
         return folder, method
 
-    def _prepared(self, net: Net) -> quantize.Quantizable:
-        return quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
-
-    def _tried(self, prepared: quantize.Quantizable, kind: str, method: str) -> tuple[float, Path, str]:
+    def _tried(self, prepared: quantize.Quantizable, method: str) -> tuple[float, Path, str]:
         """How far the probabilities of a quantized network are from fp32's, and where it is."""
         symbol, parameters = quantize.quantize(self._mx, prepared, method)
-        folder = self._saved(symbol.tojson(), parameters, f"int8-{kind[:2]}{method}")
+        folder = self._saved(symbol.tojson(), parameters, f"int8-{method}")
         numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
         distance = float(np.abs(numbers - self._expected).sum(axis=1).mean())
-        return (distance if np.isfinite(distance) else np.inf), folder, f"{kind}{method}"
+        return (distance if np.isfinite(distance) else np.inf), folder, method
 
     def _saved(self, symbol: str, parameters: Mapping[str, Any], name: str) -> Path:
         """The bundle's folder."""
