@@ -18,7 +18,7 @@ from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import bundle, mxnet_process
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.mxnet import load_mxnet
-from mxspark.inference.optimize import Candidate, Figures, Precision
+from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
 from mxspark.run import precision
 from mxspark.run.identity import comparable, identity
 from mxspark.run.precision import Optimized, Optimizer
@@ -155,6 +155,7 @@ def test_auto_takes_the_fastest_of_those_that_agree_with_fp32(
     settings = settings_of(tmp_path / "out", precision="auto")
     heard = Notes()
     with precision.optimizer(settings, fetched(settings), Access(), heard) as maker:
+        maker._measured = Trial(tmp_path, (1,), 1, [])
         found = maker.choose(keys)
     assert (found and found.figures.precision) == chosen
     assert any(said in note for note in heard.notes)

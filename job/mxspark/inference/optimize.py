@@ -36,14 +36,20 @@ _ROUNDS = 5  # of timing
 
 @dataclass(frozen=True)
 class Trial:
-    """Images on which a model is calibrated and compared: an array (n, …) as the network takes them, in a file.
+    """Images on which a model is calibrated and compared.
 
     The first `calibration` of them are calibrated on, the rest are held out for the comparison.
     """
 
-    images: Path
+    file: Path  # of float32, as the network takes them, one image after the other
+    shape: tuple[int, ...]  # of one
     calibration: int
     true_labels: Sequence[str | None]  # of each image, where it is known
+
+    def read(self) -> Floats:
+        """All images (n, …), as far as they are looked at."""
+        images: Floats = np.memmap(self.file, np.float32, "r").reshape(-1, *self.shape)
+        return images
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def make(model: Bundle, precisions: Sequence[Precision], trial: Trial, folder: P
     Raises UsageError where the model itself can't be used.
     """
     mx = load_mxnet()
-    images: Floats = np.load(trial.images, mmap_mode="r")
+    images = trial.read()
     net, found = network.as_net(mx, model)
     maker = _Maker(mx, model, found, images, trial, folder)
     if maker.obstacle(net):
@@ -114,9 +120,9 @@ def make(model: Bundle, precisions: Sequence[Precision], trial: Trial, folder: P
     return tuple(maker.candidate(precision, exact, changes) for precision in precisions)
 
 
-def measure(models: Sequence[Bundle], images: Path, batch_size: int) -> list[float]:
+def measure(models: Sequence[Bundle], trial: Trial, batch_size: int) -> list[float]:
     """The time that a forward pass takes for each of some models [CPU-ms an image], from interleaved rounds."""
-    batch: Floats = np.load(images, mmap_mode="r")[:batch_size]
+    batch = trial.read()[:batch_size]
     networks = [Network(model, batch_size, "cpu") for model in models]
     seconds: list[list[float]] = [[] for _ in networks]
     for number in range(_ROUNDS + 1):
@@ -136,8 +142,9 @@ class _Maker:
         self._trial = trial
         self._folder = folder
         self._calibration, self._held_out = images[: trial.calibration], images[trial.calibration :]
-        self._fp32 = Network(model, BATCH, "cpu")
-        self._expected = _predicted(self._fp32, self._calibration)
+        fp32 = Network(model, BATCH, "cpu")
+        self._expected = _predicted(fp32, self._calibration)
+        self._expected_held_out = _predicted(fp32, self._held_out)
 
     def obstacle(self, net: Net) -> str:
         """Why this network has no other precision, in words; empty where it may have one."""
@@ -219,7 +226,7 @@ class _Maker:
         return _predicted(Network(_bundle(folder), BATCH, "cpu"), images)
 
     def _figures(self, precision: Precision, numbers: Floats, changes: Mapping[str, float], method: str) -> Figures:
-        expected = _predicted(self._fp32, self._held_out)
+        expected = self._expected_held_out
         best, best_fp32 = numbers.argmax(axis=1), expected.argmax(axis=1)
         if self._found.meaning.sums_to_one:
             agrees = best == best_fp32
