@@ -16,6 +16,7 @@ BUNDLE = CACHE / "resnet18"
 SPEC = """name: resnet-18 with random weights
 input: {name: data, height: 224, width: 224}
 preprocess: {resize: squash, filter: bilinear}
+output: {kind: logits}
 """
 
 
