@@ -45,12 +45,10 @@ def _measure(name: str, place: Path, images: list[Path], precisions: tuple[Preci
     access = Access()
     model = bundle.fetch(bundle.find(ModelSettings(path=str(place)), access), bundle.default_cache_dir(), access)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "images.npy")
-        np.save(
-            file,
-            np.stack([*_arrays(images[::2], CALIBRATION, model.spec), *_arrays(images[1::2], HELD_OUT, model.spec)]),
-        )
-        trial = Trial(file, CALIBRATION, [None] * (CALIBRATION + HELD_OUT))
+        file = Path(folder, "images.float32")
+        shown = np.stack([*_arrays(images[::2], CALIBRATION, model.spec), *_arrays(images[1::2], HELD_OUT, model.spec)])
+        shown.tofile(file)
+        trial = Trial(file, shown.shape[1:], CALIBRATION, [None] * len(shown))
         made = mxnet_process.call(3600, optimize.make, model, precisions, trial, Path(folder))
         found = [candidate for candidate in made if candidate.figures is not None]
         models = [model]
@@ -58,7 +56,7 @@ def _measure(name: str, place: Path, images: list[Path], precisions: tuple[Preci
             bundle.fetch(bundle.find(ModelSettings(path=str(one.folder)), access), Path(folder), access)
             for one in found
         ]
-        fp32, *times = mxnet_process.call_with({"OMP_NUM_THREADS": "1"}, 3600, optimize.measure, models, file, BATCH)
+        fp32, *times = mxnet_process.call_with({"OMP_NUM_THREADS": "1"}, 3600, optimize.measure, models, trial, BATCH)
         print(f"| {name} | fp32 | {fp32:.2f} | | | |")
         for one, time in zip(found, times, strict=True):
             figures = one.figures

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mxspark.inference import equalize, passes, quantize
+from mxspark.inference import passes
 from mxspark.inference.net import Net
 from tests.mx import mx
 
@@ -150,31 +150,3 @@ def test_in_bfloat16_layers_are_cast_and_the_softmax_is_not() -> None:
     assert after.nodes[after.head[0]].op == "softmax"
     assert after.nodes[after.nodes[after.head[0]].inputs[0][0]].attributes == {"dtype": "float32"}
     assert all(node.attributes["__dtype__"] == "0" for node in after.nodes if node.op == "null")
-
-
-@given(seed=st.integers(0, 99), bounded=st.booleans(), depthwise=st.booleans())
-@FEW
-def test_channels_are_brought_to_one_range_and_the_network_stays_the_same(
-    seed: int, bounded: bool, depthwise: bool
-) -> None:
-    def activated(data: Any, name: str) -> Any:
-        return mx.sym.clip(data, 0, 6, name=name) if bounded else mx.sym.Activation(data, act_type="relu", name=name)
-
-    first = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), pad=(1, 1), num_filter=8, name="first")
-    second = mx.sym.Convolution(
-        activated(first, "a"), kernel=(3, 3), pad=(1, 1), num_filter=8, num_group=8 if depthwise else 1, name="second"
-    )
-    third = mx.sym.Convolution(activated(second, "b"), kernel=(1, 1), num_filter=4, name="third")
-    fourth = mx.sym.Convolution(third, kernel=(1, 1), num_filter=4, no_bias=True, name="fourth")
-    pooled = mx.sym.Pooling(third + fourth, global_pool=True, pool_type="avg", name="pool")
-    net = net_of(mx.sym.softmax(mx.sym.FullyConnected(pooled, num_hidden=5, name="fc"), name="p"), 6, seed)
-    names = equalize.measured(net)
-    assert {"a", "b", "third", "fourth", "pool"} <= {*names}
-    images = np.random.default_rng(1).normal(0, 1, (4, CHANNELS, 6, 6)).astype(np.float32)
-    before = quantize.peaks(mx, net, names, "data", images)
-    after = equalize.equalize(net, before)
-    check_same(net, after, 6)
-    again = quantize.peaks(mx, after, names, "data", images)
-    for name in ("a", "b"):
-        lively = before[name] > 0.1
-        assert np.ptp(np.log(again[name][lively])) <= np.ptp(np.log(before[name][lively])) + 1e-3

@@ -17,7 +17,8 @@ from mxspark.dataset.plan import KeySpool
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import bundle, mxnet_process
 from mxspark.inference.bundle import Bundle
-from mxspark.inference.optimize import Candidate, Figures, Precision
+from mxspark.inference.mxnet import load_mxnet
+from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
 from mxspark.run import precision
 from mxspark.run.identity import comparable, identity
 from mxspark.run.precision import Optimized, Optimizer
@@ -104,6 +105,7 @@ def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who
 
 def test_a_network_that_8_bits_ruin_is_refused_with_the_figures(tmp_path: Path, keys: KeySpool) -> None:
     """Its classes differ by a hundredth of their weights, and 8 bits have steps of as much."""
+    mx = load_mxnet()
     random = np.random.default_rng(0)
     weight = (1 + random.normal(0, 3e-3, (CLASSES, 3 * SIDE * SIDE))).astype(np.float32)
     scores = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=CLASSES, name="fc")
@@ -154,6 +156,7 @@ def test_auto_takes_the_fastest_of_those_that_agree_with_fp32(
     settings = settings_of(tmp_path / "out", precision="auto")
     heard = Notes()
     with precision.optimizer(settings, fetched(settings), Access(), heard) as maker:
+        maker._measured = Trial(tmp_path, (1,), 1, [])
         found = maker.choose(keys)
     assert (found and found.figures.precision) == chosen
     assert any(said in note for note in heard.notes)

@@ -82,7 +82,7 @@ InputFlag = Annotated[list[str] | None, _flag("--input", "input", "path", metava
 OutputFlag = Annotated[str | None, _flag("--output", "output", "path", metavar="PLACE")]
 ModelFlag = Annotated[str | None, _flag("--model", "model", "path", metavar="PLACE")]
 ContextFlag = Annotated[Context | None, _flag("--context", "context")]  # type: ignore[valid-type]
-PrecisionFlag = Annotated[Precision | None, _flag("--precision", "precision")]  # type: ignore[valid-type]
+PrecisionFlag = Annotated[Precision | None, _flag("--precision", "precision", metavar="NUMBERS")]  # type: ignore[valid-type]
 FormatFlag = Annotated[Format | None, _flag("--format", "output", "format")]  # type: ignore[valid-type]
 BatchSizeFlag = Annotated[int | None, _flag("--batch-size", "batch_size", metavar="N")]
 TopKFlag = Annotated[int | None, _flag("--top-k", "top_k", metavar="K")]

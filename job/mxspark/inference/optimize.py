@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.errors import MxsparkError
-from mxspark.inference import bundle, equalize, network, passes, quantize
+from mxspark.inference import bundle, network, passes, quantize
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.mxnet import check_bfloat16, load_mxnet, said
 from mxspark.inference.net import Net
@@ -36,14 +36,20 @@ _ROUNDS = 5  # of timing
 
 @dataclass(frozen=True)
 class Trial:
-    """Images on which a model is calibrated and compared: an array (n, …) as the network takes them, in a file.
+    """Images on which a model is calibrated and compared.
 
     The first `calibration` of them are calibrated on, the rest are held out for the comparison.
     """
 
-    images: Path
+    file: Path  # of float32, as the network takes them, one image after the other
+    shape: tuple[int, ...]  # of one
     calibration: int
     true_labels: Sequence[str | None]  # of each image, where it is known
+
+    def read(self) -> Floats:
+        """All images (n, …), as far as they are looked at."""
+        images: Floats = np.memmap(self.file, np.float32, "r").reshape(-1, *self.shape)
+        return images
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def make(model: Bundle, precisions: Sequence[Precision], trial: Trial, folder: P
     Raises UsageError where the model itself can't be used.
     """
     mx = load_mxnet()
-    images: Floats = np.load(trial.images, mmap_mode="r")
+    images = trial.read()
     net, found = network.as_net(mx, model)
     maker = _Maker(mx, model, found, images, trial, folder)
     if maker.obstacle(net):
@@ -114,9 +120,9 @@ def make(model: Bundle, precisions: Sequence[Precision], trial: Trial, folder: P
     return tuple(maker.candidate(precision, exact, changes) for precision in precisions)
 
 
-def measure(models: Sequence[Bundle], images: Path, batch_size: int) -> list[float]:
+def measure(models: Sequence[Bundle], trial: Trial, batch_size: int) -> list[float]:
     """The time that a forward pass takes for each of some models [CPU-ms an image], from interleaved rounds."""
-    batch: Floats = np.load(images, mmap_mode="r")[:batch_size]
+    batch = trial.read()[:batch_size]
     networks = [Network(model, batch_size, "cpu") for model in models]
     seconds: list[list[float]] = [[] for _ in networks]
     for number in range(_ROUNDS + 1):
@@ -136,8 +142,9 @@ class _Maker:
         self._trial = trial
         self._folder = folder
         self._calibration, self._held_out = images[: trial.calibration], images[trial.calibration :]
-        self._fp32 = Network(model, BATCH, "cpu")
-        self._expected = _predicted(self._fp32, self._calibration)
+        fp32 = Network(model, BATCH, "cpu")
+        self._expected = _predicted(fp32, self._calibration)
+        self._expected_held_out = _predicted(fp32, self._held_out)
 
     def obstacle(self, net: Net) -> str:
         """Why this network has no other precision, in words; empty where it may have one."""
@@ -183,29 +190,20 @@ class _Maker:
         return Candidate(precision, folder, self._figures(precision, numbers, changes, method))
 
     def _quantized(self, net: Net) -> tuple[Path, str]:
-        """Of the ways to quantize, the one that stays nearest to fp32 on the calibration images."""
-        prepared = {"": self._prepared(net)}
-        if names := equalize.measured(net):
-            peaks = quantize.peaks(self._mx, net, names, self._found.input_name, self._calibration)
-            prepared["equalized, "] = self._prepared(equalize.equalize(net, peaks))
-        ways = [(kind, method) for kind in prepared for method in quantize.quick_methods()]
-        tried = [self._tried(prepared[kind], kind, method) for kind, method in ways]
-        kind = ways[tried.index(min(tried))][0]
-        distance, folder, method = min(*tried, self._tried(prepared[kind], kind, "entropy"))
+        """Of the ways to find ranges, the one that stays nearest to fp32 on the calibration images."""
+        prepared = quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
+        distance, folder, method = min(self._tried(prepared, method) for method in quantize.methods())
         if not np.isfinite(distance):
             raise MxsparkError("its numbers are no numbers any more")
         return folder, method
 
-    def _prepared(self, net: Net) -> quantize.Quantizable:
-        return quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
-
-    def _tried(self, prepared: quantize.Quantizable, kind: str, method: str) -> tuple[float, Path, str]:
+    def _tried(self, prepared: quantize.Quantizable, method: str) -> tuple[float, Path, str]:
         """How far the probabilities of a quantized network are from fp32's, and where it is."""
         symbol, parameters = quantize.quantize(self._mx, prepared, method)
-        folder = self._saved(symbol.tojson(), parameters, f"int8-{kind[:2]}{method}")
+        folder = self._saved(symbol.tojson(), parameters, f"int8-{method}")
         numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
         distance = float(np.abs(numbers - self._expected).sum(axis=1).mean())
-        return (distance if np.isfinite(distance) else np.inf), folder, f"{kind}{method}"
+        return (distance if np.isfinite(distance) else np.inf), folder, method
 
     def _saved(self, symbol: str, parameters: Mapping[str, Any], name: str) -> Path:
         """The bundle's folder."""
@@ -230,7 +228,7 @@ class _Maker:
         return _predicted(Network(_bundle(folder), BATCH, "cpu"), images)
 
     def _figures(self, precision: Precision, numbers: Floats, changes: Mapping[str, float], method: str) -> Figures:
-        expected = _predicted(self._fp32, self._held_out)
+        expected = self._expected_held_out
         best, best_fp32 = numbers.argmax(axis=1), expected.argmax(axis=1)
         if self._found.meaning.sums_to_one:
             agrees = best == best_fp32

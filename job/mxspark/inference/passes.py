@@ -14,7 +14,7 @@ Pass = Callable[[Net], Net]
 
 # Operators that change nothing in prediction. BlockGrad is also what keeps fused operators apart: Net.to_json puts it
 # where it is needed.
-IDENTITIES = ("_copy", "_np_copy", "BlockGrad", "Dropout")
+_IDENTITIES = ("_copy", "_np_copy", "BlockGrad", "Dropout")
 _LINEAR = ("Convolution", "FullyConnected")
 # Operators that MXNet's oneDNN computes in bfloat16 where all their inputs are (mxnet/contrib/amp/lists/
 # symbol_bf16.py). Batch normalization is left out: MXNet 1.9.1 fuses it with a convolution, and computes that wrong.
@@ -28,7 +28,7 @@ def remove_identities(net: Net) -> Net:
         {
             number: node.inputs[0]
             for number, node in enumerate(net.nodes)
-            if node.op in IDENTITIES and node.attribute("mode") != "always"
+            if node.op in _IDENTITIES and node.attribute("mode") != "always"
         }
     )
 
@@ -66,7 +66,7 @@ def fold_batch_norms(net: Net) -> Net:
         )
         kernel = values[weight].astype(np.float64)
         before = values[str(bias)].astype(np.float64) if has_bias else 0.0
-        net = with_parameters(
+        net = _with_parameters(
             net,
             layer_number,
             layer.with_attributes(no_bias="False"),
@@ -103,7 +103,7 @@ def absorb_pads(net: Net) -> Net:
         changed = replace(node, inputs=(pad.inputs[0], *node.inputs[1:])).with_attributes(
             kernel=str(wider.shape[2:]), pad=str(tuple(map(max, before, after)))
         )
-        net = with_parameters(net, number, changed, wider, None)
+        net = _with_parameters(net, number, changed, wider, None)
     return net.tidy()
 
 
@@ -155,7 +155,7 @@ def _is_of_zeros(pad: NetNode) -> bool:
     return is_constant and len(width) == 8 and not any(width[:4])
 
 
-def with_parameters(net: Net, number: int, layer: NetNode, weight: Array, bias: Array | None) -> Net:
+def _with_parameters(net: Net, number: int, layer: NetNode, weight: Array, bias: Array | None) -> Net:
     """The net with `layer` in the place of a node, and new parameters of its own: others may share the old ones."""
     added: list[NetNode] = []
     inputs, arguments = list(layer.inputs), dict(net.arguments)

@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 
 _BACKEND = "MKLDNN_QUANTIZE"  # MXNet's name for oneDNN's fusions before and after quantization
 _FUSIONS = "MXNET_SUBGRAPH_BACKEND"  # which of them are made when a graph is bound
-_BINS = 8001  # as MXNet's calibration has them; odd, so that zero has one of its own
+_BINS = 4097  # 2,048 for each sign, as in TensorRT; odd, so that zero has one of its own
 _BATCH = 4  # images: all outputs of the network are in memory at once
 _PERCENT = 99.99  # of the numbers lie within the range of `percentile`
 # `minmax7` gives numbers without a sign 7 of the 8 bits: on processors without VNNI oneDNN adds pairs of products in 16
@@ -54,9 +54,9 @@ class Quantizable:
     statistics: Mapping[str, Statistics]  # by output
 
 
-def quick_methods() -> tuple[str, ...]:
-    """Those of METHODS that take no long search, and may be good on this machine."""
-    return ("minmax", "percentile") if host.processor_flags() & _VNNI else ("minmax", "minmax7", "percentile")
+def methods() -> tuple[str, ...]:
+    """Those of METHODS that may be the best on this machine."""
+    return tuple(name for name in METHODS if name != "minmax7" or not host.processor_flags() & _VNNI)
 
 
 def prepare(mx: Any, net: Net, input_name: str, images: Floats) -> Quantizable:
@@ -87,17 +87,6 @@ def quantize(mx: Any, prepared: Quantizable, method: str) -> tuple[Any, dict[str
     parameters = {f"arg:{name}": array for name, array in arguments.items()}
     parameters |= {f"aux:{name}": array for name, array in prepared.states.items()}
     return symbol.get_backend_symbol(_BACKEND), parameters
-
-
-def peaks(mx: Any, net: Net, names: Sequence[str], input_name: str, images: Floats) -> dict[str, Floats]:
-    """The largest magnitude of each channel of what these nodes make of the images, by node."""
-    symbol = mx.sym.load_json(net.to_json())
-    passes = _passes(mx, symbol, [f"{name}_output" for name in names], input_name, images, _arrays(mx, net))
-    found: dict[str, Floats] = {}
-    for name, numbers in passes():
-        highest = np.abs(numbers).reshape(*numbers.shape[:2], -1).max(axis=(0, 2))
-        found[name] = np.maximum(found.get(name, highest), highest)
-    return {name: found[f"{name}_output"] for name in names}
 
 
 def _arrays(mx: Any, net: Net) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import numpy as np
-
 from mxspark import host, storage
 from mxspark.dataset import plan
 from mxspark.dataset.plan import KeySpool, Plan
@@ -31,6 +29,7 @@ from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
 from mxspark.run.progress import RunListener
 from mxspark.settings.job import ModelSettings, Settings, memory_bytes
 from mxspark.storage import Access, CredentialsError, MissingError, StorageError, Store
+from mxspark.worker.pipeline import ordered_map
 from mxspark.worker.sandbox import DecodeTask, Sandbox
 
 FOLDER = "_model"
@@ -71,6 +70,7 @@ class Optimizer:
         self._access = access
         self._progress = progress
         self._folder = folder
+        self._measured: Trial | None = None  # the images of the comparison
 
     def choose(self, keys: KeySpool) -> Optimized | None:
         """The model at the precision of the settings, made from a sample of these images; None where `auto` stays at
@@ -109,47 +109,42 @@ class Optimizer:
             return None
         if self._too_different(candidate.figures):
             self._progress.note(
-                f"Precision auto: not {candidate.figures}: less than min_agreement {self._settings.min_agreement:g}"
+                f"Precision auto: not {candidate.precision}: {candidate.figures}. That is less than min_agreement "
+                f"{self._settings.min_agreement:g}"
             )
             return None
         return _optimized(candidate.folder, candidate.figures)
 
     def _fastest(self, found: Sequence[Optimized]) -> Optimized | None:
         """The fastest on this machine, None where that is fp32."""
-        if not found:
+        if not found or self._measured is None:
             self._progress.note("Precision auto: fp32")
             return None
         one_thread = {"OMP_NUM_THREADS": str(self._settings.spark.task_cpus)}  # as a worker has
         models = [self._model, *(one.model for one in found)]
         with _crashes(self._settings.precision):
             fp32, *times = mxnet_process.call_with(
-                one_thread, SECONDS, optimize.measure, models, self._images, self._settings.batch_size
+                one_thread, SECONDS, optimize.measure, models, self._measured, self._settings.batch_size
             )
-        measured = [
-            replace(one, figures=replace(one.figures, cpu_milliseconds=time, cpu_milliseconds_fp32=fp32))
+        measured = {
+            time: replace(one, figures=replace(one.figures, cpu_milliseconds=time, cpu_milliseconds_fp32=fp32))
             for one, time in zip(found, times, strict=True)
-        ]
-        best = min(measured, key=lambda one: one.figures.cpu_milliseconds or 0.0)
-        for one in measured:
-            if one is not best or times[measured.index(one)] >= fp32:
+        }
+        best = min(fp32, *times)
+        for time, one in measured.items():
+            if time != best:
                 self._progress.note(f"Precision auto: not {one.figures.precision}, which is slower here: {one.figures}")
-        if (best.figures.cpu_milliseconds or 0.0) >= fp32:
-            self._progress.note("Precision auto: fp32")
-            return None
-        self._progress.note(f"Precision auto: {best.figures}")
-        return best
+        chosen = measured.get(best)
+        self._progress.note(f"Precision auto: {chosen.figures if chosen else 'fp32'}")
+        return chosen
 
     def _too_different(self, figures: Figures) -> bool:
         return figures.agreement < self._settings.min_agreement
 
-    @property
-    def _images(self) -> Path:
-        return self._folder / "images.npy"
-
     def _candidates(self, precisions: Sequence[Precision], keys: KeySpool) -> tuple[Candidate, ...]:
         names = " and ".join(precisions)
         self._progress.step(f"Comparing {names} with fp32 on images of the input")
-        trial = self._trial(keys)
+        trial = self._measured = self._trial(keys)
         if trial is None:
             trouble = f"fewer than {LEAST_IMAGES} of the images that were looked at can be decoded"
             return tuple(Candidate(precision, self._folder, trouble=trouble) for precision in precisions)
@@ -169,21 +164,22 @@ class Optimizer:
         settings = self._settings.input
         sample = keys.sample(self._settings.comparison_images)
         Random(0).shuffle(sample)  # noqa: S311  # which calibrate must not depend on their names
+        source = Source(settings, self._access)
+        images, taken = self._folder / "images.float32", []
         with _decoder(self._settings, self._model) as decoder, ThreadPoolExecutor(READERS) as pool:
-            source = Source(settings, self._access)
-            taken = []
-            arrays = []
-            for key, data in zip(sample, pool.map(lambda key: _read(source, key), sample), strict=True):
-                with suppress(BadImageError):
-                    if data is not None:
-                        arrays.append(decoder.decode(data))
-                        taken.append(key)
-        if len(arrays) < LEAST_IMAGES:
+            read = ordered_map(pool, lambda key: (key, _read(source, key)), sample, READERS)
+            with closing(read), images.open("wb") as file:
+                for key, data in read:
+                    with suppress(BadImageError):
+                        if data is not None:
+                            array = decoder.decode(data)
+                            array.tofile(file)
+                            taken.append(key)
+        if len(taken) < LEAST_IMAGES:
             return None
-        np.save(self._images, np.stack(arrays))
         pattern = re.compile(settings.true_label) if settings.true_label else None
         labels = [match[1] if pattern and (match := pattern.search(key)) else None for key in taken]
-        return Trial(self._images, max(LEAST_CALIBRATION, len(arrays) // 3), labels)
+        return Trial(images, array.shape, max(LEAST_CALIBRATION, len(taken) // 3), labels)
 
 
 def kept(store: Store, frozen: Plan, settings: Settings, cache_dir: Path, access: Access) -> Optimized | None:
