@@ -26,7 +26,6 @@ from mxspark.run.progress import Silent
 from mxspark.settings.job import ModelSettings, Settings
 from mxspark.storage import Access, FolderStore
 from tests.conftest import DIGITS, Here
-from tests.mx import mx
 from tests.unit.test_network import made
 
 SIDE, CLASSES, IMAGES = 8, 10, 60
