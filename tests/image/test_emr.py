@@ -256,7 +256,10 @@ def test_the_command_works_without_spark_submit(emr_image: Image, output: Path) 
         "/out/table",
         "--limit",
         "3",
-        *("--master", "local[1]", "--set", "class_archive=false"),  # nothing would read what it keeps for later runs
+        "--master",
+        "local[1]",
+        "--set",
+        "spark.class_archive=false",  # nothing would read what it keeps for later runs
     )
     ran = emr_image.run(MXSPARK, "run", *flags, options=(*LOCKED_DOWN, "--volume", f"{output}:/out")).succeeded()
     assert "3 images: 3 ok, 0 failed" in ran.output
