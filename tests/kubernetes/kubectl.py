@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.command import Finished
-from tests.kubernetes import api
 
 LIMIT_SECONDS = 300  # much beyond what anything takes, on a busy machine too
 
@@ -57,10 +56,6 @@ class Kubectl:
 
     def items(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
         """The objects of a kind; `-l app=web` and the like choose among them."""
-        kinds = kind.split(",")
-        option, _, selector = " ".join(arguments or ("-l", "")).partition(" ")
-        if option == "-l" and api.GROUPS.keys() >= set(kinds):
-            return [item for each in kinds for item in api.listed(self.kubeconfig, self.namespace, each, selector)]
         found: list[dict[str, Any]] = self.json("get", kind, *arguments)["items"]
         return found
 
@@ -103,7 +98,7 @@ class Kubectl:
 
     def phase(self, pod: str) -> str:
         """Pending, Running, Succeeded or Failed."""
-        return str(api.pod(self.kubeconfig, self.namespace, pod)["status"]["phase"])
+        return self("get", f"pod/{pod}", "--output=jsonpath={.status.phase}")
 
     def explain(self, what: str) -> str:
         """What the cluster knows about an object, for the message of a test that fails."""
