@@ -63,7 +63,7 @@ def test_vectors_come_beside_the_classes_and_are_the_layer_s(
 
 def test_a_person_sees_how_the_vectors_begin(run: Run) -> None:
     lines = [line for line in run.finished.output.splitlines() if "coffee.png" in line]
-    assert re.search(r"espresso +.*\[\d+\.\d{3}, \d+\.\d{3}, \d+\.\d{3}, …\]", lines[0])
+    assert re.search(r"espresso +.*\[\d+\.\d{3}, \d+\.\d{3}, \d+\.\d{3}, …", lines[0])
 
 
 def nearest(told: Finished) -> list[str]:

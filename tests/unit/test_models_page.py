@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from mxspark.inference import model_check
+from mxspark.inference import mxnet_process
 from mxspark.settings import presets
 from tests.command import REPOSITORY
 from tests.conftest import Here
@@ -134,7 +134,7 @@ def test_the_commands_of_the_page_work(here: Here, no_aws: None, files: Path, mo
     most of the time.
     """
     monkeypatch.chdir(files)
-    monkeypatch.setattr(model_check, "_ask", lambda function, arguments, seconds: function(*arguments))
+    monkeypatch.setattr(mxnet_process, "call", lambda seconds, function, *arguments: function(*arguments))
     assert set(SECTIONS) == set(SEEN)
 
     for title, commands in SECTIONS.items():
