@@ -25,6 +25,7 @@ ORDER = (
     "spark/spark35",
     "gpu",
     "examples",
+    "convert",
     "emr",
     "chart",
     "storage",

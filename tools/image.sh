@@ -23,7 +23,7 @@ if [ -n "${EMR_DIGEST-}" ] && ! [[ $EMR_DIGEST =~ ^sha256:[0-9a-f]{64}$ ]]; then
     exit 2
 fi
 docker=$(tools/docker.sh)
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+version=$(sed -n '/^\[project\]$/,/^\[/s/^version = "\(.*\)"/\1/p' pyproject.toml)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 # Only an address that others can follow, and without a password in it.
 source=$(git remote get-url origin 2>/dev/null | sed -n 's#^\(https://\)\([^@/]*@\)\?#\1#p' || true)

@@ -14,7 +14,7 @@ from mxspark.convert.request import Request
 from mxspark.errors import UsageError
 from mxspark.settings.model_spec import ModelSpec
 from tests.command import REPOSITORY
-from tests.unit.onnx_graphs import SPEC, Weights, converted, ints, model
+from tests.convert.onnx_graphs import SPEC, Weights, converted, ints, model
 
 # A vision transformer's block, as torch.onnx.export writes it: patches, a class token for each image of the batch,
 # attention of two heads, and a classifier of the class token.

@@ -9,7 +9,7 @@ from onnx import helper
 from mxspark.convert import request
 from mxspark.settings.document import read_yaml
 from tests.conftest import Here
-from tests.unit.onnx_graphs import model
+from tests.convert.onnx_graphs import model
 from tests.unit.pictures import opencv_encoded, smooth
 
 SPEC = "name: pets\npreprocess: {scale: 0.00392156862745098}\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mxspark.convert.operators import OPERATORS
 from mxspark.errors import UsageError
-from tests.unit.onnx_graphs import Weights, converted, ints, model
+from tests.convert.onnx_graphs import Weights, converted, ints, model
 
 ONE = np.array(1.5, np.float32)
 # Of each operator the forms that it has: nodes, weights and, where it matters, the opset.
