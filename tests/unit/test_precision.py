@@ -86,7 +86,7 @@ def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who
     assert figures is not None
     assert float(figures[1]) >= 95
 
-    settings = settings_of(tmp_path / "out")
+    settings = settings_of(tmp_path / "out", min_agreement=0.95)
     store = FolderStore(tmp_path / "out")
     model = bundle.fetch(bundle.find(ModelSettings(path=str(packed)), Access()), tmp_path / "cache", Access())
     Optimized(model, FIGURES).keep(store)
@@ -95,6 +95,8 @@ def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who
     assert kept is not None
     assert (kept.digest, kept.figures) == (model.digest, FIGURES)
     assert precision.summary(FIGURES, "auto", kept.digest)["precision"] == "int8"
+    with pytest.raises(UsageError, match="below min_agreement 0.99"):
+        precision.kept(store, frozen, settings_of(tmp_path / "out"), tmp_path / "cache", Access())
 
     (symbol,) = tmp_path.glob("out/_model/*/*-symbol.json")
     symbol.write_text(symbol.read_text() + " ")

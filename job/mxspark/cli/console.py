@@ -278,8 +278,9 @@ def show_trial(rows: "Sequence[Row]", similar: "Mapping[str, Sequence[tuple[floa
     """What a model says of a few images. `similar` has for each column of vectors what is told of each of `rows` that
     has one: its norm, and the cosine and name of the nearest other image (empty where there is none).
     """
-    if any(row.predictions is not None or not row.vectors for row in rows):
-        _out.print(_predictions([replace(row, vectors={}) for row in rows], len(rows)))
+    shown = [replace(row, vectors={}) for row in rows if row.predictions is not None or not row.vectors]
+    if shown:
+        _out.print(_predictions(shown, len(shown)))
     for column, found in similar.items():
         table = Table(box=box.SIMPLE_HEAD)
         for heading in ("key", f"norm of {column}", "nearest of the others, by its cosine"):
@@ -303,7 +304,9 @@ def show_presets(keys: Sequence[str], best: "Mapping[str, Sequence[str]]", own: 
 
 def short_prediction(row: "Row") -> str:
     """The most probable class of a row, or what is wrong with it."""
-    return _short(row.predictions[0]) if row.predictions else printable(f"{row.status}: {row.error}")
+    if row.predictions is None:
+        return printable(f"{row.status}: {row.error}")
+    return _short(row.predictions[0]) if row.predictions else "none"
 
 
 def show_neighbours(found: "Sequence[tuple[float, str]]") -> None:

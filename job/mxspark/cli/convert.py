@@ -149,7 +149,7 @@ def _source(found: "Result", labels: str | None, access: Access) -> bundle.Bundl
 
 
 def _pack(source: bundle.BundleSource, output: Path, access: Access, yes: bool) -> None:
-    """Writes the bundle beside `output` and moves it there, so that a write that fails leaves nothing.
+    """Writes the bundle into a folder within `output`, and moves it from there: a write that fails leaves no file.
 
     Raises UsageError where files are there that nobody wants to have replaced.
     """
@@ -157,12 +157,16 @@ def _pack(source: bundle.BundleSource, output: Path, access: Access, yes: bool) 
     there = [name for name in names if (output / name).exists()]
     if there and not console.confirm(f"{output} has {', '.join(there)} already, which this replaces. Continue?", yes):
         raise UsageError("nothing was written", "")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as unfinished:
-        bundle.pack(source, bundle.default_cache_dir(), access, Path(unfinished))
-        output.mkdir(exist_ok=True)
-        for name in names:  # model.yaml last: without it there is no bundle
-            (Path(unfinished) / name).replace(output / name)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output) as unfinished:
+            bundle.pack(source, bundle.default_cache_dir(), access, Path(unfinished))
+            for name in names:  # model.yaml last: without it there is no bundle
+                (Path(unfinished) / name).replace(output / name)
+    except OSError as error:
+        raise UsageError(
+            f"--output {output}: {error.strerror or error}", "Choose a folder that can be written."
+        ) from None
 
 
 def _sections(found: "Result", inspection: "Inspection", source: bundle.BundleSource) -> list[tuple[str, str]]:

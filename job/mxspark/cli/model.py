@@ -85,7 +85,7 @@ def inspect_model(
             f"{len(found.labels)}: {printable(shown)}" if found.labels else "none: predictions have indices only",
         )
     )
-    sections.append(("preprocessing", printable(_preprocessing(spec))))
+    sections.append(("preprocessing", printable(_preprocessing(check.inspection.pinned(spec)))))
     sections += [
         (role, f"{printable(without_secrets(location))}\nsha256 {source.sha256[role]}")
         for role, location in source.locations.items()

@@ -53,7 +53,7 @@ def run(request: Request) -> Result:
 
 def _bundle(spec: ModelSpec, paths: dict[str, Path], output: str | None) -> Bundle:
     """The converted files, of which `output` is taken, by MXNet's name."""
-    at = spec.model_copy(update={"output": spec.output.model_copy(update={"name": output})})
+    at = spec.model_copy(update={"output": spec.output.model_copy(update={"name": output, "also": {}})})
     return Bundle(at, paths, (), BundleSource(at, {role: str(path) for role, path in paths.items()}, {}))
 
 
@@ -91,7 +91,6 @@ def _spec(request: Request, file: OnnxFile, image: ImageInput, converted: Conver
             "input": image.model_input,
             "preprocess": _preprocessing(given, file, image, converted, notes),
             "output": given.output.model_copy(update={"name": None}),  # the graph has but this one
-            "preset": None,  # it is filled in
         }
     )
     # That its parts fit each other is checked only here: a crop, and the size that the file tells.
@@ -102,6 +101,11 @@ def _preprocessing(
     given: ModelSpec, file: OnnxFile, image: ImageInput, converted: Converted, notes: list[str]
 ) -> Preprocessing:
     if given.preset is not None:
+        if converted.normalizes:
+            notes.append(
+                f"The graph begins with {converted.normalizes} by numbers of its own: if that scales pixels, --preset "
+                "raw is right."
+            )
         return presets.resolved(given, image.model_input).preprocess
     if "preprocess" in given.model_fields_set:
         return given.preprocess

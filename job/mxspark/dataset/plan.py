@@ -117,8 +117,8 @@ class KeySpool:
         """So many of the keys, or all where there are fewer; drawn at random, and the same each time."""
         ranks = Random(0).sample(range(1, len(self) + 1), min(count, len(self)))  # noqa: S311  # no secret
         numbered = "SELECT key, row_number() OVER (ORDER BY key) AS rank FROM keys"
-        wanted = ",".join(map(str, ranks))
-        rows = self._database.execute(f"SELECT key FROM ({numbered}) WHERE rank IN ({wanted})")  # noqa: S608  # numbers
+        chosen = f"SELECT key FROM ({numbered}) WHERE rank IN (SELECT value FROM json_each(?))"  # noqa: S608
+        rows = self._database.execute(chosen, (json.dumps(ranks),))
         return [row[0] for row in rows]
 
     def __iter__(self) -> Iterator[str]:

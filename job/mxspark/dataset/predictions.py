@@ -318,6 +318,8 @@ def read_vectors(
         if not having and any(row.status == RowStatus.OK for row in some):
             found = next((list(row.vectors) for row in some if row.vectors), [])
             raise parquet.no_vectors(f"{store.name}/{name}", column, found)
+        if len({len(row.vectors[column]) for row in having}) > 1:
+            raise PartError(f"{store.name}/{name}: its vectors have different lengths")
         if having:
             yield [row.key for row in having], np.stack([row.vectors[column] for row in having])
 

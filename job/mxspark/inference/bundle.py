@@ -62,7 +62,7 @@ class Bundle:
     def digest(self) -> str:
         """Changes with whatever could change a prediction: the files, the preprocessing, the output."""
         output = self.spec.output
-        # As it was before there were presets and further outputs, so that runs of then can be resumed.
+        # What is not used is left out: the digest of a bundle stays what it was before there were presets.
         parts = [
             self.spec.input.model_dump_json(),
             self.spec.preprocess.model_dump_json(),
@@ -91,7 +91,14 @@ def default_cache_dir() -> Path:
 def find(model: ModelSettings, access: Access) -> BundleSource:
     """Where the files are of the model that the settings name. Raises UsageError where it isn't a model."""
     source = with_output(_find(model, access), model.output_kind, model.output_name, model.output_also)
-    return source if model.preset is None else with_preset(source, model.preset)
+    if model.preset is None:
+        return source
+    if source.spec.preprocess.model_fields_set:
+        raise UsageError(
+            f"model.preset is {model.preset}, but the model's {SPEC_FILE} has preprocess",
+            f"Leave model.preset out, or correct {SPEC_FILE}.",
+        )
+    return with_preset(source, model.preset)
 
 
 def with_output(
@@ -348,6 +355,6 @@ def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) ->
     for role, name in names.items():
         store.upload(name, bundle.paths[role])
     entries = {role: FileSpec(file=name, sha256=bundle.source.sha256[role]) for role, name in names.items()}
-    spec = source.spec.model_copy(update=entries)
+    spec = source.spec.model_copy(update={**dict.fromkeys(ROLES), **entries})
     store.write(SPEC_FILE, dump_yaml(spec).encode())
     return spec

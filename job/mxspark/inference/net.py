@@ -4,6 +4,7 @@ Graph passes (passes.py) make one Net of another. Knows no MXNet.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -38,9 +39,7 @@ class NetNode:
 
     def numbers(self, name: str, default: str = "()") -> tuple[int, ...]:
         """An attribute such as `(3, 3)` or `[3, 3]`."""
-        return tuple(
-            int(number) for number in self.attribute(name, default).strip("()[] ").split(",") if number.strip()
-        )
+        return tuple(map(int, re.findall(r"-?[0-9]+", self.attribute(name, default))))  # Python 2 wrote (3L, 3L)
 
     def with_attributes(self, **attributes: str) -> "NetNode":
         return replace(self, attributes={**self.attributes, **attributes})

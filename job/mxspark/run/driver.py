@@ -102,6 +102,7 @@ class _Run:
                     batch_size = self._batch_size(self._expected_size(todo, spool))
                     daemon.load(NetworkTask.of(used, batch_size, self._settings.context))
                 spark = starting.result()
+                hold.check()  # making the model may have taken long, and a new plan deletes what is there
                 work = (
                     todo
                     if isinstance(todo, Work)

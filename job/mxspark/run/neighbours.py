@@ -93,6 +93,8 @@ class _Table:
         while low <= high:
             middle = (low + high) // 2
             keys = plan.shard_keys(self.store, middle)
+            if not keys:
+                raise plan.damaged(self.store)
             if key < keys[0]:
                 high = middle - 1
             elif key > keys[-1]:

@@ -166,16 +166,21 @@ class Optimizer:
         Random(0).shuffle(sample)  # noqa: S311  # which calibrate must not depend on their names
         source = Source(settings, self._access)
         images, taken = self._folder / "images.float32", []
+        outage: StorageError | None = None
         with _decoder(self._settings, self._model) as decoder, ThreadPoolExecutor(READERS) as pool:
             read = ordered_map(pool, lambda key: (key, _read(source, key)), sample, READERS)
             with closing(read), images.open("wb") as file:
                 for key, data in read:
+                    if isinstance(data, StorageError):
+                        outage = data if data.cause else outage  # retried in vain: the storage's fault, no image's
+                        continue
                     with suppress(BadImageError):
-                        if data is not None:
-                            array = decoder.decode(data)
-                            array.tofile(file)
-                            taken.append(key)
+                        array = decoder.decode(data)
+                        array.tofile(file)
+                        taken.append(key)
         if len(taken) < LEAST_IMAGES:
+            if outage is not None:
+                raise outage
             return None
         pattern = re.compile(settings.true_label) if settings.true_label else None
         labels = [match[1] if pattern and (match := pattern.search(key)) else None for key in taken]
@@ -202,6 +207,11 @@ def kept(store: Store, frozen: Plan, settings: Settings, cache_dir: Path, access
     figures = kept_figures(store, frozen)
     if model.digest != digest or figures is None:
         raise plan.damaged(store, f"{FOLDER}/{digest}")
+    if figures.agreement < settings.min_agreement:
+        raise UsageError(
+            f"{store.name}: the model of its run is below min_agreement {settings.min_agreement:g}: {figures}",
+            "Resume with the min_agreement of before, or restart with --overwrite.",
+        )
     return Optimized(model, figures)
 
 
@@ -276,14 +286,14 @@ def _decoder(settings: Settings, model: Bundle) -> Iterator[Sandbox]:
         yield decoder
 
 
-def _read(source: Source, key: str) -> bytes | None:
-    """None for an image that will be a row with an error."""
+def _read(source: Source, key: str) -> bytes | StorageError:
+    """The error for an image that will be a row with one."""
     try:
         return source.read(key)
     except CredentialsError:
         raise
-    except StorageError:
-        return None
+    except StorageError as error:
+        return error
 
 
 def _optimized(folder: Path, figures: Figures) -> Optimized:

@@ -109,11 +109,10 @@ def inputs(spec: ModelSpec, declared: tuple[int, int] | None) -> Iterator[ModelI
 
 def resolved(spec: ModelSpec, model_input: ModelInput) -> ModelSpec:
     """`spec` for this input, with what its preset fills in. Raises UsageError where they don't go together."""
-    if spec.preset is None:
-        return spec.model_copy(update={"input": model_input})
-    filled = PRESETS[spec.preset].preprocess(max(model_input.height, model_input.width))
+    side = max(model_input.height, model_input.width)
+    filled = PRESETS[spec.preset].preprocess(side) if spec.preset else {}
     data = spec.model_dump(exclude_unset=True) | {
         "input": model_input.model_dump(),
         "preprocess": filled | spec.preprocess.model_dump(exclude_unset=True),
     }
-    return parse(ModelSpec, data, f"preset {spec.preset}")
+    return parse(ModelSpec, data, f"preset {spec.preset}" if spec.preset else "model.yaml")

@@ -133,8 +133,7 @@ def prepare(path: str) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(environment)  # what is in this process is kept: MXNet has set variables for oneDNN
     sys.argv[1:] = arguments
     os.register_at_fork(after_in_child=spark.close)  # it tells of the daemon's end, which workers may outlive
     spark.sendall(b".")
