@@ -95,7 +95,7 @@ def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who
     assert kept is not None
     assert (kept.digest, kept.figures) == (model.digest, FIGURES)
     assert precision.summary(FIGURES, "auto", kept.digest)["precision"] == "int8"
-    with pytest.raises(UsageError, match="below min_agreement 0.99"):
+    with pytest.raises(UsageError, match=r"below min_agreement 0\.99"):
         precision.kept(store, frozen, settings_of(tmp_path / "out"), tmp_path / "cache", Access())
 
     (symbol,) = tmp_path.glob("out/_model/*/*-symbol.json")
