@@ -759,7 +759,7 @@ def test_a_model_is_tried_in_a_process_of_its_own_and_a_broken_image_is_a_row(mx
         (("gone.png",), ("the image gone.png", "Check its name.")),
         (("digit.png", "--also", "features"), ("--also is 'features'", "COLUMN=LAYER")),
         (("digit.png", "--also", "a=x", "--also", "a=y"), ("--also names the column a twice",)),
-        (("digit.png", "--preset", "gluon"), ("has a model.yaml with input and preprocess",)),
+        (("digit.png", "--preset", "gluon"), ("model.yaml has preprocess",)),
         (("digit.png", "--preset", "glue"), ("'glue' is not one of 'article', 'gluon'",)),
         (["digit.png"] * 65, ("65 images are many to try", "mxspark run")),
     ],
