@@ -12,6 +12,7 @@ from mxspark import storage
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, model_app
 from mxspark.cli.flags import DebugFlag, EndpointFlag, KindFlag, PresetFlag, YesFlag, access_by
+from mxspark.cli.model import check_folder, confirm_replacing
 from mxspark.errors import UsageError
 from mxspark.inference import bundle
 from mxspark.settings import document
@@ -83,13 +84,7 @@ def convert_model(
     from mxspark.convert.request import Request, convert
     from mxspark.inference import model_check
 
-    if ":/" in str(output):  # a Path has lost one of the slashes
-        raise UsageError(
-            f"--output is {str(output)!r}, but a bundle is written into a folder",
-            "Convert it here, and copy the folder there.",
-        )
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file, not a folder", "Name a folder, which need not exist.")
+    check_folder(output)
     access = access_by(endpoint_url)
     name = re.sub(r"[^\w.-]+", "_", model.stem).strip("._-") or "model"
     with tempfile.TemporaryDirectory(prefix="mxspark-convert-") as scratch:
@@ -154,9 +149,7 @@ def _pack(source: bundle.BundleSource, output: Path, access: Access, yes: bool) 
     Raises UsageError where files are there that nobody wants to have replaced.
     """
     names = [*bundle.file_names(source).values(), bundle.SPEC_FILE]
-    there = [name for name in names if (output / name).exists()]
-    if there and not console.confirm(f"{output} has {', '.join(there)} already, which this replaces. Continue?", yes):
-        raise UsageError("nothing was written", "")
+    confirm_replacing(source, output, yes)
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output) as unfinished:

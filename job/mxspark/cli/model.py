@@ -138,7 +138,7 @@ def pack_model(
     """
     from mxspark.inference import model_check
 
-    _check_folder(output)
+    check_folder(output)
     access = access_by(endpoint_url)
     images = read_images(tried or [], access)
     source = bundle.find(
@@ -156,7 +156,7 @@ def pack_model(
     with storage.usage_errors("the model", "Check the name."):
         check = model_check.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
         source = replace(source, spec=check.inspection.pinned(source.spec))
-        _confirm_replacing(source, output, yes)
+        confirm_replacing(source, output, yes)
         packed = bundle.pack(source, bundle.default_cache_dir(), access, output)
     console.show(f"Packed {packed.name} into {output}")
     if spec is None:
@@ -218,15 +218,16 @@ def optimize_model(
         "the command line",
     )
     access = access_by(endpoint_url)
-    _check_folder(output)
+    check_folder(output)
     found = _fetch(chosen.model, access)
-    _confirm_replacing(found.source, output, yes)
+    confirm_replacing(found.source, output, yes)
     with console.ConsoleProgress(yes) as progress:
         made = precisions.make_bundle(chosen, found, access, progress, precision.value, output)
     console.show(f"Packed {made.model.spec.name} at {precision.value} into {output}")
 
 
-def _check_folder(output: Path) -> None:
+def check_folder(output: Path) -> None:
+    """Raises UsageError for a place that a bundle can't be packed into."""
     if ":/" in str(output):  # a Path has lost one of the slashes
         raise UsageError(
             f"--output is {str(output)!r}, but a bundle is packed into a folder",
@@ -236,7 +237,7 @@ def _check_folder(output: Path) -> None:
         raise UsageError(f"--output {output} is a file, not a folder", "Name a folder, which need not exist.")
 
 
-def _confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> None:
+def confirm_replacing(source: bundle.BundleSource, folder: Path, yes: bool) -> None:
     """Asks before files are replaced that aren't the model's own. Raises UsageError where the answer is no."""
     own = {Path(location).resolve() for location in source.locations.values()}
     names = [bundle.SPEC_FILE, *bundle.file_names(source).values()]

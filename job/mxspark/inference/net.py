@@ -6,7 +6,7 @@ Graph passes (passes.py) make one Net of another. Knows no MXNet.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -137,13 +137,6 @@ class Net:
             arguments=_of(self.arguments, names),
             states=_of(self.states, names),
         )
-
-    def map_nodes(self, change: Callable[[int, NetNode], NetNode]) -> "Net":
-        return replace(self, nodes=tuple(change(number, node) for number, node in enumerate(self.nodes)))
-
-    def extended(self, nodes: Iterable[NetNode]) -> "Net":
-        """With further nodes, which come first in order when the net is tidied."""
-        return replace(self, nodes=(*self.nodes, *nodes))
 
     def free_name(self, wanted: str) -> str:
         """`wanted`, or like it where that is taken."""
