@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 UPSTREAM_SECONDS = 60  # limit on one answer of the real server
+HELD_SECONDS = 300  # limit on holding a request back: a test that never lets it go fails all the same
 NOT_FORWARDED = ("connection", "expect", "transfer-encoding")  # between two ends of one connection only; never signed
 
 
@@ -52,6 +53,21 @@ class FaultyFront:
         self._now: tuple[Refusal, float] | None = None
         self._fatal: str | None = None
         self._gone = Event()
+        self._held: str | None = None
+        self._released = Event()
+
+    def hold(self, suffix: str) -> None:
+        """Requests for objects whose path ends so aren't answered until `release`."""
+        self._held = suffix
+
+    def release(self) -> None:
+        """Lets them go on."""
+        self._released.set()
+
+    def wait(self, path: str) -> None:
+        """Comes back when this request may be answered."""
+        if self._held is not None and path.partition("?")[0].endswith(self._held):
+            self._released.wait(HELD_SECONDS)
 
     def go_at(self, path: str) -> None:
         """When an object is read whose path ends so, and from then on, no request is answered."""
@@ -136,6 +152,7 @@ def _handler(front: FaultyFront) -> type[BaseHTTPRequestHandler]:
             if front.is_gone(self.command, self.path):
                 self.close_connection = True
                 return
+            front.wait(self.path)
             refusal = front.verdict()
             if refusal is not None:
                 headers = {"Content-Type": "application/xml", "Content-Length": str(len(refusal.body))}

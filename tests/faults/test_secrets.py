@@ -33,7 +33,7 @@ from examples.s3 import Server, free_port
 from moto.server import ThreadedMotoServer
 from tests.command import REPOSITORY, Command, Finished, command_line, isolation
 from tests.conftest import BUCKET, put
-from tests.faults.s3_faults import before
+from tests.faults.s3_faults import FaultyFront, before
 from tests.spark.conftest import QUICK_JAVA
 from tests.spark.test_article import model  # noqa: F401  # a fixture
 from tests.storage.scripted import Answer, scripted
@@ -45,6 +45,7 @@ from mxspark.private_folder import private_folder
 
 IMAGES = 20
 PAGES = ("environment/", "jobs/", "stages/", "executors/", "api/v1/applications")
+PAGE_OF_APPLICATION = "api/v1/…/environment"
 EVERYTHING_LOGGED = "import logging\nlogging.basicConfig(level=logging.DEBUG)\n"
 # Nobody's secret in particular, but none of the requests' either.
 SIGNED = re.compile(rb"(?:Signature|Credential|Security-Token)(?:=|%3D)[\w%/+]{6}")
@@ -145,9 +146,14 @@ class Watched:
 
 
 def watch(
-    command: Command, program: str, *arguments: str | Path, ui_port: int, environment: Mapping[str, str | None]
+    command: Command,
+    program: str,
+    *arguments: str | Path,
+    ui_port: int,
+    environment: Mapping[str, str | None],
+    front: FaultyFront,
 ) -> Watched:
-    """Runs a program to its end, and looks at it all the while."""
+    """Runs a program to its end, and looks at it all the while. What `front` holds back comes when all pages were seen."""
     arguments_seen: set[str] = set()
     pages: dict[str, bytes] = {}
     with command.start(program, *arguments, environment=environment) as running, ThreadPoolExecutor(1) as thread:
@@ -157,6 +163,8 @@ def watch(
                 arguments_seen.add(" ".join(command_line(process)))
             for page, shown in visited(f"http://127.0.0.1:{ui_port}").items():
                 pages[page] = pages.get(page, b"") + shown
+            if {*PAGES, PAGE_OF_APPLICATION} <= pages.keys():
+                front.release()
             time.sleep(0.5)
         return Watched(ending.result(), arguments_seen, pages)
 
@@ -168,7 +176,7 @@ def visited(ui: str) -> dict[str, bytes]:
         for page in PAGES:
             found[page] = page_of(ui, page)
         if application := re.search(rb'"id" : "([^"]+)"', found["api/v1/applications"]):
-            found["api/v1/…/environment"] = page_of(ui, f"api/v1/applications/{application[1].decode()}/environment")
+            found[PAGE_OF_APPLICATION] = page_of(ui, f"api/v1/applications/{application[1].decode()}/environment")
     return found
 
 
@@ -314,10 +322,16 @@ def whole(
     """That job, run by `mxspark run --debug`; the keys are in a profile."""
     place, arguments, environment = settings_file
     keys = credentials_file(place.folder, s3_server.access_key, s3_server.secret_key)
-    server = ["--endpoint-url", s3_server.endpoint_url]
-    watched = watch(
-        mxspark, "mxspark", "run", *arguments, *server, "--debug", ui_port=place.ui_port, environment=environment | keys
-    )
+    with before(s3_server.endpoint_url) as front:
+        front.hold(".png")
+        watched = watch(
+            mxspark,
+            "mxspark",
+            *["run", *arguments, "--endpoint-url", front.url, "--debug"],
+            ui_port=place.ui_port,
+            environment=environment | keys,
+            front=front,
+        )
     watched.finished.succeeded()
     return watched, place
 
@@ -342,7 +356,7 @@ def test_no_process_that_a_run_starts_has_a_secret_in_its_arguments(
 
 
 def test_no_page_of_spark_shows_a_secret(whole: tuple[Watched, Place], search: Search) -> None:
-    assert sorted(whole[0].pages) == sorted([*PAGES, "api/v1/…/environment"])
+    assert sorted(whole[0].pages) == sorted([*PAGES, PAGE_OF_APPLICATION])
     assert search.of(whole[0].pages) == []
 
 
@@ -369,18 +383,17 @@ def submitted(
     model_files += ["--label_url", f"{web.url}/labels.txt"]
     keys = ["--access_key", s3_server.access_key, "--secret_key", s3_server.secret_key]
     submit = ["--master", "local-cluster[1,1,1024]", *conf(place.spark), "job/infer_main.py"]
-    environment = {
-        "AWS_ENDPOINT_URL": s3_server.endpoint_url,
-        "MXSPARK_CACHE_DIR": str(place.cache()),
-        "SPARK_HOME": str(place.home()),
-    }
-    watched = watch(
-        mxspark,
-        "spark-submit",
-        *[*submit, *places, *model_files, *keys, "--debug"],
-        ui_port=place.ui_port,
-        environment=environment | place.environment | QUICK_JAVA,
-    )
+    environment = {"MXSPARK_CACHE_DIR": str(place.cache()), "SPARK_HOME": str(place.home())}
+    with before(s3_server.endpoint_url) as front:
+        front.hold(".png")
+        watched = watch(
+            mxspark,
+            "spark-submit",
+            *[*submit, *places, *model_files, *keys, "--debug"],
+            ui_port=place.ui_port,
+            environment=environment | {"AWS_ENDPOINT_URL": front.url} | place.environment | QUICK_JAVA,
+            front=front,
+        )
     watched.finished.succeeded()
     return watched, place
 
@@ -395,7 +408,7 @@ def test_nothing_of_a_submitted_run_has_a_secret_but_the_command_itself(
     assert any("pyspark" in line and "daemon" in line for line in started)
     written = place.written()
     assert any("/spark/work/" in name for name in written)
-    assert "api/v1/…/environment" in watched.pages
+    assert PAGE_OF_APPLICATION in watched.pages
     assert search.of(printed | started | written | watched.pages | objects(bucket, "secrets/submitted")) == []
 
 
@@ -446,6 +459,7 @@ def broken(
             *properties,
             ui_port=place.ui_port,
             environment=environment | place.environment,
+            front=front,
         )
     server.stop()
     return watched, place

@@ -14,7 +14,7 @@ import numpy as np
 import pillow_heif
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -697,6 +697,7 @@ edits = st.lists(
 
 
 @given(st.sampled_from(sorted(SEEDS)), edits, st.sampled_from(WAYS))
+@example("deep png", [(0.25, 0, b"A\n")], {"exif_orientation": True})  # the end of a line in a chunk's name
 @settings(deadline=None, max_examples=600)
 def test_an_image_with_any_bytes_changed_is_a_bad_image_at_worst(
     name: str, changes: list[tuple[float, int, bytes]], way: dict[str, Any]

@@ -1,7 +1,6 @@
 """The converted network beside onnxruntime, on the same images: batches of one and of three."""
 
 import ctypes
-import gc
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,7 +122,6 @@ def _in_batches(mx: Any, loaded: Checkpoint, images: Floats) -> list[Floats]:
 
 def _give_memory_back() -> None:
     """What is free goes back to the system: each of these computations takes some times a network's size."""
-    gc.collect()
     with suppress(OSError, AttributeError):  # only glibc has it
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mxspark.text.words import printable
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FRAME_BYTES = 12  # a chunk's length, name and checksum
 _KNOWN = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
@@ -65,7 +67,7 @@ def damage(data: bytes) -> str | None:
             return None
         if not _counts(chunk):
             continue
-        name = chunk.name.decode("ascii", "backslashreplace")
+        name = printable(chunk.name.decode("ascii", "backslashreplace"))
         if not _is_intact(data, chunk):
             return f"the checksum of its chunk {name} is wrong"
         if chunk.name not in _KNOWN:
