@@ -153,7 +153,7 @@ def watch(
     environment: Mapping[str, str | None],
     front: FaultyFront,
 ) -> Watched:
-    """Runs a program to its end, and looks at it all the while. What `front` holds back comes when all pages were seen."""
+    """Runs a program to its end, and looks at it all the while; when all pages were seen, `front` lets it go on."""
     arguments_seen: set[str] = set()
     pages: dict[str, bytes] = {}
     with command.start(program, *arguments, environment=environment) as running, ThreadPoolExecutor(1) as thread:
