@@ -130,7 +130,7 @@ class OutOfSightError(MxsparkError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The gist of a library's exception: its first line with words, without secrets, cut at `limit` characters."""
+    """The essence of a library's exception: its first line with words, without secrets, cut at `limit` characters."""
     try:
         said = str(error)
     except Exception:  # noqa: BLE001  # py4j asks Java for the words, which may be gone

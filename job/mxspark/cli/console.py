@@ -233,7 +233,7 @@ def _shares(run: "Performance") -> str:
     parts["starting and the rest"] = max(0.0, run.seconds * run.workers - sum(parts.values()))
     shown = ", ".join(f"{name} {seconds / run.workers:.1f} s" for name, seconds in parts.items())
     fetching, decoding = (1000 * seconds / max(run.images, 1) for seconds in (run.timings.fetch, run.timings.decode))
-    return f"{shown} (meanwhile, per image: fetching {fetching:.1f} ms, decoding {decoding:.1f} ms)"
+    return f"{shown} (in parallel, per image: fetching {fetching:.1f} ms, decoding {decoding:.1f} ms)"
 
 
 def _predictions(rows: "Iterable[Row]", total: int) -> Table:

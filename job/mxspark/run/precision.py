@@ -210,7 +210,7 @@ def kept(store: Store, frozen: Plan, settings: Settings, cache_dir: Path, access
     if figures.agreement < settings.min_agreement:
         raise UsageError(
             f"{store.name}: the model of its run is below min_agreement {settings.min_agreement:g}: {figures}",
-            "Resume with the min_agreement of before, or restart with --overwrite.",
+            "Resume with the earlier min_agreement, or restart with --overwrite.",
         )
     return Optimized(model, figures)
 

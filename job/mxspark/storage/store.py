@@ -233,7 +233,7 @@ class Hold(Protocol):
 def held(name: str, holder: Mapping[str, Any]) -> HeldError:
     """The error that says who holds the place `name`."""
     if not holder:
-        return HeldError(f"{name}: another run has written here meanwhile", holder)
+        return HeldError(f"{name}: another run has written here", holder)
     process, host, since = (
         printable(str(holder.get(name, "?")))[:LONGEST_NAME] for name in ("process", "host", "since")
     )
