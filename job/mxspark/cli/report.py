@@ -8,9 +8,10 @@ import typer
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app, short_help
 from mxspark.cli.flags import DebugFlag, EndpointFlag, access_by
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, UsageError, one_line
 
 if TYPE_CHECKING:
+    from mxspark.run.progress import RunListener
     from mxspark.storage import Access
 
 OutputArgument = Annotated[
@@ -23,9 +24,8 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def write_report(
     output: OutputArgument,
     to: Annotated[
-        str | None,
-        typer.Option("--to", metavar="FILE", help="Where to write it. Default: _report.html in OUTPUT."),
-    ] = None,
+        str, typer.Option("--to", metavar="FILE", help="Where to write it: a file, or s3://bucket/key.")
+    ] = "report.html",
     compare: Annotated[
         str | None, typer.Option("--compare", metavar="OUTPUT", help="Another run's output, to compare with.")
     ] = None,
@@ -112,15 +112,15 @@ def show_difference(
         console.show_difference(found)
 
 
-def write_at_end(output: str, access: "Access") -> None:
-    """The report of a run that just ended, without pictures. Whatever goes wrong is a warning: the run is done."""
+def write_at_end(output: str, access: "Access", listener: "RunListener") -> None:
+    """The report of a run that just ended, without pictures. Whatever goes wrong is but a note: the run is done."""
     try:
         from mxspark import report
 
+        listener.step("Writing the report")
         place = report.write_at_end(output, access)
-        if place:
-            console.show(f"Report: {place}")
+        listener.note(f"Report: {place}" if place else f"For a report: mxspark report {output}")
     except MxsparkError as error:
-        console.show_warning(f"no report was written: {error.problem}")
-    except Exception as error:  # noqa: BLE001  # nor may a bug here fail it
-        console.show_warning(f"no report was written: {type(error).__name__}")
+        listener.note(f"No report was written: {error.problem}")
+    except Exception as error:  # noqa: BLE001  # nor may a bug here, or a library that is missing, fail it
+        listener.note(f"No report was written: {type(error).__name__}: {one_line(error)}")

@@ -113,9 +113,9 @@ def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
         if pod is not None:
             listener = Both(progress, stack.enter_context(own_pod.OwnPod(pod, progress.note)))
         result = driver.run(chosen, access, listener, debug)
+        if result.results.performance is not None:  # else it is there already
+            write_at_end(chosen.output.path, access.of_driver(os.environ), listener)
     console.show_results(result.results)
-    if result.results.performance is not None:  # else it is there already
-        write_at_end(chosen.output.path, access.of_driver(os.environ))
     if result.too_many_failed:
         result.too_many_failed.results = result.results
         raise result.too_many_failed

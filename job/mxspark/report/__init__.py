@@ -1,28 +1,34 @@
 """What came out of a run: its report as one page, some of its rows, and how two tables differ."""
 
+from pathlib import Path
+
 from mxspark import storage
 from mxspark.dataset.output import REPORT
+from mxspark.errors import UsageError
 from mxspark.storage import Access
 
 MOST_SHARDS = 2000  # that the driver reads again at its end: seconds from a bucket
 
 
-def write(output: str, to: str | None, access: Access, images: bool, compare: str | None = None) -> str:
-    """Writes a run's report and returns where it is: at `to`, or in the output.
+def write(output: str, to: str, access: Access, images: bool, compare: str | None = None) -> str:
+    """Writes a run's report to `to` and returns that.
+
+    Not into the output: who can write there could have it hold pictures of files that only its reader may read.
 
     Raises UsageError where there is no run, or `to` can't be written.
     """
     from mxspark.report import difference, page
     from mxspark.report.finished_run import FinishedRun
 
+    if not to or to.endswith("/") or Path(to).is_dir():
+        raise UsageError(f"--to is {to!r}, a folder", "Name a file: --to report.html.")
     run = FinishedRun.open(output, access)
     compared = difference.compare(output, compare, access) if compare else None
     data = page.html(page.gather(run, access, images, compared))
-    place = to or storage.join(output, REPORT)
-    folder, name = storage.parent(place), place.rsplit("/", 1)[-1]
+    folder, name = storage.parent(to), to.rsplit("/", 1)[-1]
     with storage.usage_errors("--to", "Name a file that can be written: --to report.html."):
-        storage.open_output(folder, access).write(name, data)
-    return place
+        storage.open_store(folder, access).write(name, data)
+    return to
 
 
 def write_at_end(output: str, access: Access) -> str | None:
