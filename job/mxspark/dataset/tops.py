@@ -1,7 +1,7 @@
 """The most probable class of each row, some rows at a time: as arrays, for tables of millions of rows."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,9 +20,9 @@ class Tops:
     """n rows of a part. A row without a class has index -1 and probability NaN."""
 
     first: int  # place in the part of the first of them
-    keys: Sequence[str]
-    statuses: Sequence[str]
-    errors: Sequence[str | None]
+    keys: NDArray[np.object_]  # (n,) of texts
+    statuses: NDArray[np.object_]  # (n,) of texts
+    errors: NDArray[np.object_]  # (n,) of texts, None where there is none
     indices: NDArray[np.int64]  # (n,)
     probabilities: NDArray[np.float32]  # (n,), 0 to 1
     labels: Mapping[int, str]  # of the classes among `indices`, as far as they have one
@@ -48,9 +48,9 @@ def read(store: Store, shard: int, output_format: str) -> Iterator[Tops]:
             best = [row.predictions[0] if row.predictions else None for row in some]
             yield Tops(
                 first,
-                [row.key for row in some],
-                [row.status for row in some],
-                [row.error for row in some],
+                np.array([row.key for row in some], object),
+                np.array([row.status for row in some], object),
+                np.array([row.error for row in some], object),
                 np.array([-1 if one is None else one.index for one in best], np.int64),
                 np.array([np.nan if one is None else one.probability for one in best], np.float32),
                 {one.index: one.label for one in best if one is not None and one.label is not None},
@@ -63,16 +63,18 @@ def read(store: Store, shard: int, output_format: str) -> Iterator[Tops]:
 class TrueLabels:
     """The true label in a key, by the regular expression of input.true_label.
 
-    In RE2, which takes linear time: the expression comes from the output, where others may be able to write. `found`
-    is None where RE2 can't do it (look-ahead, references).
+    In RE2, which takes linear time: the expression comes from the output, where others may be able to write. `works`
+    says whether RE2 can do it: it has no look-ahead and no references.
     """
 
     def __init__(self, pattern: str) -> None:
         self._pattern = _with_names(pattern)
-        self.works = parquet.extracted(["x"], self._pattern) is not None
+        self.works = parquet.extracted(np.array(["x"], object), self._pattern) is not None
 
-    def of(self, keys: Sequence[str]) -> list[str | None]:
-        return (parquet.extracted(keys, self._pattern) if self.works else None) or [None] * len(keys)
+    def of(self, keys: NDArray[np.object_]) -> tuple[NDArray[np.int64], list[str]]:
+        """For each key (n,) the place of its label in a list of labels, -1 where it has none; and that list."""
+        found = parquet.extracted(keys, self._pattern) if self.works else None
+        return found or (np.full(len(keys), -1, np.int64), [])
 
 
 def _with_names(pattern: str) -> str:

@@ -172,13 +172,13 @@ def _rows(run: FinishedRun) -> Iterator[Best]:
     last = ""
     for shard in run.shards:
         for some in tops.read(run.store, shard, run.format):
-            keys = some.keys
+            keys = some.keys.tolist()
             if keys and (keys[0] < last or any(after < before for before, after in pairwise(keys))):
                 raise MxsparkError(
                     f"{run.store.name}: the keys of shard {shard} are out of order", "Is that part another run's?"
                 )
             last = keys[-1] if keys else last
-            pairs = zip(keys, some.statuses, some.indices.tolist(), some.probabilities.tolist(), strict=True)
+            pairs = zip(keys, some.statuses.tolist(), some.indices.tolist(), some.probabilities.tolist(), strict=True)
             for key, status, index, probability in pairs:
                 yield Best(key, status, index, some.labels.get(index), probability)
 

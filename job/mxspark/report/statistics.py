@@ -4,7 +4,7 @@ are read some at a time, so that memory doesn't grow with the table.
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -77,7 +77,7 @@ class Statistics:
 
     def add(self, shard: int, some: Tops, true_labels: TrueLabels | None) -> None:
         self.rows += len(some)
-        self.by_status.update(some.statuses)
+        self.by_status.update(some.statuses.tolist())
         self._add_failed(some)
         has_class = some.indices >= 0
         if not has_class.any():
@@ -92,16 +92,15 @@ class Statistics:
         self.confident += float(some.probabilities[has_class].sum(dtype=np.float64))
         self._add_least_certain(shard, some)
         if true_labels is not None:
-            self._add_labelled(some, placed, true_labels.of(some.keys))
+            self._add_labelled(some, placed, *true_labels.of(some.keys))
 
     def _add_failed(self, some: Tops) -> None:
-        if all(status == RowStatus.OK for status in set(some.statuses)):
-            return
-        for key, status, error in zip(some.keys, some.statuses, some.errors, strict=True):
-            if status != RowStatus.OK and (status in self.examples or len(self.examples) < MOST_STATUSES):
+        for place in np.flatnonzero(some.statuses != str(RowStatus.OK)):
+            status = some.statuses[place]
+            if status in self.examples or len(self.examples) < MOST_STATUSES:
                 kept = self.examples.setdefault(status, [])
                 if len(kept) < EXAMPLES:
-                    kept.append((key[:PLAIN_KEY], (error or "")[:PLAIN_KEY]))
+                    kept.append((some.keys[place][:PLAIN_KEY], (some.errors[place] or "")[:PLAIN_KEY]))
 
     def _add_least_certain(self, shard: int, some: Tops) -> None:
         full = len(self.least_certain) == LEAST_CERTAIN
@@ -113,17 +112,28 @@ class Statistics:
         spots = [Spot(float(some.probabilities[row]), shard, some.first + int(row)) for row in few]
         self.least_certain = heapq.nsmallest(LEAST_CERTAIN, [*self.least_certain, *spots])
 
-    def _add_labelled(self, some: Tops, placed: NDArray[np.int64], truths: list[str | None]) -> None:
-        for index, place, truth in zip(some.indices.tolist(), placed.tolist(), truths, strict=True):
-            if index < 0 or truth is None:
-                continue
-            is_right = truth in (some.labels.get(index), str(index))
-            self.labelled += 1
-            self.correct += is_right
-            self.labelled_of[place] += 1
-            self.right_of[place] += is_right
-            if len(self.pairs) < MOST_PAIRS:
-                self.pairs[truth[:PLAIN_KEY], index] += 1
+    def _add_labelled(
+        self, some: Tops, placed: NDArray[np.int64], truths: NDArray[np.int64], names: Sequence[str]
+    ) -> None:
+        known = (truths >= 0) & (some.indices >= 0)
+        some_truths, some_indices = truths[known], some.indices[known]
+        # A pair as one number: pairs are sorted slowly.
+        span = int(some.indices.max()) + 1
+        different, pair_of, counts = np.unique(
+            some_truths * span + some_indices, return_inverse=True, return_counts=True
+        )
+        is_right = np.zeros(len(counts), bool)
+        for place, (number, count) in enumerate(zip(different.tolist(), counts.tolist(), strict=True)):
+            truth, index = divmod(number, span)
+            is_right[place] = names[truth] in (some.labels.get(index), str(index))
+            pair = (names[truth][:PLAIN_KEY], index)
+            if len(self.pairs) < MOST_PAIRS or pair in self.pairs:
+                self.pairs[pair] += count
+        right = is_right[pair_of]
+        self.labelled += len(right)
+        self.correct += int(right.sum())
+        self.labelled_of += np.bincount(placed[known], minlength=BINS)
+        self.right_of += np.bincount(placed[known][right], minlength=BINS)
 
 
 def gather(store: Store, shards: Iterable[int], output_format: str, true_label: str | None) -> Statistics:
