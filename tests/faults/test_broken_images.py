@@ -120,7 +120,7 @@ def test_every_row_has_either_predictions_or_an_error_in_one_line(rows: dict[str
 
 
 def test_nothing_of_the_earlier_table_is_left(run: Run, rows: dict[str, Any]) -> None:
-    assert names(run.output) == ["_plan", "_summary.json", *names(run.output, "part-*.jsonl")]
+    assert names(run.output) == ["_plan", "_report.html", "_runs", "_summary.json", *names(run.output, "part-*.jsonl")]
 
 
 @pytest.mark.parametrize(

@@ -110,4 +110,4 @@ def test_what_killed_writers_left_is_gone_at_the_end(completed: Finished, withou
     left = sorted(
         str(path.relative_to(job.output)) for path in job.output.rglob("*") if path.name.startswith((".", "_"))
     )
-    assert left == ["_SUCCESS", "_plan", "_summary.json"]
+    assert left == ["_SUCCESS", "_plan", "_report.html", "_runs", "_summary.json"]

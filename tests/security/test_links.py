@@ -45,7 +45,7 @@ def settings(folder: Path, **more: Any) -> OutputSettings:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("name", ["_plan", "_parts"])
+@pytest.mark.parametrize("name", ["_plan", "_parts", "_runs"])
 def test_a_link_where_a_run_has_a_folder_is_refused_before_anything_is_written(
     table: Path, home: Path, name: str, overwrite: bool
 ) -> None:

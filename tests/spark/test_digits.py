@@ -62,7 +62,7 @@ def test_the_summary_tells_the_accuracy_that_the_table_has(digits_run: Run) -> N
 def test_the_folder_holds_the_plan_a_part_for_each_shard_and_the_marks_of_success(digits_run: Run) -> None:
     plan = json.loads((digits_run.output / "_plan" / "plan.json").read_text())
     parts = [f"part-{shard:06d}.parquet" for shard in range(plan["shards"])]
-    assert names(digits_run.output) == ["_SUCCESS", "_plan", "_summary.json", *parts]
+    assert names(digits_run.output) == ["_SUCCESS", "_plan", "_report.html", "_runs", "_summary.json", *parts]
     assert plan["shards"] >= 4, "too few shards to keep two workers busy"
     assert (plan["keys"], plan["listed"]) == (ALL_DIGITS, ALL_DIGITS)
 

@@ -23,7 +23,9 @@ OURS = [
     "part-000000.parquet",
     "part-1000000.jsonl",
     "predictions.txt",
+    "_runs/20261130T120000-0123abcd.json",
     "_summary.json",
+    "_report.html",
     "_SUCCESS",
 ]
 OTHERS = [

@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which sho
     from mxspark.dataset.predictions import Prediction, Row
     from mxspark.doctor import Finding
     from mxspark.inference.network import Inspection
+    from mxspark.report.difference import Difference
     from mxspark.run.last_word import Results
     from mxspark.run.status import Status
     from mxspark.run.summary import Performance
@@ -307,6 +308,48 @@ def short_prediction(row: "Row") -> str:
     if row.predictions is None:
         return printable(f"{row.status}: {row.error}")
     return _short(row.predictions[0]) if row.predictions else "none"
+
+
+def show_rows(rows: "Sequence[Row]") -> None:
+    """Some rows of a table."""
+    _out.print(_predictions(rows, len(rows)))
+
+
+def show_difference(found: "Difference") -> None:
+    """How two tables differ."""
+    agreement, change = found.agreement, found.mean_change
+    same = "no row has a class in both" if agreement is None else f"{agreement:.2%}"
+    sections = [
+        ("A", printable(found.first)),
+        ("B", printable(found.second)),
+        ("keys", f"{found.both:,} in both, {found.only[0]:,} only in A, {found.only[1]:,} only in B"),
+        ("same class", f"{same} ({found.same:,} of {counted(found.compared, 'image')})" if found.compared else same),
+        *(
+            [("probability", f"changed by {change:.4f} on average, {found.largest_change:.4f} at most")]
+            if change
+            else []
+        ),
+        *(
+            ("status", f"{printable(before)} -> {printable(after)}: {number:,}")
+            for (before, after), number in found.changed.most_common(10)
+        ),
+        *(("only in A", printable(key)) for key in found.only_examples[0][:3]),
+        *(("only in B", printable(key)) for key in found.only_examples[1][:3]),
+    ]
+    show_sections(sections)
+    if found.moves:
+        table = Table("images", "class in A", "class in B", title="Moved", title_justify="left", box=box.SIMPLE_HEAD)
+        for (before, after), number in found.moves.most_common(10):
+            table.add_row(f"{number:,}", printable(before), printable(after))
+        _out.print(table)
+        table = Table("key", "A", "B", title="For example", title_justify="left", box=box.SIMPLE_HEAD)
+        for a, b in found.examples:
+            table.add_row(
+                printable(a.key),
+                printable(f"{a.probability:.2f} {a.name}"),
+                printable(f"{b.probability:.2f} {b.name}"),
+            )
+        _out.print(table)
 
 
 def show_neighbours(found: "Sequence[tuple[float, str]]") -> None:

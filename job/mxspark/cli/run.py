@@ -1,6 +1,7 @@
 """`mxspark run` and `mxspark settings`."""
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app, short_help
 from mxspark.cli.flags import DebugFlag, Given, KeyArgument, YesFlag, flags_of, takes_job
+from mxspark.cli.report import write_at_end
 from mxspark.errors import UsageError
 from mxspark.run.last_word import LastWord
 from mxspark.run.progress import Both, RunListener
@@ -111,6 +113,8 @@ def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
         if pod is not None:
             listener = Both(progress, stack.enter_context(own_pod.OwnPod(pod, progress.note)))
         result = driver.run(chosen, access, listener, debug)
+        if result.results.performance is not None:  # else it is there already
+            write_at_end(chosen.output.path, access.of_driver(os.environ), listener)
     console.show_results(result.results)
     if result.too_many_failed:
         result.too_many_failed.results = result.results

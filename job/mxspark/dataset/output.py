@@ -23,11 +23,12 @@ DELETERS = 16  # parts that are deleted at a time
 SUMMARY = "_summary.json"
 SUCCESS = "_SUCCESS"
 LOCK = "_lock.json"
-FOLDERS = ("_plan", "_parts", "_model")
+FOLDERS = ("_plan", "_parts", "_model", "_runs")
 TEXT_OBJECT = "predictions.txt"
+REPORT = "_report.html"  # readers of tables pass by what begins with an underscore
 # All that a run writes: --overwrite deletes this and nothing else.
 _PARTS = "|".join(part.pattern for part in predictions.PARTS.values())
-OURS = re.compile(rf"_plan/.*|_parts/.*|_model/.*|{_PARTS}|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}")
+OURS = re.compile(rf"_plan/.*|_parts/.*|_model/.*|_runs/.*|{_PARTS}|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}|{REPORT}")
 
 
 def check(store: Store, settings: OutputSettings) -> Plan | None:
@@ -120,6 +121,7 @@ def clear(store: Store) -> None:
     """Deletes what an earlier run left, the marks of its success first."""
     store.delete(SUCCESS)
     store.delete(SUMMARY)
+    store.delete(REPORT)
     store.delete(plan.PLAN)
     ours = (name for name in _names(store) if OURS.fullmatch(name))
     with ThreadPoolExecutor(DELETERS) as pool:

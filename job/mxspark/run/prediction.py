@@ -4,15 +4,17 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from mxspark.errors import MxsparkError
 from mxspark.run.chosen_context import ChosenContext
 from mxspark.run.executor_watch import ExecutorWatch
 from mxspark.run.progress import RunListener
+from mxspark.run.shard_log import ShardLog
 from mxspark.run.summary import Performance
 from mxspark.run.table import Tally
 from mxspark.run.work import Work
 from mxspark.spark.application import Application
 from mxspark.spark.failing_executors import FailedTask
-from mxspark.storage import Hold, retries_so_far
+from mxspark.storage import Hold, StorageError, retries_so_far
 from mxspark.text.words import counted
 from mxspark.worker.pipeline import Timings
 from mxspark.worker.shard import Job, ShardReport
@@ -41,6 +43,7 @@ class Prediction:
         self._contexts: set[str] = set()  # that workers reported
         self._asked = time.monotonic()
         self._began: float | None = None  # when the first worker had its network
+        self._log: ShardLog | None = None
 
     def run(self, job: Job, spark: Application, context: ChosenContext, start: RunStart) -> Performance:
         """Predicts all shards. Raises MxsparkError where one can't be done, TooManyFailedError as soon as that is
@@ -56,7 +59,14 @@ class Prediction:
                 f"{spark.key_problem}"
             )
         watch = ExecutorWatch(spark, self._settings.spark, progress)
-        failing = spark.run(job, self._work.shards, self._add, watch.check, self._note_bad_node)
+        self._log = ShardLog.begin(self._work.table.store, job.run_id, plan.id, spark.workers, context.name)
+        try:
+            failing = spark.run(job, self._work.shards, self._add, watch.check, self._note_bad_node)
+        except MxsparkError as error:
+            if not isinstance(error, StorageError):  # else it can't be written, and trying takes long
+                self._log.write()
+            raise
+        self._log.write()
         return Performance(
             images=self._tally.counts.rows,
             seconds=time.monotonic() - self._asked,
@@ -77,6 +87,8 @@ class Prediction:
             raise report.stopped_by
         self._tally.add(report.shard, report.counts)
         self._timings.add(report.timings)
+        if self._log is not None:
+            self._log.add(report)
         self._shards_done += 1
         began = max(self._asked, time.monotonic() - report.timings.work)
         self._began = began if self._began is None else min(self._began, began)

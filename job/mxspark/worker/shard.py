@@ -3,6 +3,7 @@
 """
 
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -65,6 +66,10 @@ class ShardReport:
     retries: Counter[str]
     stopped_by: MxsparkError | None = None  # why the run can't go on; then there is no part
     context: str = ""  # what the network ran on, and with context auto, why
+    began: float = 0.0  # when, by the worker's clock [seconds since 1970]
+    seconds: float = 0.0  # that it took there, loading the network included
+    where: str = ""  # the executor's machine, or node and pod
+    process: int = 0  # the worker's, on that machine
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
     """
     retries = storage.retries_so_far()
     timings = Timings()
+    began, first = time.time(), time.perf_counter()
     try:
         with Watchdog(job.settings.model.fetch_seconds):
             start = time.perf_counter()
@@ -122,7 +128,17 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
             timings.setup = time.perf_counter() - start
         with Watchdog(job.settings.stall_seconds) as watchdog:
             counts = _predict(job, worker, shard, attempt > 0, watchdog, timings)
-        return ShardReport(shard, counts, timings, storage.retries_so_far() - retries, context=worker.context)
+        return ShardReport(
+            shard,
+            counts,
+            timings,
+            storage.retries_so_far() - retries,
+            context=worker.context,
+            began=began,
+            seconds=time.perf_counter() - first,
+            where=host.name(),
+            process=os.getpid(),
+        )
     except MxsparkError as error:
         told = error
         if isinstance(error, StorageError) and not isinstance(error, HeldError):

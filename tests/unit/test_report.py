@@ -1,0 +1,466 @@
+"""A run's report, rows of its table, and the difference of two: of real parts with hostile keys and labels."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from contextlib import closing
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mxspark.dataset import plan, predictions, tops
+from mxspark.dataset.columns import PREDICTIONS, Columns, VectorColumn
+from mxspark.dataset.plan import KeySpool
+from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row
+from mxspark.dataset.tops import TrueLabels
+from mxspark.errors import MxsparkError, UsageError
+from mxspark.report import charts, difference, hints, page, rows, statistics
+from mxspark.report.finished_run import FinishedRun
+from mxspark.report.rows import Choice
+from mxspark.row_status import RowStatus
+from mxspark.run import shard_log
+from mxspark.run.progress import Silent
+from mxspark.run.shard_log import PastRun, ShardLog
+from mxspark.storage import Access, FolderStore, StorageError
+from mxspark.worker.pipeline import Timings
+from mxspark.worker.shard import ShardReport
+from tests.conftest import Here
+
+HOSTILE = [
+    "<script>alert(1)</script>.png",
+    "'\"><img src=x onerror=alert(1)>.png",
+    "{{ 7*7 }}.png",
+    "control\x1b[31m\r\n.png",
+    "\u202egnp.exe.png",
+    "&amp;.png",
+]
+
+
+def cat(probability: float = 0.9) -> tuple[Prediction, ...]:
+    return (Prediction(0, "cat", probability), Prediction(1, "dog", 1 - probability))
+
+
+def dog(probability: float = 0.9) -> tuple[Prediction, ...]:
+    return (Prediction(1, "dog", probability), Prediction(0, "cat", 1 - probability))
+
+
+def table(
+    folder: Path,
+    found: Mapping[str, Row],
+    output_format: str = "parquet",
+    parts: int | None = None,
+    columns: Columns = PREDICTIONS,
+    true_label: str | None = None,
+    model: str = "net",
+) -> Path:
+    """A run's output with these rows, in shards of 3, of which so many have their part."""
+    store = FolderStore(folder)
+    chosen: dict[str, Any] = {
+        "output": {"format": output_format},
+        "input": {"path": str(folder / "images"), "true_label": true_label},
+    }
+    with closing(KeySpool()) as spool:
+        spool.fill(found)
+        frozen = plan.write(store, spool, 3, {"model": "d" * 64}, chosen | {"model": {"path": model}})
+    for shard in range(frozen.shards if parts is None else parts):
+        some = [found[key] for key in plan.shard_keys(store, shard)]
+        store.write(PARTS[output_format].name(shard), predictions.encode(some, true_label, output_format, columns))
+    return folder
+
+
+def of(*made: Row) -> dict[str, Row]:
+    return {row.key: row for row in made}
+
+
+class _Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def report(folder: Path, pictures: bool = False) -> _Page:
+    run = FinishedRun.open(str(folder), Access())
+    text = page.html(page.gather(run, Access(), pictures)).decode()
+    found = _Page(text)
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [attributes["href"] for tag, attributes in found.tags if tag == "a"]
+    assert all(link and link.startswith("#") and link[1:] in ids for link in links)
+    assert all(
+        attributes.get("aria-label") or "aria-hidden" in attributes for tag, attributes in found.tags if tag == "svg"
+    )
+    return found
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl", "text"])
+def test_keys_labels_and_errors_of_others_are_shown_and_not_obeyed(tmp_path: Path, output_format: str) -> None:
+    evil = (Prediction(0, "</style><script>alert(2)</script>", 0.4),)
+    made = [Row(key, "ok", None, evil) for key in HOSTILE[:3]] + [Row(key, "missing", key) for key in HOSTILE[3:]]
+    shown = report(
+        table(tmp_path, of(*made, Row("a.png", "<b>", "x", None)), output_format, model="<script>alert(3)</script>")
+    )
+
+    assert not {tag for tag, _ in shown.tags} & {"script", "b", "iframe", "object"}
+    assert not any(name.startswith("on") for _, attributes in shown.tags for name in attributes)
+    assert "<script>alert(1)</script>.png" in shown.text
+    assert "</style><script>alert(2)</script>" in shown.text
+    assert "{{ 7*7 }}.png" in shown.text
+    assert r"control\x1b[31m\r\n.png" in shown.text
+    assert "\u202e" not in shown.text
+    assert r"\u202egnp.exe.png" in shown.text
+
+
+def test_the_page_asks_for_nothing_and_allows_no_script(tmp_path: Path) -> None:
+    shown = report(table(tmp_path, of(Row("a.png", "ok", None, cat()))))
+
+    policy = next(a["content"] for tag, a in shown.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "script-src" not in policy
+    addresses = [a[name] or "" for _, a in shown.tags for name in ("src", "href", "action", "data") if name in a]
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+
+
+def test_totals_failures_and_accuracy_are_those_of_the_table(tmp_path: Path) -> None:
+    made = of(
+        Row("cat/1.png", "ok", None, cat()),
+        Row("cat/2.png", "ok", None, dog(0.55)),
+        Row("dog/1.png", "ok", None, dog()),
+        Row("dog/2.png", "truncated", "rows are missing"),
+        Row("bird/1.png", "ok", None, cat(0.6)),
+    )
+    run = FinishedRun.open(str(table(tmp_path, made, true_label="^([a-z]+)/")), Access())
+    found = statistics.gather(run.store, run.shards, run.format, run.true_label)
+
+    assert (found.rows, found.ok, found.failed, found.parts) == (5, 4, 1, 2)
+    assert found.classes == {0: 2, 1: 2}
+    assert (found.labelled, found.correct) == (4, 2)
+    assert found.pairs == {("cat", 0): 1, ("cat", 1): 1, ("dog", 1): 1, ("bird", 0): 1}
+    assert found.examples == {"truncated": [("dog/2.png", "rows are missing")]}
+    assert [row.key for row in rows.read(run, found.least_certain)][:2] == ["cat/2.png", "bird/1.png"]
+    shown = report(tmp_path)
+    assert "2 of 4 images with a known label are right: 50.00%" in shown.text
+    assert hints.hint("truncated") in shown.text
+
+
+@pytest.mark.parametrize("made", [of(), of(Row("a.png", "missing", "gone"), Row("b.png", "denied", "403"))])
+def test_a_run_without_predictions_has_a_report(tmp_path: Path, made: Mapping[str, Row]) -> None:
+    shown = report(table(tmp_path, made))
+
+    assert ("There are no rows to show: the input had no images." in shown.text) == (not made)
+    assert "Histogram" not in str(shown.tags)
+    assert ("gone" in shown.text) == bool(made)
+
+
+def test_a_run_that_is_not_finished_says_what_is_left(tmp_path: Path) -> None:
+    made = of(*(Row(f"{number}.png", "ok", None, cat()) for number in range(8)))
+    shown = report(table(tmp_path, made, parts=2))
+
+    assert "2 images have no row yet" in shown.text
+    assert "not finished" in shown.text
+    assert "When its shards ran was not recorded" in shown.text
+
+
+def test_a_table_of_vectors_has_no_histograms_and_says_so(tmp_path: Path) -> None:
+    columns = Columns((VectorColumn("vector", 3),), has_predictions=False)
+    vectors = of(*(Row(f"{n}.png", "ok", vectors={"vector": np.ones(3, np.float32)}) for n in range(4)))
+    shown = report(table(tmp_path, vectors, columns=columns))
+
+    assert "vectors and no classes" in shown.text
+    assert "OK4" in re.sub(r"\s", "", shown.text)
+
+
+def test_a_damaged_part_is_named_and_the_others_count(tmp_path: Path) -> None:
+    made = of(*(Row(f"{number}.png", "ok", None, cat()) for number in range(6)))
+    (table(tmp_path, made) / "part-000000.parquet").write_bytes(b"PAR1 and no more")
+    shown = report(tmp_path)
+
+    assert "part-000000.parquet: not a part of this run" in shown.text
+    assert "3 images have no row yet" in shown.text
+
+
+def test_thumbnails_are_of_the_images_that_can_be_read(tmp_path: Path) -> None:
+    made = of(Row("a.png", "ok", None, cat(0.6)), Row("gone.png", "ok", None, cat(0.7)))
+    (table(tmp_path, made) / "images").mkdir()
+    Image.new("RGB", (300, 200), (250, 10, 10)).save(tmp_path / "images" / "a.png")
+    shown = report(tmp_path, pictures=True)
+
+    pictures = [attributes for tag, attributes in shown.tags if tag == "img"]
+    assert [picture["alt"] for picture in pictures] == ["a.png"]
+    assert str(pictures[0]["src"]).startswith("data:image/jpeg;base64,")
+    assert "1 of these images could not be read any more" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "label"),
+    [
+        (r"_(\d)\.png$", "a_7.png", "7"),
+        (r"^(?:train|test)/([^/]+)/", "test/cat/1.png", "cat"),
+        (r"(cat|dog)s?(\d+)", "dogs12", "dog"),
+        (r"[(]([a-z]+)\)", "x(cat).png", "cat"),
+        (r"(?P<name>cat)", "a cat", "cat"),
+        (r"(cat)", "a dog", None),
+    ],
+)
+def test_true_labels_are_found_as_a_run_finds_them(pattern: str, key: str, label: str | None) -> None:
+    match = re.compile(pattern).search(key)
+    assert (match and match[1]) == label
+    places, names = TrueLabels(pattern).of(np.array([key], object))
+    assert [names[place] for place in places if place >= 0] == ([] if label is None else [label])
+
+
+def test_what_re2_has_not_is_no_true_label() -> None:
+    assert not TrueLabels(r"(?<=/)(\w+)").works
+    assert TrueLabels(r"(?<=/)(\w+)").of(np.array(["a/b", "c/d"], object))[0].tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl"])
+def test_tops_are_the_first_predictions(tmp_path: Path, output_format: str) -> None:
+    made = of(
+        Row("a", "ok", None, cat()), Row("b", "missing", "gone"), Row("c", "ok", None, ()), Row("d", "ok", None, dog())
+    )
+    store = FolderStore(table(tmp_path, made, output_format))
+    first, second = [next(tops.read(store, shard, output_format)) for shard in (0, 1)]
+
+    assert (list(first.keys), list(first.statuses), list(first.errors)) == (
+        ["a", "b", "c"],
+        ["ok", "missing", "ok"],
+        [None, "gone", None],
+    )
+    assert first.indices.tolist() == [0, -1, -1]
+    assert first.probabilities.tolist()[0] == pytest.approx(0.9)
+    assert np.isnan(first.probabilities[1:]).all()
+    assert (first.labels, second.labels) == ({0: "cat"}, {1: "dog"})
+    assert list(tops.read(store, 7, output_format)) == []
+
+
+def finished(shard: int, began: float, seconds: float, process: int = 1, images: int = 10) -> ShardReport:
+    counts = Counts.from_json({"by_status": {"ok": images}, "labelled": 0, "correct": 0, "correct_top_k": 0})
+    spent = Timings(setup=0.0, forward=seconds / 2, starved=seconds / 4, write=0.1)
+    return ShardReport(
+        shard, counts, spent, counts.by_status, began=began, seconds=seconds, where="host <b>x</b>", process=process
+    )
+
+
+def logged(folder: Path, *reports: ShardReport) -> PastRun:
+    """A run of the plan in `folder`, as a driver records it."""
+    store = FolderStore(folder)
+    frozen = plan.load(store)
+    assert frozen is not None
+    log = ShardLog.begin(store, "0123456789abcdef", frozen.id, 2, "cpu(0)")
+    for each in reports:
+        log.add(each)
+    log.write()
+    (found,) = shard_log.read(store, frozen.id)
+    assert list(shard_log.read(store, "another plan")) == []
+    return found
+
+
+def test_the_timeline_and_the_rate_are_of_what_workers_reported(tmp_path: Path) -> None:
+    made = of(*(Row(f"{number:02}.png", "ok", None, cat()) for number in range(30)))
+    steady = [finished(shard, 1000.0 + shard, 1.0) for shard in range(9)]
+    run = logged(table(tmp_path, made), *steady, finished(9, 1000.0, 20.0, process=2))
+
+    lanes, rates = charts.timeline(run), charts.rates(run)
+    assert lanes.lanes == ("host <b>x</b>, process 1", "host <b>x</b>, process 2")
+    assert [shard.shard for shard in lanes.slowest] == [9]
+    assert sum(rates.values) * rates.seconds == pytest.approx(100)
+    first, second = charts.workers(run)
+    assert (first.images, first.seconds("forward")) == (90, 4.5)
+    assert second.rest == pytest.approx(20 - 10 - 5 - 0.1)
+    shown = report(tmp_path)
+    assert "straggler" in shown.text
+    assert "host <b>x</b>, process 2" in shown.text
+
+
+def test_a_run_goes_on_where_its_record_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def refuse(_store: FolderStore, key: str, _data: bytes) -> None:
+        tries.append(key)
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(FolderStore, "write", refuse)
+    log = ShardLog.begin(FolderStore(tmp_path), "0123456789", "plan", 1, "cpu(0)")
+    log.add(finished(0, 0.0, 1.0))
+    log.write()
+    log.write()
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"plan": 1}', '{"plan": "P", "columns": "C", "shards": [[1, 2, "x"]]}', "[" * 10_000]
+)
+def test_records_that_others_wrote_are_passed_by(tmp_path: Path, text: str) -> None:
+    made = of(Row("a.png", "ok", None, cat()))
+    frozen = plan.load(FolderStore(table(tmp_path, made)))
+    assert frozen is not None
+    columns = json.dumps(list(shard_log.ShardRun.__dataclass_fields__))
+    (tmp_path / "_runs").mkdir()
+    (tmp_path / "_runs" / "x.json").write_text(text.replace('"P"', f'"{frozen.id}"').replace('"C"', columns))
+    assert "When its shards ran was not recorded" in report(tmp_path).text
+
+
+def test_every_status_has_a_hint_but_ok() -> None:
+    assert set(hints.HINTS) == set(RowStatus)
+    assert [status for status, text in hints.HINTS.items() if not text] == [RowStatus.OK]
+
+
+def keys_shown(folder: Path, number: int = 10, **choice: Any) -> list[str]:
+    run = FinishedRun.open(str(folder), Access())
+    return [row.key for row in rows.choose(run, Choice(**choice), number).rows]
+
+
+def test_rows_are_chosen_by_status_class_key_and_certainty(tmp_path: Path) -> None:
+    made = of(
+        Row("a/1.png", "ok", None, cat(0.8)),
+        Row("a/2.png", "missing", "gone"),
+        Row("b/1.png", "ok", None, dog(0.5)),
+        Row("b/2.png", "ok", None, dog(0.7)),
+        Row("b/3.png", "empty", "no bytes"),
+    )
+    table(tmp_path, made)
+    assert keys_shown(tmp_path, 2) == ["a/1.png", "a/2.png"]
+    assert keys_shown(tmp_path, status="failed") == ["a/2.png", "b/3.png"]
+    assert keys_shown(tmp_path, status="empty") == ["b/3.png"]
+    assert keys_shown(tmp_path, label="dog") == keys_shown(tmp_path, label="1") == ["b/1.png", "b/2.png"]
+    assert keys_shown(tmp_path, key="b/*.png", status="ok") == ["b/1.png", "b/2.png"]
+    assert keys_shown(tmp_path, 2, least_certain=True) == ["b/1.png", "b/2.png"]
+    assert keys_shown(tmp_path, least_certain=True, label="cat") == ["a/1.png"]
+    with pytest.raises(UsageError, match="--status is 'lost'"):
+        keys_shown(tmp_path, status="lost")
+    with pytest.raises(UsageError, match="--key"):
+        keys_shown(tmp_path, key="[z-a]")
+
+
+def two_tables(folder: Path) -> tuple[Path, Path]:
+    first = [
+        Row("a.png", "ok", None, cat(0.9)),
+        Row("b.png", "ok", None, cat(0.9)),
+        Row("c.png", "ok", None, dog(0.6)),
+        Row("d.png", "missing", "gone"),
+        Row("only-a.png", "ok", None, cat()),
+    ]
+    # Another order of the classes, and other shards.
+    second = [
+        Row("a.png", "ok", None, (Prediction(5, "cat", 0.7),)),
+        Row("b.png", "ok", None, (Prediction(3, "dog", 0.8),)),
+        Row("c.png", "truncated", "cut"),
+        Row("d.png", "missing", "gone"),
+        Row("0-only-b.png", "ok", None, cat()),
+    ]
+    return table(folder / "a", of(*first)), table(folder / "b", of(*second), "jsonl")
+
+
+def test_two_tables_are_compared_key_by_key(tmp_path: Path) -> None:
+    a, b = two_tables(tmp_path)
+    found = difference.compare(str(a), str(b), Access())
+
+    assert (found.both, found.only, found.only_examples) == (4, (1, 1), (["only-a.png"], ["0-only-b.png"]))
+    assert (found.compared, found.same, found.agreement) == (2, 1, 0.5)
+    assert found.mean_change == pytest.approx(0.2)
+    assert found.moves == {("cat", "dog"): 1}
+    assert found.changed == {("ok", "truncated"): 1}
+    assert [(one.key, other.name) for one, other in found.examples] == [("b.png", "dog")]
+    same = difference.compare(str(a), str(a), Access())
+    assert (same.agreement, same.only, same.changed) == (1.0, (0, 0), {})
+
+
+def test_tables_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
+    a = table(tmp_path / "a", of(Row("a", "ok", None, cat())))
+    b = table(tmp_path / "b", of(Row("b", "ok", None, cat())))
+    empty = table(tmp_path / "empty", of(Row("a", "ok", None, cat())), parts=0)
+    with pytest.raises(UsageError, match="no key in common: a and b"):
+        difference.compare(str(a), str(b), Access())
+    with pytest.raises(UsageError, match="neither has a row yet"):
+        difference.compare(str(empty), str(empty), Access())
+    with pytest.raises(UsageError, match="no run has a plan here"):
+        difference.compare(str(a), str(tmp_path / "nowhere"), Access())
+    several = table(tmp_path / "c", of(*(Row(f"{number}", "ok", None, cat()) for number in range(6))))
+    shutil.copy(several / "part-000001.parquet", several / "part-000000.parquet")
+    with pytest.raises(MxsparkError, match="out of order"):
+        difference.compare(str(several), str(several), Access())
+
+
+def test_the_commands_write_show_and_compare(tmp_path: Path, here: Here) -> None:
+    a, b = two_tables(tmp_path)
+    file = tmp_path / "page.html"
+    made = here("report", a, "--compare", b, "--to", file)
+    assert (made.code, made.output) == (0, f"Report: {file}\n")
+    assert "Difference from" in file.read_text()
+    assert here("report", tmp_path / "nowhere", "--to", file).code == 2
+    assert here("report", a, "--to", tmp_path).code == 2
+
+    shown = here("show", a, "--status", "failed")
+    assert (shown.code, "missing: gone" in shown.output, "a.png" in shown.output) == (0, True, False)
+    lines = here("show", a, "-n", "2", "--json").output.splitlines()
+    assert [json.loads(line)["key"] for line in lines] == ["a.png", "b.png"]
+    assert here("show", a, "--label", "horse").output == "No row is like that.\n"
+
+    compared = here("diff", a, b)
+    assert (compared.code, "50.00% (1 of 2 images)" in compared.output, "ok -> truncated: 1" in compared.output) == (
+        0,
+        True,
+        True,
+    )
+    assert json.loads(here("diff", a, b, "--json").output)["top_1"]["agreement"] == 0.5
+    assert here("diff", a, tmp_path / "nowhere").code == 2
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, what: str) -> None:
+        self.notes.append(what)
+
+
+def test_a_report_that_fails_fails_no_run(tmp_path: Path) -> None:
+    from mxspark.cli.report import write_at_end
+
+    heard = Heard()
+    write_at_end(str(tmp_path / "nowhere"), Access(), heard)
+    made = table(tmp_path / "there", of(Row("a.png", "ok", None, cat())))
+    write_at_end(str(made), Access(), heard)
+    assert [note.partition(":")[0] for note in heard.notes] == ["No report was written", "Report"]
+    assert (made / "_report.html").is_file()
+
+
+def chromium() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(chromium() is None, reason="no Chromium: apt-get install chromium")
+def test_a_browser_opens_it_from_disk_without_a_word(tmp_path: Path) -> None:
+    """No violation of the page's own policy, no script run, no error in the console, the styles in force."""
+    made = [Row(key, "ok", None, cat(0.6)) for key in HOSTILE] + [Row("x.png", "missing", "<script>alert(4)</script>")]
+    folder = table(tmp_path / "run", of(*made))
+    logged(folder, finished(0, 1000.0, 1.0), finished(1, 1001.0, 1.0))
+    file = tmp_path / "report.html"
+    file.write_bytes(page.html(page.gather(FinishedRun.open(str(folder), Access()), Access(), pictures=False)))
+    browser = [
+        *(str(chromium()), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"),
+        *("--enable-logging=stderr", "--window-size=500,900", f"--screenshot={tmp_path / 'page.png'}", file.as_uri()),
+    ]
+    ended = subprocess.run(browser, capture_output=True, text=True, timeout=300)
+
+    assert not [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
+    picture = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
+    cards = (picture == (0xF6, 0xF7, 0xF9)).all(axis=2).mean()  # the ground of the totals, which only the styles give
+    assert cards > 0.02
