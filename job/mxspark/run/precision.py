@@ -24,7 +24,7 @@ from mxspark.errors import UsageError
 from mxspark.inference import bundle, model_check, mxnet_process, optimize
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.mxnet import check_bfloat16
-from mxspark.inference.mxnet_process import CrashError
+from mxspark.inference.mxnet_process import CrashError, KilledError
 from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
 from mxspark.run.progress import RunListener
 from mxspark.settings.job import ModelSettings, Settings, memory_bytes
@@ -122,10 +122,13 @@ class Optimizer:
             return None
         one_thread = {"OMP_NUM_THREADS": str(self._settings.spark.task_cpus)}  # as a worker has
         models = [self._model, *(one.model for one in found)]
-        with _crashes(self._settings.precision):
+        try:
             fp32, *times = mxnet_process.call_with(
                 one_thread, SECONDS, optimize.measure, models, self._measured, self._settings.batch_size
             )
+        except (CrashError, KilledError, TimeoutError) as error:
+            self._progress.note(f"Precision auto: fp32, as the others can't be timed: {_ended(error)}")
+            return None
         measured = {
             time: replace(one, figures=replace(one.figures, cpu_milliseconds=time, cpu_milliseconds_fp32=fp32))
             for one, time in zip(found, times, strict=True)
@@ -148,16 +151,20 @@ class Optimizer:
         if trial is None:
             trouble = f"fewer than {LEAST_IMAGES} of the images that were looked at can be decoded"
             return tuple(Candidate(precision, self._folder, trouble=trouble) for precision in precisions)
-        with _crashes(names):
-            return mxnet_process.call_with(
-                {"OMP_NUM_THREADS": str(host.cores())},
-                SECONDS,
-                optimize.make,
-                self._model,
-                precisions,
-                trial,
-                self._folder,
-            )
+        return self._made(precisions, trial)
+
+    def _made(self, precisions: Sequence[Precision], trial: Trial) -> tuple[Candidate, ...]:
+        """A precision whose process crashes takes no other one with it: then each has a process of its own."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder))  # of a process that crashed files may be left
+        threads = {"OMP_NUM_THREADS": str(host.cores())}
+        try:
+            return mxnet_process.call_with(threads, SECONDS, optimize.make, self._model, precisions, trial, folder)
+        except (CrashError, KilledError, TimeoutError) as error:
+            if len(precisions) > 1 and not isinstance(error, TimeoutError):
+                return tuple(candidate for one in precisions for candidate in self._made((one,), trial))
+            if isinstance(error, KilledError) and self._settings.precision != "auto":
+                raise  # its hint is better
+            return tuple(Candidate(precision, folder, trouble=_ended(error)) for precision in precisions)
 
     def _trial(self, keys: KeySpool) -> Trial | None:
         """A sample of the images, decoded; None where too few can be."""
@@ -261,17 +268,11 @@ def optimizer(settings: Settings, model: Bundle, access: Access, progress: RunLi
         yield Optimizer(settings, model, access, progress, Path(folder))
 
 
-@contextmanager
-def _crashes(what: str) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise UsageError(
-            f"precision {what}: the model was not made and compared within {SECONDS:g} s",
-            "Use precision fp32, or fewer images: comparison_images.",
-        ) from None
-    except CrashError as error:
-        raise UsageError(f"precision {what}: MXNet crashes ({error})", "Use precision fp32.") from None
+def _ended(error: CrashError | KilledError | TimeoutError) -> str:
+    """Why a process of MXNet's gave no answer, in words."""
+    if isinstance(error, TimeoutError):
+        return f"it took more than {SECONDS:g} s; with fewer images (comparison_images) it takes less"
+    return error.problem if isinstance(error, KilledError) else f"MXNet crashes ({error})"
 
 
 @contextmanager
