@@ -4,6 +4,7 @@ folder; and the machine's name."""
 import ctypes
 import math
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -107,11 +108,21 @@ def has_vnni(information: Path = Path("/proc/cpuinfo")) -> bool:
 
 def processor_flags(information: Path = Path("/proc/cpuinfo")) -> set[str]:
     """What this machine's processor can do, by Linux's names; nothing where that isn't known."""
+    return set(_processor("flags", information).split())
+
+
+def processor(information: Path = Path("/proc/cpuinfo")) -> str:
+    """The name of this machine's processor."""
+    return _processor("model name", information) or platform.machine()
+
+
+def _processor(line: str, information: Path) -> str:
+    """What Linux says of the first core; empty where that isn't known."""
     try:
         lines = information.read_text().splitlines()
     except OSError:
-        return set()
-    return set(next((line for line in lines if line.startswith("flags")), "").partition(":")[2].split())
+        return ""
+    return next((text for text in lines if text.startswith(line)), "").partition(":")[2].strip()
 
 
 def _words(file: Path) -> list[str]:

@@ -157,7 +157,7 @@ def test_auto_takes_the_fastest_of_those_that_agree_with_fp32(
         else Candidate(kind, tmp_path, trouble="it can't")
         for kind, agreement in agreements.items()
     ]
-    monkeypatch.setattr(Optimizer, "_candidates", lambda *_: tuple(candidates))
+    monkeypatch.setattr(Optimizer, "candidates", lambda *_: tuple(candidates))
     monkeypatch.setattr(mxnet_process, "call_with", lambda *_: times)
     settings = settings_of(tmp_path / "out", precision="auto")
     heard = Notes()
@@ -203,7 +203,7 @@ def test_auto_stays_at_fp32_where_the_others_crash_while_they_are_timed(
     def crash(*_: object) -> None:
         raise CrashError("killed by signal 11")
 
-    monkeypatch.setattr(Optimizer, "_candidates", lambda *_: (Candidate("int8", DIGITS / "bundle", FIGURES),))
+    monkeypatch.setattr(Optimizer, "candidates", lambda *_: (Candidate("int8", DIGITS / "bundle", FIGURES),))
     monkeypatch.setattr(mxnet_process, "call_with", crash)
     settings = settings_of(tmp_path / "out", precision="auto", min_agreement=0.9)
     heard = Notes()

@@ -81,7 +81,7 @@ class Optimizer:
         asked = self._settings.precision
         if asked != "auto":
             return self.at(asked, keys)
-        candidates = self._candidates(("int8", "bf16") if host.has_avx512() else ("int8",), keys)
+        candidates = self.candidates(("int8", "bf16") if host.has_avx512() else ("int8",), keys)
         passed = [found for candidate in candidates if (found := self._passed(candidate)) is not None]
         return self._fastest(passed)
 
@@ -89,7 +89,7 @@ class Optimizer:
         """The model at a precision. Raises UsageError."""
         if precision == "bf16":
             check_bfloat16()
-        (candidate,) = self._candidates((precision,), keys)
+        (candidate,) = self.candidates((precision,), keys)
         if candidate.figures is None:
             raise UsageError(f"precision {precision}: {candidate.trouble}", "Use precision fp32.")
         if self._too_different(candidate.figures):
@@ -100,7 +100,7 @@ class Optimizer:
                 "that is good enough for you. A model that was trained for 8 bits loses less.",
             )
         self._progress.note(f"Precision: {candidate.figures}")
-        return _optimized(candidate.folder, candidate.figures)
+        return optimized(candidate.folder, candidate.figures)
 
     def _passed(self, candidate: Candidate) -> Optimized | None:
         """For `auto`: the model where it is near enough to fp32."""
@@ -113,7 +113,7 @@ class Optimizer:
                 f"{self._settings.min_agreement:g}"
             )
             return None
-        return _optimized(candidate.folder, candidate.figures)
+        return optimized(candidate.folder, candidate.figures)
 
     def _fastest(self, found: Sequence[Optimized]) -> Optimized | None:
         """The fastest on this machine, None where that is fp32."""
@@ -144,7 +144,8 @@ class Optimizer:
     def _too_different(self, figures: Figures) -> bool:
         return figures.agreement < self._settings.min_agreement
 
-    def _candidates(self, precisions: Sequence[Precision], keys: KeySpool) -> tuple[Candidate, ...]:
+    def candidates(self, precisions: Sequence[Precision], keys: KeySpool) -> tuple[Candidate, ...]:
+        """The model at each precision, compared with fp32 on a sample of these images, or why it can't be made."""
         names = " and ".join(precisions)
         self._progress.step(f"Comparing {names} with fp32 on images of the input")
         trial = self._measured = self._trial(keys)
@@ -297,7 +298,8 @@ def _read(source: Source, key: str) -> bytes | StorageError:
         return error
 
 
-def _optimized(folder: Path, figures: Figures) -> Optimized:
+def optimized(folder: Path, figures: Figures) -> Optimized:
+    """The model in a folder of a Candidate's."""
     access = Access()
     return Optimized(bundle.fetch(bundle.find(ModelSettings(path=str(folder)), access), folder, access), figures)
 
