@@ -116,6 +116,15 @@ def processor(information: Path = Path("/proc/cpuinfo")) -> str:
     return _processor("model name", information) or platform.machine()
 
 
+def busy_seconds(information: Path = Path("/proc/stat")) -> float | None:
+    """Processor time that all processes have taken since the machine started; None where that isn't known."""
+    try:
+        _, user, nice, system, _, _, interrupts, soft, stolen, *_ = information.read_text().partition("\n")[0].split()
+    except (OSError, ValueError):
+        return None
+    return sum(map(int, (user, nice, system, interrupts, soft, stolen))) / os.sysconf("SC_CLK_TCK")
+
+
 def _processor(line: str, information: Path) -> str:
     """What Linux says of the first core; empty where that isn't known."""
     try:

@@ -80,7 +80,7 @@ def test_what_is_no_image_and_a_precision_that_cannot_be_had_are_told(
     for path in images.iterdir():
         path.write_text("no image")
     told = here("bench", *places, "--precision", "fp32", *FEW).ended_with(2)
-    assert "none of the images of the sample can be decoded" in told.errors
+    assert "none of the 12 images of the sample can be decoded: " in told.errors
     told = here("bench", *places, "--threads", "4096").ended_with(2)
     assert "--threads 4096: this machine lets mxspark use 1 core" in told.errors
     told = here("bench", *places, "--set", "context=gpu").ended_with(2)

@@ -117,6 +117,7 @@ FLAGS = {
     ],
     "settings": ["--schema", "--set", "--settings", "--yaml", "--json"],
     "doctor": ["--gpu", "--json"],
+    "bench": ["--input", "--model", "--precision", "--batch-size", "--threads", "--images", "--seconds", "--json"],
     "neighbours": ["--key", "-n", "--column"],
     "model inspect": ["--endpoint-url", "--context", "--layers"],
     "model convert": ["--output", "--labels", "--spec", "--preset", "--kind", "--size", "--output-name", "--try"],

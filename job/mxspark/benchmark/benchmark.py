@@ -3,6 +3,7 @@ each configuration is measured once, in worker processes of its own.
 """
 
 import importlib.metadata
+import os
 import time
 import uuid
 from collections import defaultdict
@@ -10,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 
 from mxspark import __version__, host
 from mxspark.benchmark.configuration import Configuration, Request, configurations
@@ -18,7 +18,6 @@ from mxspark.benchmark.crew import LIMIT_SECONDS, Crew
 from mxspark.benchmark.results import Machine, Results, Row, Speed, choose
 from mxspark.benchmark.worker import Measured, Stage, Task
 from mxspark.dataset.plan import KeySpool
-from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import bundle, model_check
 from mxspark.inference.bundle import Bundle
@@ -26,13 +25,15 @@ from mxspark.inference.mxnet_process import CrashError
 from mxspark.inference.optimize import Figures, Precision
 from mxspark.run import precision as precisions
 from mxspark.run.identity import with_absolute_places
+from mxspark.run.listing import Listing
 from mxspark.run.progress import RunListener
 from mxspark.settings.job import Settings
-from mxspark.storage import Access, usage_errors
+from mxspark.storage import Access, telling, usage_errors
 from mxspark.worker.shard import Job
 
 MOST_LISTED = 100_000  # keys, of which the sample is drawn: listing a bucket of millions would take minutes
 MOST_ROUNDS = 5
+BUSY = 0.1  # of the processor time, taken by others: more is worth a note
 KEPT_MEMORY = 0.5  # of the memory, that workers may take together which wait for their next round
 _FAILURES = (MxsparkError, CrashError, TimeoutError)
 
@@ -43,10 +44,12 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
         raise UsageError(f"context is {settings.context}, and CPUs are what is measured here", "Set context to cpu.")
     host.check()
     with ExitStack() as ended:
+        ended.enter_context(telling(progress.note))
         progress.step("Checking the model")
         cache = bundle.cache_dir(settings.cache_dir)
         with usage_errors("model", "Check model."):
-            model = bundle.fetch(bundle.find(settings.model, access), cache, access)
+            source = bundle.find(settings.model, access.of_first_contact(os.environ))
+            model = bundle.fetch(source, cache, access)
         model_check.check_model(model, "cpu")
         spool = ended.enter_context(closing(_listed(settings, access, progress)))
         sample = tuple(spool.sample(request.images))
@@ -69,10 +72,16 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
                 samples=sample[:8],
             )
             rounds.add(one, Crew(Task(job, sample), one.workers, one.threads))
+        others = _Others()
         rounds.run()
+        rounds.end()
+        share = others.share()
+        if share is not None and share > BUSY:
+            progress.note(f"Other processes took {share:.0%} of this machine's processor time: it is faster without.")
         rows = rounds.rows()
         return Results(
             machine=_machine(),
+            others=share,
             model=model.spec.name,
             images=len(sample),
             rounds=rounds.number,
@@ -96,10 +105,9 @@ class _Compared:
 
 
 def _listed(settings: Settings, access: Access, progress: RunListener) -> KeySpool:
-    progress.step(f"Listing {settings.input.place}")
+    chosen = settings.input.model_copy(update={"limit": min(settings.input.limit or MOST_LISTED, MOST_LISTED)})
     spool = KeySpool()
-    with usage_errors("input.path", "Check input.path."):
-        spool.fill(islice(Source(settings.input, access).keys(), MOST_LISTED))
+    Listing(chosen, access, access.of_first_contact(os.environ), progress).fill(spool)
     if spool.listed == MOST_LISTED:
         progress.note(f"The sample is drawn from the first {MOST_LISTED:,} images.")
     return spool
@@ -134,6 +142,26 @@ def _refused(compared: _Compared, least: float) -> dict[Precision, str]:
     return {**compared.troubles, **below}
 
 
+class _Others:
+    """What other processes of this machine do beside a measurement."""
+
+    def __init__(self) -> None:
+        self._start, self._busy, self._own = time.monotonic(), host.busy_seconds(), _own_seconds()
+
+    def share(self) -> float | None:
+        """Of the machine's processor time since then, when our processes have ended; None where that isn't known."""
+        busy = host.busy_seconds()
+        if busy is None or self._busy is None:
+            return None
+        others = busy - self._busy - (_own_seconds() - self._own)
+        return max(0.0, others / (time.monotonic() - self._start) / (os.cpu_count() or 1))
+
+
+def _own_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 class _Rounds:
     """Measures each configuration once a round, so that what else the machine does meets all of them alike."""
 
@@ -152,6 +180,9 @@ class _Rounds:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
         for crew in self._crews.values():
             crew.end()
 
@@ -219,7 +250,8 @@ class _Rounds:
                 one,
                 Speed.of(self._found[one, "whole"]),
                 Speed.of(self._found[one, "network"]),
-                max(worker.memory for workers in self._found[one, "whole"] for worker in workers),
+                # Of the first round: later on the images of what is measured alone are in memory too.
+                max(worker.memory for worker in self._found[one, "whole"][0]),
             )
             for one in self._crews
             if one not in self.unusable

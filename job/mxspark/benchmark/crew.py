@@ -8,8 +8,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 from mxspark.benchmark.worker import Measured, Stage, Task
 from mxspark.inference import mxnet_process
@@ -25,14 +24,6 @@ class Crew:
         self._workers = workers
         self._threads = threads
         self._processes: list[_Process] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
 
     def measure(self, stage: Stage) -> tuple[Measured, ...]:
         """What each worker measured. Raises MxsparkError, CrashError, TimeoutError."""

@@ -56,6 +56,7 @@ class Results:
     """All that a benchmark found."""
 
     machine: Machine
+    others: float | None  # share of the machine's processor time that other processes took, where that is known
     model: str
     images: int
     rounds: int
@@ -84,6 +85,7 @@ class Results:
     def to_json(self, settings: Settings) -> dict[str, Any]:
         return {
             "machine": asdict(self.machine),
+            "others": self.others,
             "model": self.model,
             "images": self.images,
             "rounds": self.rounds,

@@ -10,7 +10,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ import numpy as np
 
 from mxspark import host
 from mxspark.decode.preprocess import BadImageError
-from mxspark.errors import UsageError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import mxnet_process
 from mxspark.storage import StorageError
 from mxspark.worker import pipeline, shard
@@ -32,6 +32,7 @@ from mxspark.worker.shard import Job
 Stage = Literal["reading", "decoding", "network", "whole"]
 SECONDS: dict[Stage, float] = {"reading": 0.3, "decoding": 0.3, "network": 0.5, "whole": 1.0}  # of measuring, at least
 LEAST_STEPS = 2  # batches, or images, that are measured at least
+MOST_BYTES = 64 * 2**20  # of images that are decoded alone
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,13 @@ class Measured:
 
 
 class Measurer:
-    """A worker with its network bound, and the bytes and arrays of its images."""
+    """A worker with its network bound, and a batch of images for it."""
 
     def __init__(self, task: Task) -> None:
-        """Raises UsageError where none of the images can be decoded, StorageError where none can be read."""
+        """Raises UsageError where none of the images can be read and decoded."""
         self._task = task
         self._stages = shard.set_up(task.job, 0).stages
         self._pipeline = task.job.settings.pipeline
-        with ThreadPoolExecutor(self._pipeline.fetch_threads) as pool:
-            found = list(pool.map(self._read, task.keys))
-        self._data = [data for data in found if isinstance(data, bytes)]
-        if not self._data:
-            raise next(error for error in found if isinstance(error, StorageError))
         self._batch = np.stack(self._arrays())
 
     def measure(self, stage: Stage) -> Measured:
@@ -87,27 +83,47 @@ class Measurer:
 
     def _arrays(self) -> list[Floats]:
         """A batch, with images twice where there are too few."""
-        size = self._stages.batch_size
-        tried = [self._decode(data) for data in self._data[: 2 * size]]
-        good = [array for array in tried if not isinstance(array, BadImageError)]
+        size, good, bad = self._stages.batch_size, list[Floats](), list[MxsparkError]()
+        with closing(self._read_all(self._task.keys)) as read:
+            for data in read:
+                array = self._decode(data) if isinstance(data, bytes) else data
+                if isinstance(array, MxsparkError):
+                    bad.append(array)
+                else:
+                    good.append(array)
+                if len(good) == size:
+                    break
         if not good:
             raise UsageError(
-                f"none of the images of the sample can be decoded: {next(iter(tried))}", "Check input.path."
+                f"none of the {len(bad)} images of the sample can be decoded: {bad[0].problem}", "Check input.path."
             )
         return list(islice(cycle(good), size))
 
+    def _read_all(self, keys: Iterable[str]) -> Generator[bytes | StorageError, None, None]:
+        ahead = self._pipeline.batches_ahead * self._stages.batch_size
+        with (
+            ThreadPoolExecutor(self._pipeline.fetch_threads) as pool,
+            closing(ordered_map(pool, self._read, keys, ahead)) as read,
+        ):
+            yield from read
+
     def _reads(self) -> Generator[int, None, None]:
-        with ThreadPoolExecutor(self._pipeline.fetch_threads) as pool:
-            ahead = self._pipeline.batches_ahead * self._stages.batch_size
-            with closing(ordered_map(pool, self._read, cycle(self._task.keys), ahead)) as read:
-                for _ in read:
-                    yield 1
+        with closing(self._read_all(cycle(self._task.keys))) as read:
+            for _ in read:
+                yield 1
 
     def _decodes(self) -> Generator[int, None, None]:
-        threads = self._pipeline.decode_threads
+        threads, images, room = self._pipeline.decode_threads, list[bytes](), MOST_BYTES
+        with closing(self._read_all(self._task.keys)) as read:
+            for data in read:
+                if isinstance(data, bytes):
+                    images.append(data)
+                    room -= len(data)
+                if room < 0:
+                    break
         with (
             ThreadPoolExecutor(threads) as pool,
-            closing(ordered_map(pool, self._decode, cycle(self._data), 2 * threads)) as decoded,
+            closing(ordered_map(pool, self._decode, cycle(images), 2 * threads)) as decoded,
         ):
             for _ in decoded:
                 yield 1
