@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from mxspark import host
-from mxspark.benchmark import benchmark
-from mxspark.benchmark.benchmark import _Rounds
 from mxspark.benchmark.configuration import Configuration, Request, configurations, threads_to_try
 from mxspark.benchmark.results import Row, Speed, choose, chosen_yaml
+from mxspark.benchmark.rounds import MOST_ROUNDS, Rounds
 from mxspark.benchmark.worker import Measured, Stage
 from mxspark.cli import run as run_command
 from mxspark.errors import MxsparkError, UsageError
@@ -157,9 +156,9 @@ class FakeCrew:
 
 
 @pytest.fixture
-def rounds() -> Callable[..., _Rounds]:
-    def of(seconds: float, **crews: FakeCrew) -> _Rounds:
-        found = _Rounds(Silent(), seconds)
+def rounds() -> Callable[..., Rounds]:
+    def of(seconds: float, **crews: FakeCrew) -> Rounds:
+        found = Rounds(Silent(), seconds)
         for number, crew in enumerate(crews.values(), 1):
             found.add(replace(FP32, batch_size=number), crew)  # type: ignore[arg-type]
         return found
@@ -168,18 +167,18 @@ def rounds() -> Callable[..., _Rounds]:
 
 
 def test_workers_wait_for_their_next_round_only_where_memory_allows_it(
-    rounds: Callable[..., _Rounds], monkeypatch: pytest.MonkeyPatch
+    rounds: Callable[..., Rounds], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "memory", lambda: 100)
     first, second = FakeCrew(memory=20), FakeCrew(memory=20)
     found = rounds(1000, first=first, second=second)
     found.run()
-    assert (found.number, first.starts, second.starts) == (benchmark.MOST_ROUNDS, 1, benchmark.MOST_ROUNDS)
+    assert (found.number, first.starts, second.starts) == (MOST_ROUNDS, 1, MOST_ROUNDS)
     (row_of_first, _) = found.rows()
     assert (row_of_first.whole, row_of_first.memory) == (Speed(20.0, 200.0), 20)
 
 
-def test_a_configuration_that_crashes_is_told_and_the_others_are_measured(rounds: Callable[..., _Rounds]) -> None:
+def test_a_configuration_that_crashes_is_told_and_the_others_are_measured(rounds: Callable[..., Rounds]) -> None:
     found = rounds(0, first=FakeCrew(error=CrashError("killed by signal 11")), second=FakeCrew())
     found.run()
     assert found.number == 1

@@ -6,22 +6,21 @@ import importlib.metadata
 import os
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from mxspark import __version__, host
-from mxspark.benchmark.configuration import Configuration, Request, configurations
-from mxspark.benchmark.crew import LIMIT_SECONDS, Crew
-from mxspark.benchmark.results import Machine, Results, Row, Speed, choose
-from mxspark.benchmark.worker import Measured, Stage, Task
-from mxspark.dataset.plan import KeySpool
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.benchmark.configuration import Request, configurations
+from mxspark.benchmark.crew import Crew
+from mxspark.benchmark.results import Machine, Results, choose
+from mxspark.benchmark.rounds import Rounds
+from mxspark.benchmark.worker import Task
+from mxspark.dataset.plan import SAMPLES, KeySpool
+from mxspark.errors import UsageError
 from mxspark.inference import bundle, model_check
 from mxspark.inference.bundle import Bundle
-from mxspark.inference.mxnet_process import CrashError
 from mxspark.inference.optimize import Figures, Precision
 from mxspark.run import precision as precisions
 from mxspark.run.identity import with_absolute_places
@@ -32,10 +31,7 @@ from mxspark.storage import Access, telling, usage_errors
 from mxspark.worker.shard import Job
 
 MOST_LISTED = 100_000  # keys, of which the sample is drawn: listing a bucket of millions would take minutes
-MOST_ROUNDS = 5
 BUSY = 0.1  # of the processor time, taken by others: more is worth a note
-KEPT_MEMORY = 0.5  # of the memory, that workers may take together which wait for their next round
-_FAILURES = (MxsparkError, CrashError, TimeoutError)
 
 
 def run(settings: Settings, access: Access, request: Request, progress: RunListener) -> Results:
@@ -59,19 +55,11 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
         if not wanted:
             why = "; ".join(f"{name}: {text}" for name, text in refused.items())
             raise UsageError(f"no precision of those asked for can be measured: {why}", "Add --precision fp32.")
-        rounds = ended.enter_context(_Rounds(progress, request.seconds))
+        rounds = Rounds(progress, request.seconds)
+        ended.callback(rounds.end)
         for one in configurations(request, wanted, host.cores()):
-            job = Job(
-                run_id=uuid.uuid4().hex,
-                settings=with_absolute_places(settings),
-                source=compared.models[one.precision].source.with_absolute_places(),
-                access=access,
-                batch_size=one.batch_size,
-                cache_dir=str(cache),
-                plan_id="",
-                samples=sample[:8],
-            )
-            rounds.add(one, Crew(Task(job, sample), one.workers, one.threads))
+            task = Task(_job(settings, access, compared.models[one.precision], one.batch_size, sample), sample)
+            rounds.add(one, Crew(task, one.workers, one.threads))
         others = _Others()
         rounds.run()
         rounds.end()
@@ -93,6 +81,20 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
             unusable=rounds.unusable,
             chosen=choose(rows, refused),
         )
+
+
+def _job(settings: Settings, access: Access, model: Bundle, batch_size: int, sample: Sequence[str]) -> Job:
+    """As workers of a run get it, without a plan."""
+    return Job(
+        run_id=uuid.uuid4().hex,
+        settings=with_absolute_places(settings),
+        source=model.source.with_absolute_places(),
+        access=access,
+        batch_size=batch_size,
+        cache_dir=str(bundle.cache_dir(settings.cache_dir)),
+        plan_id="",
+        samples=tuple(sample[:SAMPLES]),
+    )
 
 
 @dataclass
@@ -160,108 +162,6 @@ class _Others:
 def _own_seconds() -> float:
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-class _Rounds:
-    """Measures each configuration once a round, so that what else the machine does meets all of them alike."""
-
-    def __init__(self, progress: RunListener, seconds: float) -> None:
-        self._progress = progress
-        self._seconds = seconds
-        self._crews: dict[Configuration, Crew] = {}
-        self._found: dict[tuple[Configuration, Stage], list[tuple[Measured, ...]]] = defaultdict(list)
-        self._parts: dict[Stage, list[tuple[Measured, ...]]] = defaultdict(list)
-        self._kept = 0  # bytes of workers that wait for their next round
-        self._staying: set[Configuration] = set()
-        self.unusable: dict[Configuration, str] = {}
-        self.number = 0
-
-    def __enter__(self) -> "_Rounds":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        for crew in self._crews.values():
-            crew.end()
-
-    def add(self, one: Configuration, crew: Crew) -> None:
-        self._crews[one] = crew
-
-    def run(self) -> None:
-        """At least one round, and as many as fit the time. Raises the first error where no configuration works."""
-        start = time.monotonic()
-        while self.number < MOST_ROUNDS:
-            begun = time.monotonic()
-            self.number += 1
-            self._round()
-            now = time.monotonic()
-            # The first round starts the processes too: later ones are shorter, unless they start anew.
-            if now - start + (now - begun) / (2 if self.number == 1 else 1) > self._seconds:
-                break
-        if self.number == 1:
-            self._progress.note("There was time for one round only: more --seconds make the figures steadier.")
-
-    def _round(self) -> None:
-        has_parts, first_error = False, None
-        usable = [one for one in self._crews if one not in self.unusable]
-        for place, one in enumerate(usable, 1):
-            self._progress.step(f"Round {self.number}: {one} ({place} of {len(usable)})")
-            try:
-                self._measure(one, not has_parts)
-                has_parts = True
-            except _FAILURES as error:
-                first_error = first_error or error
-                self.unusable[one] = _why(error)
-                self._crews[one].end()
-        if not has_parts:
-            if isinstance(first_error, MxsparkError):
-                raise first_error
-            raise MxsparkError(
-                f"no configuration can be measured: {next(iter(self.unusable.values()), '')}",
-                "Check the model by `mxspark model inspect`, and this machine's memory.",
-            )
-
-    def _measure(self, one: Configuration, with_parts: bool) -> None:
-        crew, is_new = self._crews[one], self.number == 1
-        stages: tuple[Stage, ...] = ("network", "whole")
-        measured = {stage: crew.measure(stage) for stage in stages}
-        parts: tuple[Stage, ...] = ("reading", "decoding") if with_parts else ()
-        alone = {stage: crew.measure(stage) for stage in parts}
-        for stage, workers in measured.items():
-            self._found[one, stage].append(workers)
-        for stage, workers in alone.items():
-            self._parts[stage].append(workers)
-        if is_new:
-            memory = sum(worker.memory for worker in measured["whole"])
-            if self._kept + memory <= KEPT_MEMORY * host.memory():
-                self._kept += memory
-                self._staying.add(one)
-        if one not in self._staying:
-            crew.end()
-
-    def part(self, stage: Stage) -> Speed:
-        return Speed.of(self._parts[stage])
-
-    def rows(self) -> tuple[Row, ...]:
-        return tuple(
-            Row(
-                one,
-                Speed.of(self._found[one, "whole"]),
-                Speed.of(self._found[one, "network"]),
-                # Of the first round: later on the images of what is measured alone are in memory too.
-                max(worker.memory for worker in self._found[one, "whole"][0]),
-            )
-            for one in self._crews
-            if one not in self.unusable
-        )
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, MxsparkError):
-        return error.problem
-    return f"it took more than {LIMIT_SECONDS:g} s" if isinstance(error, TimeoutError) else f"MXNet crashes ({error})"
 
 
 def _machine() -> Machine:
