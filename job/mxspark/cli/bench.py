@@ -41,7 +41,12 @@ def measure(
     given: Given,
     precision: Annotated[
         list[_Measured] | None,
-        typer.Option("--precision", help="What to measure; can be given many times. Default: all.", show_default=False),
+        typer.Option(
+            "--precision",
+            metavar="NUMBERS",
+            help="fp32, bf16 or int8; can be given many times. Default: all.",
+            show_default=False,
+        ),
     ] = None,
     batch_size: Annotated[
         list[int] | None,
