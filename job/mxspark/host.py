@@ -1,9 +1,12 @@
 """What this process may use: cores and memory of the machine, or what a container is allowed of them, and a temporary
 folder; and the machine's name."""
 
+import ctypes
 import math
 import os
+import platform
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +16,7 @@ from pathlib import Path
 from mxspark.errors import MxsparkError, UsageError
 
 CGROUPS = Path("/sys/fs/cgroup")
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Below these nothing runs, and what fails first could not say why: 300 MiB is the least with which Java and MXNet were
 # seen to start.
 LEAST_MEMORY = 256 * 2**20
@@ -56,6 +60,17 @@ def end_first() -> None:
         score.write("1000")
 
 
+def end_with_parent(parent: int | None = None) -> None:
+    """The kernel kills this process when the thread that started it ends, as where its process is killed (Linux).
+
+    `parent` is that process: where it has ended before, this one ends at once.
+    """
+    with suppress(AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
+
+
 def name() -> str:
     """The host, or in a pod of ours the node and the pod."""
     node, host = os.environ.get("NODE_NAME"), socket.gethostname()
@@ -86,13 +101,37 @@ def has_avx512(information: Path = Path("/proc/cpuinfo")) -> bool:
     return {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= processor_flags(information)
 
 
+def has_vnni(information: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this machine's processor adds products of 8 bits in 32 (VNNI), by which int8 can't overflow."""
+    return bool({"avx512_vnni", "avx_vnni"} & processor_flags(information))
+
+
 def processor_flags(information: Path = Path("/proc/cpuinfo")) -> set[str]:
     """What this machine's processor can do, by Linux's names; nothing where that isn't known."""
+    return set(_processor("flags", information).split())
+
+
+def processor(information: Path = Path("/proc/cpuinfo")) -> str:
+    """The name of this machine's processor."""
+    return _processor("model name", information) or platform.machine()
+
+
+def busy_seconds(information: Path = Path("/proc/stat")) -> float | None:
+    """Processor time that all processes have taken since the machine started; None where that isn't known."""
+    try:
+        _, user, nice, system, _, _, interrupts, soft, stolen, *_ = information.read_text().partition("\n")[0].split()
+    except (OSError, ValueError):
+        return None
+    return sum(map(int, (user, nice, system, interrupts, soft, stolen))) / os.sysconf("SC_CLK_TCK")
+
+
+def _processor(line: str, information: Path) -> str:
+    """What Linux says of the first core; empty where that isn't known."""
     try:
         lines = information.read_text().splitlines()
     except OSError:
-        return set()
-    return set(next((line for line in lines if line.startswith("flags")), "").partition(":")[2].split())
+        return ""
+    return next((text for text in lines if text.startswith(line)), "").partition(":")[2].strip()
 
 
 def _words(file: Path) -> list[str]:

@@ -195,7 +195,7 @@ def test_children_of_a_worker_that_gets_no_network_end(monkeypatch: pytest.Monke
     chosen = Settings.model_validate(places | {"pipeline": {"decode_threads": 2}})
     job: Any = SimpleNamespace(settings=chosen, source=None, cache_dir="cache", access=None)
     with pytest.raises(MxsparkError, match="no model"):
-        shard._set_up.__wrapped__(job, 0)
+        shard.set_up.__wrapped__(job, 0)
 
     assert len(made) == 2
     assert all(child.process.returncode is not None for child in made)

@@ -117,6 +117,7 @@ FLAGS = {
     ],
     "settings": ["--schema", "--set", "--settings", "--yaml", "--json"],
     "doctor": ["--gpu", "--json"],
+    "bench": ["--input", "--model", "--precision", "--batch-size", "--threads", "--images", "--seconds", "--json"],
     "neighbours": ["--key", "-n", "--column"],
     "show": ["--status", "--label", "--key", "-n", "--least-certain", "--json"],
     "report": ["--to", "--compare", "--images"],

@@ -82,3 +82,27 @@ def test_a_process_can_offer_to_be_ended_first_where_memory_runs_out() -> None:
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
         == "1000"
     )
+
+
+def test_a_process_whose_parent_has_ended_before_ends_at_once() -> None:
+    script = "import os, sys; from mxspark import host; host.end_with_parent(int(sys.argv[1])); print('goes on')"
+    for parent, ended in ((os.getpid(), (0, b"goes on\n")), (os.getpid() + 1, (1, b""))):
+        told = subprocess.run([sys.executable, "-c", script, str(parent)], stdout=subprocess.PIPE, check=False)
+        assert (told.returncode, told.stdout) == ended
+
+
+def test_what_all_processes_of_the_machine_take(tmp_path: Path) -> None:
+    information = tmp_path / "stat"
+    assert host.busy_seconds(information) is None
+    information.write_text("cpu  100 100 100 5000 70 0 0 100 0 0\ncpu0 1 2 3\n")
+    assert host.busy_seconds(information) == 400 / os.sysconf("SC_CLK_TCK")
+
+
+def test_what_the_processor_is_and_can_do(tmp_path: Path) -> None:
+    information = tmp_path / "cpuinfo"
+    assert host.processor(information)
+    assert not host.has_vnni(information)
+    information.write_text("model name\t: Xeon\nflags\t\t: fpu avx512f avx512_vnni\nflags\t\t: fpu\n")
+    assert host.processor(information) == "Xeon"
+    assert host.has_vnni(information)
+    assert not host.has_avx512(information)

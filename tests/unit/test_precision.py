@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from mxspark.dataset import plan
 from mxspark.dataset.plan import KeySpool
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.inference import bundle, mxnet_process
+from mxspark.inference import bundle, mxnet_process, network, optimize, quantize
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.mxnet import load_mxnet
+from mxspark.inference.mxnet_process import CrashError, KilledError
 from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
 from mxspark.run import precision
 from mxspark.run.identity import comparable, identity
@@ -152,7 +157,7 @@ def test_auto_takes_the_fastest_of_those_that_agree_with_fp32(
         else Candidate(kind, tmp_path, trouble="it can't")
         for kind, agreement in agreements.items()
     ]
-    monkeypatch.setattr(Optimizer, "_candidates", lambda *_: tuple(candidates))
+    monkeypatch.setattr(Optimizer, "candidates", lambda *_: tuple(candidates))
     monkeypatch.setattr(mxnet_process, "call_with", lambda *_: times)
     settings = settings_of(tmp_path / "out", precision="auto")
     heard = Notes()
@@ -163,6 +168,88 @@ def test_auto_takes_the_fastest_of_those_that_agree_with_fp32(
     assert any(said in note for note in heard.notes)
     if found is not None:
         assert heard.notes[-1] == f"Precision auto: {found.figures}"
+
+
+@pytest.mark.parametrize(
+    "error", [CrashError("killed by signal 11"), KilledError("was killed (signal 9)"), TimeoutError()]
+)
+def test_auto_goes_on_without_a_precision_whose_process_ends(
+    tmp_path: Path, keys: KeySpool, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def call(_environment: object, _seconds: float, function: object, *arguments: Any) -> Any:
+        if function is optimize.measure:
+            return [12.0, 6.0]
+        if "int8" in arguments[1]:
+            raise error
+        return tuple(Candidate(kind, DIGITS / "bundle", replace(FIGURES, precision=kind)) for kind in arguments[1])
+
+    monkeypatch.setattr(mxnet_process, "call_with", call)
+    monkeypatch.setattr("mxspark.host.has_avx512", lambda: True)
+    monkeypatch.setattr(Optimizer, "_trial", lambda *_: Trial(tmp_path, (1,), 1, []))
+    settings = settings_of(tmp_path / "out", precision="auto", min_agreement=0.9)
+    heard = Notes()
+    with precision.optimizer(settings, fetched(settings), Access(), heard) as maker:
+        found = maker.choose(keys)
+    assert (found and found.figures.precision) == (None if isinstance(error, TimeoutError) else "bf16")
+    assert any("Precision auto: not int8: " in note for note in heard.notes)
+    asked = settings.model_copy(update={"precision": "int8"})
+    with precision.optimizer(asked, fetched(asked), Access(), heard) as maker, pytest.raises(MxsparkError):
+        maker.choose(keys)
+
+
+def test_auto_stays_at_fp32_where_the_others_crash_while_they_are_timed(
+    tmp_path: Path, keys: KeySpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise CrashError("killed by signal 11")
+
+    monkeypatch.setattr(Optimizer, "candidates", lambda *_: (Candidate("int8", DIGITS / "bundle", FIGURES),))
+    monkeypatch.setattr(mxnet_process, "call_with", crash)
+    settings = settings_of(tmp_path / "out", precision="auto", min_agreement=0.9)
+    heard = Notes()
+    with precision.optimizer(settings, fetched(settings), Access(), heard) as maker:
+        maker._measured = Trial(tmp_path, (1,), 1, [])
+        assert maker.choose(keys) is None
+    assert heard.notes == ["Precision auto: fp32, as the others can't be timed: MXNet crashes (killed by signal 11)"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends children with their parents")
+def test_the_process_of_a_comparison_ends_with_a_driver_that_is_killed() -> None:
+    script = "import time; from mxspark.inference import mxnet_process; mxnet_process.call(300, time.sleep, 300)"
+    with subprocess.Popen([sys.executable, "-c", script]) as driver:
+        limit = time.monotonic() + 60
+        while not (children := psutil.Process(driver.pid).children()) or "mxnet_process" not in str(
+            children[0].cmdline()
+        ):
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        driver.kill()
+    assert psutil.wait_procs(children, 60)[1] == []
+
+
+def test_int8_made_with_vnni_is_refused_by_a_processor_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mx = load_mxnet()
+    monkeypatch.setattr("mxspark.host.processor_flags", lambda *_: {"avx512_vnni"})
+    quantized = mx.sym.contrib.quantize_v2(mx.sym.var("data"), out_type="int8", min_calib_range=-1, max_calib_range=1)
+    scores = mx.sym.FullyConnected(
+        mx.sym.contrib.dequantize(*quantized), num_hidden=CLASSES, no_bias=True, flatten=True, name="fc"
+    )
+    parameters = {"arg:fc_weight": np.ones((CLASSES, 3 * SIDE * SIDE), np.float32)}
+    made(tmp_path, mx.sym.softmax(scores, name="p"), parameters)
+    graph = tmp_path / "net-symbol.json"
+    spec = (
+        f"symbol: {{file: {graph.name}}}\nparams: {{file: net-0000.params}}\ninput: {{height: {SIDE}, width: {SIDE}}}\n"
+    )
+    (tmp_path / "model.yaml").write_text(spec)
+    plain = graph.read_text()
+    assert quantize.marked(plain, "minmax7") == plain
+    graph.write_text(quantize.marked(plain, "minmax"))
+    model = fetched(settings_of(tmp_path, tmp_path))
+    assert network.inspect(model, None)[0].classes == CLASSES
+    monkeypatch.setattr("mxspark.host.processor_flags", lambda *_: {"avx512f"})
+    assert quantize.marked(plain, "minmax") == plain  # its numbers are those of such a processor
+    with pytest.raises(UsageError, match="made for 8 bits on a processor with VNNI"):
+        network.inspect(model, None)
 
 
 def test_a_processor_without_avx512_is_told_before_anything_is_done(

@@ -278,7 +278,7 @@ def test_a_disk_that_is_full_is_told_as_the_machines(job: Job, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mxspark.worker.shard._set_up", full)
+    monkeypatch.setattr("mxspark.worker.shard.set_up", full)
 
     failure = on_node(job, 0)
 

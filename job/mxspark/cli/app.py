@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "logs": (("remote",), "Show the log of a submitted job's driver."),
     "cancel": (("remote",), "End a submitted job; what it has finished is kept."),
     "model": (("model", "trial", "convert"), "Look at models, and make bundles of them."),
+    "bench": (("bench",), "Measure this machine with your images and model, and choose settings."),
     "doctor": (("status", "emr"), "Look whether this machine has what a run needs."),
 }
 

@@ -32,6 +32,7 @@ from mxspark.text import duration
 from mxspark.text.words import counted, printable, without_controls
 
 if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which showing a help does without
+    from mxspark.benchmark.results import Results as BenchmarkResults
     from mxspark.dataset.columns import Vector
     from mxspark.dataset.plan import Plan
     from mxspark.dataset.predictions import Prediction, Row
@@ -350,6 +351,57 @@ def show_difference(found: "Difference") -> None:
                 printable(f"{b.probability:.2f} {b.name}"),
             )
         _out.print(table)
+
+
+def show_benchmark(found: "BenchmarkResults", settings: str) -> None:
+    """What was measured, row by row; the limit; and the settings that were chosen, as YAML, last."""
+    machine = found.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    reading, decoding = found.reading, found.decoding
+    show_sections(
+        [
+            (
+                "machine",
+                f"{printable(machine.processor)}, {counted(machine.cores, 'core')}, {machine.memory / 2**30:.1f} GiB; "
+                f"{versions}; {machine.date}",
+            ),
+            ("model", printable(found.model)),
+            ("images", f"{found.images:,}, again and again; medians of {counted(found.rounds, 'round')}"),
+            ("reading alone", f"{reading.rate:,.0f} images/s, {reading.cpu:.2f} CPU-ms an image"),
+            ("decoding alone", f"{decoding.rate:,.0f} images/s, {decoding.cpu:.2f} CPU-ms an image"),
+        ]
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("precision", "batch", "workers x threads", *_SPEEDS, "MiB a worker", "agreement"):
+        table.add_column(heading, justify="left" if heading == "precision" else "right")
+    for row in found.rows:
+        one, figures = row.configuration, found.figures.get(row.configuration.precision)
+        speeds = (row.whole.rate, row.whole.cpu, row.network.rate, row.network.cpu)
+        table.add_row(
+            one.precision,
+            str(one.batch_size),
+            f"{one.workers} x {one.threads}",
+            *(f"{speed:.1f}" for speed in speeds),
+            f"{row.memory / 2**20:.0f}",
+            f"{figures.agreement:.2%}" if figures else "",
+            style="bold" if row is found.chosen else "dim" if one.precision in found.refused else "",
+        )
+    _out.print(table)
+    for precision, why in found.refused.items():
+        _out.print(f"Not {precision}: {printable(why)}")
+    for one, why in found.unusable.items():
+        _out.print(f"Not {one}: {printable(why)}")
+    if found.chosen is not None:
+        rate, by = found.limit
+        _out.print(
+            f"Limit: {rate:.1f} images/s, set by {by}; the chosen settings reach {found.chosen.whole.rate / rate:.2f} "
+            "of it\n"
+        )
+        _out.print(f"# {found.chosen.configuration}: for mxspark run --settings FILE --output PLACE")
+        _out.print(Text(settings.rstrip("\n")))
+
+
+_SPEEDS = ("images/s", "CPU-ms", "network alone", "CPU-ms")
 
 
 def show_neighbours(found: "Sequence[tuple[float, str]]") -> None:

@@ -152,6 +152,17 @@ def check_bfloat16() -> None:
         )
 
 
+def check_vnni() -> None:
+    """Raises UsageError where this machine's processor is known and has no VNNI, for models that were made with it."""
+    if host.processor_flags() and not host.has_vnni():
+        raise UsageError(
+            "the model was made for 8 bits on a processor with VNNI, which this machine's has not: its sums may "
+            "overflow here",
+            "Make it on a machine like this one, as a run's driver does or `mxspark model optimize`; or use precision "
+            "fp32.",
+        )
+
+
 def build() -> Build:
     """Which MXNet is installed. Raises UsageError where it can't be loaded."""
     mx = load_mxnet()

@@ -22,6 +22,10 @@ class CrashError(Exception):
     """MXNet crashed in the process of its own that it was asked in; how that ended is its words."""
 
 
+class KilledError(MxsparkError):
+    """The process was killed, as the kernel does where memory runs out."""
+
+
 def call(
     seconds: float,
     function: Callable[P, R],
@@ -47,7 +51,7 @@ def call_with(
     # The package may have come by --py-files: the child must find it where this process did.
     environment = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # -P: nothing is imported from the working folder.
-    command = [sys.executable, "-P", "-c", "from mxspark.inference.mxnet_process import main; main()"]
+    command = [sys.executable, "-P", "-c", "from mxspark.inference.mxnet_process import main; main()", str(os.getpid())]
     request = pickle.dumps((function, arguments, named))
     try:
         process = subprocess.run(
@@ -64,6 +68,7 @@ def call_with(
 def main() -> None:
     """Answers `call`: the pickled request on standard input, the answer as the last line of standard output."""
     host.end_first()  # the driver is there to tell of it
+    host.end_with_parent(int(sys.argv[1]))
     function, arguments, named = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
     print(answer(function, *arguments, **named).decode())
 
@@ -88,9 +93,9 @@ def read_answer(line: bytes) -> Any:
     return result
 
 
-def crash(returncode: int, stderr: bytes) -> MxsparkError | CrashError:
+def crash(returncode: int, stderr: bytes) -> KilledError | CrashError:
     """The error of a process that ended without an answer."""
     if returncode == -signal.SIGKILL:
-        return MxsparkError("the process that loads MXNet was killed (signal 9)", "Out of memory, perhaps: give more.")
+        return KilledError("the process that loads MXNet was killed (signal 9)", "Out of memory, perhaps: give more.")
     said = stderr.decode(errors="replace").strip().splitlines() or ["no message"]
     return CrashError(f"{how_it_ended(returncode)}: {said[-1][:300]}")

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.inference import checkpoint, meaning, scaling
+from mxspark.inference import checkpoint, meaning, quantize, scaling
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.checkpoint import Checkpoint
 from mxspark.inference.graph import Graph, Shape
 from mxspark.inference.meaning import Meaning, MeaningError
-from mxspark.inference.mxnet import Choice, Context, check_bfloat16, choose, load_mxnet, said, words
+from mxspark.inference.mxnet import Choice, Context, check_bfloat16, check_vnni, choose, load_mxnet, said, words
 from mxspark.inference.net import Net, float32
 from mxspark.settings import presets
 from mxspark.settings.model_spec import VECTOR, ModelInput, ModelSpec, Preprocessing, check_channels
@@ -309,6 +309,8 @@ class _Model:
         self._check_random()
         if self._graph.is_bfloat16:
             check_bfloat16()
+        if self._graph.has_attribute(*quantize.NEEDS_VNNI):
+            check_vnni()
         spec = self._fitting_spec(bundle)
         model_input = spec.input
         shape, *others = self._batch_shapes(model_input)

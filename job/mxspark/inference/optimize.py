@@ -202,7 +202,7 @@ class _Maker:
     def _tried(self, prepared: quantize.Quantizable, method: str) -> tuple[float, Path, str]:
         """How far the probabilities of a quantized network are from fp32's, and where it is."""
         symbol, parameters = quantize.quantize(self._mx, prepared, method)
-        folder = self._saved(symbol.tojson(), parameters, f"int8-{method}")
+        folder = self._saved(quantize.marked(symbol.tojson(), method), parameters, f"int8-{method}")
         numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
         distance = float(np.abs(numbers - self._expected).sum(axis=1).mean())
         return (distance if np.isfinite(distance) else np.inf), folder, method

@@ -4,6 +4,7 @@ MXNet itself is handed in (mxnet.load_mxnet). Its own `quantize_model` is not us
 this needs, and knows one way to find ranges, where the best one is another for each network.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,9 @@ _PERCENT = 99.99  # of the numbers lie within the range of `percentile`
 # `minmax7` gives numbers without a sign 7 of the 8 bits: on processors without VNNI oneDNN adds pairs of products in 16
 # bits, which then can't overflow (oneDNN: "Nuances of int8 computations").
 METHODS = ("minmax", "minmax7", "percentile", "entropy")
-_VNNI = {"avx512_vnni", "avx_vnni"}
+# On a processor with VNNI the other methods are chosen by numbers that don't overflow, as they may elsewhere: their
+# graphs say so.
+NEEDS_VNNI = ("__mxspark_needs__", "vnni")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Quantizable:
 
 def methods() -> tuple[str, ...]:
     """Those of METHODS that may be the best on this machine."""
-    return tuple(name for name in METHODS if name != "minmax7" or not host.processor_flags() & _VNNI)
+    return tuple(name for name in METHODS if name != "minmax7" or not host.has_vnni())
 
 
 def prepare(mx: Any, net: Net, input_name: str, images: Floats) -> Quantizable:
@@ -87,6 +90,17 @@ def quantize(mx: Any, prepared: Quantizable, method: str) -> tuple[Any, dict[str
     parameters = {f"arg:{name}": array for name, array in arguments.items()}
     parameters |= {f"aux:{name}": array for name, array in prepared.states.items()}
     return symbol.get_backend_symbol(_BACKEND), parameters
+
+
+def marked(graph: str, method: str) -> str:
+    """A quantized graph's JSON, saying where it needs a processor with VNNI: found by `method` on one that has it."""
+    if method == "minmax7" or not host.has_vnni():
+        return graph
+    data = json.loads(graph)
+    for node in data["nodes"]:
+        if node["op"] == "_contrib_quantize_v2":
+            node["attrs"] = {**node.get("attrs", {}), NEEDS_VNNI[0]: NEEDS_VNNI[1]}
+    return json.dumps(data)
 
 
 def _arrays(mx: Any, net: Net) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mxspark.errors import UsageError
 from mxspark.inference import bundle, model_check, mxnet_process, optimize
 from mxspark.inference.bundle import Bundle
 from mxspark.inference.mxnet import check_bfloat16
-from mxspark.inference.mxnet_process import CrashError
+from mxspark.inference.mxnet_process import CrashError, KilledError
 from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
 from mxspark.run.progress import RunListener
 from mxspark.settings.job import ModelSettings, Settings, memory_bytes
@@ -81,7 +81,7 @@ class Optimizer:
         asked = self._settings.precision
         if asked != "auto":
             return self.at(asked, keys)
-        candidates = self._candidates(("int8", "bf16") if host.has_avx512() else ("int8",), keys)
+        candidates = self.candidates(("int8", "bf16") if host.has_avx512() else ("int8",), keys)
         passed = [found for candidate in candidates if (found := self._passed(candidate)) is not None]
         return self._fastest(passed)
 
@@ -89,7 +89,7 @@ class Optimizer:
         """The model at a precision. Raises UsageError."""
         if precision == "bf16":
             check_bfloat16()
-        (candidate,) = self._candidates((precision,), keys)
+        (candidate,) = self.candidates((precision,), keys)
         if candidate.figures is None:
             raise UsageError(f"precision {precision}: {candidate.trouble}", "Use precision fp32.")
         if self._too_different(candidate.figures):
@@ -100,7 +100,7 @@ class Optimizer:
                 "that is good enough for you. A model that was trained for 8 bits loses less.",
             )
         self._progress.note(f"Precision: {candidate.figures}")
-        return _optimized(candidate.folder, candidate.figures)
+        return optimized(candidate.folder, candidate.figures)
 
     def _passed(self, candidate: Candidate) -> Optimized | None:
         """For `auto`: the model where it is near enough to fp32."""
@@ -113,7 +113,7 @@ class Optimizer:
                 f"{self._settings.min_agreement:g}"
             )
             return None
-        return _optimized(candidate.folder, candidate.figures)
+        return optimized(candidate.folder, candidate.figures)
 
     def _fastest(self, found: Sequence[Optimized]) -> Optimized | None:
         """The fastest on this machine, None where that is fp32."""
@@ -122,10 +122,13 @@ class Optimizer:
             return None
         one_thread = {"OMP_NUM_THREADS": str(self._settings.spark.task_cpus)}  # as a worker has
         models = [self._model, *(one.model for one in found)]
-        with _crashes(self._settings.precision):
+        try:
             fp32, *times = mxnet_process.call_with(
                 one_thread, SECONDS, optimize.measure, models, self._measured, self._settings.batch_size
             )
+        except (CrashError, KilledError, TimeoutError) as error:
+            self._progress.note(f"Precision auto: fp32, as the others can't be timed: {_ended(error)}")
+            return None
         measured = {
             time: replace(one, figures=replace(one.figures, cpu_milliseconds=time, cpu_milliseconds_fp32=fp32))
             for one, time in zip(found, times, strict=True)
@@ -141,23 +144,28 @@ class Optimizer:
     def _too_different(self, figures: Figures) -> bool:
         return figures.agreement < self._settings.min_agreement
 
-    def _candidates(self, precisions: Sequence[Precision], keys: KeySpool) -> tuple[Candidate, ...]:
+    def candidates(self, precisions: Sequence[Precision], keys: KeySpool) -> tuple[Candidate, ...]:
+        """The model at each precision, compared with fp32 on a sample of these images, or why it can't be made."""
         names = " and ".join(precisions)
         self._progress.step(f"Comparing {names} with fp32 on images of the input")
         trial = self._measured = self._trial(keys)
         if trial is None:
             trouble = f"fewer than {LEAST_IMAGES} of the images that were looked at can be decoded"
             return tuple(Candidate(precision, self._folder, trouble=trouble) for precision in precisions)
-        with _crashes(names):
-            return mxnet_process.call_with(
-                {"OMP_NUM_THREADS": str(host.cores())},
-                SECONDS,
-                optimize.make,
-                self._model,
-                precisions,
-                trial,
-                self._folder,
-            )
+        return self._made(precisions, trial)
+
+    def _made(self, precisions: Sequence[Precision], trial: Trial) -> tuple[Candidate, ...]:
+        """A precision whose process crashes takes no other one with it: then each has a process of its own."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder))  # of a process that crashed files may be left
+        threads = {"OMP_NUM_THREADS": str(host.cores())}
+        try:
+            return mxnet_process.call_with(threads, SECONDS, optimize.make, self._model, precisions, trial, folder)
+        except (CrashError, KilledError, TimeoutError) as error:
+            if len(precisions) > 1 and not isinstance(error, TimeoutError):
+                return tuple(candidate for one in precisions for candidate in self._made((one,), trial))
+            if isinstance(error, KilledError) and self._settings.precision != "auto":
+                raise  # its hint is better
+            return tuple(Candidate(precision, folder, trouble=_ended(error)) for precision in precisions)
 
     def _trial(self, keys: KeySpool) -> Trial | None:
         """A sample of the images, decoded; None where too few can be."""
@@ -261,17 +269,11 @@ def optimizer(settings: Settings, model: Bundle, access: Access, progress: RunLi
         yield Optimizer(settings, model, access, progress, Path(folder))
 
 
-@contextmanager
-def _crashes(what: str) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise UsageError(
-            f"precision {what}: the model was not made and compared within {SECONDS:g} s",
-            "Use precision fp32, or fewer images: comparison_images.",
-        ) from None
-    except CrashError as error:
-        raise UsageError(f"precision {what}: MXNet crashes ({error})", "Use precision fp32.") from None
+def _ended(error: CrashError | KilledError | TimeoutError) -> str:
+    """Why a process of MXNet's gave no answer, in words."""
+    if isinstance(error, TimeoutError):
+        return f"it took more than {SECONDS:g} s; with fewer images (comparison_images) it takes less"
+    return error.problem if isinstance(error, KilledError) else f"MXNet crashes ({error})"
 
 
 @contextmanager
@@ -296,7 +298,8 @@ def _read(source: Source, key: str) -> bytes | StorageError:
         return error
 
 
-def _optimized(folder: Path, figures: Figures) -> Optimized:
+def optimized(folder: Path, figures: Figures) -> Optimized:
+    """The model in a folder of a Candidate's."""
     access = Access()
     return Optimized(bundle.fetch(bundle.find(ModelSettings(path=str(folder)), access), folder, access), figures)
 

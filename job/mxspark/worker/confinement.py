@@ -10,9 +10,10 @@ import ctypes
 import errno
 import os
 import resource
-import signal
 
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+from mxspark import host
+
+PR_SET_NO_NEW_PRIVS = 38
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # SCMP_ACT_ALLOW and SCMP_ACT_ERRNO, of seccomp.h
 EQUAL, MASKED = 4, 7  # SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ
 CLONE_THREAD = 0x10000
@@ -45,8 +46,8 @@ def enter() -> bool:
     and opened before.
     """
     library = _seccomp()
+    host.end_with_parent()
     with contextlib.suppress(AttributeError):  # Linux alone has it
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # it ends with the thread that started it
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))

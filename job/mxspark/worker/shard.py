@@ -124,7 +124,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
     try:
         with Watchdog(job.settings.model.fetch_seconds):
             start = time.perf_counter()
-            worker = _set_up(job, device)
+            worker = set_up(job, device)
             timings.setup = time.perf_counter() - start
         with Watchdog(job.settings.stall_seconds) as watchdog:
             counts = _predict(job, worker, shard, attempt > 0, watchdog, timings)
@@ -168,7 +168,7 @@ def _cause_on_node(error: MxsparkError) -> str:
     return (isinstance(first, StorageError) and first.cause) or type(first).__name__
 
 
-def _predict(job: Job, worker: "_Worker", shard: int, careful: bool, watchdog: Watchdog, timings: Timings) -> Counts:
+def _predict(job: Job, worker: "Worker", shard: int, careful: bool, watchdog: Watchdog, timings: Timings) -> Counts:
     """Writes the shard's part; returns what the rows come to that were predicted."""
     settings = job.settings
     keys = plan.shard_keys(worker.output, shard)
@@ -213,7 +213,7 @@ def _check_plan(job: Job, output: Store, shard: int, keys: int) -> None:
         raise HeldError(f"{output.name}: another run has overwritten this output", {})
 
 
-def _write_part(job: Job, shard: int, worker: "_Worker", rows: Sequence[Row]) -> None:
+def _write_part(job: Job, shard: int, worker: "Worker", rows: Sequence[Row]) -> None:
     output_format, true_label = job.settings.output.format, job.settings.input.true_label
     part = predictions.encode(rows, true_label, output_format, worker.stages.columns)
     worker.output.write(PARTS[output_format].name(shard), part)
@@ -238,7 +238,7 @@ def _watched(stages: Stages, decode: Callable[[bytes], Floats], watchdog: Watchd
 
 
 @dataclass(frozen=True)
-class _Worker:
+class Worker:
     """What is costly and serves all shards of a run."""
 
     stages: Stages
@@ -249,7 +249,7 @@ class _Worker:
 
 
 @lru_cache(maxsize=1)
-def _set_up(job: Job, device: int) -> _Worker:
+def set_up(job: Job, device: int) -> Worker:
     """The network bound and the storage clients made, once in this process."""
     with ExitStack() as undone:
         # They import what they need while this process loads its model.
@@ -264,7 +264,7 @@ def _set_up(job: Job, device: int) -> _Worker:
     return worker
 
 
-def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
+def _with_network(job: Job, device: int, children: Sequence[Child]) -> Worker:
     settings = job.settings
     model = bundle.fetch(job.source, Path(job.cache_dir), job.access)
     network = shared_network.network(NetworkTask.of(model, job.batch_size, settings.context, device))
@@ -290,4 +290,4 @@ def _with_network(job: Job, device: int, children: Sequence[Child]) -> _Worker:
         threshold=model.spec.output.threshold or 0.0,
         columns=columns_of(network.inspection, settings.output.vector_type, settings.output.l2_normalize),
     )
-    return _Worker(stages, task, guard, open_output(settings.output.path, job.access), str(network.choice))
+    return Worker(stages, task, guard, open_output(settings.output.path, job.access), str(network.choice))

@@ -1,0 +1,1 @@
+"""How fast this machine predicts these images with this model, by precision, batch size and threads; without Spark."""
