@@ -1,5 +1,6 @@
 """ONNX files as people have them become networks of MXNet's, and what can't is refused in words."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -453,6 +454,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "opset 6": (lambda: saved(model(*PLAIN, opset=6)), ["opset 6"]),
     "control flow": (lambda: saved(with_if()), ["If 'choice'", "1 such node", "tracing"]),
     "no output": (lambda: saved(model(*PLAIN), lambda m: m.graph.ClearField("output")), ["has no output"]),
+    "an output that nothing makes": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.output[0], "name", "z")), ["output 'z', which no operator makes"]),
+    "an operator before what it takes": (lambda: saved(model("y = Relu(z)\nz = Conv(x, w)", PLAIN[1])), ["Relu 'y'", "takes z, which nothing before it makes"]),
+    "safetensors": (lambda: b"\x20" + bytes(7) + b'{"a":{"dtype":"F32"}}', ["safetensors", "torch.onnx.export"]),
+    "MXNet's parameters": (lambda: b"\x12\1" + bytes(60), ["MXNet's parameters", "model pack"]),
     "two channels": (lambda: saved(model("y = Relu(x)", {"shift": (1,)}, shape=("N", 2, 8, 8))), ["(N, 2, 8, 8)", "3 channels"]),
     "open size": (lambda: saved(model(*PLAIN, shape=("N", 3, "h", "w"))), ["any size", "--size"]),
     "a vector": (lambda: saved(model("y = Relu(x)", {"shift": (1,)}, shape=("N", 100))), ["four axes"]),
@@ -514,6 +519,13 @@ def test_a_saved_model_is_refused_with_the_way_to_convert_it(tmp_path: Path) -> 
 
     assert "SavedModel" in refused.value.problem
     assert "tf2onnx" in refused.value.hint
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.onnx")
+
+    with pytest.raises(UsageError, match="a device or a pipe"):
+        onnx_file.read(tmp_path / "net.onnx")
 
 
 def test_a_network_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

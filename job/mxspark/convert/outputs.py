@@ -40,8 +40,12 @@ def asked_for(file: OnnxFile, request: Request) -> tuple[str, ...]:
     for name in names:
         if name not in within:
             raise UsageError(
-                f"{file.path}: has no output {printable(name)!r}, only {listed(there)}",
-                f"Correct {'--outputs' if name in request.outputs else '--output-name, or output of --spec'}.",
+                f"{file.path}: has no output {printable(name)!r}, only {listed(there)}"
+                if name not in there
+                else f"{file.path}: declares an output {printable(name)!r}, which no operator makes",
+                f"Correct {'--outputs' if name in request.outputs else '--output-name, or output of --spec'}."
+                if name not in there
+                else "Fetch or export it again.",
             )
     return tuple(names)
 

@@ -174,6 +174,8 @@ class _Tracer:
             numbers = _constant(found)
             self.values[node.output[0]] = Value.of(node.output[0], (numbers, numbers))
             return
+        if missing := [name for name in node.input if name and name not in self.values]:
+            raise ValueError(f"takes {printable(missing[0])}, which nothing before it makes: the file is damaged")
         inputs = [self.values[name] if name else None for name in node.input]
         if self.is_single:
             inputs = _widened(node.op_type, inputs, found)
