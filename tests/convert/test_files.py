@@ -1,8 +1,10 @@
 """ONNX files as people have them become networks of MXNet's, and what can't is refused in words."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,9 +12,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from mxspark.convert import converter, metadata, onnx_file, operators
-from mxspark.convert.request import Request
+from mxspark.convert.request import Request, Result
 from mxspark.errors import UsageError
-from mxspark.settings.model_spec import ModelSpec
+from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.inference.network import inspect
+from mxspark.settings.model_spec import ModelOutput, ModelSpec
 from tests.command import REPOSITORY
 from tests.convert.onnx_graphs import SPEC, Weights, converted, ints, model
 
@@ -288,6 +292,103 @@ def test_one_of_several_outputs_is_taken_by_name_and_the_others_need_not_be_conv
     assert converted(made, tmp_path, output="y").compared
 
 
+# ---- several outputs ----
+
+# Probabilities, the vector of which they are made, and a number, whose name is that of a tensor as PyTorch counts them.
+FACES = """
+c = Conv(x, w)
+g = GlobalAveragePool(c)
+features = Flatten(g)
+l = MatMul(features, classes)
+gender = Softmax<axis = 1>(l)
+n495 = MatMul(features, one)
+map = Relu(c)
+"""
+FACES_WEIGHTS: Weights = {"w": (6, 3, 3, 3), "classes": (6, 2), "one": (6, 1)}
+
+
+def faces(*outputs: str) -> onnx.ModelProto:
+    made = model(FACES, FACES_WEIGHTS, outputs=[name.removeprefix("n") for name in outputs])
+    next(node for node in made.graph.node if node.output[0] == "n495").output[0] = "495"
+    return made
+
+
+def bundle_of(done: Result) -> Bundle:
+    paths = {"symbol": done.symbol, "params": done.params}
+    return Bundle(done.spec, paths, (), BundleSource(done.spec, {role: str(path) for role, path in paths.items()}, {}))
+
+
+def test_all_outputs_are_taken_and_the_one_that_is_classes_is_known_by_its_end(tmp_path: Path) -> None:
+    done = converted(faces("features", "gender", "n495"), tmp_path)
+
+    output = done.spec.output
+    assert (output.name, output.also) == ("gender", {"features": "features", "output_495": "495"})
+    assert "gender is taken for the classes" in done.notes[0]
+    found = inspect(bundle_of(done))[0]
+    assert (found.classes, found.vectors) == (2, (("features", 6), ("output_495", 1)))
+
+
+def test_outputs_are_chosen_and_may_be_vectors(tmp_path: Path) -> None:
+    done = converted(
+        faces("features", "gender", "map"), tmp_path, outputs=("gender", "l"), output="features", kind="vector"
+    )
+
+    assert (done.spec.output.name, done.spec.output.also) == ("features", {"gender": "gender", "l": "l"})
+
+
+def test_columns_may_have_other_names_than_their_outputs(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"output": ModelOutput(also={"embedding": "features", "ages": "495"})})
+
+    done = converted(faces("gender", "n495"), tmp_path, spec=spec)
+
+    assert (done.spec.output.name, done.spec.output.also) == ("gender", {"embedding": "features", "ages": "495"})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "request_", "words"),
+    [
+        (("features", "n495"), {}, ["2 outputs: features (N, 6), which ends in", "is the classes", "--output-name"]),
+        (("features", "gender"), {"kind": "vector"}, ["Nothing tells which one is the vector"]),
+        (("features", "gender"), {"kind": "logits"}, ["Nothing tells which one is the classes"]),
+        (("gender", "map"), {}, ["map has the shape (N, 6, 7, 8)", "Leave it out: --outputs"]),
+        (("gender",), {"outputs": ("gender", "sex")}, ["no output 'sex', only gender", "Correct --outputs"]),
+        (("gender",), {"outputs": ("gender", "features", "Features")}, ["no output 'Features'"]),
+    ],
+)  # fmt: skip
+def test_what_several_outputs_mean_is_asked_for(
+    outputs: tuple[str, ...], request_: dict[str, Any], words: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        converted(faces(*outputs), tmp_path, **request_)
+
+    for word in words:
+        assert word in f"{refused.value.problem} {refused.value.hint}"
+    assert [found.name for found in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_an_output_that_is_called_like_a_column_is_refused_until_it_gets_another_name(tmp_path: Path) -> None:
+    made = model(FACES.replace("features", "status"), FACES_WEIGHTS, outputs=("gender", "status"))
+
+    with pytest.raises(UsageError) as refused:
+        converted(made, tmp_path)
+    assert "can't be the column status" in refused.value.problem
+
+    spec = SPEC.model_copy(update={"output": ModelOutput(also={"features": "status"})})
+    assert converted(made, tmp_path, spec=spec).spec.output.also == {"features": "status"}
+
+
+def test_each_output_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "mxspark.convert.conversion.OPERATORS", {**operators.OPERATORS, "Exp": operators.OPERATORS["Abs"]}
+    )
+    made = model(FACES + "aside = Exp(n495)", FACES_WEIGHTS, outputs=("gender", "aside"))
+
+    with pytest.raises(UsageError) as refused:
+        converted(made, tmp_path)
+
+    assert "other numbers than onnxruntime: of aside, its numbers differ" in refused.value.problem
+
+
 # ---- metadata ----
 
 
@@ -353,11 +454,15 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "opset 6": (lambda: saved(model(*PLAIN, opset=6)), ["opset 6"]),
     "control flow": (lambda: saved(with_if()), ["If 'choice'", "1 such node", "tracing"]),
     "no output": (lambda: saved(model(*PLAIN), lambda m: m.graph.ClearField("output")), ["has no output"]),
+    "an output that nothing makes": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.output[0], "name", "z")), ["output 'z', which no operator makes"]),
+    "an operator before what it takes": (lambda: saved(model("y = Relu(z)\nz = Conv(x, w)", PLAIN[1])), ["Relu 'y'", "takes z, which nothing before it makes"]),
+    "safetensors": (lambda: b"\x20" + bytes(7) + b'{"a":{"dtype":"F32"}}', ["safetensors", "torch.onnx.export"]),
+    "MXNet's parameters": (lambda: b"\x12\1" + bytes(60), ["MXNet's parameters", "model pack"]),
     "two channels": (lambda: saved(model("y = Relu(x)", {"shift": (1,)}, shape=("N", 2, 8, 8))), ["(N, 2, 8, 8)", "3 channels"]),
     "open size": (lambda: saved(model(*PLAIN, shape=("N", 3, "h", "w"))), ["any size", "--size"]),
     "a vector": (lambda: saved(model("y = Relu(x)", {"shift": (1,)}, shape=("N", 100))), ["four axes"]),
     "eight at a time": (lambda: saved(model(*PLAIN, shape=(8, 3, 9, 9))), ["8 images at a time", "dynamic_axes"]),
-    "two outputs": (lambda: saved(model("y = Conv(x, w)\nz = Relu(y)", PLAIN[1], outputs=("y", "z"))), ["2 outputs: y, z", "--output-name"]),
+    "two outputs": (lambda: saved(model("y = Conv(x, w)\nz = Relu(y)", PLAIN[1], outputs=("y", "z"))), ["2 outputs: y (N, 2, 7, 8), which ends in Convolution", "; z (N, 2, 7, 8), which ends in Activation", "--output-name", "--outputs y,z"]),
     "two inputs": (lambda: saved(model(*PLAIN), lambda m: m.graph.input.append(helper.make_tensor_value_info("size", TensorProto.INT64, [2]))), ["2 inputs: images, size"]),
     "unknown operators": (
         lambda: saved(model("a = Conv(x, w)\nb = Celu<alpha = 0.5>(a)\nc = Celu(b)\nd = Trilu(c)\ny = Relu(d)", PLAIN[1])),
@@ -414,6 +519,13 @@ def test_a_saved_model_is_refused_with_the_way_to_convert_it(tmp_path: Path) -> 
 
     assert "SavedModel" in refused.value.problem
     assert "tf2onnx" in refused.value.hint
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.onnx")
+
+    with pytest.raises(UsageError, match="a device or a pipe"):
+        onnx_file.read(tmp_path / "net.onnx")
 
 
 def test_a_network_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,23 @@ CASES: list[tuple[str, Weights, int]] = [
     ("p = Pad(x, n)\na = Conv(p, w)\nb = Relu(p)\nc = MaxPool<kernel_shape = [3, 3]>(b)\ny = Add(a, c)", {"n": ints(0, 0, 1, 1, 0, 0, 1, 1), "w": (3, 3, 3, 3)}, 13),
     ("i = Cast<to = 1>(x)\ny = Relu(i)", {}, 13),
     ("d = Cast<to = 11>(x)\nr = Relu(d)\ny = Cast<to = 1>(r)", {}, 14),
+    *((f'y = Resize<mode = "{mode}", coordinate_transformation_mode = "{where}">(x, , s)', {"s": np.array([1, 1, *factors], np.float32)}, 13) for mode, where, factors in (
+        ("nearest", "asymmetric", (2, 2)), ("nearest", "half_pixel", (1.5, 0.5)), ("linear", "half_pixel", (2, 2)),
+        ("linear", "pytorch_half_pixel", (0.5, 1.7)), ("linear", "align_corners", (2, 3)), ("cubic", "half_pixel", (2, 0.6)),
+    )),
+    ('y = Resize<mode = "linear", coordinate_transformation_mode = "align_corners">(x, , , n)', {"n": ints(1, 3, 1, 20)}, 13),
+    ('y = Resize<mode = "nearest", nearest_mode = "floor", coordinate_transformation_mode = "asymmetric">(x, r, r, n)', {"n": ints(1, 3, 18, 5), "r": np.zeros(0, np.float32)}, 11),
+    ('y = Resize<mode = "linear", antialias = 1, axes = [3, 2]>(x, , , n)', {"n": ints(4, 6)}, 18),
+    ('s = Shape<start = 0, end = 2>(x)\nn = Concat<axis = 0>(s, z)\ny = Resize<mode = "linear">(x, , , n)', {"z": ints(5, 7)}, 17),
+    *((f'y = {op}<mode = "{mode}">(x, s)', {"s": np.array([1, 1, *factors], np.float32)}, opset) for op, opset in (("Resize", 10), ("Upsample", 9)) for mode in ("nearest", "linear") for factors in ((2, 3),)),
+    ('y = Resize<mode = "nearest">(x, s)', {"s": np.array([1, 1, 0.5, 0.3], np.float32)}, 10),
+    ('y = Upsample<mode = "nearest", scales = [1.0, 1.0, 2.0, 2.0]>(x)', {}, 7),
+    *(("y = ConvTranspose" + how + "(x, w" + (", b)" if number % 2 else ")"), {"w": (3, 4, 3, 2), "b": (4,)}, 17) for number, how in enumerate((
+        "", "<strides = [2, 2]>", "<strides = [2, 3], pads = [1, 0, 1, 0], output_padding = [1, 1]>", "<pads = [1, 0, 0, 1], strides = [2, 2]>",
+        "<dilations = [2, 2]>", "<strides = [2, 2], pads = [0, 0, 2, 1]>", '<auto_pad = "SAME_UPPER", strides = [2, 2]>', '<auto_pad = "SAME_LOWER", strides = [3, 2]>',
+        "<strides = [2, 2], output_shape = [18, 20]>", '<auto_pad = "VALID", strides = [2, 2]>', "<strides = [3, 3], output_padding = [2, 1]>",
+    ))),
+    ("y = ConvTranspose<group = 3, strides = [2, 2], pads = [1, 1, 1, 1]>(x, w, b)", {"w": (3, 2, 4, 4), "b": (6,)}, 11),
     ("y = DepthToSpace<blocksize = 2>(c)", {"c": (4, 3, 1, 1)}, 13),
 ]  # fmt: skip
 
@@ -120,8 +137,9 @@ def test_an_operator_computes_what_onnxruntime_computes(
     text: str, weights: Weights, opset: int, tmp_path: Path
 ) -> None:
     nodes, numbers = whole(text, weights)
+    size = 1 if "(x, , , n)" in nodes or "(x, r, r, n)" in nodes else "N"  # the size of the batch is among their sizes
 
-    converted(model(nodes, numbers, opset), tmp_path)
+    converted(model(nodes, numbers, opset, (size, 3, 9, 10)), tmp_path)
 
 
 def test_every_operator_has_a_case() -> None:
@@ -196,6 +214,9 @@ def test_pools_of_any_window_are_the_same(
     [
         ("y = MaxPool<kernel_shape = [2, 2], dilations = [2, 2]>(x)", "dilations"),
         ("y = Cast<to = 7>(x)", "int64"),
+        ('y = Resize<coordinate_transformation_mode = "tf_crop_and_resize">(x, t8, r4)', "'tf_crop_and_resize'"),
+        ('y = Resize<keep_aspect_ratio_policy = "not_larger">(x, , , n4)', "keep_aspect_ratio_policy"),
+        ("y = ConvTranspose(x, k)", "the kernel must be the same for every image"),
         ("y = Gemm<transA = 1>(f, w)", "transA"),
         ("y = Conv(x, k)", "the kernel must be the same for every image"),
         ("y = Dropout(x, r, t)", "as in training"),
@@ -204,11 +225,17 @@ def test_pools_of_any_window_are_the_same(
 )
 def test_what_an_operator_can_not_be_told_is_refused_with_its_node(text: str, reason: str, tmp_path: Path) -> None:
     weights: Weights = {"w": (270, 4), "r": np.array(0.5, np.float32), "t": np.array(True), "s": ints(0), "e": ints(1)}
+    weights = {
+        **weights,
+        "t8": np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float32),
+        "r4": np.array([1, 1, 2, 2], np.float32),
+        "n4": ints(2, 3, 20, 20),
+    }
     before = "f = Flatten(x)\n" if "(f" in text else "n = Abs(x)\nk = Slice(n, a, b, c)\n" if "k)" in text else ""
     weights = {**weights, "a": ints(0), "b": ints(3), "c": ints(3)}
 
     with pytest.raises(UsageError) as refused:
-        converted(model(before + text, weights), tmp_path)
+        converted(model(before + text, weights, opset=18), tmp_path)
 
     assert reason in refused.value.problem
     assert text.split("= ", 1)[1].split("(")[0].split("<")[0] in refused.value.problem

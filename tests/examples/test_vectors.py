@@ -1,17 +1,19 @@
-"""docs/vectors.md: its run, its neighbours and its DuckDB query, as they stand; the vectors are those that MXNet's own
-executor gives of the same layer.
+"""docs/vectors.md: its run, its neighbours, its DuckDB query and its FAISS index, as they stand; the vectors are those
+that MXNet's own executor gives of the same layer.
 """
 
 import re
 import shlex
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from examples.s3 import Server
 from tests.command import REPOSITORY, Command, Finished
-from tests.conftest import Here
+from tests.conftest import BUCKET, Here, put
 from tests.mx import mx
 from tests.spark.conftest import Run
 
@@ -76,13 +78,46 @@ def test_the_other_half_of_a_stereo_pair_is_the_nearest(here: Here, run: Run) ->
     assert len(found) == 3
 
 
-def test_duckdb_finds_the_same(here: Here, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = re.search(r"## DuckDB\s+```python\n(.*?)```", PAGE, re.DOTALL)
+def test_a_table_in_s3_has_the_same_neighbours(here: Here, run: Run, s3_server: Server) -> None:
+    files = (path for path in run.output.rglob("*") if path.is_file())
+    put(s3_server, {f"vectors/{path.relative_to(run.output)}": path.read_bytes() for path in files})
+    local = here(*placed(NEIGHBOURS, run.output)).succeeded()
+
+    arguments = [f"s3://{BUCKET}/vectors" if argument == "vectors" else argument for argument in NEIGHBOURS]
+    told = here(*arguments, "--endpoint-url", s3_server.endpoint_url, environment=s3_server.environment)
+
+    assert told.succeeded().output == local.output
+
+
+def example(heading: str) -> CodeType:
+    """The code below one of the page's headings."""
+    code = re.search(rf"## {heading}\s+.*?```python\n(.*?)```", PAGE, re.DOTALL)
     assert code is not None
+    return compile(code[1], heading, "exec")
+
+
+def test_duckdb_finds_the_same(here: Here, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.output.parent)
     names: dict[str, Any] = {}
-    exec(code[1], names)
+    exec(example("DuckDB"), names)
     assert [key for key, _ in names["nearest"]] == nearest(here(*placed(NEIGHBOURS, run.output)).succeeded())
+
+
+def test_faiss_finds_the_same(here: Here, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.output.parent)
+    names: dict[str, Any] = {}
+    exec(example("FAISS"), names)
+    keys = names["table"]["key"].to_pylist()
+    one = keys.index("motorcycle_left.png")
+    _, places = names["index"].search(names["features"][one : one + 1], 4)
+    assert [keys[place] for place in places[0]] == [
+        "motorcycle_left.png",
+        *nearest(here(*placed(NEIGHBOURS, run.output)).succeeded()),
+    ]
+
+
+def test_the_code_for_pgvector_is_python() -> None:
+    assert example("pgvector").co_names
 
 
 @pytest.mark.parametrize(

@@ -748,9 +748,13 @@ def test_a_model_is_tried_in_a_process_of_its_own_and_a_broken_image_is_a_row(mx
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     digits = sorted((DIGITS.parent / "images").glob("*_7.png"))[:2]
 
-    ended = mxspark("model", "try", str(DIGITS), *map(str, digits), "broken.png", "--also", "features=digits_pool0_fwd")
+    ended = mxspark(
+        *("model", "try", str(DIGITS), *map(str, digits), "broken.png"),
+        *("--also", "features=digits_pool0_fwd", "--top-k", "5"),
+    )
 
     assert ended.code == 0
+    assert len(re.findall(r"^ .*\b[01]\.\d\d \d +$", ended.output, re.MULTILINE)) == 10, "five of each, whatever fits"
     for image in digits:
         assert re.search(rf"^ +{re.escape(image.name)} +[01]\.\d\d 7 ", ended.output, re.MULTILINE)
         assert re.search(rf"^ +{re.escape(image.name)} +[\d.]+ +0\.\d+ \d+_7\.png", ended.output, re.MULTILINE)

@@ -276,13 +276,33 @@ def _short(prediction: "Prediction") -> str:
     return printable(f"{prediction.probability:.2f} {name}")
 
 
-def show_trial(rows: "Sequence[Row]", similar: "Mapping[str, Sequence[tuple[float, float, str]]]") -> None:
-    """What a model says of a few images. `similar` has for each column of vectors what is told of each of `rows` that
+def _ranked(rows: "Iterable[Row]") -> Table:
+    """All predictions of each row, one a line: more of them than columns fit."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("key", overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3)
+    table.add_column("prediction", overflow="fold")
+    for row in rows:
+        if row.predictions is None:
+            table.add_row(printable(row.key), printable(f"{row.status}: {row.error}"), style="red")
+            continue
+        for number, prediction in enumerate(row.predictions):
+            is_first = number == 0
+            table.add_row(printable(row.key) if is_first else "", _short(prediction), style="" if is_first else "dim")
+        if not row.predictions:
+            table.add_row(printable(row.key), "")
+    return table
+
+
+def show_trial(
+    rows: "Sequence[Row]", similar: "Mapping[str, Sequence[tuple[float, float, str]]]", has_all: bool = False
+) -> None:
+    """What a model says of a few images; `has_all`: all predictions of `rows`, and not as many as fit side by side.
+    `similar` has for each column of vectors what is told of each of `rows` that
     has one: its norm, and the cosine and name of the nearest other image (empty where there is none).
     """
     shown = [replace(row, vectors={}) for row in rows if row.predictions is not None or not row.vectors]
     if shown:
-        _out.print(_predictions(shown, len(shown)))
+        _out.print(_ranked(shown) if has_all else _predictions(shown, len(shown)))
     for column, found in similar.items():
         table = Table(box=box.SIMPLE_HEAD)
         for heading in ("key", f"norm of {column}", "nearest of the others, by its cosine"):

@@ -62,7 +62,21 @@ def convert_model(
     ] = None,
     output_name: Annotated[
         str | None,
-        typer.Option("--output-name", metavar="NAME", help="Which output to take, or which value within the graph."),
+        typer.Option(
+            "--output-name",
+            metavar="NAME",
+            help="Which output is the classes, or the vector; or which value within the graph. Default: the only one "
+            "that the graph shows to be classes.",
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            "--outputs",
+            metavar="NAME,NAME",
+            help="Which outputs to take, of several: the others are columns of vectors. Default: all, or that of "
+            "--output-name alone.",
+        ),
     ] = None,
     try_: Annotated[
         list[str] | None,
@@ -96,6 +110,8 @@ def convert_model(
                 _spec(spec, preset.value if preset is not None else None, access),
                 _size(size) if size is not None else None,
                 output_name,
+                tuple(part for name in (outputs or "").split(",") if (part := name.strip())),
+                kind.value if kind is not None else None,
                 _images(try_ or [], access),
             )
         )

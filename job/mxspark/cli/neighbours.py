@@ -23,7 +23,7 @@ def show_neighbours(
 ) -> None:
     """Show which images have the most similar vectors, by the cosine of the angle between them; all are compared.
 
-    It reads the whole table, a part at a time: a check that the vectors make sense. docs/models.md loads them into
+    It reads the whole table, a part at a time: a check that the vectors make sense. docs/vectors.md loads them into
     FAISS, pgvector and DuckDB.
     """
     from mxspark.run import neighbours

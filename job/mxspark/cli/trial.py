@@ -71,7 +71,7 @@ def try_model(
     settings = document.parse(ModelSettings, {"path": model, **given}, "the model")
     with storage.usage_errors("the model", "Check the name."):
         found = bundle.fetch(bundle.find(settings, access), bundle.default_cache_dir(), access)
-    show_trial(found, read_images(images, access), compare_presets, top_k or 3)
+    show_trial(found, read_images(images, access), compare_presets, top_k)
 
 
 def read_images(places: Sequence[str], access: Access) -> dict[str, bytes]:
@@ -87,8 +87,11 @@ def read_images(places: Sequence[str], access: Access) -> dict[str, bytes]:
     return images
 
 
-def show_trial(model: "Bundle", images: dict[str, bytes], compares: bool = False, top_k: int = 3) -> None:
-    """Tries the model and shows what it says. Raises UsageError where it isn't one."""
+def show_trial(model: "Bundle", images: dict[str, bytes], compares: bool = False, top_k: int | None = None) -> None:
+    """Tries the model and shows what it says: `top_k` classes, else as many as fit the width, three at most.
+
+    Raises UsageError where it isn't one.
+    """
     from mxspark.decode.preprocess import ImageLimits
     from mxspark.inference import trial
 
@@ -106,14 +109,16 @@ def show_trial(model: "Bundle", images: dict[str, bytes], compares: bool = False
     if compares and not columns.has_predictions:
         raise UsageError("--compare-presets compares classes, but the model gives vectors", "Leave it out.")
     reading = Reading(
-        top_k=top_k,
+        top_k=top_k or 3,
         labels=model.labels,
         sums_to_one=found.inspection.meaning.sums_to_one,
         threshold=model.spec.output.threshold or 0.0,
         columns=columns,
     )
     rows = _rows(list(images), found.outcomes, reading)
-    console.show_trial(rows, {column.name: _similar(rows, column.name) for column in columns.vectors})
+    console.show_trial(
+        rows, {column.name: _similar(rows, column.name) for column in columns.vectors}, top_k is not None
+    )
     if compares:
         _show_presets(images, found, reading)
 

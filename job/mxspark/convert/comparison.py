@@ -20,6 +20,7 @@ from mxspark.inference.bundle import Bundle
 from mxspark.inference.checkpoint import Checkpoint
 from mxspark.inference.mxnet import said
 from mxspark.settings.model_spec import Preprocessing
+from mxspark.text.words import printable
 
 Floats = NDArray[np.float32]
 
@@ -84,8 +85,9 @@ def _of_session(session: Any, image: ImageInput, values: Sequence[str], images: 
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[Floats]:
-    """What MXNet computes of groups of images (n, C, H, W), alone and three at a time: (2, n, …) for each group.
+def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[list[Floats]]:
+    """What MXNet computes of groups of images (n, C, H, W), alone and three at a time: (2, n, …) for each output (the
+    bundle's, and those of output.also after it) and each group.
 
     Raises UsageError where the network doesn't take both.
     """
@@ -93,17 +95,17 @@ def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[Floats]:
     loaded = checkpoint.load(mx, bundle)
     images = np.concatenate(groups)
     try:
-        found = np.stack(_in_batches(mx, loaded, images))
+        found = [np.stack(both) for both in zip(*_in_batches(mx, loaded, images), strict=True)]
     except (mx.MXNetError, RuntimeError) as error:
         raise UsageError(
             f"{bundle.spec.source}: the converted network can't be computed: {said(error)}", _BUG
         ) from None
     ends = np.cumsum([len(group) for group in groups])[:-1]
-    return np.split(found, ends, axis=1)
+    return [np.split(numbers, ends, axis=1) for numbers in found]
 
 
-def _in_batches(mx: Any, loaded: Checkpoint, images: Floats) -> list[Floats]:
-    """The output for all images, for each size of batch; the last batch is padded."""
+def _in_batches(mx: Any, loaded: Checkpoint, images: Floats) -> list[list[Floats]]:
+    """The outputs for all images, for each size of batch; the last batch is padded."""
     name, found = loaded.input_name, []
     for size in BATCHES:
         whole = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), np.float32)])
@@ -112,10 +114,10 @@ def _in_batches(mx: Any, loaded: Checkpoint, images: Floats) -> list[Floats]:
         executor = loaded.symbol.bind(mx.cpu(), arguments, aux_states=dict(loaded.states), grad_req="null")
         parts = []
         for start in range(0, len(whole), size):
-            (output,) = executor.forward(is_train=False, **{name: mx.nd.array(whole[start : start + size])})
-            parts.append(output.asnumpy())
-        found.append(np.concatenate(parts)[: len(images)])
-        del executor, arguments, output
+            outputs = executor.forward(is_train=False, **{name: mx.nd.array(whole[start : start + size])})
+            parts.append([output.asnumpy() for output in outputs])
+        found.append([np.concatenate(numbers)[: len(images)] for numbers in zip(*parts, strict=True)])
+        del executor, arguments, outputs
         _give_memory_back()
     return found
 
@@ -126,27 +128,30 @@ def _give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def compare(path: Path, pairs: Sequence[tuple[Floats, Floats]]) -> Difference:
-    """How far MXNet's numbers (2, n, …) are from onnxruntime's (n, …), at most: pairs of both.
+def compare(path: Path, names: Sequence[str], pairs: Sequence[tuple[Floats, Floats]]) -> Difference:
+    """How far MXNet's numbers (2, n, …) are from onnxruntime's (n, …), at most: pairs of both, of values called so in
+    the file.
 
     Raises UsageError where that is more than rounding does.
     """
-    found = [_difference(path, ours, theirs) for ours, theirs in pairs]
+    found = [_difference(path, name, *pair) for name, pair in zip(names, pairs, strict=True)]
     return max(found, key=lambda difference: difference.relative)
 
 
-def _difference(path: Path, ours: Floats, theirs: Floats) -> Difference:
+def _difference(path: Path, name: str, ours: Floats, theirs: Floats) -> Difference:
     if ours.shape[1:] != theirs.shape:
-        raise _differs(path, f"its output has the shape {ours.shape[1:]}, not {theirs.shape}")
+        raise _differs(path, name, f"it has the shape {ours.shape[1:]}, not {theirs.shape}")
     if not (np.isfinite(ours) == np.isfinite(theirs)).all():
-        raise _differs(path, "others of its numbers are infinite, or none at all (NaN)")
+        raise _differs(path, name, "others of its numbers are infinite, or none at all (NaN)")
     absolute = float(np.abs(np.nan_to_num(ours - theirs)).max(initial=0))
     largest = float(np.abs(np.nan_to_num(theirs, posinf=0, neginf=0)).max(initial=0))
     difference = Difference(absolute, absolute / max(largest, 1e-30))
     if difference.relative > LIMIT:
-        raise _differs(path, f"they differ by {difference}; the limit is {LIMIT:g}")
+        raise _differs(path, name, f"its numbers differ by {difference}; the limit is {LIMIT:g}")
     return difference
 
 
-def _differs(path: Path, what: str) -> UsageError:
-    return UsageError(f"{path}: the converted network computes other numbers than onnxruntime: {what}", _BUG)
+def _differs(path: Path, name: str, what: str) -> UsageError:
+    return UsageError(
+        f"{path}: the converted network computes other numbers than onnxruntime: of {printable(name)}, {what}", _BUG
+    )

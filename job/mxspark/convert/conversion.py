@@ -1,5 +1,6 @@
 """An ONNX graph as an MXNet symbol with parameters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,59 +9,77 @@ from mxspark.convert.image_input import ImageInput
 from mxspark.convert.layer import INPUT, Layer, Network
 from mxspark.convert.onnx_file import Array, OnnxFile
 from mxspark.convert.operators import OPERATORS
-from mxspark.convert.trace import BATCHES, Shape, Step, Trace, trace
+from mxspark.convert.trace import BATCHES, Shape, Step, Trace, Value, trace
 from mxspark.errors import UsageError
 from mxspark.inference.mxnet import said
 from mxspark.text.words import printable
 
 _NORMALIZING = ("Add", "BatchNormalization", "Div", "Mul", "Sub")
 _MOVING = ("Cast", "Identity", "Transpose")
+_ANOTHER = "Name another output: --output-name, or of several --outputs."
+
+
+@dataclass(frozen=True)
+class Output:
+    """One of the converted graph's outputs."""
+
+    name: str  # ONNX's
+    symbol_name: str  # MXNet's
+    shape: Shape  # for a batch of two
+    scores: tuple[str, str] | None  # what its last softmax or sigmoid is of, by ONNX's name and by MXNet's
 
 
 @dataclass(frozen=True)
 class Converted:
     """A graph in MXNet's form."""
 
-    symbol: Any
+    symbol: Any  # of all outputs
+    outputs: tuple[Output, ...]
     parameters: dict[str, Array]  # by MXNet's name
     states: frozenset[str]  # those of the parameters that are auxiliary states
-    shape: Shape  # of its output, for a batch of two
-    scores: tuple[str, str] | None  # what the last softmax or sigmoid is of, by ONNX's name and by MXNet's
     normalizes: str  # the operator by which the graph itself turns pixels into what it computes with; "" without one
 
 
-def convert(mx: Any, file: OnnxFile, image: ImageInput, output: str) -> Converted:
-    """The part of a graph that leads to `output`, a name in the file.
+def convert(mx: Any, file: OnnxFile, image: ImageInput, outputs: Sequence[str]) -> Converted:
+    """The part of a graph that leads to `outputs`, names in the file.
 
     Raises UsageError naming the operators that have no counterpart.
     """
-    traced = trace(file, image.value(image.name, image.is_nhwc), image.is_single, output, list(OPERATORS))
+    traced = trace(file, image.value(image.name, image.is_nhwc), image.is_single, outputs, list(OPERATORS))
     network = _network(mx, image)
-    name = network.unique(output)
+    names = [network.unique(output) for output in outputs]
     for step in traced.steps:
         _add(mx, network, step, file)
-    if traced.output.numbers is not None:
-        raise UsageError(
-            f"{file.path}: its output {printable(output)} is the same for every image",
-            "Name another output: --output-name.",
-        )
-    if [shape[:1] for shape in traced.output.shapes] != [(size,) for size in BATCHES]:
-        raise UsageError(
-            f"{file.path}: its output {printable(output)} has no row for each image, but the shape "
-            f"{traced.output.shapes[0]} for {BATCHES[0]} of them",
-            "Name another output: --output-name.",
-        )
-    symbol = mx.sym.identity(network.symbols[output], name=name)
+    for value in traced.outputs:
+        _check_output(value, file)
+    symbols = [
+        mx.sym.identity(network.symbols[value.name], name=name)
+        for value, name in zip(traced.outputs, names, strict=True)
+    ]
+    symbol = mx.sym.Group(symbols) if len(symbols) > 1 else symbols[0]
     states = symbol.list_auxiliary_states()
     used = {*symbol.list_arguments(), *states}
     return Converted(
         symbol,
+        tuple(
+            Output(value.name, name, value.shapes[0], _scores(value, traced, network))
+            for value, name in zip(traced.outputs, names, strict=True)
+        ),
         {name: array for name, array in network.parameters.items() if name in used},
         frozenset(states),
-        traced.output.shapes[0],
-        _scores(traced, network),
         _normalizes(traced),
     )
+
+
+def _check_output(value: Value, file: OnnxFile) -> None:
+    """Raises UsageError for an output that isn't something of each image."""
+    what = f"{file.path}: its output {printable(value.name)}"
+    if value.numbers is not None:
+        raise UsageError(f"{what} is the same for every image", _ANOTHER)
+    if [shape[:1] for shape in value.shapes] != [(size,) for size in BATCHES]:
+        raise UsageError(
+            f"{what} has no row for each image, but the shape {value.shapes[0]} for {BATCHES[0]} of them", _ANOTHER
+        )
 
 
 def _network(mx: Any, image: ImageInput) -> Network:
@@ -98,10 +117,10 @@ def _add(mx: Any, network: Network, step: Step, file: OnnxFile) -> None:
         network.symbols[value.name] = symbol
 
 
-def _scores(traced: Trace, network: Network) -> tuple[str, str] | None:
+def _scores(output: Value, traced: Trace, network: Network) -> tuple[str, str] | None:
     """Where probabilities are 0 and 1, all differences show in what they are made of only."""
-    last = next(step for step in reversed(traced.steps) if traced.output in step.outputs)
-    if last.op not in ("LogSoftmax", "Sigmoid", "Softmax") or last.inputs[0] is None:
+    last = next((step for step in reversed(traced.steps) if output in step.outputs), None)
+    if last is None or last.op not in ("LogSoftmax", "Sigmoid", "Softmax") or last.inputs[0] is None:
         return None
     name: str = network.symbols[last.inputs[0].name].list_outputs()[0]
     return last.inputs[0].name, name

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mxspark.convert import comparison, image_input, metadata, onnx_file
-from mxspark.convert.conversion import Converted, convert
+from mxspark.convert import comparison, image_input, metadata, onnx_file, outputs
+from mxspark.convert.conversion import Converted, Output, convert
 from mxspark.convert.image_input import ImageInput
 from mxspark.convert.onnx_file import OnnxFile
 from mxspark.convert.request import Request, Result
@@ -17,8 +17,8 @@ from mxspark.inference.mxnet import load_mxnet
 from mxspark.settings import presets
 from mxspark.settings.document import parse
 from mxspark.settings.job import InputSettings
-from mxspark.settings.model_spec import ModelSpec, Preprocessing
-from mxspark.text.words import counted, listed, printable
+from mxspark.settings.model_spec import ModelOutput, ModelSpec, Preprocessing
+from mxspark.text.words import counted
 
 _IMAGES = {name: field.get_default() for name, field in InputSettings.model_fields.items()}
 _ASK = (
@@ -31,30 +31,43 @@ def run(request: Request) -> Result:
     """Raises UsageError where the file can't be converted, or not so that it computes the same."""
     file = onnx_file.read(request.path)
     image = image_input.find(file, _size(request))
-    output = _output(file, request)
+    names = outputs.asked_for(file, request)
     mx = load_mxnet()
-    converted = convert(mx, file, image, output)
+    converted = convert(mx, file, image, names)
     file.weights.clear()
     notes = ["The file's numbers are float16; the converted network computes with float32."] if file.is_half else []
-    spec = _spec(request, file, image, converted, notes)
-    labels = _labels(file, converted, notes)
+    output = outputs.described(file, request, image, converted, notes)
+    spec = _spec(request, file, image, converted, output, notes)
+    labels = _labels(file, _classes(converted, output), notes)
     images = {"random images": comparison.random_images(image, spec.preprocess)} | _given_images(request, spec)
     paths = _save(mx, converted, request)
-    values = [(output, None), *([converted.scores] if converted.scores else [])]
+    values = _compared(converted)
     del converted
-    expected = comparison.reference(file, image, [value for value, _ in values], list(images.values()), request.folder)
-    found = [comparison.computed(mx, _bundle(spec, paths, inner), list(images.values())) for _, inner in values]
+    expected = comparison.reference(file, image, list(values), list(images.values()), request.folder)
+    found = comparison.computed(mx, _bundle(spec, paths, list(values.values())), list(images.values()))
     compared = []
     for number, what in enumerate(images):
         pairs = [(ours[number], theirs[number]) for ours, theirs in zip(found, expected, strict=True)]
-        compared.append((what, str(comparison.compare(request.path, pairs))))
+        compared.append((what, str(comparison.compare(request.path, list(values), pairs))))
     return Result(spec, paths["symbol"], paths["params"], labels, tuple(compared), tuple(notes))
 
 
-def _bundle(spec: ModelSpec, paths: dict[str, Path], output: str | None) -> Bundle:
-    """The converted files, of which `output` is taken, by MXNet's name."""
-    at = spec.model_copy(update={"output": spec.output.model_copy(update={"name": output, "also": {}})})
+def _compared(converted: Converted) -> dict[str, str]:
+    """What is compared, by ONNX's names: MXNet's."""
+    own = {output.name: output.symbol_name for output in converted.outputs}
+    return own | dict(output.scores for output in converted.outputs if output.scores and output.scores[0] not in own)
+
+
+def _bundle(spec: ModelSpec, paths: dict[str, Path], names: list[str]) -> Bundle:
+    """The converted files, of which the outputs and layers of these names, MXNet's, are taken."""
+    also = {f"value_{number}": name for number, name in enumerate(names[1:])}
+    at = spec.model_copy(update={"output": spec.output.model_copy(update={"name": names[0], "also": also})})
     return Bundle(at, paths, (), BundleSource(at, {role: str(path) for role, path in paths.items()}, {}))
+
+
+def _classes(converted: Converted, output: ModelOutput) -> Output:
+    """The converted output that is classes, or the vector."""
+    return next(found for found in converted.outputs if output.name in (None, found.symbol_name))
 
 
 def _size(request: Request) -> tuple[int, int] | None:
@@ -63,21 +76,14 @@ def _size(request: Request) -> tuple[int, int] | None:
     return request.size
 
 
-def _output(file: OnnxFile, request: Request) -> str:
-    """The output to take, by its name in the file."""
-    there = [value.name for value in file.model.graph.output]
-    within = {name for node in file.model.graph.node for name in node.output}
-    wanted = request.output or (request.spec.output.name if request.spec is not None else None)
-    if wanted is None and len(there) > 1:
-        raise UsageError(f"{file.path}: has {len(there)} outputs: {listed(there)}", "Name one: --output-name.")
-    if wanted is not None and wanted not in within:
-        raise UsageError(
-            f"{file.path}: has no output {printable(wanted)!r}, only {listed(there)}", "Correct --output-name."
-        )
-    return wanted or str(there[0])
-
-
-def _spec(request: Request, file: OnnxFile, image: ImageInput, converted: Converted, notes: list[str]) -> ModelSpec:
+def _spec(
+    request: Request,
+    file: OnnxFile,
+    image: ImageInput,
+    converted: Converted,
+    output: ModelOutput,
+    notes: list[str],
+) -> ModelSpec:
     """What is known of the network, by --spec, the file's metadata and its graph, in this order.
 
     Raises UsageError where nothing tells what pixels it wants.
@@ -90,7 +96,7 @@ def _spec(request: Request, file: OnnxFile, image: ImageInput, converted: Conver
             "source": given.source or f"{request.path.name} (ONNX{f' by {producer}' if producer else ''})",
             "input": image.model_input,
             "preprocess": _preprocessing(given, file, image, converted, notes),
-            "output": given.output.model_copy(update={"name": None}),  # the graph has but this one
+            "output": output,
         }
     )
     # That its parts fit each other is checked only here: a crop, and the size that the file tells.
@@ -124,13 +130,13 @@ def _preprocessing(
     raise UsageError(f"{file.path}: doesn't say what pixels it wants", _ASK)
 
 
-def _labels(file: OnnxFile, converted: Converted, notes: list[str]) -> tuple[str, ...]:
+def _labels(file: OnnxFile, output: Output, notes: list[str]) -> tuple[str, ...]:
     """The classes' names in the file's metadata, if they are those of the output."""
     names = metadata.labels(file.metadata)
-    if names and converted.shape[1:2] != (len(names),):
+    if names and output.shape[1:2] != (len(names),):
         notes.append(
             f"The file's metadata have {counted(len(names), 'name')} of classes, which the output "
-            f"({', '.join(['N', *map(str, converted.shape[1:])])}) doesn't fit: they are left out."
+            f"({', '.join(['N', *map(str, output.shape[1:])])}) doesn't fit: they are left out."
         )
         return ()
     return names

@@ -36,6 +36,7 @@ _OTHER_KINDS: Mapping[bytes, tuple[str, str]] = {
     b"version https://git-lfs": ("a pointer of Git LFS", "Fetch the file itself: git lfs pull."),
     b"<": ("a page of the web, or XML", "Download the file itself."),
     b"{": ("JSON", "An MXNet symbol needs no conversion: mxspark model pack."),
+    b"\x12\x01\0\0\0\0\0\0": ("MXNet's parameters", "They need no conversion: mxspark model pack."),
 }
 _NOT_WHOLE = "Fetch or export it again."
 _HALF, _SINGLE = TensorProto.FLOAT16, TensorProto.FLOAT
@@ -104,6 +105,8 @@ def _check_file(path: Path) -> None:
             if is_saved_model
             else "Name the file.",
         )
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: not a file, but a device or a pipe", "Save it as a file first.")
     try:
         size = path.stat().st_size
         with path.open("rb") as opened:
@@ -115,6 +118,11 @@ def _check_file(path: Path) -> None:
     for beginning, (kind, hint) in _OTHER_KINDS.items():
         if start.startswith(beginning):
             raise UsageError(f"{path}: not an ONNX file: it is {kind}", hint)
+    if start[8:10] == b'{"':
+        raise UsageError(
+            f"{path}: not an ONNX file: it is safetensors, weights without a graph",
+            "Load it in PyTorch, and export it: torch.onnx.export.",
+        )
     if start[4:8] == b"TFL3":
         raise UsageError(
             f"{path}: not an ONNX file: it is TensorFlow Lite's",
@@ -147,7 +155,10 @@ def _loaded(path: Path) -> tuple[Any, bool]:
         onnx.load_external_data_for_model(model, str(path.parent))
     except DecodeError as error:
         raise UsageError(
-            f"{path}: not an ONNX file, or not whole: {one_line(error)}", f"{_NOT_WHOLE} {_WHERE_TO_FIND}"
+            f"{path}: not an ONNX file, or not whole: {one_line(error)}",
+            f"Of a TensorFlow SavedModel: python -m tf2onnx.convert --saved-model {path.parent} --output model.onnx."
+            if path.name == "saved_model.pb"
+            else f"{_NOT_WHOLE} {_WHERE_TO_FIND}",
         ) from None
     except (onnx.checker.ValidationError, OSError, ValueError) as error:
         raise UsageError(

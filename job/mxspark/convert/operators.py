@@ -16,7 +16,9 @@ from onnx import TensorProto
 from mxspark.convert.errors import UnsupportedError
 from mxspark.convert.layer import Layer, Shapes, Symbol
 from mxspark.convert.pooling import average_pool, max_pool
+from mxspark.convert.resizing import resize
 from mxspark.convert.trace import Shape
+from mxspark.convert.transposed import conv_transpose
 from mxspark.convert.windows import no_pads, same_pads, zero_padded
 
 Convert = Callable[[Layer], Any]
@@ -487,6 +489,7 @@ OPERATORS: Mapping[str, Convert] = {
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
+    "ConvTranspose": conv_transpose,
     "Cos": _function("cos"),
     "DepthToSpace": _depth_to_space,
     "Div": _arithmetic("elemwise_div", "broadcast_div", operator.truediv),
@@ -531,6 +534,7 @@ OPERATORS: Mapping[str, Convert] = {
     "ReduceSum": _reduced(lambda layer, x, over: layer.sym.sum(x, **over)),
     "Relu": _activation("relu"),
     "Reshape": _reshape,
+    "Resize": resize,
     "Selu": _leaky("selu", 0.0),
     "Sigmoid": _activation("sigmoid"),
     "Sin": _function("sin"),
@@ -546,4 +550,5 @@ OPERATORS: Mapping[str, Convert] = {
     "Tanh": _activation("tanh"),
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
+    "Upsample": resize,
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from mxspark.errors import UsageError
 from mxspark.inference import mxnet_process
 from mxspark.inference.mxnet_process import CrashError
-from mxspark.settings.model_spec import ModelSpec
+from mxspark.settings.model_spec import Kind, ModelSpec
 
 SECONDS = 1800  # limit on a conversion; a network of 100 MB takes half a minute
 PACKAGES = ("onnx", "onnxruntime")
@@ -24,7 +24,9 @@ class Request:
     name: str  # how their names begin
     spec: ModelSpec | None = None  # what is known of the network
     size: tuple[int, int] | None = None  # height and width, where the file leaves them open
-    output: str | None = None  # the one to take
+    output: str | None = None  # the classes, or the vector
+    outputs: tuple[str, ...] = ()  # all to take, where they are named
+    kind: Kind | None = None  # what the numbers of `output` are, where that is said
     images: tuple[tuple[str, bytes], ...] = ()  # names and contents of images to compare on
 
 

@@ -75,11 +75,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace:
-    """The operators that depend on the image, each after those that it needs, and the graph's output."""
+    """The operators that depend on the image, each after those that it needs, and the outputs that were asked for."""
 
     input: Value
     steps: tuple[Step, ...]
-    output: Value
+    outputs: tuple[Value, ...]
 
 
 def described(op: str, name: str, found: Mapping[str, Any]) -> str:
@@ -88,13 +88,13 @@ def described(op: str, name: str, found: Mapping[str, Any]) -> str:
     return printable(f"{op} {name!r}" + (f" ({shown})" if shown else ""))
 
 
-def trace(file: OnnxFile, image: Value, is_single: bool, output: str, known: Sequence[str]) -> Trace:
-    """Follows a graph from its input `image` to `output`; `is_single` where the file takes one image at a time, which
+def trace(file: OnnxFile, image: Value, is_single: bool, outputs: Sequence[str], known: Sequence[str]) -> Trace:
+    """Follows a graph from its input `image` to `outputs`; `is_single` where the file takes one image at a time, which
     is widened to batches. `known` are the operators that can be converted.
 
     Raises UsageError naming the node that can't be followed, or all operators that aren't `known`.
     """
-    return _Tracer(file, image, is_single).follow(output, known)
+    return _Tracer(file, image, is_single).follow(outputs, known)
 
 
 @dataclass
@@ -105,10 +105,10 @@ class _Tracer:
     values: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
-    def follow(self, output: str, known: Sequence[str]) -> Trace:
+    def follow(self, outputs: Sequence[str], known: Sequence[str]) -> Trace:
         self.values = {self.image.name: self.image}
         self.values |= {name: Value.of(name, (array, array)) for name, array in self.file.weights.items()}
-        for node in self._needed(output):
+        for node in self._needed(outputs):
             self._check_op(node)
             try:
                 self._add(node)
@@ -121,11 +121,11 @@ class _Tracer:
                     "Check the file with onnx.checker; export it again, perhaps with another opset.",
                 ) from None
         self._check_known(known)
-        return Trace(self.image, tuple(self.steps), self.values[output])
+        return Trace(self.image, tuple(self.steps), tuple(self.values[name] for name in outputs))
 
-    def _needed(self, output: str) -> list[Any]:
-        """The nodes that lead to an output, in their order."""
-        wanted, needed = {output}, []
+    def _needed(self, outputs: Sequence[str]) -> list[Any]:
+        """The nodes that lead to outputs, in their order."""
+        wanted, needed = {*outputs}, []
         for node in reversed(self.file.model.graph.node):
             if wanted & set(node.output):
                 needed.append(node)
@@ -174,6 +174,8 @@ class _Tracer:
             numbers = _constant(found)
             self.values[node.output[0]] = Value.of(node.output[0], (numbers, numbers))
             return
+        if missing := [name for name in node.input if name and name not in self.values]:
+            raise ValueError(f"takes {printable(missing[0])}, which nothing before it makes: the file is damaged")
         inputs = [self.values[name] if name else None for name in node.input]
         if self.is_single:
             inputs = _widened(node.op_type, inputs, found)
@@ -316,7 +318,7 @@ def _computed(node: Any, inputs: Sequence[Value | None], number: int, opsets: An
 
 def _widened(op: str, inputs: list[Value | None], found: Mapping[str, Any]) -> list[Value | None]:
     """The inputs of an operator with the size of the batch where a file for single images has a 1: the first number of
-    what Reshape makes, and constants that are joined to what is computed, as a class token is.
+    what Reshape and Resize make, and constants that are joined to what is computed, as a class token is.
     """
     first = inputs[0]
     if op == "Reshape" and first is not None and first.numbers is None and len(inputs) > 1:
@@ -324,6 +326,9 @@ def _widened(op: str, inputs: list[Value | None], found: Mapping[str, Any]) -> l
         is_batch_first = first.rank > 0 and not first.is_fixed(0)
         if target is not None and target.constant is not None and is_batch_first and target.constant[0] > 0:
             inputs[1] = Value.of(target.name, [_times(target.constant, size) for size in BATCHES])
+    sizes = inputs[3] if op == "Resize" and len(inputs) > 3 else None
+    if first is not None and sizes is not None and sizes.constant is not None and len(sizes.constant) == first.rank:
+        inputs[3] = Value.of(sizes.name, [_times(sizes.constant, size) for size in BATCHES])
     if op == "Concat" and found.get("axis", 0) != 0 and any(value and value.numbers is None for value in inputs):
         return [
             value
