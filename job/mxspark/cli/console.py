@@ -82,7 +82,16 @@ logging.lastResort.setLevel(logging.WARNING)
 _is_terminal = sys.stdout.isatty()
 _width = None if _is_terminal or "COLUMNS" in os.environ else WIDTH
 _out = _SafeConsole(highlight=False, markup=False, emoji=False, width=_width, soft_wrap=not _is_terminal)
-_err = _SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+# In a notebook plain lines, as in a log: its kernel sets FORCE_COLOR, which rich takes for a terminal.
+_err = _SafeConsole(
+    stderr=True,
+    force_jupyter=False,
+    force_terminal=False if "ipykernel" in sys.modules else None,
+    soft_wrap=True,
+    highlight=False,
+    markup=False,
+    emoji=False,
+)
 
 
 class ConsoleProgress:

@@ -5,7 +5,7 @@ The only place that imports pyarrow.
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import IO, Any
 
@@ -49,18 +49,41 @@ def _opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaDat
 
 def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any], columns: Columns = PREDICTIONS) -> bytes:
     """The rows as a Parquet file whose footer holds `counts`; the same rows give the same bytes."""
+    found = table(rows, columns)
+    found = found.replace_schema_metadata({COUNTS: json.dumps(counts, sort_keys=True).encode()})
+    buffer = io.BytesIO()
+    # Of a vector's numbers hardly two are equal: a dictionary of them only costs time.
+    pq.write_table(found, buffer, compression="zstd", use_dictionary=[*TEXTS, *NUMBERS])
+    return buffer.getvalue()
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Columns = PREDICTIONS) -> pa.Table:
+    """The rows as an Arrow table."""
     fields = [*FIELDS, *([PREDICTIONS_FIELD] if columns.has_predictions else [])]
-    table = pa.Table.from_pylist(list(rows), schema=pa.schema(fields))
+    found = pa.Table.from_pylist(list(rows), schema=pa.schema(fields))
     for column in columns.vectors:
-        table = table.append_column(
+        found = found.append_column(
             pa.field(column.name, _vector_type(column), nullable=False),
             _vectors([row.get(column.name) for row in rows], column),
         )
-    table = table.replace_schema_metadata({COUNTS: json.dumps(counts, sort_keys=True).encode()})
-    buffer = io.BytesIO()
-    # Of a vector's numbers hardly two are equal: a dictionary of them only costs time.
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=[*TEXTS, *NUMBERS])
-    return buffer.getvalue()
+    return found
+
+
+def whole_table(parts: Iterable[tuple[str, bytes]]) -> pa.Table:
+    """The rows of Parquet files, by name, as one Arrow table; there is one at least.
+
+    Raises PartError for what is none of one run.
+    """
+    tables = []
+    for name, data in parts:
+        try:
+            tables.append(_opened(io.BytesIO(data)).read().replace_schema_metadata())
+            tables[-1].validate(full=True)
+            if tables[-1].schema != tables[0].schema:
+                raise pa.ArrowInvalid("its columns are not those of the part before")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _not_a_part(name, error) from None
+    return pa.concat_tables(tables)
 
 
 def _vector_type(column: VectorColumn) -> pa.DataType:

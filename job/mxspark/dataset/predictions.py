@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark.dataset import parquet
-from mxspark.dataset.columns import PREDICTIONS, Columns, Vector
+from mxspark.dataset.columns import PREDICTIONS, Columns, Vector, VectorColumn, VectorType
 from mxspark.dataset.part_errors import EmptyPartError, PartError
 from mxspark.row_status import RowStatus
 from mxspark.settings.model_spec import COLUMNS
@@ -244,6 +244,19 @@ def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PAR
     if not data:
         raise EmptyPartError(store.name, name)
     return _rows(parquet.read_rows(data, whole) if output_format == "parquet" else _json_lines(data), whole)
+
+
+def read_table(store: Store, output_format: str, vector_type: VectorType = "float32") -> Any:
+    """The rows of all parts that are there, in order, as an Arrow table. Raises PartError where one isn't whole."""
+    part, shards = PARTS[output_format], sorted(finished_shards(store, output_format))
+    if output_format == "parquet" and shards:
+        names = map(part.name, shards)
+        return parquet.whole_table((f"{store.name}/{name}", store.read(name, MAX_PART_BYTES)) for name in names)
+    rows = [row for shard in shards for row in read_rows(store, shard, output_format)]
+    lengths = {name: len(vector) for row in rows for name, vector in row.vectors.items()}
+    vectors = tuple(VectorColumn(name, length, vector_type) for name, length in lengths.items())
+    columns = Columns(vectors, not vectors or any(row.predictions is not None for row in rows))
+    return parquet.table([_values(row, columns) for row in rows], columns)
 
 
 def text_lines(store: Store, shard: int) -> Iterator[str]:

@@ -29,7 +29,8 @@ from mxspark.run.table import Table
 from mxspark.run.work import Work, confirm_overwriting, earlier_plan, new_plan, shard_size
 from mxspark.settings.job import Settings
 from mxspark.settings.model_spec import ModelSpec
-from mxspark.spark.application import Application, as_submitted, is_submitted
+from mxspark.spark import session
+from mxspark.spark.application import Application, as_submitted, is_submitted, open_application
 from mxspark.spark.configuration import local_workers
 from mxspark.spark.prepared_daemon import PreparedDaemon, can_prepare
 from mxspark.storage import Access, Hold, Store, open_output, telling, usage_errors
@@ -160,12 +161,16 @@ class _Run:
 
     def _daemon(self) -> AbstractContextManager[PreparedDaemon | None]:
         """What Spark's workers are forked from, where it can be prepared while Spark starts."""
-        return PreparedDaemon() if can_prepare(self._settings, is_submitted()) else nullcontext()
+        return (
+            PreparedDaemon()
+            if can_prepare(self._settings, is_submitted() or session.context() is not None)
+            else nullcontext()
+        )
 
     @contextmanager
     def _spark(self, threads: ThreadPoolExecutor, daemon: Path | None) -> Iterator["Future[Application]"]:
         """Spark, starting while the keys are listed; killed when what is done with it fails."""
-        starting = threads.submit(Application, self._settings, self._cache, self._debug, daemon)
+        starting = threads.submit(open_application, self._settings, self._cache, self._debug, daemon)
         try:
             yield starting
         except BaseException:

@@ -1,6 +1,6 @@
 """The Spark application: its start, its tasks, and its end.
 
-The only place that imports pyspark. Pixels never cross the border between Python and the JVM: a task gets a shard's
+Pixels never cross the border between Python and the JVM: a task gets a shard's
 number and gives back a small report.
 """
 
@@ -24,7 +24,7 @@ from pyspark.java_gateway import launch_gateway
 from mxspark.errors import LONGEST_SAID, SECRET_NAME, MxsparkError, how_it_ended, one_line, without_secrets
 from mxspark.settings import document
 from mxspark.settings.job import Settings, SparkSettings
-from mxspark.spark import java, pods, run_key
+from mxspark.spark import java, pods, run_key, session
 from mxspark.spark.class_archive import ClassArchive
 from mxspark.spark.configuration import (
     MAX_FAILURES,
@@ -77,10 +77,13 @@ def is_submitted() -> bool:
 
 
 def as_submitted(settings: Settings) -> Settings:
-    """The settings with the master that spark-submit was given, which they themselves may not know."""
-    if not is_submitted():
+    """The settings with the master that spark-submit was given, or that the active session has, which they themselves
+    may not know.
+    """
+    active = session.context()
+    if active is None and not is_submitted():
         return settings
-    master = _submitted().get("spark.master", settings.spark.master)
+    master = active.master if active is not None else _submitted().get("spark.master", settings.spark.master)
     return settings.model_copy(update={"spark": settings.spark.model_copy(update={"master": master})})
 
 
@@ -249,7 +252,11 @@ class Application:
         `on_wait` every `poll_seconds`.
         """
         reports = self._context.accumulator([], _Reports())
-        tasks, failing = JavasTasks(self._context), FailingExecutors(1 if self._is_local else self._most_executors)
+        group = f"mxspark-{job.run_id}"
+        tasks, failing = (
+            JavasTasks(self._context, group),
+            FailingExecutors(1 if self._is_local else self._most_executors),
+        )
         tries = ShardTries(self._shard_failures)
 
         def look() -> None:
@@ -266,6 +273,7 @@ class Application:
                 on_bad_node(task)
 
         def run_all() -> None:
+            self._context.setJobGroup(group, "mxspark: predict the images of each shard")
             self._context.parallelize(shards, len(shards)).foreachPartition(_task(job, reports))
 
         with ThreadPoolExecutor(1) as thread:
@@ -282,7 +290,7 @@ class Application:
                         "Out of memory, perhaps. Run the same command again: it resumes where this one stopped.",
                     ) from error
                 with suppress(Exception):
-                    self._context.cancelAllJobs()
+                    self._context.cancelJobGroup(group)
                 raise
         if failing.failing:
             with suppress(Exception):  # likewise: the job is done, and this is for the summary alone
@@ -336,6 +344,26 @@ class Application:
                 SparkContext._gateway.shutdown()  # type: ignore[union-attr]
             SparkContext._gateway = SparkContext._jvm = None
             SparkContext._active_spark_context = None
+
+
+class BorrowedApplication(Application):
+    """The application of a session that whoever calls has started: it goes on when the run has ended."""
+
+    def __init__(self, context: SparkContext, settings: Settings) -> None:
+        self._context = context
+        self._is_local, self._shard_failures = settings.spark.is_local, session.task_failures(context)
+        self._java = self._archive = self._lost_pods = self.key_problem = None
+
+    def stop(self) -> None:
+        """Nothing is this run's own but its job, which has ended."""
+
+    kill = stop
+
+
+def open_application(settings: Settings, cache_dir: Path, debug: bool, daemon: Path | None = None) -> Application:
+    """The application of the active session, or one of its own. Raises MxsparkError."""
+    active = session.context()
+    return BorrowedApplication(active, settings) if active else Application(settings, cache_dir, debug, daemon)
 
 
 def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
@@ -444,16 +472,9 @@ def _task(job: Job, reports: "Accumulator[list[ShardReport]]") -> Callable[[Iter
     def run(shards: Iterable[int]) -> None:
         for shard in shards:
             context = TaskContext.get()
-            reports.add([run_shard(job, shard, _gpu_of_task(), context.attemptNumber() if context else 0)])
+            reports.add([run_shard(job, shard, session.device(), context.attemptNumber() if context else 0)])
 
     return run
-
-
-def _gpu_of_task() -> int:
-    """The GPU that Spark gave to this task, 0 where it doesn't manage them."""
-    context = TaskContext.get()
-    gpu = context.resources().get("gpu") if context else None
-    return int(gpu.addresses[0]) if gpu else 0
 
 
 def _follow(

@@ -72,15 +72,18 @@ class ShardTries:
 class JavasTasks:
     """Asks Java."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, group: str) -> None:
         self._context = context
+        self._group = group  # of jobs: a session may run others at the same time
         self._failed: dict[tuple[int, int], int] = {}  # how many tasks had failed when they were read last
 
     def failed(self) -> list[Failure]:
         """Those that failed since the last call, and perhaps some of before."""
         found = []
         tracker = self._context.statusTracker()
-        for stage in tracker.getActiveStageIds():
+        jobs = filter(None, map(tracker.getJobInfo, tracker.getJobIdsForGroup(self._group)))
+        active = set(tracker.getActiveStageIds())
+        for stage in [stage for job in jobs for stage in job.stageIds if stage in active]:
             info = tracker.getStageInfo(stage)
             before = self._failed.get((stage, info.currentAttemptId), 0) if info else 0
             if info is None or info.numFailedTasks <= before:

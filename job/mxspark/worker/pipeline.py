@@ -36,7 +36,9 @@ class Stages(Reading):
     those to rows.
     """
 
-    fetch: Callable[[str], bytes]  # called from many threads; raises StorageError, of which CredentialsError is no row
+    fetch: Callable[
+        [str], bytes
+    ]  # called from many threads; raises StorageError, of which CredentialsError is no row, BadImageError
     decode: Callable[[bytes], Floats]  # called from `decode_threads` threads; raises BadImageError
     predict: Callable[[Floats], Floats]  # called from the caller's thread only, with `batch_size` images at most
     batch_size: int
@@ -121,7 +123,7 @@ def _load(key: str, stages: Stages, decoding: BoundedSemaphore) -> _Loaded:
     start = time.perf_counter()
     try:
         data = stages.fetch(key)
-    except StorageError as error:
+    except (StorageError, BadImageError) as error:
         return _Loaded(key, None, failed_row(key, error), time.perf_counter() - start, 0.0)
     fetched = time.perf_counter()
     with decoding:

@@ -17,20 +17,19 @@ from mxspark import host, storage
 from mxspark.dataset import plan, predictions
 from mxspark.dataset.predictions import PARTS, Counts, Row
 from mxspark.dataset.source import Source
-from mxspark.decode import preprocess
-from mxspark.decode.preprocess import ImageLimits
 from mxspark.errors import MxsparkError, UsageError, frames, mistake, one_line
 from mxspark.inference import bundle
 from mxspark.inference.bundle import BundleSource
 from mxspark.row_status import RowStatus
-from mxspark.settings.job import Settings, memory_bytes
+from mxspark.settings.job import Settings
 from mxspark.storage import Access, HeldError, MissingError, StorageError, Store, open_output
-from mxspark.worker import pipeline, sandbox, shared_network
+from mxspark.worker import pipeline, shared_network
 from mxspark.worker.outage import GOES_ON, OutageError, OutageGuard
 from mxspark.worker.pipeline import Floats, Stages, Timings
-from mxspark.worker.reading import PredictionError, columns_of
+from mxspark.worker.reading import PredictionError
 from mxspark.worker.sandbox import Child, DecodeTask, Sandbox
 from mxspark.worker.shared_network import NetworkTask
+from mxspark.worker.stages import decode_task, stages
 from mxspark.worker.watchdog import Watchdog
 
 
@@ -176,8 +175,8 @@ def _predict(job: Job, worker: "Worker", shard: int, careful: bool, watchdog: Wa
     wanted = [key for key in keys if key not in kept]
     with Sandbox(worker.task) as fresh:
         in_sandbox = careful and settings.input.sandbox == "after_crash"
-        stages = _watched(worker.stages, fresh.decode if in_sandbox else worker.stages.decode, watchdog)
-        new = list(pipeline.run(wanted, stages, settings.pipeline, timings))
+        watched = _watched(worker.stages, fresh.decode if in_sandbox else worker.stages.decode, watchdog)
+        new = list(pipeline.run(wanted, watched, settings.pipeline, timings))
     worker.guard.settle()
     watchdog.alive()
     start = time.perf_counter()
@@ -219,12 +218,12 @@ def _write_part(job: Job, shard: int, worker: "Worker", rows: Sequence[Row]) -> 
     worker.output.write(PARTS[output_format].name(shard), part)
 
 
-def _watched(stages: Stages, decode: Callable[[bytes], Floats], watchdog: Watchdog) -> Stages:
+def _watched(unwatched: Stages, decode: Callable[[bytes], Floats], watchdog: Watchdog) -> Stages:
     """The stages, telling the watchdog of every step that is done."""
 
     def watched_fetch(key: str) -> bytes:
         try:
-            return stages.fetch(key)
+            return unwatched.fetch(key)
         finally:
             watchdog.alive()
 
@@ -234,7 +233,7 @@ def _watched(stages: Stages, decode: Callable[[bytes], Floats], watchdog: Watchd
         finally:
             watchdog.alive()
 
-    return replace(stages, fetch=watched_fetch, decode=watched_decode)
+    return replace(unwatched, fetch=watched_fetch, decode=watched_decode)
 
 
 @dataclass(frozen=True)
@@ -268,26 +267,10 @@ def _with_network(job: Job, device: int, children: Sequence[Child]) -> Worker:
     settings = job.settings
     model = bundle.fetch(job.source, Path(job.cache_dir), job.access)
     network = shared_network.network(NetworkTask.of(model, job.batch_size, settings.context, device))
-    limits = ImageLimits(settings.input.max_pixels, settings.input.max_frames, settings.input.formats)
-    memory = memory_bytes(settings.input.max_decode_memory)
-    # With the size and the channels that the network takes, and what a preset fills in.
-    model_input, steps = network.inspection.input, network.inspection.preprocess
-    is_exact = settings.input.exact_decode
-    task = DecodeTask(limits, model_input, steps, settings.input.max_decode_seconds, memory, is_exact)
+    task = decode_task(settings.input, network)
     probe = Source(settings.input, job.access.hasty)
     guard = OutageGuard(
         Source(settings.input, job.access).read, probe.read, job.samples, settings.input.place, probe.check
     )
-    in_children = sandbox.shared_out([Sandbox(task, child) for child in children]) if children else None
-    stages = Stages(
-        fetch=guard.fetch,
-        decode=in_children or (lambda data: preprocess.load_array(data, limits, model_input, steps, is_exact)),
-        predict=network.predict_all,
-        batch_size=job.batch_size,
-        top_k=settings.top_k,
-        labels=model.labels,
-        sums_to_one=network.inspection.meaning.sums_to_one,
-        threshold=model.spec.output.threshold or 0.0,
-        columns=columns_of(network.inspection, settings.output.vector_type, settings.output.l2_normalize),
-    )
-    return Worker(stages, task, guard, open_output(settings.output.path, job.access), str(network.choice))
+    found = stages(settings, model, network, task, guard.fetch, children)
+    return Worker(found, task, guard, open_output(settings.output.path, job.access), str(network.choice))
