@@ -97,13 +97,14 @@ class _Loader:
             raise UsageError(
                 f"{self._names['params']}: holds {twice} and {twice.split(':', 1)[1]}", "Remove one of them."
             )
-        prefix = self._prefix(bare, {*variables, *states} - graph.truths - {*self._spec.input.constants})
+        truths = graph.truths  # which walks through the whole graph
+        prefix = self._prefix(bare, {*variables, *states} - truths - {*self._spec.input.constants})
         bare = {name.removeprefix(prefix): array for name, array in bare.items()}
         input_name = self._input_name(variables, bare, graph)
         given = {
             name: array
             for name, array in bare.items()
-            if name in variables and name != input_name and name not in graph.truths
+            if name in variables and name != input_name and name not in truths
         }
         constants = self._constants(variables, input_name, bare)
         # Of a parameter that is added to a layer the graph doesn't tell the shape; a constant of no known shape is one
@@ -112,7 +113,7 @@ class _Loader:
         symbol = self._declared(symbol, input_name, dict.fromkeys(constants, (1,)))
         symbol = self._mx.sym.load_json(unshared(written(symbol)))
         missing = [
-            n for n in variables if n not in given and n not in constants and n != input_name and n not in graph.truths
+            n for n in variables if n not in given and n not in constants and n != input_name and n not in truths
         ]
         self._check_missing([*missing, *(n for n in states if n not in bare)], bare, {*variables, *states})
         return Checkpoint(

@@ -1,7 +1,7 @@
 """A run's report: one HTML page that asks for nothing and runs nothing.
 
 The only place that imports jinja2. Charts are SVG from the template's own macros: of the plotting libraries pygal draws
-no timelines and puts scripts and addresses into its SVG, matplotlib takes longer to import than a report to write.
+no timelines and puts scripts and addresses into its SVG, matplotlib would be a large dependency of every driver.
 """
 
 import hashlib
