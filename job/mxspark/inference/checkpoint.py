@@ -196,7 +196,8 @@ class _Loader:
 
     def _input_name(self, variables: list[str], saved: Mapping[str, Any], graph: Graph) -> str:
         constants = self._spec.input.constants
-        free = [n for n in variables if n not in saved and n not in graph.truths and n not in constants]
+        known = {*saved, *graph.truths, *constants}
+        free = [n for n in variables if n not in known]
         name = self._spec.input.name
         if name is not None:
             if name not in variables:
