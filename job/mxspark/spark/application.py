@@ -253,10 +253,8 @@ class Application:
         """
         reports = self._context.accumulator([], _Reports())
         group = f"mxspark-{job.run_id}"
-        tasks, failing = (
-            JavasTasks(self._context, group),
-            FailingExecutors(1 if self._is_local else self._most_executors),
-        )
+        tasks = JavasTasks(self._context, group)
+        failing = FailingExecutors(1 if self._is_local else self._most_executors)
         tries = ShardTries(self._shard_failures)
 
         def look() -> None:
@@ -289,8 +287,10 @@ class Application:
                         f"Spark's Java process ended ({how_it_ended(code)})",
                         "Out of memory, perhaps. Run the same command again: it resumes where this one stopped.",
                     ) from error
-                with suppress(Exception):
-                    self._context.cancelJobGroup(group)
+                # In a thread, and so by a connection, of its own: where Ctrl-C came in the middle of a call, this
+                # thread's connection still has the answer to that, and would take it for the next call's.
+                with suppress(Exception), ThreadPoolExecutor(1) as canceller:
+                    canceller.submit(self._context.cancelJobGroup, group).result()
                 raise
         if failing.failing:
             with suppress(Exception):  # likewise: the job is done, and this is for the summary alone
