@@ -8,10 +8,12 @@ from typing import Any
 
 from tests.command import REPOSITORY, Command
 from tests.conftest import DIGITS
+from tests.spark.conftest import QUICK_JAVA
 
 PAGE = (REPOSITORY / "docs" / "python.md").read_text()
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 QUICK = '.config("spark.ui.enabled", "false").config("spark.driver.bindAddress", "127.0.0.1")'
+LIMIT_SECONDS = 900  # a dozen of Spark's jobs
 # What the page doesn't show: what fails is a value, and what can't be had is refused.
 MORE = """
     import json
@@ -48,8 +50,8 @@ def run_page(command: Command, folder: Path, environment: dict[str, str] | None 
     file = folder / "page.py"
     file.write_text(places + script + textwrap.dedent(MORE))
     # As in a user's environment: workers are of the same Python.
-    python = {"PYSPARK_PYTHON": "python", **(environment or {})}
-    finished = command.run("python", file, environment=python).succeeded()
+    python = {"PYSPARK_PYTHON": "python", **QUICK_JAVA, **(environment or {})}
+    finished = command.run("python", file, environment=python, seconds=LIMIT_SECONDS).succeeded()
     (line,) = [line for line in finished.output.splitlines() if line.startswith("RESULT ")]
     found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
     return found | {"errors": finished.errors, "output": finished.output}
