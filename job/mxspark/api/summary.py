@@ -22,7 +22,7 @@ class Summary:
     precision: str  # how the network's precision compares with fp32, in words; empty where it is fp32
     images: int  # that this run predicted: fewer than `rows` where it resumed another
     seconds: float  # from when workers were asked for to the last image
-    images_per_second: float  # once the workers had started; 0 where nothing was left to do
+    images_per_second: float  # once the workers had started; 0 where an earlier run had done all
 
     @classmethod
     def of(cls, output: str, results: Results) -> Self:

@@ -74,7 +74,7 @@ class Results:
         of them sets it.
         """
         if self.chosen is None:
-            raise ValueError("nothing was chosen")
+            raise ValueError("no configuration is chosen")
         parts = {"reading": self.reading.cpu, "decoding": self.decoding.cpu, "the network": self.chosen.network.cpu}
         cores = 1000 * self.chosen.configuration.cores / sum(parts.values())
         if self.reading.rate < cores:

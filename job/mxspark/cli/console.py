@@ -306,8 +306,8 @@ def show_trial(
     rows: "Sequence[Row]", similar: "Mapping[str, Sequence[tuple[float, float, str]]]", has_all: bool = False
 ) -> None:
     """What a model says of a few images; `has_all`: all predictions of `rows`, and not as many as fit side by side.
-    `similar` has for each column of vectors what is told of each of `rows` that
-    has one: its norm, and the cosine and name of the nearest other image (empty where there is none).
+    `similar` has for each column of vectors a description of each of `rows` that has one: its norm, and the
+    cosine and name of the nearest other image (empty where there is none).
     """
     shown = [replace(row, vectors={}) for row in rows if row.predictions is not None or not row.vectors]
     if shown:

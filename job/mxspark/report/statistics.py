@@ -42,7 +42,6 @@ class Spot:
 class Statistics:
     """Sums over rows. `pairs` counts true labels with the index of the class that was predicted."""
 
-    rows: int = 0
     parts: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # key and error, by status
@@ -57,6 +56,10 @@ class Statistics:
     right_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))  # by confidence
     labelled_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
     broken: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return self.by_status.total()
 
     @property
     def ok(self) -> int:
@@ -76,7 +79,6 @@ class Statistics:
         return self.labels.get(index, f"class {index}")
 
     def add(self, shard: int, some: Tops, true_labels: TrueLabels | None) -> None:
-        self.rows += len(some)
         self.by_status.update(some.statuses.tolist())
         self._add_failed(some)
         has_class = some.indices >= 0
