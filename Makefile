@@ -7,7 +7,7 @@ PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses $(PROCESSES) --dist loadgrou
 unexport PYTHONDONTWRITEBYTECODE
 DOCKER_TIERS := tests/image tests/kubernetes tests/emr/cluster
 
-.PHONY: help run run-docker digits check test test-docker test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart lock sbom zip clean
+.PHONY: help run run-docker digits check test test-docker test-all test-set-up image image-gpu chaos lint format bench s3 kind-up kind-run kind-down chart reference docs lock sbom zip clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -104,6 +104,14 @@ zip:  ## build/mxspark.zip, for spark-submit --py-files
 chart:  ## write what is generated of the chart (tools/chart): its schema, values.yaml, README and constants
 	@tools/setup.sh dev
 	@PYTHONPATH=job $(PYTHON_IN_VENV) -m tools.chart
+
+reference:  ## write the generated pages of docs/: settings and commands
+	@tools/setup.sh dev
+	@PYTHONPATH=job $(PYTHON_IN_VENV) -m tools.reference
+
+docs:  ## build the documentation as a site, build/site; every link is checked
+	@tools/setup.sh client
+	@tools/docs.sh build
 
 lock:  ## write the locks in requirements/ anew
 	@tools/lock.sh

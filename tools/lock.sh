@@ -20,6 +20,8 @@ compile build.txt requirements/build.in --constraints requirements/dev.txt
 compile uv.txt requirements/uv.in
 compile sbom.txt requirements/sbom.in
 compile checkov.txt requirements/checkov.in
+compile docs.txt requirements/docs.in
+compile release.txt requirements/release.in
 compile spark35.txt requirements/spark35.in
 # The images' own: Spark apart from the rest, for EMR on EKS brings its own, and so that each is a layer.
 compile image-cpu.txt pyproject.toml --extra cpu --extra heif "${pins[@]}" --constraints requirements/dev.txt

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from tools.chart import constants, pod_schema
 from tools.chart.values import NOT_IN_JOB, ChartValues, settings_of_values
+from tools.settings_table import table
 
 from mxspark.settings.document import Document, json_schema
 from mxspark.settings.job import Settings
@@ -207,32 +208,5 @@ def _about(description: str | None) -> str:
 def readme() -> str:
     """The text of readme.md beside this file, with the table of all values."""
     text = (Path(__file__).parent / "readme.md").read_text()
-    rows = "\n".join(
-        f"| `{key}` | {kind} | `{default}` | {about} |"
-        for key, kind, default, about in _rows(ChartValues, ChartValues(), "")
-    )
-    table = f"| Key | Type | Default | Description |\n| --- | --- | --- | --- |\n{rows}\n"
-    return text.replace("<!-- values -->\n", table).replace("<!-- generated -->", f"<!-- {GENERATED} -->")
-
-
-def _rows(kind: type[Document], values: Document, prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    types = json_schema(kind)["properties"]
-    for name, field in kind.model_fields.items():
-        key = f"{prefix}{field.alias}"
-        section = kind.section(name)
-        if section:
-            yield from _rows(section, getattr(values, name), f"{key}.")
-        else:
-            about = _about(field.description).replace("|", "\\|")
-            yield key, _type(types[field.alias or name]), json.dumps(getattr(values, name)), about
-
-
-def _type(described: Mapping[str, Any]) -> str:
-    """A value's type in a word or two."""
-    if "enum" in described:
-        return " or ".join(described["enum"])
-    if "anyOf" in described:
-        kinds = dict.fromkeys(_type(option) for option in described["anyOf"])
-        return " or ".join(kind for kind in kinds if kind != "null")
-    words = {"integer": "int", "boolean": "bool", "array": "list", "number": "number"}
-    return words.get(described["type"], str(described["type"]))
+    text = text.replace("<!-- generated -->", f"<!-- {GENERATED} -->")
+    return text.replace("<!-- values -->\n", table(ChartValues, _about))
