@@ -23,24 +23,24 @@ from mxspark.submit.emr.follower import SAME_AGAIN
 from mxspark.submit.emr.job import EmrJob
 
 
-def _setting(kind: Any, key: str, metavar: str, short: str = "") -> tuple[Any, None, str]:
+def _setting(key: str, metavar: str, default: str = "", kind: Any = str) -> tuple[Any, None, str]:
     """A flag that sets emr.`key`."""
-    described = f"{Settings.describe('emr', key)}{short}"
+    described = Settings.describe("emr", key) + (f" [default: {default}]" if default else "")
     flag = typer.Option(f"--{key.replace('_', '-')}", metavar=metavar, help=described, show_default=False)
     return Annotated[kind | None, flag], None, f"emr.{key}"
 
 
 # What a job run has besides the job; `submit emr` and `doctor emr` take it.
 _FLAGS: dict[str, tuple[Any, Any, str]] = {
-    "virtual_cluster": _setting(str, "virtual_cluster", "ID|NAME"),
-    "region": _setting(str, "region", "REGION"),
-    "execution_role": _setting(str, "execution_role", "ARN"),
-    "release": _setting(str, "release", "LABEL", " [default: emr-7.13.0-latest]"),
+    "virtual_cluster": _setting("virtual_cluster", "ID|NAME"),
+    "region": _setting("region", "REGION"),
+    "execution_role": _setting("execution_role", "ARN"),
+    "release": _setting("release", "LABEL", "emr-7.13.0-latest"),
     "image": (ImageFlag, None, "kubernetes.image"),
-    "log_group": _setting(str, "log_group", "NAME"),
-    "log_prefix": _setting(str, "log_prefix", "PREFIX"),
-    "s3_logs": _setting(str, "s3_logs", "PLACE"),
-    "retries": _setting(int, "retries", "N", " [default: 2]"),
+    "log_group": _setting("log_group", "NAME"),
+    "log_prefix": _setting("log_prefix", "PREFIX"),
+    "s3_logs": _setting("s3_logs", "PLACE"),
+    "retries": _setting("retries", "N", "2", int),
 }
 TagFlag = Annotated[
     list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the job run. Can be given many times.")
@@ -160,10 +160,10 @@ def _connect(settings: Settings) -> Aws:
 
 def _check_image(aws: Aws, settings: Settings) -> None:
     """An image that can't be read is accepted: `mxspark doctor emr` reports it."""
-    from mxspark.submit.emr import checks, images
+    from mxspark.submit.emr import images
 
     try:
-        facts = images.read(aws, settings.kubernetes.image or "", checks.fetch)
+        facts = images.read(aws, settings.kubernetes.image or "")
     except NotThereError as error:
         raise UsageError(error.problem, error.hint) from None
     except MxsparkError:
