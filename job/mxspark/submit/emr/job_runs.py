@@ -1,20 +1,19 @@
-"""A job run of EMR on EKS, as AWS describes it: found, polled, cancelled."""
+"""A job run of EMR on EKS, as AWS describes it: found, polled."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from mxspark import storage
-from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
+from mxspark.errors import MxsparkError, OutOfSightError, PassingError
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings, StorageSettings
 from mxspark.storage import Access
 from mxspark.submit.emr import virtual_clusters
-from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError, RefusedError
+from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.driver_log import LogLocations
 
 ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{19}")
@@ -36,6 +35,10 @@ class JobRun:
     @property
     def name(self) -> str:
         return str(self.description.get("name") or self.id)
+
+    @property
+    def virtual_cluster(self) -> str:
+        return str(self.description["virtualClusterId"])
 
     @property
     def state(self) -> str:
@@ -69,25 +72,21 @@ class JobRun:
         cluster, of_run, _ = str(self.description.get("arn") or "").partition("/jobruns/")
         if monitoring.get("persistentAppUI") != "ENABLED" or not of_run:
             return ()
-        region = f"--region {cluster.split(':')[3]}"
-        made = (
-            f"aws emr create-persistent-app-ui {region} --target-resource-arn {cluster} --emr-containers-config "
-            f"JobRunId={self.id}"
+        made, opened = (
+            f"aws emr {command} --region {cluster.split(':')[3]}"
+            for command in ("create-persistent-app-ui", "get-persistent-app-ui-presigned-url")
         )
-        opened = (
-            f"aws emr get-persistent-app-ui-presigned-url {region} --persistent-app-ui-type SHS --persistent-app-ui-id "
-            "ID"
+        return (
+            f"{made} --target-resource-arn {cluster} --emr-containers-config JobRunId={self.id}",
+            f"{opened} --persistent-app-ui-type SHS --persistent-app-ui-id ID  (ID is what the first prints)",
         )
-        return made, f"{opened}  (ID is what the first prints)"
 
     @property
     def seconds(self) -> float | None:
         """How long it took, or has taken so far, since AWS accepted it."""
         created = self.description.get("createdAt")
-        if not isinstance(created, datetime):
-            return None
         end = self.description.get("finishedAt") or datetime.now(UTC)
-        return max(0.0, (end - created).total_seconds())
+        return max(0.0, (end - created).total_seconds()) if isinstance(created, datetime) else None
 
     @property
     def seconds_since_end(self) -> float:
@@ -95,22 +94,16 @@ class JobRun:
         finished = self.description.get("finishedAt")
         return max(0.0, (datetime.now(UTC) - finished).total_seconds()) if isinstance(finished, datetime) else 0.0
 
-    @cached_property
-    def arguments(self) -> list[str]:
-        """Those of infer_main.py."""
-        return list(
-            (self.description.get("jobDriver") or {}).get("sparkSubmitJobDriver", {}).get("entryPointArguments") or ()
-        )
-
     def settings(self, region: str | None = None) -> Settings | None:
         """The settings that the job was given, None if it isn't mxspark's or they can't be read."""
-        given = dict(pairwise(self.arguments))
-        place, submission = given.get("--settings"), given.get("--set", "")
+        driver = (self.description.get("jobDriver") or {}).get("sparkSubmitJobDriver", {})
+        given = dict(pairwise(driver.get("entryPointArguments") or ()))  # those of infer_main.py
+        place, submission, endpoint = given.get("--settings"), given.get("--set", ""), given.get("--endpoint-url")
         if place is None or "${" in submission:  # a job template's parameter
             return None
-        flags = {"storage.endpoint_url": given["--endpoint-url"]} if "--endpoint-url" in given else {}
+        flags = {} if endpoint is None else {"storage.endpoint_url": endpoint}
         try:
-            access = Access(StorageSettings(endpoint_url=given.get("--endpoint-url"), region=region))
+            access = Access(StorageSettings(endpoint_url=endpoint, region=region))
             text = storage.read_object(place, access.hasty, limit=2**20).decode()
             file = sources.file_layer(document.read_yaml(text, place), place)
             return sources.effective([file, sources.flag_layer(flags, [submission])]).settings
@@ -143,11 +136,9 @@ def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
     """
     if virtual_cluster is not None:
         return describe(aws, virtual_clusters.find(aws, virtual_cluster).id, job_run)
-    doing = "searching the virtual clusters"
     unseen = []
-    for cluster in aws.pages(
-        "emr-containers", "list_virtual_clusters", "virtualClusters", doing, states=["RUNNING", "ARRESTED"]
-    ):
+    where, doing = {"states": ["RUNNING", "ARRESTED"]}, "searching the virtual clusters"
+    for cluster in aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing, **where):
         try:
             return describe(aws, cluster["id"], job_run)
         except NotAllowedError:
@@ -161,33 +152,12 @@ def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
     )
 
 
-def cancel(aws: Aws, run: JobRun) -> None:
-    """Ends a job run. Raises UsageError if it has ended already."""
-    doing = f"cancelling job run {run.id}"
-    try:
-        aws.call(
-            "emr-containers", "cancel_job_run", doing, id=run.id, virtualClusterId=run.description["virtualClusterId"]
-        )
-    except RefusedError as error:
-        now = describe(aws, run.description["virtualClusterId"], run.id)
-        if now.has_ended or now.state == "CANCEL_PENDING":
-            raise UsageError(f"job run {run.id} is {now.state} already", "") from None
-        raise error
-
-
 class Watch:
-    """Polls a job run, and tolerates failures for a while."""
+    """Polls a job run, and tolerates failures for a while. `is_new`: it was started just now."""
 
     def __init__(
-        self,
-        aws: Aws,
-        run: JobRun,
-        clock: Callable[[], float],
-        on_trouble: Callable[[str], None],
-        *,
-        is_new: bool = False,
+        self, aws: Aws, run: JobRun, clock: Callable[[], float], on_trouble: Callable[[str], None], is_new: bool = False
     ) -> None:
-        """`is_new`: it was started just now."""
         self._aws = aws
         self._run = run
         self._clock = clock
@@ -201,24 +171,15 @@ class Watch:
         Raises NotThereError if there is no such job run, OutOfSightError if AWS can't be reached any more.
         """
         try:
-            run = describe(self._aws, self._run.description["virtualClusterId"], self._run.id)
+            run = describe(self._aws, self._run.virtual_cluster, self._run.id)
         except MxsparkError as error:
-            if isinstance(error, NotThereError) and not self._is_new:
+            is_missing = isinstance(error, NotThereError)
+            if is_missing and not self._is_new:
                 raise
-            if self._clock() - self._answered > _patience(error):
+            patience = NEW_SECONDS if is_missing else PATIENCE_SECONDS if isinstance(error, PassingError) else -1
+            if self._clock() - self._answered > patience:
                 raise OutOfSightError(error.problem, error.hint) from None
             self._on_trouble(f"{error.problem}; the job is not affected. Retrying")
             return None
         self._answered, self._is_new = self._clock(), False
         return run
-
-
-def _patience(error: MxsparkError) -> float:
-    """How long an error is tolerated [seconds]; below 0 if a retry is pointless."""
-    return (
-        NEW_SECONDS
-        if isinstance(error, NotThereError)
-        else PATIENCE_SECONDS
-        if isinstance(error, PassingError)
-        else -1.0
-    )
