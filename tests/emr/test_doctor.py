@@ -245,7 +245,7 @@ def test_oidc_providers(aws: Aws, answer: list[str] | str, trusts_pod_identity: 
 def test_an_eks_cluster_that_is_gone_is_a_problem(aws: Aws, code: str, verdict: str, text: str) -> None:
     with Stubber(aws.client("eks")) as eks:
         eks.add_client_error("describe_cluster", code, "because", 404 if verdict == "problem" else 403)
-        found = checks.finding("EKS cluster", lambda: checks.eks_cluster(aws, CLUSTER)[1])
+        found = checks.finding("EKS cluster", lambda: str(checks.eks_cluster(aws, CLUSTER)))
     assert found.verdict == verdict
     assert text in found.text
 

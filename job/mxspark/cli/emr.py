@@ -129,10 +129,7 @@ def submit_emr(
     console.show(started.run.id)  # before anything else can go wrong
     started.announce(listener)
     with suppress(MxsparkError):
-        if (
-            started.may_be_old
-            and job_runs.describe(started.aws, started.run.description["virtualClusterId"], started.run.id).has_ended
-        ):
+        if started.may_be_old and job_runs.describe(started.aws, started.run.virtual_cluster, started.run.id).has_ended:
             listener.note(SAME_AGAIN)
     listener.note(remote.what_next(started))
 

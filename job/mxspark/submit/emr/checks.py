@@ -91,7 +91,11 @@ class _Examination:
     def eks_cluster(self) -> str:
         if self._cluster is None:
             raise UnknownError("without the virtual cluster it is unknown")
-        self._issuer, text = eks_cluster(self._aws, self._cluster)
+        found = eks_cluster(self._aws, self._cluster)
+        self._issuer = found.get("identity", {}).get("oidc", {}).get("issuer", "").removeprefix("https://")
+        text = f"{self._cluster.eks_cluster} is {found.get('status')}"
+        if found.get("status") not in ("ACTIVE", "UPDATING"):
+            raise UsageError(text)
         return text
 
     def image(self) -> str:
@@ -152,20 +156,16 @@ class _Examination:
         yield from permissions.examine(self._aws, self._settings, arn)
 
 
-def eks_cluster(aws: Aws, cluster: VirtualCluster) -> tuple[str, str]:
-    """The issuer of an EKS cluster's web identities, and how the cluster is. Raises MxsparkError."""
+def eks_cluster(aws: Aws, cluster: VirtualCluster) -> dict[str, Any]:
+    """AWS's description of the EKS cluster. Raises MxsparkError."""
     name = cluster.eks_cluster
     try:
-        found = aws.call("eks", "describe_cluster", f"reading the EKS cluster {name}", name=name)["cluster"]
+        return dict(aws.call("eks", "describe_cluster", f"reading the EKS cluster {name}", name=name)["cluster"])
     except NotThereError:
         raise UsageError(
             f"there is no EKS cluster {name} in region {aws.region}: the virtual cluster {cluster} has outlived it",
             "Create a virtual cluster on an existing one (docs/emr.md).",
         ) from None
-    text = f"{name} is {found.get('status')}"
-    if found.get("status") not in ("ACTIVE", "UPDATING"):
-        raise UsageError(text)
-    return found.get("identity", {}).get("oidc", {}).get("issuer", "").removeprefix("https://"), text
 
 
 def oidc_provider(aws: Aws, policy: Any, cluster: VirtualCluster | None, provider: str | None) -> str:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from mxspark.dataset import plan
@@ -16,11 +17,10 @@ from mxspark.submit.emr import driver_log
 from mxspark.submit.emr.aws import Aws
 from mxspark.submit.emr.diagnosis import NO_DRIVER, explain, hint_for
 from mxspark.submit.emr.driver_log import DriverLog
-from mxspark.submit.emr.job_runs import JobRun, Watch
+from mxspark.submit.emr.job_runs import POLL_SECONDS, JobRun, polled
 from mxspark.submit.outcome import Listener, Outcome
 from mxspark.text import duration
 
-POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
 PROGRESS_SECONDS = 15.0
 WAITING_SECONDS = 180.0  # after which the wait is explained
 LOG_SECONDS = 90.0  # EMR delivers the end of a log to S3 within a minute
@@ -80,16 +80,15 @@ class Follower:
         NotThereError.
         """
         started = self.clock()
-        watch = Watch(self.aws, self.run, self.clock, lambda trouble: self._once("aws", trouble), self.is_new)
-        while True:
-            found = watch.ask()
+        polls = polled(
+            self.aws, self.run, partial(self._once, "aws"), is_new=self.is_new, sleep=self.sleep, clock=self.clock
+        )
+        for found in polls:
             self.run = found or self.run
             self._has_run = self._has_run or self.run.state == "RUNNING"
             self._report(self.clock() - started)
-            if self.run.has_ended:
-                return self._end()
             self.may_be_old = self.may_be_old and found is None
-            self.sleep(min(LONGEST_POLL_SECONDS, POLL_SECONDS + (self.clock() - started) / 60))
+        return self._end()
 
     def _once(self, about: str, text: str) -> None:
         if self._reported.get(about) != text:

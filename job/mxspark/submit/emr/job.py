@@ -4,8 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from mxspark import storage
@@ -14,11 +13,11 @@ from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import job_runs
-from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError
+from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError, RefusedError
 from mxspark.submit.emr.diagnosis import REASONS, explain, hint_for
 from mxspark.submit.emr.driver_log import DriverLog
-from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, Follower, read_progress
-from mxspark.submit.emr.job_runs import JobRun, Watch
+from mxspark.submit.emr.follower import Follower, read_progress
+from mxspark.submit.emr.job_runs import JobRun, polled
 from mxspark.submit.emr.start_job_run import Submission
 from mxspark.submit.outcome import Diagnosis, Listener, Outcome
 from mxspark.submit.remote_job import JobFlags, RemoteJob, RemoteStatus, Sleep
@@ -49,7 +48,7 @@ def start(aws: Aws, submission: Submission) -> JobRun:
         look = job_runs.list_command(request["virtualClusterId"], request["name"], aws.region)
         raise PassingError(error.problem, f"Check by its name whether it was started: {look}. {error.hint}") from None
     asked = request if submission.template is None else {**submission.template["jobTemplateData"], **request}
-    return JobRun({**asked, "id": answer["id"]})
+    return JobRun.of({**asked, "id": answer["id"]})
 
 
 def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
@@ -57,10 +56,10 @@ def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
     name, wanted = request["name"], _plain(request["jobTemplateData"])
     listed = aws.pages("emr-containers", "list_job_templates", "templates", f"looking for job template {name}")
     named = {str(found["id"]): _plain(found.get("jobTemplateData", {})) for found in listed if found["name"] == name}
-    for identity, found in named.items():
-        if found == wanted:
-            return identity
-    for identity, found in named.items():
+    if same := [identity for identity, found in named.items() if found == wanted]:
+        return same[0]
+    if named:
+        identity, found = next(iter(named.items()))
         raise UsageError(
             f"the job template {name} ({identity}) is another. Differences (existing -> requested):\n  "
             + "\n  ".join(plan.differences(found, wanted)),
@@ -89,10 +88,9 @@ class RunStatus(RemoteStatus):
         run = self.run
         seconds = f", {duration.in_words(run.seconds)}" if run.seconds is not None else ""
         attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
-        created = run.description.get("createdAt", "")
         ui = ("in EMR's console at the job run, until thirty days after its end; or by", *run.ui) if run.ui else ()
         found = [
-            ("job run", f"{run.name} ({run.id}) on virtual cluster {run.virtual_cluster}, created {created}"),
+            ("job run", f"{run.name} ({run.id}) on virtual cluster {run.virtual_cluster}, created {run.created or ''}"),
             ("state", f"{run.state}{seconds}{attempt}" + (f": {run.details}" if run.details else "")),
             ("trouble", str(self.trouble or "")),
             ("progress", self.progress),
@@ -103,17 +101,21 @@ class RunStatus(RemoteStatus):
         return [(name, text) for name, text in found if text]
 
     def to_json(self) -> dict[str, Any]:
-        run, keys = self.run, ("id", "name", "virtualClusterId", "state", "stateDetails", "failureReason")
-        times = {key: run.description.get(key) for key in ("createdAt", "finishedAt")}
-        places = asdict(run.places)
+        run, places = self.run, self.run.places
+        times = {"createdAt": run.created, "finishedAt": run.finished}
         return {
-            **{key: run.description.get(key) for key in keys},
-            **{key: time.isoformat() for key, time in times.items() if isinstance(time, datetime)},
+            "id": run.id,
+            "name": run.name,
+            "virtualClusterId": run.virtual_cluster,
+            "state": run.state,
+            "stateDetails": run.details or None,
+            "failureReason": run.reason or None,
+            **{key: time.isoformat() for key, time in times.items() if time is not None},
             "attempt": run.attempt,
             "output": self.output,
             "progress": self.progress,
             "trouble": self.trouble.to_json() if self.trouble else None,
-            "logs": {"s3": places["folder"], "group": places["group"], "streams": places["stream_prefix"]},
+            "logs": {"s3": places.folder, "group": places.group, "streams": places.stream_prefix},
             "ui": list(run.ui),
         }
 
@@ -170,10 +172,7 @@ class EmrJob(RemoteJob):
                 f"EMR delivers it some minutes later; the job run is {run.state}.",
             )
         yield from lines[-tail:] if tail is not None else lines
-        watch = Watch(self.aws, run, time.monotonic, lambda _: None)
-        while follow and not run.has_ended:
-            sleep(LONGEST_POLL_SECONDS)
-            run = watch.ask() or run
+        for _ in polled(self.aws, run, lambda _: None, sleep=sleep) if follow and not run.has_ended else ():
             with suppress(PassingError):
                 yield from found.new_lines()
 
@@ -186,7 +185,10 @@ class EmrJob(RemoteJob):
         ):
             return None
         where, doing = {"id": run.id, "virtualClusterId": run.virtual_cluster}, f"cancelling job run {run.id}"
-        self.aws.call("emr-containers", "cancel_job_run", doing, **where)
+        try:
+            self.aws.call("emr-containers", "cancel_job_run", doing, **where)
+        except RefusedError as error:
+            raise UsageError(error.problem, f"Perhaps it has just ended: mxspark status {self.address}") from None
         return f"Job run {run.id} is being cancelled."
 
 

@@ -144,7 +144,7 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
         "retryPolicyConfiguration": {"maxAttempts": settings.emr.retries + 1},
         **({"tags": dict(settings.emr.tags)} if settings.emr.tags else {}),
     }
-    return Submission(request | _token({**request, "template": template}), objects, template)
+    return Submission(request | _token(request | ({"template": template} if template else {})), objects, template)
 
 
 def _token(request: Mapping[str, Any]) -> Request:
