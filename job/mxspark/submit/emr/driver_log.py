@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mxspark.run import last_word
 from mxspark.storage import StorageError, encoding, split_s3
@@ -57,36 +57,28 @@ class LogLocations:
         return found
 
 
-class LogStore(Protocol):
-    """A place that keeps logs. Raises MxsparkError where it can't be read."""
-
-    def names(self) -> Iterator[tuple[str, Any]]:
-        """The names of all pods' streams, and when each was last written."""
-
-    def read(self, name: str) -> list[str]:
-        """The lines of a stream."""
-
-
 @dataclass(frozen=True)
 class S3Logs:
-    """Objects below the folder of a job run."""
+    """Objects below the folder of a job run. Raises MxsparkError where they can't be read."""
 
     aws: Aws
     folder: str
 
     def names(self) -> Iterator[tuple[str, Any]]:
+        """The names of all pods' streams, and when each was last written."""
         doing, (bucket, prefix) = f"looking for logs in {self.folder}", split_s3(self.folder)
         for entry in self.aws.pages("s3", "list_objects_v2", "Contents", doing, Bucket=bucket, Prefix=prefix):
             yield entry["Key"], entry["LastModified"]
 
     def read(self, name: str) -> list[str]:
+        """The lines of a stream."""
         data = self.aws.read_object(split_s3(self.folder)[0], name, LONGEST)
         return unpacked(data).decode(errors="replace").splitlines()
 
 
 @dataclass(frozen=True)
 class CloudWatchLogs:
-    """Streams of a log group."""
+    """Streams of a log group, likewise."""
 
     aws: Aws
     group: str
@@ -137,7 +129,7 @@ class DriverLog:
 
     def __init__(self, aws: Aws, places: LogLocations) -> None:
         self._driver = re.compile(rf".*/spark-[^/]+/spark-{places.id}-driver[^/]*")  # a restarted one has a suffix
-        self._stores: list[LogStore] = []  # EMR writes the same to each
+        self._stores: list[S3Logs | CloudWatchLogs] = []  # EMR writes the same to each
         if places.folder is not None:
             self._stores.append(S3Logs(aws, places.folder))
         if places.group is not None:
@@ -169,7 +161,7 @@ class DriverLog:
             self._stores.pop(0)
         return self._newest(self._stores[0], of_submitter) if self._stores else {}
 
-    def _newest(self, log_store: LogStore, of_submitter: bool) -> dict[str, list[str]]:
+    def _newest(self, log_store: S3Logs | CloudWatchLogs, of_submitter: bool) -> dict[str, list[str]]:
         names: dict[str, dict[str, str]] = defaultdict(dict)  # by pod and stream
         written: dict[str, Any] = {}
         for name, last in log_store.names():

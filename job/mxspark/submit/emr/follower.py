@@ -130,11 +130,11 @@ class Follower:
             self.listener.progress(progress)
 
     def _end(self) -> Outcome:
-        run = self.run
-        if run.state == "COMPLETED":
-            return self._completed()
+        run, problem = self.run, ""
         if run.state == "CANCELLED":
             return Outcome(1, f"it was cancelled{f' ({run.details})' if run.details else ''}", AGAIN)
+        if run.state == "COMPLETED" and not (problem := self._missing_table()):
+            return Outcome(0)
         streams = self._last_streams()
         if not self.logs:
             for line in (line for lines in streams for line in lines[-LAST_LINES:]):
@@ -143,30 +143,27 @@ class Follower:
         code, word = self._exit_code(lines), last_word.find(lines)
         if word and word.cause:
             return Outcome.failed(code, f"the driver ended{attempts} with: {word.cause}", word.hint or AGAIN)
+        if problem:
+            return Outcome.failed(code, problem, "The log says why.")
         trouble = explain(run.reason, run.details, lines)
         return Outcome.failed(code, f"it failed{attempts}: {trouble.cause}", f"{trouble.hint} {AGAIN}")
 
-    def _completed(self) -> Outcome:
-        """EMR's state is not the driver's exit code: a run that succeeded has written _SUCCESS."""
+    def _missing_table(self) -> str:
+        """EMR's state is not the driver's exit code: a run that succeeded has written _SUCCESS. Empty if it has, or if
+        that can't be checked.
+        """
         from mxspark.dataset.output import SUCCESS
 
         unchecked = "the job's settings are unknown, so its output was not checked"
         if self.settings is not None:
             path = self.settings.output.path
             try:
-                if not open_output(path, Access(self.settings.storage).hasty).has(SUCCESS):
-                    return self._incomplete(f"EMR reports success, but {path} has no {SUCCESS}")
-                return Outcome(0)
+                is_there = open_output(path, Access(self.settings.storage).hasty).has(SUCCESS)
+                return "" if is_there else f"EMR reports success, but {path} has no {SUCCESS}"
             except MxsparkError as error:
                 unchecked = f"whether the table is complete can't be checked: {error.problem}"
         self.listener.note(f"EMR reports success; {unchecked}")
-        return Outcome(0)
-
-    def _incomplete(self, problem: str) -> Outcome:
-        lines = list(chain(*self._last_streams()))
-        if (word := last_word.find(lines)) and word.cause:
-            return Outcome.failed(word.exit_code, word.cause, word.hint)
-        return Outcome.failed(self._exit_code(lines), problem, "The log says why.")
+        return ""
 
     def _last_streams(self) -> list[list[str]]:
         """The driver's log, whose end EMR delivers after the job's; else that of the pod that submitted it."""

@@ -5,11 +5,10 @@ EMR's pods have service accounts with names that it generates: they authenticate
 OIDC provider, or by EKS's pod identity.
 """
 
-import json
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
-from urllib.parse import unquote
 
 from mxspark.doctor import Finding
 from mxspark.submit.emr.virtual_clusters import VirtualCluster
@@ -39,9 +38,8 @@ def pattern(arn: str, namespace: str) -> str:
 
 
 def statements(policy: Any) -> list[Statement]:
-    """Those of a policy as IAM gives it: JSON, which may be escaped as in addresses, or the data itself."""
-    document = json.loads(unquote(policy)) if isinstance(policy, str) else policy or {}
-    found = document.get("Statement") or []
+    """Those of a policy as botocore gives it."""
+    found = (policy or {}).get("Statement") or []
     return found if isinstance(found, list) else [found]
 
 
@@ -79,9 +77,9 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None) 
     if trusts_pod_identity(policy):
         text = "it trusts EKS's pod identity, whose associations aren't checked"
         return Finding(SUBJECT, "can't tell", text, f"aws emr-containers create-role-associations {where}")
-    trusted = [name for one in found for name in (*_principals(one, "Federated"), *_conditions(one).values())]
+    trusted = [name for one in found for name in chain(_principals(one, "Federated"), *_conditions(one).values())]
     text = f"{wanted if len(lacking) == len(pods) else ', '.join(lacking)} can't assume the role"
-    return Finding(SUBJECT, "problem", text + (f"; it trusts {', '.join(map(str, trusted))}" if trusted else ""), hint)
+    return Finding(SUBJECT, "problem", text + (f"; it trusts {', '.join(trusted)}" if trusted else ""), hint)
 
 
 def _allows(statement: Statement, subject: str, provider: str) -> bool | None:
