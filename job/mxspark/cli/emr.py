@@ -11,7 +11,7 @@ import typer
 
 from mxspark.cli import console, remote
 from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, Terminated, doctor_app, show_findings
-from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, takes_job
+from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, help_of, takes_job
 from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import sources
@@ -23,10 +23,10 @@ from mxspark.submit.emr.follower import SAME_AGAIN
 from mxspark.submit.emr.job import EmrJob
 
 
-def _setting(key: str, metavar: str, default: str = "", kind: Any = str) -> tuple[Any, None, str]:
+def _setting(key: str, metavar: str, kind: Any = str) -> tuple[Any, None, str]:
     """A flag that sets emr.`key`."""
-    described = Settings.describe("emr", key) + (f" [default: {default}]" if default else "")
-    flag = typer.Option(f"--{key.replace('_', '-')}", metavar=metavar, help=described, show_default=False)
+    name = f"--{key.replace('_', '-')}"
+    flag = typer.Option(name, metavar=metavar, help=help_of("emr", key), show_default=False)
     return Annotated[kind | None, flag], None, f"emr.{key}"
 
 
@@ -35,12 +35,12 @@ _FLAGS: dict[str, tuple[Any, Any, str]] = {
     "virtual_cluster": _setting("virtual_cluster", "ID|NAME"),
     "region": _setting("region", "REGION"),
     "execution_role": _setting("execution_role", "ARN"),
-    "release": _setting("release", "LABEL", "emr-7.13.0-latest"),
+    "release": _setting("release", "LABEL"),
     "image": (ImageFlag, None, "kubernetes.image"),
     "log_group": _setting("log_group", "NAME"),
     "log_prefix": _setting("log_prefix", "PREFIX"),
     "s3_logs": _setting("s3_logs", "PLACE"),
-    "retries": _setting("retries", "N", "2", int),
+    "retries": _setting("retries", "N", int),
 }
 TagFlag = Annotated[
     list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the job run. Can be given many times.")
