@@ -172,7 +172,7 @@ def test_a_job_that_can_no_longer_be_asked_about_goes_on(
 def test_a_submission_that_gives_an_old_run_back_says_so(
     submit: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch, virtual_cluster: VirtualCluster
 ) -> None:
-    ended = JobRun({"id": "0" * 19, "virtualClusterId": virtual_cluster.id, "state": "FAILED"})
+    ended = JobRun.of({"id": "0" * 19, "virtualClusterId": virtual_cluster.id, "state": "FAILED"})
     monkeypatch.setattr(job_runs, "describe", lambda *_: ended)
     assert "nothing was started" in submit("--detach", "--set", "output.submission=nightly").succeeded().errors
     assert "nothing was started" not in submit("--detach").succeeded().errors

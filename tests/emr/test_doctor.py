@@ -194,7 +194,7 @@ def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -
         iam.add_response(
             "simulate_principal_policy", {"EvaluationResults": []}, {**expected, "ContextEntries": [entry]}
         )
-        assert permissions._simulated(aws, arn, asked[0]) == []
+        assert permissions.simulated(aws, arn, asked[0]) == []
 
 
 def test_without_an_oidc_provider_in_iam_a_trust_policy_that_names_it_is_not_enough(
@@ -231,7 +231,8 @@ def test_oidc_providers(aws: Aws, answer: list[str] | str, trusts_pod_identity: 
             iam.add_response(
                 "get_open_id_connect_provider", {"ClientIDList": answer}, {"OpenIDConnectProviderArn": ARN}
             )
-        assert checks._provider(aws, policy, CLUSTER, ARN).verdict == verdict
+        found = checks.finding("OIDC provider", lambda: checks.oidc_provider(aws, policy, CLUSTER, ARN))
+    assert found.verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -244,8 +245,8 @@ def test_oidc_providers(aws: Aws, answer: list[str] | str, trusts_pod_identity: 
 def test_an_eks_cluster_that_is_gone_is_a_problem(aws: Aws, code: str, verdict: str, text: str) -> None:
     with Stubber(aws.client("eks")) as eks:
         eks.add_client_error("describe_cluster", code, "because", 404 if verdict == "problem" else 403)
-        issuer, found = checks._eks_cluster(aws, CLUSTER)
-    assert (issuer, found.verdict) == (None, verdict)
+        found = checks.finding("EKS cluster", lambda: str(checks.eks_cluster(aws, CLUSTER)))
+    assert found.verdict == verdict
     assert text in found.text
 
 

@@ -18,7 +18,7 @@ from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
 from tests.recording_listener import Heard
 
 from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
-from mxspark.submit.emr import driver_log, follower, images, job, job_runs, virtual_clusters
+from mxspark.submit.emr import driver_log, images, job, job_runs, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import explain
 from mxspark.submit.emr.follower import Follower
@@ -76,7 +76,7 @@ def followed(
 ) -> tuple[Outcome, Heard]:
     heard, clock = Heard(), clock or Clock()
     overrides = {"configurationOverrides": {"monitoringConfiguration": KEPT}} if is_kept else {}
-    run = JobRun({"id": RUN, "virtualClusterId": CLUSTER, **overrides})
+    run = JobRun.of({"id": RUN, "virtualClusterId": CLUSTER, **overrides})
     found = Follower(aws, run, heard, is_new=is_new, may_be_old=may_be_old, sleep=clock.sleep, clock=clock).follow()
     return found, heard
 
@@ -176,7 +176,7 @@ def test_a_run_that_aws_does_not_know_yet_is_asked_about_again_for_a_minute(aws:
     clock = Clock()
     with pytest.raises(OutOfSightError, match="has no job run"):
         followed(aws, clock, is_new=True)
-    assert follower.POLL_SECONDS < clock.now < 90
+    assert job_runs.POLL_SECONDS < clock.now < 90
     with pytest.raises(NotThereError):
         followed(aws)
     while stub._queue:
@@ -226,7 +226,7 @@ def test_a_log_is_followed_although_aws_does_not_answer_for_a_while(
     stub.add_response("describe_job_run", described("COMPLETED"))
     clock, run = (
         Clock(),
-        JobRun(described("RUNNING", configurationOverrides={"monitoringConfiguration": KEPT})["jobRun"]),
+        JobRun.of(described("RUNNING", configurationOverrides={"monitoringConfiguration": KEPT})["jobRun"]),
     )
     with Stubber(aws.client("s3")) as s3:
         s3.add_response("list_objects_v2", {"Contents": []})
@@ -254,7 +254,7 @@ def test_ctrl_c_while_it_waits_for_the_log_of_a_job_that_ended_ends_with_the_job
     with Stubber(aws.client("s3")) as s3:
         for _ in range(2):
             s3.add_response("list_objects_v2", {"Contents": []})
-        ending = Follower(aws, JobRun(ended["jobRun"]), Heard(), sleep=interrupted).follow()
+        ending = Follower(aws, JobRun.of(ended["jobRun"]), Heard(), sleep=interrupted).follow()
 
     assert ending.exit_code == 3
     assert "it failed" in ending.cause
@@ -283,7 +283,7 @@ def test_spark_s_pages_are_opened_by_commands_that_aws_knows(aws: Aws, stub: Stu
 
 def test_what_a_job_template_leaves_open_is_not_taken_for_a_place() -> None:
     words = ["--settings", "s3://staging/settings.yaml", "--output", "${Output}", "--set", "${Submission}", "--yes"]
-    run = JobRun(
+    run = JobRun.of(
         {"id": RUN, "virtualClusterId": CLUSTER, "jobDriver": {"sparkSubmitJobDriver": {"entryPointArguments": words}}}
     )
     assert run.settings() is None

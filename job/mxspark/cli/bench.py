@@ -1,7 +1,6 @@
 """`mxspark bench`."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,21 +9,13 @@ import typer
 from mxspark import host
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app, short_help
-from mxspark.cli.flags import DebugFlag, Given, help_of, takes_job
+from mxspark.cli.flags import DebugFlag, Given, ModelPrecision, help_of, plain, takes_job
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import sources
 from mxspark.storage import Access
 
 LEAST_IMAGES = 12  # of which a comparison with fp32 is made
 _OF_A_TABLE = ("output", "top_k", "output_format", "max_failed_fraction", "overwrite", "retry_failed")
-
-
-class _Measured(StrEnum):
-    """A precision that can be measured."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    int8 = "int8"
 
 
 MinAgreementFlag = Annotated[
@@ -40,7 +31,7 @@ MinAgreementFlag = Annotated[
 def measure(
     given: Given,
     precision: Annotated[
-        list[_Measured] | None,
+        list[ModelPrecision] | None,  # type: ignore[valid-type]
         typer.Option(
             "--precision",
             metavar="NUMBERS",
@@ -101,7 +92,7 @@ def measure(
     layers.insert(0, sources.Layer(sources.NOT_GIVEN, {("output", "path"): "predictions"}))
     settings = sources.effective(layers).settings
     request = configuration.Request(
-        precisions=tuple(dict.fromkeys(one.value for one in precision or _Measured)),
+        precisions=tuple(dict.fromkeys(map(plain, precision or ModelPrecision))),
         batch_sizes=tuple(dict.fromkeys(batch_size or (8, 32))),
         threads=configuration.threads_to_try(threads or (), host.cores()),
         images=images,

@@ -250,28 +250,30 @@ def _shares(run: "Performance") -> str:
 def _predictions(rows: "Iterable[Row]", total: int) -> Table:
     rows = list(rows)
     title = f"The first {len(rows)} of {counted(total, 'image')}" if len(rows) < total else None
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     vectors = list(next((row.vectors for row in rows if row.vectors), {}))
     # As many columns as fit the width.
     most = 3 if _out.width >= WIDTH else 2 if _out.width >= 100 else 1
     has_classes = not vectors or any(row.predictions is not None for row in rows)
     classes = ("prediction", "next", "third")[: max(1, most - len(vectors))] if has_classes else ()
-    for heading in ("key", *classes, *vectors):
-        table.add_column(
-            heading,
-            overflow="ellipsis",
-            no_wrap=True,
-            max_width=WIDTH // 3,
-            style="dim" if heading in ("next", "third") else "",
-        )
+    columns = (_cut(name, "dim" if name in ("next", "third") else "") for name in ("key", *classes, *vectors))
+    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for row in rows:
         if row.predictions is None and not row.vectors:
-            table.add_row(printable(row.key), printable(f"{row.status}: {row.error}"), style="red")
+            table.add_row(printable(row.key), _failure(row), style="red")
             continue
         shown = [_short(prediction) for prediction in (row.predictions or ())[: len(classes)]]
         shown += [""] * (len(classes) - len(shown))
         table.add_row(printable(row.key), *shown, *(_numbers(row.vectors[name]) for name in vectors))
     return table
+
+
+def _cut(heading: str, style: str = "") -> Column:
+    """A column of texts, of which long ones are cut."""
+    return Column(heading, overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3, style=style)
+
+
+def _failure(row: "Row") -> str:
+    return printable(f"{row.status}: {row.error}")
 
 
 def _numbers(vector: "Vector") -> str:
@@ -287,12 +289,10 @@ def _short(prediction: "Prediction") -> str:
 
 def _ranked(rows: "Iterable[Row]") -> Table:
     """All predictions of each row, one a line: more of them than columns fit."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("key", overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3)
-    table.add_column("prediction", overflow="fold")
+    table = Table(_cut("key"), Column("prediction", overflow="fold"), box=box.SIMPLE_HEAD)
     for row in rows:
         if row.predictions is None:
-            table.add_row(printable(row.key), printable(f"{row.status}: {row.error}"), style="red")
+            table.add_row(printable(row.key), _failure(row), style="red")
             continue
         for number, prediction in enumerate(row.predictions):
             is_first = number == 0
@@ -313,9 +313,8 @@ def show_trial(
     if shown:
         _out.print(_ranked(shown) if has_all else _predictions(shown, len(shown)))
     for column, found in similar.items():
-        table = Table(box=box.SIMPLE_HEAD)
-        for heading in ("key", f"norm of {column}", "nearest of the others, by its cosine"):
-            table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3)
+        headings = ("key", f"norm of {column}", "nearest of the others, by its cosine")
+        table = Table(*map(_cut, headings), box=box.SIMPLE_HEAD)
         keys = [row.key for row in rows if column in row.vectors]
         for key, (norm, cosine, nearest) in zip(keys, found, strict=True):
             table.add_row(printable(key), f"{norm:.4g}", f"{cosine:.3f} {printable(nearest)}" if nearest else "")
@@ -324,10 +323,7 @@ def show_trial(
 
 def show_presets(keys: Sequence[str], best: "Mapping[str, Sequence[str]]", own: Sequence[str]) -> None:
     """The most probable class of each image under each preset, and by what the model says itself."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("preset", no_wrap=True)
-    for key in keys:
-        table.add_column(printable(key), overflow="ellipsis", no_wrap=True, max_width=WIDTH // 3)
+    table = Table(Column("preset", no_wrap=True), *map(_cut, map(printable, keys)), box=box.SIMPLE_HEAD)
     for preset, texts in {**best, "as it is": own}.items():
         table.add_row(preset, *texts, style="" if preset != "as it is" else "bold")
     _out.print(table)
@@ -336,7 +332,7 @@ def show_presets(keys: Sequence[str], best: "Mapping[str, Sequence[str]]", own: 
 def short_prediction(row: "Row") -> str:
     """The most probable class of a row, or what is wrong with it."""
     if row.predictions is None:
-        return printable(f"{row.status}: {row.error}")
+        return _failure(row)
     return _short(row.predictions[0]) if row.predictions else "none"
 
 
@@ -400,9 +396,8 @@ def show_benchmark(found: "BenchmarkResults", settings: str) -> None:
             ("decoding alone", f"{decoding.rate:,.0f} images/s, {decoding.cpu:.2f} CPU-ms an image"),
         ]
     )
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("precision", "batch", "workers x threads", *_SPEEDS, "MiB a worker", "agreement"):
-        table.add_column(heading, justify="left" if heading == "precision" else "right")
+    of_numbers = ("batch", "workers x threads", *_SPEEDS, "MiB a worker", "agreement")
+    table = Table("precision", *(Column(heading, justify="right") for heading in of_numbers), box=box.SIMPLE_HEAD)
     for row in found.rows:
         one, figures = row.configuration, found.figures.get(row.configuration.precision)
         speeds = (row.whole.rate, row.whole.cpu, row.network.rate, row.network.cpu)
@@ -489,12 +484,8 @@ def _holder(holder: Mapping[str, Any]) -> str:
 
 def show_settings(rows: Iterable[tuple[str, Any, str]]) -> None:
     """The effective settings with the source of each."""
-    table = Table(
-        Column("setting", no_wrap=True),
-        Column("value", overflow="fold"),
-        Column("from", overflow="fold"),
-        box=box.SIMPLE_HEAD,
-    )
+    columns = Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold")
+    table = Table(*columns, box=box.SIMPLE_HEAD)
     for key, value, origin in rows:
         table.add_row(key, _value(value), origin, style="dim" if origin == "default" else "")
     _out.print(table)
@@ -516,9 +507,8 @@ def _value(value: Any) -> str:
 
 def show_sections(sections: Sequence[tuple[str, str]]) -> None:
     """What something is: names and values."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    columns = Column(style="bold"), Column(overflow="fold")
+    table = Table(*columns, show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name, value in sections:
         table.add_row(name, value)
     _out.print(table)
@@ -529,10 +519,8 @@ _STYLES = {"ok": "green", "problem": "bold red", "can't tell": "yellow"}
 
 def show_findings(findings: "Sequence[Finding]") -> None:
     """What was looked at, how it is, and what to do about it."""
-    table = Table(show_header=False, box=box.SIMPLE_HEAD)
-    table.add_column(no_wrap=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    columns = Column(no_wrap=True), Column(style="bold", no_wrap=True), Column(overflow="fold")
+    table = Table(*columns, show_header=False, box=box.SIMPLE_HEAD)
     for finding in findings:
         text = "\n".join(printable(part) for part in (finding.text, finding.hint) if part)
         table.add_row(Text(finding.verdict, _STYLES[finding.verdict]), finding.subject, text)

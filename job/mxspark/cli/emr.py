@@ -11,7 +11,7 @@ import typer
 
 from mxspark.cli import console, remote
 from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, Terminated, doctor_app, show_findings
-from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, takes_job
+from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, help_of, takes_job
 from mxspark.cli.run import needed
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings import sources
@@ -23,24 +23,24 @@ from mxspark.submit.emr.follower import SAME_AGAIN
 from mxspark.submit.emr.job import EmrJob
 
 
-def _setting(kind: Any, key: str, metavar: str, short: str = "") -> tuple[Any, None, str]:
+def _setting(key: str, metavar: str, kind: Any = str) -> tuple[Any, None, str]:
     """A flag that sets emr.`key`."""
-    described = f"{Settings.describe('emr', key)}{short}"
-    flag = typer.Option(f"--{key.replace('_', '-')}", metavar=metavar, help=described, show_default=False)
+    name = f"--{key.replace('_', '-')}"
+    flag = typer.Option(name, metavar=metavar, help=help_of("emr", key), show_default=False)
     return Annotated[kind | None, flag], None, f"emr.{key}"
 
 
 # What a job run has besides the job; `submit emr` and `doctor emr` take it.
 _FLAGS: dict[str, tuple[Any, Any, str]] = {
-    "virtual_cluster": _setting(str, "virtual_cluster", "ID|NAME"),
-    "region": _setting(str, "region", "REGION"),
-    "execution_role": _setting(str, "execution_role", "ARN"),
-    "release": _setting(str, "release", "LABEL", " [default: emr-7.13.0-latest]"),
+    "virtual_cluster": _setting("virtual_cluster", "ID|NAME"),
+    "region": _setting("region", "REGION"),
+    "execution_role": _setting("execution_role", "ARN"),
+    "release": _setting("release", "LABEL"),
     "image": (ImageFlag, None, "kubernetes.image"),
-    "log_group": _setting(str, "log_group", "NAME"),
-    "log_prefix": _setting(str, "log_prefix", "PREFIX"),
-    "s3_logs": _setting(str, "s3_logs", "PLACE"),
-    "retries": _setting(int, "retries", "N", " [default: 2]"),
+    "log_group": _setting("log_group", "NAME"),
+    "log_prefix": _setting("log_prefix", "PREFIX"),
+    "s3_logs": _setting("s3_logs", "PLACE"),
+    "retries": _setting("retries", "N", int),
 }
 TagFlag = Annotated[
     list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the job run. Can be given many times.")
@@ -129,10 +129,7 @@ def submit_emr(
     console.show(started.run.id)  # before anything else can go wrong
     started.announce(listener)
     with suppress(MxsparkError):
-        if (
-            started.may_be_old
-            and job_runs.describe(started.aws, started.run.description["virtualClusterId"], started.run.id).has_ended
-        ):
+        if started.may_be_old and job_runs.describe(started.aws, started.run.virtual_cluster, started.run.id).has_ended:
             listener.note(SAME_AGAIN)
     listener.note(remote.what_next(started))
 
@@ -160,10 +157,10 @@ def _connect(settings: Settings) -> Aws:
 
 def _check_image(aws: Aws, settings: Settings) -> None:
     """An image that can't be read is accepted: `mxspark doctor emr` reports it."""
-    from mxspark.submit.emr import checks, images
+    from mxspark.submit.emr import images
 
     try:
-        facts = images.read(aws, settings.kubernetes.image or "", checks.fetch)
+        facts = images.read(aws, settings.kubernetes.image or "")
     except NotThereError as error:
         raise UsageError(error.problem, error.hint) from None
     except MxsparkError:

@@ -12,7 +12,7 @@ import typer
 from mxspark import storage
 from mxspark.cli import console
 from mxspark.errors import UsageError
-from mxspark.settings import document, sources
+from mxspark.settings import document, job, sources
 from mxspark.settings.job import Settings, StorageSettings
 from mxspark.storage import Access
 from mxspark.submit.remote_job import JobFlags
@@ -35,8 +35,11 @@ def _choices(*path: str) -> type[StrEnum]:
     annotation = (Settings.section_at(*path[:-1]) or Settings).model_fields[path[-1]].annotation
     # The annotation is a Literal, or a Literal or None.
     literal = next((kind for kind in get_args(annotation) if get_origin(kind) is Literal), annotation)
-    values = get_args(literal)
-    return StrEnum(path[-1], {value: value for value in values})  # type: ignore[return-value]
+    return _enum(path[-1], get_args(literal))
+
+
+def _enum(name: str, values: tuple[str, ...]) -> type[StrEnum]:
+    return StrEnum(name, {value: value for value in values})  # type: ignore[return-value]
 
 
 def _flag(name: str, *path: str, **more: Any) -> Any:
@@ -45,6 +48,7 @@ def _flag(name: str, *path: str, **more: Any) -> Any:
 
 Context = _choices("context")
 Precision = _choices("precision")
+ModelPrecision = _enum("precision", get_args(job.Precision))  # what a model is made at, or measured
 Format = _choices("output", "format")
 Kind = _choices("model", "output_kind")
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from mxspark.cli.flags import (
     EndpointFlag,
     KindFlag,
     LayerFlag,
+    ModelPrecision,
     PresetFlag,
     YesFlag,
     access_by,
@@ -32,15 +32,7 @@ from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access
 from mxspark.text.words import printable
 
-
-class _OwnPrecision(StrEnum):
-    """What a bundle can be made at."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    int8 = "int8"
-
-
+_INT8 = ModelPrecision("int8")
 ModelArgument = Annotated[
     str, typer.Argument(metavar="PLACE", help="The bundle: a folder, s3://, https:// or http://.")
 ]
@@ -188,8 +180,9 @@ def optimize_model(
         Path, typer.Option("--output", metavar="FOLDER", help="The new bundle's folder; made where it isn't there.")
     ],
     precision: Annotated[
-        _OwnPrecision, typer.Option("--precision", help="What to make. fp32: only graph passes, which are exact.")
-    ] = _OwnPrecision.int8,
+        ModelPrecision,  # type: ignore[valid-type]
+        typer.Option("--precision", help="What to make. fp32: only graph passes, which are exact."),
+    ] = _INT8,
     min_agreement: Annotated[
         float | None, typer.Option("--min-agreement", metavar="F", help=flags.help_of("min_agreement"))
     ] = None,
@@ -222,8 +215,8 @@ def optimize_model(
     found = _fetch(chosen.model, access)
     confirm_replacing(found.source, output, yes)
     with console.ConsoleProgress(yes) as progress:
-        made = precisions.make_bundle(chosen, found, access, progress, precision.value, output)
-    console.show(f"Packed {made.model.spec.name} at {precision.value} into {output}")
+        made = precisions.make_bundle(chosen, found, access, progress, flags.plain(precision), output)
+    console.show(f"Packed {made.model.spec.name} at {precision} into {output}")
 
 
 def check_folder(output: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,12 @@ from mxspark.inference.mxnet import check_bfloat16, load_mxnet, said
 from mxspark.inference.net import Net
 from mxspark.inference.network import Inspection, Network
 from mxspark.settings.job import ModelSettings
+from mxspark.settings.job import Precision as Precision  # for those who ask for one
 from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access
 from mxspark.text.words import counted
 
 Floats = NDArray[np.float32]
-Precision = Literal["fp32", "bf16", "int8"]
 
 BATCH = 16  # images of a forward pass in comparisons
 # By how much a pass may change a probability: more than rounding does means that it isn't exact, and it is left out.

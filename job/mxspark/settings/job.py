@@ -23,6 +23,8 @@ SUFFIXES = (
     ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc",
     ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".png", ".tif", ".tiff", ".webp",
 )  # fmt: skip
+# What a network computes in; auto chooses one of them.
+Precision = Literal["fp32", "bf16", "int8"]
 # Of an executor's pod, whatever its template says, and what to do instead. By its container's lifecycle Spark ends
 # shards in time.
 _CONTAINER = "spec.containers.0."
@@ -549,7 +551,7 @@ class Settings(Document):
         description="What the network runs on: cpu; gpu (an error where there is none); auto (a GPU where there is "
         "one, and says so).",
     )
-    precision: Literal["fp32", "bf16", "int8", "auto"] = Field(
+    precision: Literal[Precision, "auto"] = Field(
         "fp32",
         description="Numbers that the network computes in, on CPUs. fp32; bf16 (fast with AMX or AVX512_BF16); int8 "
         "(fast with AVX512_VNNI or AMX), calibrated on images of the input; auto: the fastest of them here. All but "

@@ -353,12 +353,8 @@ def _download(connections: Pool, url: str, target: BinaryIO, limit: int | None, 
     name = without_secrets(url)
     with _errors(name, url), _response(connections, name, url, None, REDIRECTS) as response:
         if response.status != 200:
-            said = bytearray()
-            for piece in body(name, response, seconds):
-                said += piece
-                if len(said) > LONGEST_ERROR:
-                    break
-            _check_status(name, Answer(response.status, _phrase(response), bytes(said[:LONGEST_ERROR])))
+            said = _beginning(body(name, response, seconds))
+            _check_status(name, Answer(response.status, _phrase(response), said))
         check_size(_length(name, response), limit)
         pieces = body(name, response, seconds, PIECE)
         written = sum(map(target.write, unpacked(name, pieces, response.headers.get("Content-Encoding"), limit)))

@@ -37,6 +37,9 @@ class Diagnosis:
     def __str__(self) -> str:
         return f"{self.cause}\n  {self.hint}" if self.hint else self.cause
 
+    def to_json(self) -> dict[str, str]:
+        return {"cause": self.cause, "hint": self.hint}
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -4,58 +4,20 @@ Besides storage.s3 the only place that imports boto3 and botocore, and only when
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from mxspark.errors import MxsparkError, PassingError, UsageError, one_line
 from mxspark.storage.store import ca_bundle, hush
 
 if TYPE_CHECKING:
     import boto3
-    from botocore.exceptions import ClientError
 
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 ATTEMPTS = 6  # of one request, with botocore's backoff and jitter
-LOG_IN = "Log in again (aws sso login, or your way to get credentials); AWS_PROFILE chooses others."
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-UNKNOWN_KEYS = {
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "InvalidAccessKeyId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "AuthFailure",
-    "IncompleteSignature",
-    "MissingAuthenticationToken",
-}
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "Forbidden", "403"}
-MISSING = {
-    "ResourceNotFoundException",
-    "NoSuchEntity",
-    "NoSuchBucket",
-    "NoSuchKey",
-    "NotFound",
-    "404",
-    "RepositoryNotFoundException",
-}
-MISSING |= {"ImageNotFoundException", "LayersNotFoundException"}
-THROTTLED = {
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "SlowDown",
-}
-THROTTLED |= {
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "EKSRequestThrottledException",
-    "ProvisionedThroughputExceededException",
-}
-QUOTA = {"ServiceQuotaExceededException", "LimitExceededException"}
 
 
 class NotThereError(MxsparkError):
@@ -72,6 +34,58 @@ class RefusedError(UsageError):
 
 class InvalidError(RefusedError):
     """AWS finds the request invalid."""
+
+
+NO_REGION = ("no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION.")
+LOG_IN = "Log in again (aws sso login, or your way to get credentials); AWS_PROFILE chooses others."
+Table = Mapping[str, tuple[type[MxsparkError], str, str]]  # by a pattern
+CORRECT = "Correct the setting that causes it."
+# What boto3 raises, by the names of its classes: kind, problem and hint. The first that an error is, or derives from.
+FAULTS: Table = {
+    "NoCredentialsError|PartialCredentialsError|CredentialRetrievalError": (
+        UsageError, "no AWS credentials: {error}", LOG_IN
+    ),
+    "TokenRetrievalError|SSOError": (UsageError, "the AWS credentials can't be used: {error}", LOG_IN),
+    "ProfileNotFound": (UsageError, "{error}", "Check AWS_PROFILE; `aws configure list-profiles` lists them."),
+    "NoRegionError": (UsageError, *NO_REGION),
+    "InvalidRegionError": (UsageError, "{error}", "Check --region and AWS_REGION."),
+    "EndpointConnectionError": (
+        PassingError, "{doing} failed: {error}",
+        "Check the network, and the region: {region}. EMR on EKS is not in every region.",
+    ),
+    "ParamValidationError": (RefusedError, "{doing}: {message}", CORRECT),
+    "HTTPClientError|ResponseParserError|ResponseStreamingError|IncompleteReadError": (
+        PassingError, "{doing} failed: {error}", "Check the network, and try again."
+    ),
+    "BotoCoreError": (MxsparkError, "{doing} failed: {error}", "Check the AWS configuration."),
+}  # fmt: skip
+# What AWS answers, by its code and HTTP status. The first that matches counts.
+ANSWERS: Table = {
+    "ExpiredToken|RequestExpired|TokenRefreshRequired": (
+        UsageError, "{doing}: the AWS credentials have expired", LOG_IN
+    ),
+    "UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|InvalidSignature|SignatureDoesNotMatch|AuthFailure|"
+    "IncompleteSignature|MissingAuthenticationToken": (
+        UsageError, "{doing}: AWS rejects these credentials ({code}: {message})",
+        LOG_IN + " Is {region} the right region?",
+    ),
+    r"AccessDenied|Unauthorized|NotAuthorized|Forbidden|\b403\b": (
+        NotAllowedError, "{doing} is not allowed: {message}", "docs/emr.md lists the permissions that are needed."
+    ),
+    r"Throttl|SlowDown|TooManyRequests|RequestLimitExceeded|ProvisionedThroughputExceeded|\b429\b": (
+        PassingError, "{doing}: AWS throttles the requests ({code})", "Try again in a minute."
+    ),
+    "QuotaExceeded|LimitExceeded": (
+        RefusedError, "{doing}: {message}",
+        "Wait for others to end, or have the quota raised (Service Quotas in AWS's console).",
+    ),
+    r"NotFound|NoSuch|\b404\b": (
+        NotThereError, "{doing}: {message}", "Check the name or id, and the region: {region}."
+    ),
+    "Validation|InvalidRequest|InvalidParameter": (InvalidError, "{doing}: AWS rejects it: {message}", CORRECT),
+    r"\b5\d\d\b": (PassingError, "{doing}: AWS had an internal error ({code}: {message})", "Try again later."),
+    "": (MxsparkError, "{doing} failed ({code}: {message})", ""),
+}  # fmt: skip
 
 
 class Aws:
@@ -92,9 +106,7 @@ class Aws:
             # As AWS's other tools and EKS set it; botocore itself reads only the older AWS_DEFAULT_REGION.
             session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
             if not session.region_name:
-                raise UsageError(
-                    "no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION."
-                )
+                raise UsageError(*NO_REGION)
             if session.get_credentials() is None:
                 raise UsageError(
                     "no AWS credentials found",
@@ -109,27 +121,19 @@ class Aws:
 
     def in_region(self, region: str) -> "Aws":
         """The same credentials in another region."""
-        if region == self.region:
-            return self
-        import boto3
-
-        with _errors("looking for credentials", region):
-            return Aws(boto3.Session(region_name=region), self._s3_endpoint)
+        return self if region == self.region else Aws.connect(region, self._s3_endpoint)
 
     def _make_client(self, service: str) -> Any:
         from botocore.config import Config
 
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        )
+        endpoint = self._s3_endpoint if service == "s3" else None
         with _errors(f"reaching {service}", self.region):
-            return self._session.client(
-                service,
-                endpoint_url=self._s3_endpoint if service == "s3" else None,
-                verify=ca_bundle(),
-                config=Config(
-                    connect_timeout=CONNECT_SECONDS,
-                    read_timeout=READ_SECONDS,
-                    retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                ),
-            )
+            return self._session.client(service, endpoint_url=endpoint, verify=ca_bundle(), config=config)
 
     def call(self, service: str, operation: str, doing: str, **parameters: Any) -> dict[str, Any]:
         """A response of AWS. Raises NotThereError, NotAllowedError, RefusedError, PassingError; UsageError for
@@ -155,74 +159,22 @@ class Aws:
 @contextmanager
 def _errors(doing: str, region: str | None) -> Iterator[None]:
     """Translates what boto3 raises while `doing` something."""
-    from botocore import exceptions
+    from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
+    words = {"doing": doing, "region": str(region)}
     try:
         yield
-    except exceptions.ClientError as error:
-        _raise_translated(error, doing, region)
-    except (
-        exceptions.NoCredentialsError,
-        exceptions.PartialCredentialsError,
-        exceptions.CredentialRetrievalError,
-    ) as error:
-        raise UsageError(f"no AWS credentials: {one_line(error)}", LOG_IN) from None
-    except (exceptions.TokenRetrievalError, exceptions.SSOError, exceptions.UnauthorizedSSOTokenError) as error:
-        raise UsageError(f"the AWS credentials can't be used: {one_line(error)}", LOG_IN) from None
-    except exceptions.ProfileNotFound as error:
-        raise UsageError(one_line(error), "Check AWS_PROFILE; `aws configure list-profiles` lists them.") from None
-    except exceptions.NoRegionError:
-        raise UsageError(
-            "no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION."
-        ) from None
-    except exceptions.InvalidRegionError as error:
-        raise UsageError(one_line(error), "Check --region and AWS_REGION.") from None
-    except exceptions.EndpointConnectionError as error:
-        raise PassingError(
-            f"{doing} failed: {one_line(error)}",
-            f"Check the network, and the region: {region}. EMR on EKS is not in every region.",
-        ) from None
-    except exceptions.ParamValidationError as error:
-        raise RefusedError(
-            f"{doing}: {' '.join(str(error).split())[:500]}", "Correct the setting that causes it."
-        ) from None
-    except (
-        exceptions.HTTPClientError,
-        ResponseParserError,
-        exceptions.ResponseStreamingError,
-        exceptions.IncompleteReadError,
-    ) as error:
-        raise PassingError(f"{doing} failed: {one_line(error)}", "Check the network, and try again.") from None
-    except exceptions.BotoCoreError as error:
-        raise MxsparkError(f"{doing} failed: {one_line(error)}", "Check the AWS configuration.") from None
+    except ClientError as error:
+        said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        code, message = said.get("Code", ""), " ".join(str(said.get("Message", "")).split()) or one_line(error)
+        missing = " NotFound" if re.search("does(n't| not) exist", message) else ""
+        raise _translated(ANSWERS, f"{code} {status}{missing}", words | {"code": code, "message": message}) from None
+    except (BotoCoreError, ResponseParserError) as error:
+        kinds, message = " ".join(kind.__name__ for kind in type(error).__mro__), " ".join(str(error).split())[:500]
+        raise _translated(FAULTS, kinds, words | {"message": message, "error": one_line(error)}) from None
 
 
-def _raise_translated(error: "ClientError", doing: str, region: str | None) -> NoReturn:
-    details: Mapping[str, Any] = error.response.get("Error", {})
-    code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split()) or one_line(error)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if code in EXPIRED:
-        raise UsageError(f"{doing}: the AWS credentials have expired", LOG_IN)
-    if code in UNKNOWN_KEYS:
-        raise UsageError(
-            f"{doing}: AWS rejects these credentials ({code}: {message})",
-            f"{LOG_IN} Is {region} the right region?",
-        )
-    if code in DENIED or status == 403:
-        raise NotAllowedError(
-            f"{doing} is not allowed: {message}", "docs/emr.md lists the permissions that are needed."
-        )
-    if code in THROTTLED or status == 429:
-        raise PassingError(f"{doing}: AWS throttles the requests ({code})", "Try again in a minute.")
-    if code in QUOTA:
-        raise RefusedError(
-            f"{doing}: {message}", "Wait for others to end, or have the quota raised (Service Quotas in AWS's console)."
-        )
-    if code in MISSING or status == 404 or "doesn't exist" in message or "does not exist" in message:
-        raise NotThereError(f"{doing}: {message}", f"Check the name or id, and the region: {region}.")
-    if code in ("ValidationException", "InvalidRequestException", "InvalidParameterException", "ValidationError"):
-        raise InvalidError(f"{doing}: AWS rejects it: {message}", "Correct the setting that causes it.")
-    if status is not None and status >= 500:
-        raise PassingError(f"{doing}: AWS had an internal error ({code}: {message})", "Try again later.")
-    raise MxsparkError(f"{doing} failed ({code}: {message})", "")
+def _translated(table: Table, known: str, words: Mapping[str, str]) -> MxsparkError:
+    kind, problem, hint = next(row for pattern, row in table.items() if re.search(pattern, known))
+    return kind(problem.format(**words), hint.format(**words))

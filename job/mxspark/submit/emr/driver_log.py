@@ -4,10 +4,11 @@ it.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mxspark.run import last_word
 from mxspark.storage import StorageError, encoding, split_s3
@@ -26,129 +27,80 @@ PIECE = 2**16  # so that after each of a million small members little is copied
 
 @dataclass(frozen=True)
 class LogLocations:
-    """Where the logs of the job run `id` of a virtual cluster are."""
+    """Where the logs of the job run `id` are: a folder in S3; streams of a group of CloudWatch, by what their names
+    start with. None where EMR keeps none there.
+    """
 
     id: str
-    virtual_cluster: str
-    uri: str | None = None  # of s3MonitoringConfiguration
-    group: str | None = None  # of cloudWatchMonitoringConfiguration
-    prefix: str | None = None
+    folder: str | None
+    group: str | None
+    stream_prefix: str | None
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> "LogLocations":
         """From the description of a job run."""
-        monitoring = run.get("configurationOverrides", {}).get("monitoringConfiguration", {})
-        cloud_watch = monitoring.get("cloudWatchMonitoringConfiguration", {})
+        monitoring = (run.get("configurationOverrides") or {}).get("monitoringConfiguration") or {}
         uri = monitoring.get("s3MonitoringConfiguration", {}).get("logUri")
-        return cls(
-            run["id"],
-            run["virtualClusterId"],
-            uri,
-            cloud_watch.get("logGroupName"),
-            cloud_watch.get("logStreamNamePrefix"),
-        )
-
-    @property
-    def _below(self) -> str:
-        return f"{self.virtual_cluster}/jobs/{self.id}/containers/"
-
-    @property
-    def folder(self) -> str | None:
-        """The pods' logs in S3."""
-        return None if self.uri is None else f"{self.uri.rstrip('/')}/{self._below}"
-
-    @property
-    def stream_prefix(self) -> str:
-        """What the names of the pods' log streams start with."""
-        return f"{self.prefix}/{self._below}" if self.prefix else self._below
+        cloud_watch = monitoring.get("cloudWatchMonitoringConfiguration", {})
+        group, prefix = cloud_watch.get("logGroupName"), cloud_watch.get("logStreamNamePrefix")
+        below = f"{run['virtualClusterId']}/jobs/{run['id']}/containers/"
+        folder = None if uri is None else f"{uri.rstrip('/')}/{below}"
+        streams = f"{prefix}/{below}" if prefix else below
+        return cls(run["id"], folder, group, streams if group else None)
 
     def rows(self) -> list[tuple[str, str]]:
         """For a person: the driver's folder has the pod's name, spark-ID-driver, below that of Spark's application."""
-        found = []
-        if self.folder is not None:
-            found.append(("logs in S3", f"{self.folder}spark-…/spark-{self.id}-driver…/stderr.gz, stdout.gz"))
+        driver = f"spark-…/spark-{self.id}-driver…/stderr"
+        found = [] if self.folder is None else [("logs in S3", f"{self.folder}{driver}.gz, stdout.gz")]
         if self.group is not None:
-            found.append(
-                (
-                    "logs in CloudWatch",
-                    f"group {self.group}, streams {self.stream_prefix}spark-…/spark-{self.id}-driver…/stderr",
-                )
-            )
+            found.append(("logs in CloudWatch", f"group {self.group}, streams {self.stream_prefix}{driver}"))
         return found
 
-    def is_driver(self, name: str) -> bool:
-        """Whether an object or stream is the driver's; a restarted one has a suffix."""
-        return re.search(rf"/spark-[^/]+/spark-{self.id}-driver[^/]*/(stderr|stdout)(\.gz)?$", name) is not None
 
+@dataclass(frozen=True)
+class S3Logs:
+    """Objects below the folder of a job run. Raises MxsparkError where they can't be read."""
 
-class LogStore(Protocol):
-    """A place that keeps logs. Raises MxsparkError where it can't be read."""
+    aws: Aws
+    folder: str
 
     def names(self) -> Iterator[tuple[str, Any]]:
         """The names of all pods' streams, and when each was last written."""
-
-    def read(self, name: str) -> list[str]:
-        """The lines of a stream."""
-
-
-class S3Logs:
-    """Objects below the folder of a job run."""
-
-    def __init__(self, aws: Aws, folder: str) -> None:
-        self._aws = aws
-        self._folder = folder
-        self._bucket, self._prefix = split_s3(folder)
-
-    def names(self) -> Iterator[tuple[str, Any]]:
-        doing = f"looking for logs in {self._folder}"
-        for entry in self._aws.pages(
-            "s3", "list_objects_v2", "Contents", doing, Bucket=self._bucket, Prefix=self._prefix
-        ):
+        doing, (bucket, prefix) = f"looking for logs in {self.folder}", split_s3(self.folder)
+        for entry in self.aws.pages("s3", "list_objects_v2", "Contents", doing, Bucket=bucket, Prefix=prefix):
             yield entry["Key"], entry["LastModified"]
 
     def read(self, name: str) -> list[str]:
-        return unpacked(self._aws.read_object(self._bucket, name, LONGEST)).decode(errors="replace").splitlines()
+        """The lines of a stream."""
+        data = self.aws.read_object(split_s3(self.folder)[0], name, LONGEST)
+        return unpacked(data).decode(errors="replace").splitlines()
 
 
+@dataclass(frozen=True)
 class CloudWatchLogs:
-    """Streams of a log group."""
+    """Streams of a log group, likewise."""
 
-    def __init__(self, aws: Aws, group: str, prefix: str) -> None:
-        self._aws = aws
-        self._group = group
-        self._prefix = prefix
+    aws: Aws
+    group: str
+    prefix: str
 
     def names(self) -> Iterator[tuple[str, Any]]:
-        doing, where = f"looking for logs in CloudWatch's group {self._group}", {"logGroupName": self._group}
-        for stream in self._aws.pages(
-            "logs", "describe_log_streams", "logStreams", doing, **where, logStreamNamePrefix=self._prefix
+        doing, where = f"looking for logs in CloudWatch's group {self.group}", {"logGroupName": self.group}
+        for stream in self.aws.pages(
+            "logs", "describe_log_streams", "logStreams", doing, **where, logStreamNamePrefix=self.prefix
         ):
             yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
 
     def read(self, name: str) -> list[str]:
-        return list(self._events(name))
-
-    def _events(self, stream: str) -> Iterator[str]:
-        token = None
+        doing, where = f"reading {name} of CloudWatch", {"logGroupName": self.group, "logStreamName": name}
+        lines: list[str] = []
+        more: dict[str, str] = {}
         while True:
-            more: dict[str, str] = {"nextToken": token} if token else {}
-            doing, where = f"reading {stream} of CloudWatch", {"logGroupName": self._group, "logStreamName": stream}
-            answer = self._aws.call("logs", "get_log_events", doing, **where, startFromHead=True, **more)
-            for event in answer["events"]:
-                yield from _message(event["message"]).splitlines()
-            if answer.get("nextForwardToken") in (None, token):
-                return
-            token = answer["nextForwardToken"]
-
-
-def log_stores(aws: Aws, places: LogLocations) -> list[LogStore]:
-    """All that the job run was started with: EMR writes the same to each."""
-    found: list[LogStore] = []
-    if places.folder is not None:
-        found.append(S3Logs(aws, places.folder))
-    if places.group is not None:
-        found.append(CloudWatchLogs(aws, places.group, places.stream_prefix))
-    return found
+            answer = self.aws.call("logs", "get_log_events", doing, **where, startFromHead=True, **more)
+            lines += [line for event in answer["events"] for line in _message(event["message"]).splitlines()]
+            if answer.get("nextForwardToken") in (None, more.get("nextToken")):
+                return lines
+            more = {"nextToken": answer["nextForwardToken"]}
 
 
 def _message(text: str) -> str:
@@ -176,9 +128,12 @@ class DriverLog:
     """The driver's log, as far as EMR has delivered it: with a delay of some minutes."""
 
     def __init__(self, aws: Aws, places: LogLocations) -> None:
-        self._places = places
-        self._stores = log_stores(aws, places)
-        self._newest = ""  # the pod that was read last
+        self._driver = re.compile(rf".*/spark-[^/]+/spark-{places.id}-driver[^/]*")  # a restarted one has a suffix
+        self._stores: list[S3Logs | CloudWatchLogs] = []  # EMR writes the same to each
+        if places.folder is not None:
+            self._stores.append(S3Logs(aws, places.folder))
+        if places.group is not None:
+            self._stores.append(CloudWatchLogs(aws, places.group, str(places.stream_prefix)))
         self._seen: dict[str, int] = {}
 
     @property
@@ -190,51 +145,44 @@ class DriverLog:
         """The lines by stream of the newest driver (or of the pod that submitted it), empty where there are none.
         Raises MxsparkError.
         """
-        return self._of_first_readable(lambda log_store: self._read(log_store, of_submitter)) if self.is_kept else {}
+        return {name.rpartition("/")[2]: lines for name, lines in self._read(of_submitter).items()}
 
     def new_lines(self) -> Iterator[str]:
         """The newest driver's lines since the last call."""
-        for stream, lines in self.streams().items():
-            name = f"{self._newest} {stream}"
+        for name, lines in self._read().items():
             yield from lines[self._seen.get(name, 0) :]
             self._seen[name] = len(lines)
 
-    def _read(self, log_store: LogStore, of_submitter: bool) -> dict[str, list[str]]:
-        for _, pod, found in self._pods(log_store, of_submitter)[:1]:
-            self._newest = pod
-            return {stream: log_store.read(found[stream]) for stream in STREAMS if stream in found}
-        return {}
-
-    def _of_first_readable(self, read: Callable[[LogStore], dict[str, list[str]]]) -> dict[str, list[str]]:
-        """Falls back to the next store where one can't be read."""
+    def _read(self, of_submitter: bool = False) -> dict[str, list[str]]:
+        """The streams by pod and name, of the first place that may be read."""
         while len(self._stores) > 1:
-            try:
-                return read(self._stores[0])
-            except (NotAllowedError, NotThereError):
-                self._stores.pop(0)
-        return read(self._stores[0])
+            with suppress(NotAllowedError, NotThereError):
+                return self._newest(self._stores[0], of_submitter)
+            self._stores.pop(0)
+        return self._newest(self._stores[0], of_submitter) if self._stores else {}
 
-    def _pods(self, log_store: LogStore, of_submitter: bool) -> list[tuple[Any, str, dict[str, str]]]:
-        """The newest first: when its log was last written, the pod, and its streams' names."""
-        pods: dict[str, tuple[Any, dict[str, str]]] = {}
-        for name, written in log_store.names():
-            is_executor = re.search(r"/containers/spark-[^/]+/", name) is not None and not self._places.is_driver(name)
-            match = re.search(r"/(stderr|stdout)(\.gz)?$", name)
-            if match and not is_executor and self._places.is_driver(name) != of_submitter:
-                pod = name[: match.start()]
-                last, streams = pods.get(pod, (written, {}))
-                pods[pod] = max(last, written), {**streams, match[1]: name}
-        return sorted(
-            ((last, pod, streams) for pod, (last, streams) in pods.items()), key=lambda entry: entry[0], reverse=True
-        )
+    def _newest(self, log_store: S3Logs | CloudWatchLogs, of_submitter: bool) -> dict[str, list[str]]:
+        names: dict[str, dict[str, str]] = defaultdict(dict)  # by pod and stream
+        written: dict[str, Any] = {}
+        for name, last in log_store.names():
+            found = re.fullmatch(r"(.+)/(stderr|stdout)(\.gz)?", name)
+            if found and self._is_wanted(found[1], of_submitter):
+                names[found[1]][found[2]] = name
+                written[found[1]] = max(last, written.get(found[1], last))
+        pod = max(names, key=written.__getitem__, default="")
+        return {f"{pod}/{stream}": log_store.read(names[pod][stream]) for stream in STREAMS if stream in names[pod]}
+
+    def _is_wanted(self, pod: str, of_submitter: bool) -> bool:
+        is_spark_s = re.search(r"/containers/spark-[^/]+/", f"{pod}/") is not None
+        return not is_spark_s if of_submitter else self._driver.fullmatch(pod) is not None
 
 
-def exit_code(lines: list[str]) -> int | None:
+def exit_code(lines: Sequence[str]) -> int | None:
     """The exit code of infer_main.py: from its own last line, else from what Spark and EMR report of the driver.
 
     Executors' exit codes mean something else.
     """
-    if word := last_word.find(lines):
+    if word := last_word.find(list(lines)):
         return word.exit_code
     code, container = None, ""
     for line in (line[:LONGEST_LINE] for line in lines):  # its patterns take quadratic time

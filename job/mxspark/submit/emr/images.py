@@ -1,14 +1,20 @@
 """What an image in ECR is, checked before pods pull it: its labels are read without pulling it."""
 
+import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mxspark.errors import UsageError
 from mxspark.settings.job import Settings
+from mxspark.storage import Access, download
 from mxspark.submit.emr.aws import Aws, NotThereError
+
+IN_ECR = re.compile(
+    r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?"
+)
 
 
 @dataclass(frozen=True)
@@ -23,37 +29,37 @@ class ImageFacts:
         """From the image's configuration; None if it isn't mxspark's."""
         labels = (config.get("config") or {}).get("Labels") or {}
         title = labels.get("org.opencontainers.image.title", "")
-        if not title.startswith("mxspark"):
-            return None
         base = re.search(r"emr-\d+\.\d+\.\d+", labels.get("org.opencontainers.image.base.name", ""))
-        return cls(title, base[0] if base else None)
+        return cls(title, base[0] if base else None) if title.startswith("mxspark") else None
 
     @property
     def has_cuda(self) -> bool:
         return self.title == "mxspark-gpu"
 
 
-def read(aws: Aws, image: str, fetch: Callable[[str], bytes]) -> ImageFacts | None:
-    """The facts of an image in ECR, None if it isn't mxspark's; `fetch` reads an address. Raises MxsparkError."""
-    found = re.fullmatch(
-        r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?",
-        image,
-    )
+def fetched(url: str) -> bytes:
+    """The content of a small file at an address."""
+    target = io.BytesIO()
+    download(url, Access(), target)
+    return target.getvalue()
+
+
+def read(aws: Aws, image: str, fetch: Callable[[str], bytes] = fetched) -> ImageFacts | None:
+    """What the labels of an image in ECR say; None of others, and of images that aren't mxspark's. `fetch` reads an
+    address. Raises MxsparkError.
+    """
+    found = IN_ECR.fullmatch(image)
     if found is None:
-        raise UsageError(f"{image} is not in ECR, and can't be checked", "")
-    account, region, _, repository, tag, digest = found.groups()
-    ecr = aws.in_region(region)
+        return None
+    account, region, repository, tag, digest = found.groups()
+    ecr, doing = aws.in_region(region), f"reading the image {image}"
     where = {"registryId": account, "repositoryName": repository}
-    doing = f"reading the image {image}"
     wanted = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
     for _ in range(2):  # an index of several processors' images, and then one of those
         answer = ecr.call("ecr", "batch_get_image", doing, **where, imageIds=[wanted])
         if not answer.get("images"):
-            failures = answer.get("failures") or [{}]
-            raise NotThereError(
-                f"ECR has no image {image} ({failures[0].get('failureReason', 'not found')})",
-                "Push it (docs/images.md), or correct --image.",
-            )
+            why = (answer.get("failures") or [{}])[0].get("failureReason", "not found")
+            raise NotThereError(f"ECR has no image {image} ({why})", "Push it (docs/images.md), or correct --image.")
         manifest = json.loads(answer["images"][0]["imageManifest"])
         if "config" in manifest:
             break
@@ -62,25 +68,19 @@ def read(aws: Aws, image: str, fetch: Callable[[str], bytes]) -> ImageFacts | No
     return ImageFacts.of(json.loads(fetch(layer["downloadUrl"])))
 
 
-def troubles(settings: Settings, facts: ImageFacts | None) -> Iterator[tuple[str, str]]:
-    """How an image doesn't fit the job, each with a hint."""
+def check(settings: Settings, facts: ImageFacts | None) -> None:
+    """Raises UsageError if the image is known not to fit the job."""
     if facts is None:
         return
     image, release = settings.kubernetes.image, settings.emr.release
     if (settings.context == "gpu" or settings.spark.executor_gpus) and not facts.has_cuda:
-        yield (
+        raise UsageError(
             f"the job wants GPUs, but {image} has MXNet's CPU build",
             "Use the image that `make image-gpu TARGET=emr` builds, or request no GPU.",
         )
     if facts.release is not None and not release.startswith(f"{facts.release}-"):
-        yield (
+        raise UsageError(
             f"--release is {release}, but {image} is based on {facts.release}: its Spark would differ from that of "
             "EMR's job runner",
             f"Use --release {facts.release}-latest, or build the image on that release: EMR_BASE.",
         )
-
-
-def check(settings: Settings, facts: ImageFacts | None) -> None:
-    """Raises UsageError if the image is known not to fit the job."""
-    for wrong, hint in troubles(settings, facts):
-        raise UsageError(wrong, hint)

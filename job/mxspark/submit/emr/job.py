@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from mxspark import storage
@@ -14,11 +13,11 @@ from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import job_runs
-from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError
+from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError, RefusedError
 from mxspark.submit.emr.diagnosis import REASONS, explain, hint_for
 from mxspark.submit.emr.driver_log import DriverLog
-from mxspark.submit.emr.follower import LONGEST_POLL_SECONDS, Follower, read_progress
-from mxspark.submit.emr.job_runs import JobRun, Watch
+from mxspark.submit.emr.follower import Follower, read_progress
+from mxspark.submit.emr.job_runs import JobRun, polled
 from mxspark.submit.emr.start_job_run import Submission
 from mxspark.submit.outcome import Diagnosis, Listener, Outcome
 from mxspark.submit.remote_job import JobFlags, RemoteJob, RemoteStatus, Sleep
@@ -27,10 +26,9 @@ from mxspark.text import duration
 
 def put_objects(submission: Submission, access: Access) -> None:
     """Uploads the objects that the request names. Raises UsageError."""
+    hint = "Give a place that you may write and the execution role may read: emr.staging."
     for place, content in submission.objects.items():
-        with storage.usage_errors(
-            "emr.staging", "Give a place that you may write and the execution role may read: emr.staging."
-        ):
+        with storage.usage_errors("emr.staging", hint):
             open_store(storage.parent(place), access).write(place.rsplit("/", 1)[-1], content)
 
 
@@ -41,33 +39,30 @@ def start(aws: Aws, submission: Submission) -> JobRun:
         request["jobTemplateId"] = _job_template(aws, submission.template)
     try:
         answer = aws.call("emr-containers", "start_job_run", "starting the job run", **request)
-    except NotThereError as error:
-        raise UsageError(error.problem, hint_for(error.problem) or error.hint) from None
     except NotAllowedError as error:
         raise NotAllowedError(error.problem, f"{hint_for(error.problem) or ''} {error.hint}".strip()) from None
-    except InvalidError as error:
-        raise UsageError(error.problem, hint_for(error.problem) or REASONS["VALIDATION_ERROR"]) from None
+    except (NotThereError, InvalidError) as error:
+        fallback = REASONS["VALIDATION_ERROR"] if isinstance(error, InvalidError) else error.hint
+        raise UsageError(error.problem, hint_for(error.problem) or fallback) from None
     except PassingError as error:
         look = job_runs.list_command(request["virtualClusterId"], request["name"], aws.region)
         raise PassingError(error.problem, f"Check by its name whether it was started: {look}. {error.hint}") from None
     asked = request if submission.template is None else {**submission.template["jobTemplateData"], **request}
-    return JobRun({**asked, "id": answer["id"]})
+    return JobRun.of({**asked, "id": answer["id"]})
 
 
 def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
     """The id of the template with just this content, created if there is none of its name."""
-    name = request["name"]
-    doing = f"looking for job template {name}"
-    listed = aws.pages("emr-containers", "list_job_templates", "templates", doing)
-    named = [found for found in listed if found.get("name") == name]
-    for found in named:
-        if _plain(found.get("jobTemplateData", {})) == _plain(request["jobTemplateData"]):
-            return str(found["id"])
+    name, wanted = request["name"], _plain(request["jobTemplateData"])
+    listed = aws.pages("emr-containers", "list_job_templates", "templates", f"looking for job template {name}")
+    named = {str(found["id"]): _plain(found.get("jobTemplateData", {})) for found in listed if found["name"] == name}
+    if same := [identity for identity, found in named.items() if found == wanted]:
+        return same[0]
     if named:
-        changes = plan.differences(_plain(named[0].get("jobTemplateData", {})), _plain(request["jobTemplateData"]))
+        identity, found = next(iter(named.items()))
         raise UsageError(
-            f"the job template {name} ({named[0]['id']}) is another. Differences (existing -> requested):\n  "
-            + "\n  ".join(changes),
+            f"the job template {name} ({identity}) is another. Differences (existing -> requested):\n  "
+            + "\n  ".join(plan.differences(found, wanted)),
             "Use another name; or delete that one: aws emr-containers delete-job-template --id ….",
         )
     return str(aws.call("emr-containers", "create_job_template", f"creating the job template {name}", **request)["id"])
@@ -93,55 +88,34 @@ class RunStatus(RemoteStatus):
         run = self.run
         seconds = f", {duration.in_words(run.seconds)}" if run.seconds is not None else ""
         attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
+        ui = ("in EMR's console at the job run, until thirty days after its end; or by", *run.ui) if run.ui else ()
         found = [
-            (
-                "job run",
-                f"{run.name} ({run.id}) on virtual cluster {run.description['virtualClusterId']}, created "
-                f"{run.description.get('createdAt', '')}",
-            ),
+            ("job run", f"{run.name} ({run.id}) on virtual cluster {run.virtual_cluster}, created {run.created or ''}"),
             ("state", f"{run.state}{seconds}{attempt}" + (f": {run.details}" if run.details else "")),
+            ("trouble", str(self.trouble or "")),
+            ("progress", self.progress),
+            ("output", self.output and f"{self.output} (mxspark status {self.output} shows what is done)"),
+            *run.places.rows(),
+            ("Spark's web UI", "\n".join(ui)),
         ]
-        if self.trouble:
-            found.append(("trouble", str(self.trouble)))
-        if self.progress:
-            found.append(("progress", self.progress))
-        if self.output:
-            found.append(("output", f"{self.output} (mxspark status {self.output} shows what is done)"))
-        found += run.places.rows()
-        if run.ui:
-            found.append(
-                (
-                    "Spark's web UI",
-                    "\n".join(("in EMR's console at the job run, until thirty days after its end; or by", *run.ui)),
-                )
-            )
-        return found
+        return [(name, text) for name, text in found if text]
 
     def to_json(self) -> dict[str, Any]:
-        run = self.run
-        times = {
-            key: run.description[key].isoformat()
-            for key in ("createdAt", "finishedAt")
-            if isinstance(run.description.get(key), datetime)
-        }
-        plain = {
-            key: run.description.get(key)
-            for key in ("id", "name", "virtualClusterId", "state", "stateDetails", "failureReason")
-        }
-        trouble = {"cause": self.trouble.cause, "hint": self.trouble.hint} if self.trouble else None
-        logs = {
-            "s3": run.places.folder,
-            "group": run.places.group,
-            "streams": run.places.stream_prefix if run.places.group else None,
-        }
+        run, places = self.run, self.run.places
+        times = {"createdAt": run.created, "finishedAt": run.finished}
         return {
-            **plain,
-            **times,
+            "id": run.id,
+            "name": run.name,
+            "virtualClusterId": run.virtual_cluster,
+            "state": run.state,
+            "stateDetails": run.details or None,
+            "failureReason": run.reason or None,
+            **{key: time.isoformat() for key, time in times.items() if time is not None},
             "attempt": run.attempt,
             "output": self.output,
             "progress": self.progress,
-            "trouble": trouble,
-            "logs": logs,
+            "trouble": self.trouble.to_json() if self.trouble else None,
+            "logs": {"s3": places.folder, "group": places.group, "streams": places.stream_prefix},
             "ui": list(run.ui),
         }
 
@@ -162,21 +136,17 @@ class EmrJob(RemoteJob):
 
     @property
     def address(self) -> str:
-        return f"{self.run.id} --virtual-cluster {self.run.description['virtualClusterId']} --region {self.aws.region}"
+        return f"{self.run.id} --virtual-cluster {self.run.virtual_cluster} --region {self.aws.region}"
 
     def announce(self, listener: Listener) -> None:
         """Where it was started, and where its logs will be."""
-        run = self.run
-        listener.note(
-            f"Job run {run.id} ({run.name}) on virtual cluster {run.description['virtualClusterId']} in region "
-            f"{self.aws.region}"
-        )
+        run, region = self.run, self.aws.region
+        listener.note(f"Job run {run.id} ({run.name}) on virtual cluster {run.virtual_cluster} in region {region}")
         for what, where in run.places.rows():
             listener.note(f"{what[0].upper()}{what[1:]}: {where}")
 
     def status(self) -> RunStatus:
-        settings = self.run.settings(self.aws.region)
-        progress = ""
+        settings, progress = self.run.settings(self.aws.region), ""
         if settings is not None:
             with suppress(MxsparkError):
                 progress = str(read_progress(settings) or "nothing is planned yet")
@@ -186,17 +156,7 @@ class EmrJob(RemoteJob):
     def follow(self, listener: Listener, *, logs: bool, sleep: Sleep = time.sleep) -> Outcome:
         if self.is_new:
             self.announce(listener)
-        follower = Follower(
-            self.aws,
-            self.run,
-            listener,
-            logs=logs,
-            settings=self.settings,
-            is_new=self.is_new,
-            may_be_old=self.may_be_old,
-            sleep=sleep,
-        )
-        return follower.follow()
+        return Follower(**vars(self), listener=listener, logs=logs, sleep=sleep).follow()
 
     def logs(self, *, follow: bool, tail: int | None = None, sleep: Sleep = time.sleep) -> Iterator[str]:
         run, found = self.run, DriverLog(self.aws, self.run.places)
@@ -212,10 +172,7 @@ class EmrJob(RemoteJob):
                 f"EMR delivers it some minutes later; the job run is {run.state}.",
             )
         yield from lines[-tail:] if tail is not None else lines
-        watch = Watch(self.aws, run, time.monotonic, lambda _: None)
-        while follow and not run.has_ended:
-            sleep(LONGEST_POLL_SECONDS)
-            run = watch.ask() or run
+        for _ in polled(self.aws, run, lambda _: None, sleep=sleep) if follow and not run.has_ended else ():
             with suppress(PassingError):
                 yield from found.new_lines()
 
@@ -227,25 +184,28 @@ class EmrJob(RemoteJob):
             f"Job run {run.id} ({run.name}) is {run.state}; what it has done is kept in its output. Cancel it?"
         ):
             return None
-        job_runs.cancel(self.aws, run)
+        where, doing = {"id": run.id, "virtualClusterId": run.virtual_cluster}, f"cancelling job run {run.id}"
+        try:
+            self.aws.call("emr-containers", "cancel_job_run", doing, **where)
+        except RefusedError as error:
+            raise UsageError(error.problem, f"Perhaps it has just ended: mxspark status {self.address}") from None
         return f"Job run {run.id} is being cancelled."
 
 
 def resolve(name: str, flags: JobFlags) -> RemoteJob | None:
     """The job run with the id `name`; None if that can't be an id, or one of Kubernetes' flags was given."""
-    is_emrs = bool(flags.virtual_cluster or flags.region)
-    if not job_runs.ID.fullmatch(name) and is_emrs:
+    is_id, is_emrs = job_runs.ID.fullmatch(name), bool(flags.virtual_cluster or flags.region)
+    if is_emrs and not is_id:
         raise UsageError(
             f"{name} is not a job run's id, which has 19 lower-case letters and digits",
             "Give the id that `mxspark submit emr` printed.",
         )
-    if not job_runs.ID.fullmatch(name) or (not is_emrs and (flags.namespace or flags.kube_context or flags.kubeconfig)):
+    if not is_id or flags.namespace or flags.kube_context or flags.kubeconfig:
         return None
+    cluster = flags.virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER")
     try:
         aws = Aws.connect(flags.region or os.environ.get("MXSPARK_EMR__REGION"))
-        return EmrJob(
-            aws, job_runs.find(aws, flags.virtual_cluster or os.environ.get("MXSPARK_EMR__VIRTUAL_CLUSTER"), name)
-        )
+        return EmrJob(aws, job_runs.find(aws, cluster, name))
     except (UsageError, NotThereError) as error:
         if is_emrs:
             raise

@@ -1,24 +1,25 @@
-"""A job run of EMR on EKS, as AWS describes it: found, polled, cancelled."""
+"""A job run of EMR on EKS, as AWS describes it: found, polled."""
 
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from mxspark import storage
-from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
+from mxspark.errors import MxsparkError, OutOfSightError, PassingError
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings, StorageSettings
 from mxspark.storage import Access
 from mxspark.submit.emr import virtual_clusters
-from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError, RefusedError
+from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.driver_log import LogLocations
 
 ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{19}")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+POLL_SECONDS, LONGEST_POLL_SECONDS = 2.0, 15.0  # AWS allows few requests a second for a whole account
 PATIENCE_SECONDS = 1800.0  # for which AWS may be unreachable, while a job runs there
 NEW_SECONDS = 60.0  # in which AWS may not find what it has just started
 
@@ -27,95 +28,81 @@ NEW_SECONDS = 60.0  # in which AWS may not find what it has just started
 class JobRun:
     """A job run as AWS describes it."""
 
-    description: Mapping[str, Any]
+    id: str
+    name: str
+    virtual_cluster: str
+    state: str
+    details: str
+    reason: str  # of a failure
+    attempt: int  # of its driver, from 1 on
+    created: datetime | None  # when AWS accepted it
+    finished: datetime | None  # None while it runs, or if AWS doesn't say
+    arguments: tuple[str, ...]  # of infer_main.py
+    places: LogLocations
+    ui: tuple[str, ...]  # the commands that open Spark's web UI, none if EMR doesn't keep it
 
-    @property
-    def id(self) -> str:
-        return str(self.description["id"])
-
-    @property
-    def name(self) -> str:
-        return str(self.description.get("name") or self.id)
-
-    @property
-    def state(self) -> str:
-        return str(self.description.get("state", "PENDING"))
-
-    @property
-    def details(self) -> str:
-        return str(self.description.get("stateDetails") or "")
-
-    @property
-    def reason(self) -> str:
-        return str(self.description.get("failureReason") or "")
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "JobRun":
+        """From AWS's description, or the request that started it and its id."""
+        driver = (found.get("jobDriver") or {}).get("sparkSubmitJobDriver") or {}
+        return cls(
+            id=found["id"],
+            name=found.get("name") or found["id"],
+            virtual_cluster=found["virtualClusterId"],
+            state=found.get("state", "PENDING"),
+            details=found.get("stateDetails") or "",
+            reason=found.get("failureReason") or "",
+            attempt=(found.get("retryPolicyExecution") or {}).get("currentAttemptCount") or 1,
+            created=found.get("createdAt"),
+            finished=found.get("finishedAt"),
+            arguments=tuple(driver.get("entryPointArguments") or ()),
+            places=LogLocations.of(found),
+            ui=_ui(found),
+        )
 
     @property
     def has_ended(self) -> bool:
         return self.state in ENDED
 
     @property
-    def attempt(self) -> int:
-        """Of its driver, from 1 on."""
-        return int((self.description.get("retryPolicyExecution") or {}).get("currentAttemptCount") or 1)
-
-    @property
-    def places(self) -> LogLocations:
-        return LogLocations.of(self.description)
-
-    @property
-    def ui(self) -> tuple[str, ...]:
-        """The commands that open Spark's web UI, none if EMR doesn't keep it."""
-        monitoring = (self.description.get("configurationOverrides") or {}).get("monitoringConfiguration") or {}
-        cluster, of_run, _ = str(self.description.get("arn") or "").partition("/jobruns/")
-        if monitoring.get("persistentAppUI") != "ENABLED" or not of_run:
-            return ()
-        region = f"--region {cluster.split(':')[3]}"
-        made = (
-            f"aws emr create-persistent-app-ui {region} --target-resource-arn {cluster} --emr-containers-config "
-            f"JobRunId={self.id}"
-        )
-        opened = (
-            f"aws emr get-persistent-app-ui-presigned-url {region} --persistent-app-ui-type SHS --persistent-app-ui-id "
-            "ID"
-        )
-        return made, f"{opened}  (ID is what the first prints)"
-
-    @property
     def seconds(self) -> float | None:
         """How long it took, or has taken so far, since AWS accepted it."""
-        created = self.description.get("createdAt")
-        if not isinstance(created, datetime):
-            return None
-        end = self.description.get("finishedAt") or datetime.now(UTC)
-        return max(0.0, (end - created).total_seconds())
+        end = self.finished or datetime.now(UTC)
+        return max(0.0, (end - self.created).total_seconds()) if self.created is not None else None
 
     @property
     def seconds_since_end(self) -> float:
-        """0 while it runs, or if AWS doesn't say."""
-        finished = self.description.get("finishedAt")
-        return max(0.0, (datetime.now(UTC) - finished).total_seconds()) if isinstance(finished, datetime) else 0.0
-
-    @cached_property
-    def arguments(self) -> list[str]:
-        """Those of infer_main.py."""
-        return list(
-            (self.description.get("jobDriver") or {}).get("sparkSubmitJobDriver", {}).get("entryPointArguments") or ()
-        )
+        return max(0.0, (datetime.now(UTC) - self.finished).total_seconds()) if self.finished is not None else 0.0
 
     def settings(self, region: str | None = None) -> Settings | None:
         """The settings that the job was given, None if it isn't mxspark's or they can't be read."""
         given = dict(pairwise(self.arguments))
-        place, submission = given.get("--settings"), given.get("--set", "")
+        place, submission, endpoint = given.get("--settings"), given.get("--set", ""), given.get("--endpoint-url")
         if place is None or "${" in submission:  # a job template's parameter
             return None
-        flags = {"storage.endpoint_url": given["--endpoint-url"]} if "--endpoint-url" in given else {}
+        flags = {} if endpoint is None else {"storage.endpoint_url": endpoint}
         try:
-            access = Access(StorageSettings(endpoint_url=given.get("--endpoint-url"), region=region))
+            access = Access(StorageSettings(endpoint_url=endpoint, region=region))
             text = storage.read_object(place, access.hasty, limit=2**20).decode()
             file = sources.file_layer(document.read_yaml(text, place), place)
             return sources.effective([file, sources.flag_layer(flags, [submission])]).settings
         except (MxsparkError, UnicodeDecodeError):
             return None
+
+
+def _ui(found: Mapping[str, Any]) -> tuple[str, ...]:
+    monitoring = (found.get("configurationOverrides") or {}).get("monitoringConfiguration") or {}
+    cluster, of_run, _ = str(found.get("arn") or "").partition("/jobruns/")
+    if monitoring.get("persistentAppUI") != "ENABLED" or not of_run:
+        return ()
+    made, opened = (
+        f"aws emr {command} --region {cluster.split(':')[3]}"
+        for command in ("create-persistent-app-ui", "get-persistent-app-ui-presigned-url")
+    )
+    return (
+        f"{made} --target-resource-arn {cluster} --emr-containers-config JobRunId={found['id']}",
+        f"{opened} --persistent-app-ui-type SHS --persistent-app-ui-id ID  (ID is what the first prints)",
+    )
 
 
 def list_command(cluster: str, name: str, region: str) -> str:
@@ -134,7 +121,7 @@ def describe(aws: Aws, virtual_cluster: str, job_run: str) -> JobRun:
             f"virtual cluster {virtual_cluster} has no job run {job_run}",
             "Check the id, --virtual-cluster and --region.",
         ) from None
-    return JobRun(answer["jobRun"])
+    return JobRun.of(answer["jobRun"])
 
 
 def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
@@ -143,11 +130,9 @@ def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
     """
     if virtual_cluster is not None:
         return describe(aws, virtual_clusters.find(aws, virtual_cluster).id, job_run)
-    doing = "searching the virtual clusters"
     unseen = []
-    for cluster in aws.pages(
-        "emr-containers", "list_virtual_clusters", "virtualClusters", doing, states=["RUNNING", "ARRESTED"]
-    ):
+    where, doing = {"states": ["RUNNING", "ARRESTED"]}, "searching the virtual clusters"
+    for cluster in aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing, **where):
         try:
             return describe(aws, cluster["id"], job_run)
         except NotAllowedError:
@@ -161,64 +146,35 @@ def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
     )
 
 
-def cancel(aws: Aws, run: JobRun) -> None:
-    """Ends a job run. Raises UsageError if it has ended already."""
-    doing = f"cancelling job run {run.id}"
-    try:
-        aws.call(
-            "emr-containers", "cancel_job_run", doing, id=run.id, virtualClusterId=run.description["virtualClusterId"]
-        )
-    except RefusedError as error:
-        now = describe(aws, run.description["virtualClusterId"], run.id)
-        if now.has_ended or now.state == "CANCEL_PENDING":
-            raise UsageError(f"job run {run.id} is {now.state} already", "") from None
-        raise error
+def polled(
+    aws: Aws,
+    run: JobRun,
+    on_trouble: Callable[[str], None],
+    *,
+    is_new: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[JobRun | None]:
+    """The job run again and again until it has ended, None while AWS can't be reached. `is_new`: it was started just
+    now.
 
-
-class Watch:
-    """Polls a job run, and tolerates failures for a while."""
-
-    def __init__(
-        self,
-        aws: Aws,
-        run: JobRun,
-        clock: Callable[[], float],
-        on_trouble: Callable[[str], None],
-        *,
-        is_new: bool = False,
-    ) -> None:
-        """`is_new`: it was started just now."""
-        self._aws = aws
-        self._run = run
-        self._clock = clock
-        self._on_trouble = on_trouble
-        self._is_new = is_new
-        self._answered = clock()
-
-    def ask(self) -> JobRun | None:
-        """The job run now, None if AWS can't be reached for the moment.
-
-        Raises NotThereError if there is no such job run, OutOfSightError if AWS can't be reached any more.
-        """
+    Raises NotThereError if there is no such job run, OutOfSightError if AWS can't be reached any more.
+    """
+    started = answered = clock()
+    while True:
+        found = None
         try:
-            run = describe(self._aws, self._run.description["virtualClusterId"], self._run.id)
+            found = describe(aws, run.virtual_cluster, run.id)
+            answered, is_new = clock(), False
         except MxsparkError as error:
-            if isinstance(error, NotThereError) and not self._is_new:
+            is_missing = isinstance(error, NotThereError)
+            if is_missing and not is_new:
                 raise
-            if self._clock() - self._answered > _patience(error):
+            patience = NEW_SECONDS if is_missing else PATIENCE_SECONDS if isinstance(error, PassingError) else -1
+            if clock() - answered > patience:
                 raise OutOfSightError(error.problem, error.hint) from None
-            self._on_trouble(f"{error.problem}; the job is not affected. Retrying")
-            return None
-        self._answered, self._is_new = self._clock(), False
-        return run
-
-
-def _patience(error: MxsparkError) -> float:
-    """How long an error is tolerated [seconds]; below 0 if a retry is pointless."""
-    return (
-        NEW_SECONDS
-        if isinstance(error, NotThereError)
-        else PATIENCE_SECONDS
-        if isinstance(error, PassingError)
-        else -1.0
-    )
+            on_trouble(f"{error.problem}; the job is not affected. Retrying")
+        yield found
+        if found is not None and found.has_ended:
+            return
+        sleep(min(LONGEST_POLL_SECONDS, POLL_SECONDS + (clock() - started) / 60))

@@ -13,69 +13,25 @@ from mxspark.spark.pods import Manifest
 CONTAINERS = {"driver": "spark-kubernetes-driver", "executor": "spark-kubernetes-executor"}
 # The fields of pod templates that EMR allows, and the names that it reserves (EMR on EKS Development Guide, "Using pod
 # templates").
-POD_FIELDS = frozenset(
-    [
-        "activeDeadlineSeconds",
-        "affinity",
-        "containers",
-        "enableServiceLinks",
-        "ephemeralContainers",
-        "hostAliases",
-        "hostname",
-        "imagePullSecrets",
-        "initContainers",
-        "nodeName",
-        "nodeSelector",
-        "overhead",
-        "preemptionPolicy",
-        "priority",
-        "priorityClassName",
-        "readinessGates",
-        "runtimeClassName",
-        "schedulerName",
-        "subdomain",
-        "terminationGracePeriodSeconds",
-        "tolerations",
-        "topologySpreadConstraints",
-        "volumes",
-    ]
-)
-CONTAINER_FIELDS = frozenset(
-    [
-        "env",
-        "envFrom",
-        "name",
-        "lifecycle",
-        "livenessProbe",
-        "readinessProbe",
-        "resources",
-        "startupProbe",
-        "stdin",
-        "stdinOnce",
-        "terminationMessagePath",
-        "terminationMessagePolicy",
-        "tty",
-        "volumeDevices",
-        "volumeMounts",
-        "workingDir",
-    ]
-)
-TAKEN_VOLUMES = frozenset(
-    [
-        "emr-container-communicate",
-        "config-volume",
-        "emr-container-application-log-dir",
-        "emr-container-event-log-dir",
-        "temp-data-dir",
-        "mnt-dir",
-        "home-dir",
-        "emr-container-s3",
-    ]
-)
+POD_FIELDS = {
+    "activeDeadlineSeconds", "affinity", "containers", "enableServiceLinks", "ephemeralContainers", "hostAliases",
+    "hostname", "imagePullSecrets", "initContainers", "nodeName", "nodeSelector", "overhead", "preemptionPolicy",
+    "priority", "priorityClassName", "readinessGates", "runtimeClassName", "schedulerName", "subdomain",
+    "terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints", "volumes",
+}  # fmt: skip
+CONTAINER_FIELDS = {
+    "env", "envFrom", "name", "lifecycle", "livenessProbe", "readinessProbe", "resources", "startupProbe", "stdin",
+    "stdinOnce", "terminationMessagePath", "terminationMessagePolicy", "tty", "volumeDevices", "volumeMounts",
+    "workingDir",
+}  # fmt: skip
+TAKEN_VOLUMES = {
+    "emr-container-communicate", "config-volume", "emr-container-application-log-dir", "emr-container-event-log-dir",
+    "temp-data-dir", "mnt-dir", "home-dir", "emr-container-s3",
+}  # fmt: skip
 TAKEN_PLACES = ("/var/log/fluentd", "/var/log/spark/user", "/var/log/spark/apps", "/mnt", "/tmp", "/home/hadoop")  # noqa: S108  # EMR's
-TAKEN_VARIABLES = frozenset(
-    ["SPARK_CONTAINER_ID", "K8S_SPARK_LOG_URL_STDERR", "K8S_SPARK_LOG_URL_STDOUT", "SIDECAR_SIGNAL_FILE"]
-)
+TAKEN_VARIABLES = {
+    "SPARK_CONTAINER_ID", "K8S_SPARK_LOG_URL_STDERR", "K8S_SPARK_LOG_URL_STDOUT", "SIDECAR_SIGNAL_FILE"
+}  # fmt: skip
 
 
 def pod_template(settings: Settings, role: str) -> Manifest:

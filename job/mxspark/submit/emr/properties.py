@@ -23,27 +23,16 @@ ON_OUT_OF_MEMORY = "-XX:OnOutOfMemoryError='kill -9 %p'"
 COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 # What EMR sets itself: a job run has the namespace of its virtual cluster, and service accounts made for its role.
 EMRS_OWN = {
-    "spark.master",
-    "spark.submit.deployMode",
-    "spark.kubernetes.namespace",
-    "spark.kubernetes.driver.pod.name",
-    "spark.kubernetes.driver.podTemplateContainerName",
-    "spark.kubernetes.executor.podTemplateContainerName",
-    DRIVER_TEMPLATE,
-    EXECUTOR_TEMPLATE,
-}
+    "spark.master", "spark.submit.deployMode", "spark.kubernetes.namespace", "spark.kubernetes.driver.pod.name",
+    "spark.kubernetes.driver.podTemplateContainerName", "spark.kubernetes.executor.podTemplateContainerName",
+    DRIVER_TEMPLATE, EXECUTOR_TEMPLATE,
+}  # fmt: skip
 EMRS_CREDENTIALS = "spark.kubernetes.authenticate."  # what the names of more of them begin with
 # What people look for first goes on spark-submit's command line; the other properties are defaults.
 SHOWN_FIRST = (
-    "spark.kubernetes.container.image",
-    "spark.driver.cores",
-    "spark.driver.memory",
-    "spark.driver.memoryOverhead",
-    "spark.executor.instances",
-    "spark.executor.cores",
-    "spark.executor.memory",
-    "spark.executor.memoryOverhead",
-)
+    "spark.kubernetes.container.image", "spark.driver.cores", "spark.driver.memory", "spark.driver.memoryOverhead",
+    "spark.executor.instances", "spark.executor.cores", "spark.executor.memory", "spark.executor.memoryOverhead",
+)  # fmt: skip
 # A word that is the same whether a shell splits it or a program does. `$` would be a parameter in job templates.
 PLAIN_WORD = re.compile(r"[\w.:/@%+=,*\[\]-]+", re.ASCII)
 
@@ -90,7 +79,9 @@ def _java_options(conf: Mapping[str, str], role: str) -> str:
 
 
 def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred."""
+    """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred: where there are
+    more, all that are plain words are parameters.
+    """
     for key, value in properties.items():
         if not (is_one_line(key) and is_one_line(value)):
             raise UsageError(
@@ -99,13 +90,12 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
             )
     plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
     first = [key for key in SHOWN_FIRST if key in plain]
-    rest = [key for key in properties if key not in first]
-    long = [key for key in rest if max(len(key), len(properties[key])) > LONGEST_VALUE]
-    movable = [key for key in reversed(rest) if key in plain and key not in long]
-    first += [key for key in long if key in plain] + movable[: max(0, len(rest) - len(long) - MOST_PROPERTIES)]
-    defaults = {key: properties[key] for key in rest if key not in first}
+    if len(properties) - len(first) > MOST_PROPERTIES:
+        first += [key for key in plain if key not in first]
+    first += [key for key in plain if key not in first and _longest(key, properties[key]) > LONGEST_VALUE]
+    defaults = {key: value for key, value in properties.items() if key not in first}
     parameters = " ".join(f"--conf {key}={properties[key]}" for key in first)
-    if too_long := [key for key in defaults if max(len(key), len(defaults[key])) > LONGEST_VALUE]:
+    if too_long := [key for key, value in defaults.items() if _longest(key, value) > LONGEST_VALUE]:
         raise UsageError(
             f"spark.conf: {too_long[0]} has {len(defaults[too_long[0]]):,} characters",
             f"EMR accepts {LONGEST_VALUE:,} at most if there are spaces or quotes among them: shorten it.",
@@ -120,18 +110,18 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     return parameters, defaults
 
 
+def _longest(key: str, value: str) -> int:
+    return max(len(key), len(value))
+
+
 def classifications(settings: Settings, defaults: dict[str, str]) -> list[dict[str, Any]]:
-    found = [{"classification": "spark-defaults", "properties": defaults}]
-    if submitter := _submitter(settings):
-        found.append({"classification": "emr-job-submitter", "properties": submitter})
-    if settings.emr.start_seconds is not None:
-        found.append(
-            {
-                "classification": "emr-containers-defaults",
-                "properties": {"job-start-timeout": str(settings.emr.start_seconds)},
-            }
-        )
-    return found
+    start_seconds = settings.emr.start_seconds
+    found = {
+        "spark-defaults": defaults,
+        "emr-job-submitter": _submitter(settings),
+        "emr-containers-defaults": {} if start_seconds is None else {"job-start-timeout": str(start_seconds)},
+    }
+    return [{"classification": name, "properties": of_it} for name, of_it in found.items() if of_it]
 
 
 def _submitter(settings: Settings) -> dict[str, str]:
@@ -151,7 +141,7 @@ def _submitter(settings: Settings) -> dict[str, str]:
             f"AWS accepts {MOST_PROPERTIES} at most: take some out.",
         )
     for key, value in found.items():
-        if not (is_one_line(key) and is_one_line(value)) or max(len(key), len(value)) > LONGEST_VALUE:
+        if not (is_one_line(key) and is_one_line(value)) or _longest(key, value) > LONGEST_VALUE:
             raise UsageError(
                 f"{key!r} is {value!r}",
                 f"AWS accepts one line of 1 to {LONGEST_VALUE:,} characters: fix kubernetes.driver.",

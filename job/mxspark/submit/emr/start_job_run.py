@@ -17,7 +17,7 @@ from mxspark.settings import document, sources
 from mxspark.settings.emr import LONGEST_VALUE, NAME
 from mxspark.settings.job import Settings
 from mxspark.settings.kubernetes import KubernetesSettings
-from mxspark.spark.pods import MASTER
+from mxspark.spark.pods import MASTER, Manifest
 from mxspark.storage import is_s3, join
 from mxspark.submit import reach
 from mxspark.submit.emr import properties
@@ -38,23 +38,16 @@ STAGING = "_submissions"  # in the output: readers of tables and --overwrite ign
 # Spark parses a pod template's place as an address (java.net.URI, then Hadoop's Path): it rejects these, cuts at ? and
 # #, and reads % and doubled slashes as something else.
 NO_ADDRESS = re.compile(r"""[\s"#%<>?\[\\\]^`{|}]|//|/\.{1,2}(?=/|$)""")
-# A job template's parameters: what differs from one run to the next.
+# A job template's parameters: what differs from one run to the next. The settings whose place they are, and Submission.
 PARAMETERS = {"Input": "input", "Output": "output", "Model": "model"}
-SUBMISSION = "Submission"
 OF_IMAGES = {f"spark.kubernetes.{role}container.image" for role in ("", "driver.", "executor.")}
 # Settings of other ways of starting; EMR has the virtual cluster's namespace, accounts that it creates for the role,
 # and its own retries.
 NOT_USED = (
-    "spark.master",
-    "kubernetes.namespace",
-    "kubernetes.service_account",
-    "kubernetes.executor_service_account",
-    "kubernetes.driver_service",
-    "kubernetes.network_policies",
-    "kubernetes.ingress_rules",
-    "kubernetes.restarts",
+    "spark.master", "kubernetes.namespace", "kubernetes.service_account", "kubernetes.executor_service_account",
+    "kubernetes.driver_service", "kubernetes.network_policies", "kubernetes.ingress_rules", "kubernetes.restarts",
     "kubernetes.keep_seconds",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,40 +76,31 @@ def default_name(unique: str) -> str:
 def completed(settings: Settings, name: str, submission: str) -> Settings:
     """The settings with what depends on the submission, checked as for a cluster. Raises UsageError."""
     reach.check(settings)
-    kubernetes, emr = settings.kubernetes, settings.emr
-    if kubernetes.image is None:
-        raise UsageError(
-            "no image is given: kubernetes.image is not set",
-            "Name the image, made by `make image TARGET=emr`: --image NAME.",
-        )
-    if emr.execution_role is None:
-        raise UsageError(
-            "no role is given: emr.execution_role is not set",
-            "Name the role that the job runs as: --execution-role ARN.",
-        )
+    if settings.kubernetes.image is None:
+        hint = "Name the image, made by `make image TARGET=emr`: --image NAME."
+        raise UsageError("no image is given: kubernetes.image is not set", hint)
+    if settings.emr.execution_role is None:
+        hint = "Name the role that the job runs as: --execution-role ARN."
+        raise UsageError("no role is given: emr.execution_role is not set", hint)
     _check_staging(settings)
     chosen = settings.output.submission
     if chosen and (not is_one_line(chosen) or chosen == "null"):  # which a flag would read as none
         raise UsageError(f"output.submission is {chosen!r}", "Use one line of printable characters.")
     if images := sorted(OF_IMAGES & settings.spark.conf.keys()):
-        raise UsageError(
-            f"spark.conf has {', '.join(images)}",
-            "Set one image for all pods instead, kubernetes.image: --image NAME.",
-        )
+        hint = "Set one image for all pods instead, kubernetes.image: --image NAME."
+        raise UsageError(f"spark.conf has {', '.join(images)}", hint)
     if taken := sorted(key for key in settings.spark.conf if is_emrs_own(key)):
         raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself", "Take it out.")
-    changes = {"spark": {"master": MASTER, "app_name": name}, "output": {"submission": chosen or submission}}
     found = settings.model_dump()
-    for section, values in changes.items():
-        found[section] |= values
+    found["spark"] |= {"master": MASTER, "app_name": name}
+    found["output"] |= {"submission": chosen or submission}
     return document.parse(Settings, found, "settings")  # parsed again, so that the checks for a cluster run
 
 
 def _check_staging(settings: Settings) -> None:
     """Raises UsageError if EMR and Spark would not find what a submission puts into S3."""
-    key, place = (
-        ("emr.staging", settings.emr.staging) if settings.emr.staging else ("output.path", settings.output.path)
-    )
+    chosen = settings.emr.staging
+    key, place = ("output.path", settings.output.path) if chosen is None else ("emr.staging", chosen)
     if not is_s3(place):
         raise UsageError(
             f"{key} is {place!r}, and EMR reads pod templates from S3 only", "Give s3://bucket/prefix, or emr.staging."
@@ -127,14 +111,10 @@ def _check_staging(settings: Settings) -> None:
             "Give another place: emr.staging.",
         )
     if found := NO_ADDRESS.search(place.removeprefix("s3://").rstrip("/")):
+        other = "" if chosen else ", or give pod templates another place: --set emr.staging=s3://bucket/prefix"
         raise UsageError(
             f"{key} is {place!r}: Spark finds no pod templates in a place with {found[0]!r}",
-            "Choose a name without it"
-            + (
-                "."
-                if key == "emr.staging"
-                else ", or give pod templates another place: --set emr.staging=s3://bucket/prefix."
-            ),
+            f"Choose a name without it{other}.",
         )
 
 
@@ -144,53 +124,32 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
 
     The same settings give the same request, with the same token: AWS starts no second job run for it.
     """
-    templates = {f"{role}.yaml": document.to_yaml(pod_template(settings, role)).encode() for role in CONTAINERS}
     content = document.to_yaml(driver_settings(settings, is_template=job_template is not None)).encode()
     if len(content) > document.MAX_YAML:
         raise UsageError(
             f"the settings are {len(content):,} bytes long, and {document.MAX_YAML:,} are the most",
             "Give fewer places: a prefix or a pattern, or a manifest (--input s3://bucket/keys.txt).",
         )
-    driver_template, executor_template, settings_object = places = [
-        _staged(settings, file, content) for file, content in [*templates.items(), ("settings.yaml", content)]
-    ]
-    files = {DRIVER_TEMPLATE: driver_template, EXECUTOR_TEMPLATE: executor_template}
-    parameters, defaults = properties.split(properties.spark_properties(settings) | files)
-    overrides = {
-        "applicationConfiguration": properties.classifications(settings, defaults),
-        "monitoringConfiguration": _monitoring(settings),
-    }
+    contents = {f"{role}.yaml": document.to_yaml(pod_template(settings, role)).encode() for role in CONTAINERS}
+    contents["settings.yaml"] = content
+    places = {file: _staged(settings, file, content) for file, content in contents.items()}
+    objects = {places[file]: content for file, content in contents.items()}
     values = _template_values(settings) if job_template is not None else {}
-    words = _arguments(settings, settings_object, values)
-    what = {
-        "executionRoleArn": settings.emr.execution_role,
-        "releaseLabel": settings.emr.release,
-        "jobDriver": {
-            "sparkSubmitJobDriver": {
-                "entryPoint": ENTRY_POINT,
-                "entryPointArguments": words,
-                "sparkSubmitParameters": parameters,
-            }
-        },
-        "configurationOverrides": overrides,
+    what = _what(settings, places, values)
+    template = None if job_template is None else _job_template(settings, job_template, what, values)
+    request: Request = {
+        "name": name,
+        "virtualClusterId": virtual_cluster,
+        **(what if template is None else {"jobTemplateParameters": values}),
+        "retryPolicyConfiguration": {"maxAttempts": settings.emr.retries + 1},
+        **({"tags": dict(settings.emr.tags)} if settings.emr.tags else {}),
     }
-    request: Request = {"name": name, "virtualClusterId": virtual_cluster}
-    template = None
-    if job_template is None:
-        request |= what
-    else:
-        template = _job_template(settings, job_template, what, values)
-        request |= {"jobTemplateParameters": values}
-    request |= {"retryPolicyConfiguration": {"maxAttempts": settings.emr.retries + 1}}
-    if settings.emr.tags:
-        request |= {"tags": dict(settings.emr.tags)}
-    request["clientToken"] = _token(request | ({"template": template} if template else {}))
-    return Submission(request, dict(zip(places, [*templates.values(), content], strict=True)), template)
+    return Submission(request | _token(request | ({"template": template} if template else {})), objects, template)
 
 
-def _token(request: Mapping[str, Any]) -> str:
+def _token(request: Mapping[str, Any]) -> Request:
     """By which AWS recognises a request, and starts one job run for each: 64 characters, the most that are allowed."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    return {"clientToken": hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()}
 
 
 def _staged(settings: Settings, file: str, content: bytes) -> str:
@@ -199,6 +158,29 @@ def _staged(settings: Settings, file: str, content: bytes) -> str:
     """
     place = settings.emr.staging or join(settings.output.path, STAGING)
     return join(join(place, hashlib.sha256(content).hexdigest()[:16]), file)
+
+
+def _what(settings: Settings, places: Mapping[str, str], values: Mapping[str, str]) -> Request:
+    """What is the same for all runs of a job template, whose parameters have `values`. `places` are those of the
+    submission's objects.
+    """
+    templates = {DRIVER_TEMPLATE: places["driver.yaml"], EXECUTOR_TEMPLATE: places["executor.yaml"]}
+    parameters, defaults = properties.split(properties.spark_properties(settings) | templates)
+    return {
+        "executionRoleArn": settings.emr.execution_role,
+        "releaseLabel": settings.emr.release,
+        "jobDriver": {
+            "sparkSubmitJobDriver": {
+                "entryPoint": ENTRY_POINT,
+                "entryPointArguments": _arguments(settings, places["settings.yaml"], values),
+                "sparkSubmitParameters": parameters,
+            }
+        },
+        "configurationOverrides": {
+            "applicationConfiguration": properties.classifications(settings, defaults),
+            "monitoringConfiguration": _monitoring(settings),
+        },
+    }
 
 
 def driver_settings(settings: Settings, is_template: bool = False) -> dict[str, Any]:
@@ -217,50 +199,46 @@ def driver_settings(settings: Settings, is_template: bool = False) -> dict[str, 
         }
     )
     found = sources.changed(kept)
-    if is_template:
-        for section in PARAMETERS.values():
-            found.get(section, {}).pop("path", None)
+    for section in PARAMETERS.values() if is_template else ():
+        found.get(section, {}).pop("path", None)
     return found
 
 
-def _arguments(settings: Settings, settings_object: str, template_values: Mapping[str, str]) -> list[str]:
+def _arguments(settings: Settings, settings_object: str, values: Mapping[str, str]) -> list[str]:
     """Those of infer_main.py. The submission is the same for every attempt of a job run: only the first one
     overwrites an earlier run.
     """
     words = ["--settings", settings_object]
     if settings.storage.endpoint_url is not None:  # needed to read that object
         words += ["--endpoint-url", settings.storage.endpoint_url]
-    for name, section in PARAMETERS.items():
-        if name in template_values:
-            words += [f"--{section}", f"${{{name}}}"]
-    return [*words, "--set", f"${{{SUBMISSION}}}" if template_values else _submission_argument(settings), "--yes"]
-
-
-def _submission_argument(settings: Settings) -> str:
-    return f"output.submission={settings.output.submission}"
+    for parameter, section in PARAMETERS.items():
+        words += [f"--{section}", f"${{{parameter}}}"] if parameter in values else []
+    return [*words, "--set", "${Submission}" if values else f"output.submission={settings.output.submission}", "--yes"]
 
 
 def _template_values(settings: Settings) -> dict[str, str]:
     """One run's values for a job template's parameters."""
     if not isinstance(settings.input.path, str):
         raise UsageError("a job template's input is one place, but input.path has several", "Leave --job-template out.")
-    given = {"Input": settings.input.path, "Output": settings.output.path, "Model": settings.model.path}
-    found = {parameter: value for parameter, value in given.items() if value is not None}
-    for parameter, value in found.items():
+    found = {"Submission": f"output.submission={settings.output.submission}"}
+    for parameter, section in PARAMETERS.items():
+        value = getattr(settings, section).path
+        if value is None:  # a model of single files
+            continue
         if len(value) > LONGEST_VALUE or not is_one_line(value):
             raise UsageError(
-                f"{PARAMETERS[parameter]}.path has {len(value):,} characters, or has unprintable ones",
+                f"{section}.path has {len(value):,} characters, or has unprintable ones",
                 f"A job template accepts {LONGEST_VALUE:,} at most: leave --job-template out.",
             )
-    return found | {SUBMISSION: _submission_argument(settings)}
+        found[parameter] = value
+    return found
 
 
 def _job_template(settings: Settings, name: str, what: Request, values: Mapping[str, str]) -> Request:
     """The request that creates the job template `name`."""
     driver = what["jobDriver"]["sparkSubmitJobDriver"]
-    if "${" in json.dumps({**what, "jobDriver": driver["sparkSubmitParameters"]}) + (
-        settings.storage.endpoint_url or ""
-    ):
+    fixed = json.dumps({**what, "jobDriver": driver["sparkSubmitParameters"]})
+    if "${" in f"{fixed}{settings.storage.endpoint_url}":
         raise UsageError(
             "a setting has ${ in it, which a job template reads as a parameter", "Leave --job-template out."
         )
@@ -274,7 +252,7 @@ def _job_template(settings: Settings, name: str, what: Request, values: Mapping[
     if settings.emr.tags:
         data["jobTags"] = dict(settings.emr.tags)
     found: Request = {"name": name, "jobTemplateData": data}
-    return found | {"clientToken": _token(found)}
+    return found | _token(found)
 
 
 def _monitoring(settings: Settings) -> Request:
@@ -309,15 +287,19 @@ def notes(settings: Settings) -> Iterator[str]:
             "Executors claim volumes (kubernetes.local_directory.storage_class), which the Role emr-containers of the "
             "namespace does not allow by default: docs/emr.md says what to add."
         )
-    spec = pod_template(settings, "driver")["spec"]
-    accepted = submitters_tolerations(spec).values()
-    left_out = [each for each in spec.get("tolerations") or () if not any(each is one for one in accepted)]
-    lacking = [f"toleration of {toleration.get('key', 'all taints')}" for toleration in left_out]
-    lacking += [f"selector {key} without a value" for key, value in selectors(spec).items() if not value.strip()]
-    lacking += [key for key in ("affinity", "nodeName") if spec.get(key)]
-    if lacking:
+    if lacking := list(_not_of_submitter(pod_template(settings, "driver")["spec"])):
         yield (
             f"The pod that submits the job can't be given the driver's {', '.join(lacking)}: EMR gives it node "
             "selectors, and for each key one toleration with value and effect. If no other node fits, it stays pending "
             "forever."
         )
+
+
+def _not_of_submitter(spec: Manifest) -> Iterator[str]:
+    """What the pod that submits lacks of where the driver's pod may run."""
+    accepted = [*submitters_tolerations(spec).values()]
+    for toleration in spec.get("tolerations") or ():
+        if not any(toleration is one for one in accepted):
+            yield f"toleration of {toleration.get('key', 'all taints')}"
+    yield from (f"selector {key} without a value" for key, value in selectors(spec).items() if not value.strip())
+    yield from (key for key in ("affinity", "nodeName") if spec.get(key))

@@ -5,11 +5,10 @@ EMR's pods have service accounts with names that it generates: they authenticate
 OIDC provider, or by EKS's pod identity.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
-from urllib.parse import unquote
 
 from mxspark.doctor import Finding
 from mxspark.submit.emr.virtual_clusters import VirtualCluster
@@ -18,7 +17,8 @@ SUBJECT = "trust policy"
 AUDIENCE = "sts.amazonaws.com"
 POD_IDENTITY = "pods.eks.amazonaws.com"
 PODS = ("client", "driver", "executor")  # the one that submits, and Spark's
-WEB_IDENTITY = "sts:AssumeRoleWithWebIdentity"
+EQUALS, LIKE = (("StringEquals", "ForAnyValue:StringEquals"), ("StringLike", "ForAnyValue:StringLike"))
+WEB_IDENTITY = "sts:assumerolewithwebidentity"
 Statement = Mapping[str, Any]  # as IAM has it
 
 
@@ -38,9 +38,8 @@ def pattern(arn: str, namespace: str) -> str:
 
 
 def statements(policy: Any) -> list[Statement]:
-    """Those of a policy as IAM gives it: JSON, which may be escaped as in addresses, or the data itself."""
-    document = json.loads(unquote(policy)) if isinstance(policy, str) else policy or {}
-    found = document.get("Statement") or []
+    """Those of a policy as botocore gives it."""
+    found = (policy or {}).get("Statement") or []
     return found if isinstance(found, list) else [found]
 
 
@@ -55,96 +54,55 @@ def judge(arn: str, policy: Any, cluster: VirtualCluster, provider: str | None) 
     """Whether all of a job's pods can assume the role. `provider` is the ARN of the EKS cluster's OIDC provider,
     where known.
     """
+    if provider is None:
+        hint = "Ask somebody who has eks:DescribeCluster."
+        return Finding(SUBJECT, "can't tell", "the EKS cluster's OIDC provider is unknown", hint)
     wanted, found = pattern(arn, cluster.namespace), statements(policy)
     where = f"--cluster-name {cluster.eks_cluster} --namespace {cluster.namespace} --role-name {arn.rpartition('/')[2]}"
     hint = f"aws emr-containers update-role-trust-policy {where}"
-    if provider is None:
-        return Finding(
-            SUBJECT,
-            "can't tell",
-            "the EKS cluster's OIDC provider is unknown",
-            "Ask somebody who has eks:DescribeCluster.",
-        )
     pods = [f"system:serviceaccount:{cluster.namespace}:{service_account(arn, f'spark-{pod}')}" for pod in PODS]
-    lacking = [pod for pod in pods if not any(_allows(one, pod, provider) for one in found)]
-    if any(_is_beyond(one, provider) for one in found):
+    answers = {pod: [_allows(one, pod, provider) for one in found] for pod in pods}
+    if any(None in answer for answer in answers.values()):
         text = (
-            f"whether {wanted} can assume the role depends on a Deny, or on conditions or principals that aren't "
-            "evaluated here"
+            f"whether {wanted} can assume the role depends on what isn't evaluated here: a Deny, conditions, principals"
         )
         return Finding(SUBJECT, "can't tell", text, "Read the policy: it must allow them.")
-    if not lacking and any(
-        _allows(one, f"system:serviceaccount:not-{cluster.namespace}:another", provider) for one in found
-    ):
-        return Finding(
-            SUBJECT,
-            "problem",
-            "any pod of the cluster can assume the role: no condition on :sub excludes others",
-            hint,
-        )
+    lacking = [pod for pod, answer in answers.items() if True not in answer]
     if not lacking:
+        stranger = f"system:serviceaccount:not-{cluster.namespace}:another"
+        if any(_allows(one, stranger, provider) for one in found):
+            text = "any pod of the cluster can assume the role: no condition on :sub excludes others"
+            return Finding(SUBJECT, "problem", text, hint)
         return Finding(SUBJECT, "ok", f"{wanted} can assume the role")
     if trusts_pod_identity(policy):
         text = "it trusts EKS's pod identity, whose associations aren't checked"
         return Finding(SUBJECT, "can't tell", text, f"aws emr-containers create-role-associations {where}")
-    seen = [name for one in found for name in _principals(one, "Federated")]
-    seen += [
-        value
-        for one in found
-        for _, key, values in _conditions(one)
-        if key.endswith((":sub", ":aud"))
-        for value in values
-    ]
+    trusted = [name for one in found for name in chain(_principals(one, "Federated"), *_conditions(one).values())]
     text = f"{wanted if len(lacking) == len(pods) else ', '.join(lacking)} can't assume the role"
-    return Finding(SUBJECT, "problem", text + (f"; it trusts {', '.join(seen)}" if seen else ""), hint)
+    return Finding(SUBJECT, "problem", text + (f"; it trusts {', '.join(trusted)}" if trusted else ""), hint)
 
 
-def _is_beyond(statement: Statement, provider: str) -> bool:
-    """Whether a statement is about web identities in a way that `_allows` doesn't judge."""
+def _allows(statement: Statement, subject: str, provider: str) -> bool | None:
+    """Whether a statement allows a pod to assume the role by its web identity; None if that isn't judged here."""
     if {"NotPrincipal", "NotAction"} & statement.keys():
-        return True
-    if not _is_about_web_identities(statement):
+        return None
+    if not any(_matches(WEB_IDENTITY, action.lower()) for action in _texts(statement.get("Action"))):
         return False
-    known = {key for key, _ in _identity("", provider)}
-    is_for_all = "*" in (
-        statement.get("Principal"),
+    is_for_all = statement.get("Principal") == "*" or "*" in (
         *_principals(statement, "AWS"),
         *_principals(statement, "Federated"),
     )
-    is_ours = is_for_all or provider in _principals(statement, "Federated")
-    others = [
-        key
-        for operator, key, _ in _conditions(statement)
-        if operator not in ("StringEquals", "StringLike") or key not in known
-    ]
-    return is_ours and (statement.get("Effect") == "Deny" or is_for_all or bool(others))
-
-
-def _allows(statement: Statement, subject: str, provider: str) -> bool:
-    """Whether a statement allows a pod to assume the role by its web identity."""
-    identity = dict(_identity(subject, provider))
-    return (
-        statement.get("Effect") == "Allow"
-        and _is_about_web_identities(statement)
-        and provider in _principals(statement, "Federated")
-        and all(
-            any(
-                value == identity.get(key) if operator == "StringEquals" else _matches(identity.get(key, ""), value)
-                for value in values
-            )
-            for operator, key, values in _conditions(statement)
-        )
-    )
-
-
-def _identity(subject: str, provider: str) -> list[tuple[str, str]]:
-    """A pod's web identity, by the names of conditions."""
+    if not is_for_all and provider not in _principals(statement, "Federated"):
+        return False
     issuer = provider.partition("oidc-provider/")[2].lower()
-    return [(f"{issuer}:sub", subject), (f"{issuer}:aud", AUDIENCE)]
-
-
-def _is_about_web_identities(statement: Statement) -> bool:
-    return any(_matches(WEB_IDENTITY.lower(), action.lower()) for action in _texts(statement.get("Action")))
+    identity, conditions = {f"{issuer}:sub": subject, f"{issuer}:aud": AUDIENCE}, _conditions(statement)
+    is_usual = all(operator in (*EQUALS, *LIKE) and key in identity for operator, key in conditions)
+    if is_for_all or statement.get("Effect") != "Allow" or not is_usual:
+        return None
+    return all(
+        any(value == identity[key] if operator in EQUALS else _matches(identity[key], value) for value in values)
+        for (operator, key), values in conditions.items()
+    )
 
 
 def _principals(statement: Statement, kind: str) -> list[str]:
@@ -152,12 +110,13 @@ def _principals(statement: Statement, kind: str) -> list[str]:
     return _texts(principal.get(kind)) if isinstance(principal, Mapping) else []
 
 
-def _conditions(statement: Statement) -> Iterator[tuple[str, str, list[str]]]:
-    """Operator, key and values."""
-    for operator, inner in (statement.get("Condition") or {}).items():
-        yield from (
-            (operator.removeprefix("ForAnyValue:"), key.lower(), _texts(values)) for key, values in inner.items()
-        )
+def _conditions(statement: Statement) -> dict[tuple[str, str], list[str]]:
+    """Values, by operator and key."""
+    return {
+        (operator, key.lower()): _texts(values)
+        for operator, inner in (statement.get("Condition") or {}).items()
+        for key, values in inner.items()
+    }
 
 
 def _matches(text: str, pattern: str) -> bool:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import UsageError
 from mxspark.submit.emr.aws import Aws, NotThereError
 from mxspark.submit.emr.diagnosis import STATE_HINTS
 
@@ -22,6 +22,13 @@ class VirtualCluster:
     state: str
     namespace: str
     eks_cluster: str
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "VirtualCluster":
+        """From AWS's description."""
+        provider = found.get("containerProvider", {})
+        namespace = provider.get("info", {}).get("eksInfo", {}).get("namespace", "")
+        return cls(found["id"], found.get("name", ""), found.get("state", ""), namespace, provider.get("id", ""))
 
     def __str__(self) -> str:
         return f"{self.name} ({self.id})"
@@ -43,40 +50,22 @@ def find(aws: Aws, given: str | None) -> VirtualCluster:
     doing = f"looking for virtual cluster {given}"
     if ID.fullmatch(given):
         with suppress(NotThereError):  # a name may look like an id
-            return _virtual_cluster(
-                aws.call("emr-containers", "describe_virtual_cluster", doing, id=given)["virtualCluster"]
-            )
-    clusters = aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing)
-    named = [_virtual_cluster(found) for found in clusters if given in (found.get("name"), found.get("id"))]
-    running = [found for found in named if found.state == "RUNNING"]
-    if len(running) > 1:
-        raise UsageError(
-            f"{len(running)} virtual clusters are called {given}: {', '.join(found.id for found in running)}",
-            "Give the id of one of them.",
-        )
+            answer = aws.call("emr-containers", "describe_virtual_cluster", doing, id=given)
+            return VirtualCluster.of(answer["virtualCluster"])
+    listed = aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing)
+    clusters = [VirtualCluster.of(found) for found in listed]
+    running = [found for found in clusters if found.state == "RUNNING"]
+    named = [found for found in (*running, *clusters) if found.name == given]
+    if len(twins := [found for found in running if found.name == given]) > 1:
+        ids = ", ".join(found.id for found in twins)
+        raise UsageError(f"{len(twins)} virtual clusters are called {given}: {ids}", "Give the id of one of them.")
     if not named:
-        raise _no_cluster(aws, given)
-    return (running or named)[0]
-
-
-def _no_cluster(aws: Aws, given: str) -> UsageError:
-    with suppress(MxsparkError):
-        found = aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", "listing", states=["RUNNING"])
-        names = sorted(f"{cluster['name']} ({cluster['id']})" for cluster in found)[:10]
-        there = f"Running there: {', '.join(names)}." if names else "None is running there."
-        return UsageError(
+        there = f"Running there: {', '.join(sorted(map(str, running))[:10])}." if running else "None is running there."
+        raise UsageError(
             f"there is no virtual cluster {given} in region {aws.region}",
             f"{there} Check --virtual-cluster and --region.",
         )
-    return UsageError(
-        f"there is no virtual cluster {given} in region {aws.region}", "Check --virtual-cluster and --region."
-    )
-
-
-def _virtual_cluster(found: Mapping[str, Any]) -> VirtualCluster:
-    provider = found.get("containerProvider", {})
-    namespace = provider.get("info", {}).get("eksInfo", {}).get("namespace", "")
-    return VirtualCluster(found["id"], found.get("name", ""), found.get("state", ""), namespace, provider.get("id", ""))
+    return named[0]
 
 
 def usable(aws: Aws, given: str | None) -> VirtualCluster:

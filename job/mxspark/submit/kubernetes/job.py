@@ -207,7 +207,6 @@ class JobStatus(RemoteStatus):
         ]
 
     def to_json(self) -> dict[str, Any]:
-        trouble = _plain(self.trouble) if self.trouble else None
         lists = {"drivers": list(self.drivers), "executors": list(self.executors), "missing": list(self.missing)}
         done = self.progress.to_json() if self.progress else {}
         return {
@@ -216,13 +215,9 @@ class JobStatus(RemoteStatus):
             "progress": self.summary,
             "done": done,
             "results": self.results.to_json() if self.results else None,
-            "trouble": trouble,
-            "waiting": [_plain(each) for each in self.waiting],
+            "trouble": self.trouble.to_json() if self.trouble else None,
+            "waiting": [each.to_json() for each in self.waiting],
         }
-
-
-def _plain(trouble: Diagnosis) -> dict[str, str]:
-    return {"cause": trouble.cause, "hint": trouble.hint}
 
 
 def _status(cluster: Cluster, job: Manifest, found: Found) -> JobStatus:
