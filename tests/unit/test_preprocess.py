@@ -413,6 +413,7 @@ def test_shorter_and_crop_is_the_centre_of_the_whole_resized_image(height: int, 
 
 @pytest.mark.parametrize("filter_", ["bilinear", "bicubic", "lanczos"])
 @given(sizes, sizes, sizes)
+@example(28, 34, 21)  # 25.5 pixels long
 @settings(deadline=None, max_examples=25)
 def test_shorter_and_crop_keeps_the_shape_to_the_nearest_pixel(
     filter_: str, height: int, width: int, side: int

@@ -334,8 +334,8 @@ def _resized(image: Image.Image, height: int, width: int, steps: Preprocessing) 
         return image.resize((width, height), resampling)
     # The longer side to the nearest pixel (torchvision cuts it, which distorts a little more), the centre as
     # torchvision rounds it.
-    shorter, longer = sorted(image.size)
-    length = round(steps.shorter_side * (longer / shorter if steps.resize == "shorter_and_crop" else 1))
+    shorter, longer = sorted(image.size) if steps.resize == "shorter_and_crop" else (1, 1)
+    length = round(steps.shorter_side * longer / shorter)  # in this order: half a pixel is exactly that
     size = (steps.shorter_side, length) if image.width <= image.height else (length, steps.shorter_side)
     left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
     # Only the pixels that are kept are computed: a panorama of 10,000 x 100 would blow up to 25,600 x 256.
