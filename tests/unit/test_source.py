@@ -256,7 +256,7 @@ def test_folders_deeper_than_python_s_functions_are_listed_as_far_as_a_path_may_
             os.mkdir("d", dir_fd=deepest)
             above, deepest = deepest, os.open("d", os.O_RDONLY, dir_fd=deepest)
             os.close(above)
-        for pattern in ("", "/**", "/**/*.png"):
+        for pattern in ("", "/**/*.png"):
             images = source(f"{tmp_path}{pattern}")
             assert list(images.keys()) == ["d/" * 1100 + "deep.png"]
             assert images.skipped.counts() == {"(unreadable folder)": 1}
