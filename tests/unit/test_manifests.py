@@ -281,3 +281,25 @@ def test_more_may_be_let_in_to_all_pods() -> None:
     }
     assert policies["digits"]["ingress"] == [rule]
     assert not any(rule in policies[name]["ingress"] for name in ("digits-driver", "digits-executor"))
+
+
+def test_metrics_have_a_port_that_prometheus_finds_and_may_connect_to() -> None:
+    completed = manifests.completed(settings(metrics={"port": 9095}), "digits")
+    objects = manifests.objects(completed, "digits", "1.2.3")
+    template = objects[0]["spec"]["template"]
+    assert {"name": "metrics", "containerPort": 9095} in template["spec"]["containers"][0]["ports"]
+    scraping = {"prometheus.io/scrape": "true", "prometheus.io/port": "9095", "prometheus.io/path": "/metrics"}
+    assert scraping.items() <= template["metadata"]["annotations"].items()
+    (policy,) = (
+        each for each in objects if each["metadata"]["name"] == "digits-driver" and "podSelector" in each["spec"]
+    )
+    assert {"ports": [{"port": 9095, "protocol": "TCP"}]} in policy["spec"]["ingress"]
+    own = {"driver": {"annotations": {"prometheus.io/scrape": "false"}}}
+    annotated = made(metrics={"port": 9095}, kubernetes=own)["Job"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotated["prometheus.io/scrape"] == "false"
+    assert not any("prometheus" in key for key in made()["Job"]["spec"]["template"]["metadata"]["annotations"])
+
+
+def test_metrics_at_a_port_of_spark_s_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"metrics\.port is 4040, which Spark uses itself"):
+        made(metrics={"port": 4040})

@@ -51,7 +51,7 @@ def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
     if kubernetes.executor_service_account == _executors_account(name):  # likewise; with no rights and no identity
         made.append(service_account(_executors_account(name)))
     if kubernetes.network_policies:
-        made += network_policies.policies(name, kubernetes.ingress_rules)
+        made += network_policies.policies(name, kubernetes.ingress_rules, settings.metrics.port)
     for manifest in made:
         manifest["metadata"] |= {"namespace": kubernetes.namespace}
         manifest["metadata"]["labels"] = pods.labels(name) | {
@@ -81,6 +81,8 @@ def completed(settings: Settings, name: str) -> Settings:
             f"spark.conf has {', '.join(other)}, but the job's network policies open only Spark's default ports",
             "Take them out, or leave the policies out: --set kubernetes.network_policies=false.",
         )
+    if settings.metrics.port in pods.PORTS.values():
+        raise UsageError(f"metrics.port is {settings.metrics.port}, which Spark uses itself", "Choose another.")
     if kubernetes.image is None:
         raise UsageError(
             "no image is given: kubernetes.image is not set", "Name the image that the pods run: --image NAME."
@@ -166,7 +168,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
             _from_field(SUBMISSION_VARIABLE, f"metadata.labels['{CONTROLLER_LABEL}']"),
             *pods.credentials(kubernetes),
         ],
-        "ports": [{"name": port, "containerPort": number} for port, number in pods.PORTS.items()],
+        "ports": [{"name": port, "containerPort": number} for port, number in _ports(settings).items()],
         "resources": {"requests": size.requests, "limits": size.limits},
         "securityContext": pods.container_security(),
         "volumeMounts": [{"name": "settings", "mountPath": SETTINGS_DIR, "readOnly": True}, *pods.local_mounts()],
@@ -183,9 +185,23 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
     if kubernetes.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in kubernetes.image_pull_secrets]
     metadata = pods.metadata(kubernetes.driver, name, "driver")
-    metadata["annotations"] = {ISTIO_NATIVE: "true", **metadata["annotations"]}
+    metadata["annotations"] = {ISTIO_NATIVE: "true", **_scraping(settings), **metadata["annotations"]}
     metadata["labels"]["app.kubernetes.io/version"] = version
     return {"metadata": metadata, "spec": spec}
+
+
+def _ports(settings: Settings) -> dict[str, int]:
+    """The driver's, by name."""
+    metrics = settings.metrics.port
+    return pods.PORTS if metrics is None else {**pods.PORTS, "metrics": metrics}
+
+
+def _scraping(settings: Settings) -> dict[str, str]:
+    """The annotations by which many a Prometheus finds pods; the chart has a value for them."""
+    port = settings.metrics.port
+    if port is None:
+        return {}
+    return {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": "/metrics"}
 
 
 def _from_field(name: str, path: str) -> Manifest:
