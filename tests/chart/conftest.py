@@ -34,7 +34,7 @@ def kubeconform(program: Callable[[str], str], tmp_path_factory: pytest.TempPath
         "-strict",
         "-summary",
         "-skip",
-        "PodMonitor",
+        "PodMonitor,PrometheusRule",
         "-schema-location",
         str(location),
         "-",

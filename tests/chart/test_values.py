@@ -125,12 +125,17 @@ SAMPLES: dict[str, Any] = {
     "networkPolicy.credentials.ports": [8080],
     "networkPolicy.egress": [{"to": PEER}],
     "networkPolicy.uiFrom": PEER,
+    "monitoring.metricsPort": 9095,
     "monitoring.uiService": True,
     "monitoring.eventLog": "s3a://logs/spark",
     "monitoring.prometheus.annotations": True,
     "monitoring.prometheus.podMonitor.enabled": True,
     "monitoring.prometheus.podMonitor.interval": "5s",
     "monitoring.prometheus.podMonitor.labels": {"release": "prometheus"},
+    "monitoring.prometheus.rules.enabled": True,
+    "monitoring.prometheus.rules.labels": {"release": "prometheus"},
+    "monitoring.prometheus.dashboard.enabled": True,
+    "monitoring.prometheus.dashboard.labels": {"dashboards": "grafana"},
     "tests.enabled": False,
     "tests.timeoutSeconds": 99,
     "commonLabels": {"team": "vision"},
@@ -149,7 +154,10 @@ NEEDS: dict[str, dict[str, Any]] = {
     "spot.tolerations": {"spot": {"enabled": True}},
     "cronJob": {"schedule": "0 3 * * *"},
     "networkPolicy": {"networkPolicy": {"enabled": True}},
-    "monitoring.prometheus.podMonitor": {"monitoring": {"prometheus": {"podMonitor": {"enabled": True}}}},
+    **{
+        f"monitoring.prometheus.{part}": {"monitoring": {"prometheus": {part: {"enabled": True}}}}
+        for part in ("podMonitor", "rules", "dashboard")
+    },
 }
 
 
@@ -184,6 +192,8 @@ def needed_for(value: str) -> dict[str, Any]:
         "networkPolicy.enabled",
         "networkPolicy.ingress",
         "monitoring.prometheus.podMonitor.enabled",
+        "monitoring.prometheus.rules.enabled",
+        "monitoring.prometheus.dashboard.enabled",
     ):
         found = {}
     return together(BASE, found)

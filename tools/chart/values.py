@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from mxspark.settings.document import Document, Field
-from mxspark.settings.job import Count, Memory, Settings
+from mxspark.settings.job import Count, Memory, MetricsPort, Settings
 from mxspark.settings.kubernetes import (
     DIGEST,
     MAX_NAME,
@@ -35,6 +35,7 @@ NOT_IN_JOB: tuple[tuple[str, ...], ...] = (
     ("kubernetes",),
     ("emr",),
     ("context",),
+    ("metrics",),
     ("output", "submission"),
     ("storage", "endpoint_url"),
     ("storage", "region"),
@@ -46,6 +47,7 @@ COMPUTED: tuple[tuple[str, ...], ...] = (
     ("spark", "app_name"),
     ("spark", "class_archive"),  # of local runs
     ("output", "submission"),
+    ("metrics", "host"),  # every address of the pod
     ("kubernetes", "namespace"),
     ("kubernetes", "image"),
     ("kubernetes", "service_account"),
@@ -356,6 +358,24 @@ class NetworkPolicy(Values):
     )
 
 
+class Rules(Values):
+    """Alerts (files/alerts.yaml) as a PrometheusRule, where the Prometheus operator is. They are about all runs that
+    its Prometheus knows: one release with them is enough.
+    """
+
+    enabled: bool = Field(False, description="Create it.")
+    labels: Labels = Field({}, description="Its labels, by which a Prometheus selects it.")
+
+
+class Dashboard(Values):
+    """Grafana's dashboard (files/dashboard.json) in a ConfigMap, where a sidecar of Grafana looks for such. It shows
+    any run: one release with it is enough.
+    """
+
+    enabled: bool = Field(False, description="Create it.")
+    labels: Labels = Field({"grafana_dashboard": "1"}, description="Its labels, by which the sidecar finds it.")
+
+
 class PodMonitor(Values):
     """A PodMonitor, where the Prometheus operator is."""
 
@@ -365,17 +385,24 @@ class PodMonitor(Values):
 
 
 class Prometheus(Values):
-    """The executors' metrics, which the driver serves at :4040/metrics/executors/prometheus."""
+    """How Prometheus finds the driver: the run's metrics, at monitoring.metricsPort, and Spark's own of its executors,
+    at :4040/metrics/executors/prometheus.
+    """
 
     annotations: bool = Field(
-        False, description="Write the annotations prometheus.io/scrape, /port and /path on the driver's pod."
+        False,
+        description="Write the annotations prometheus.io/scrape, /port and /path on the driver's pod: for the run's "
+        "metrics, or Spark's where monitoring.metricsPort is null.",
     )
     pod_monitor: PodMonitor = Field(PodMonitor(), description="A PodMonitor, where the Prometheus operator is.")
+    rules: Rules = Field(Rules(), description="Alerts as a PrometheusRule.")
+    dashboard: Dashboard = Field(Dashboard(), description="Grafana's dashboard.")
 
 
 class Monitoring(Values):
-    """Spark's web UI, history and metrics."""
+    """The run's metrics; Spark's web UI, history and metrics (docs/monitoring.md)."""
 
+    metrics_port: MetricsPort | None = setting("metrics", "port")
     ui_service: bool = Field(
         False,
         description="Create a Service for Spark's web UI, port 4040 of the driver; with a schedule, of any run's.",
@@ -385,7 +412,7 @@ class Monitoring(Values):
         description="Where Spark writes its event log for a history server, s3a://bucket/prefix; it must exist "
         "already, for example as an empty object prefix/.keep.",
     )
-    prometheus: Prometheus = Field(Prometheus(), description="The executors' metrics.")
+    prometheus: Prometheus = Field(Prometheus(), description="How Prometheus finds the driver.")
 
 
 class CronJob(Values):

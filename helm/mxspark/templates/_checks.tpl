@@ -183,6 +183,13 @@
 {{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
   {{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is created again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
 {{- end -}}
+{{- with .Values.monitoring.metricsPort -}}
+  {{- range $name, $port := (include "mxspark.constants" $ | fromYaml).ports -}}
+    {{- if eq (int64 $port) (int64 $.Values.monitoring.metricsPort) -}}
+      {{- fail (printf "monitoring.metricsPort is %d, which Spark uses itself: choose another" (int64 $port)) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- if and $policy.ingressRules (not (or $policy.enabled $policy.ingress)) -}}
   {{- fail "networkPolicy.ingressRules say who else may connect, but with networkPolicy.ingress and networkPolicy.enabled false anybody may: take the rules out, or leave the policies on" -}}
 {{- end -}}

@@ -19,8 +19,13 @@ metadata:
     {{- end }}
     {{- if .Values.monitoring.prometheus.annotations }}
     prometheus.io/scrape: "true"
+    {{- with .Values.monitoring.metricsPort }}
+    prometheus.io/port: {{ int64 . | quote }}
+    prometheus.io/path: /metrics
+    {{- else }}
     prometheus.io/port: {{ $constants.ports.ui | quote }}
     prometheus.io/path: /metrics/executors/prometheus
+    {{- end }}
     {{- end }}
     {{- with $driver.annotations }}
     {{- toYaml . | nindent 4 }}
@@ -70,6 +75,11 @@ spec:
         - name: ui
           containerPort: {{ $constants.ports.ui }}
           protocol: TCP
+        {{- with .Values.monitoring.metricsPort }}
+        - name: metrics
+          containerPort: {{ int64 . }}
+          protocol: TCP
+        {{- end }}
       resources:
         {{- include "mxspark.resources" (list . $driver $driver.cores $memory) | nindent 8 }}
       securityContext:

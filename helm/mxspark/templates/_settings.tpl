@@ -7,6 +7,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- $executor := $values.executor -}}
 {{- $settings := deepCopy $values.job -}}
 {{- $_ := set $settings "context" $values.context -}}
+{{- with $values.monitoring.metricsPort }}{{ $_ := set $settings "metrics" (dict "port" (int64 .)) }}{{ end -}}
 {{- $storage := $settings.storage | default dict -}}
 {{- include "mxspark.put" (list $storage "endpoint_url" $values.s3.endpoint) -}}
 {{- include "mxspark.put" (list $storage "region" $values.s3.region) -}}
