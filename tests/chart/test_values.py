@@ -95,6 +95,7 @@ SAMPLES: dict[str, Any] = {
     "localDirectory.size": "9Gi",
     "localDirectory.request": "9Gi",
     "localDirectory.storageClass": "fast",
+    "localDirectory.hostPath": "/mnt/disks/ssd0",
     "gitops": True,
     "podSecurityContext": {"fsGroupChangePolicy": "OnRootMismatch"},
     "containerSecurityContext": {"readOnlyRootFilesystem": False},
@@ -127,6 +128,15 @@ SAMPLES: dict[str, Any] = {
     "networkPolicy.uiFrom": PEER,
     "monitoring.metricsPort": 9095,
     "monitoring.uiService": True,
+    "monitoring.ingress.enabled": True,
+    "monitoring.ingress.className": "nginx",
+    "monitoring.ingress.host": "photos.example.com",
+    "monitoring.ingress.annotations": {"example.com/auth": "required"},
+    "monitoring.ingress.tls": [{"hosts": ["photos.example.com"], "secretName": "photos-tls"}],
+    "monitoring.httpRoute.enabled": True,
+    "monitoring.httpRoute.parentRefs": [{"name": "public", "namespace": "gateways"}],
+    "monitoring.httpRoute.hostnames": ["photos.example.com"],
+    "monitoring.httpRoute.annotations": {"example.com/auth": "required"},
     "monitoring.eventLog": "s3a://logs/spark",
     "monitoring.prometheus.annotations": True,
     "monitoring.prometheus.podMonitor.enabled": True,
@@ -136,6 +146,8 @@ SAMPLES: dict[str, Any] = {
     "monitoring.prometheus.rules.labels": {"release": "prometheus"},
     "monitoring.prometheus.dashboard.enabled": True,
     "monitoring.prometheus.dashboard.labels": {"dashboards": "grafana"},
+    "jobLabels": {"kueue.x-k8s.io/queue-name": "vision"},
+    "suspend": True,
     "tests.enabled": False,
     "tests.timeoutSeconds": 99,
     "commonLabels": {"team": "vision"},
@@ -153,6 +165,10 @@ NEEDS: dict[str, dict[str, Any]] = {
     "dynamicAllocation": {"dynamicAllocation": {"enabled": True}},
     "spot.tolerations": {"spot": {"enabled": True}},
     "cronJob": {"schedule": "0 3 * * *"},
+    "monitoring.ingress": {"monitoring": {"ingress": {"enabled": True, "host": "digits.example.com"}}},
+    "monitoring.ingress.enabled": {"monitoring": {"ingress": {"host": "digits.example.com"}}},
+    "monitoring.httpRoute": {"monitoring": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "inner"}]}}},
+    "monitoring.httpRoute.enabled": {"monitoring": {"httpRoute": {"parentRefs": [{"name": "inner"}]}}},
     "networkPolicy": {"networkPolicy": {"enabled": True}},
     **{
         f"monitoring.prometheus.{part}": {"monitoring": {"prometheus": {part: {"enabled": True}}}}
@@ -211,7 +227,7 @@ def test_a_value_reaches_the_manifests(helm: Helm, value: str) -> None:
 
 
 # The other values that are settings are in manifests that the chart makes.
-NOT_THE_DRIVER_S = ("restarts", "deadline_seconds", "keep_seconds", "network_policies", "ingress_rules")
+NOT_THE_DRIVER_S = ("suspend", "restarts", "deadline_seconds", "keep_seconds", "network_policies", "ingress_rules")
 IN_SETTINGS = [
     (value, setting)
     for value, setting in settings_of_values()

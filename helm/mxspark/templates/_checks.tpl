@@ -183,6 +183,15 @@
 {{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
   {{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is created again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
 {{- end -}}
+{{- if and .Values.localDirectory.hostPath .Values.localDirectory.storageClass -}}
+  {{- fail "localDirectory has hostPath and storageClass: executors have one such folder. Give one of them" -}}
+{{- end -}}
+{{- if and .Values.monitoring.ingress.enabled (not .Values.monitoring.ingress.host) -}}
+  {{- fail "monitoring.ingress.host is missing: set it to the host of the page's address" -}}
+{{- end -}}
+{{- if and .Values.monitoring.httpRoute.enabled (not .Values.monitoring.httpRoute.parentRefs) -}}
+  {{- fail "monitoring.httpRoute.parentRefs is missing: set it to the Gateway, [{name: ..., namespace: ...}]" -}}
+{{- end -}}
 {{- with .Values.monitoring.metricsPort -}}
   {{- range $name, $port := (include "mxspark.constants" $ | fromYaml).ports -}}
     {{- if eq (int64 $port) (int64 $.Values.monitoring.metricsPort) -}}

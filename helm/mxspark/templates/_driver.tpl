@@ -6,7 +6,7 @@
 {{- $memory := add (include "mxspark.mebibytes" $driver.memory) (include "mxspark.mebibytes" $driver.memoryOverhead) -}}
 metadata:
   labels:
-    {{- include "mxspark.podLabels" (list . "driver" $driver.labels) | nindent 4 }}
+    {{- include "mxspark.podLabels" (list . "driver" .Values.jobLabels $driver.labels) | nindent 4 }}
   annotations:
     {{- if not (hasKey $driver.annotations $constants.istioNativeSidecar) }}
     {{ $constants.istioNativeSidecar }}: "true"

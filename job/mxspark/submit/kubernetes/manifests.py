@@ -11,7 +11,7 @@ from typing import Any
 from mxspark.errors import TooManyFailedError, UsageError
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings
-from mxspark.settings.kubernetes import KubernetesSettings
+from mxspark.settings.kubernetes import QUEUE_LABEL, KubernetesSettings
 from mxspark.spark import pods
 from mxspark.spark.pod_size import driver_size, executor_size
 from mxspark.spark.pods import Manifest
@@ -58,6 +58,7 @@ def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
             "app.kubernetes.io/version": version,
             "app.kubernetes.io/managed-by": "mxspark",
         }
+    made[0]["metadata"]["labels"] = {**kubernetes.labels, **made[0]["metadata"]["labels"]}
     return made
 
 
@@ -127,6 +128,8 @@ def job(settings: Settings, name: str, version: str) -> Manifest:
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
     spec: Manifest = {"backoffLimit": kubernetes.restarts, "ttlSecondsAfterFinished": kubernetes.keep_seconds}
+    if kubernetes.suspend or QUEUE_LABEL in kubernetes.labels:
+        spec["suspend"] = True  # until its queue has room for it
     if kubernetes.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = kubernetes.deadline_seconds
     template = pods.merged(driver_pod(settings, name, version), _without_kind(kubernetes.driver.template))
@@ -184,7 +187,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
     }
     if kubernetes.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in kubernetes.image_pull_secrets]
-    metadata = pods.metadata(kubernetes.driver, name, "driver")
+    metadata = pods.metadata(kubernetes.driver, name, "driver", kubernetes.labels)
     metadata["annotations"] = {ISTIO_NATIVE: "true", **_scraping(settings), **metadata["annotations"]}
     metadata["labels"]["app.kubernetes.io/version"] = version
     return {"metadata": metadata, "spec": spec}
