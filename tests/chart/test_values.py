@@ -351,6 +351,18 @@ def pointer(path: tuple[str, ...]) -> str:
 
 
 @pytest.mark.parametrize(
+    ("monitoring", "words"),
+    [
+        ({"metricsPort": 4040}, "monitoring.metricsPort is 4040, which Spark uses itself"),
+        ({"ingress": {"enabled": True}}, "monitoring.ingress.host is missing"),
+        ({"httpRoute": {"enabled": True}}, "monitoring.httpRoute.parentRefs is missing"),
+    ],
+)
+def test_pages_that_could_not_be_served_are_refused(helm: Helm, monitoring: dict[str, Any], words: str) -> None:
+    assert words in helm.refusal(BASE | {"monitoring": monitoring})
+
+
+@pytest.mark.parametrize(
     ("value", "entries", "words"),
     [
         ("extraEnv", [{"value": "x"}], "extraEnv.0 has no name"),
@@ -496,6 +508,10 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
             "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1",
         ),
         ({"gpu": {"perExecutor": 1}}, "gpu.perExecutor is 1, but context is cpu"),
+        (
+            {"localDirectory": {"hostPath": "/mnt", "storageClass": "fast"}},
+            "localDirectory has hostPath and storageClass: executors have one such folder",
+        ),
         (
             {"context": "gpu", "gpu": {"perExecutor": 2}},
             "gpu.perExecutor is 2, one worker for each, but executor.cores 1",

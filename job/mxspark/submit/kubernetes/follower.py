@@ -152,7 +152,8 @@ class Follower:
         if drivers and (end := diagnosis.kept_end(drivers[-1], DRIVER_CONTAINER)):
             return self._kept(end)
         self._kept_since = None
-        if job["spec"].get("suspend"):
+        is_held = job["spec"].get("suspend", False)
+        if is_held:
             self._started = time.monotonic()  # a queue may hold it for days
         trouble = self._report_driver(job)
         if drivers:
@@ -162,6 +163,7 @@ class Follower:
         if (
             self._start_seconds is not None
             and not self._has_run
+            and not is_held
             and time.monotonic() - self._started > self._start_seconds
         ):
             self._give_up(trouble or Diagnosis("no cause is known", ""))
