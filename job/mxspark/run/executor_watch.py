@@ -18,6 +18,7 @@ class ExecutorWatch:
         self._spark = spark
         self._settings = settings
         self._progress = progress
+        self._wanted = spark.most_executors if spark.executors is not None else 0  # once: it asks for all properties
         self._started = self._next_look = time.monotonic()
         self._next = self._started + WARNING_SECONDS
 
@@ -34,7 +35,7 @@ class ExecutorWatch:
         except Exception:  # noqa: BLE001  # py4j raises what it likes when Java is gone, which ends the job itself
             return
         if running is not None:
-            self._progress.executors(running, self._spark.most_executors)
+            self._progress.executors(running, self._wanted)
         if is_due and running == 0:
             self._warn()
 
