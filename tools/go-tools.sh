@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the paths of programs: kind, kubectl and helm from PATH where they are there, all others built with Go, once on a machine.
-# tools/go and tests/kubernetes/node/go pin them, and all that they are built from.
+# tools/go, tools/crds and tests/kubernetes/node/go pin them, and all that they are built from.
 # Usage: tools/go-tools.sh NAME ...   kind kubectl helm (PATH's, else helm4) helm3 helm4 kubeconform helm-unittest; kube coredns etcd (a node's);
 #                                     source:MODULE, the folder with the source of a module that is pinned there
 # They are kept in ${XDG_CACHE_HOME:-~/.cache}/mxspark/tools.
@@ -48,7 +48,7 @@ version() { sed -n "s#^\s*$2 \(v[^ ]*\).*#\1#p" "$1/go.mod"; } # MODULE REQUIRED
 
 source_of() { # MODULE: prints the folder with its source, which is downloaded where it isn't there yet
     local module
-    for module in tools/go tests/kubernetes/node/go; do
+    for module in tools/go tests/kubernetes/node/go tools/crds; do
         [ -n "$(version $module "$1")" ] || continue
         find_go $module
         (cd $module && GOFLAGS='' GOWORK=off GOTOOLCHAIN=local "$go" mod download -json "$1") | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p'

@@ -25,6 +25,7 @@ def kubeconform(program: Callable[[str], str], tmp_path_factory: pytest.TempPath
     def write() -> Path:
         folder = tmp_path_factory.mktemp("schemas")
         schemas.write(schemas.swagger(), folder)
+        schemas.write_custom(folder)
         return folder
 
     location = once(tmp_path_factory, "schemas", write) / "{{.ResourceKind}}{{.KindSuffix}}.json"
@@ -34,7 +35,7 @@ def kubeconform(program: Callable[[str], str], tmp_path_factory: pytest.TempPath
         "-strict",
         "-summary",
         "-skip",
-        "PodMonitor",
+        "PodMonitor,PrometheusRule",
         "-schema-location",
         str(location),
         "-",

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFINITIONS = "_definitions.json"
 # Types that the API takes as text or as a number, and its description calls text.
@@ -23,9 +25,13 @@ def swagger() -> Path:
     """The description of the API, in the source of the Kubernetes that is pinned. Raises CalledProcessError where it
     can't be had.
     """
-    command = [str(REPOSITORY / "tools" / "go-tools.sh"), "source:k8s.io/kubernetes"]
-    source = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    return Path(source, "api", "openapi-spec", "swagger.json")
+    return source_of("k8s.io/kubernetes") / "api" / "openapi-spec" / "swagger.json"
+
+
+def source_of(module: str) -> Path:
+    """The source of a Go module that is pinned. Raises CalledProcessError where it can't be had."""
+    command = [str(REPOSITORY / "tools" / "go-tools.sh"), f"source:{module}"]
+    return Path(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
 
 
 def write(description: Path, folder: Path) -> int:
@@ -42,6 +48,32 @@ def write(description: Path, folder: Path) -> int:
     strict = {name: strictly(name, definition) for name, definition in definitions.items()}
     (folder / DEFINITIONS).write_text(json.dumps({"definitions": strict}))
     return written
+
+
+def write_custom(folder: Path) -> None:
+    """Writes the schemas of HTTPRoutes, by the Gateway API's own description of them. Raises CalledProcessError where
+    that can't be had.
+    """
+    source = source_of("sigs.k8s.io/gateway-api") / "config" / "crd" / "standard"
+    found = yaml.safe_load((source / "gateway.networking.k8s.io_httproutes.yaml").read_text())
+    for version in found["spec"]["versions"]:
+        name = f"httproute-gateway-{version['name']}.json"
+        (folder / name).write_text(json.dumps(closed(version["schema"]["openAPIV3Schema"])))
+
+
+def closed(schema: Any, is_root: bool = True) -> Any:
+    """A custom resource's schema without room for fields that it doesn't name."""
+    if isinstance(schema, list):
+        return [closed(each, False) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: closed(value, False) for key, value in schema.items()}
+    is_open = "x-kubernetes-preserve-unknown-fields" in schema or "additionalProperties" in schema
+    if is_root:
+        found["properties"]["metadata"] = {"type": "object"}
+    return (
+        found if is_open or not isinstance(schema.get("properties"), dict) else {**found, "additionalProperties": False}
+    )
 
 
 def files(definition: Schema) -> Iterator[str]:

@@ -42,6 +42,14 @@ def test_kubeconform_would_notice_a_wrong_field(kubeconform: list[str], helm: He
     assert "backOffLimit" in checked.stdout
 
 
+def test_kubeconform_would_notice_a_wrong_field_of_a_route(kubeconform: list[str], helm: Helm) -> None:
+    text = helm.try_to_render(GOLDEN.with_name("values") / "everything.yaml").succeeded().output
+    wrong = text.replace("backendRefs:", "backends:")
+    checked = subprocess.run(kubeconform, input=wrong, capture_output=True, text=True, check=False)
+    assert "HTTPRoute digits-nightly-ui is invalid" in checked.stdout
+    assert "backends" in checked.stdout
+
+
 def test_the_driver_understands_its_settings(helm: Helm, example: Path) -> None:
     rendered = helm.render(example)
     found = settings(rendered)

@@ -96,7 +96,15 @@ def test_the_job_is_the_same_but_for_its_name(helm: Helm, example: str) -> None:
 def test_the_settings_are_the_same(helm: Helm, example: str) -> None:
     values = values_of(example)
     given, _ = submitted(helm, values)
-    in_the_job = {"driver", "restarts", "deadline_seconds", "keep_seconds", "network_policies", "ingress_rules"}
+    in_the_job = {
+        "suspend",
+        "driver",
+        "restarts",
+        "deadline_seconds",
+        "keep_seconds",
+        "network_policies",
+        "ingress_rules",
+    }
     found, expected = (each.model_dump() for each in (settings(helm.render(values)), given))
     for each in (found, expected):
         each["kubernetes"] = {key: value for key, value in each["kubernetes"].items() if key not in in_the_job}

@@ -95,6 +95,7 @@ SAMPLES: dict[str, Any] = {
     "localDirectory.size": "9Gi",
     "localDirectory.request": "9Gi",
     "localDirectory.storageClass": "fast",
+    "localDirectory.hostPath": "/mnt/disks/ssd0",
     "gitops": True,
     "podSecurityContext": {"fsGroupChangePolicy": "OnRootMismatch"},
     "containerSecurityContext": {"readOnlyRootFilesystem": False},
@@ -125,12 +126,28 @@ SAMPLES: dict[str, Any] = {
     "networkPolicy.credentials.ports": [8080],
     "networkPolicy.egress": [{"to": PEER}],
     "networkPolicy.uiFrom": PEER,
+    "monitoring.metricsPort": 9095,
     "monitoring.uiService": True,
+    "monitoring.ingress.enabled": True,
+    "monitoring.ingress.className": "nginx",
+    "monitoring.ingress.host": "photos.example.com",
+    "monitoring.ingress.annotations": {"example.com/auth": "required"},
+    "monitoring.ingress.tls": [{"hosts": ["photos.example.com"], "secretName": "photos-tls"}],
+    "monitoring.httpRoute.enabled": True,
+    "monitoring.httpRoute.parentRefs": [{"name": "public", "namespace": "gateways"}],
+    "monitoring.httpRoute.hostnames": ["photos.example.com"],
+    "monitoring.httpRoute.annotations": {"example.com/auth": "required"},
     "monitoring.eventLog": "s3a://logs/spark",
     "monitoring.prometheus.annotations": True,
     "monitoring.prometheus.podMonitor.enabled": True,
     "monitoring.prometheus.podMonitor.interval": "5s",
     "monitoring.prometheus.podMonitor.labels": {"release": "prometheus"},
+    "monitoring.prometheus.rules.enabled": True,
+    "monitoring.prometheus.rules.labels": {"release": "prometheus"},
+    "monitoring.prometheus.dashboard.enabled": True,
+    "monitoring.prometheus.dashboard.labels": {"dashboards": "grafana"},
+    "jobLabels": {"kueue.x-k8s.io/queue-name": "vision"},
+    "suspend": True,
     "tests.enabled": False,
     "tests.timeoutSeconds": 99,
     "commonLabels": {"team": "vision"},
@@ -148,8 +165,15 @@ NEEDS: dict[str, dict[str, Any]] = {
     "dynamicAllocation": {"dynamicAllocation": {"enabled": True}},
     "spot.tolerations": {"spot": {"enabled": True}},
     "cronJob": {"schedule": "0 3 * * *"},
+    "monitoring.ingress": {"monitoring": {"ingress": {"enabled": True, "host": "digits.example.com"}}},
+    "monitoring.ingress.enabled": {"monitoring": {"ingress": {"host": "digits.example.com"}}},
+    "monitoring.httpRoute": {"monitoring": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "inner"}]}}},
+    "monitoring.httpRoute.enabled": {"monitoring": {"httpRoute": {"parentRefs": [{"name": "inner"}]}}},
     "networkPolicy": {"networkPolicy": {"enabled": True}},
-    "monitoring.prometheus.podMonitor": {"monitoring": {"prometheus": {"podMonitor": {"enabled": True}}}},
+    **{
+        f"monitoring.prometheus.{part}": {"monitoring": {"prometheus": {part: {"enabled": True}}}}
+        for part in ("podMonitor", "rules", "dashboard")
+    },
 }
 
 
@@ -184,6 +208,8 @@ def needed_for(value: str) -> dict[str, Any]:
         "networkPolicy.enabled",
         "networkPolicy.ingress",
         "monitoring.prometheus.podMonitor.enabled",
+        "monitoring.prometheus.rules.enabled",
+        "monitoring.prometheus.dashboard.enabled",
     ):
         found = {}
     return together(BASE, found)
@@ -201,7 +227,7 @@ def test_a_value_reaches_the_manifests(helm: Helm, value: str) -> None:
 
 
 # The other values that are settings are in manifests that the chart makes.
-NOT_THE_DRIVER_S = ("restarts", "deadline_seconds", "keep_seconds", "network_policies", "ingress_rules")
+NOT_THE_DRIVER_S = ("suspend", "restarts", "deadline_seconds", "keep_seconds", "network_policies", "ingress_rules")
 IN_SETTINGS = [
     (value, setting)
     for value, setting in settings_of_values()
@@ -322,6 +348,18 @@ def refusal_of(helm: Helm, wrong: dict[tuple[str, ...], Any]) -> str:
 
 def pointer(path: tuple[str, ...]) -> str:
     return "".join(f"/{key}" for key in path)
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "words"),
+    [
+        ({"metricsPort": 4040}, "monitoring.metricsPort is 4040, which Spark uses itself"),
+        ({"ingress": {"enabled": True}}, "monitoring.ingress.host is missing"),
+        ({"httpRoute": {"enabled": True}}, "monitoring.httpRoute.parentRefs is missing"),
+    ],
+)
+def test_pages_that_could_not_be_served_are_refused(helm: Helm, monitoring: dict[str, Any], words: str) -> None:
+    assert words in helm.refusal(BASE | {"monitoring": monitoring})
 
 
 @pytest.mark.parametrize(
@@ -470,6 +508,10 @@ def test_a_default_can_not_be_taken_away(helm: Helm) -> None:
             "context is gpu, but gpu.perExecutor is 0: executors would get no GPU. Set gpu.perExecutor to 1",
         ),
         ({"gpu": {"perExecutor": 1}}, "gpu.perExecutor is 1, but context is cpu"),
+        (
+            {"localDirectory": {"hostPath": "/mnt", "storageClass": "fast"}},
+            "localDirectory has hostPath and storageClass: executors have one such folder",
+        ),
         (
             {"context": "gpu", "gpu": {"perExecutor": 2}},
             "gpu.perExecutor is 2, one worker for each, but executor.cores 1",

@@ -152,6 +152,7 @@ def watch(
     ui_port: int,
     environment: Mapping[str, str | None],
     front: FaultyFront,
+    metrics_port: int | None = None,
 ) -> Watched:
     """Runs a program to its end, and looks at it all the while; when all pages were seen, `front` lets it go on."""
     arguments_seen: set[str] = set()
@@ -163,6 +164,9 @@ def watch(
                 arguments_seen.add(" ".join(command_line(process)))
             for page, shown in visited(f"http://127.0.0.1:{ui_port}").items():
                 pages[page] = pages.get(page, b"") + shown
+            if metrics_port is not None:
+                with suppress(OSError):
+                    pages["metrics"] = page_of(f"http://127.0.0.1:{metrics_port}", "metrics")
             if {*PAGES, PAGE_OF_APPLICATION} <= pages.keys():
                 front.release()
             time.sleep(0.5)
@@ -192,6 +196,7 @@ class Place:
 
     folder: Path
     ui_port: int = field(default_factory=free_port)
+    metrics_port: int = field(default_factory=free_port)
 
     @property
     def spark(self) -> dict[str, str]:
@@ -308,6 +313,8 @@ def settings_file(web: Web, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
         "MXSPARK_MODEL__LABELS": presigned(f"{web.url}/labels.txt", "signature of the labels"),
         "MXSPARK_SPARK__CONF__spark.hadoop.fs.s3a.access.key": CANARIES["key in an environment variable"],
         "MXSPARK_CACHE_DIR": str(place.cache()),
+        "MXSPARK_METRICS__PORT": str(place.metrics_port),
+        "MXSPARK_LOG_FORMAT": "json",
         "http_proxy": with_password("http://127.0.0.1:9", "password of the proxy"),
         "no_proxy": "127.0.0.1",
     }
@@ -331,6 +338,7 @@ def whole(
             ui_port=place.ui_port,
             environment=environment | keys,
             front=front,
+            metrics_port=place.metrics_port,
         )
     watched.finished.succeeded()
     return watched, place
@@ -338,6 +346,7 @@ def whole(
 
 def test_nothing_that_a_run_prints_has_a_secret(whole: tuple[Watched, Place], search: Search) -> None:
     assert "DEBUG:" in whole[0].finished.errors
+    assert '"event": "shard"' in whole[0].finished.errors
     assert search.of({"output": whole[0].finished.output.encode(), "errors": whole[0].finished.errors.encode()}) == []
 
 
@@ -355,8 +364,8 @@ def test_no_process_that_a_run_starts_has_a_secret_in_its_arguments(
     assert search.of({line: line.encode() for line in whole[0].arguments}) == []
 
 
-def test_no_page_of_spark_shows_a_secret(whole: tuple[Watched, Place], search: Search) -> None:
-    assert sorted(whole[0].pages) == sorted([*PAGES, PAGE_OF_APPLICATION])
+def test_no_page_of_spark_or_metric_shows_a_secret(whole: tuple[Watched, Place], search: Search) -> None:
+    assert sorted(whole[0].pages) == sorted([*PAGES, PAGE_OF_APPLICATION, "metrics"])
     assert search.of(whole[0].pages) == []
 
 

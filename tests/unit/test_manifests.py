@@ -8,6 +8,7 @@ import pytest
 from mxspark.errors import UsageError
 from mxspark.settings import document
 from mxspark.settings.job import Settings
+from mxspark.spark import pods
 from mxspark.submit.kubernetes import manifests
 from mxspark.submit.kubernetes.network_policies import PORT_PROPERTIES
 from tests.unit.words import right_or_refused
@@ -281,3 +282,56 @@ def test_more_may_be_let_in_to_all_pods() -> None:
     }
     assert policies["digits"]["ingress"] == [rule]
     assert not any(rule in policies[name]["ingress"] for name in ("digits-driver", "digits-executor"))
+
+
+def test_metrics_have_a_port_that_prometheus_finds_and_may_connect_to() -> None:
+    completed = manifests.completed(settings(metrics={"port": 9095}), "digits")
+    objects = manifests.objects(completed, "digits", "1.2.3")
+    template = objects[0]["spec"]["template"]
+    assert {"name": "metrics", "containerPort": 9095} in template["spec"]["containers"][0]["ports"]
+    scraping = {"prometheus.io/scrape": "true", "prometheus.io/port": "9095", "prometheus.io/path": "/metrics"}
+    assert scraping.items() <= template["metadata"]["annotations"].items()
+    (policy,) = (
+        each for each in objects if each["metadata"]["name"] == "digits-driver" and "podSelector" in each["spec"]
+    )
+    assert {"ports": [{"port": 9095, "protocol": "TCP"}]} in policy["spec"]["ingress"]
+    own = {"driver": {"annotations": {"prometheus.io/scrape": "false"}}}
+    annotated = made(metrics={"port": 9095}, kubernetes=own)["Job"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotated["prometheus.io/scrape"] == "false"
+    assert not any("prometheus" in key for key in made()["Job"]["spec"]["template"]["metadata"]["annotations"])
+
+
+def test_metrics_at_a_port_of_spark_s_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"metrics\.port is 4040, which Spark uses itself"):
+        made(metrics={"port": 4040})
+
+
+def test_a_queue_s_label_is_on_the_job_the_driver_and_the_executors_and_on_nothing_else() -> None:
+    label = {"kueue.x-k8s.io/queue-name": "vision"}
+    completed = manifests.completed(settings(kubernetes={"labels": label}), "digits")
+    job, *others = manifests.objects(completed, "digits", "1.2.3")
+    executor = pods.executor_template(completed.spark, completed.kubernetes)
+    for owner in (job, job["spec"]["template"], executor):
+        assert label.items() <= owner["metadata"]["labels"].items()
+    assert not any(label.items() <= other["metadata"]["labels"].items() for other in others)
+    assert job["spec"]["suspend"] is True
+    assert "suspend" not in made()["Job"]["spec"]
+
+
+def test_labels_of_a_queue_can_t_hide_the_job_from_mxspark() -> None:
+    found = made(kubernetes={"labels": {"app.kubernetes.io/instance": "other"}})["Job"]
+    assert found["metadata"]["labels"]["app.kubernetes.io/instance"] == "digits"
+    assert found["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/instance"] == "digits"
+
+
+def test_executors_may_have_a_folder_of_the_node() -> None:
+    kubernetes = settings(kubernetes={"local_directory": {"host_path": "/mnt/disks/ssd0"}}).kubernetes
+    found = pods.properties(settings().spark, kubernetes, None)
+    volume = "spark.kubernetes.executor.volumes.hostPath.spark-local-dir-1"
+    assert {key: value for key, value in found.items() if ".volumes." in key} == {
+        f"{volume}.mount.path": pods.SPARK_DIR,
+        f"{volume}.mount.readOnly": "false",
+        f"{volume}.options.path": "/mnt/disks/ssd0",
+    }
+    with pytest.raises(UsageError, match="host_path and storage_class: executors have one such folder"):
+        settings(kubernetes={"local_directory": {"host_path": "/mnt", "storage_class": "fast"}})

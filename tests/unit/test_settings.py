@@ -121,6 +121,10 @@ def test_what_kubernetes_tells_about_a_service_of_the_same_name_is_no_setting() 
     assert given_settings(environ=injected).settings == given_settings().settings
 
 
+def test_a_port_that_is_a_setting_may_be_a_variable() -> None:
+    assert given_settings(environ={"MXSPARK_METRICS__PORT": "9095"}).settings.metrics.port == 9095
+
+
 def test_settings_travel_to_the_workers_unchanged() -> None:
     chosen = given_settings({"spark": {"conf": {"spark.a": "1"}}}).settings
 

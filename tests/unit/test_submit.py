@@ -679,12 +679,30 @@ def test_a_job_that_ended_well_and_is_kept_no_longer_ended_well() -> None:
     assert follow(cluster, Heard()) == Outcome(0)
 
 
-def test_a_suspended_job_is_told() -> None:
-    cluster, heard = played({}), Heard()
-    cluster.objects["Job"]["spec"]["suspend"] = True
-    with pytest.raises(MxsparkError, match="did not start"):
-        follow(cluster, heard, start_seconds=0)
+class Held(Played):
+    """Its Job is suspended for two looks, and then complete."""
+
+    looks = 0
+
+    def job(self, name: str) -> Manifest:
+        self.looks += 1
+        is_held = self.looks < 3
+        return {"metadata": {"name": name}, "spec": {"suspend": is_held}, "status": {} if is_held else COMPLETE}
+
+
+def test_a_suspended_job_is_told_and_waited_for() -> None:
+    heard = Heard()
+    assert follow(Held(), heard, start_seconds=0) == Outcome(0)
     assert heard.notes == ["Job digits is suspended: no pod is created until it is resumed"]
+
+
+@pytest.mark.parametrize("chosen", [{"labels": {"kueue.x-k8s.io/queue-name": "vision"}}, {"suspend": True}])
+def test_a_job_of_a_queue_is_left_suspended(chosen: dict[str, Any]) -> None:
+    cluster, other = Played(), Played()
+    kubernetes.submit(settings(kubernetes={"image": "registry/mxspark:1", **chosen}), cluster, "digits", Heard())
+    kubernetes.submit(settings(), other, "digits", Heard())
+    assert (cluster.started, other.started) == ([], ["digits"])
+    assert all(each.objects["Job"]["spec"]["suspend"] is True for each in (cluster, other))
 
 
 class Seen(Played):

@@ -23,6 +23,7 @@ class Application:
 
     def __init__(self, executors: int | None, is_kubernetes: bool = True) -> None:
         self.executors = executors
+        self.most_executors = 3
         self.is_kubernetes = is_kubernetes
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from mxspark.settings.document import Document, Field
-from mxspark.settings.job import Count, Memory, Settings
+from mxspark.settings.job import Count, Memory, MetricsPort, Settings
 from mxspark.settings.kubernetes import (
     DIGEST,
     MAX_NAME,
@@ -35,6 +35,7 @@ NOT_IN_JOB: tuple[tuple[str, ...], ...] = (
     ("kubernetes",),
     ("emr",),
     ("context",),
+    ("metrics",),
     ("output", "submission"),
     ("storage", "endpoint_url"),
     ("storage", "region"),
@@ -46,6 +47,7 @@ COMPUTED: tuple[tuple[str, ...], ...] = (
     ("spark", "app_name"),
     ("spark", "class_archive"),  # of local runs
     ("output", "submission"),
+    ("metrics", "host"),  # every address of the pod
     ("kubernetes", "namespace"),
     ("kubernetes", "image"),
     ("kubernetes", "service_account"),
@@ -63,6 +65,7 @@ Labels = dict[LabelKey, Annotated[str, Field(pattern=rf"^({_NAME})?$")]]
 Annotations = dict[AnnotationKey, str]
 Repository = Annotated[str, Field(pattern=rf"^{REPOSITORY}$")]
 Tag = Annotated[str, Field(pattern=rf"^{TAG}$")]
+Hostname = Annotated[str, Field(pattern=rf"^(\*\.)?{SUBDOMAIN[1:]}", max_length=253)]
 Mapping = dict[str, Any]
 Mappings = tuple[dict[str, Any], ...]
 PEERS: Mapping = {POD_PART: "V1NetworkPolicyPeer"}
@@ -266,6 +269,7 @@ class LocalDirectory(Values):
     size: Quantity = setting("kubernetes", "local_directory", "size")
     request: Quantity = setting("kubernetes", "local_directory", "request")
     storage_class: ObjectName | None = setting("kubernetes", "local_directory", "storage_class")
+    host_path: PathInImage | None = setting("kubernetes", "local_directory", "host_path")
 
 
 # All addresses but those of a node's own services, its metadata among them: the rule `credentials` opens these where an
@@ -356,6 +360,47 @@ class NetworkPolicy(Values):
     )
 
 
+class Rules(Values):
+    """Alerts (files/alerts.yaml) as a PrometheusRule, where the Prometheus operator is. They are about all runs that
+    its Prometheus knows: one release with them is enough.
+    """
+
+    enabled: bool = Field(False, description="Create it.")
+    labels: Labels = Field({}, description="Its labels, by which a Prometheus selects it.")
+
+
+class Dashboard(Values):
+    """Grafana's dashboard (files/dashboard.json) in a ConfigMap, where a sidecar of Grafana looks for such. It shows
+    any run: one release with it is enough.
+    """
+
+    enabled: bool = Field(False, description="Create it.")
+    labels: Labels = Field({"grafana_dashboard": "1"}, description="Its labels, by which the sidecar finds it.")
+
+
+class Ingress(Values):
+    """An Ingress for Spark's web UI; creates its Service too. The UI asks nobody who they are: let its controller do
+    so.
+    """
+
+    enabled: bool = Field(False, description="Create it.")
+    class_name: ObjectName | None = Field(None, description="Its class. Default: the cluster's.")
+    host: Hostname | None = Field(None, description="The host of its address. Needed.")
+    annotations: Annotations = Field({}, description="Its annotations, for its controller: who may see the page, say.")
+    tls: Mappings = Field((), description="Certificates, as in an Ingress's spec.")
+
+
+class HttpRoute(Values):
+    """A route of the Gateway API for Spark's web UI; creates its Service too."""
+
+    enabled: bool = Field(False, description="Create it.")
+    parent_refs: tuple[dict[str, str | int], ...] = Field(
+        (), description="Gateways, as in an HTTPRoute's spec: {name: ..., namespace: ...}. Needed."
+    )
+    hostnames: tuple[Hostname, ...] = Field((), description="The hosts of its address. Default: the Gateway's.")
+    annotations: Annotations = Field({}, description="Its annotations.")
+
+
 class PodMonitor(Values):
     """A PodMonitor, where the Prometheus operator is."""
 
@@ -365,27 +410,36 @@ class PodMonitor(Values):
 
 
 class Prometheus(Values):
-    """The executors' metrics, which the driver serves at :4040/metrics/executors/prometheus."""
+    """How Prometheus finds the driver: the run's metrics, at monitoring.metricsPort, and Spark's own of its executors,
+    at :4040/metrics/executors/prometheus.
+    """
 
     annotations: bool = Field(
-        False, description="Write the annotations prometheus.io/scrape, /port and /path on the driver's pod."
+        False,
+        description="Write the annotations prometheus.io/scrape, /port and /path on the driver's pod: for the run's "
+        "metrics, or Spark's where monitoring.metricsPort is null.",
     )
     pod_monitor: PodMonitor = Field(PodMonitor(), description="A PodMonitor, where the Prometheus operator is.")
+    rules: Rules = Field(Rules(), description="Alerts as a PrometheusRule.")
+    dashboard: Dashboard = Field(Dashboard(), description="Grafana's dashboard.")
 
 
 class Monitoring(Values):
-    """Spark's web UI, history and metrics."""
+    """The run's metrics; Spark's web UI, history and metrics (docs/monitoring.md)."""
 
+    metrics_port: MetricsPort | None = setting("metrics", "port")
     ui_service: bool = Field(
         False,
         description="Create a Service for Spark's web UI, port 4040 of the driver; with a schedule, of any run's.",
     )
+    ingress: Ingress = Field(Ingress(), description="An Ingress for Spark's web UI.")
+    http_route: HttpRoute = Field(HttpRoute(), description="A route of the Gateway API for Spark's web UI.")
     event_log: Annotated[str, Field(pattern="^s3a://[^/]+")] | None = Field(
         None,
         description="Where Spark writes its event log for a history server, s3a://bucket/prefix; it must exist "
         "already, for example as an empty object prefix/.keep.",
     )
-    prometheus: Prometheus = Field(Prometheus(), description="The executors' metrics.")
+    prometheus: Prometheus = Field(Prometheus(), description="How Prometheus finds the driver.")
 
 
 class CronJob(Values):
@@ -497,6 +551,10 @@ class ChartValues(Values):
     cron_job: CronJob = Field(CronJob(), description="How a job with a schedule is started.")
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="What may connect to what.")
     monitoring: Monitoring = Field(Monitoring(), description="Spark's web UI, history and metrics.")
+    job_labels: Labels = setting(
+        "kubernetes", "labels", more="The pods of `helm test` don't have them, which a queue would hold up."
+    )
+    suspend: bool = setting("kubernetes", "suspend", more="With a schedule, each run's; cronJob.suspend starts none.")
     tests: Tests = Field(Tests(), description="The pods of `helm test`.")
     common_labels: Labels = Field({}, description="Labels of all objects and pods.")
     name_override: Label | None = Field(None, description="Added to the release's name in the names of all objects.")

@@ -183,6 +183,22 @@
 {{- if and .Values.gitops (not .Values.schedule) (not (kindIs "invalid" .Values.ttlSeconds)) -}}
   {{- fail (printf "ttlSeconds is %v, but gitops is true: a Job that Kubernetes removes is created again by Argo CD. Set ttlSeconds to null" .Values.ttlSeconds) -}}
 {{- end -}}
+{{- if and .Values.localDirectory.hostPath .Values.localDirectory.storageClass -}}
+  {{- fail "localDirectory has hostPath and storageClass: executors have one such folder. Give one of them" -}}
+{{- end -}}
+{{- if and .Values.monitoring.ingress.enabled (not .Values.monitoring.ingress.host) -}}
+  {{- fail "monitoring.ingress.host is missing: set it to the host of the page's address" -}}
+{{- end -}}
+{{- if and .Values.monitoring.httpRoute.enabled (not .Values.monitoring.httpRoute.parentRefs) -}}
+  {{- fail "monitoring.httpRoute.parentRefs is missing: set it to the Gateway, [{name: ..., namespace: ...}]" -}}
+{{- end -}}
+{{- with .Values.monitoring.metricsPort -}}
+  {{- range $name, $port := (include "mxspark.constants" $ | fromYaml).ports -}}
+    {{- if eq (int64 $port) (int64 $.Values.monitoring.metricsPort) -}}
+      {{- fail (printf "monitoring.metricsPort is %d, which Spark uses itself: choose another" (int64 $port)) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- if and $policy.ingressRules (not (or $policy.enabled $policy.ingress)) -}}
   {{- fail "networkPolicy.ingressRules say who else may connect, but with networkPolicy.ingress and networkPolicy.enabled false anybody may: take the rules out, or leave the policies on" -}}
 {{- end -}}

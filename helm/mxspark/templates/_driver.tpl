@@ -6,7 +6,7 @@
 {{- $memory := add (include "mxspark.mebibytes" $driver.memory) (include "mxspark.mebibytes" $driver.memoryOverhead) -}}
 metadata:
   labels:
-    {{- include "mxspark.podLabels" (list . "driver" $driver.labels) | nindent 4 }}
+    {{- include "mxspark.podLabels" (list . "driver" .Values.jobLabels $driver.labels) | nindent 4 }}
   annotations:
     {{- if not (hasKey $driver.annotations $constants.istioNativeSidecar) }}
     {{ $constants.istioNativeSidecar }}: "true"
@@ -19,8 +19,13 @@ metadata:
     {{- end }}
     {{- if .Values.monitoring.prometheus.annotations }}
     prometheus.io/scrape: "true"
+    {{- with .Values.monitoring.metricsPort }}
+    prometheus.io/port: {{ int64 . | quote }}
+    prometheus.io/path: /metrics
+    {{- else }}
     prometheus.io/port: {{ $constants.ports.ui | quote }}
     prometheus.io/path: /metrics/executors/prometheus
+    {{- end }}
     {{- end }}
     {{- with $driver.annotations }}
     {{- toYaml . | nindent 4 }}
@@ -70,6 +75,11 @@ spec:
         - name: ui
           containerPort: {{ $constants.ports.ui }}
           protocol: TCP
+        {{- with .Values.monitoring.metricsPort }}
+        - name: metrics
+          containerPort: {{ int64 . }}
+          protocol: TCP
+        {{- end }}
       resources:
         {{- include "mxspark.resources" (list . $driver $driver.cores $memory) | nindent 8 }}
       securityContext:

@@ -6,6 +6,9 @@
 {{- include "mxspark.merge" (list $pod (pick $template "metadata" "spec")) -}}
 {{- include "mxspark.nativeSidecars" $pod.spec -}}
 backoffLimit: {{ .Values.restarts }}
+{{- if .Values.suspend }}
+suspend: true
+{{- end }}
 {{- with .Values.deadlineSeconds }}
 activeDeadlineSeconds: {{ int64 . }}
 {{- end }}

@@ -9,7 +9,19 @@
 
 {{/* Not empty where Spark's web UI or metrics are to be reachable. */}}
 {{- define "mxspark.servesPages" -}}
-{{- with .Values.monitoring }}{{ if or .uiService .prometheus.annotations .prometheus.podMonitor.enabled }}true{{ end }}{{ end -}}
+{{- with .Values.monitoring }}{{ if or .uiService .ingress.enabled .httpRoute.enabled .prometheus.annotations .prometheus.podMonitor.enabled }}true{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* The driver's ports that others than executors may connect to: Spark's pages, and the run's metrics. */}}
+{{- define "mxspark.pagePorts" -}}
+{{- if or .Values.networkPolicy.uiFrom (include "mxspark.servesPages" .) }}
+- port: {{ (include "mxspark.constants" . | fromYaml).ports.ui }}
+  protocol: TCP
+{{- end }}
+{{- with .Values.monitoring.metricsPort }}
+- port: {{ int64 . }}
+  protocol: TCP
+{{- end }}
 {{- end -}}
 
 {{/* What all pods may connect to. */}}

@@ -7,6 +7,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- $executor := $values.executor -}}
 {{- $settings := deepCopy $values.job -}}
 {{- $_ := set $settings "context" $values.context -}}
+{{- with $values.monitoring.metricsPort }}{{ $_ := set $settings "metrics" (dict "port" (int64 .)) }}{{ end -}}
 {{- $storage := $settings.storage | default dict -}}
 {{- include "mxspark.put" (list $storage "endpoint_url" $values.s3.endpoint) -}}
 {{- include "mxspark.put" (list $storage "region" $values.s3.region) -}}
@@ -47,6 +48,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 
 {{- $local := dict "size" $values.localDirectory.size "request" $values.localDirectory.request -}}
 {{- include "mxspark.put" (list $local "storage_class" $values.localDirectory.storageClass) -}}
+{{- include "mxspark.put" (list $local "host_path" $values.localDirectory.hostPath) -}}
 {{- $kubernetes := dict
   "namespace" .Release.Namespace
   "image" (include "mxspark.image" .)
@@ -59,6 +61,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
   {{- $_ := set $kubernetes "driver_service" (printf "%s-driver" (include "mxspark.name" .)) -}}
 {{- end -}}
 {{- include "mxspark.put" (list $kubernetes "image_pull_secrets" $values.imagePullSecrets) -}}
+{{- include "mxspark.put" (list $kubernetes "labels" $values.jobLabels) -}}
 {{- include "mxspark.put" (list $kubernetes "executor_service_account" ($executor.serviceAccountName | default (include "mxspark.executorAccount" .))) -}}
 {{- include "mxspark.put" (list $kubernetes "credentials_from" $values.s3.secretName) -}}
 {{- if gt (int64 $values.gpu.perExecutor) 0 -}}

@@ -42,10 +42,10 @@ def run(
             f"the package {error.name} is not installed, which a run on this machine needs",
             "In mxspark's repository: pip install '.[cpu,spark]'.",
         ) from None
-    from mxspark.cli.console import ConsoleProgress
+    from mxspark.cli import console
 
     session.check(chosen, found.origins)
-    with ConsoleProgress(yes=True) as progress:  # whoever calls with overwrite has decided
+    with console.run_progress(chosen.log_format, yes=True) as progress:  # whoever calls with overwrite has decided
         result = driver.run(chosen, Access(chosen.storage), progress, debug)
     summary = Summary.of(chosen.output.path, result.results)
     if result.too_many_failed is not None:

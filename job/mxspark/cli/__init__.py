@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from mxspark.cli import console
+from mxspark.cli import console, json_lines
 from mxspark.cli.app import Terminated, app, exit_with
 from mxspark.run.last_word import LastWord
 
@@ -31,13 +31,15 @@ def main_submitted(arguments: list[str]) -> None:
 
 
 def _run_app(given: list[str], on_failed_run: Callable[[LastWord], None] | None) -> NoReturn:
+    # Errors in arguments and settings come before the setting log_format is known.
+    console.log_as_json(on_failed_run is not None and json_lines.is_asked_for(given))
     exit_with(lambda: app(args=given, prog_name="mxspark", standalone_mode=False), "--debug" in given, on_failed_run)
 
 
 def _leave_in_log(word: LastWord) -> None:
     """As the last line, too: whoever follows a driver elsewhere may have only its log."""
     word.leave()
-    print(word.line(), file=sys.stderr, flush=True)
+    console.show_last_word(word)
 
 
 def _run_article(arguments: list[str]) -> None:

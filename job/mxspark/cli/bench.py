@@ -15,7 +15,7 @@ from mxspark.settings import sources
 from mxspark.storage import Access
 
 LEAST_IMAGES = 12  # of which a comparison with fp32 is made
-_OF_A_TABLE = ("output", "top_k", "output_format", "max_failed_fraction", "overwrite", "retry_failed")
+_OF_A_TABLE = ("output", "top_k", "output_format", "max_failed_fraction", "overwrite", "retry_failed", "log_format")
 
 
 MinAgreementFlag = Annotated[

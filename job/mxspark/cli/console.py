@@ -1,6 +1,7 @@
 """What a person sees: progress, the summary, the first predictions, errors.
 
-The only place that imports rich. Progress and errors go to standard error, results to standard output.
+The only place that imports rich. Progress and errors go to standard error, results to standard output. What a run
+prints is JSON instead where `log_as_json` says so.
 """
 
 import json
@@ -24,10 +25,11 @@ from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
+from mxspark.cli.json_lines import JsonLines
 from mxspark.dataset import skipped
 from mxspark.errors import MxsparkError, UsageError, without_secrets
-from mxspark.run.last_word import SHOWN_NUMBERS
-from mxspark.run.progress import Meter, Progress
+from mxspark.run.last_word import SHOWN_NUMBERS, LastWord
+from mxspark.run.progress import Meter, Progress, Silent
 from mxspark.text import duration
 from mxspark.text.words import counted, printable, without_controls
 
@@ -68,6 +70,12 @@ class _SafeLog(logging.StreamHandler["TextIO"]):
     def format(self, record: logging.LogRecord) -> str:
         return without_controls(super().format(record))
 
+    def emit(self, record: logging.LogRecord) -> None:
+        if _json is None:
+            super().emit(record)
+        else:
+            _json.library(record.levelname.lower(), record.name, record.getMessage())
+
     @property
     def stream(self) -> "TextIO":  # looked up at each use, for it may be replaced
         return sys.stderr
@@ -94,7 +102,16 @@ _err = _SafeConsole(
 )
 
 
-class ConsoleProgress:
+_json: JsonLines | None = None  # where a run prints JSON
+
+
+def log_as_json(yes: bool) -> None:
+    """Whether what a run prints is JSON from now on."""
+    global _json  # as standard error and output are this process's
+    _json = (_json or JsonLines()) if yes else None
+
+
+class ConsoleProgress(Silent):
     """A progress bar on a terminal; elsewhere a plain line from time to time."""
 
     def __init__(self, yes: bool = False) -> None:
@@ -159,6 +176,27 @@ class ConsoleProgress:
             self._last_line = time.monotonic()
 
 
+class JsonProgress(JsonLines):
+    """Prints a run as JSON; asks as the console does."""
+
+    def __init__(self, yes: bool = False) -> None:
+        super().__init__()
+        self._yes = yes
+
+    def confirm(self, question: str) -> bool:
+        return confirm(question, self._yes)
+
+
+def run_progress(log_format: str, yes: bool) -> ConsoleProgress | JsonProgress:
+    """Shows a run as the setting log_format says; `yes` answers all questions."""
+    global _json
+    if log_format == "console":
+        _json = None
+        return ConsoleProgress(yes)
+    _json = progress = JsonProgress(yes)
+    return progress
+
+
 def confirm(question: str, yes: bool) -> bool:
     """Whether a person agrees, or has agreed beforehand. Raises UsageError where nobody can be asked."""
     if yes:
@@ -204,6 +242,9 @@ def show_job(job: "RemoteStatus") -> None:
 
 def show_results(found: "Results") -> None:
     """The end of a run: how many, how fast, where the time went, the first predictions, and where all of them are."""
+    if _json is not None:
+        _json.result(found)
+        return
     counts = found.counts
     _out.print(_predictions(found.first_rows, counts.rows))
     _out.print(str(found))
@@ -570,14 +611,28 @@ def _tell(text: Text) -> None:
 
 def show_warning(text: str) -> None:
     """Something that is not wrong but should be known."""
+    if _json is not None:
+        _json.warning(text)
+        return
     _tell(Text.assemble(("Warning: ", "yellow"), text))
 
 
 def show_error(error: MxsparkError) -> None:
     """The problem and its hint."""
+    if _json is not None:
+        _json.error(error)
+        return
     _tell(Text.assemble(("Error: ", "bold red"), error.problem))
     if error.hint:
         _tell(Text(error.hint))
+
+
+def show_last_word(word: LastWord) -> None:
+    """How a run ended, as the last line of its log."""
+    if _json is not None:
+        _json.last_word(word)
+    else:
+        print(word.line(), file=sys.stderr, flush=True)
 
 
 def show_trace() -> None:
@@ -588,6 +643,9 @@ def show_trace() -> None:
 
     kind, error, frames = sys.exc_info()
     if kind is None or error is None:
+        return
+    if _json is not None:
+        _json.trace(error)
         return
     trace = Traceback.extract(kind, error, frames)
     for stack in trace.stacks:

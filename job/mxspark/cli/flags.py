@@ -50,6 +50,7 @@ Context = _choices("context")
 Precision = _choices("precision")
 ModelPrecision = _enum("precision", get_args(job.Precision))  # what a model is made at, or measured
 Format = _choices("output", "format")
+LogFormat = _choices("log_format")
 Kind = _choices("model", "output_kind")
 
 
@@ -88,6 +89,7 @@ ModelFlag = Annotated[str | None, _flag("--model", "model", "path", metavar="PLA
 ContextFlag = Annotated[Context | None, _flag("--context", "context")]  # type: ignore[valid-type]
 PrecisionFlag = Annotated[Precision | None, _flag("--precision", "precision", metavar="NUMBERS")]  # type: ignore[valid-type]
 FormatFlag = Annotated[Format | None, _flag("--format", "output", "format")]  # type: ignore[valid-type]
+LogFormatFlag = Annotated[LogFormat | None, _flag("--log-format", "log_format", metavar="FORMAT")]  # type: ignore[valid-type]
 BatchSizeFlag = Annotated[int | None, _flag("--batch-size", "batch_size", metavar="N")]
 TopKFlag = Annotated[int | None, _flag("--top-k", "top_k", metavar="K")]
 MasterFlag = Annotated[str | None, _flag("--master", "spark", "master", metavar="MASTER")]
@@ -158,6 +160,7 @@ _JOB_FLAGS = {
     "batch_size": JobFlag(BatchSizeFlag, None, "batch_size"),
     "top_k": JobFlag(TopKFlag, None, "top_k"),
     "output_format": JobFlag(FormatFlag, None, "output.format"),
+    "log_format": JobFlag(LogFormatFlag, None, "log_format"),
     "master": JobFlag(MasterFlag, None, "spark.master"),
     "endpoint_url": JobFlag(EndpointFlag, None, "storage.endpoint_url"),
     "max_failed_fraction": JobFlag(FailedFlag, None, "max_failed_fraction"),

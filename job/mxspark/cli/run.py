@@ -109,7 +109,7 @@ def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
 
     pod = own_pod.from_environment()
     with ExitStack() as stack:
-        listener: RunListener = (progress := stack.enter_context(console.ConsoleProgress(yes)))
+        listener: RunListener = (progress := stack.enter_context(console.run_progress(chosen.log_format, yes)))
         if pod is not None:
             listener = Both(progress, stack.enter_context(own_pod.OwnPod(pod, progress.note)))
         result = driver.run(chosen, access, listener, debug)

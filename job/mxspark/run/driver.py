@@ -40,8 +40,17 @@ from mxspark.worker.shared_network import NetworkTask
 
 def run(settings: Settings, access: Access, progress: RunListener, debug: bool = False) -> Result:
     """Runs the job. Raises UsageError before anything is written where settings, model, input or output can't work."""
-    with telling(progress.note):
-        return _Run(as_submitted(settings), access, progress, debug).run()
+    with _listening(settings, progress) as listener, telling(listener.note):
+        return _Run(as_submitted(settings), access, listener, debug).run()
+
+
+def _listening(settings: Settings, progress: RunListener) -> AbstractContextManager[RunListener]:
+    """`progress`, with what serves the run's metrics beside it, whose library is only imported where they are."""
+    if settings.metrics.port is None:
+        return nullcontext(progress)
+    from mxspark.run import metrics
+
+    return metrics.listening(settings, progress)
 
 
 class _Run:
@@ -54,12 +63,14 @@ class _Run:
         self._workers_access = access
         self._progress = progress
         self._debug = debug
+        self._id = uuid.uuid4().hex
         self._start = RunStart()
         self._cache = bundle.cache_dir(settings.cache_dir)
         self._store: Store = open_output(settings.output.path, self._access)
 
     def run(self) -> Result:
         host.check()
+        self._progress.begin(self._id)
         # What can't work is an error before anything is written, and before another run is disturbed.
         self._progress.step("Checking the model and the output")
         model = self._fetch_model()
@@ -193,7 +204,7 @@ class _Run:
     ) -> Performance:
         self._store.delete(SUCCESS)  # until all is there again
         job = Job(
-            run_id=uuid.uuid4().hex,
+            run_id=self._id,
             settings=with_absolute_places(self._settings),
             source=model.source.with_absolute_places(),
             access=self._workers_access,

@@ -1,4 +1,4 @@
-"""Warns while a cluster provides no executors, for which Spark waits silently."""
+"""Reports how many executors there are, and warns while there are none, for which Spark waits silently."""
 
 import time
 
@@ -8,25 +8,38 @@ from mxspark.spark import pods
 from mxspark.spark.application import Application
 
 WARNING_SECONDS = 60  # between warnings
+LOOK_SECONDS = 5  # between two looks at how many there are
 
 
 class ExecutorWatch:
-    """Adds a note from time to time while there are no executors."""
+    """Tells `progress` how many executors there are, with a note from time to time while there are none."""
 
     def __init__(self, spark: Application, settings: SparkSettings, progress: RunListener) -> None:
         self._spark = spark
         self._settings = settings
         self._progress = progress
-        self._started = time.monotonic()
+        self._wanted = spark.most_executors if spark.executors is not None else 0  # once: it asks for all properties
+        self._started = self._next_look = time.monotonic()
         self._next = self._started + WARNING_SECONDS
 
     def check(self) -> None:
-        """Is cheap until a warning is due."""
-        if time.monotonic() < self._next:
+        """Is cheap until a look is due."""
+        now = time.monotonic()
+        if now < self._next_look:
             return
-        self._next += WARNING_SECONDS
-        if self._spark.executors != 0:
+        is_due = now >= self._next
+        self._next += WARNING_SECONDS if is_due else 0
+        self._next_look = min(now + LOOK_SECONDS, self._next)
+        try:
+            running = self._spark.executors
+        except Exception:  # noqa: BLE001  # py4j raises what it likes when Java is gone, which ends the job itself
             return
+        if running is not None:
+            self._progress.executors(running, self._wanted)
+        if is_due and running == 0:
+            self._warn()
+
+    def _warn(self) -> None:
         look = "the master's web page shows its resources"
         if self._spark.is_kubernetes:
             selector = ",".join(

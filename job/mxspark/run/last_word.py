@@ -23,6 +23,7 @@ LONGEST = 4096  # bytes that Kubernetes keeps of a termination message
 SHOWN_NUMBERS = 3  # of a vector
 LONGEST_CAUSE = 1000  # characters
 LINE = "mxspark ended: "  # and the word itself, as JSON
+EVENT = "ended"  # of a line that is JSON, which has the word as `word`
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,19 @@ class LastWord:
 
 def find(lines: list[str]) -> LastWord | None:
     """The last word in a log."""
-    words = (
-        LastWord.read(line.strip().removeprefix(LINE)) for line in reversed(lines) if line.strip().startswith(LINE)
-    )
+    words = (LastWord.read(text) for text in map(_word, reversed(lines)) if text)
     return next((word for word in words if word is not None), None)
+
+
+def _word(line: str) -> str:
+    """The word in a line of a log, empty where there is none."""
+    line = line.strip()
+    if line.startswith(LINE):
+        return line.removeprefix(LINE)
+    if not (line.startswith("{") and f'"{EVENT}"' in line):
+        return ""
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        return ""
+    return json.dumps(data.get("word")) if data.get("event") == EVENT else ""

@@ -89,6 +89,7 @@ class Prediction:
         self._timings.add(report.timings)
         if self._log is not None:
             self._log.add(report)
+        self._progress.shard(report)
         self._shards_done += 1
         began = max(self._asked, time.monotonic() - report.timings.work)
         self._began = began if self._began is None else min(self._began, began)

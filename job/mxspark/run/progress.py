@@ -4,10 +4,13 @@ import json
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mxspark.text import duration
 from mxspark.text.words import counted
+
+if TYPE_CHECKING:  # it imports numpy, which following a job does without
+    from mxspark.worker.shard import ShardReport
 
 # Seconds that a rate is computed over: shards end in bursts, and a cluster may become faster or slower.
 WINDOW_SECONDS = 20.0
@@ -89,6 +92,9 @@ class Progress:
 class RunListener(Protocol):
     """Listens to a run."""
 
+    def begin(self, run_id: str) -> None:
+        """A run begins; the same id is in `_runs/` and in Spark's pages."""
+
     def step(self, what: str) -> None:
         """A new step begins, in words."""
 
@@ -100,8 +106,14 @@ class RunListener(Protocol):
         starting.
         """
 
+    def shard(self, report: "ShardReport") -> None:
+        """A worker has done a shard. `done` follows, with the sums."""
+
     def done(self, images: int, failed: int, shards: int) -> None:
         """So many images and shards of this plan are done by now, so many of the images failed."""
+
+    def executors(self, running: int, wanted: int) -> None:
+        """So many executors run, of so many at most; from time to time, where the workers are executors."""
 
     def confirm(self, question: str) -> bool:
         """Whether a person says yes. Raises UsageError where nobody can be asked."""
@@ -134,13 +146,19 @@ class Meter:
 class Silent:
     """Shows nothing, and says yes: whoever calls the driver has decided."""
 
+    def begin(self, run_id: str) -> None: ...
+
     def step(self, what: str) -> None: ...
 
     def note(self, what: str) -> None: ...
 
     def planned(self, keys: int, done: int, shards: int) -> None: ...
 
+    def shard(self, report: "ShardReport") -> None: ...
+
     def done(self, images: int, failed: int, shards: int) -> None: ...
+
+    def executors(self, running: int, wanted: int) -> None: ...
 
     def confirm(self, question: str) -> bool:
         return True
@@ -152,6 +170,10 @@ class Both:
     def __init__(self, first: RunListener, second: RunListener) -> None:
         self._first = first
         self._second = second
+
+    def begin(self, run_id: str) -> None:
+        self._first.begin(run_id)
+        self._second.begin(run_id)
 
     def step(self, what: str) -> None:
         self._first.step(what)
@@ -165,9 +187,17 @@ class Both:
         self._first.planned(keys, done, shards)
         self._second.planned(keys, done, shards)
 
+    def shard(self, report: "ShardReport") -> None:
+        self._first.shard(report)
+        self._second.shard(report)
+
     def done(self, images: int, failed: int, shards: int) -> None:
         self._first.done(images, failed, shards)
         self._second.done(images, failed, shards)
+
+    def executors(self, running: int, wanted: int) -> None:
+        self._first.executors(running, wanted)
+        self._second.executors(running, wanted)
 
     def confirm(self, question: str) -> bool:
         return self._first.confirm(question)

@@ -56,6 +56,7 @@ WORKER_MEMORY = 384 * 2**20  # bytes in which Python, MXNet and a small network 
 WORKER_OVERHEAD, GPU_WORKER_OVERHEAD = 1, 4  # GiB of each worker where executor_memory_overhead says nothing
 Seconds = Annotated[float, Field(gt=0, le=DAY)]  # every wait has an end
 Count = Annotated[int, Field(ge=1, strict=True)]  # strict: `true` is no number
+MetricsPort = Annotated[int, Field(ge=1024, le=65_535, strict=True)]  # below, only root may listen
 
 
 def _expanded(place: str) -> str:
@@ -540,6 +541,20 @@ class SparkSettings(Document):
         return self
 
 
+class MetricsSettings(Document):
+    """A run's figures for Prometheus, which the driver serves while it runs."""
+
+    port: MetricsPort | None = Field(
+        None, description="Serve the run's metrics at this port of the driver, http://HOST:PORT/metrics. Default: none."
+    )
+    host: str | None = Field(
+        None,
+        min_length=1,
+        description="The address that they are served at. Default: every address of a pod; elsewhere 127.0.0.1, which "
+        "this machine alone reaches.",
+    )
+
+
 class Settings(Document):
     """A job: which images, which network, where the table goes, and how it runs."""
 
@@ -584,6 +599,12 @@ class Settings(Document):
         description="Where a node keeps fetched model files. Default: mxspark in XDG_CACHE_HOME, ~/.cache or the "
         "temporary folder.",
     )
+    log_format: Literal["console", "json"] = Field(
+        "console",
+        description="What a run prints. console: for a person; json: an object a line, events on standard error and "
+        "the result on standard output (docs/monitoring.md).",
+    )
+    metrics: MetricsSettings = Field(MetricsSettings(), description="The run's figures for Prometheus.")
     plan: PlanSettings = Field(PlanSettings(), description="How the keys are cut into shards.")
     pipeline: PipelineSettings = Field(PipelineSettings(), description="How one worker overlaps its work.")
     storage: StorageSettings = Field(StorageSettings(), description="How to reach s3:// and http(s)://.")

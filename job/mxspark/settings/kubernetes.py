@@ -20,6 +20,7 @@ TAG = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}"
 IMAGE = rf"^{REPOSITORY}(:{TAG})?(@{DIGEST})?$"
 OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}  # pods.labels
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"  # by it Kueue takes charge of a Job
 MAX_NAME = 45  # characters of a submission's name: its pods and Spark's executors get theirs by adding to it
 
 NVIDIA, NVIDIA_DISCOVERY = "nvidia.com", "/opt/gpu-discovery.sh"
@@ -62,6 +63,21 @@ class LocalDirectorySettings(Document):
         description="Storage class of the volume that each executor claims for it and releases. Default: an emptyDir "
         "on the node.",
     )
+    host_path: PathInImage | None = Field(
+        None,
+        description="Folder of every node, of a local SSD say, that executors have for Spark's files instead of an "
+        "emptyDir. User 185 must be able to write there, and the namespace must admit hostPath volumes: restricted and "
+        "baseline don't.",
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.host_path and self.storage_class:
+            raise ValueError(
+                "kubernetes.local_directory has host_path and storage_class: executors have one such folder. Give one "
+                "of them"
+            )
+        return self
 
 
 class PodSettings(Document):
@@ -147,6 +163,14 @@ class KubernetesSettings(Document):
     )
     local_directory: LocalDirectorySettings = Field(
         LocalDirectorySettings(), description="The pods' folder for temporary files."
+    )
+    labels: dict[str, str] = Field(
+        {},
+        description="Labels of the Job and of the driver's and executors' pods, of a queue say: "
+        f"{{{QUEUE_LABEL}: team-a}}.",
+    )
+    suspend: bool = Field(
+        False, description="Create the Job suspended: it begins when somebody, or a queue, resumes it."
     )
     driver: PodSettings = Field(PodSettings(), description="The driver's pod.")
     executor: PodSettings = Field(PodSettings(), description="The executors' pods.")

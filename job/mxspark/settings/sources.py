@@ -18,8 +18,8 @@ from mxspark.settings.job import Settings, visible
 from mxspark.settings.kubernetes import pod_part
 
 ENVIRONMENT_PREFIX = "MXSPARK_"
-# What Kubernetes tells every pod about a service that is named mxspark.
-_KUBERNETES_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
+# What Kubernetes tells every pod about a service that is named mxspark; MXSPARK_METRICS__PORT is a setting.
+_KUBERNETES_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|(?<!_)_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
 
 NOT_GIVEN = "not given"  # the source of what stands for a value that a run needs
 

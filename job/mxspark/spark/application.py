@@ -41,6 +41,7 @@ from mxspark.spark.lost_pods import JavasPods, LostPods
 from mxspark.spark.pods import DriverPod
 from mxspark.spark.run_folders import RunFolders, fits_socket
 from mxspark.spark.worker_daemon import PREPARED
+from mxspark.text.words import counted
 from mxspark.worker.shard import Job, ShardReport, run_shard
 
 FAREWELL_SECONDS = 2  # between the end of Java's connections and its own
@@ -48,6 +49,7 @@ POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 EXECUTOR_JAVA_OPTIONS = "spark.executor.extraJavaOptions"
 SOCKET_FOLDER = "spark.python.unix.domain.socket.dir"
+STAGE = "fetch, decode and predict; one task a shard"  # what Spark's pages call it
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself
 # For the first run, which writes the class archive at its end: killed, each further run would start that again.
@@ -124,7 +126,7 @@ class Application:
             pods_of_ours = JavasPods(
                 self._context._jvm, conf.get("spark.kubernetes.namespace", "default"), self._context.applicationId
             )
-            self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self._most_executors)
+            self._lost_pods = LostPods(pods_of_ours, self._addresses, 1 + self.most_executors)
 
     def _start(self, conf: SparkConf, settings: SparkSettings, cache_dir: Path, debug: bool) -> None:
         """Starts Java, where spark-submit hasn't, and the application in it."""
@@ -208,10 +210,11 @@ class Application:
             return int(self._context.defaultParallelism)
         slots = int(conf.get("spark.executor.cores", "1")) // int(conf.get("spark.task.cpus", "1"))
         slots = min(slots, int(conf.get("spark.executor.resource.gpu.amount", str(slots))))
-        return max(1, self._most_executors * slots)
+        return max(1, self.most_executors * slots)
 
     @property
-    def _most_executors(self) -> int:
+    def most_executors(self) -> int:
+        """How many executors there are at most."""
         conf = self._context.getConf()
         is_dynamic = conf.get("spark.dynamicAllocation.enabled") == "true"
         executors = conf.get("spark.dynamicAllocation.maxExecutors" if is_dynamic else "spark.executor.instances", "2")
@@ -254,7 +257,7 @@ class Application:
         reports = self._context.accumulator([], _Reports())
         group = f"mxspark-{job.run_id}"
         tasks = JavasTasks(self._context, group)
-        failing = FailingExecutors(1 if self._is_local else self._most_executors)
+        failing = FailingExecutors(1 if self._is_local else self.most_executors)
         tries = ShardTries(self._shard_failures)
 
         def look() -> None:
@@ -271,8 +274,10 @@ class Application:
                 on_bad_node(task)
 
         def run_all() -> None:
-            self._context.setJobGroup(group, "mxspark: predict the images of each shard")
-            self._context.parallelize(shards, len(shards)).foreachPartition(_task(job, reports))
+            # Of this thread alone: a session that whoever calls has started keeps its own.
+            self._context.setJobGroup(group, _description(job, len(shards)))
+            self._context._jsc.setCallSite(STAGE)  # else stages are named after a line of this file
+            self._context.runJob(self._context.parallelize(shards, len(shards)), _task(job, reports))
 
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(run_all)
@@ -468,11 +473,18 @@ class _Reports(AccumulatorParam[list[ShardReport]]):
         return value1
 
 
-def _task(job: Job, reports: "Accumulator[list[ShardReport]]") -> Callable[[Iterable[int]], None]:
-    def run(shards: Iterable[int]) -> None:
+def _description(job: Job, shards: int) -> str:
+    """A job in Spark's pages and event log; places have no secrets (settings/job.py)."""
+    settings = job.settings
+    return f"mxspark: {counted(shards, 'shard')} of {settings.input.place} -> {settings.output.path}"
+
+
+def _task(job: Job, reports: "Accumulator[list[ShardReport]]") -> Callable[[Iterable[int]], Iterable[None]]:
+    def run(shards: Iterable[int]) -> Iterable[None]:
         for shard in shards:
             context = TaskContext.get()
             reports.add([run_shard(job, shard, session.device(), context.attemptNumber() if context else 0)])
+        return ()
 
     return run
 

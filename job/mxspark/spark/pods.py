@@ -7,10 +7,11 @@ Every pod passes the Pod Security Standard `restricted`, and its root file syste
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from mxspark.settings.job import SparkSettings
-from mxspark.settings.kubernetes import KubernetesSettings, PodSettings
+from mxspark.settings.kubernetes import KubernetesSettings, LocalDirectorySettings, PodSettings
 from mxspark.spark.pod_size import executor_size
 
 Manifest = dict[str, Any]
@@ -82,24 +83,23 @@ def properties(spark: SparkSettings, kubernetes: KubernetesSettings, pod: Driver
         "spark.kubernetes.driver.ownPersistentVolumeClaim": str(local.storage_class is not None).lower(),
         "spark.kubernetes.driver.reusePersistentVolumeClaim": "false",
         **_losses(kubernetes),
-        **_local_directory(local.size, local.storage_class),
+        **_local_directory(local),
         **(_gpus(spark, kubernetes) if spark.executor_gpus else {}),
         **(_driver(kubernetes, pod) if pod else {}),
     }
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _local_directory(size: str, storage_class: str | None) -> dict[str, str]:
+def _local_directory(local: LocalDirectorySettings) -> dict[str, str]:
     """Spark knows its own directory among the volumes by the name spark-local-dir-N."""
-    kind = "persistentVolumeClaim" if storage_class else "emptyDir"
+    kind = "hostPath" if local.host_path else "persistentVolumeClaim" if local.storage_class else "emptyDir"
     volume = f"spark.kubernetes.executor.volumes.{kind}.spark-local-dir-1"
-    found = {
-        f"{volume}.mount.path": SPARK_DIR,
-        f"{volume}.mount.readOnly": "false",
-        f"{volume}.options.sizeLimit": size,
-    }
-    if storage_class:
-        found |= {f"{volume}.options.claimName": "OnDemand", f"{volume}.options.storageClass": storage_class}
+    found = {f"{volume}.mount.path": SPARK_DIR, f"{volume}.mount.readOnly": "false"}
+    if local.host_path:
+        return found | {f"{volume}.options.path": local.host_path}
+    found[f"{volume}.options.sizeLimit"] = local.size
+    if local.storage_class:
+        found |= {f"{volume}.options.claimName": "OnDemand", f"{volume}.options.storageClass": local.storage_class}
         # Spark 4 would ask for ReadWriteOncePod, which not every class has.
         found["spark.kubernetes.legacy.useReadWriteOnceAccessMode"] = "true"
     return found
@@ -179,7 +179,7 @@ def executor_template(spark: SparkSettings, kubernetes: KubernetesSettings) -> M
     manifest = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata(chosen, spark.app_name, "executor"),
+        "metadata": metadata(chosen, spark.app_name, "executor", kubernetes.labels),
         "spec": spec,
     }
     return merged(manifest, chosen.template)
@@ -225,8 +225,14 @@ def disk_request(kubernetes: KubernetesSettings) -> dict[str, str]:
     return {"ephemeral-storage": kubernetes.local_directory.request}
 
 
-def metadata(chosen: PodSettings, instance: str, component: str) -> Manifest:
-    return {"labels": {**chosen.labels, **labels(instance, component)}, "annotations": dict(chosen.annotations)}
+def metadata(
+    chosen: PodSettings, instance: str, component: str, of_both: Mapping[str, str] = MappingProxyType({})
+) -> Manifest:
+    """`of_both` are labels of the driver's and the executors' pods."""
+    return {
+        "labels": {**of_both, **chosen.labels, **labels(instance, component)},
+        "annotations": dict(chosen.annotations),
+    }
 
 
 def labels(instance: str, component: str | None = None) -> dict[str, str]:

@@ -69,6 +69,7 @@ class ShardReport:
     seconds: float = 0.0  # that it took there, loading the network included
     where: str = ""  # the executor's machine, or node and pod
     process: int = 0  # the worker's, on that machine
+    bytes_read: int = 0  # of images
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
             worker = set_up(job, device)
             timings.setup = time.perf_counter() - start
         with Watchdog(job.settings.stall_seconds) as watchdog:
-            counts = _predict(job, worker, shard, attempt > 0, watchdog, timings)
+            counts, bytes_read = _predict(job, worker, shard, attempt > 0, watchdog, timings)
         return ShardReport(
             shard,
             counts,
@@ -137,6 +138,7 @@ def run_shard(job: Job, shard: int, device: int, attempt: int = 0) -> ShardRepor
             seconds=time.perf_counter() - first,
             where=host.name(),
             process=os.getpid(),
+            bytes_read=bytes_read,
         )
     except MxsparkError as error:
         told = error
@@ -167,15 +169,18 @@ def _cause_on_node(error: MxsparkError) -> str:
     return (isinstance(first, StorageError) and first.cause) or type(first).__name__
 
 
-def _predict(job: Job, worker: "Worker", shard: int, careful: bool, watchdog: Watchdog, timings: Timings) -> Counts:
-    """Writes the shard's part; returns what the rows come to that were predicted."""
+def _predict(
+    job: Job, worker: "Worker", shard: int, careful: bool, watchdog: Watchdog, timings: Timings
+) -> tuple[Counts, int]:
+    """Writes the shard's part; returns what the rows come to that were predicted, and the bytes of their images."""
     settings = job.settings
     keys = plan.shard_keys(worker.output, shard)
     kept = _kept_rows(worker.output, shard, keys, settings)
     wanted = [key for key in keys if key not in kept]
+    sizes: list[int] = []
     with Sandbox(worker.task) as fresh:
         in_sandbox = careful and settings.input.sandbox == "after_crash"
-        watched = _watched(worker.stages, fresh.decode if in_sandbox else worker.stages.decode, watchdog)
+        watched = _watched(worker.stages, fresh.decode if in_sandbox else worker.stages.decode, watchdog, sizes)
         new = list(pipeline.run(wanted, watched, settings.pipeline, timings))
     worker.guard.settle()
     watchdog.alive()
@@ -185,7 +190,7 @@ def _predict(job: Job, worker: "Worker", shard: int, careful: bool, watchdog: Wa
     rows = iter(new)
     _write_part(job, shard, worker, [kept.get(key) or next(rows) for key in keys])
     timings.write = time.perf_counter() - start
-    return predictions.count(new, settings.input.true_label)
+    return predictions.count(new, settings.input.true_label), sum(sizes)
 
 
 def _kept_rows(output: Store, shard: int, keys: Sequence[str], settings: Settings) -> dict[str, Row]:
@@ -218,12 +223,14 @@ def _write_part(job: Job, shard: int, worker: "Worker", rows: Sequence[Row]) -> 
     worker.output.write(PARTS[output_format].name(shard), part)
 
 
-def _watched(unwatched: Stages, decode: Callable[[bytes], Floats], watchdog: Watchdog) -> Stages:
-    """The stages, telling the watchdog of every step that is done."""
+def _watched(unwatched: Stages, decode: Callable[[bytes], Floats], watchdog: Watchdog, sizes: list[int]) -> Stages:
+    """The stages, telling the watchdog of every step that is done, and adding each image's bytes to `sizes`."""
 
     def watched_fetch(key: str) -> bytes:
         try:
-            return unwatched.fetch(key)
+            data = unwatched.fetch(key)
+            sizes.append(len(data))  # from many threads, which a list takes and a sum doesn't
+            return data
         finally:
             watchdog.alive()
 

@@ -79,8 +79,8 @@ class Follower:
         settings: Settings | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """The job is deleted if its driver has not started after `start_seconds`; `settings` are the job's, if they
-        are known.
+        """The job is deleted if its driver has not started after `start_seconds`, not counting the time for which the
+        Job is suspended; `settings` are the job's, if they are known.
         """
         self._cluster = cluster
         self._found = found
@@ -152,6 +152,9 @@ class Follower:
         if drivers and (end := diagnosis.kept_end(drivers[-1], DRIVER_CONTAINER)):
             return self._kept(end)
         self._kept_since = None
+        is_held = job["spec"].get("suspend", False)
+        if is_held:
+            self._started = time.monotonic()  # a queue may hold it for days
         trouble = self._report_driver(job)
         if drivers:
             self._report_executors()
@@ -160,6 +163,7 @@ class Follower:
         if (
             self._start_seconds is not None
             and not self._has_run
+            and not is_held
             and time.monotonic() - self._started > self._start_seconds
         ):
             self._give_up(trouble or Diagnosis("no cause is known", ""))

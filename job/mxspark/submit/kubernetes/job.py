@@ -66,6 +66,7 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
         cluster.check(manifests.executor_pod(settings, name))
     if settings.spark.executor_gpus:
         _warn_without_gpus(settings, cluster, listener)
+    is_suspended = job["spec"].get("suspend", False)  # and others resume it
     job["spec"]["suspend"] = True  # until all that its pod needs exists
     made = _create_job(cluster, job)
     reference = _owner(made)
@@ -73,7 +74,8 @@ def submit(settings: Settings, cluster: Cluster, name: str, listener: Listener) 
         for manifest in others:
             manifest["metadata"]["ownerReferences"] = [reference]
             _create(cluster, manifest)
-        cluster.start(name)
+        if not is_suspended:
+            cluster.start(name)
     except BaseException:
         with suppress(MxsparkError):
             cluster.delete_job(name)

@@ -11,7 +11,7 @@ from typing import Any
 from mxspark.errors import TooManyFailedError, UsageError
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings
-from mxspark.settings.kubernetes import KubernetesSettings
+from mxspark.settings.kubernetes import QUEUE_LABEL, KubernetesSettings
 from mxspark.spark import pods
 from mxspark.spark.pod_size import driver_size, executor_size
 from mxspark.spark.pods import Manifest
@@ -51,13 +51,14 @@ def objects(settings: Settings, name: str, version: str) -> list[Manifest]:
     if kubernetes.executor_service_account == _executors_account(name):  # likewise; with no rights and no identity
         made.append(service_account(_executors_account(name)))
     if kubernetes.network_policies:
-        made += network_policies.policies(name, kubernetes.ingress_rules)
+        made += network_policies.policies(name, kubernetes.ingress_rules, settings.metrics.port)
     for manifest in made:
         manifest["metadata"] |= {"namespace": kubernetes.namespace}
         manifest["metadata"]["labels"] = pods.labels(name) | {
             "app.kubernetes.io/version": version,
             "app.kubernetes.io/managed-by": "mxspark",
         }
+    made[0]["metadata"]["labels"] = {**kubernetes.labels, **made[0]["metadata"]["labels"]}
     return made
 
 
@@ -81,6 +82,8 @@ def completed(settings: Settings, name: str) -> Settings:
             f"spark.conf has {', '.join(other)}, but the job's network policies open only Spark's default ports",
             "Take them out, or leave the policies out: --set kubernetes.network_policies=false.",
         )
+    if settings.metrics.port in pods.PORTS.values():
+        raise UsageError(f"metrics.port is {settings.metrics.port}, which Spark uses itself", "Choose another.")
     if kubernetes.image is None:
         raise UsageError(
             "no image is given: kubernetes.image is not set", "Name the image that the pods run: --image NAME."
@@ -125,6 +128,8 @@ def job(settings: Settings, name: str, version: str) -> Manifest:
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
     spec: Manifest = {"backoffLimit": kubernetes.restarts, "ttlSecondsAfterFinished": kubernetes.keep_seconds}
+    if kubernetes.suspend or QUEUE_LABEL in kubernetes.labels:
+        spec["suspend"] = True  # until its queue has room for it
     if kubernetes.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = kubernetes.deadline_seconds
     template = pods.merged(driver_pod(settings, name, version), _without_kind(kubernetes.driver.template))
@@ -166,7 +171,7 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
             _from_field(SUBMISSION_VARIABLE, f"metadata.labels['{CONTROLLER_LABEL}']"),
             *pods.credentials(kubernetes),
         ],
-        "ports": [{"name": port, "containerPort": number} for port, number in pods.PORTS.items()],
+        "ports": [{"name": port, "containerPort": number} for port, number in _ports(settings).items()],
         "resources": {"requests": size.requests, "limits": size.limits},
         "securityContext": pods.container_security(),
         "volumeMounts": [{"name": "settings", "mountPath": SETTINGS_DIR, "readOnly": True}, *pods.local_mounts()],
@@ -182,10 +187,24 @@ def driver_pod(settings: Settings, name: str, version: str) -> Manifest:
     }
     if kubernetes.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in kubernetes.image_pull_secrets]
-    metadata = pods.metadata(kubernetes.driver, name, "driver")
-    metadata["annotations"] = {ISTIO_NATIVE: "true", **metadata["annotations"]}
+    metadata = pods.metadata(kubernetes.driver, name, "driver", kubernetes.labels)
+    metadata["annotations"] = {ISTIO_NATIVE: "true", **_scraping(settings), **metadata["annotations"]}
     metadata["labels"]["app.kubernetes.io/version"] = version
     return {"metadata": metadata, "spec": spec}
+
+
+def _ports(settings: Settings) -> dict[str, int]:
+    """The driver's, by name."""
+    metrics = settings.metrics.port
+    return pods.PORTS if metrics is None else {**pods.PORTS, "metrics": metrics}
+
+
+def _scraping(settings: Settings) -> dict[str, str]:
+    """The annotations by which many a Prometheus finds pods; the chart has a value for them."""
+    port = settings.metrics.port
+    if port is None:
+        return {}
+    return {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": "/metrics"}
 
 
 def _from_field(name: str, path: str) -> Manifest:

@@ -14,13 +14,15 @@ DRIVER, EXECUTOR = "driver", "executor"
 PORT_PROPERTIES = {"spark.driver.port", "spark.driver.blockManager.port", "spark.blockManager.port", "spark.ui.port"}
 
 
-def policies(name: str, more: Sequence[Mapping[str, Any]] = ()) -> list[Manifest]:
+def policies(name: str, more: Sequence[Mapping[str, Any]] = (), metrics_port: int | None = None) -> list[Manifest]:
     """One for all pods of the job, which allows only `more` (ingress rules, by default none), and one for each kind
-    of pod, which allows what it needs.
+    of pod, which allows what it needs. The driver's `metrics_port` is for everybody.
     """
+    metrics = [] if metrics_port is None else [{"ports": [{"port": metrics_port, "protocol": "TCP"}]}]
+    from_executors = _from(name, [EXECUTOR], [pods.RPC_PORT, pods.BLOCK_PORT])
     return [
         _policy(name, name, None, [dict(rule) for rule in more]),
-        _policy(f"{name}-driver", name, DRIVER, [_from(name, [EXECUTOR], [pods.RPC_PORT, pods.BLOCK_PORT])]),
+        _policy(f"{name}-driver", name, DRIVER, [from_executors, *metrics]),
         _policy(f"{name}-executor", name, EXECUTOR, [_from(name, [DRIVER, EXECUTOR], [pods.BLOCK_PORT])]),
     ]
 
