@@ -257,7 +257,7 @@ def test_float16_becomes_float32_and_that_is_told(tmp_path: Path) -> None:
 
     done = converted(made, tmp_path)
 
-    assert "float16" in done.notes[0]
+    assert "16 bits" in done.notes[0]
 
 
 def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
@@ -442,6 +442,14 @@ def with_if() -> onnx.ModelProto:
     return made
 
 
+def elsewhere(made: onnx.ModelProto) -> None:
+    """Has the weights in a file that is the system's."""
+    tensor = made.graph.initializer[1]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "empty": (lambda: b"", ["is empty"]),
     "truncated": (lambda: saved(model(*PLAIN))[:-20], ["not whole"]),
@@ -474,6 +482,16 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "sum over images": (lambda: saved(model("y = ReduceSum<axes = [0]>(x)", opset=11)), ["no row for each image"]),
     "too large to fold": (lambda: saved(model("z = ConstantOfShape(n)\ny = Add(x, z)", {"n": ints(1, 2**20, 2**20)})), ["too large"]),
     "size in the weights": (lambda: saved(model("r = Reshape(x, n)\ny = Relu(r)", {"n": ints(-1, 271)})), ["Reshape"]),
+    "an unknown version of the format": (lambda: saved(model(*PLAIN), lambda m: setattr(m, "ir_version", 99)), ["(ir_version)", "older exporter"]),
+    "no version": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("ir_version")), ["the version 0 of the format"]),
+    "NaN weights": (lambda: saved(model("y = Conv(x, w)", {"w": np.full((2, 3, 3, 3), np.nan, np.float32)})), ["the weights w", "NaN", "diverged"]),
+    "two values of one name": (lambda: saved(model("y = Conv(x, w)\ny = Relu(x)", PLAIN[1])), ["same name: y", "onnx.compose"]),
+    "a circle": (lambda: saved(model("a = Add(x, b)\nb = Conv(a, w)\ny = Relu(b)", {"w": (3, 3, 1, 1)})), ["Add 'a'", "takes b, which nothing before it makes"]),
+    "weights outside its folder": (lambda: saved(model(*PLAIN), elsewhere), ["outside its own folder", "../../etc/passwd"]),
+    "a sequence": (lambda: saved(model(*PLAIN), lambda m: m.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("images", TensorProto.FLOAT, None))), ["no tensor", "a sequence"]),
+    "a text": (lambda: saved(model(*PLAIN, kind=TensorProto.STRING)), ["takes string"]),
+    "huge images": (lambda: saved(model(*PLAIN, shape=("N", 3, 2**20, 2**20))), ["1048576 x 1048576", "16,384 are the most"]),
+    "a constant of nothing": (lambda: saved(model("z = Constant()\nc = Conv(x, w)\ny = Add(c, z)", PLAIN[1])), ["Constant"]),
     "half a tensor": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.initializer[1], "raw_data", b"1234")), ["aren't whole"]),
 }  # fmt: skip
 
@@ -537,6 +555,20 @@ def test_a_network_that_computes_something_else_is_refused(tmp_path: Path, monke
 
     assert "other numbers than onnxruntime" in refused.value.problem
     assert "0.001" in refused.value.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("y = Conv(x, w)", {"w": np.full((2, 3, 3, 3), np.inf, np.float32)}),
+        ("a = Abs(x)\nb = Neg(a)\ny = Sqrt(b)", {}),  # no numbers (NaN) in both
+    ],
+)
+def test_a_network_that_computes_no_numbers_is_refused(text: str, weights: Weights, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        converted(model(text, weights), tmp_path)
+
+    assert "numbers of y that are infinite, or none at all (NaN)" in refused.value.problem
 
 
 def test_weights_may_be_called_what_the_input_is_called_in_mxnet(tmp_path: Path) -> None:

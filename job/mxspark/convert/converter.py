@@ -34,16 +34,17 @@ def run(request: Request) -> Result:
     names = outputs.asked_for(file, request)
     mx = load_mxnet()
     converted = convert(mx, file, image, names)
-    file.weights.clear()
-    notes = ["The file's numbers are float16; the converted network computes with float32."] if file.is_half else []
+    notes = ["The file's numbers have 16 bits; the converted network computes with float32."] if file.is_half else []
     output = outputs.described(file, request, image, converted, notes)
     spec = _spec(request, file, image, converted, output, notes)
     labels = _labels(file, _classes(converted, output), notes)
     images = {"random images": comparison.random_images(image, spec.preprocess)} | _given_images(request, spec)
+    values, written = _compared(converted), request.folder / "reference.onnx"
+    onnx_file.write(file, list(values), written)
+    file.weights.clear()
     paths = _save(mx, converted, request)
-    values = _compared(converted)
     del converted
-    expected = comparison.reference(file, image, list(values), list(images.values()), request.folder)
+    expected = comparison.reference(file, written, image, list(values), list(images.values()))
     found = comparison.computed(mx, _bundle(spec, paths, list(values.values())), list(images.values()))
     compared = []
     for number, what in enumerate(images):

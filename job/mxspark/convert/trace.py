@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from onnx import defs, helper, numpy_helper, shape_inference
+from onnx import checker, defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from mxspark.convert.onnx_file import Array, OnnxFile, attributes
@@ -114,10 +114,10 @@ class _Tracer:
                 self._add(node)
             except _FAULTS as error:
                 if node.domain or not self._is_constant(node):  # it is its operator that isn't known, perhaps
-                    self.steps.append(Step(_op(node), _name(node), attributes(node), (), (), self.file.opset))
+                    self.steps.append(Step(_op(node), _name(node), _readable(node), (), (), self.file.opset))
                 self._check_known(known)
                 raise UsageError(
-                    f"{self.file.path}: {described(_op(node), _name(node), attributes(node))}: {one_line(error)}",
+                    f"{self.file.path}: {described(_op(node), _name(node), _readable(node))}: {one_line(error)}",
                     "Check the file with onnx.checker; export it again, perhaps with another opset.",
                 ) from None
         self._check_known(known)
@@ -136,14 +136,14 @@ class _Tracer:
         if node.op_type in _CONTROL_FLOW:
             raise UsageError(
                 f"{self.file.path}: has a branch or a loop, which MXNet's graphs can't have: "
-                f"{described(node.op_type, _name(node), attributes(node))} ({self._count(node.op_type)})",
+                f"{described(node.op_type, _name(node), _readable(node))} ({self._count(node.op_type)})",
                 "Export the network by tracing it with one image, without conditions (PyTorch: not from a scripted "
                 "module).",
             )
         if node.op_type in _RANDOM:
             raise UsageError(
                 f"{self.file.path}: draws random numbers when it predicts: "
-                f"{described(node.op_type, _name(node), attributes(node))}",
+                f"{described(node.op_type, _name(node), _readable(node))}",
                 "Export it for inference (PyTorch: model.eval()).",
             )
 
@@ -240,6 +240,7 @@ class _Tracer:
 
 # What onnx raises of a graph that is wrong, and numpy of numbers that don't fit.
 _FAULTS: tuple[type[Exception], ...] = (
+    checker.ValidationError,
     shape_inference.InferenceError,
     defs.SchemaError,
     ValueError,
@@ -263,7 +264,17 @@ def _name(node: Any) -> str:
     return str(node.name or next(iter(node.output), ""))
 
 
+def _readable(node: Any) -> Mapping[str, Any]:
+    """A node's attributes, or none where one is damaged."""
+    try:
+        return attributes(node)
+    except _FAULTS:
+        return {}
+
+
 def _constant(found: Mapping[str, Any]) -> Array:
+    if not found:
+        raise ValueError("a constant without numbers")
     name, value = next(iter(found.items()))
     if name == "sparse_value":
         raise ValueError("a sparse constant")
