@@ -264,7 +264,7 @@ def _names(graph: Any) -> Iterator[Any]:
 def _array(tensor: Any, path: Path) -> Array:
     try:
         array = np.asarray(numpy_helper.to_array(tensor))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:  # the last of a type that isn't known
         raise UsageError(
             f"{path}: the weights {printable(tensor.name)} aren't whole: {one_line(error)}", _NOT_WHOLE
         ) from None
