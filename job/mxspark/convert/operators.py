@@ -294,8 +294,9 @@ def _softmax(name: str) -> Convert:
         _check_whole(layer, axis)
         behind = [shape[axis + 1 :] for shape in value.shapes]
         is_plain = layer.opset >= 13 or all(prod(lengths) == 1 for lengths in behind)
-        # Over the last of four axes MXNet 1.9 crashes where its input comes out of a convolution and is read twice.
-        if is_plain and not (axis == 3 and value.rank == 4):
+        # Over an image's rows MXNet 1.9 crashes where that comes out of a convolution and is read twice.
+        is_image = value.rank == 4 and axis == 3 and prod(value.shapes[0][1:3]) > 1
+        if is_plain and not is_image:
             return function(layer.x(), axis=axis)
         first, second = value.shapes
         flat: Shapes = ((prod(first[:axis]), prod(first[axis:])), (prod(second[:axis]), prod(second[axis:])))
