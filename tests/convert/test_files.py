@@ -296,10 +296,14 @@ def test_a_grey_network_is_one_of_one_channel(tmp_path: Path) -> None:
     assert done.spec.input.channels == 1
 
 
-def test_float16_becomes_float32_and_that_is_told(tmp_path: Path) -> None:
-    half = {"w": (2, 3, 3, 3), "shift": (1, 3, 1, 1)}
-    weights = {name: np.random.default_rng(0).normal(size=shape).astype(np.float16) for name, shape in half.items()}
-    made = model("c = Conv(x, w)\nh = Cast<to = 10>(c)\ny = Softmax<axis = 1>(h)", weights, kind=TensorProto.FLOAT16)
+@pytest.mark.parametrize("kind", ["FLOAT16", "BFLOAT16"])
+def test_numbers_of_16_bits_become_float32_and_that_is_told(kind: str, tmp_path: Path) -> None:
+    number = TensorProto.DataType.Value(kind)
+    narrow, random = helper.tensor_dtype_to_np_dtype(number), np.random.default_rng(0)
+    weights = {
+        name: random.normal(size=shape).astype(narrow) for name, shape in (("w", (2, 3, 3, 3)), ("shift", (1, 3, 1, 1)))
+    }
+    made = model(f"c = Conv(x, w)\nh = Cast<to = {number}>(c)\ny = Softmax<axis = 1>(h)", weights, kind=number)
 
     done = converted(made, tmp_path)
 
@@ -616,6 +620,12 @@ def test_a_network_that_computes_no_numbers_is_refused(text: str, weights: Weigh
         converted(model(text, weights), tmp_path)
 
     assert "numbers of y that are infinite, or none at all (NaN)" in refused.value.problem
+
+
+def test_probabilities_near_0_are_the_same_to_what_onnxruntime_rounds_them(tmp_path: Path) -> None:
+    weights: Weights = {"w": (2, 3, 3, 3), "far": np.array(-15, np.float32)}
+
+    assert converted(model("c = Conv(x, w)\nd = Add(c, far)\ny = Sigmoid(d)", weights), tmp_path).compared
 
 
 def test_weights_may_be_called_what_the_input_is_called_in_mxnet(tmp_path: Path) -> None:

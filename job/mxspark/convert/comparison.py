@@ -1,6 +1,6 @@
 """The converted network beside onnxruntime, on the same images: batches of one and of three."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,17 +112,24 @@ def _in_batches(mx: Any, loaded: Checkpoint, images: Floats) -> list[list[Floats
     return found
 
 
-def compare(path: Path, names: Sequence[str], pairs: Sequence[tuple[Floats, Floats]]) -> Difference:
+def compare(
+    path: Path, names: Sequence[str], pairs: Sequence[tuple[Floats, Floats]], probabilities: Container[str] = ()
+) -> Difference:
     """How far MXNet's numbers (2, n, …) are from onnxruntime's (n, …), at most: pairs of both, of values called so in
-    the file.
+    the file; of `probabilities` what they are made of is among the values too.
 
     Raises UsageError where that is more than rounding does.
     """
-    found = [_difference(path, name, *pair) for name, pair in zip(names, pairs, strict=True)]
+    found = [
+        # onnxruntime rounds a sigmoid to 1e-7, which is much of one that is near 0.
+        _difference(path, name, *pair, 1.0 if name in probabilities else 1e-30)
+        for name, pair in zip(names, pairs, strict=True)
+    ]
     return max(found, key=lambda difference: difference.relative)
 
 
-def _difference(path: Path, name: str, ours: Floats, theirs: Floats) -> Difference:
+def _difference(path: Path, name: str, ours: Floats, theirs: Floats, least: float) -> Difference:
+    """How far they differ, in relation to their largest number, or to `least` where that is larger."""
     if ours.shape[1:] != theirs.shape:
         raise _differs(path, name, f"it has the shape {ours.shape[1:]}, not {theirs.shape}")
     if not np.isfinite(theirs).all():
@@ -133,8 +140,7 @@ def _difference(path: Path, name: str, ours: Floats, theirs: Floats) -> Differen
     if not np.isfinite(ours).all():
         raise _differs(path, name, "some of its numbers are infinite, or none at all (NaN)")
     absolute = float(np.abs(ours - theirs).max(initial=0))
-    largest = float(np.abs(theirs).max(initial=0))
-    difference = Difference(absolute, absolute / max(largest, 1e-30))
+    difference = Difference(absolute, absolute / max(float(np.abs(theirs).max(initial=0)), least))
     if difference.relative > LIMIT:
         raise _differs(path, name, f"its numbers differ by {difference}; the limit is {LIMIT:g}")
     return difference

@@ -40,6 +40,7 @@ def run(request: Request) -> Result:
     labels = _labels(file, _classes(converted, output), notes)
     images = {"random images": comparison.random_images(image, spec.preprocess)} | _given_images(request, spec)
     values, written = _compared(converted), request.folder / "reference.onnx"
+    probabilities = {output.name for output in converted.outputs if output.scores}
     onnx_file.write(file, list(values), written)
     file.weights.clear()
     paths = _save(mx, converted, request)
@@ -49,7 +50,7 @@ def run(request: Request) -> Result:
     compared = []
     for number, what in enumerate(images):
         pairs = [(ours[number], theirs[number]) for ours, theirs in zip(found, expected, strict=True)]
-        compared.append((what, str(comparison.compare(request.path, list(values), pairs))))
+        compared.append((what, str(comparison.compare(request.path, list(values), pairs, probabilities))))
     return Result(spec, paths["symbol"], paths["params"], labels, tuple(compared), tuple(notes))
 
 
