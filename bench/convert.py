@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,7 +26,7 @@ class _Graph:
         self.weights: list[onnx.TensorProto] = []
         self._random = np.random.default_rng(0)
 
-    def add(self, op: str, x: str, *others: str, **attributes: object) -> str:
+    def add(self, op: str, x: str, *others: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, [x, *others], [f"v{len(self.nodes)}"], **attributes))
         return str(self.nodes[-1].output[0])
 
@@ -35,7 +36,7 @@ class _Graph:
         return str(self.weights[-1].name)
 
     def conv(self, x: str, before: int, after: int, kernel: int, stride: int = 1) -> str:
-        sides = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
+        sides: dict[str, Any] = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
         return self.add("Conv", x, self.weight(after, before, kernel, kernel), **sides)
 
     def bottleneck(self, x: str, before: int, width: int, stride: int) -> str:

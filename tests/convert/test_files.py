@@ -296,8 +296,8 @@ def test_a_grey_network_is_one_of_one_channel(tmp_path: Path) -> None:
     assert done.spec.input.channels == 1
 
 
-@pytest.mark.parametrize("kind", ["FLOAT16", "BFLOAT16"])
-def test_numbers_of_16_bits_become_float32_and_that_is_told(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["FLOAT16", "BFLOAT16", "DOUBLE"])
+def test_other_floats_become_float32_and_that_is_told(kind: str, tmp_path: Path) -> None:
     number = TensorProto.DataType.Value(kind)
     narrow, random = helper.tensor_dtype_to_np_dtype(number), np.random.default_rng(0)
     weights = {
@@ -307,7 +307,7 @@ def test_numbers_of_16_bits_become_float32_and_that_is_told(kind: str, tmp_path:
 
     done = converted(made, tmp_path)
 
-    assert "16 bits" in done.notes[0]
+    assert "floats of 16 or 64 bits" in done.notes[0]
 
 
 def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
@@ -318,6 +318,13 @@ def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
     assert (path.parent / "net.data").stat().st_size > 2000
 
     assert converter.run(Request(path, tmp_path, "net", SPEC)).compared
+
+    (path.parent / "net.data").rename(tmp_path / "blob")
+    (path.parent / "net.data").symlink_to(tmp_path / "blob")
+    with pytest.raises(UsageError) as refused:
+        converter.run(Request(path, tmp_path, "net", SPEC))
+    assert "symbolic links" in refused.value.problem
+    assert "cp -L" in refused.value.hint
 
     (path.parent / "net.data").unlink()
     with pytest.raises(UsageError) as refused:
@@ -543,6 +550,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "a text": (lambda: saved(model(*PLAIN, kind=TensorProto.STRING)), ["takes string"]),
     "huge images": (lambda: saved(model(*PLAIN, shape=("N", 3, 2**20, 2**20))), ["1048576 x 1048576", "16,384 are the most"]),
     "a constant of nothing": (lambda: saved(model("z = Constant()\nc = Conv(x, w)\ny = Add(c, z)", PLAIN[1])), ["Constant"]),
+    "images that are too small": (lambda: saved(model(*PLAIN, shape=("N", 3, 1, 1))), ["Conv 'y'", "images are too small"]),
     "half a tensor": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.initializer[1], "raw_data", b"1234")), ["aren't whole"]),
 }  # fmt: skip
 
@@ -626,6 +634,22 @@ def test_probabilities_near_0_are_the_same_to_what_onnxruntime_rounds_them(tmp_p
     weights: Weights = {"w": (2, 3, 3, 3), "far": np.array(-15, np.float32)}
 
     assert converted(model("c = Conv(x, w)\nd = Add(c, far)\ny = Sigmoid(d)", weights), tmp_path).compared
+
+
+def test_weights_that_are_quantized_alone_are_computed_before(tmp_path: Path) -> None:
+    text = "d = DequantizeLinear(q, scale, zero)\nc = Conv(x, d)\ng = GlobalAveragePool(c)\ny = Flatten(g)"
+    random = np.random.default_rng(0)
+    weights: Weights = {
+        "q": random.integers(-9, 9, (2, 3, 3, 3), np.int8), "scale": np.array(0.1, np.float32), "zero": np.array(3, np.int8),
+    }  # fmt: skip
+
+    assert converted(model(text, weights), tmp_path).compared
+
+
+def test_a_file_for_single_images_may_leave_their_axis_away(tmp_path: Path) -> None:
+    text = "c = Conv(x, w)\ng = GlobalAveragePool(c)\ny = Squeeze(g)"
+
+    assert converted(model(text, {"w": (2, 3, 3, 3)}, shape=(1, 3, 9, 10)), tmp_path).compared
 
 
 def test_weights_may_be_called_what_the_input_is_called_in_mxnet(tmp_path: Path) -> None:

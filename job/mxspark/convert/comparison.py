@@ -130,6 +130,8 @@ def compare(
 
 def _difference(path: Path, name: str, ours: Floats, theirs: Floats, least: float) -> Difference:
     """How far they differ, in relation to their largest number, or to `least` where that is larger."""
+    if ours[0].size == theirs.size:  # a file for single images may leave their axis away
+        theirs = theirs.reshape(ours.shape[1:])
     if ours.shape[1:] != theirs.shape:
         raise _differs(path, name, f"it has the shape {ours.shape[1:]}, not {theirs.shape}")
     if not np.isfinite(theirs).all():

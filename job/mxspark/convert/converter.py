@@ -34,7 +34,7 @@ def run(request: Request) -> Result:
     names = outputs.asked_for(file, request)
     mx = load_mxnet()
     converted = convert(mx, file, image, names)
-    notes = ["The file's numbers have 16 bits; the converted network computes with float32."] if file.is_half else []
+    notes = ["The file has floats of 16 or 64 bits; the converted network computes with 32."] if file.is_changed else []
     output = outputs.described(file, request, image, converted, notes)
     spec = _spec(request, file, image, converted, output, notes)
     labels = _labels(file, _classes(converted, output), notes)

@@ -12,7 +12,7 @@ from mxspark.errors import UsageError
 from mxspark.settings.model_spec import LONGEST_SIDE, ModelInput
 from mxspark.text.words import listed, printable
 
-_TYPES: Mapping[int, str] = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.UINT8: "uint8"}
+_TYPES: Mapping[int, str] = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
 _CHANNELS = (1, 3)
 
 

@@ -40,8 +40,8 @@ _OTHER_KINDS: Mapping[bytes, tuple[str, str]] = {
     b"\x12\x01\0\0\0\0\0\0": ("MXNet's parameters", "They need no conversion: mxspark model pack."),
 }
 _NOT_WHOLE = "Fetch or export it again."
-_SINGLE, _HALVES = TensorProto.FLOAT, (TensorProto.FLOAT16, TensorProto.BFLOAT16)
-_HALF_NAMES = ("float16", "bfloat16")  # as NumPy calls them
+_SINGLE, _OTHERS = TensorProto.FLOAT, (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+_OTHER_NAMES = ("float16", "bfloat16", "float64")  # as NumPy calls them
 WRITTEN_IR_VERSION = 10  # the one of opset 21, which knows all of those before
 _MOST_WITHIN = 2**16  # bytes of weights that are written into the graph itself, where shapes may depend on them
 _ALIGNED = 64  # bytes at a multiple of which weights begin
@@ -55,7 +55,7 @@ class OnnxFile:
     model: Any  # ModelProto; it has no initializers
     weights: dict[str, Array]  # by name; whoever has used one may remove it
     opset: int
-    is_half: bool  # whether its numbers had 16 bits, which are float32 here
+    is_changed: bool  # whether it had floats of 16 or 64 bits, which are float32 here
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -73,15 +73,15 @@ def read(path: Path) -> OnnxFile:
     # What is removed from a message stays in its memory: a new one has none of the weights'.
     light = _without_weights(model)
     del model
-    is_half = any(tensor.data_type in _HALVES for tensor in _tensors(light.graph)) or any(
-        value.type.tensor_type.elem_type in _HALVES for value in light.graph.input
+    is_changed = any(tensor.data_type in _OTHERS for tensor in _tensors(light.graph)) or any(
+        value.type.tensor_type.elem_type in _OTHERS for value in light.graph.input
     )
     for name, array in weights.items():
-        if array.dtype.name in _HALF_NAMES:
-            weights[name], is_half = array.astype(np.float32), True
-    if is_half:
+        if array.dtype.name in _OTHER_NAMES:
+            weights[name], is_changed = array.astype(np.float32), True
+    if is_changed:
         _make_single(light)
-    return OnnxFile(path, light, weights, opset, is_half)
+    return OnnxFile(path, light, weights, opset, is_changed)
 
 
 def write(file: OnnxFile, outputs: Sequence[str], target: Path) -> None:
@@ -207,6 +207,11 @@ def _check_external(model: Any, path: Path) -> None:
             f"{path}: has its weights in files of their own, which aren't there: {listed(missing)}",
             f"Copy them beside it, into {path.parent}.",
         )
+    if links := sorted(name for name in names if (path.parent / name).is_symlink()):
+        raise UsageError(
+            f"{path}: its weights are symbolic links, which aren't followed: {listed(links)}",
+            f"As in Hugging Face's cache: copy the files themselves, cp -L {path.parent}/* FOLDER, and convert these.",
+        )
     _check_memory(sum((path.parent / name).stat().st_size for name in names), path)
 
 
@@ -285,25 +290,25 @@ def _without_weights(model: Any) -> Any:
     light.graph.input.extend(model.graph.input)
     light.graph.output.extend(model.graph.output)
     for side in (side for value in light.graph.input for side in value.type.tensor_type.shape.dim):
-        if side.dim_value < 0:  # as some exporters write an open length, which onnxruntime refuses
+        if side.dim_value <= 0:  # -1 or 0, as some exporters write an open length, which onnxruntime refuses
             side.ClearField("dim_value")
     return light
 
 
-# ---- float16 ----
+# ---- floats of 16 and 64 bits ----
 
 
 def _make_single(model: Any) -> None:
-    """Turns all that has 16 bits into float32, but for weights: on a CPU MXNet computes nothing else."""
+    """Turns all other floats into float32, but for weights: on a CPU MXNet computes nothing else."""
     for tensor in _tensors(model.graph):
-        if tensor.data_type in _HALVES:
+        if tensor.data_type in _OTHERS:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
     for value in (*model.graph.input, *model.graph.output):
-        if value.type.tensor_type.elem_type in _HALVES:
+        if value.type.tensor_type.elem_type in _OTHERS:
             value.type.tensor_type.elem_type = _SINGLE
     for node in model.graph.node:
         for attribute in node.attribute:
-            if (node.op_type, attribute.name) in (("Cast", "to"), ("EyeLike", "dtype")) and attribute.i in _HALVES:
+            if (node.op_type, attribute.name) in (("Cast", "to"), ("EyeLike", "dtype")) and attribute.i in _OTHERS:
                 attribute.i = _SINGLE
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from onnx import checker, defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from mxspark.convert.onnx_file import Array, OnnxFile, attributes
+from mxspark.convert.onnx_file import WRITTEN_IR_VERSION, Array, OnnxFile, attributes
+from mxspark.convert.runtime import Session
 from mxspark.errors import UsageError, one_line
 from mxspark.text.words import counted, printable
 
@@ -287,6 +288,8 @@ def _value(name: str, types: Sequence[Any]) -> Value:
     for found in (kind.tensor_type for kind in types):
         if not found.HasField("shape"):
             raise ValueError("the shape of its result can't be known before it is computed")
+        if any(side.dim_value < 0 for side in found.shape.dim):
+            raise ValueError("its windows are larger than what they lie on: the images are too small")
         shapes.append(tuple(side.dim_value if side.HasField("dim_value") else -1 for side in found.shape.dim))
     return Value(name, types[0].tensor_type.elem_type, (shapes[0], shapes[1]))
 
@@ -308,7 +311,7 @@ def _without_windows_behind(pooled: Value, image: Value, found: Mapping[str, Any
 
 
 def _computed(node: Any, inputs: Sequence[Value | None], number: int, opsets: Any) -> list[Array]:
-    """A node's outputs by ONNX's own reference implementation."""
+    """A node's outputs by ONNX's own reference implementation, by onnxruntime where that lacks the operator."""
     given = {
         name: value.numbers[number]
         for name, value in zip(node.input, inputs, strict=True)
@@ -320,8 +323,14 @@ def _computed(node: Any, inputs: Sequence[Value | None], number: int, opsets: An
     ]
     names = [name for name in node.output if name]
     graph = helper.make_graph([node], "one", infos, [helper.make_empty_tensor_value_info(name) for name in names])
-    model = helper.make_model(graph, opset_imports=list(opsets))
-    return [np.asarray(result) for result in ReferenceEvaluator(model).run(names, given)]
+    model = helper.make_model(graph, opset_imports=list(opsets), ir_version=WRITTEN_IR_VERSION)
+    try:
+        return [np.asarray(result) for result in ReferenceEvaluator(model).run(names, given)]
+    except RuntimeError as error:
+        try:
+            return Session(model.SerializeToString()).run(names, given)
+        except Exception:  # noqa: BLE001  # onnxruntime has no class that all of its errors are
+            raise error from None
 
 
 # ---- files that take one image at a time ----
