@@ -313,7 +313,7 @@ def _reduced(function: Callable[[Layer, Symbol, Mapping[str, Any]], Symbol]) -> 
         chosen = tuple(sorted(layer.axis(axis) for axis in axes)) if axes else tuple(range(layer.value(0).rank))
         for axis in chosen:
             _check_whole(layer, axis)
-        return function(layer, layer.x(), {"axis": chosen, "keepdims": bool(layer.attribute("keepdims", 1))})
+        return function(layer, layer.x(), {"axis": chosen, "keepdims": layer.attribute("keepdims", 1) == 1})
 
     return convert
 
