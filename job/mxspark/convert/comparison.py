@@ -1,19 +1,16 @@
 """The converted network beside onnxruntime, on the same images: batches of one and of three."""
 
-import ctypes
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from mxspark import host
 from mxspark.convert.image_input import ImageInput
-from mxspark.convert.onnx_file import OnnxFile, with_outputs
+from mxspark.convert.onnx_file import OnnxFile
+from mxspark.convert.runtime import Session
 from mxspark.errors import UsageError, one_line
 from mxspark.inference import checkpoint
 from mxspark.inference.bundle import Bundle
@@ -53,19 +50,14 @@ def random_images(image: ImageInput, steps: Preprocessing) -> Floats:
 
 
 def reference(
-    file: OnnxFile, image: ImageInput, values: Sequence[str], groups: Sequence[Floats], folder: Path
+    file: OnnxFile, written: Path, image: ImageInput, values: Sequence[str], groups: Sequence[Floats]
 ) -> list[list[Floats]]:
     """What onnxruntime computes of groups of images (n, C, H, W): (n, …) for each value of the graph and each group.
 
-    `folder` is for a file of its own. Raises UsageError where it can't.
+    `written` is the file with these values as outputs. Raises UsageError where it can't.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = host.cores()
-    options.log_severity_level = 4  # errors are raised as well
-    options.enable_cpu_mem_arena = False
     try:
-        path = str(with_outputs(file, values, folder / "reference.onnx"))
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = Session(written)
         found = [_of_session(session, image, values, images) for images in groups]
     except Exception as error:  # noqa: BLE001  # onnxruntime has no class that all of its errors are
         raise UsageError(
@@ -75,11 +67,11 @@ def reference(
     return [[outputs[number] for outputs in found] for number in range(len(values))]
 
 
-def _of_session(session: Any, image: ImageInput, values: Sequence[str], images: Floats) -> list[Floats]:
+def _of_session(session: Session, image: ImageInput, values: Sequence[str], images: Floats) -> list[Floats]:
     given = images.transpose(0, 2, 3, 1) if image.is_nhwc else images
     size = 1 if image.is_single else len(given)
     found = [
-        session.run(list(values), {image.name: given[start : start + size].astype(image.dtype)})
+        session.run(values, {image.name: given[start : start + size].astype(image.dtype)})
         for start in range(0, len(given), size)
     ]
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
@@ -91,7 +83,6 @@ def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[list[Flo
 
     Raises UsageError where the network doesn't take both.
     """
-    _give_memory_back()
     loaded = checkpoint.load(mx, bundle)
     images = np.concatenate(groups)
     try:
@@ -117,35 +108,41 @@ def _in_batches(mx: Any, loaded: Checkpoint, images: Floats) -> list[list[Floats
             outputs = executor.forward(is_train=False, **{name: mx.nd.array(whole[start : start + size])})
             parts.append([output.asnumpy() for output in outputs])
         found.append([np.concatenate(numbers)[: len(images)] for numbers in zip(*parts, strict=True)])
-        del executor, arguments, outputs
-        _give_memory_back()
+        del executor, arguments, outputs  # before the next ones are made
     return found
 
 
-def _give_memory_back() -> None:
-    """What is free goes back to the system: each of these computations takes some times a network's size."""
-    with suppress(OSError, AttributeError):  # only glibc has it
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def compare(path: Path, names: Sequence[str], pairs: Sequence[tuple[Floats, Floats]]) -> Difference:
+def compare(
+    path: Path, names: Sequence[str], pairs: Sequence[tuple[Floats, Floats]], probabilities: Container[str] = ()
+) -> Difference:
     """How far MXNet's numbers (2, n, …) are from onnxruntime's (n, …), at most: pairs of both, of values called so in
-    the file.
+    the file; of `probabilities` what they are made of is among the values too.
 
     Raises UsageError where that is more than rounding does.
     """
-    found = [_difference(path, name, *pair) for name, pair in zip(names, pairs, strict=True)]
+    found = [
+        # onnxruntime rounds a sigmoid to 1e-7, which is much of one that is near 0.
+        _difference(path, name, *pair, 1.0 if name in probabilities else 1e-30)
+        for name, pair in zip(names, pairs, strict=True)
+    ]
     return max(found, key=lambda difference: difference.relative)
 
 
-def _difference(path: Path, name: str, ours: Floats, theirs: Floats) -> Difference:
+def _difference(path: Path, name: str, ours: Floats, theirs: Floats, least: float) -> Difference:
+    """How far they differ, in relation to their largest number, or to `least` where that is larger."""
+    if ours[0].size == theirs.size:  # a file for single images may leave their axis away
+        theirs = theirs.reshape(ours.shape[1:])
     if ours.shape[1:] != theirs.shape:
         raise _differs(path, name, f"it has the shape {ours.shape[1:]}, not {theirs.shape}")
-    if not (np.isfinite(ours) == np.isfinite(theirs)).all():
-        raise _differs(path, name, "others of its numbers are infinite, or none at all (NaN)")
-    absolute = float(np.abs(np.nan_to_num(ours - theirs)).max(initial=0))
-    largest = float(np.abs(np.nan_to_num(theirs, posinf=0, neginf=0)).max(initial=0))
-    difference = Difference(absolute, absolute / max(largest, 1e-30))
+    if not np.isfinite(theirs).all():
+        raise UsageError(
+            f"{path}: onnxruntime computes numbers of {printable(name)} that are infinite, or none at all (NaN)",
+            "Check its weights, and that the preprocessing is what it was trained with.",
+        )
+    if not np.isfinite(ours).all():
+        raise _differs(path, name, "some of its numbers are infinite, or none at all (NaN)")
+    absolute = float(np.abs(ours - theirs).max(initial=0))
+    difference = Difference(absolute, absolute / max(float(np.abs(theirs).max(initial=0)), least))
     if difference.relative > LIMIT:
         raise _differs(path, name, f"its numbers differ by {difference}; the limit is {LIMIT:g}")
     return difference

@@ -34,21 +34,23 @@ def run(request: Request) -> Result:
     names = outputs.asked_for(file, request)
     mx = load_mxnet()
     converted = convert(mx, file, image, names)
-    file.weights.clear()
-    notes = ["The file's numbers are float16; the converted network computes with float32."] if file.is_half else []
+    notes = ["The file has floats of 16 or 64 bits; the converted network computes with 32."] if file.is_changed else []
     output = outputs.described(file, request, image, converted, notes)
     spec = _spec(request, file, image, converted, output, notes)
     labels = _labels(file, _classes(converted, output), notes)
     images = {"random images": comparison.random_images(image, spec.preprocess)} | _given_images(request, spec)
+    values, written = _compared(converted), request.folder / "reference.onnx"
+    probabilities = {output.name for output in converted.outputs if output.scores}
+    onnx_file.write(file, list(values), written)
+    file.weights.clear()
     paths = _save(mx, converted, request)
-    values = _compared(converted)
     del converted
-    expected = comparison.reference(file, image, list(values), list(images.values()), request.folder)
+    expected = comparison.reference(file, written, image, list(values), list(images.values()))
     found = comparison.computed(mx, _bundle(spec, paths, list(values.values())), list(images.values()))
     compared = []
     for number, what in enumerate(images):
         pairs = [(ours[number], theirs[number]) for ours, theirs in zip(found, expected, strict=True)]
-        compared.append((what, str(comparison.compare(request.path, list(values), pairs))))
+        compared.append((what, str(comparison.compare(request.path, list(values), pairs, probabilities))))
     return Result(spec, paths["symbol"], paths["params"], labels, tuple(compared), tuple(notes))
 
 

@@ -9,10 +9,10 @@ from onnx import TensorProto
 from mxspark.convert.onnx_file import OnnxFile
 from mxspark.convert.trace import BATCHES, Shape, Value
 from mxspark.errors import UsageError
-from mxspark.settings.model_spec import ModelInput
+from mxspark.settings.model_spec import LONGEST_SIDE, ModelInput
 from mxspark.text.words import listed, printable
 
-_TYPES: Mapping[int, str] = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.UINT8: "uint8"}
+_TYPES: Mapping[int, str] = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
 _CHANNELS = (1, 3)
 
 
@@ -61,12 +61,17 @@ def find(file: OnnxFile, size: tuple[int, int] | None) -> ImageInput:
         )
     kind = given[0].type.tensor_type
     name = printable(given[0].name)
+    if not given[0].type.HasField("tensor_type"):
+        found = str(given[0].type.WhichOneof("value")).removesuffix("_type")
+        raise UsageError(
+            f"{file.path}: its input {name} takes no tensor, as images are, but a {found}", "Export it with such."
+        )
     if kind.elem_type not in _TYPES:
         found = TensorProto.DataType.Name(kind.elem_type).lower()
         raise UsageError(
             f"{file.path}: its input {name} takes {found}, and images are float32 or uint8", "Export it with such."
         )
-    sides = [side.dim_value for side in kind.shape.dim]  # 0: open
+    sides = [max(side.dim_value, 0) for side in kind.shape.dim]  # 0: open, as -1 is meant, too
     if len(sides) != 4:
         raise UsageError(
             f"{file.path}: its input {name} has the shape {_shown(kind)}, and images have four axes: N, channels, "
@@ -107,6 +112,11 @@ def _size(file: OnnxFile, sides: list[int], size: tuple[int, int] | None) -> tup
             "Say which: --size HEIGHTxWIDTH, such as --size 224x224: best what the network was trained with.",
         )
     height, width = (side or size[axis] if size else side for axis, side in enumerate(sides))
+    if max(height, width) > LONGEST_SIDE:
+        raise UsageError(
+            f"{file.path}: takes images of {height} x {width}, and {LONGEST_SIDE:,} are the most",
+            "Correct --size." if size is not None else "Export it for smaller ones.",
+        )
     if size is not None and (height, width) != size:
         raise UsageError(
             f"{file.path}: takes images of {height} x {width}, not the {size[0]} x {size[1]} that are asked for",

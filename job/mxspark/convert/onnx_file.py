@@ -2,11 +2,12 @@
 converted.
 """
 
-import shutil
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
@@ -39,7 +40,11 @@ _OTHER_KINDS: Mapping[bytes, tuple[str, str]] = {
     b"\x12\x01\0\0\0\0\0\0": ("MXNet's parameters", "They need no conversion: mxspark model pack."),
 }
 _NOT_WHOLE = "Fetch or export it again."
-_HALF, _SINGLE = TensorProto.FLOAT16, TensorProto.FLOAT
+_SINGLE, _OTHERS = TensorProto.FLOAT, (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+_OTHER_NAMES = ("float16", "bfloat16", "float64")  # as NumPy calls them
+WRITTEN_IR_VERSION = 10  # the one of opset 21, which knows all of those before
+_MOST_WITHIN = 2**16  # bytes of weights that are written into the graph itself, where shapes may depend on them
+_ALIGNED = 64  # bytes at a multiple of which weights begin
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,10 @@ class OnnxFile:
     """A file's graph without its weights, and the weights."""
 
     path: Path
-    model: Any  # ModelProto; its initializers have no numbers
+    model: Any  # ModelProto; it has no initializers
     weights: dict[str, Array]  # by name; whoever has used one may remove it
     opset: int
-    is_external: bool  # whether weights are in files beside it
-    is_half: bool  # whether its numbers were float16, which are float32 here
+    is_changed: bool  # whether it had floats of 16 or 64 bits, which are float32 here
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -61,39 +65,54 @@ class OnnxFile:
 def read(path: Path) -> OnnxFile:
     """Raises UsageError where it is no ONNX file, not whole, or of a version that isn't known."""
     _check_file(path)
-    model, is_external = _loaded(path)
+    model = _loaded(path)
+    _check_version(model, path)
     opset = _opset(model, path)
     _check_graph(model, path)
-    is_half = any(tensor.data_type == _HALF for tensor in _tensors(model.graph)) or any(
-        value.type.tensor_type.elem_type == _HALF for value in model.graph.input
-    )
-    if is_half:
-        _make_single(model)
     weights = {tensor.name: _array(tensor, path) for tensor in model.graph.initializer}
     # What is removed from a message stays in its memory: a new one has none of the weights'.
-    return OnnxFile(path, _without_weights(model), weights, opset, is_external, is_half)
+    light = _without_weights(model)
+    del model
+    is_changed = any(tensor.data_type in _OTHERS for tensor in _tensors(light.graph)) or any(
+        value.type.tensor_type.elem_type in _OTHERS for value in light.graph.input
+    )
+    for name, array in weights.items():
+        if array.dtype.name in _OTHER_NAMES:
+            weights[name], is_changed = array.astype(np.float32), True
+    if is_changed:
+        _make_single(light)
+    return OnnxFile(path, light, weights, opset, is_changed)
 
 
-def with_outputs(file: OnnxFile, names: Sequence[str], target: Path) -> Path:
-    """The file as it is computed here, with outputs of these names: itself where it has them, else in `target`.
+def write(file: OnnxFile, outputs: Sequence[str], target: Path) -> None:
+    """Writes what is computed here, with these outputs, as an ONNX file.
 
-    Raises ValueError where it would be larger than such a file can be.
+    Large weights lie in a file beside it, which onnxruntime maps into its memory.
     """
-    there = {value.name for value in file.model.graph.output}
-    more = [helper.make_empty_tensor_value_info(name) for name in names if name not in there]
-    if not more and not file.is_half:
-        return file.path
-    if not file.is_half and not file.is_external:
-        # A message followed by another is both merged, its lists joined: that takes no memory.
-        shutil.copyfile(file.path, target)
-        with target.open("ab") as opened:
-            opened.write(onnx.ModelProto(graph=onnx.GraphProto(output=more)).SerializeToString())
-        return target
-    model = onnx.load(str(file.path))
-    _make_single(model)
-    model.graph.output.extend(more)
+    model = onnx.ModelProto()
+    model.CopyFrom(file.model)
+    model.ir_version = WRITTEN_IR_VERSION
+    there = {value.name for value in model.graph.output}
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs if name not in there)
+    with target.with_suffix(".data").open("wb") as opened:
+        model.graph.initializer.extend(_written(name, array, opened) for name, array in file.weights.items())
     onnx.save(model, str(target))
-    return target
+
+
+def _written(name: str, array: Array, opened: BinaryIO) -> Any:
+    """Weights as a tensor, with their numbers in the file that is open if they are many."""
+    if array.nbytes <= _MOST_WITHIN or array.dtype.kind not in "biuf":
+        return numpy_helper.from_array(array, name)
+    opened.seek(-opened.tell() % _ALIGNED, os.SEEK_CUR)
+    place = {"location": Path(opened.name).name, "offset": opened.tell(), "length": array.nbytes}
+    array.tofile(opened)
+    return TensorProto(
+        name=name,
+        dims=array.shape,
+        data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+        data_location=TensorProto.EXTERNAL,
+        external_data=[onnx.StringStringEntryProto(key=key, value=str(value)) for key, value in place.items()],
+    )
 
 
 def _check_file(path: Path) -> None:
@@ -145,19 +164,20 @@ def _check_memory(size: int, path: Path) -> None:
         )
 
 
-def _loaded(path: Path) -> tuple[Any, bool]:
-    """The model with all of its weights, and whether some were in files of their own."""
+def _loaded(path: Path) -> Any:
+    """The model with all of its weights."""
     try:
-        model = onnx.load(str(path), load_external_data=False)
-        if not model.graph.node or not model.opset_import:
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
+        if not model.graph.node:
             raise DecodeError("it has no graph")
-        is_external = _check_external(model, path)
+        _check_external(model, path)
         onnx.load_external_data_for_model(model, str(path.parent))
     except DecodeError as error:
         raise UsageError(
             f"{path}: not an ONNX file, or not whole: {one_line(error)}",
-            f"Of a TensorFlow SavedModel: python -m tf2onnx.convert --saved-model {path.parent} --output model.onnx."
-            if path.name == "saved_model.pb"
+            f"Of a TensorFlow SavedModel: python -m tf2onnx.convert --saved-model {path.parent} --output model.onnx. "
+            f"Of a frozen graph: --graphdef {path}, --inputs and --outputs."
+            if path.suffix == ".pb"
             else f"{_NOT_WHOLE} {_WHERE_TO_FIND}",
         ) from None
     except (onnx.checker.ValidationError, OSError, ValueError) as error:
@@ -165,22 +185,43 @@ def _loaded(path: Path) -> tuple[Any, bool]:
             f"{path}: its weights can't be read from the files beside it: {one_line(error)}",
             "Copy these files too, under the names that they had when the network was exported.",
         ) from None
-    return model, is_external
+    return model
 
 
-def _check_external(model: Any, path: Path) -> bool:
-    """Whether weights have files of their own. Raises UsageError where these aren't there, or are too large."""
-    names = set()
-    for tensor in model.graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL:
-            names |= {entry.value for entry in tensor.external_data if entry.key == "location"}
+def _check_external(model: Any, path: Path) -> None:
+    """Raises UsageError where files with weights aren't there, are elsewhere, or are too large."""
+    names = {
+        entry.value
+        for tensor in _tensors(model.graph)
+        if tensor.data_location == TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise UsageError(
+            f"{path}: names a file outside its own folder as that of its weights: {printable(outside[0])}",
+            "Export it with its weights beside it; only such are read.",
+        )
     if missing := sorted(name for name in names if not (path.parent / name).is_file()):
         raise UsageError(
             f"{path}: has its weights in files of their own, which aren't there: {listed(missing)}",
             f"Copy them beside it, into {path.parent}.",
         )
+    if links := sorted(name for name in names if (path.parent / name).is_symlink()):
+        raise UsageError(
+            f"{path}: its weights are symbolic links, which aren't followed: {listed(links)}",
+            f"As in Hugging Face's cache: copy the files themselves, cp -L {path.parent}/* FOLDER, and convert these.",
+        )
     _check_memory(sum((path.parent / name).stat().st_size for name in names), path)
-    return bool(names)
+
+
+def _check_version(model: Any, path: Path) -> None:
+    if not 0 < model.ir_version <= onnx.IR_VERSION:
+        raise UsageError(
+            f"{path}: has the version {model.ir_version} of the format (ir_version), and 1 to {onnx.IR_VERSION} are "
+            "known",
+            "Export it again with an older exporter, or install a newer package onnx.",
+        )
 
 
 def _opset(model: Any, path: Path) -> int:
@@ -202,19 +243,42 @@ def _opset(model: Any, path: Path) -> int:
 def _check_graph(model: Any, path: Path) -> None:
     if not model.graph.output:
         raise UsageError(f"{path}: has no output", _NOT_WHOLE)
+    if not all(isinstance(name, str) for name in _names(model.graph)):
+        raise UsageError(f"{path}: has names that are no text: it is damaged", _NOT_WHOLE)
+    made = Counter(name for node in model.graph.node for name in node.output if name)
+    made.update(tensor.name for tensor in model.graph.initializer)
+    if twice := [name for name, count in made.items() if count > 1]:
+        raise UsageError(
+            f"{path}: has several values of the same name: {listed(list(map(printable, twice)))}",
+            "Where networks were joined, give their values names of their own (onnx.compose has prefixes).",
+        )
     if model.graph.sparse_initializer:
         raise UsageError(f"{path}: has sparse weights, which MXNet can't use", "Export it with dense weights.")
     if model.functions:
         model.CopyFrom(inliner.inline_local_functions(model))
 
 
+def _names(graph: Any) -> Iterator[Any]:
+    """All names that its operators have; bytes where they are no UTF-8."""
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    yield from (value.name for value in (*graph.initializer, *graph.input, *graph.output))
+
+
 def _array(tensor: Any, path: Path) -> Array:
     try:
-        return np.asarray(numpy_helper.to_array(tensor))
-    except (ValueError, TypeError) as error:
+        array = np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, KeyError) as error:  # the last of a type that isn't known
         raise UsageError(
             f"{path}: the weights {printable(tensor.name)} aren't whole: {one_line(error)}", _NOT_WHOLE
         ) from None
+    if array.dtype.kind == "f" and array.size and np.isnan(array.min()):
+        raise UsageError(
+            f"{path}: the weights {printable(tensor.name)} have numbers that are none (NaN)",
+            "Export it from a checkpoint that predicts: training that diverged leaves such.",
+        )
+    return array
 
 
 def _without_weights(model: Any) -> Any:
@@ -225,25 +289,27 @@ def _without_weights(model: Any) -> Any:
     light.graph.node.extend(model.graph.node)
     light.graph.input.extend(model.graph.input)
     light.graph.output.extend(model.graph.output)
+    for side in (side for value in light.graph.input for side in value.type.tensor_type.shape.dim):
+        if side.dim_value <= 0:  # -1 or 0, as some exporters write an open length, which onnxruntime refuses
+            side.ClearField("dim_value")
     return light
 
 
-# ---- float16 ----
+# ---- floats of 16 and 64 bits ----
 
 
 def _make_single(model: Any) -> None:
-    """Turns all that is float16 into float32: on a CPU MXNet computes nothing else."""
+    """Turns all other floats into float32, but for weights: on a CPU MXNet computes nothing else."""
     for tensor in _tensors(model.graph):
-        if tensor.data_type == _HALF:
+        if tensor.data_type in _OTHERS:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
     for value in (*model.graph.input, *model.graph.output):
-        if value.type.tensor_type.elem_type == _HALF:
+        if value.type.tensor_type.elem_type in _OTHERS:
             value.type.tensor_type.elem_type = _SINGLE
     for node in model.graph.node:
         for attribute in node.attribute:
-            if (node.op_type, attribute.name) in (("Cast", "to"), ("EyeLike", "dtype")) and attribute.i == _HALF:
+            if (node.op_type, attribute.name) in (("Cast", "to"), ("EyeLike", "dtype")) and attribute.i in _OTHERS:
                 attribute.i = _SINGLE
-    del model.graph.value_info[:]
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

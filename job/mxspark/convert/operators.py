@@ -291,8 +291,12 @@ def _softmax(name: str) -> Convert:
     def convert(layer: Layer) -> Symbol:
         value, function = layer.value(0), getattr(layer.sym, name)
         axis = layer.axis(layer.attribute("axis", -1 if layer.opset >= 13 else 1))
+        _check_whole(layer, axis)
         behind = [shape[axis + 1 :] for shape in value.shapes]
-        if layer.opset >= 13 or all(prod(lengths) == 1 for lengths in behind):
+        is_plain = layer.opset >= 13 or all(prod(lengths) == 1 for lengths in behind)
+        # Over an image's rows MXNet 1.9 crashes where that comes out of a convolution and is read twice.
+        is_image = value.rank == 4 and axis == 3 and prod(value.shapes[0][1:3]) > 1
+        if is_plain and not is_image:
             return function(layer.x(), axis=axis)
         first, second = value.shapes
         flat: Shapes = ((prod(first[:axis]), prod(first[axis:])), (prod(second[:axis]), prod(second[axis:])))
@@ -307,7 +311,9 @@ def _reduced(function: Callable[[Layer, Symbol, Mapping[str, Any]], Symbol]) -> 
         if not axes and layer.attribute("noop_with_empty_axes", 0):
             return layer.x()
         chosen = tuple(sorted(layer.axis(axis) for axis in axes)) if axes else tuple(range(layer.value(0).rank))
-        return function(layer, layer.x(), {"axis": chosen, "keepdims": bool(layer.attribute("keepdims", 1))})
+        for axis in chosen:
+            _check_whole(layer, axis)
+        return function(layer, layer.x(), {"axis": chosen, "keepdims": layer.attribute("keepdims", 1) == 1})
 
     return convert
 
@@ -321,6 +327,7 @@ def _reduced_mean(layer: Layer, x: Symbol, over: Mapping[str, Any]) -> Symbol:
 
 def _lp_norm(layer: Layer) -> Symbol:
     over = {"axis": layer.axis(layer.attribute("axis", -1)), "keepdims": True}
+    _check_whole(layer, over["axis"])
     x = layer.x()
     size = (
         layer.sym.sum(layer.sym.abs(x), **over)
@@ -393,8 +400,9 @@ def _split(layer: Layer) -> list[Symbol]:
 
 
 def _check_whole(layer: Layer, axis: int) -> None:
+    """Raises UnsupportedError where an axis has a number for each image."""
     if not layer.value(0).is_fixed(axis):
-        raise UnsupportedError("it takes some of the images of a batch")
+        raise UnsupportedError("it parts or mixes the images of a batch")
 
 
 def _slice(layer: Layer) -> Symbol:

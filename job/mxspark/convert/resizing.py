@@ -1,25 +1,24 @@
 """ONNX's Resize and Upsample in MXNet's operators.
 
 Each number of the result is a weighted sum of numbers of a row, then of a column, with weights that only the lengths
-decide. ONNX's own implementation is asked for them, so that all its modes and coordinates are what it says; MXNet's
-BilinearResize2D has one of them.
+decide. onnxruntime is asked for them, so that all modes and coordinates are what it makes of them (ONNX's own
+implementation is another for scales that give no whole length); MXNet's BilinearResize2D has one of them.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
-from onnx.reference import ReferenceEvaluator
+from onnx import helper
 
 from mxspark.convert.errors import UnsupportedError
 from mxspark.convert.layer import Layer, Symbol
-from mxspark.convert.onnx_file import Array
+from mxspark.convert.onnx_file import WRITTEN_IR_VERSION, Array
+from mxspark.convert.runtime import Session
+from mxspark.errors import one_line
 
-_OPSET = 19  # whose Resize has the meanings of all before it since opset 11
 _MODES = ("cubic", "linear", "nearest")
 _COORDINATES = ("align_corners", "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
-_PASSED_ON = ("antialias", "cubic_coeff_a", "exclude_outside", "nearest_mode")
 
 
 def resize(layer: Layer) -> Symbol:
@@ -62,35 +61,39 @@ def _scales(layer: Layer) -> dict[int, float]:
 def _weights(layer: Layer, before: int, after: int, scale: float | None) -> Array:
     """What each number of a resized row (after) has of each of the row (before): (after, before)."""
     attributes = {
-        "mode": layer.attribute("mode", "nearest").replace("bilinear", "linear"),
-        **_coordinates(layer, scale),
+        name: value for name, value in layer.step.attributes.items() if name not in ("axes", "keep_aspect_ratio_policy")
     }
-    how = {"scales": [1.0, scale]} if scale is not None else {"sizes": [before, after]}
-    node = helper.make_node(
-        "Resize", ["x", "", *how] if scale is not None else ["x", "", "", *how], ["y"], **attributes
-    )
-    infos = [helper.make_tensor_value_info("x", TensorProto.FLOAT, (before, before))]
-    name, numbers = next(iter(how.items()))
-    given = np.array(numbers, np.float32 if scale is not None else np.int64)
-    kind = TensorProto.FLOAT if scale is not None else TensorProto.INT64
-    infos.append(helper.make_tensor_value_info(name, kind, (2,)))
-    graph = helper.make_graph([node], "row", infos, [helper.make_empty_tensor_value_info("y")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])
-    results: Any = ReferenceEvaluator(model).run(None, {"x": np.eye(before, dtype=np.float32), name: given})
-    found = np.asarray(results[0])
+    inputs = {"x": np.eye(before, dtype=np.float32)}
+    scales = np.array([] if scale is None else [1, scale], np.float32)
+    names = ["x"]
+    if "scales" in attributes:  # of Upsample
+        attributes["scales"] = scales.tolist()
+    elif layer.opset < 11:
+        names.append("scales")
+        inputs |= {"scales": scales}
+    else:
+        inputs |= {"roi": scales[:0], "scales": scales[:0]} if layer.opset < 13 else {}  # which had to be there
+        inputs |= {"sizes": np.array([before, after], np.int64)} if scale is None else {"scales": scales}
+        names += [name if name in inputs else "" for name in ("roi", "scales", "sizes")]
+    found = _computed(helper.make_node(layer.step.op, names, ["y"], **attributes), inputs, layer.opset)
     if found.shape != (before, after):
-        raise UnsupportedError(f"ONNX's own implementation makes {found.shape[1]} of {before}, not {after}")
+        raise UnsupportedError(f"onnxruntime makes {found.shape[1:]} numbers of {before}, and not {after}")
     weights: Array = found.T
     return weights
 
 
-def _coordinates(layer: Layer, scale: float | None) -> Mapping[str, Any]:
-    """The attributes that decide which numbers are taken; up to opset 10 there were none."""
-    if layer.opset < 11:
-        nearest = "ceil" if scale is not None and scale < 1 else "floor"
-        return {"coordinate_transformation_mode": "asymmetric", "nearest_mode": nearest}
-    names = ("coordinate_transformation_mode", *_PASSED_ON)
-    return {name: layer.attribute(name) for name in names if layer.attribute(name) is not None}
+def _computed(node: Any, inputs: Mapping[str, Array], opset: int) -> Array:
+    """What onnxruntime computes of a node."""
+    infos = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in inputs.items()
+    ]
+    graph = helper.make_graph([node], "row", infos, [helper.make_empty_tensor_value_info("y")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=WRITTEN_IR_VERSION)
+    try:
+        return Session(model.SerializeToString()).run(["y"], inputs)[0]
+    except Exception as error:  # noqa: BLE001  # onnxruntime has no class that all of its errors are
+        raise UnsupportedError(f"onnxruntime can't compute it: {one_line(error)}") from None
 
 
 def _weighted(layer: Layer, x: Symbol, axis: int, weights: Array) -> Symbol:

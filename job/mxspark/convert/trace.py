@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from onnx import defs, helper, numpy_helper, shape_inference
+from onnx import checker, defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from mxspark.convert.onnx_file import Array, OnnxFile, attributes
+from mxspark.convert.onnx_file import WRITTEN_IR_VERSION, Array, OnnxFile, attributes
+from mxspark.convert.runtime import Session
 from mxspark.errors import UsageError, one_line
 from mxspark.text.words import counted, printable
 
@@ -114,10 +115,10 @@ class _Tracer:
                 self._add(node)
             except _FAULTS as error:
                 if node.domain or not self._is_constant(node):  # it is its operator that isn't known, perhaps
-                    self.steps.append(Step(_op(node), _name(node), attributes(node), (), (), self.file.opset))
+                    self.steps.append(Step(_op(node), _name(node), _readable(node), (), (), self.file.opset))
                 self._check_known(known)
                 raise UsageError(
-                    f"{self.file.path}: {described(_op(node), _name(node), attributes(node))}: {one_line(error)}",
+                    f"{self.file.path}: {described(_op(node), _name(node), _readable(node))}: {one_line(error)}",
                     "Check the file with onnx.checker; export it again, perhaps with another opset.",
                 ) from None
         self._check_known(known)
@@ -136,14 +137,14 @@ class _Tracer:
         if node.op_type in _CONTROL_FLOW:
             raise UsageError(
                 f"{self.file.path}: has a branch or a loop, which MXNet's graphs can't have: "
-                f"{described(node.op_type, _name(node), attributes(node))} ({self._count(node.op_type)})",
+                f"{described(node.op_type, _name(node), _readable(node))} ({self._count(node.op_type)})",
                 "Export the network by tracing it with one image, without conditions (PyTorch: not from a scripted "
                 "module).",
             )
         if node.op_type in _RANDOM:
             raise UsageError(
                 f"{self.file.path}: draws random numbers when it predicts: "
-                f"{described(node.op_type, _name(node), attributes(node))}",
+                f"{described(node.op_type, _name(node), _readable(node))}",
                 "Export it for inference (PyTorch: model.eval()).",
             )
 
@@ -240,6 +241,7 @@ class _Tracer:
 
 # What onnx raises of a graph that is wrong, and numpy of numbers that don't fit.
 _FAULTS: tuple[type[Exception], ...] = (
+    checker.ValidationError,
     shape_inference.InferenceError,
     defs.SchemaError,
     ValueError,
@@ -263,7 +265,17 @@ def _name(node: Any) -> str:
     return str(node.name or next(iter(node.output), ""))
 
 
+def _readable(node: Any) -> Mapping[str, Any]:
+    """A node's attributes, or none where one is damaged."""
+    try:
+        return attributes(node)
+    except _FAULTS:
+        return {}
+
+
 def _constant(found: Mapping[str, Any]) -> Array:
+    if not found:
+        raise ValueError("a constant without numbers")
     name, value = next(iter(found.items()))
     if name == "sparse_value":
         raise ValueError("a sparse constant")
@@ -276,6 +288,8 @@ def _value(name: str, types: Sequence[Any]) -> Value:
     for found in (kind.tensor_type for kind in types):
         if not found.HasField("shape"):
             raise ValueError("the shape of its result can't be known before it is computed")
+        if any(side.dim_value < 0 for side in found.shape.dim):
+            raise ValueError("its windows are larger than what they lie on: the images are too small")
         shapes.append(tuple(side.dim_value if side.HasField("dim_value") else -1 for side in found.shape.dim))
     return Value(name, types[0].tensor_type.elem_type, (shapes[0], shapes[1]))
 
@@ -297,7 +311,7 @@ def _without_windows_behind(pooled: Value, image: Value, found: Mapping[str, Any
 
 
 def _computed(node: Any, inputs: Sequence[Value | None], number: int, opsets: Any) -> list[Array]:
-    """A node's outputs by ONNX's own reference implementation."""
+    """A node's outputs by ONNX's own reference implementation, by onnxruntime where that lacks the operator."""
     given = {
         name: value.numbers[number]
         for name, value in zip(node.input, inputs, strict=True)
@@ -309,8 +323,14 @@ def _computed(node: Any, inputs: Sequence[Value | None], number: int, opsets: An
     ]
     names = [name for name in node.output if name]
     graph = helper.make_graph([node], "one", infos, [helper.make_empty_tensor_value_info(name) for name in names])
-    model = helper.make_model(graph, opset_imports=list(opsets))
-    return [np.asarray(result) for result in ReferenceEvaluator(model).run(names, given)]
+    model = helper.make_model(graph, opset_imports=list(opsets), ir_version=WRITTEN_IR_VERSION)
+    try:
+        return [np.asarray(result) for result in ReferenceEvaluator(model).run(names, given)]
+    except RuntimeError as error:
+        try:
+            return Session(model.SerializeToString()).run(names, given)
+        except Exception:  # noqa: BLE001  # onnxruntime has no class that all of its errors are
+            raise error from None
 
 
 # ---- files that take one image at a time ----

@@ -17,6 +17,9 @@ from mxspark.errors import MxsparkError, how_it_ended
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# glibc gives back at once what is freed of arrays; as it comes, it keeps more the larger they were (mallopt(3)).
+_FREES_ARRAYS = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+
 
 class CrashError(Exception):
     """MXNet crashed in the process of its own that it was asked in; how that ended is its words."""
@@ -49,7 +52,7 @@ def call_with(
 ) -> R:
     """`call` in a process with these environment variables too."""
     # The package may have come by --py-files: the child must find it where this process did.
-    environment = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**_FREES_ARRAYS, **os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # -P: nothing is imported from the working folder.
     command = [sys.executable, "-P", "-c", "from mxspark.inference.mxnet_process import main; main()", str(os.getpid())]
     request = pickle.dumps((function, arguments, named))

@@ -222,6 +222,8 @@ class _Module:
             # The labels of training are arguments without parameters; everything else was checked when it was loaded.
             arguments = {**model.checkpoint.arguments, **self._constants(symbol, model.checkpoint)}
             self._module.set_params(arguments, dict(model.checkpoint.states), allow_missing=True, allow_extra=True)
+        # Copies beside those that it computes with, for training and saving.
+        self._module._arg_params = self._module._aux_params = None
 
     def _constants(self, symbol: Any, checkpoint: Checkpoint) -> dict[str, Any]:
         """The constants' arrays for batches of this size."""

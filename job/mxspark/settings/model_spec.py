@@ -17,7 +17,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 # Three colours, or one number for all channels.
 PerChannel = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=3)]
 Byte = Annotated[int, Field(ge=0, le=255)]
-Side = Annotated[int, Field(ge=1, le=16384)]
+LONGEST_SIDE = 16384  # of an image that a network takes [pixels]
+Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
 
 
 class FileSpec(Document):
