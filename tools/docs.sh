@@ -9,7 +9,7 @@ export NO_MKDOCS_2_WARNING=1 # of the end of life of Material, in 2027
 rm -rf build/docs
 mkdir -p build/docs
 # At their own paths, so that their links to each other work; what they link to besides is copied as it is.
-git ls-files -z --cached --others --exclude-standard '*.md' 'docs/*' 'examples/*.ipynb' 'examples/*.py' 'examples/*.yaml' image/gpu-discovery.sh |
+git ls-files -z --cached --others --exclude-standard '*.md' 'docs/*' 'examples/*.ipynb' 'examples/*.py' 'examples/*.yaml' 'helm/mxspark/files/*' image/gpu-discovery.sh |
     grep -zv '^tests/\|^tools/\|^\.' | xargs -0 cp --parents --target-directory build/docs
 case $command in
 build) .cache/docs/bin/mkdocs build --strict --quiet && echo build/site/index.html ;;
