@@ -2,11 +2,10 @@
 each configuration is measured once, in worker processes of its own.
 """
 
-import importlib.metadata
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -165,14 +164,5 @@ def _own_seconds() -> float:
 
 
 def _machine() -> Machine:
-    versions: Mapping[str, str] = {"mxspark": __version__}
-    installed = (name for name in ("mxnet", "numpy", "pillow") if _version(name))
-    versions = {**versions, **{name: _version(name) for name in installed}}
+    versions = {"mxspark": __version__, **host.versions("mxnet", "numpy", "pillow")}
     return Machine(host.processor(), host.cores(), host.memory(), versions, datetime.now(UTC).date().isoformat())
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
