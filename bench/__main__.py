@@ -1,8 +1,8 @@
-"""`make bench`: everything; `python -m bench overlap|precision|startup|planning|secured|vectors` one of them."""
+"""`make bench`: everything; `python -m bench NAME`, of those in BENCHMARKS: one of them."""
 
 import sys
 
-from bench import overlap, planning, precision, secured, startup, vectors
+from bench import estimate, overlap, planning, precision, report, secured, startup, vectors
 
 BENCHMARKS = {
     "overlap": overlap.main,
@@ -11,6 +11,8 @@ BENCHMARKS = {
     "planning": planning.main,
     "secured": secured.main,
     "vectors": vectors.main,
+    "report": report.main,
+    "estimate": estimate.main,
 }
 
 if __name__ == "__main__":

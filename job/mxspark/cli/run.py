@@ -21,12 +21,25 @@ from mxspark.storage import Access
 
 @app.command(short_help=short_help("run"), epilog=EXIT_CODES)
 @takes_job()
-def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
+def run(
+    given: Given,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing: say how long it would take, as `mxspark estimate` does.")
+    ] = False,
+    yes: YesFlag = False,
+    debug: DebugFlag = False,
+) -> None:
     """Predict every image of the input once, and write a table of predictions.
 
     Run the same command again to resume an interrupted run.
     """
     chosen = sources.effective(given.layers()).settings
+    if dry_run:
+        from mxspark.benchmark.estimate import Request
+        from mxspark.cli import estimate
+
+        estimate.show(chosen, Request(), resumes=True)
+        return
     run_job(chosen, Access(chosen.storage), debug, yes)
 
 

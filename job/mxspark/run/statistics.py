@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,23 +84,20 @@ class _Least:
         return tuple(row for *_, row in self._found)
 
 
-@dataclass
 class Gatherer:
     """Takes in parts, in the order of their shards."""
 
-    true_label: str | None
-    _parts: int = 0
-    _by_status: Counter[str] = field(default_factory=Counter)
-    _examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    _labels: dict[int, str] = field(default_factory=dict)
-    _confident: float = 0.0
-    _broken: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._true_labels = TrueLabels(self.true_label) if self.true_label else None
+    def __init__(self, true_label: str | None) -> None:
+        self._true_labels = TrueLabels(true_label) if true_label else None
+        self._parts = 0
+        self._by_status: Counter[str] = Counter()
+        self._examples: dict[str, list[tuple[str, str]]] = {}
+        self._labels: dict[int, str] = {}
+        self._known = np.zeros(KNOWN + 1, bool)  # the classes whose labels were looked for
+        self._confident = 0.0
         self._least_certain, self._sample = _Least(LEAST_CERTAIN), _Least(SAMPLE)
         self._sums = _Sums()
-        self._known = np.zeros(KNOWN + 1, bool)  # the classes whose labels are known
+        self._broken: list[str] = []
 
     def add(self, shard: int, part: tuple[Tops, ...] | PartError) -> None:
         """A part's rows, or why they can't be had."""
@@ -123,17 +120,21 @@ class Gatherer:
         has_class = some.indices >= 0
         if not has_class.any():
             return
-        is_new = has_class & ~self._known[np.minimum(some.indices, KNOWN)]
-        if is_new.any():
-            self._labels |= some.labels_of(is_new)
-            self._known[np.minimum(some.indices[is_new], KNOWN)] = True
-            self._known[KNOWN] = False
+        self._add_labels(some, has_class)
         self._confident += float(some.probabilities[has_class].sum(dtype=np.float64))
         self._least_certain.add(shard, some, some.probabilities)
         chance = np.random.default_rng((shard, some.first)).random(len(some))
         self._sample.add(shard, some, np.where(has_class, chance, np.nan))
         truths = self._true_labels.of(some.key_texts) if self._true_labels else None
         self._sums.add(some, has_class, truths)
+
+    def _add_labels(self, some: Tops, has_class: NDArray[np.bool_]) -> None:
+        places = np.minimum(some.indices, KNOWN)
+        is_new = has_class & ~self._known[places]
+        if is_new.any():
+            self._labels |= some.labels_of(is_new)
+            self._known[places[is_new]] = True
+            self._known[KNOWN] = False
 
     def _add_examples(self, status: str, some: Tops) -> None:
         if status not in self._examples and len(self._examples) == MOST_STATUSES:
