@@ -207,6 +207,24 @@ def test_what_re2_has_not_is_no_true_label() -> None:
     assert list(TrueLabels(r"(?<=/)(\w+)").of(Texts.of_texts(["a/b", "c/d"])).to_numpy()) == [None, None]
 
 
+def test_true_labels_may_be_indices_and_more_than_are_kept_still_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In `pairs` are the first ones alone."""
+    monkeypatch.setattr(statistics, "MOST_LABELS", 2)
+    made = of(
+        Row("0/a.png", "ok", None, cat()),
+        Row("1/a.png", "ok", None, cat()),
+        Row("cat/a.png", "ok", None, cat()),
+        Row("dog/a.png", "ok", None, cat()),
+    )
+    run = FinishedRun.open(str(table(tmp_path, made, true_label="^([a-z0-9]+)/")), Access())
+    found = statistics.gather(run.store, run.shards, run.format, run.true_label)
+
+    assert (found.counts.labelled, found.counts.correct) == (4, 2)
+    assert found.pairs == {("0", 0): 1, ("1", 0): 1}
+
+
 @pytest.mark.parametrize("output_format", ["parquet", "jsonl"])
 def test_tops_are_the_first_predictions(tmp_path: Path, output_format: str) -> None:
     made = of(

@@ -134,18 +134,43 @@ class Tops:
         found = {index: self.label_texts[place] for index, place in zip(classes.tolist(), places.tolist(), strict=True)}
         return {index: label for index, label in found.items() if label is not None}
 
-    def are_right(self, truths: Texts) -> NDArray[np.bool_]:
-        """(n,): whose class has the true label as its label or its index."""
+    def have_label(self, truths: Texts) -> NDArray[np.bool_]:
+        """(n,): whose class has the true label as its label."""
         by_label = self.label_texts.spread(truths.places_of(self.label_texts.different), -2)
-        numbers = np.array([_as_index(truth) for truth in truths.different.to_pylist()], np.int64)
-        found: NDArray[np.bool_] = (by_label == truths.places) | (truths.spread(numbers, -2) == self.indices)
+        found: NDArray[np.bool_] = by_label == truths.places
         return found
 
 
-def _as_index(truth: str) -> int:
-    """The class whose index a true label is, -2 where it is none."""
-    is_index = truth.isascii() and truth.isdecimal() and len(truth) < 12 and (truth == "0" or truth[0] != "0")
-    return int(truth) if is_index else -2
+class Vocabulary:
+    """Numbers for texts, in the order in which they come: of `most` different ones at most, of no more than `longest`
+    bytes each. `indices` has those that are the index of a class as numbers, -2 for others.
+    """
+
+    def __init__(self, most: int, longest: int) -> None:
+        self._most, self._longest = most, longest
+        self._texts = Texts(pa.array([], pa.string()), np.zeros(0, np.int64))
+        self.words: list[str] = []
+        self.indices = np.zeros(0, np.int64)
+
+    def numbers(self, texts: Texts) -> NDArray[np.int64]:
+        """(n,); -1 where there is no text, or none with a number."""
+        found = self._texts.places_of(texts.different)
+        if (found < 0).any() and len(self.words) < self._most:
+            self._learn(texts.different.filter(pa.array(found < 0)))
+            found = self._texts.places_of(texts.different)
+        return texts.spread(np.maximum(found, -1), -1)  # type: ignore[return-value]
+
+    def _learn(self, texts: pa.StringArray) -> None:
+        new = [text for text in texts.unique().to_pylist() if len(text.encode()) <= self._longest]
+        new = new[: self._most - len(self.words)]
+        self.words += new
+        self.indices = np.append(self.indices, np.array([_as_index(word) for word in new], np.int64))
+        self._texts = Texts(pa.array(self.words, pa.string()), np.arange(len(self.words)))
+
+
+def _as_index(word: str) -> int:
+    is_index = word.isascii() and word.isdecimal() and len(word) < 12 and (word == "0" or word[0] != "0")
+    return int(word) if is_index else -2
 
 
 def read(store: Store, shard: int, output_format: str) -> Iterator[Tops]:

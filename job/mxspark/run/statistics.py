@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mxspark.dataset import tops
 from mxspark.dataset.part_errors import PartError
 from mxspark.dataset.predictions import Counts, Row
-from mxspark.dataset.tops import Texts, Tops, TrueLabels
+from mxspark.dataset.tops import Texts, Tops, TrueLabels, Vocabulary
 from mxspark.errors import one_line
 from mxspark.row_status import RowStatus
 from mxspark.storage import Store
@@ -27,11 +27,11 @@ EXAMPLES = 4  # of each status
 MOST_STATUSES = 40
 LEAST_CERTAIN = 24
 SAMPLE = 12
-MOST_LABELS = 20_000  # different true labels in `pairs`: more are no classes
+MOST_LABELS = 20_000  # different true labels in `pairs`, or that are the index of a class: more are no classes
 MOST_PAIRS = 200_000  # of a true label and a class
 MOST_BROKEN = 20
 KNOWN = 2**16  # classes from there on are looked at each time
-PLAIN_KEY = 1024  # characters of a key that are kept
+PLAIN_KEY = 1024  # characters of a key, bytes of a true label, that are kept
 AT_ONCE = 2**16  # rows whose numbers are summed at a time: a few by themselves cost as much as thousands
 
 
@@ -174,7 +174,7 @@ class _Sums:
         self.classes: Counter[int] = Counter()
         self.confidences, self.labelled_of, self.right_of = (np.zeros(BINS, np.int64) for _ in range(3))
         self._pairs, self._pair_counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self._truths: dict[str, int] = {}
+        self._truths = Vocabulary(MOST_LABELS, PLAIN_KEY)
         self._waiting: list[tuple[NDArray[np.int64], ...]] = []  # class, bin, true label, and whether it is right
         self._rows = 0
 
@@ -184,22 +184,13 @@ class _Sums:
         if truths is None:
             self._waiting.append((indices, bins))
         else:
-            is_labelled = truths.places >= 0
-            right = np.where(is_labelled, some.are_right(truths), -1)
-            numbers = truths.spread(self._numbers(truths), -1)
-            self._waiting.append((indices, bins, numbers[has_class], right[has_class]))  # type: ignore[arg-type]
+            numbers = self._truths.numbers(truths)
+            is_index = np.append(self._truths.indices, -2)[numbers] == some.indices
+            right = np.where(truths.places >= 0, some.have_label(truths) | is_index, -1)
+            self._waiting.append((indices, bins, numbers[has_class], right[has_class]))
         self._rows += len(some)
         if self._rows >= AT_ONCE:
             self.settle()
-
-    def _numbers(self, truths: Texts) -> NDArray[np.int64]:
-        """Of the different true labels; -1 beyond the first MOST_LABELS."""
-        known = self._truths
-        names = (name[:PLAIN_KEY] for name in truths.different.to_pylist())
-        return np.array(
-            [known.setdefault(name, len(known)) if len(known) < MOST_LABELS else known.get(name, -1) for name in names],
-            np.int64,
-        )
 
     def settle(self) -> None:
         """Sums what waits."""
@@ -226,7 +217,7 @@ class _Sums:
 
     @property
     def pairs(self) -> Counter[tuple[str, int]]:
-        names = list(self._truths)
+        names = self._truths.words
         pairs = zip(self._pairs.tolist(), self._pair_counts.tolist(), strict=True)
         return Counter({(names[pair >> 32], pair & 0xFFFFFFFF): count for pair, count in pairs})
 
