@@ -58,7 +58,7 @@ class Start:
 
     model: float  # checked, and made at another precision
     listing: float
-    spark: float
+    spark: float  # started, and stopped at the end
     workers: float  # MXNet imported, the network bound
 
     @property
@@ -259,7 +259,7 @@ def _local_workers(settings: Settings) -> int:
 
 
 def _spark_seconds(settings: Settings, progress: RunListener) -> float:
-    """What Spark's start takes on this machine: it is started as a run does, and ended."""
+    """What Spark's start and end take on this machine: it is started as a run does, and stopped."""
     try:
         from mxspark.spark.application import Application
     except ModuleNotFoundError:
@@ -268,10 +268,8 @@ def _spark_seconds(settings: Settings, progress: RunListener) -> float:
     progress.step("Starting Spark")
     local = settings.spark if settings.spark.is_local else settings.spark.model_copy(update={"master": "local[*]"})
     start = time.monotonic()
-    spark = Application(settings.model_copy(update={"spark": local}), bundle.cache_dir(settings.cache_dir), False)
-    seconds = time.monotonic() - start
-    spark.kill()
-    return seconds
+    Application(settings.model_copy(update={"spark": local}), bundle.cache_dir(settings.cache_dir), False).stop()
+    return time.monotonic() - start
 
 
 def _measured(
