@@ -1,8 +1,8 @@
-"""`make bench`: everything; `python -m bench NAME` one of BENCHMARKS."""
+"""`make bench`: everything; `python -m bench NAME`, of those in BENCHMARKS: one of them."""
 
 import sys
 
-from bench import convert, overlap, planning, precision, secured, startup, vectors
+from bench import convert, estimate, overlap, planning, precision, report, secured, startup, vectors
 
 BENCHMARKS = {
     "overlap": overlap.main,
@@ -12,6 +12,8 @@ BENCHMARKS = {
     "secured": secured.main,
     "vectors": vectors.main,
     "convert": convert.main,
+    "report": report.main,
+    "estimate": estimate.main,
 }
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 folder; and the machine's name."""
 
 import ctypes
+import importlib.metadata
 import math
 import os
 import platform
@@ -139,3 +140,12 @@ def _words(file: Path) -> list[str]:
         return file.read_text().split()
     except OSError:
         return []
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Of these packages, as far as they are installed; without importing them."""
+    found = {}
+    for package in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

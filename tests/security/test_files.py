@@ -340,7 +340,7 @@ def test_parts_of_a_gigabyte_are_read_one_at_a_time(tmp_path: Path, monkeypatch:
         def read(self, key: str, limit: int | None = None) -> bytes:
             if not limit:
                 raise TooLargeError("large")
-            alone.append(predictions._LARGE.locked())
+            alone.append(predictions.LARGE.locked())
             return super().read(key, limit)
 
     found = plan.load(store)

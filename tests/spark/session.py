@@ -16,7 +16,7 @@ QUICK = '.config("spark.ui.enabled", "false").config("spark.driver.bindAddress",
 LIMIT_SECONDS = 900  # a dozen of Spark's jobs
 # What the page doesn't show: what fails is a value, and what can't be had is refused.
 MORE = """
-    import json
+    import json, os
     refused = ""
     try:
         mxspark.run(input="examples/digits/images", output=OUT, model=BUNDLE, spark={"driver_memory": "9g"})
@@ -35,6 +35,7 @@ MORE = """
         "schema": struct.dtypes,
         "broken": [row.asDict(recursive=True) for row in struct.collect()],
         "refused": refused,
+        "has_report": os.path.isfile(OUT + "/_report.html"),
         "is_alive": spark.range(3).count(),
     }))
 """
@@ -64,6 +65,7 @@ def check(found: dict[str, Any]) -> None:
     assert summary["accuracy"] > 0.95
     assert (again["rows"], again["images"]) == (400, 0)
     assert "Predicting 400 images in" in found["errors"]
+    assert found["has_report"]
     assert found["is_alive"] == 3, "the session goes on"
     assert found["pandas"] == [["key", "status", "error", "predictions"], 400]
     assert found["rows_of_spark"][0] == 400

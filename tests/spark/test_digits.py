@@ -3,12 +3,13 @@
 import gzip
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from tests.command import Command, names, summary
-from tests.spark.conftest import ALL_DIGITS, Run
+from tests.spark.conftest import ALL_DIGITS, Run, digits_arguments
 
 # What a user of Spark would type; the rows come back as JSON.
 SPARK_READS = """
@@ -73,6 +74,24 @@ def test_each_part_holds_the_keys_that_were_planned_for_its_shard(digits_run: Ru
     for shard, keys in enumerate(planned):
         part = pd.read_parquet(digits_run.output / f"part-{shard:06d}.parquet")
         assert list(part["key"]) == keys
+
+
+def test_a_dry_run_is_about_what_is_left_and_writes_nothing(
+    mxspark: Command, digits_run: Run, digits_images: Path, digits_bundle: Path, tmp_path: Path
+) -> None:
+    """Spark is started for it, and the sample predicted by workers."""
+    job = ("run", *digits_arguments(digits_images, digits_bundle), "--dry-run", "--output")
+    assert "Nothing is left to do; 1,797 are done." in mxspark(*job, digits_run.output).succeeded().output
+
+    output = Path(shutil.copytree(digits_run.output, tmp_path / "table"))
+    (output / "_SUCCESS").unlink()
+    (output / "part-000000.parquet").unlink()
+    before = sorted((path, path.stat().st_mtime_ns) for path in output.rglob("*"))
+    told = mxspark(*job, output).succeeded().output
+    assert re.search(r"images +(\d+); 1,\d+ are done", told)
+    assert re.search(r"this machine +\d", told)
+    assert "Assumed: All images are like the " in told
+    assert sorted((path, path.stat().st_mtime_ns) for path in output.rglob("*")) == before
 
 
 def test_spark_reads_the_table_that_pandas_reads(mxspark: Command, digits_run: Run) -> None:

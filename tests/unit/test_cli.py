@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 from rich.console import Console
 
-from mxspark import __version__, cli, doctor
+from mxspark import __version__, cli, doctor, report
 from mxspark.cli import console
 from mxspark.dataset.output import LOCK
 from mxspark.dataset.predictions import Counts, Prediction, Row
@@ -454,7 +454,7 @@ def result(too_many: TooManyFailedError | None = None, rows: tuple[Row, ...] = (
     performance = Performance(4, 3.0, 1.0, 1.0, 2, Timings(forward=3.0), Counter(throttled=7), "cpu(0)")
     counts = Counts(Counter(ok=3, missing=1))
     results = Results(counts, {}, performance, rows, "s3://bucket/[table]/:cat:")
-    return Result(results, too_many)
+    return Result(results, too_many, cast(Any, None), None)
 
 
 def ends_with(monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException) -> None:
@@ -464,6 +464,7 @@ def ends_with(monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException) 
         return outcome
 
     monkeypatch.setattr(driver, "run", run)
+    monkeypatch.setattr(report, "write_at_end", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """A run's report, rows of its table, and the difference of two: of real parts with hostile keys and labels."""
 
+import io
 import json
 import re
 import shutil
-import subprocess
+from base64 import b64decode
+from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,68 +16,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mxspark.dataset import plan, predictions, tops
-from mxspark.dataset.columns import PREDICTIONS, Columns, VectorColumn
-from mxspark.dataset.plan import KeySpool
-from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row
-from mxspark.dataset.tops import TrueLabels
+from mxspark import report as reports
+from mxspark.dataset import plan, tops
+from mxspark.dataset.columns import Columns, VectorColumn
+from mxspark.dataset.predictions import Prediction, Row
+from mxspark.dataset.tops import Texts, TrueLabels
 from mxspark.errors import MxsparkError, UsageError
-from mxspark.report import charts, difference, hints, page, rows, statistics
+from mxspark.report import charts, difference, hints, page, rows
 from mxspark.report.finished_run import FinishedRun
 from mxspark.report.rows import Choice
 from mxspark.row_status import RowStatus
-from mxspark.run import shard_log
+from mxspark.run import shard_log, statistics
 from mxspark.run.progress import Silent
-from mxspark.run.shard_log import PastRun, ShardLog
+from mxspark.run.result import Result, sum_up
+from mxspark.run.shard_log import ShardLog
+from mxspark.run.summary import Performance
+from mxspark.run.table import Table
+from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings
 from mxspark.storage import Access, FolderStore, StorageError
 from mxspark.worker.pipeline import Timings
-from mxspark.worker.shard import ShardReport
 from tests.conftest import Here
-
-HOSTILE = [
-    "<script>alert(1)</script>.png",
-    "'\"><img src=x onerror=alert(1)>.png",
-    "{{ 7*7 }}.png",
-    "control\x1b[31m\r\n.png",
-    "\u202egnp.exe.png",
-    "&amp;.png",
-]
-
-
-def cat(probability: float = 0.9) -> tuple[Prediction, ...]:
-    return (Prediction(0, "cat", probability), Prediction(1, "dog", 1 - probability))
-
-
-def dog(probability: float = 0.9) -> tuple[Prediction, ...]:
-    return (Prediction(1, "dog", probability), Prediction(0, "cat", 1 - probability))
-
-
-def table(
-    folder: Path,
-    found: Mapping[str, Row],
-    output_format: str = "parquet",
-    parts: int | None = None,
-    columns: Columns = PREDICTIONS,
-    true_label: str | None = None,
-    model: str = "net",
-) -> Path:
-    """A run's output with these rows, in shards of 3, of which so many have their part."""
-    store = FolderStore(folder)
-    chosen: dict[str, Any] = {
-        "output": {"format": output_format},
-        "input": {"path": str(folder / "images"), "true_label": true_label},
-    }
-    with closing(KeySpool()) as spool:
-        spool.fill(found)
-        frozen = plan.write(store, spool, 3, {"model": "d" * 64}, chosen | {"model": {"path": model}})
-    for shard in range(frozen.shards if parts is None else parts):
-        some = [found[key] for key in plan.shard_keys(store, shard)]
-        store.write(PARTS[output_format].name(shard), predictions.encode(some, true_label, output_format, columns))
-    return folder
-
-
-def of(*made: Row) -> dict[str, Row]:
-    return {row.key: row for row in made}
+from tests.outputs import HOSTILE, cat, dog, finished, logged, of, table
 
 
 class _Page(HTMLParser):
@@ -148,12 +109,12 @@ def test_totals_failures_and_accuracy_are_those_of_the_table(tmp_path: Path) -> 
     run = FinishedRun.open(str(table(tmp_path, made, true_label="^([a-z]+)/")), Access())
     found = statistics.gather(run.store, run.shards, run.format, run.true_label)
 
-    assert (found.rows, found.ok, found.failed, found.parts) == (5, 4, 1, 2)
+    assert (found.counts.rows, found.counts.ok, found.counts.failed, found.parts) == (5, 4, 1, 2)
     assert found.classes == {0: 2, 1: 2}
-    assert (found.labelled, found.correct) == (4, 2)
+    assert (found.counts.labelled, found.counts.correct) == (4, 2)
     assert found.pairs == {("cat", 0): 1, ("cat", 1): 1, ("dog", 1): 1, ("bird", 0): 1}
     assert found.examples == {"truncated": [("dog/2.png", "rows are missing")]}
-    assert [row.key for row in rows.read(run, found.least_certain)][:2] == ["cat/2.png", "bird/1.png"]
+    assert [row.key for row in found.least_certain][:2] == ["cat/2.png", "bird/1.png"]
     shown = report(tmp_path)
     assert "2 of 4 images with a known label are right: 50.00%" in shown.text
     assert hints.hint("truncated") in shown.text
@@ -204,7 +165,24 @@ def test_thumbnails_are_of_the_images_that_can_be_read(tmp_path: Path) -> None:
     pictures = [attributes for tag, attributes in shown.tags if tag == "img"]
     assert [picture["alt"] for picture in pictures] == ["a.png"]
     assert str(pictures[0]["src"]).startswith("data:image/jpeg;base64,")
-    assert "1 of these images could not be read any more" in shown.text
+    assert "1 of the images could not be read any more" in shown.text
+
+
+def test_of_a_truncated_image_the_part_that_is_there_is_shown(tmp_path: Path) -> None:
+    """And of one that has no pixels the status, in its place."""
+    made = of(Row("cut.jpg", "truncated", "the file ends"), Row("none.jpg", "not_an_image", "text"))
+    (table(tmp_path, made) / "images").mkdir()
+    red = io.BytesIO()
+    Image.effect_noise((300, 200), 90).convert("RGB").save(red, "JPEG", quality=95)
+    (tmp_path / "images" / "cut.jpg").write_bytes(red.getvalue()[: len(red.getvalue()) // 2])
+    (tmp_path / "images" / "none.jpg").write_bytes(b"no image")
+    shown = report(tmp_path, pictures=True)
+
+    (picture,) = [attributes for tag, attributes in shown.tags if tag == "img"]
+    assert picture["alt"] == "cut.jpg"
+    pixels = np.asarray(Image.open(io.BytesIO(b64decode(str(picture["src"]).partition(",")[2]))).convert("L"))
+    assert pixels[:20].std() > 10 > pixels[-20:].std()  # noise above, one grey below
+    assert "not_an_imagenot_an_imagenone.jpg" in re.sub(r"\s", "", shown.text)
 
 
 @pytest.mark.parametrize(
@@ -221,13 +199,30 @@ def test_thumbnails_are_of_the_images_that_can_be_read(tmp_path: Path) -> None:
 def test_true_labels_are_found_as_a_run_finds_them(pattern: str, key: str, label: str | None) -> None:
     match = re.compile(pattern).search(key)
     assert (match and match[1]) == label
-    places, names = TrueLabels(pattern).of(np.array([key], object))
-    assert [names[place] for place in places if place >= 0] == ([] if label is None else [label])
+    assert list(TrueLabels(pattern).of(Texts.of_texts([key])).to_numpy()) == [label]
 
 
 def test_what_re2_has_not_is_no_true_label() -> None:
     assert not TrueLabels(r"(?<=/)(\w+)").works
-    assert TrueLabels(r"(?<=/)(\w+)").of(np.array(["a/b", "c/d"], object))[0].tolist() == [-1, -1]
+    assert list(TrueLabels(r"(?<=/)(\w+)").of(Texts.of_texts(["a/b", "c/d"])).to_numpy()) == [None, None]
+
+
+def test_true_labels_may_be_indices_and_more_than_are_kept_still_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In `pairs` are the first ones alone."""
+    monkeypatch.setattr(statistics, "MOST_LABELS", 2)
+    made = of(
+        Row("0/a.png", "ok", None, cat()),
+        Row("1/a.png", "ok", None, cat()),
+        Row("cat/a.png", "ok", None, cat()),
+        Row("dog/a.png", "ok", None, cat()),
+    )
+    run = FinishedRun.open(str(table(tmp_path, made, true_label="^([a-z0-9]+)/")), Access())
+    found = statistics.gather(run.store, run.shards, run.format, run.true_label)
+
+    assert (found.counts.labelled, found.counts.correct) == (4, 2)
+    assert found.pairs == {("0", 0): 1, ("1", 0): 1}
 
 
 @pytest.mark.parametrize("output_format", ["parquet", "jsonl"])
@@ -248,28 +243,6 @@ def test_tops_are_the_first_predictions(tmp_path: Path, output_format: str) -> N
     assert np.isnan(first.probabilities[1:]).all()
     assert (first.labels, second.labels) == ({0: "cat"}, {1: "dog"})
     assert list(tops.read(store, 7, output_format)) == []
-
-
-def finished(shard: int, began: float, seconds: float, process: int = 1, images: int = 10) -> ShardReport:
-    counts = Counts.from_json({"by_status": {"ok": images}, "labelled": 0, "correct": 0, "correct_top_k": 0})
-    spent = Timings(setup=0.0, forward=seconds / 2, starved=seconds / 4, write=0.1)
-    return ShardReport(
-        shard, counts, spent, counts.by_status, began=began, seconds=seconds, where="host <b>x</b>", process=process
-    )
-
-
-def logged(folder: Path, *reports: ShardReport) -> PastRun:
-    """A run of the plan in `folder`, as a driver records it."""
-    store = FolderStore(folder)
-    frozen = plan.load(store)
-    assert frozen is not None
-    log = ShardLog.begin(store, "0123456789abcdef", frozen.id, 2, "cpu(0)")
-    for each in reports:
-        log.add(each)
-    log.write()
-    (found,) = shard_log.read(store, frozen.id)
-    assert list(shard_log.read(store, "another plan")) == []
-    return found
 
 
 def test_the_timeline_and_the_rate_are_of_what_workers_reported(tmp_path: Path) -> None:
@@ -297,7 +270,7 @@ def test_a_run_goes_on_where_its_record_cannot_be_written(tmp_path: Path, monkey
         raise StorageError("disk full")
 
     monkeypatch.setattr(FolderStore, "write", refuse)
-    log = ShardLog.begin(FolderStore(tmp_path), "0123456789", "plan", 1, "cpu(0)")
+    log = ShardLog.begin(FolderStore(tmp_path), "0123456789", "plan", 1, "cpu(0)", {})
     log.add(finished(0, 0.0, 1.0))
     log.write()
     log.write()
@@ -431,36 +404,65 @@ class Heard(Silent):
         self.notes.append(what)
 
 
-def test_a_report_that_fails_fails_no_run(tmp_path: Path) -> None:
-    from mxspark.cli.report import write_at_end
+def summed_up(folder: Path, again: bool = False) -> Result:
+    """A run that ended with the table in `folder`."""
+    store = FolderStore(folder)
+    frozen = plan.load(store)
+    assert frozen is not None
+    chosen = Settings(
+        input=InputSettings(path=str(folder / "images"), true_label=r"^([a-z]+)/"),
+        output=OutputSettings(path=str(folder)),
+        model=ModelSettings(path="net"),
+    )
+    done = Performance(1, 1.0, 1.0, 0.5, 1, Timings(), Counter(), "cpu(0)")
+    return sum_up(Table(store, frozen, chosen), None if again else done, Access())
 
+
+def test_a_run_is_counted_for_its_report_and_its_summary_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = of(
+        Row("cat/1.png", "ok", None, cat()),
+        Row("cat/2.png", "ok", None, dog()),
+        Row("dog/1.png", "missing", "gone"),
+        *(Row(f"zebra/{number}.png", "ok", None, dog()) for number in range(10)),
+    )
+    folder = table(tmp_path, made, true_label=r"^([a-z]+)/")
+    reads: Counter[str] = Counter()
+    plain = FolderStore.read
+
+    def counted(store: FolderStore, key: str, limit: int) -> bytes:
+        reads[key] += key.startswith("part-")
+        return plain(store, key, limit)
+
+    monkeypatch.setattr(FolderStore, "read", counted)
     heard = Heard()
-    write_at_end(str(tmp_path / "nowhere"), Access(), heard)
-    made = table(tmp_path / "there", of(Row("a.png", "ok", None, cat())))
-    write_at_end(str(made), Access(), heard)
-    assert [note.partition(":")[0] for note in heard.notes] == ["No report was written", "Report"]
-    assert (made / "_report.html").is_file()
+    result = summed_up(folder)
+    reports.write_at_end(result, Access(), heard)
+
+    assert [note.partition(":")[0] for note in heard.notes] == ["Report"]
+    assert result.beside is not None
+    assert replace(result.results.counts, correct_top_k=0) == result.beside.statistics().counts
+    shown = _Page((folder / "_report.html").read_text())
+    assert "1 of 12 images with a known label are right: 8.33%" in shown.text
+    assert "16.67% have it among the classes" in shown.text
+    assert reads["part-000004.parquet"] == 1  # the first ones again, to be shown
+    assert summed_up(folder, again=True).beside is None
 
 
-def chromium() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+def test_a_report_that_fails_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = table(tmp_path, of(Row("a.png", "ok", None, cat())))
 
+    def broken(*_: object) -> None:
+        raise TypeError("a bug")
 
-@pytest.mark.skipif(chromium() is None, reason="no Chromium: apt-get install chromium")
-def test_a_browser_opens_it_from_disk_without_a_word(tmp_path: Path) -> None:
-    """No violation of the page's own policy, no script run, no error in the console, the styles in force."""
-    made = [Row(key, "ok", None, cat(0.6)) for key in HOSTILE] + [Row("x.png", "missing", "<script>alert(4)</script>")]
-    folder = table(tmp_path / "run", of(*made))
-    logged(folder, finished(0, 1000.0, 1.0), finished(1, 1001.0, 1.0))
-    file = tmp_path / "report.html"
-    file.write_bytes(page.html(page.gather(FinishedRun.open(str(folder), Access()), Access(), pictures=False)))
-    browser = [
-        *(str(chromium()), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"),
-        *("--enable-logging=stderr", "--window-size=500,900", f"--screenshot={tmp_path / 'page.png'}", file.as_uri()),
-    ]
-    ended = subprocess.run(browser, capture_output=True, text=True, timeout=300)
-
-    assert not [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
-    picture = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
-    cards = (picture == (0xF6, 0xF7, 0xF9)).all(axis=2).mean()  # the ground of the totals, which only the styles give
-    assert cards > 0.02
+    for culprit, name in ((statistics.Gatherer, "_add"), (tops, "_of_parquet"), (page, "html")):
+        heard = Heard()
+        with monkeypatch.context() as patch:
+            patch.setattr(culprit, name, broken)
+            result = summed_up(made)
+            reports.write_at_end(result, Access(), heard)
+        assert result.results.counts.rows == 1
+        is_named = culprit is tops  # a part whose rows can't be had is named in the report, as other damaged ones
+        assert [note.partition(":")[0] for note in heard.notes] == ["Report" if is_named else "No report was written"]
+    (made / "_report.html").unlink()

@@ -42,11 +42,14 @@ def run(
             f"the package {error.name} is not installed, which a run on this machine needs",
             "In mxspark's repository: pip install '.[cpu,spark]'.",
         ) from None
+    from mxspark import report
     from mxspark.cli import console
 
+    access = Access(chosen.storage)
     session.check(chosen, found.origins)
     with console.run_progress(chosen.log_format, yes=True) as progress:  # whoever calls with overwrite has decided
-        result = driver.run(chosen, Access(chosen.storage), progress, debug)
+        result = driver.run(chosen, access, progress, debug)
+        report.write_at_end(result, access.of_driver(os.environ), progress)
     summary = Summary.of(chosen.output.path, result.results)
     if result.too_many_failed is not None:
         result.too_many_failed.results = summary

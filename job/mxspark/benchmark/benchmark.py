@@ -2,11 +2,10 @@
 each configuration is measured once, in worker processes of its own.
 """
 
-import importlib.metadata
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,16 +35,10 @@ BUSY = 0.1  # of the processor time, taken by others: more is worth a note
 
 def run(settings: Settings, access: Access, request: Request, progress: RunListener) -> Results:
     """Raises UsageError where settings, model or images can't work, or nothing that was asked for can be measured."""
-    if settings.context != "cpu":
-        raise UsageError(f"context is {settings.context}, and CPUs are what is measured here", "Set context to cpu.")
-    host.check()
+    check_possible(settings)
     with ExitStack() as ended:
         ended.enter_context(telling(progress.note))
-        progress.step("Checking the model")
-        cache = bundle.cache_dir(settings.cache_dir)
-        with usage_errors("model", "Check model."):
-            source = bundle.find(settings.model, access.of_first_contact(os.environ))
-            model = bundle.fetch(source, cache, access)
+        model = fetched_model(settings, access, progress)
         model_check.check_model(model, "cpu")
         spool = ended.enter_context(closing(_listed(settings, access, progress)))
         sample = tuple(spool.sample(request.images))
@@ -58,9 +51,9 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
         rounds = Rounds(progress, request.seconds)
         ended.callback(rounds.end)
         for one in configurations(request, wanted, host.cores()):
-            task = Task(_job(settings, access, compared.models[one.precision], one.batch_size, sample), sample)
+            task = Task(job(settings, access, compared.models[one.precision], one.batch_size, sample), sample)
             rounds.add(one, Crew(task, one.workers, one.threads))
-        others = _Others()
+        others = Others()
         rounds.run()
         rounds.end()
         share = others.share()
@@ -68,7 +61,7 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
             progress.note(f"Other processes took {share:.0%} of this machine's processor time: it is faster without.")
         rows = rounds.rows()
         return Results(
-            machine=_machine(),
+            machine=machine(),
             others=share,
             model=model.spec.name,
             images=len(sample),
@@ -83,7 +76,22 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
         )
 
 
-def _job(settings: Settings, access: Access, model: Bundle, batch_size: int, sample: Sequence[str]) -> Job:
+def check_possible(settings: Settings) -> None:
+    """Raises UsageError, MxsparkError where nothing can be measured here."""
+    if settings.context != "cpu":
+        raise UsageError(f"context is {settings.context}, and CPUs are what is measured here", "Set context to cpu.")
+    host.check()
+
+
+def fetched_model(settings: Settings, access: Access, progress: RunListener) -> Bundle:
+    """Raises UsageError where it can't be had."""
+    progress.step("Checking the model")
+    with usage_errors("model", "Check model."):
+        source = bundle.find(settings.model, access.of_first_contact(os.environ))
+        return bundle.fetch(source, bundle.cache_dir(settings.cache_dir), access)
+
+
+def job(settings: Settings, access: Access, model: Bundle, batch_size: int, sample: Sequence[str]) -> Job:
     """As workers of a run get it, without a plan."""
     return Job(
         run_id=uuid.uuid4().hex,
@@ -144,7 +152,7 @@ def _refused(compared: _Compared, least: float) -> dict[Precision, str]:
     return {**compared.troubles, **below}
 
 
-class _Others:
+class Others:
     """What other processes of this machine do beside a measurement."""
 
     def __init__(self) -> None:
@@ -164,15 +172,6 @@ def _own_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _machine() -> Machine:
-    versions: Mapping[str, str] = {"mxspark": __version__}
-    installed = (name for name in ("mxnet", "numpy", "pillow") if _version(name))
-    versions = {**versions, **{name: _version(name) for name in installed}}
+def machine() -> Machine:
+    versions = {"mxspark": __version__, **host.versions("mxnet", "numpy", "pillow")}
     return Machine(host.processor(), host.cores(), host.memory(), versions, datetime.now(UTC).date().isoformat())
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""

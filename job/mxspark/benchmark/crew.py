@@ -28,7 +28,7 @@ class Crew:
     def measure(self, stage: Stage) -> tuple[Measured, ...]:
         """What each worker measured. Raises MxsparkError, CrashError, TimeoutError."""
         if not self._processes:
-            self._start()
+            self.start()
         for process in self._processes:
             process.send(f"{stage}\n".encode())
         found: list[Measured] = [process.answer() for process in self._processes]  # type: ignore[misc]
@@ -39,7 +39,8 @@ class Crew:
             process.end()
         self._processes = []
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Ready to measure. Raises MxsparkError, CrashError, TimeoutError."""
         task = pickle.dumps(self._task)
         for _ in range(self._workers):
             self._processes.append(_Process(self._threads))

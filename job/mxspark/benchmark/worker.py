@@ -29,8 +29,14 @@ from mxspark.worker import pipeline, shard
 from mxspark.worker.pipeline import Floats, Timings, ordered_map
 from mxspark.worker.shard import Job
 
-Stage = Literal["reading", "decoding", "network", "whole"]
-SECONDS: dict[Stage, float] = {"reading": 0.3, "decoding": 0.3, "network": 0.5, "whole": 1.0}  # of measuring, at least
+Stage = Literal["reading", "decoding", "network", "whole", "sample"]
+SECONDS: dict[Stage, float] = {
+    "reading": 0.3,
+    "decoding": 0.3,
+    "network": 0.5,
+    "whole": 1.0,
+    "sample": 1.0,
+}  # of measuring, at least
 LEAST_STEPS = 2  # batches, or images, that are measured at least
 MOST_BYTES = 64 * 2**20  # of images that are decoded alone
 
@@ -64,10 +70,10 @@ class Measurer:
         self._batch = np.stack(self._arrays())
 
     def measure(self, stage: Stage) -> Measured:
-        """One stage alone, or all of them overlapped as in a run."""
-        steps = {"reading": self._reads, "decoding": self._decodes, "network": self._forwards, "whole": self._wholes}
-        with closing(steps[stage]()) as running:
-            return _steady(running, SECONDS[stage])
+        """One stage alone, or all of them overlapped as in a run; `sample`: of all images of the sample at least."""
+        steps = {"reading": self._reads, "decoding": self._decodes, "network": self._forwards}
+        with closing(steps.get(stage, self._wholes)()) as running:
+            return _steady(running, SECONDS[stage], len(self._task.keys) if stage == "sample" else 0)
 
     def _read(self, key: str) -> bytes | StorageError:
         try:
@@ -140,7 +146,7 @@ class Measurer:
                 yield len(batch)
 
 
-def _steady(steps: Generator[int, None, None], seconds: float) -> Measured:
+def _steady(steps: Generator[int, None, None], seconds: float, least_images: int) -> Measured:
     """Measures steps, each of so many images, after a first one that prepares."""
     next(steps)
     start, cpu = time.perf_counter(), time.process_time()
@@ -148,7 +154,7 @@ def _steady(steps: Generator[int, None, None], seconds: float) -> Measured:
     for number, step in enumerate(steps, 1):
         images += step
         wall = time.perf_counter() - start
-        if number >= LEAST_STEPS and wall >= seconds:
+        if number >= LEAST_STEPS and wall >= seconds and images >= least_images:
             break
     return Measured(images, wall, time.process_time() - cpu, _peak_memory())
 

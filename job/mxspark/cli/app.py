@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "cancel": (("remote",), "End a submitted job; what it has finished is kept."),
     "model": (("model", "trial", "convert"), "Look at models, and make bundles of them."),
     "bench": (("bench",), "Measure this machine with your images and model, and choose settings."),
+    "estimate": (("estimate",), "Say how long a run would take, and what it would cost."),
     "doctor": (("status", "emr"), "Look whether this machine has what a run needs."),
 }
 

@@ -34,6 +34,7 @@ from mxspark.text import duration
 from mxspark.text.words import counted, printable, without_controls
 
 if TYPE_CHECKING:  # they import MXNet's, AWS's and Spark's libraries, which showing a help does without
+    from mxspark.benchmark.estimate import Estimate
     from mxspark.benchmark.results import Results as BenchmarkResults
     from mxspark.dataset.columns import Vector
     from mxspark.dataset.plan import Plan
@@ -467,6 +468,40 @@ def show_benchmark(found: "BenchmarkResults", settings: str) -> None:
 
 
 _SPEEDS = ("images/s", "CPU-ms", "network alone", "CPU-ms")
+
+
+def show_estimate(found: "Estimate") -> None:
+    """What is to be done, how fast that is here, how long it takes where, and what all of it assumes."""
+    done = f"; {found.done:,} are done" if found.done else ""
+    if found.measured is None or found.start is None:
+        _out.print(f"Nothing is left to do{done}.")
+        return
+    start, machine = found.start, found.machine
+    left_out = f"; skipped: {skipped.in_words(found.skipped)}" if found.skipped else ""
+    show_sections(
+        [
+            ("images", f"{found.images:,}{done}{left_out}"),
+            ("model", f"{printable(found.model)}, {found.precision}"),
+            ("machine", f"{printable(machine.processor)}, {counted(machine.cores, 'core')}"),
+            ("sample", f"{found.measured.rate:,.1f} images/s, {found.measured.cpu:.1f} CPU-ms an image"),
+            (
+                "start",
+                f"{start.seconds:.1f} s: model {start.model:.1f}, listing {start.listing:.1f}, then Spark "
+                f"{start.spark:.1f} beside workers {start.workers:.1f}",
+            ),
+        ]
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    has_cost = any(each.cost is not None for each in found.forecasts)
+    for heading in ("where", "workers", "images/s", "takes", "core-hours", *(["costs"] if has_cost else [])):
+        table.add_column(heading, justify="left" if heading == "where" else "right")
+    for each in found.forecasts:
+        hours = f"{each.core_hours:,.3g}" if each.core_hours < 100 else f"{each.core_hours:,.0f}"
+        cells = [each.where, f"{each.workers:,}", f"{each.rate:,.1f}", duration.in_words(each.seconds), hours]
+        table.add_row(*cells, *([] if each.cost is None else [f"${each.cost:,.2f}"]))
+    _out.print(table)
+    for assumption in found.assumptions:
+        _out.print(Text(f"Assumed: {printable(assumption)}"))
 
 
 def show_neighbours(found: "Sequence[tuple[float, str]]") -> None:

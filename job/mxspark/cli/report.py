@@ -1,18 +1,14 @@
 """`mxspark report`, `mxspark show` and `mxspark diff`."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app, short_help
 from mxspark.cli.flags import DebugFlag, EndpointFlag, access_by
-from mxspark.errors import MxsparkError, UsageError, one_line
-
-if TYPE_CHECKING:
-    from mxspark.run.progress import RunListener
-    from mxspark.storage import Access
+from mxspark.errors import UsageError
 
 OutputArgument = Annotated[
     str, typer.Argument(metavar="OUTPUT", help="Where a run writes or wrote: a folder, or s3://bucket/prefix.")
@@ -110,17 +106,3 @@ def show_difference(
         console.show(json.dumps(found.to_json(), indent=1))
     else:
         console.show_difference(found)
-
-
-def write_at_end(output: str, access: "Access", listener: "RunListener") -> None:
-    """The report of a run that just ended, without pictures. Whatever goes wrong is but a note: the run is done."""
-    try:
-        from mxspark import report
-
-        listener.step("Writing the report")
-        place = report.write_at_end(output, access)
-        listener.note(f"Report: {place}" if place else f"For a report: mxspark report {output}")
-    except MxsparkError as error:
-        listener.note(f"No report was written: {error.problem}")
-    except Exception as error:  # noqa: BLE001  # nor may a bug here, or a library that is missing, fail it
-        listener.note(f"No report was written: {type(error).__name__}: {one_line(error)}")

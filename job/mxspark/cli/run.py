@@ -11,7 +11,6 @@ import typer
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app, short_help
 from mxspark.cli.flags import DebugFlag, Given, KeyArgument, YesFlag, flags_of, takes_job
-from mxspark.cli.report import write_at_end
 from mxspark.errors import UsageError
 from mxspark.run.last_word import LastWord
 from mxspark.run.progress import Both, RunListener
@@ -22,12 +21,25 @@ from mxspark.storage import Access
 
 @app.command(short_help=short_help("run"), epilog=EXIT_CODES)
 @takes_job()
-def run(given: Given, yes: YesFlag = False, debug: DebugFlag = False) -> None:
+def run(
+    given: Given,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing: say how long it would take, as `mxspark estimate` does.")
+    ] = False,
+    yes: YesFlag = False,
+    debug: DebugFlag = False,
+) -> None:
     """Predict every image of the input once, and write a table of predictions.
 
     Run the same command again to resume an interrupted run.
     """
     chosen = sources.effective(given.layers()).settings
+    if dry_run:
+        from mxspark.benchmark.estimate import Request
+        from mxspark.cli import estimate
+
+        estimate.show(chosen, Request(), resumes=True)
+        return
     run_job(chosen, Access(chosen.storage), debug, yes)
 
 
@@ -105,6 +117,7 @@ def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
             f"the package {error.name} is not installed, which a run on this machine needs",
             "In mxspark's repository: pip install '.[cpu,spark]'; or submit the job elsewhere: mxspark submit.",
         ) from None
+    from mxspark import report
     from mxspark.run import own_pod
 
     pod = own_pod.from_environment()
@@ -113,8 +126,7 @@ def run_job(chosen: Settings, access: Access, debug: bool, yes: bool) -> None:
         if pod is not None:
             listener = Both(progress, stack.enter_context(own_pod.OwnPod(pod, progress.note)))
         result = driver.run(chosen, access, listener, debug)
-        if result.results.performance is not None:  # else it is there already
-            write_at_end(chosen.output.path, access.of_driver(os.environ), listener)
+        report.write_at_end(result, access.of_driver(os.environ), listener)
     console.show_results(result.results)
     if result.too_many_failed:
         result.too_many_failed.results = result.results

@@ -1,6 +1,6 @@
 """Parquet files in and out.
 
-The only place that imports pyarrow.
+With tops.py the only place that imports pyarrow.
 """
 
 import io
@@ -30,7 +30,6 @@ COUNTS = b"mxspark.counts"
 FOOTER_BYTES = 64 * 2**10
 NUMBERS = ("predictions.list.element.index", "predictions.list.element.probability")
 TEXTS = ("key", "status", "error", "predictions.list.element.label")
-TOPS_AT_ONCE = 1024
 LONGEST_TEXT = 4 * 2**16  # bytes of one in a part
 MOST_ELEMENTS = 5000  # of a schema, or row groups: of 20,000, one in the other, Arrow runs out of its stack
 DEEPEST = 100  # levels of one column in another
@@ -38,7 +37,7 @@ LONGEST_VECTOR = 2**16  # numbers of one in a part
 LONGEST_KEY = 2**16  # bytes of one in a manifest
 
 
-def _opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+def opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
     """Raises ArrowException or OSError where it is no file that can be read."""
     found = pq.ParquetFile(file, metadata=metadata, read_dictionary=texts, thrift_container_size_limit=MOST_ELEMENTS)
     schema = found.metadata.schema
@@ -77,7 +76,7 @@ def whole_table(parts: Iterable[tuple[str, bytes]]) -> pa.Table:
     tables = []
     for name, data in parts:
         try:
-            tables.append(_opened(io.BytesIO(data)).read().replace_schema_metadata())
+            tables.append(opened(io.BytesIO(data)).read().replace_schema_metadata())
             tables[-1].validate(full=True)
             if tables[-1].schema != tables[0].schema:
                 raise pa.ArrowInvalid("its columns are not those of the part before")
@@ -111,7 +110,7 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
     """
     try:
         # A Parquet footer is found from the end of the file, and holds all that is asked of it.
-        metadata = _opened(io.BytesIO(tail)).metadata
+        metadata = opened(io.BytesIO(tail)).metadata
         counts: dict[str, Any] = json.loads((metadata.metadata or {})[COUNTS])
         if not isinstance(counts, dict):
             raise TypeError("not counts")
@@ -126,13 +125,13 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
 def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
     """The rows, in order, with vectors as NumPy's arrays. Raises PartError where it is not a whole part."""
     try:
-        table = _opened(io.BytesIO(data))
+        table = opened(io.BytesIO(data))
         # A table of vectors alone has no predictions.
         has_predictions = "predictions" in table.schema_arrow.names
-        table = _opened(io.BytesIO(data), TEXTS if has_predictions else TEXTS[:3], table.metadata)
+        table = opened(io.BytesIO(data), TEXTS if has_predictions else TEXTS[:3], table.metadata)
         vectors = [each.name for each in table.schema_arrow if _is_vector(each.type)]
         numbers = sum(table.schema_arrow.field(name).type.list_size for name in vectors)
-        for batch in _batches(table, None, _batch_size(numbers), LONGEST_TEXT):
+        for batch in batches(table, None, _batch_size(numbers), LONGEST_TEXT):
             rows = batch.drop_columns(vectors).to_pylist() if vectors else batch.to_pylist()
             for column in vectors:
                 for row, vector in zip(rows, _unpacked(batch.column(column)), strict=True):
@@ -142,84 +141,19 @@ def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
         raise _not_a_part(name, error) from None
 
 
-def read_tops(data: bytes, name: str) -> Iterator[tuple[Any, ...]]:
-    """Some rows at a time: keys, statuses and errors (n,), index (n,) and probability (n,) of the most probable
-    class, -1 and NaN where there is none, and the labels of these classes.
-
-    Raises PartError where it is not a whole part.
-    """
-    try:
-        table = _opened(pa.BufferReader(data))
-        has_predictions = "predictions" in table.schema_arrow.names
-        wanted = [*TEXTS[:3], *(["predictions"] if has_predictions else [])]
-        if has_predictions and table.schema_arrow.field("predictions").type != PREDICTIONS_FIELD.type:
-            raise pa.ArrowInvalid("its predictions are of another type")
-        table = _opened(pa.BufferReader(data), TEXTS if has_predictions else TEXTS[:3], table.metadata)
-        for batch in _batches(table, wanted, TOPS_AT_ONCE, LONGEST_TEXT):
-            if any(batch.column(column).null_count for column in TEXTS[:2]):
-                raise pa.ArrowInvalid("keys or statuses are missing")
-            texts = [_texts(batch.column(column)) for column in TEXTS[:3]]
-            yield (*texts, *_first_of(batch.column("predictions") if has_predictions else None, len(batch)))
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise _not_a_part(name, error) from None
-
-
-def _texts(array: pa.Array) -> NDArray[np.object_]:
-    """The texts of a column, None where there is none: by way of NumPy, which takes a tenth of the time of Arrow's own
-    lists.
-    """
-    if not (pa.types.is_dictionary(array.type) and pa.types.is_string(array.type.value_type)):
-        raise pa.ArrowInvalid(f"a column of texts holds {array.type}")
-    texts = np.append(array.dictionary.to_numpy(zero_copy_only=False), np.array([None], object))
-    found: NDArray[np.object_] = texts[array.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)]
-    return found
-
-
-def _first_of(lists: pa.Array | None, rows: int) -> tuple[NDArray[np.int64], NDArray[np.float32], dict[int, str]]:
-    """Of each list of predictions the first one's index and probability; and their labels."""
-    indices, probabilities = np.full(rows, -1, np.int64), np.full(rows, np.nan, np.float32)
-    if lists is None:
-        return indices, probabilities, {}
-    starts, ends = lists.offsets.to_numpy()[:-1], lists.offsets.to_numpy()[1:]
-    has_one = (ends > starts) & lists.is_valid().to_numpy(zero_copy_only=False)
-    first = pa.array(starts[has_one])
-    best = [lists.values.field(number).take(first) for number in range(3)]
-    if best[0].null_count or best[2].null_count:
-        raise pa.ArrowInvalid("a prediction has no index or no probability")
-    indices[has_one], probabilities[has_one] = best[0].to_numpy(), best[2].to_numpy()
-    classes, places = np.unique(best[0].to_numpy(), return_index=True)
-    labels = best[1].take(pa.array(places)).to_pylist()
-    named = zip(classes.tolist(), labels, strict=True)
-    return indices, probabilities, {index: label for index, label in named if label is not None}
-
-
-def extracted(texts: NDArray[np.object_], pattern: str) -> tuple[NDArray[np.int64], list[str]] | None:
-    """What the group `label` of an RE2 pattern matches in each text (n,): the place in a list of what it matches, -1
-    where it matches nothing. None where it is no such pattern.
-    """
-    import pyarrow.compute as pc
-
-    try:
-        matches = pc.struct_field(pc.extract_regex(pa.array(texts, pa.string()), pattern), "label").dictionary_encode()
-    except (pa.ArrowException, UnicodeEncodeError):
-        return None
-    places = matches.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return places.astype(np.int64), matches.dictionary.to_pylist()
-
-
 def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
     """Keys and vectors (n, length) of the rows that have one, some at a time.
 
     Raises UsageError where there is no such column of vectors, PartError where it is not a whole part.
     """
     try:
-        table = _opened(io.BytesIO(data))
+        table = opened(io.BytesIO(data))
         found = [each.name for each in table.schema_arrow if _is_vector(each.type)]
         if column not in found:
             raise no_vectors(name, column, found)
         length = table.schema_arrow.field(column).type.list_size
-        table = _opened(io.BytesIO(data), ["key"], table.metadata)
-        for batch in _batches(table, ["key", column], _batch_size(length), LONGEST_TEXT):
+        table = opened(io.BytesIO(data), ["key"], table.metadata)
+        for batch in batches(table, ["key", column], _batch_size(length), LONGEST_TEXT):
             kind = batch.column(0).type
             if not (pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type)):
                 raise pa.ArrowInvalid("the keys are no texts")
@@ -254,7 +188,7 @@ def _unpacked(vectors: pa.Array) -> Vector:
     return numbers
 
 
-def _batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, longest: int) -> Iterator[pa.RecordBatch]:
+def batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, longest: int) -> Iterator[pa.RecordBatch]:
     """The table in batches, whose texts are still references to each different one: a few bytes may stand for many
     copies of a long one.
 
@@ -269,9 +203,13 @@ def _batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, lo
                 and column.total_uncompressed_size > (column.num_values + 1) * longest
             ):
                 raise pa.ArrowInvalid(f"a text has more than {longest:,} bytes")
-    for batch in table.iter_batches(columns=columns, batch_size=size):
+    for batch in table.iter_batches(
+        columns=columns,
+        batch_size=size,
+        use_threads=False,  # for a thousand rows they cost more than they bring
+    ):
         for texts in chain.from_iterable(map(_dictionaries, batch.columns)):
-            if (pc.max(pc.binary_length(texts)).as_py() or 0) > longest:
+            if texts.nbytes > longest and pc.max(pc.binary_length(texts)).as_py() > longest:
                 raise pa.ArrowInvalid(f"a text has more than {longest:,} bytes")
         yield batch
 
@@ -293,7 +231,7 @@ def _not_a_part(name: str, error: Exception) -> PartError:
 def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]:
     """The texts in a column; streamed. Raises UsageError where the file has no such column of texts."""
     try:
-        table = _opened(file)
+        table = opened(file)
         if column not in table.schema_arrow.names:
             raise UsageError(
                 f"{name}: has no column `{column}`, only {listed(table.schema_arrow.names)}",
@@ -303,8 +241,8 @@ def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]
         texts = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
             raise UsageError(f"{name}: the column `{column}` holds {kind}, not texts", "Write the keys as strings.")
-        table = _opened(file, [column], table.metadata)
-        for batch in _batches(table, [column], 4096, LONGEST_KEY):
+        table = opened(file, [column], table.metadata)
+        for batch in batches(table, [column], 4096, LONGEST_KEY):
             keys = batch.column(0)
             keys = keys.dictionary_decode() if pa.types.is_dictionary(keys.type) else keys
             texts = keys.cast(pa.large_binary() if pa.types.is_large_string(keys.type) else pa.binary()).to_pylist()

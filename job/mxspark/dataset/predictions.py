@@ -25,7 +25,7 @@ MAX_PART_BYTES = 2**30
 # Nearly all parts are smaller. Of larger ones, which others may have written, one is read at a time.
 SMALL_PART_BYTES = 2**26
 MAX_ROW_BYTES = 2**24  # of JSON: ten times the predictions of all classes of ImageNet
-_LARGE = Lock()
+LARGE = Lock()
 
 
 @dataclass(frozen=True)
@@ -220,29 +220,41 @@ def read_counts(store: Store, shard: int, output_format: str, true_label: str | 
         tail = store.read_tail(name, parquet.FOOTER_BYTES)
         if not tail:
             raise EmptyPartError(store.name, name)
-        counts = parquet.read_counts(tail, f"{store.name}/{name}")
-        try:
-            found = Counts.from_json(counts)
-            if true_label is None:
-                return replace(found, labelled=0, correct=0, correct_top_k=0)
-            if counts["true_label"] == true_label:
-                return found
-        except (KeyError, TypeError, ValueError):
-            raise _not_a_part(f"{store.name}/{name}") from None
+        if (found := footer_counts(tail, f"{store.name}/{name}", true_label)) is not None:
+            return found
     try:
         return count(read_rows(store, shard, output_format, SMALL_PART_BYTES), true_label)
     except TooLargeError:
-        with _LARGE:
+        with LARGE:
             return count(read_rows(store, shard, output_format), true_label)
+
+
+def footer_counts(tail: bytes, whole: str, true_label: str | None) -> Counts | None:
+    """What the footer of a Parquet part says that the part holds, by its last bytes; None where that was counted with
+    another `true_label`. Raises PartError, naming the part as `whole`.
+    """
+    counts = parquet.read_counts(tail, whole)
+    try:
+        found = Counts.from_json(counts)
+        if true_label is None:
+            return replace(found, labelled=0, correct=0, correct_top_k=0)
+        return found if counts["true_label"] == true_label else None
+    except (KeyError, TypeError, ValueError):
+        raise _not_a_part(whole) from None
 
 
 def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PART_BYTES) -> Iterator[Row]:
     """The rows of a shard's part, in order. Raises MissingError where there is none, EmptyPartError, PartError where it
     isn't whole, TooLargeError beyond `limit` bytes."""
     name = PARTS[output_format].name(shard)
-    data, whole = store.read(name, limit), f"{store.name}/{name}"
+    data = store.read(name, limit)
     if not data:
         raise EmptyPartError(store.name, name)
+    return rows_in(data, f"{store.name}/{name}", output_format)
+
+
+def rows_in(data: bytes, whole: str, output_format: str) -> Iterator[Row]:
+    """The rows of a part with these bytes, in order. Raises PartError, naming the part as `whole`."""
     return _rows(parquet.read_rows(data, whole) if output_format == "parquet" else _json_lines(data), whole)
 
 

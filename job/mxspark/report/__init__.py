@@ -1,13 +1,16 @@
 """What came out of a run: its report as one page, some of its rows, and how two tables differ."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mxspark import storage
 from mxspark.dataset.output import REPORT
-from mxspark.errors import UsageError
+from mxspark.errors import MxsparkError, UsageError, one_line
 from mxspark.storage import Access
 
-MOST_SHARDS = 2000  # that the driver reads again at its end: seconds from a bucket
+if TYPE_CHECKING:  # they import Spark's and MXNet's libraries
+    from mxspark.run.progress import RunListener
+    from mxspark.run.result import Result
 
 
 def write(output: str, to: str, access: Access, images: bool, compare: str | None = None) -> str:
@@ -31,15 +34,27 @@ def write(output: str, to: str, access: Access, images: bool, compare: str | Non
     return to
 
 
-def write_at_end(output: str, access: Access) -> str | None:
-    """The report of a run that just ended, without pictures: a driver decodes nothing. None where the table is so large
-    that reading it again takes long.
+def write_at_end(result: "Result", access: Access, listener: "RunListener") -> None:
+    """Writes the report of a run that just ended beside its results, of what was gathered while they were counted, and
+    without pictures: a driver decodes nothing. Whatever goes wrong is a note, as the run is done.
     """
-    from mxspark.report import page
-    from mxspark.report.finished_run import FinishedRun
+    store, place = result.table.store, result.table.settings.output.path
+    try:
+        from mxspark.report import page
+        from mxspark.report.finished_run import FinishedRun
 
-    run = FinishedRun.open(output, access)
-    if run.plan.shards > MOST_SHARDS:
-        return None
-    run.store.write(REPORT, page.html(page.gather(run, access, pictures=False)))
-    return storage.join(output, REPORT)
+        if result.beside is None:
+            if not store.has(REPORT):
+                listener.note(f"For a report: mxspark report {place}")
+            return
+        listener.step("Writing the report")
+        if result.beside.trouble:
+            raise MxsparkError(result.beside.trouble)
+        run = FinishedRun(store, result.table.plan, result.table.settings.output.format)
+        found = result.beside.statistics()
+        store.write(REPORT, page.html(page.gather(run, access, pictures=False, found=found)))
+        listener.note(f"Report: {storage.join(place, REPORT)}")
+    except MxsparkError as error:
+        listener.note(f"No report was written: {error.problem}")
+    except Exception as error:  # noqa: BLE001  # nor may a bug here, or a library that is missing, fail it
+        listener.note(f"No report was written: {type(error).__name__}: {one_line(error)}")

@@ -18,13 +18,14 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from mxspark import __version__
-from mxspark.dataset.predictions import Row
 from mxspark.errors import MxsparkError
-from mxspark.report import charts, rows, statistics, thumbnails
+from mxspark.report import charts, thumbnails
 from mxspark.report.difference import Difference
 from mxspark.report.finished_run import FinishedRun
 from mxspark.report.hints import hint
-from mxspark.report.statistics import Statistics
+from mxspark.row_status import RowStatus
+from mxspark.run import statistics
+from mxspark.run.statistics import Statistics
 from mxspark.storage import Access
 from mxspark.text import duration
 from mxspark.text.words import printable, without_controls, without_middle
@@ -36,6 +37,14 @@ SHOWN_RUNS = 10  # with charts of their own: the last ones
 CHARTED_RUNS = 3
 LONGEST_TEXT = 300  # characters of a key or an error
 LONGEST_SETTINGS = 100_000
+# Of whose images something may be seen; others have no pixels, or none that this machine should try to decode.
+PARTLY_DECODED = {
+    RowStatus.TRUNCATED,
+    RowStatus.DECODE_ERROR,
+    RowStatus.TOO_MANY_FRAMES,
+    RowStatus.UNSUPPORTED_PIXELS,
+    RowStatus.NOT_FINITE,
+}
 
 
 @dataclass(frozen=True)
@@ -44,27 +53,32 @@ class Report:
 
     run: FinishedRun
     found: Statistics
-    uncertain: tuple[Row, ...]
-    pictures: Mapping[str, str]
-    pictures_note: str
+    pictures: Mapping[str, str]  # data: URLs by key
+    pictures_note: str  # why there are none, or not all
     difference: Difference | None = None
 
 
-def gather(run: FinishedRun, access: Access, pictures: bool, difference: Difference | None = None) -> Report:
-    """Reads the table; `pictures` of a few images are read from the input."""
-    found = statistics.gather(run.store, run.shards, run.format, run.true_label)
-    uncertain = tuple(rows.read(run, found.least_certain))
+def gather(
+    run: FinishedRun,
+    access: Access,
+    pictures: bool,
+    difference: Difference | None = None,
+    found: Statistics | None = None,
+) -> Report:
+    """Reads the table, but for what is `found` already; `pictures` of a few images are read from the input."""
+    found = found or statistics.gather(run.store, run.shards, run.format, run.true_label)
     made: Mapping[str, str] = {}
     note = "The images were not read: `mxspark report OUTPUT` does, where they can be."
     if pictures:
-        keys = [row.key for row in uncertain]
+        whole = [row.key for row in (*found.least_certain, *found.sample)]
+        broken = [key for status, some in found.examples.items() if status in PARTLY_DECODED for key, _ in some]
         try:
-            made = thumbnails.make(keys, run.setting("input") or {}, access)
-            left = len(keys) - len(made)
-            note = f"{left:,} of these images could not be read any more, or have no room here." if left else ""
+            made = thumbnails.make(whole, broken, run.setting("input") or {}, access)
+            left = len(set(whole) - made.keys())
+            note = f"{left:,} of the images could not be read any more, or have no room here." if left else ""
         except MxsparkError as error:
             note = f"The images can't be read: {error.problem}"
-    return Report(run, found, uncertain, made, note, difference)
+    return Report(run, found, made, note, difference)
 
 
 def html(report: Report) -> bytes:
@@ -123,6 +137,7 @@ def _content(report: Report) -> dict[str, Any]:
         "run": run,
         "plan": run.plan,
         "found": found,
+        "counts": found.counts,
         "version": __version__,
         "made": _when(datetime.now(UTC).timestamp()),
         "title": shown(run.store.name),
@@ -160,8 +175,9 @@ def _facts(run: FinishedRun) -> list[tuple[str, str]]:
         ("Digest at that precision", plan.identity.get("optimized")),
         ("Ran on", (run.summary.get("this_run") or {}).get("context") or (run.runs[-1].context if run.runs else None)),
         ("Format", run.format),
-        ("Plan", f"{plan.id}, made {plan.created}"),
+        ("Plan", f"{plan.id}, made {plan.created}: {plan.shards:,} shards of {plan.shard_size:,} images at most"),
         ("mxspark", run.summary.get("mxspark") or (run.runs[-1].version if run.runs else None)),
+        ("With", ", ".join(f"{name} {version}" for name, version in run.runs[-1].versions.items()) if run.runs else ""),
         ("Finished", run.summary.get("finished")),
     ]
     return [(name, shown(value)) for name, value in facts if value]

@@ -13,13 +13,21 @@ from mxspark.dataset.predictions import Row
 from mxspark.dataset.tops import Tops
 from mxspark.errors import UsageError
 from mxspark.report.finished_run import FinishedRun
-from mxspark.report.statistics import Spot
 from mxspark.row_status import RowStatus
 from mxspark.storage import MissingError
 from mxspark.text import globs
 from mxspark.text.words import listed
 
 FAILED = "failed"  # all statuses but ok
+
+
+@dataclass(frozen=True, order=True)
+class Spot:
+    """A row: how probable its class is, and where it lies."""
+
+    probability: float
+    shard: int
+    row: int
 
 
 @dataclass(frozen=True)

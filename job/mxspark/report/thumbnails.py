@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from mxspark.dataset.source import Source
@@ -26,12 +27,13 @@ MAX_BYTES = 2**19  # of all together
 MAX_IMAGE_BYTES = 32 * 2**20  # larger ones get no picture
 
 
-def make(keys: Sequence[str], settings: Mapping[str, Any], access: Access) -> dict[str, str]:
-    """A JPEG as a data: URL for each key whose image can be read and decoded; `settings` are the plan's of the input.
+def make(keys: Sequence[str], broken: Sequence[str], settings: Mapping[str, Any], access: Access) -> dict[str, str]:
+    """A JPEG as a data: URL for each key whose image can be read and decoded, of `broken` ones as far as that goes;
+    `settings` are the plan's of the input.
 
     Raises MxsparkError where these are none.
     """
-    if not keys:
+    if not (keys or broken):
         return {}
     wanted = document.parse(InputSettings, dict(settings), "the plan's input")
     limited = wanted.model_copy(update={"max_bytes": min(wanted.max_bytes, MAX_IMAGE_BYTES)})
@@ -42,14 +44,16 @@ def make(keys: Sequence[str], settings: Mapping[str, Any], access: Access) -> di
     task = DecodeTask(limits, model_input, steps, 10.0, memory_bytes(wanted.max_decode_memory), is_exact=False)
     made: dict[str, str] = {}
     room = MAX_BYTES
-    keys = list(dict.fromkeys(keys))
     with (
         Sandbox(task) as decoder,
+        Sandbox(replace(task, may_have_gaps=True)) as patient,
         ThreadPoolExecutor(READERS) as pool,
-        closing(ordered_map(pool, lambda key: (key, _read(source, key)), keys, READERS)) as read,
+        closing(
+            ordered_map(pool, lambda key: (key, _read(source, key)), dict.fromkeys([*broken, *keys]), READERS)
+        ) as read,
     ):
         for key, data in read:
-            picture = _picture(decoder, data) if data else None
+            picture = _picture(patient if key in broken else decoder, data) if data else None
             if picture and len(picture) <= room:
                 room -= len(picture)
                 made[key] = f"data:image/jpeg;base64,{picture}"

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from mxspark import host
 from mxspark.errors import MxsparkError
 from mxspark.run.chosen_context import ChosenContext
 from mxspark.run.executor_watch import ExecutorWatch
@@ -59,7 +60,8 @@ class Prediction:
                 f"{spark.key_problem}"
             )
         watch = ExecutorWatch(spark, self._settings.spark, progress)
-        self._log = ShardLog.begin(self._work.table.store, job.run_id, plan.id, spark.workers, context.name)
+        versions = {"Spark": spark.version, **host.versions("mxnet", "mxnet-cu112", "numpy", "pillow", "pyarrow")}
+        self._log = ShardLog.begin(self._work.table.store, job.run_id, plan.id, spark.workers, context.name, versions)
         try:
             failing = spark.run(job, self._work.shards, self._add, watch.check, self._note_bad_node)
         except MxsparkError as error:

@@ -1,18 +1,21 @@
-"""How a run ended whose parts are all there."""
+"""How a run ended whose parts are all there: what is counted for its summary, and in the same pass for its report."""
 
 from dataclasses import dataclass
 from itertools import islice
 
 from mxspark.dataset import output
-from mxspark.dataset.output import SUCCESS, SUMMARY
-from mxspark.errors import TooManyFailedError
+from mxspark.dataset.output import REPORT, SUCCESS, SUMMARY
+from mxspark.dataset.tops import Part
+from mxspark.errors import TooManyFailedError, one_line
 from mxspark.run import precision
 from mxspark.run.last_word import Results
+from mxspark.run.statistics import Gatherer, Statistics
 from mxspark.run.summary import Performance, Summary
 from mxspark.run.table import Table
 from mxspark.storage import Access
 
 SHOWN_ROWS = 10
+MOST_SHARDS = 2000  # that are read whole for a report: seconds from a bucket
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,28 @@ class Result:
 
     results: Results
     too_many_failed: TooManyFailedError | None
+    table: Table
+    beside: "Beside | None"  # None where a report is there already, or would take long
+
+
+class Beside:
+    """Statistics that are gathered while parts are counted. Whatever goes wrong with them is a report's trouble, and
+    not the run's.
+    """
+
+    def __init__(self, true_label: str | None) -> None:
+        self._gatherer = Gatherer(true_label)
+        self.trouble = ""
+
+    def add(self, shard: int, part: Part) -> None:
+        if not self.trouble:
+            try:
+                self._gatherer.add(shard, part.tops)
+            except Exception as error:  # noqa: BLE001  # a bug too
+                self.trouble = f"{type(error).__name__}: {one_line(error)}"
+
+    def statistics(self) -> Statistics:
+        return self._gatherer.statistics()
 
 
 def sum_up(table: Table, performance: Performance | None, access: Access) -> Result:
@@ -30,7 +55,9 @@ def sum_up(table: Table, performance: Performance | None, access: Access) -> Res
     planned.
     """
     store, settings = table.store, table.settings
-    tally = table.count()
+    is_reported = performance is not None or not store.has(REPORT)  # else the run that did it all has written it
+    beside = Beside(settings.input.true_label) if is_reported and table.plan.shards <= MOST_SHARDS else None
+    tally = table.count(beside.add if beside else None)
     figures = precision.kept_figures(store, table.plan)
     compared = precision.summary(figures, settings.precision, precision.kept_digest(store, table.plan))
     summary = Summary(table.plan, tally.counts, performance, settings.model_dump(mode="json"), compared)
@@ -52,4 +79,4 @@ def sum_up(table: Table, performance: Performance | None, access: Access) -> Res
         output.table(settings.output),
         str(figures) if figures else "",
     )
-    return Result(results, table.too_many_failed(tally) if too_many else None)
+    return Result(results, table.too_many_failed(tally) if too_many else None, table, beside)

@@ -7,7 +7,7 @@ Parts can't hold it: their bytes depend on their rows alone, so that a task that
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -77,6 +77,7 @@ class PastRun:
     context: str
     left_out: int
     shards: tuple[ShardRun, ...]
+    versions: Mapping[str, str] = field(default_factory=dict)  # of what else it ran with, on the driver's machine
 
 
 @dataclass
@@ -92,7 +93,9 @@ class ShardLog:
     _can_write: bool = True
 
     @classmethod
-    def begin(cls, store: Store, run_id: str, plan_id: str, workers: int, context: str) -> Self:
+    def begin(
+        cls, store: Store, run_id: str, plan_id: str, workers: int, context: str, versions: Mapping[str, str]
+    ) -> Self:
         now = datetime.now(UTC)
         head = {
             "mxspark": __version__,
@@ -100,6 +103,7 @@ class ShardLog:
             "began": now.isoformat(timespec="seconds"),
             "workers": workers,
             "context": context,
+            "versions": dict(versions),
         }
         return cls(store, f"{FOLDER}/{now:%Y%m%dT%H%M%S}-{run_id[:8]}.json", head)
 
@@ -134,4 +138,5 @@ def read(store: Store, plan_id: str) -> Iterator[PastRun]:
             if data["plan"] == plan_id and data["columns"] == [each.name for each in fields(ShardRun)]:
                 shards = tuple(map(ShardRun.read, data["shards"]))
                 head = str(data["mxspark"]), str(data["began"]), int(data["workers"]), str(data["context"])
-                yield PastRun(*head, int(data["left_out"]), shards)
+                versions = {str(name): str(version) for name, version in dict(data.get("versions", {})).items()}
+                yield PastRun(*head, int(data["left_out"]), shards, versions)

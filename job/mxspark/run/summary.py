@@ -4,22 +4,24 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from mxspark import __version__
-from mxspark.dataset import predictions
+from mxspark.dataset import predictions, tops
 from mxspark.dataset.part_errors import PartError
 from mxspark.dataset.plan import Plan, shard_keys
 from mxspark.dataset.predictions import PARTS, Counts
+from mxspark.dataset.tops import Part
 from mxspark.settings.job import visible
 from mxspark.storage import Store
 from mxspark.text.words import counted
-from mxspark.worker.pipeline import Timings
+from mxspark.worker.pipeline import Timings, ordered_map
 
 READERS = 16  # parts whose counts are read at a time
+WHOLE_READERS = 8  # parts that are read whole, and held, at a time
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,12 @@ def count_part(store: Store, plan: Plan, shard: int, output_format: str, true_la
     """What the part of a shard holds. Raises PartError naming the part that has other than its planned number of
     rows.
     """
-    counts = predictions.read_counts(store, shard, output_format, true_label)
+    return _as_planned(
+        store, plan, shard, output_format, predictions.read_counts(store, shard, output_format, true_label)
+    )
+
+
+def _as_planned(store: Store, plan: Plan, shard: int, output_format: str, counts: Counts) -> Counts:
     if counts.rows != plan.size(shard):
         rows = f"has {counted(counts.rows, 'row')}, but the plan has {counted(plan.size(shard), 'key')} for it"
         raise PartError(f"{store.name}/{PARTS[output_format].name(shard)} {rows}")
@@ -131,17 +138,46 @@ def count_parts(
     """What the parts of these shards hold, in the order of the shards. Raises PartError naming the part that isn't
     what was planned.
     """
-    remaining = iter(sorted(shards))
+
+    def read(shard: int) -> tuple[int, Counts]:
+        return shard, count_part(store, plan, shard, output_format, true_label)
+
+    with (
+        ThreadPoolExecutor(READERS) as pool,
+        closing(ordered_map(pool, read, sorted(shards), 16 * READERS)) as parts,
+    ):
+        yield from _in_order(store, output_format, parts)
+
+
+def read_parts(
+    store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None
+) -> Iterator[tuple[int, Part]]:
+    """The parts of these shards whole, in the order of the shards. Raises what `count_parts` raises."""
+
+    def read(shard: int) -> tuple[int, Part]:
+        part = tops.read_part(store, shard, output_format, true_label)
+        _as_planned(store, plan, shard, output_format, part.counts)
+        return shard, part
+
+    with (
+        ThreadPoolExecutor(WHOLE_READERS) as pool,
+        closing(ordered_map(pool, read, sorted(shards), WHOLE_READERS)) as parts,
+    ):
+        yield from _in_order(store, output_format, parts)
+
+
+_Read = TypeVar("_Read", Counts, Part)
+
+
+def _in_order(store: Store, output_format: str, parts: Iterable[tuple[int, _Read]]) -> Iterator[tuple[int, _Read]]:
+    """Plans are sorted: of two parts in another order one has another shard's keys."""
     before: tuple[int, Counts] | None = None
-    with ThreadPoolExecutor(READERS) as pool:
-        while some := list(islice(remaining, 16 * READERS)):  # the pool would take ten thousand at once
-            counted = pool.map(lambda shard: count_part(store, plan, shard, output_format, true_label), some)
-            for shard, counts in zip(some, counted, strict=True):
-                # Plans are sorted: of two parts in another order one has another shard's keys.
-                if before is not None and _overlap(before[1], counts):
-                    raise _of_another_shard(store, [before, (shard, counts)], output_format)
-                before = shard, counts
-                yield shard, counts
+    for shard, part in parts:
+        counts = part.counts if isinstance(part, Part) else part
+        if before is not None and _overlap(before[1], counts):
+            raise _of_another_shard(store, [before, (shard, counts)], output_format)
+        before = shard, counts
+        yield shard, part
 
 
 def _overlap(before: Counts, after: Counts) -> bool:

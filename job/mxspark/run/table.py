@@ -1,6 +1,6 @@
 """A plan's table of predictions, as far as its parts are there."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -9,6 +9,7 @@ from mxspark.dataset.output import SUCCESS
 from mxspark.dataset.part_errors import EmptyPartError
 from mxspark.dataset.plan import Plan
 from mxspark.dataset.predictions import PARTS, Counts, Row
+from mxspark.dataset.tops import Part
 from mxspark.errors import MxsparkError, TooManyFailedError
 from mxspark.row_status import RowStatus
 from mxspark.run import summary
@@ -55,8 +56,11 @@ class Table:
             self.store, self.plan, shards, self.settings.output.format, self.settings.input.true_label
         )
 
-    def count(self) -> Tally:
-        """What all parts hold. Raises MxsparkError where one is missing or isn't as planned."""
+    def count(self, beside: Callable[[int, Part], None] | None = None) -> Tally:
+        """What all parts hold; where somebody else wants them too (`beside`), read whole and once.
+
+        Raises MxsparkError where one is missing or isn't as planned.
+        """
         if missing := self.missing():
             raise MxsparkError(
                 f"{self.store.name}: {len(missing):,} of {counted(self.plan.shards, 'part')} are missing, "
@@ -65,8 +69,8 @@ class Table:
             )
         tally = Tally()
         try:
-            for shard, part in self.counts(range(self.plan.shards)):
-                tally.add(shard, part)
+            for shard, counts in self._counts_and(beside) if beside else self.counts(range(self.plan.shards)):
+                tally.add(shard, counts)
         except MxsparkError as error:
             self.store.delete(SUCCESS)  # the table is not whole, whoever wrote that
             if isinstance(error, EmptyPartError):
@@ -75,6 +79,14 @@ class Table:
                 raise MxsparkError(problem, "Run the same command again: it computes what is missing.") from None
             raise
         return tally
+
+    def _counts_and(self, beside: Callable[[int, Part], None]) -> Iterator[tuple[int, Counts]]:
+        output_format, true_label = self.settings.output.format, self.settings.input.true_label
+        for shard, part in summary.read_parts(
+            self.store, self.plan, range(self.plan.shards), output_format, true_label
+        ):
+            beside(shard, part)
+            yield shard, part.counts
 
     def rows(self, shards: Iterable[int]) -> Iterator[Row]:
         return chain.from_iterable(

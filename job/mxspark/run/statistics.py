@@ -1,0 +1,238 @@
+"""What a table's rows add up to: statuses, classes, confidences, true labels; and the rows that are worth a look. Parts
+are read some at a time, so that memory doesn't grow with the table.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxspark.dataset import tops
+from mxspark.dataset.part_errors import PartError
+from mxspark.dataset.predictions import Counts, Row
+from mxspark.dataset.tops import Texts, Tops, TrueLabels, Vocabulary
+from mxspark.errors import one_line
+from mxspark.row_status import RowStatus
+from mxspark.storage import Store
+from mxspark.worker.pipeline import ordered_map
+
+READERS = 8  # parts that are read and held at a time
+BINS = 20  # of confidences
+EXAMPLES = 4  # of each status
+MOST_STATUSES = 40
+LEAST_CERTAIN = 24
+SAMPLE = 12
+MOST_LABELS = 20_000  # different true labels in `pairs`, or that are the index of a class: more are no classes
+MOST_PAIRS = 200_000  # of a true label and a class
+MOST_BROKEN = 20
+KNOWN = 2**16  # classes from there on are looked at each time
+PLAIN_KEY = 1024  # characters of a key, bytes of a true label, that are kept
+AT_ONCE = 2**16  # rows whose numbers are summed at a time: a few by themselves cost as much as thousands
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over rows. `pairs` counts true labels with the index of the class that was predicted."""
+
+    parts: int
+    counts: Counts  # without `correct_top_k`
+    examples: Mapping[str, list[tuple[str, str]]]  # key and error, by status
+    classes: Counter[int]
+    labels: Mapping[int, str]
+    confidences: NDArray[np.int64]  # (BINS,)
+    confident: float  # sum of the probabilities
+    least_certain: tuple[Row, ...]
+    sample: tuple[Row, ...]  # of the others with a class; drawn at random, and the same each time
+    pairs: Counter[tuple[str, int]]
+    right_of: NDArray[np.int64]  # (BINS,), by confidence
+    labelled_of: NDArray[np.int64]
+    broken: tuple[str, ...]
+
+    @property
+    def predicted(self) -> int:
+        """Rows with a class."""
+        return int(self.confidences.sum())
+
+    def name(self, index: int) -> str:
+        """Of a class."""
+        return self.labels.get(index, f"class {index}")
+
+
+class _Least:
+    """The rows with the lowest scores."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._found: list[tuple[float, int, int, Row]] = []
+
+    def add(self, shard: int, some: Tops, scores: NDArray[np.float32] | NDArray[np.float64]) -> None:
+        """Scores (n,), NaN for rows that don't count."""
+        limit = self._found[-1][0] if len(self._found) == self._number else np.inf
+        few = np.flatnonzero(scores < limit)  # NaN is not below
+        if len(few):
+            few = few[np.argsort(scores[few], kind="stable")[: self._number]]
+            rows = [(float(scores[place]), shard, some.first + int(place), some.row(int(place))) for place in few]
+            self._found = heapq.nsmallest(self._number, [*self._found, *rows], key=lambda each: each[:3])
+
+    def rows(self) -> tuple[Row, ...]:
+        """The lowest first."""
+        return tuple(row for *_, row in self._found)
+
+
+class Gatherer:
+    """Takes in parts, in the order of their shards."""
+
+    def __init__(self, true_label: str | None) -> None:
+        self._true_labels = TrueLabels(true_label) if true_label else None
+        self._parts = 0
+        self._by_status: Counter[str] = Counter()
+        self._examples: dict[str, list[tuple[str, str]]] = {}
+        self._labels: dict[int, str] = {}
+        self._known = np.zeros(KNOWN + 1, bool)  # the classes whose labels were looked for
+        self._confident = 0.0
+        self._least_certain, self._sample = _Least(LEAST_CERTAIN), _Least(SAMPLE)
+        self._sums = _Sums()
+        self._broken: list[str] = []
+
+    def add(self, shard: int, part: tuple[Tops, ...] | PartError) -> None:
+        """A part's rows, or why they can't be had."""
+        try:
+            if isinstance(part, PartError):
+                raise part
+            for some in part:
+                self._add(shard, some)
+            self._parts += bool(part)
+        except PartError as error:
+            if len(self._broken) < MOST_BROKEN:
+                self._broken.append(one_line(error))
+
+    def _add(self, shard: int, some: Tops) -> None:
+        by_status = some.status_texts.counts()
+        self._by_status += by_status
+        for status in by_status:
+            if status != RowStatus.OK:
+                self._add_examples(status, some)
+        has_class = some.indices >= 0
+        if not has_class.any():
+            return
+        self._add_labels(some, has_class)
+        self._confident += float(some.probabilities[has_class].sum(dtype=np.float64))
+        self._least_certain.add(shard, some, some.probabilities)
+        chance = np.random.default_rng((shard, some.first)).random(len(some))
+        self._sample.add(shard, some, np.where(has_class, chance, np.nan))
+        truths = self._true_labels.of(some.key_texts) if self._true_labels else None
+        self._sums.add(some, has_class, truths)
+
+    def _add_labels(self, some: Tops, has_class: NDArray[np.bool_]) -> None:
+        places = np.minimum(some.indices, KNOWN)
+        is_new = has_class & ~self._known[places]
+        if is_new.any():
+            self._labels |= some.labels_of(is_new)
+            self._known[places[is_new]] = True
+            self._known[KNOWN] = False
+
+    def _add_examples(self, status: str, some: Tops) -> None:
+        if status not in self._examples and len(self._examples) == MOST_STATUSES:
+            return
+        kept = self._examples.setdefault(status, [])
+        if len(kept) < EXAMPLES:
+            for place in np.flatnonzero(some.status_texts.are(status))[: EXAMPLES - len(kept)].tolist():
+                key, error = some.key_texts[place] or "", some.error_texts[place] or ""
+                kept.append((key[:PLAIN_KEY], error[:PLAIN_KEY]))
+
+    def statistics(self) -> Statistics:
+        """Of what was taken in so far."""
+        sums, least_certain = self._sums, self._least_certain.rows()
+        keys = {row.key for row in least_certain}
+        sums.settle()
+        return Statistics(
+            self._parts,
+            Counts(self._by_status, int(sums.labelled_of.sum()), int(sums.right_of.sum())),
+            self._examples,
+            sums.classes,
+            self._labels,
+            sums.confidences,
+            self._confident,
+            least_certain,
+            tuple(row for row in self._sample.rows() if row.key not in keys),
+            sums.pairs,
+            sums.right_of,
+            sums.labelled_of,
+            tuple(self._broken),
+        )
+
+
+class _Sums:
+    """Of the numbers of rows with a class, AT_ONCE or more of them at a time."""
+
+    def __init__(self) -> None:
+        self.classes: Counter[int] = Counter()
+        self.confidences, self.labelled_of, self.right_of = (np.zeros(BINS, np.int64) for _ in range(3))
+        self._pairs, self._pair_counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._truths = Vocabulary(MOST_LABELS, PLAIN_KEY)
+        self._waiting: list[tuple[NDArray[np.int64], ...]] = []  # class, bin, true label, and whether it is right
+        self._rows = 0
+
+    def add(self, some: Tops, has_class: NDArray[np.bool_], truths: Texts | None) -> None:
+        indices = some.indices[has_class]
+        bins = np.clip(some.probabilities[has_class] * BINS, 0, BINS - 1).astype(np.int64)
+        if truths is None:
+            self._waiting.append((indices, bins))
+        else:
+            numbers = self._truths.numbers(truths)
+            is_index = np.append(self._truths.indices, -2)[numbers] == some.indices
+            right = np.where(truths.places >= 0, some.have_label(truths) | is_index, -1)
+            self._waiting.append((indices, bins, numbers[has_class], right[has_class]))
+        self._rows += len(some)
+        if self._rows >= AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Sums what waits."""
+        waiting, self._waiting, self._rows = self._waiting, [], 0
+        if not waiting:
+            return
+        indices, bins, *labelled = (np.concatenate(each) for each in zip(*waiting, strict=True))
+        different, counts = np.unique(indices, return_counts=True)
+        self.classes.update(dict(zip(different.tolist(), counts.tolist(), strict=True)))
+        self.confidences += np.bincount(bins, minlength=BINS)
+        if labelled:
+            truths, right = labelled
+            self.labelled_of += np.bincount(bins[right >= 0], minlength=BINS)
+            self.right_of += np.bincount(bins[right > 0], minlength=BINS)
+            self._add_pairs(truths[truths >= 0], indices[truths >= 0])
+
+    def _add_pairs(self, truths: NDArray[np.int64], indices: NDArray[np.int64]) -> None:
+        """A pair is kept as one number: those are sorted fast."""
+        weights = np.append(self._pair_counts, np.ones(len(truths), np.int64))
+        pairs, place = np.unique(np.append(self._pairs, (truths << 32) + indices), return_inverse=True)
+        counts = np.bincount(place, weights, len(pairs)).astype(np.int64)
+        most = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+        self._pairs, self._pair_counts = pairs[most], counts[most]
+
+    @property
+    def pairs(self) -> Counter[tuple[str, int]]:
+        names = self._truths.words
+        pairs = zip(self._pairs.tolist(), self._pair_counts.tolist(), strict=True)
+        return Counter({(names[pair >> 32], pair & 0xFFFFFFFF): count for pair, count in pairs})
+
+
+def gather(store: Store, shards: Iterable[int], output_format: str, true_label: str | None) -> Statistics:
+    """Of the parts of these shards; those that can't be read are named in `broken`."""
+    found = Gatherer(true_label)
+
+    def read(shard: int) -> tuple[int, tuple[Tops, ...] | PartError]:
+        try:
+            return shard, tuple(tops.read(store, shard, output_format))
+        except PartError as error:
+            return shard, error
+
+    with ThreadPoolExecutor(READERS) as pool, closing(ordered_map(pool, read, shards, READERS)) as parts:
+        for shard, part in parts:
+            found.add(shard, part)
+    return found.statistics()

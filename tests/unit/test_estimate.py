@@ -1,0 +1,78 @@
+"""`mxspark estimate`: a sample in real worker processes, and the arithmetic; Spark is started in tests/spark."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mxspark import host
+from mxspark.benchmark import estimate
+from mxspark.benchmark.crew import Crew
+from mxspark.inference.mxnet_process import CrashError
+from tests.conftest import DIGITS, Here
+
+FEW = ("--images", "8", "--seconds", "0")
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """24 digits, for a machine of one core, on which Spark starts in 7 s."""
+    monkeypatch.setattr(host, "cores", lambda: 1)
+    monkeypatch.setattr(estimate, "_spark_seconds", lambda *_: 7.0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for path in sorted((DIGITS / "images").glob("*.png"))[:24]:
+        shutil.copy(path, folder)
+    return folder
+
+
+def test_a_sample_tells_what_all_images_take_here_and_on_executors(images: Path, here: Here, tmp_path: Path) -> None:
+    (images / "notes.txt").write_text("no image")
+    before = sorted(tmp_path.rglob("*"))
+    asked = ("--executors", "4", "--cores", "2", "--price-per-core-hour", "36", "--batch-size", "4")
+    told = here("estimate", "--input", images, "--model", DIGITS / "bundle", *FEW, *asked, "--json").succeeded()
+    found = json.loads(told.output)
+
+    assert (found["images"], found["sample"], found["workers"], found["skipped"]) == (24, 8, 1, {".txt": 1})
+    rate, start, (machine, executors) = found["measured"]["rate"], found["start"], found["forecasts"]
+    assert rate > 0
+    here_seconds = start["model"] + start["listing"] + max(7.0, start["workers"]) + 24 / rate
+    assert machine["seconds"] == pytest.approx(here_seconds)
+    assert machine["core_hours"] == pytest.approx(machine["seconds"] / 3600)
+    assert executors["where"] == "4 executors of 2 cores"
+    assert (executors["workers"], executors["cores"]) == (8, 9)  # the driver's too
+    assert executors["rate"] == pytest.approx(6 * rate)  # of 8 workers, as there are 6 batches
+    assert executors["cost"] == pytest.approx(9 * 36 * executors["seconds"] / 3600)
+    assert "24 images of" not in found["assumptions"][0]
+    assert "All images are like the 8 images of the sample" in found["assumptions"][0]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_cannot_be_estimated_is_an_error_with_its_cause(
+    images: Path, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_port: int
+) -> None:
+    places = ("--input", images, "--model", DIGITS / "bundle")
+    model = ("--model", DIGITS / "bundle")
+
+    def refused(*arguments: str | Path) -> str:
+        return here("estimate", *arguments, *FEW).ended_with(2).errors
+
+    (tmp_path / "empty").mkdir()
+    assert "no images" in refused("--input", tmp_path / "empty", *model)
+    assert "model" in refused("--input", images)
+    assert "nowhere" in refused("--input", images, "--model", tmp_path / "nowhere")
+    refused("--input", "s3://images/photos", *model, "--endpoint-url", f"http://127.0.0.1:{unused_port}")
+    assert "context is gpu" in refused(*places, "--context", "gpu")
+    assert "--cores are those of an executor" in refused(*places, "--cores", "2")
+    assert "has no room for a worker" in refused(*places, "--executors", "2", "--set", "spark.task_cpus=2")
+
+    def crash(_crew: Crew) -> None:
+        raise CrashError(-11, "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Crew, "start", crash)
+        assert "MXNet crashes on the sample" in here("estimate", *places, *FEW).ended_with(1).errors
+    for path in images.iterdir():
+        path.write_text("no image")
+    assert "none of the 8 images of the sample can be decoded" in refused(*places)
