@@ -24,7 +24,7 @@ from bench.peers.results import Results
 from bench.peers.systems import SYSTEMS, System, why_not
 from mxspark import __version__, host
 
-SHORT = 128  # images of the short runs: four batches a worker, so that all of it has started
+SHORT = 64  # images of the short runs: a batch for each of two workers
 
 
 def main(arguments: Sequence[str] = ()) -> None:

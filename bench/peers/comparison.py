@@ -66,14 +66,20 @@ class Comparison:
         self._found = Found()
 
     def run(self) -> Found:
-        """All rounds. A system that fails once is left out from then on, and `failed` says why."""
+        """All rounds, or as many as there were until Ctrl-C. A system that fails once is left out from then on, and
+        `failed` says why.
+        """
         request = self._request
         for one in request.systems:
             environment(one.environment)  # installed before anything is measured
         with tempfile.TemporaryDirectory() as folder, serve(Path(folder, "server"), [BUCKET]) as server:
             self._upload(server)
             with delayed(int(server.endpoint_url.rpartition(":")[2]), request.latency) as port:
-                self._rounds(server, Place(f"http://127.0.0.1:{port}", BUCKET, "", Path(folder), request.workers))
+                base = Place(f"http://127.0.0.1:{port}", BUCKET, "", Path(folder), request.workers)
+                try:
+                    self._rounds(server, base)
+                except KeyboardInterrupt:
+                    print("Interrupted: these are the figures so far", flush=True)
         return self._found
 
     def _upload(self, server: Server) -> None:
@@ -90,6 +96,8 @@ class Comparison:
         for one in request.systems:
             self._attempt(one, server, base, request.kinds[0], (WARM,))
         for number in range(request.rounds):
+            parts.measure({kind: replace(base, prefix=f"{kind}-{request.few}") for kind in request.kinds})
+            self._found.limits = parts.limits()
             for kind in request.kinds:
                 for one in request.systems:
                     runs = self._attempt(one, server, base, kind, (request.few, request.many))
@@ -97,8 +105,6 @@ class Comparison:
                         pair = Pair(*runs)
                         self._found.pairs[one.name, kind].append(pair)
                         tell(number, one, kind, pair)
-            parts.measure({kind: replace(base, prefix=f"{kind}-{request.few}") for kind in request.kinds})
-            self._found.limits = parts.limits()
 
     def _attempt(self, one: System, server: Server, base: Place, kind: Kind, counts: Sequence[int]) -> list[Run] | None:
         if one.name in self._found.failed:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -110,7 +111,7 @@ def task(system: System, network: Network, place: Place) -> Task:
 def variables(system: System, server: Mapping[str, str], place: Place) -> dict[str, str]:
     """The environment of a system's process: the S3 server's credentials, and no reports to anybody."""
     quiet = {"DO_NOT_TRACK": "true", "DAFT_ANALYTICS_ENABLED": "0", "DAFT_PROGRESS_BAR": "0"}
-    quiet |= {"RAY_USAGE_STATS_ENABLED": "0"}
+    quiet |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # else Ray leaves one at home
     threads = {"OMP_NUM_THREADS": "1"} if system.program else {}
     path = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "job")])}
     return {**os.environ, **server, **quiet, **threads, **path, "AWS_ENDPOINT_URL": place.endpoint}

@@ -11,7 +11,7 @@ from mxspark.settings.job import SparkSettings
 from mxspark.settings.kubernetes import KubernetesSettings
 from mxspark.spark import pods
 from mxspark.spark.application import not_py4js, versions
-from mxspark.spark.configuration import configuration
+from mxspark.spark.configuration import configuration, local_workers
 
 
 def properties(**settings: Any) -> dict[str, str]:
@@ -241,3 +241,11 @@ def test_the_cipher_is_one_that_spark_knows() -> None:
 
 def test_the_key_of_a_cluster_of_spark_s_own_is_its_administrator_s() -> None:
     assert not [key for key in properties(master="spark://host:7077") if "authenticate" in key or "crypto" in key]
+
+
+@pytest.mark.parametrize(
+    ("master", "task_cpus", "workers"), [("local", 1, 1), ("local[4]", 1, 4), ("local[4]", 2, 2), ("local[3]", 2, 1)]
+)
+def test_a_local_worker_takes_as_many_cores_as_its_network(master: str, task_cpus: int, workers: int) -> None:
+    """By it the first batch is made: Spark tells only later how many workers it has."""
+    assert local_workers(SparkSettings(master=master, task_cpus=task_cpus)) == workers

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,13 @@ class Network:
 
 def main() -> None:
     task = from_arguments()
-    ray.init(num_cpus=task.workers, include_dashboard=False, log_to_driver=False, object_store_memory=STORE_BYTES)
+    ray.init(
+        num_cpus=task.workers,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=STORE_BYTES,
+        _temp_dir=str(Path(task.output).with_name("ray")),
+    )
     ray.data.DataContext.get_current().enable_progress_bars = False
     store = pyarrow.fs.S3FileSystem(
         access_key=os.environ["AWS_ACCESS_KEY_ID"],
@@ -43,7 +50,7 @@ def main() -> None:
         size=(SIDE, SIDE),
         mode="RGB",
         include_paths=True,
-        ray_remote_args={"num_cpus": CORES},
+        num_cpus=CORES,
     )
     rows = images.map_batches(
         Network,
