@@ -9,6 +9,7 @@ import argparse
 import json
 import platform
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ SHORT = 64  # images of the short runs: a batch for each of two workers
 
 def main(arguments: Sequence[str] = ()) -> None:
     given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: shows what there is
     if given.images < 2 * SHORT:
         sys.exit(f"--images {given.images}: give {2 * SHORT} at least, as {SHORT} are those of the short runs")
     named = _named(given.systems)
