@@ -19,7 +19,7 @@ import psutil
 
 SAMPLE_SECONDS = 0.5  # between looks at the processes: one takes some milliseconds, as the kernel adds up their pages
 LEFT_SECONDS = 15.0  # for daemons to end after the command has
-LIMIT_SECONDS = 3600.0
+LIMIT_SECONDS = 900.0  # of a command: some systems were seen to hang
 MARK = "BENCH_RUN"  # mxspark takes MXSPARK_… for settings
 
 
@@ -132,6 +132,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Us
         )
         wall = _wait(process, running, begun)
         running.end()
+        if wall > LIMIT_SECONDS:
+            raise FailedError(f"{' '.join(command[:3])} … took more than {LIMIT_SECONDS:g} s")
         if process.returncode != 0:
             end = log.read_text(errors="replace")[-4000:]
             raise FailedError(f"{' '.join(command[:3])} … ended with {process.returncode}; {log}:\n{end}")

@@ -20,7 +20,8 @@ ROW = DataType.struct(
 )
 
 
-@daft.cls(max_concurrency=TASK.workers, cpus=1)
+# In Daft's own threads OpenVINO's requests were seen to wait for each other for ever.
+@daft.cls(max_concurrency=TASK.workers, cpus=1, use_process=TASK.engine == "openvino" or None)
 class Network:
     def __init__(self, task: Task) -> None:
         self._engine = Engine(task)
