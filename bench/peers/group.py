@@ -109,7 +109,8 @@ def group() -> Iterator[Group]:
         yield made
     finally:
         made.end()
-        folder.rmdir()
+        with suppress(OSError):  # a process that nobody has waited for yet: the group stays, and is empty
+            folder.rmdir()
 
 
 def is_exact() -> bool:
@@ -130,7 +131,11 @@ def run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Us
             start_new_session=True,
             preexec_fn=running.join,
         )
-        wall = _wait(process, running, begun)
+        try:
+            wall = _wait(process, running, begun)
+        finally:  # Ctrl-C too: until it is waited for, the kernel keeps it, and with it the group
+            process.kill()
+            process.wait()
         running.end()
         if wall > LIMIT_SECONDS:
             raise FailedError(f"{' '.join(command[:3])} … took more than {LIMIT_SECONDS:g} s")

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from bench.peers import document, group
 from bench.peers.results import Limits, Pair, Results, Row, Run
@@ -27,6 +28,23 @@ def test_processor_time_of_a_daemon_counts(with_group: bool, tmp_path: Path, mon
     used = group.run([sys.executable, "-c", DAEMON], os.environ, tmp_path / "log")
     assert used.cpu > BUSY / 2  # without a group it is that of the last look
     assert used.memory > 0
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its figures so far are shown: what cleans up must not fail."""
+    started: list[group.Group] = []
+
+    def interrupted(process: object, running: group.Group, begun: float) -> float:
+        started.append(running)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(group, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        group.run(["sleep", "600"], os.environ, tmp_path / "log")
+    with_mark = [
+        each for each in psutil.process_iter(["environ"]) if started[0].mark in (each.info["environ"] or {}).values()
+    ]
+    assert not with_mark
 
 
 def test_a_command_that_fails_is_told_with_its_output(tmp_path: Path) -> None:
