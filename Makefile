@@ -71,7 +71,7 @@ format:  ## put the code into format
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
-bench:  ## measure speed and memory (some minutes)
+bench:  ## measure speed and memory, and other systems beside it (an hour or more; the first time it installs them)
 	@tools/setup.sh dev
 	@$(PYTHON_IN_VENV) -m bench
 

@@ -1,6 +1,9 @@
 """Spark's properties: the same for every way of starting, computed from the settings alone."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from mxspark.settings.job import SparkSettings
 from mxspark.settings.kubernetes import KubernetesSettings
 from mxspark.spark import pods
 from mxspark.spark.application import not_py4js, versions
-from mxspark.spark.configuration import configuration
+from mxspark.spark.configuration import configuration, local_workers
 
 
 def properties(**settings: Any) -> dict[str, str]:
@@ -241,3 +244,30 @@ def test_the_cipher_is_one_that_spark_knows() -> None:
 
 def test_the_key_of_a_cluster_of_spark_s_own_is_its_administrator_s() -> None:
     assert not [key for key in properties(master="spark://host:7077") if "authenticate" in key or "crypto" in key]
+
+
+@pytest.mark.parametrize(
+    ("master", "task_cpus", "workers"), [("local", 1, 1), ("local[4]", 1, 4), ("local[4]", 2, 2), ("local[3]", 2, 1)]
+)
+def test_a_local_worker_takes_as_many_cores_as_its_network(master: str, task_cpus: int, workers: int) -> None:
+    """By it the first batch is made: Spark tells only later how many workers it has."""
+    assert local_workers(SparkSettings(master=master, task_cpus=task_cpus)) == workers
+
+
+_SHOWN = """
+import sys
+from types import SimpleNamespace
+import pyspark.sql.types
+from py4j import protocol
+from mxspark.spark.application import leave_numpy_out
+client = SimpleNamespace(converters=protocol.INPUT_CONVERTER)
+leave_numpy_out(client)
+assert not any(one.can_convert("a text") for one in client.converters)
+assert len(client.converters) < len(protocol.INPUT_CONVERTER), "pyspark's other sessions keep theirs"
+assert "pyspark.testing" not in sys.modules, "pyspark's tools for tests were imported"
+"""
+
+
+def test_a_call_of_java_imports_no_pandas() -> None:
+    """pyspark's converters do, through its tools for tests: a second before Spark starts."""
+    subprocess.run([sys.executable, "-c", _SHOWN], check=True, env={**os.environ, "PYTHONPATH": "job"})

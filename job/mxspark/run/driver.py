@@ -193,7 +193,7 @@ class _Run:
         """The size of shards before Spark is there to tell how many workers it has."""
         if isinstance(todo, Work):
             return todo.plan.shard_size
-        return shard_size(len(spool), local_workers(self._settings.spark.master), self._settings)
+        return shard_size(len(spool), local_workers(self._settings.spark), self._settings)
 
     def _batch_size(self, shard_size: int) -> int:
         """Shards smaller than a batch would be padded to it."""

@@ -200,6 +200,7 @@ class Application:
             _arguments(conf), {"stdout": log, "stderr": log, "start_new_session": True}
         )
         self._java = gateway.proc
+        leave_numpy_out(gateway._gateway_client)
         return gateway
 
     @property
@@ -380,6 +381,15 @@ def _import_nothing_from_here(environ: MutableMapping[str, str]) -> None:
     with suppress(OSError):  # a working folder that is gone
         if ours == Path.cwd():  # where mxspark itself comes from there, workers need the path
             environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ours), environ.get("PYTHONPATH"))))
+
+
+def leave_numpy_out(client: Any) -> None:
+    """Takes pyspark's converters of numpy's numbers from this one Java's client: our calls have none.
+
+    Each argument of each call is shown to all converters, and these import pyspark's tools for tests, and with them
+    pandas where it is installed: a second of a start.
+    """
+    client.converters = [one for one in client.converters if not type(one).__name__.startswith("Numpy")]
 
 
 def _quiet_py4j(debug: bool) -> None:

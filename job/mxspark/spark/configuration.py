@@ -175,10 +175,11 @@ def _executors(settings: SparkSettings) -> dict[str, str]:
     }
 
 
-def local_workers(master: str) -> int:
-    """How many workers a master local, local[N] or local[*] has."""
-    threads = re.match(r"local\[(\*|\d+)", master)
-    return 1 if threads is None else host.cores() if threads[1] == "*" else int(threads[1])
+def local_workers(settings: SparkSettings) -> int:
+    """How many workers a master local, local[N] or local[*] has: each takes `task_cpus` of its cores."""
+    threads = re.match(r"local\[(\*|\d+)", settings.master)
+    cores = 1 if threads is None else host.cores() if threads[1] == "*" else int(threads[1])
+    return max(1, cores // settings.task_cpus)
 
 
 def _local_master(master: str) -> str:
