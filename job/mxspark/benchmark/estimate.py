@@ -254,8 +254,8 @@ def _resumed(settings: Settings, access: Access, request: Request, model: Bundle
 
 def _local_workers(settings: Settings) -> int:
     """That a run has on this machine: those of a local master, else one for each of its cores."""
-    cores = local_workers(settings.spark.master) if settings.spark.is_local else host.cores()
-    return max(1, cores // settings.spark.task_cpus)
+    local = settings.spark if settings.spark.is_local else settings.spark.model_copy(update={"master": "local[*]"})
+    return local_workers(local)
 
 
 def _spark_seconds(settings: Settings, progress: RunListener) -> float:
