@@ -59,7 +59,8 @@ main() {
     try_wheel newest
     try_wheel lowest --resolution lowest-direct
     pack_chart
-    tools/sbom.sh && cp build/sbom-*.json $release/
+    tools/sbom.sh
+    cp build/sbom-*.json $release/
     (cd $release && sha256sum -- * >SHA256SUMS)
     cat <<END
 

@@ -1,11 +1,11 @@
-"""A run's metrics: what a Prometheus that asks the driver gets; a real one does in tests/spark/test_monitoring.py."""
+"""A run's metrics: what a Prometheus that asks the driver gets; a real one does in tests/monitoring."""
 
 import socket
 import time
 from collections import Counter
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -163,6 +163,39 @@ def test_many_clients_that_say_nothing_don_t_keep_others_out_for_ever(monkeypatc
             client.close()
         with urlopen(address, timeout=60) as answer:
             assert answer.status == 200
+
+
+def test_a_client_that_asks_for_what_there_is_not_writes_nothing_to_the_run_s_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with served(MetricsSettings(port=free_port()), Metrics(settings())) as address:
+        request = Request(address, headers={"Accept": "application/openmetrics-text; version=x"})
+        with pytest.raises(HTTPError):
+            urlopen(request, timeout=60)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "CONNECTION_SECONDS", 0.5)
+    port = free_port()
+
+    def send() -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
+            while True:
+                slow.send(b"G")
+                time.sleep(0.05)
+
+    with served(MetricsSettings(port=port), Metrics(settings())), pytest.raises(ConnectionError):
+        send()
+
+
+@pytest.mark.parametrize("host", ["a\0b", "no.such.host.invalid"])
+def test_a_host_that_is_none_is_a_mistake_in_the_settings(host: str) -> None:
+    with (
+        pytest.raises(UsageError, match=r"metrics can't be served at"),
+        served(MetricsSettings(port=free_port(), host=host), Metrics(settings())),
+    ):
+        pass
 
 
 def test_nothing_can_be_written_to_it() -> None:

@@ -9,7 +9,7 @@
 
 {{/* Not empty where Spark's web UI or metrics are to be reachable. */}}
 {{- define "mxspark.servesPages" -}}
-{{- with .Values.monitoring }}{{ if or .uiService .ingress.enabled .httpRoute.enabled .prometheus.annotations .prometheus.podMonitor.enabled }}true{{ end }}{{ end -}}
+{{- with .Values.monitoring }}{{ if or .uiService .ingress.enabled .httpRoute.enabled (and .prometheus.annotations (not .metricsPort)) .prometheus.podMonitor.enabled }}true{{ end }}{{ end -}}
 {{- end -}}
 
 {{/* The driver's ports that others than executors may connect to: Spark's pages, and the run's metrics. */}}

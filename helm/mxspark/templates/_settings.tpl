@@ -40,7 +40,7 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
 {{- include "mxspark.put" (list $pod "tolerations" (include "mxspark.executorTolerations" . | fromYamlArray)) -}}
 {{- include "mxspark.put" (list $pod "affinity" $executor.affinity) -}}
 {{- include "mxspark.put" (list $pod "priority_class" $executor.priorityClassName) -}}
-{{- include "mxspark.put" (list $pod "labels" (merge dict $executor.labels $values.commonLabels)) -}}
+{{- include "mxspark.put" (list $pod "labels" (merge dict $executor.labels $values.jobLabels $values.commonLabels)) -}}
 {{- include "mxspark.put" (list $pod "annotations" $executor.annotations) -}}
 {{- include "mxspark.put" (list $pod "cpu_request" (include "mxspark.string" ($executor.cpuRequest | default ""))) -}}
 {{- include "mxspark.put" (list $pod "cpu_limit" (include "mxspark.string" ($executor.cpuLimit | default ""))) -}}
@@ -84,7 +84,9 @@ Spark's configuration comes from it in mxspark itself, as it does for every othe
   {{- include "mxspark.put" (list $conf "spark.hadoop.fs.s3a.path.style.access" (ternary "true" "" (not (empty $.Values.s3.endpoint)))) -}}
   {{- include "mxspark.put" (list $conf "spark.hadoop.fs.s3a.endpoint.region" $.Values.s3.region) -}}
 {{- end -}}
-{{- if or .Values.monitoring.prometheus.annotations .Values.monitoring.prometheus.podMonitor.enabled -}}
+{{- $monitoring := .Values.monitoring -}}
+{{- /* Annotations name one port only: the metrics' own, where there is one. */ -}}
+{{- if or (and $monitoring.prometheus.annotations (not $monitoring.metricsPort)) $monitoring.prometheus.podMonitor.enabled -}}
   {{- $_ := set $conf "spark.ui.prometheus.enabled" "true" -}}
 {{- end -}}
 {{- range $key, $value := .Values.sparkConf -}}

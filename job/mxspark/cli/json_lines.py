@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -37,6 +38,7 @@ class JsonLines(Silent):
     """Listens to a run, and writes what it hears."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._run: str | None = None
         self._meter = Meter()
         self._executors: tuple[int, int] | None = None
@@ -131,4 +133,5 @@ class JsonLines(Silent):
         line |= {"run": self._run} if self._run else {}
         line |= {} if message is None else {"message": without_secrets(message)}
         # In ASCII: what a terminal would obey, and what is no UTF-8, is escaped.
-        print(json.dumps(line | more), file=file or sys.stderr, flush=True)
+        with self._lock:  # threads of libraries write too
+            print(json.dumps(line | more) + "\n", end="", file=file or sys.stderr, flush=True)

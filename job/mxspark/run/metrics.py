@@ -3,14 +3,15 @@
 The only place that imports prometheus_client.
 """
 
+import io
 import os
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socketserver import ThreadingMixIn
-from threading import BoundedSemaphore, Lock, Thread
+from threading import BoundedSemaphore, Lock, Thread, Timer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -24,6 +25,7 @@ from mxspark.errors import UsageError
 from mxspark.row_status import RowStatus
 from mxspark.run.progress import Both, Meter, RunListener, Silent
 from mxspark.settings.job import MetricsSettings, Settings
+from mxspark.text.words import printable
 from mxspark.worker.pipeline import Timings
 from mxspark.worker.shard import ShardReport
 
@@ -32,7 +34,7 @@ BUCKETS = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # of a shard's time
 MOST_EXECUTORS = 1000  # with figures of their own; executors come and go on spot nodes
 OTHERS = "(others)"  # the executors beyond those
 MOST_CONNECTIONS = 16  # at a time
-CONNECTION_SECONDS = 10.0  # in which a client must have sent its request
+CONNECTION_SECONDS = 10.0  # for which a client may keep a connection
 
 
 class Metrics(Silent, Collector):
@@ -186,19 +188,21 @@ def served(settings: MetricsSettings, metrics: Metrics) -> Iterator[str]:
     server_class = _ServerIPv6 if ":" in host else _Server
     try:
         server = make_server(host, port, make_wsgi_app(registry), server_class, _Handler)
-    except OSError as error:
+    except (OSError, ValueError, TypeError) as error:  # the latter two: of what is no host at all
         raise UsageError(
-            f"metrics can't be served at {host} port {port}: {error.strerror}",
-            "Choose another metrics.port, or leave it out.",
+            f"metrics can't be served at {printable(host)} port {port}: {getattr(error, 'strerror', None) or error}",
+            "Choose another metrics.port or metrics.host, or leave them out.",
         ) from None
     thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}{PATH}"
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        try:
+            server.shutdown()
+        finally:
+            server.server_close()
+            thread.join()
 
 
 def _host() -> str:
@@ -222,13 +226,23 @@ class _Server(ThreadingMixIn, WSGIServer):
         return self._free.acquire(blocking=False)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # A timeout of the socket's would begin anew with each byte.
+        limit = Timer(CONNECTION_SECONDS, _hang_up, [request])
+        limit.daemon = True
+        limit.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            limit.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no matter of the run's."""
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has ended by itself
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _ServerIPv6(_Server):
@@ -236,7 +250,9 @@ class _ServerIPv6(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = CONNECTION_SECONDS
+    def get_stderr(self) -> io.StringIO:
+        """Where wsgiref writes what went wrong with a request, by tracebacks: nowhere."""
+        return io.StringIO()
 
     def log_message(self, *_arguments: Any) -> None:
         """Who asks is not written to the run's log."""
