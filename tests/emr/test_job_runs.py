@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore.exceptions
 import botocore.session
 import pytest
 from botocore.stub import Stubber
@@ -427,6 +428,27 @@ def test_of_a_log_only_lines_about_trouble_count_the_last_first(lines: list[str]
 )
 def test_the_driver_s_exit_code_is_found_in_its_log(lines: list[str], code: int | None) -> None:
     assert driver_log.exit_code(lines) == code
+
+
+def raised_by_boto3(*families: type[Exception]) -> list[type[Exception]]:
+    """All errors of botocore's that are, or derive from, one of these."""
+    found = [kind for kind in vars(botocore.exceptions).values() if isinstance(kind, type)]
+    return sorted({kind for kind in found if issubclass(kind, families)}, key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize(
+    "kind", raised_by_boto3(botocore.exceptions.ConnectionError, botocore.exceptions.HTTPClientError)
+)
+def test_a_network_that_is_gone_in_whatever_way_may_come_back(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def gone(**_asked: Any) -> None:
+        raise kind(endpoint_url="https://there", proxy_url="http://proxy", error="gone")
+
+    monkeypatch.setattr(aws.client("emr-containers"), "describe_job_run", gone)
+    with pytest.raises(PassingError, match="looking for job run") as failed:
+        job_runs.describe(aws, CLUSTER, RUN)
+    assert failed.value.hint.startswith("Check the network")
 
 
 @pytest.mark.parametrize(

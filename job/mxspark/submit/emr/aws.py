@@ -54,8 +54,10 @@ FAULTS: Table = {
         "Check the network, and the region: {region}. EMR on EKS is not in every region.",
     ),
     "ParamValidationError": (RefusedError, "{doing}: {message}", CORRECT),
-    "HTTPClientError|ResponseParserError|ResponseStreamingError|IncompleteReadError": (
-        PassingError, "{doing} failed: {error}", "Check the network, and try again."
+    # ConnectionError: of the time that connecting takes, of certificates, of proxies.
+    "ConnectionError|HTTPClientError|ResponseParserError|ResponseStreamingError|IncompleteReadError": (
+        PassingError, "{doing} failed: {error}",
+        "Check the network, its proxy and its certificates (AWS_CA_BUNDLE), and try again.",
     ),
     "BotoCoreError": (MxsparkError, "{doing} failed: {error}", "Check the AWS configuration."),
 }  # fmt: skip
