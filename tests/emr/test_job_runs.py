@@ -452,6 +452,22 @@ def test_a_network_that_is_gone_in_whatever_way_may_come_back(
 
 
 @pytest.mark.parametrize(
+    "kind",
+    raised_by_boto3(botocore.exceptions.SSOError, botocore.exceptions.LoginError, botocore.exceptions.NoAuthTokenError),
+)
+def test_a_session_that_has_expired_is_to_be_begun_again(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def expired(**_asked: Any) -> None:
+        raise kind(error_msg="expired")
+
+    monkeypatch.setattr(aws.client("emr-containers"), "describe_job_run", expired)
+    with pytest.raises(UsageError, match="credentials can't be used") as failed:
+        job_runs.describe(aws, CLUSTER, RUN)
+    assert failed.value.hint.startswith("Log in again")
+
+
+@pytest.mark.parametrize(
     ("code", "status", "kind", "hint"),
     [
         ("ExpiredTokenException", 403, UsageError, "Log in again"),
