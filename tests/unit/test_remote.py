@@ -13,8 +13,8 @@ from typing import NoReturn
 import pytest
 
 from mxspark.cli import remote
-from mxspark.cli.app import HANDLERS, HEARD, Detached, Terminated, hear_signals, sleep
-from mxspark.errors import MxsparkError, OutOfSightError, UsageError
+from mxspark.cli.app import HANDLERS, HEARD, Detached, hear_signals, sleep
+from mxspark.errors import MxsparkError, OutOfSightError, Terminated, UsageError
 from mxspark.submit.outcome import Listener
 from mxspark.submit.remote_job import RemoteJob, Sleep
 from tests.conftest import Here

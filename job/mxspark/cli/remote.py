@@ -13,14 +13,13 @@ from mxspark.cli.app import (
     INTERRUPTED,
     TERMINATED,
     Detached,
-    Terminated,
     app,
     hear_signals,
     short_help,
     sleep,
 )
 from mxspark.cli.flags import DebugFlag, YesFlag, finds_job
-from mxspark.errors import MxsparkError, OutOfSightError, UsageError
+from mxspark.errors import MxsparkError, OutOfSightError, Terminated, UsageError
 from mxspark.settings.job import OutputSettings
 from mxspark.submit import resolver
 from mxspark.submit.remote_job import JobFlags, RemoteJob
