@@ -22,7 +22,7 @@ from mxspark.errors import MxsparkError, OutOfSightError, PassingError, Terminat
 from mxspark.submit.emr import driver_log, images, job, job_runs, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import explain
-from mxspark.submit.emr.driver_log import DriverLog
+from mxspark.submit.emr.driver_log import CloudWatchLogs, DriverLog
 from mxspark.submit.emr.follower import Follower
 from mxspark.submit.emr.images import ImageFacts
 from mxspark.submit.emr.job import EmrJob
@@ -327,6 +327,15 @@ def test_a_signal_during_the_wait_for_the_end_of_a_log_ends_only_that(
         run = JobRun.of(ended["jobRun"])
         assert Follower(aws, run, Heard(), logs=shown, sleep=interrupted).follow().exit_code == code
     assert len(slept) == (1 if state == "COMPLETED" else 2)  # signals are ignored after the first
+
+
+def test_a_log_in_cloudwatch_is_not_read_without_end(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_log, "LONGEST", 100)
+    with Stubber(aws.client("logs")) as stubber:
+        for number in range(3):
+            page = {"events": [{"message": "x" * 60}], "nextForwardToken": f"f/{number}"}
+            stubber.add_response("get_log_events", page)
+        assert CloudWatchLogs(aws, "/emr", "a").read("a/stdout") == ["x" * 60] * 2
 
 
 def test_a_log_is_not_read_at_each_look_at_the_job(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:

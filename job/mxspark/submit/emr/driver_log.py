@@ -96,13 +96,17 @@ class CloudWatchLogs:
             yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
 
     def read(self, name: str) -> list[str]:
+        """The lines of a stream, the first LONGEST characters of it or a page more."""
         doing, where = f"reading {name} of CloudWatch", {"logGroupName": self.group, "logStreamName": name}
         lines: list[str] = []
         more: dict[str, str] = {}
+        length = 0
         while True:
             answer = self.aws.call("logs", "get_log_events", doing, **where, startFromHead=True, **more)
-            lines += [line for event in answer["events"] for line in _message(event["message"]).splitlines()]
-            if answer.get("nextForwardToken") in (None, more.get("nextToken")):
+            for event in answer["events"]:
+                length += len(event["message"])
+                lines += _message(event["message"]).splitlines()
+            if length > LONGEST or answer.get("nextForwardToken") in (None, more.get("nextToken")):
                 return lines
             more = {"nextToken": answer["nextForwardToken"]}
 
