@@ -5,7 +5,7 @@ own model.
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -528,7 +528,7 @@ def raised_by_boto3(*families: type[Exception]) -> list[type[Exception]]:
     "kind", raised_by_boto3(botocore.exceptions.ConnectionError, botocore.exceptions.HTTPClientError)
 )
 def test_a_network_that_is_gone_in_whatever_way_may_come_back(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Exception]
 ) -> None:
     def gone(**_asked: Any) -> None:
         raise kind(endpoint_url="https://there", proxy_url="http://proxy", error="gone")
@@ -544,7 +544,7 @@ def test_a_network_that_is_gone_in_whatever_way_may_come_back(
     raised_by_boto3(botocore.exceptions.SSOError, botocore.exceptions.LoginError, botocore.exceptions.NoAuthTokenError),
 )
 def test_a_session_that_has_expired_is_to_be_begun_again(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Exception]
 ) -> None:
     def expired(**_asked: Any) -> None:
         raise kind(error_msg="expired")
