@@ -750,6 +750,16 @@ def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
 
 
 @pytest.mark.parametrize(
+    "manifest", ["no JSON", "[]", "{}", '{"manifests": []}', '{"config": {}}', '{"config": "x"}', '{"config": null}']
+)
+def test_an_image_with_an_odd_manifest_is_no_bug_of_ours(aws: Aws, manifest: str) -> None:
+    with Stubber(aws.client("ecr")) as ecr:
+        ecr.add_response("batch_get_image", {"images": [{"imageManifest": manifest}]})
+        with pytest.raises(MxsparkError, match=f"{re.escape(IMAGE)}: its manifest can't be read"):
+            images.read(aws, IMAGE)
+
+
+@pytest.mark.parametrize(
     ("name", "flags"),
     [
         ("photos", JobFlags()),
