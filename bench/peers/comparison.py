@@ -122,12 +122,15 @@ class Comparison:
     def _run(self, one: System, server: Server, base: Place, kind: Kind, count: int) -> Run:
         place = replace(base, prefix=f"{kind}-{count}", output=base.output / "table")
         command = systems.command(one, environment(one.environment), self._request.network, place)
+        shutil.rmtree(place.output, ignore_errors=True)  # what a system left that failed
         others = Others()
         used = group.run(command, systems.variables(one, server.environment, place), base.output / f"{one.name}.log")
         share = others.share(used.cpu)
         self._found.others.append(share)
-        table = tables.read(place.output, not one.program)
-        shutil.rmtree(place.output)
+        try:
+            table = tables.read(place.output, not one.program)
+        except (OSError, ValueError, LookupError, TypeError) as error:  # pyarrow's errors are these
+            raise group.FailedError(f"{one.name} wrote no table that can be read: {error}") from error
         if len(table.classes) != count:
             raise group.FailedError(f"{one.name} wrote {len(table.classes)} rows for {count} images")
         expected = self._expected.get((one.title, kind)) if one.precision != "fp32" else None

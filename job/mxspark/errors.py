@@ -129,6 +129,10 @@ class OutOfSightError(MxsparkError):
     """A job that runs elsewhere can't be reached any more."""
 
 
+class Terminated(BaseException):
+    """SIGTERM came: end as cleanly as after Ctrl-C."""
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The essence of a library's exception: its first line with words, without secrets, cut at `limit` characters."""
     try:

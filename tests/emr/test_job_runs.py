@@ -5,11 +5,12 @@ own model.
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore.exceptions
 import botocore.session
 import pytest
 from botocore.stub import Stubber
@@ -17,10 +18,11 @@ from tests.emr import logs
 from tests.emr.jobs import CLUSTER, IMAGE, REGION, settings, submission
 from tests.recording_listener import Heard
 
-from mxspark.errors import MxsparkError, OutOfSightError, PassingError, UsageError
+from mxspark.errors import MxsparkError, OutOfSightError, PassingError, Terminated, UsageError
 from mxspark.submit.emr import driver_log, images, job, job_runs, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import explain
+from mxspark.submit.emr.driver_log import CloudWatchLogs, DriverLog
 from mxspark.submit.emr.follower import Follower
 from mxspark.submit.emr.images import ImageFacts
 from mxspark.submit.emr.job import EmrJob
@@ -72,13 +74,21 @@ def described(state: str, **more: Any) -> dict[str, Any]:
 
 
 def followed(
-    aws: Aws, clock: Clock | None = None, *, is_new: bool = False, may_be_old: bool = False, is_kept: bool = False
+    aws: Aws,
+    clock: Clock | None = None,
+    *,
+    is_new: bool = False,
+    may_be_old: bool = False,
+    is_kept: bool = False,
+    logs: bool = False,
 ) -> tuple[Outcome, Heard]:
     heard, clock = Heard(), clock or Clock()
     overrides = {"configurationOverrides": {"monitoringConfiguration": KEPT}} if is_kept else {}
     run = JobRun.of({"id": RUN, "virtualClusterId": CLUSTER, **overrides})
-    found = Follower(aws, run, heard, is_new=is_new, may_be_old=may_be_old, sleep=clock.sleep, clock=clock).follow()
-    return found, heard
+    follower = Follower(
+        aws, run, heard, logs=logs, is_new=is_new, may_be_old=may_be_old, sleep=clock.sleep, clock=clock
+    )
+    return follower.follow(), heard
 
 
 def test_each_state_is_told_once_with_the_time_that_it_took(aws: Aws, stub: Stubber) -> None:
@@ -260,6 +270,85 @@ def test_ctrl_c_while_it_waits_for_the_log_of_a_job_that_ended_ends_with_the_job
     assert "it failed" in ending.cause
 
 
+class Delivered:
+    """A driver's log of which EMR delivers more with each reading."""
+
+    def __init__(self, *growing: list[str]) -> None:
+        self.readings, self._growing = 0, growing
+
+    def __call__(self, of_submitter: bool = False) -> dict[str, list[str]]:
+        self.readings += 1
+        return {"driver/stdout": self._growing[min(self.readings, len(self._growing)) - 1]}
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "CANCELLED", "FAILED"])
+def test_the_end_of_a_log_which_emr_delivers_after_the_job_s_end_is_shown(
+    aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    delivered = Delivered(["one"], ["one"], ["one", "two"], ["one", "two", "three"])
+    monkeypatch.setattr(DriverLog, "_read", delivered)
+    kept = {"configurationOverrides": {"monitoringConfiguration": KEPT}}
+    for state_ in ("RUNNING", state):
+        reason = {"stateDetails": "driver failed with exit code 1", "failureReason": "USER_ERROR"}
+        stub.add_response("describe_job_run", described(state_, **kept, **(reason if state_ == "FAILED" else {})))
+    _, heard = followed(aws, is_kept=True, logs=True)
+    assert heard.lines == ["one", "two", "three"]
+
+    delivered.readings = 0
+    stub.add_response("describe_job_run", described(state))
+    run, clock = JobRun.of(described("RUNNING", **kept)["jobRun"]), Clock()
+    assert list(EmrJob(aws, run).logs(follow=True, sleep=clock.sleep)) == ["one", "two", "three"]
+    assert clock.now <= 90
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Terminated])
+@pytest.mark.parametrize(("state", "code"), [("COMPLETED", 0), ("FAILED", 3)])
+def test_a_signal_during_the_wait_for_the_end_of_a_log_ends_only_that(
+    aws: Aws,
+    stub: Stubber,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[BaseException],
+    state: str,
+    code: int,
+) -> None:
+    delivered = Delivered([])
+    monkeypatch.setattr(DriverLog, "_read", delivered)
+    kept = {"configurationOverrides": {"monitoringConfiguration": KEPT}}
+    details = {"stateDetails": "The driver failed with exit code 3", "failureReason": "USER_ERROR"}
+    ended = described(state, **kept, **(details if state == "FAILED" else {}))
+    slept = []
+
+    def interrupted(seconds: float) -> None:
+        slept.append(seconds)
+        raise kind
+
+    for shown in (False, True):
+        stub.add_response("describe_job_run", ended)
+        run = JobRun.of(ended["jobRun"])
+        assert Follower(aws, run, Heard(), logs=shown, sleep=interrupted).follow().exit_code == code
+    assert len(slept) == (1 if state == "COMPLETED" else 2)  # signals are ignored after the first
+
+
+def test_a_log_in_cloudwatch_is_not_read_without_end(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_log, "LONGEST", 100)
+    with Stubber(aws.client("logs")) as stubber:
+        for number in range(3):
+            page = {"events": [{"message": "x" * 60}], "nextForwardToken": f"f/{number}"}
+            stubber.add_response("get_log_events", page)
+        assert CloudWatchLogs(aws, "/emr", "a").read("a/stdout") == ["x" * 60] * 2
+
+
+def test_a_log_is_not_read_at_each_look_at_the_job(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading is of all of it."""
+    delivered = Delivered(["one"])
+    monkeypatch.setattr(DriverLog, "_read", delivered)
+    for _ in range(20):  # 2 s after each other
+        stub.add_response("describe_job_run", described("RUNNING"))
+    stub.add_response("describe_job_run", described("COMPLETED", finishedAt=CREATED))
+    followed(aws, is_kept=True, logs=True)
+    assert delivered.readings <= 5
+
+
 def test_spark_s_pages_are_opened_by_commands_that_aws_knows(aws: Aws, stub: Stubber) -> None:
     cluster = f"arn:aws:emr-containers:{REGION}:123456789012:/virtualclusters/{CLUSTER}"
     kept = {"configurationOverrides": {"monitoringConfiguration": {"persistentAppUI": "ENABLED"}}}
@@ -427,6 +516,43 @@ def test_of_a_log_only_lines_about_trouble_count_the_last_first(lines: list[str]
 )
 def test_the_driver_s_exit_code_is_found_in_its_log(lines: list[str], code: int | None) -> None:
     assert driver_log.exit_code(lines) == code
+
+
+def raised_by_boto3(*families: type[Exception]) -> list[type[Exception]]:
+    """All errors of botocore's that are, or derive from, one of these."""
+    found = [kind for kind in vars(botocore.exceptions).values() if isinstance(kind, type)]
+    return sorted({kind for kind in found if issubclass(kind, families)}, key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize(
+    "kind", raised_by_boto3(botocore.exceptions.ConnectionError, botocore.exceptions.HTTPClientError)
+)
+def test_a_network_that_is_gone_in_whatever_way_may_come_back(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Exception]
+) -> None:
+    def gone(**_asked: Any) -> None:
+        raise kind(endpoint_url="https://there", proxy_url="http://proxy", error="gone")
+
+    monkeypatch.setattr(aws.client("emr-containers"), "describe_job_run", gone)
+    with pytest.raises(PassingError, match="looking for job run") as failed:
+        job_runs.describe(aws, CLUSTER, RUN)
+    assert failed.value.hint.startswith("Check the network")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    raised_by_boto3(botocore.exceptions.SSOError, botocore.exceptions.LoginError, botocore.exceptions.NoAuthTokenError),
+)
+def test_a_session_that_has_expired_is_to_be_begun_again(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Exception]
+) -> None:
+    def expired(**_asked: Any) -> None:
+        raise kind(error_msg="expired")
+
+    monkeypatch.setattr(aws.client("emr-containers"), "describe_job_run", expired)
+    with pytest.raises(UsageError, match="credentials can't be used") as failed:
+        job_runs.describe(aws, CLUSTER, RUN)
+    assert failed.value.hint.startswith("Log in again")
 
 
 @pytest.mark.parametrize(
@@ -621,6 +747,16 @@ def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
         ecr.add_response("get_download_url_for_layer", {"downloadUrl": "https://there"})
         config = b'{"config": {"Labels": {"org.opencontainers.image.title": "mxspark-gpu"}}}'
         assert images.read(aws, IMAGE, lambda url: config) == ImageFacts("mxspark-gpu", None)
+
+
+@pytest.mark.parametrize(
+    "manifest", ["no JSON", "[]", "{}", '{"manifests": []}', '{"config": {}}', '{"config": "x"}', '{"config": null}']
+)
+def test_an_image_with_an_odd_manifest_is_no_bug_of_ours(aws: Aws, manifest: str) -> None:
+    with Stubber(aws.client("ecr")) as ecr:
+        ecr.add_response("batch_get_image", {"images": [{"imageManifest": manifest}]})
+        with pytest.raises(MxsparkError, match=f"{re.escape(IMAGE)}: its manifest can't be read"):
+            images.read(aws, IMAGE)
 
 
 @pytest.mark.parametrize(

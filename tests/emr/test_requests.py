@@ -220,8 +220,8 @@ def test_settings_that_emr_takes_as_they_are_need_no_note() -> None:
             "Not used: kubernetes.namespace, kubernetes.service_account.",
         ),
         (
-            ["kubernetes.keep_seconds=60", "kubernetes.driver_service=a"],
-            "Not used: kubernetes.driver_service, kubernetes.keep_seconds.",
+            ["kubernetes.suspend=true", "kubernetes.keep_seconds=60", "kubernetes.driver_service=a"],
+            "Not used: kubernetes.driver_service, kubernetes.keep_seconds, kubernetes.suspend.",
         ),
         (["kubernetes.local_directory.storage_class=gp3"], "Executors claim volumes"),
         (["kubernetes.deadline_seconds=60"], "limits each attempt of the driver"),
@@ -252,6 +252,24 @@ def test_the_deadline_is_the_driver_s_pod_s() -> None:
     found = templates(submission("kubernetes.deadline_seconds=3600"))
     assert found["driver"]["spec"]["activeDeadlineSeconds"] == 3600
     assert "activeDeadlineSeconds" not in found["executor"]["spec"]
+
+
+def test_both_kinds_of_pods_have_the_labels_of_both() -> None:
+    """A job with the label of somebody's costs or network policy must not lack it on EMR without a word."""
+    found = templates(submission("kubernetes.labels.team=vision", "kubernetes.executor.labels.team=gpus"))
+    assert {role: pod["metadata"]["labels"]["team"] for role, pod in found.items()} == {
+        "driver": "vision",
+        "executor": "gpus",
+    }
+
+
+def test_of_many_properties_only_those_beyond_a_hundred_are_parameters() -> None:
+    """All of them together may be longer than the parameters that AWS takes."""
+    assignments = [f"spark.conf.spark.x.{number}={'x' * 1000}" for number in range(150)]
+    found = submission(*assignments)
+    assert complaints(found.request) == []
+    assert len(classification(found, "spark-defaults")) == 100
+    assert all_properties(found).keys() >= {f"spark.x.{number}" for number in range(150)}
 
 
 def test_a_name_by_the_submission_makes_the_same_command_the_same_request() -> None:

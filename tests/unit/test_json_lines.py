@@ -85,6 +85,17 @@ def test_nothing_that_is_printed_has_a_secret_or_commands_a_terminal(
     assert all(line["time"].endswith("+00:00") for line in found)
 
 
+def test_a_library_s_faulty_call_of_its_log_does_not_end_the_run(
+    as_json: console.JsonProgress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert logging.lastResort is not None
+    logging.lastResort.handle(logging.LogRecord("library", logging.WARNING, "", 0, "%d images", ("canary",), None))
+    (line,) = lines(capsys.readouterr().err)
+    assert line["library"] == "library"
+    assert "can't be formatted" in line["message"]
+    assert "canary" not in line["message"]
+
+
 def test_the_trace_of_an_error_has_places_and_no_words_of_others(
     as_json: console.JsonProgress, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,12 +3,14 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
-from bench.peers import document, group
+from bench.peers import comparison, document, group, systems
 from bench.peers.results import Limits, Pair, Results, Row, Run
-from bench.peers.systems import SYSTEMS
+from bench.peers.systems import SYSTEMS, Place
 
 BUSY = 0.3  # CPU-s
 DAEMON = f"""
@@ -50,6 +52,36 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_a_command_that_fails_is_told_with_its_output(tmp_path: Path) -> None:
     with pytest.raises(group.FailedError, match="no bucket"):
         group.run([sys.executable, "-c", "raise SystemExit('no bucket')"], os.environ, tmp_path / "log")
+
+
+@pytest.mark.parametrize("written", [None, b"no Parquet"])
+def test_a_system_without_a_table_that_can_be_read_is_left_out_alone(
+    written: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what it wrote nor what it left behind may end the comparison, or count as the next system's table."""
+    seen: list[bool] = []
+    place = Place("http://127.0.0.1:1", "bench", "", tmp_path, 1)
+
+    def run(*_: object) -> group.Usage:
+        table = place.output / "table"
+        seen.append(table.exists())
+        table.mkdir(parents=True)
+        if written is not None:
+            (table / "part.parquet").write_bytes(written)
+        return group.Usage(0.0, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(group, "run", run)
+    monkeypatch.setattr(systems, "command", lambda *_: ["true"])
+    monkeypatch.setattr(systems, "variables", lambda *_: {})
+    monkeypatch.setattr(comparison, "environment", lambda _: tmp_path)
+    one, other = SYSTEMS[:2]
+    server: Any = SimpleNamespace(environment={})
+    request: Any = SimpleNamespace(network=None)
+    compared = comparison.Comparison(request)
+    assert [compared._attempt(each, server, place, "png", (1,)) for each in (one, other)] == [None, None]
+    assert all("no table that can be read" in why for why in compared._found.failed.values())
+    assert compared._found.failed.keys() == {one.name, other.name}
+    assert seen == [False, False]
 
 
 def test_what_images_cost_is_the_difference_of_two_runs() -> None:

@@ -13,8 +13,8 @@ from typing import NoReturn
 import pytest
 
 from mxspark.cli import remote
-from mxspark.cli.app import HANDLERS, HEARD, Detached, Terminated, hear_signals, sleep
-from mxspark.errors import MxsparkError, OutOfSightError, UsageError
+from mxspark.cli.app import HANDLERS, HEARD, Detached, hear_signals, sleep
+from mxspark.errors import MxsparkError, OutOfSightError, Terminated, UsageError
 from mxspark.submit.outcome import Listener
 from mxspark.submit.remote_job import RemoteJob, Sleep
 from tests.conftest import Here
@@ -39,7 +39,7 @@ class Followed(RemoteJob):
         raise NotImplementedError
 
     def cancel(self, confirm: Callable[[str], bool]) -> NoReturn:
-        raise NotImplementedError
+        raise UsageError("the credentials have expired", "Log in again.")
 
 
 @pytest.mark.parametrize("kind", [OutOfSightError, UsageError])
@@ -90,6 +90,24 @@ def test_a_follower_that_is_ended_says_that_the_job_goes_on(
     told = capsys.readouterr().err
     assert "job photos keeps running." in told
     assert "mxspark cancel photos --namespace a" in told
+
+
+def test_a_job_that_can_not_be_cancelled_is_told_with_how_to_end_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever chose to cancel it must not believe that it has ended."""
+
+    def story() -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(remote, "_shall_be_cancelled", lambda what: True)
+    with pytest.raises(Detached) as left:
+        remote.follow_job(Followed(story), logs=False)
+    assert left.value.code == 130
+    told = capsys.readouterr().err
+    assert "job photos could not be cancelled: the credentials have expired\nLog in again.\n" in told
+    assert "End:    mxspark cancel photos --namespace a" in told
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from mxspark.cli import console, json_lines
-from mxspark.cli.app import Terminated, app, exit_with
+from mxspark.cli.app import app, exit_with
+from mxspark.errors import Terminated
 from mxspark.run.last_word import LastWord
 
 __all__ = ["Terminated", "main", "main_submitted"]

@@ -15,7 +15,7 @@ import typer.main
 
 from mxspark import __version__
 from mxspark.cli import console
-from mxspark.errors import MxsparkError, UsageError, mistake
+from mxspark.errors import MxsparkError, Terminated, UsageError, mistake
 from mxspark.run.last_word import LastWord
 
 if TYPE_CHECKING:
@@ -90,10 +90,6 @@ model_app = typer.Typer(help=short_help("model"), rich_markup_mode=None)
 app.add_typer(model_app, name="model")
 doctor_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(doctor_app, name="doctor", short_help=short_help("doctor"))
-
-
-class Terminated(BaseException):
-    """SIGTERM came: end as cleanly as after Ctrl-C."""
 
 
 class Detached(BaseException):

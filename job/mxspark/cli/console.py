@@ -27,7 +27,7 @@ from rich.text import Text
 
 from mxspark.cli.json_lines import JsonLines
 from mxspark.dataset import skipped
-from mxspark.errors import MxsparkError, UsageError, without_secrets
+from mxspark.errors import MxsparkError, UsageError, one_line, without_secrets
 from mxspark.run.last_word import SHOWN_NUMBERS, LastWord
 from mxspark.run.progress import Meter, Progress, Silent
 from mxspark.text import duration
@@ -74,8 +74,12 @@ class _SafeLog(logging.StreamHandler["TextIO"]):
     def emit(self, record: logging.LogRecord) -> None:
         if _json is None:
             super().emit(record)
-        else:
-            _json.library(record.levelname.lower(), record.name, record.getMessage())
+            return
+        try:
+            text = record.getMessage()
+        except Exception as error:  # noqa: BLE001  # as with every handler, a library's faulty call does not end the run
+            text = f"a message that can't be formatted: {one_line(error)}"
+        _json.library(record.levelname.lower(), record.name, text)
 
     @property
     def stream(self) -> "TextIO":  # looked up at each use, for it may be replaced

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from mxspark.cli import console, remote
-from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, Terminated, doctor_app, show_findings
+from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, doctor_app, show_findings
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, help_of, takes_job
 from mxspark.cli.run import needed
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import MxsparkError, Terminated, UsageError
 from mxspark.settings import sources
 from mxspark.settings.job import Settings
 from mxspark.storage import Access

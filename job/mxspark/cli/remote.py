@@ -13,14 +13,13 @@ from mxspark.cli.app import (
     INTERRUPTED,
     TERMINATED,
     Detached,
-    Terminated,
     app,
     hear_signals,
     short_help,
     sleep,
 )
 from mxspark.cli.flags import DebugFlag, YesFlag, finds_job
-from mxspark.errors import MxsparkError, OutOfSightError, UsageError
+from mxspark.errors import MxsparkError, OutOfSightError, Terminated, UsageError
 from mxspark.settings.job import OutputSettings
 from mxspark.submit import resolver
 from mxspark.submit.remote_job import JobFlags, RemoteJob
@@ -51,8 +50,7 @@ def follow_job(job: RemoteJob, logs: bool) -> None:
         outcome = job.follow(console.JobListener(), logs=logs, sleep=sleep)
     except KeyboardInterrupt:
         if job.end_command is None and sys.stdin.isatty() and _shall_be_cancelled(what):
-            job.cancel(lambda _: True)
-            console.show_warning(f"{what} is being cancelled; what it finished is kept")
+            _cancel(job)
         else:
             console.show_warning(f"{what} keeps running.\n{what_next(job)}")
         raise Detached(INTERRUPTED) from None
@@ -67,6 +65,17 @@ def follow_job(job: RemoteJob, logs: bool) -> None:
         kind = UsageError if outcome.exit_code == UsageError.exit_code else MxsparkError
         console.show_error(kind(f"{what}: {outcome.cause}", outcome.hint))
         raise typer.Exit(outcome.exit_code)
+
+
+def _cancel(job: RemoteJob) -> None:
+    """Says whether that worked: a job that wasn't cancelled goes on, as somebody has to know."""
+    try:
+        job.cancel(lambda _: True)
+    except MxsparkError as error:
+        lines = (f"{job.title} could not be cancelled: {error.problem}", error.hint, what_next(job))
+        console.show_warning("\n".join(filter(None, lines)))
+    else:
+        console.show_warning(f"{job.title} is being cancelled; what it finished is kept")
 
 
 def _shall_be_cancelled(what: str) -> bool:

@@ -37,7 +37,7 @@ class InvalidError(RefusedError):
 
 
 NO_REGION = ("no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION.")
-LOG_IN = "Log in again (aws sso login, or your way to get credentials); AWS_PROFILE chooses others."
+LOG_IN = "Log in again (aws sso login, aws login, or your way to get credentials); AWS_PROFILE chooses others."
 Table = Mapping[str, tuple[type[MxsparkError], str, str]]  # by a pattern
 CORRECT = "Correct the setting that causes it."
 # What boto3 raises, by the names of its classes: kind, problem and hint. The first that an error is, or derives from.
@@ -45,7 +45,9 @@ FAULTS: Table = {
     "NoCredentialsError|PartialCredentialsError|CredentialRetrievalError": (
         UsageError, "no AWS credentials: {error}", LOG_IN
     ),
-    "TokenRetrievalError|SSOError": (UsageError, "the AWS credentials can't be used: {error}", LOG_IN),
+    "TokenRetrievalError|SSOError|LoginError|NoAuthTokenError": (
+        UsageError, "the AWS credentials can't be used: {error}", LOG_IN
+    ),
     "ProfileNotFound": (UsageError, "{error}", "Check AWS_PROFILE; `aws configure list-profiles` lists them."),
     "NoRegionError": (UsageError, *NO_REGION),
     "InvalidRegionError": (UsageError, "{error}", "Check --region and AWS_REGION."),
@@ -54,8 +56,10 @@ FAULTS: Table = {
         "Check the network, and the region: {region}. EMR on EKS is not in every region.",
     ),
     "ParamValidationError": (RefusedError, "{doing}: {message}", CORRECT),
-    "HTTPClientError|ResponseParserError|ResponseStreamingError|IncompleteReadError": (
-        PassingError, "{doing} failed: {error}", "Check the network, and try again."
+    # ConnectionError: of the time that connecting takes, of certificates, of proxies.
+    "ConnectionError|HTTPClientError|ResponseParserError|ResponseStreamingError|IncompleteReadError": (
+        PassingError, "{doing} failed: {error}",
+        "Check the network, its proxy and its certificates (AWS_CA_BUNDLE), and try again.",
     ),
     "BotoCoreError": (MxsparkError, "{doing} failed: {error}", "Check the AWS configuration."),
 }  # fmt: skip

@@ -3,13 +3,16 @@ it.
 """
 
 import json
+import math
 import re
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from mxspark.errors import PassingError
 from mxspark.run import last_word
 from mxspark.storage import StorageError, encoding, split_s3
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
@@ -22,6 +25,7 @@ DRIVER_ENDED = re.compile(
     r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE
 )
 LONGEST = 2**28  # of a log that is read, as it is stored and once unpacked [bytes]
+READ_SECONDS = 15.0  # between two readings, each of the whole log
 PIECE = 2**16  # so that after each of a million small members little is copied
 
 
@@ -92,13 +96,17 @@ class CloudWatchLogs:
             yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
 
     def read(self, name: str) -> list[str]:
+        """The lines of a stream, the first LONGEST characters of it or a page more."""
         doing, where = f"reading {name} of CloudWatch", {"logGroupName": self.group, "logStreamName": name}
         lines: list[str] = []
         more: dict[str, str] = {}
+        length = 0
         while True:
             answer = self.aws.call("logs", "get_log_events", doing, **where, startFromHead=True, **more)
-            lines += [line for event in answer["events"] for line in _message(event["message"]).splitlines()]
-            if answer.get("nextForwardToken") in (None, more.get("nextToken")):
+            for event in answer["events"]:
+                length += len(event["message"])
+                lines += _message(event["message"]).splitlines()
+            if length > LONGEST or answer.get("nextForwardToken") in (None, more.get("nextToken")):
                 return lines
             more = {"nextToken": answer["nextForwardToken"]}
 
@@ -127,7 +135,7 @@ def unpacked(data: bytes) -> bytes:
 class DriverLog:
     """The driver's log, as far as EMR has delivered it: with a delay of some minutes."""
 
-    def __init__(self, aws: Aws, places: LogLocations) -> None:
+    def __init__(self, aws: Aws, places: LogLocations, clock: Callable[[], float] = time.monotonic) -> None:
         self._driver = re.compile(rf".*/spark-[^/]+/spark-{places.id}-driver[^/]*")  # a restarted one has a suffix
         self._stores: list[S3Logs | CloudWatchLogs] = []  # EMR writes the same to each
         if places.folder is not None:
@@ -135,6 +143,7 @@ class DriverLog:
         if places.group is not None:
             self._stores.append(CloudWatchLogs(aws, places.group, str(places.stream_prefix)))
         self._seen: dict[str, int] = {}
+        self._clock, self._last_reading = clock, -math.inf
 
     @property
     def is_kept(self) -> bool:
@@ -148,10 +157,32 @@ class DriverLog:
         return {name.rpartition("/")[2]: lines for name, lines in self._read(of_submitter).items()}
 
     def new_lines(self) -> Iterator[str]:
-        """The newest driver's lines since the last call."""
+        """The newest driver's lines since the last call. Raises MxsparkError."""
+        self._last_reading = self._clock()
         for name, lines in self._read().items():
             yield from lines[self._seen.get(name, 0) :]
             self._seen[name] = len(lines)
+
+    def due_lines(self) -> Iterator[str]:
+        """The same, but none until READ_SECONDS have passed since it was read."""
+        if self._clock() - self._last_reading >= READ_SECONDS:
+            yield from self.new_lines()
+
+    def last_lines(self, seconds: float, sleep: Callable[[float], None]) -> Iterator[str]:
+        """The same of a job that has ended, and what EMR delivers from now on: until some came and then no more, for
+        `seconds` at most.
+        """
+        has_come = False
+        for reading in range(1 + max(0, math.ceil(seconds / READ_SECONDS))):
+            if reading > 0:
+                sleep(READ_SECONDS)
+            lines: list[str] = []
+            with suppress(PassingError):
+                lines = list(self.new_lines())
+            yield from lines
+            if has_come and not lines:
+                return
+            has_come = reading > 0 and (has_come or bool(lines))
 
     def _read(self, of_submitter: bool = False) -> dict[str, list[str]]:
         """The streams by pod and name, of the first place that may be read."""

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 
 from mxspark.dataset import plan
-from mxspark.errors import MxsparkError
+from mxspark.errors import MxsparkError, Terminated
 from mxspark.run import last_word
 from mxspark.run.progress import Progress
 from mxspark.settings.job import Settings
@@ -26,6 +26,7 @@ WAITING_SECONDS = 180.0  # after which the wait is explained
 LOG_SECONDS = 90.0  # EMR delivers the end of a log to S3 within a minute
 MISSED_SECONDS = 20.0  # if no driver was seen, which may have run between two polls
 LAST_LINES = 20
+WAITING_FOR_LOG = "Waiting for the log, which EMR delivers with a delay"
 STILL_WAITING = (
     "Still waiting for its pods after {}: if the nodes have no room, or the image can't be pulled, EMR gives up after "
     "emr.start_seconds; `kubectl get events` in the virtual cluster's namespace shows the cause"
@@ -69,8 +70,9 @@ class Follower:
 
     def __post_init__(self) -> None:
         self.settings = self.settings or self.run.settings(self.aws.region)
-        self._log = DriverLog(self.aws, self.run.places)
+        self._log = DriverLog(self.aws, self.run.places, self.clock)
         self._has_run = False  # as far as was seen
+        self._waits = True  # for the end of the log, until Ctrl-C
         self._reported: dict[str, str] = {}
         self._last_progress = -PROGRESS_SECONDS
         self._progress: Progress | None = None
@@ -110,9 +112,9 @@ class Follower:
             if run.ui:
                 self._once("ui", "\n  ".join(("Spark's web UI, until thirty days after the end:", *run.ui)))
             self._report_progress()
-            if self.logs:
+            if self.logs and not run.has_ended:
                 with suppress(MxsparkError):
-                    for line in self._log.new_lines():
+                    for line in self._log.due_lines():
                         self.listener.log(line)
 
     def _report_progress(self) -> None:
@@ -131,6 +133,8 @@ class Follower:
 
     def _end(self) -> Outcome:
         run, problem = self.run, ""
+        if self.logs:
+            self._show_rest()
         if run.state == "CANCELLED":
             return Outcome(1, f"it was cancelled{f' ({run.details})' if run.details else ''}", AGAIN)
         if run.state == "COMPLETED" and not (problem := self._missing_table()):
@@ -165,16 +169,29 @@ class Follower:
         self.listener.note(f"EMR reports success; {unchecked}")
         return ""
 
+    def _show_rest(self) -> None:
+        """Of the log: EMR delivers its end after the job's."""
+        try:
+            seconds = self._log_seconds() if self._log.is_kept else 0.0
+            if seconds > 0:
+                self._once("log", WAITING_FOR_LOG)
+            for line in self._log.last_lines(seconds, self.sleep):
+                self.listener.log(line)
+        except (KeyboardInterrupt, Terminated):  # the job has ended; only the wait for its log is given up
+            self._waits = False
+        except MxsparkError as error:
+            self._once("log", f"The log can't be read: {error.problem}")
+
     def _last_streams(self) -> list[list[str]]:
         """The driver's log, whose end EMR delivers after the job's; else that of the pod that submitted it."""
         found: list[list[str]] = []
         started = self.clock()
         try:
-            with suppress(KeyboardInterrupt):  # the job has ended; only the wait for its log is given up
+            with suppress(KeyboardInterrupt, Terminated):  # likewise
                 while not self._is_whole(found := [*self._log.streams().values()]) and (
                     self.clock() - started < self._log_seconds()
                 ):
-                    self._once("log", "Waiting for the log, which EMR delivers with a delay")
+                    self._once("log", WAITING_FOR_LOG)
                     self.sleep(POLL_SECONDS * 2)
             return found or [*self._log.streams(of_submitter=True).values()]
         except MxsparkError as error:
@@ -189,6 +206,8 @@ class Follower:
 
     def _log_seconds(self) -> float:
         """How long a log is worth waiting for: EMR reports RUNNING once there is a driver."""
+        if not self._waits:
+            return 0
         if self._has_run or not (self.is_new or self.run.reason in NO_DRIVER):
             return LOG_SECONDS - self.run.seconds_since_end
         return 0 if self.run.reason in NO_DRIVER else MISSED_SECONDS

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mxspark.errors import UsageError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings.job import Settings
 from mxspark.storage import Access, download
 from mxspark.submit.emr.aws import Aws, NotThereError
@@ -15,6 +15,9 @@ from mxspark.submit.emr.aws import Aws, NotThereError
 IN_ECR = re.compile(
     r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?"
 )
+
+
+LONGEST = 2**20  # of an image's configuration [bytes]
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,9 @@ class ImageFacts:
 
 
 def fetched(url: str) -> bytes:
-    """The content of a small file at an address."""
+    """The content of a small file at an address. Raises MxsparkError."""
     target = io.BytesIO()
-    download(url, Access(), target)
+    download(url, Access(), target, limit=LONGEST)
     return target.getvalue()
 
 
@@ -51,6 +54,17 @@ def read(aws: Aws, image: str, fetch: Callable[[str], bytes] = fetched) -> Image
     found = IN_ECR.fullmatch(image)
     if found is None:
         return None
+    try:
+        return _read(aws, found, fetch)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # ECR keeps other things too
+        raise MxsparkError(
+            f"the image {image}: its manifest can't be read", "Is it a container image? Check --image (docs/images.md)."
+        ) from None
+
+
+def _read(aws: Aws, found: re.Match[str], fetch: Callable[[str], bytes]) -> ImageFacts | None:
+    """Raises, besides MxsparkError, what taking apart JSON raises that is not an image's."""
+    image = found[0]
     account, region, repository, tag, digest = found.groups()
     ecr, doing = aws.in_region(region), f"reading the image {image}"
     where = {"registryId": account, "repositoryName": repository}

@@ -16,7 +16,7 @@ from mxspark.submit.emr import job_runs
 from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError, RefusedError
 from mxspark.submit.emr.diagnosis import REASONS, explain, hint_for
 from mxspark.submit.emr.driver_log import DriverLog
-from mxspark.submit.emr.follower import Follower, read_progress
+from mxspark.submit.emr.follower import LOG_SECONDS, Follower, read_progress
 from mxspark.submit.emr.job_runs import JobRun, polled
 from mxspark.submit.emr.start_job_run import Submission
 from mxspark.submit.outcome import Diagnosis, Listener, Outcome
@@ -172,9 +172,13 @@ class EmrJob(RemoteJob):
                 f"EMR delivers it some minutes later; the job run is {run.state}.",
             )
         yield from lines[-tail:] if tail is not None else lines
-        for _ in polled(self.aws, run, lambda _: None, sleep=sleep) if follow and not run.has_ended else ():
+        if not follow:
+            return
+        for seen in () if run.has_ended else polled(self.aws, run, lambda _: None, sleep=sleep):
+            run = seen or run
             with suppress(PassingError):
-                yield from found.new_lines()
+                yield from found.due_lines()
+        yield from found.last_lines(LOG_SECONDS - run.seconds_since_end, sleep)
 
     def cancel(self, confirm: Callable[[str], bool]) -> str | None:
         run = self.run

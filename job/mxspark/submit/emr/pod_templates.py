@@ -50,7 +50,8 @@ def pod_template(settings: Settings, role: str) -> Manifest:
     spec = {**{key: value for key, value in placement.items() if key in POD_FIELDS}, "containers": [container]}
     if is_driver and kubernetes.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = kubernetes.deadline_seconds
-    ours = {"apiVersion": "v1", "kind": "Pod", "metadata": pods.metadata(chosen, spark.app_name, role), "spec": spec}
+    metadata = pods.metadata(chosen, spark.app_name, role, kubernetes.labels)
+    ours = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     found = pods.merged(ours, chosen.template)
     if wrong := next(_refused(found), None):
         raise UsageError(f"kubernetes.{role}.template: {wrong}", "Take it out: EMR on EKS would reject the job.")

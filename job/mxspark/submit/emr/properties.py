@@ -80,7 +80,7 @@ def _java_options(conf: Mapping[str, str], role: str) -> str:
 
 def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred: where there are
-    more, all that are plain words are parameters.
+    more, the last that are plain words are parameters.
     """
     for key, value in properties.items():
         if not (is_one_line(key) and is_one_line(value)):
@@ -90,9 +90,9 @@ def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
             )
     plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
     first = [key for key in SHOWN_FIRST if key in plain]
-    if len(properties) - len(first) > MOST_PROPERTIES:
-        first += [key for key in plain if key not in first]
     first += [key for key in plain if key not in first and _longest(key, properties[key]) > LONGEST_VALUE]
+    excess = max(0, len(properties) - len(first) - MOST_PROPERTIES)
+    first += [key for key in reversed(plain) if key not in first][:excess]
     defaults = {key: value for key, value in properties.items() if key not in first}
     parameters = " ".join(f"--conf {key}={properties[key]}" for key in first)
     if too_long := [key for key, value in defaults.items() if _longest(key, value) > LONGEST_VALUE]:

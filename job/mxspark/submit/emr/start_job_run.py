@@ -46,7 +46,7 @@ OF_IMAGES = {f"spark.kubernetes.{role}container.image" for role in ("", "driver.
 NOT_USED = (
     "spark.master", "kubernetes.namespace", "kubernetes.service_account", "kubernetes.executor_service_account",
     "kubernetes.driver_service", "kubernetes.network_policies", "kubernetes.ingress_rules", "kubernetes.restarts",
-    "kubernetes.keep_seconds",
+    "kubernetes.keep_seconds", "kubernetes.suspend",
 )  # fmt: skip
 
 
