@@ -345,6 +345,8 @@ def test_a_size_that_the_file_leaves_open_is_given(tmp_path: Path) -> None:
 
 def test_one_of_several_outputs_is_taken_by_name_and_the_others_need_not_be_convertible(tmp_path: Path) -> None:
     made = model("y = Conv(x, w)\na = NonZero(y)\nz = Cast<to = 1>(a)", {"w": (2, 3, 3, 3)}, outputs=("y", "z"))
+    made.graph.node.append(helper.make_node("EfficientNMS_TRT", ["z"], ["boxes"], domain="nvidia"))  # a plugin's
+    made.opset_import.append(helper.make_opsetid("nvidia", 1))
 
     assert converted(made, tmp_path, output="y").compared
 

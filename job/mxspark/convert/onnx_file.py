@@ -84,19 +84,36 @@ def read(path: Path) -> OnnxFile:
     return OnnxFile(path, light, weights, opset, is_changed)
 
 
+def needed(graph: Any, outputs: Sequence[str]) -> list[Any]:
+    """The nodes of a graph that lead to outputs, in their order."""
+    wanted, nodes = {*outputs}, []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            nodes.append(node)
+            wanted |= set(node.input)
+    return nodes[::-1]
+
+
 def write(file: OnnxFile, outputs: Sequence[str], target: Path) -> None:
-    """Writes what is computed here, with these outputs, as an ONNX file.
+    """Writes what leads to these outputs as an ONNX file: onnxruntime may not know the operators behind them.
 
     Large weights lie in a file beside it, which onnxruntime maps into its memory.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(file.model)
-    model.ir_version = WRITTEN_IR_VERSION
-    there = {value.name for value in model.graph.output}
-    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs if name not in there)
+    whole = file.model.graph
+    declared = {value.name: value for value in whole.output}
+    nodes = needed(whole, outputs)
+    read = {name for node in nodes for name in node.input}
+    domains = {"", "ai.onnx", *(node.domain for node in nodes)}
+    graph = onnx.GraphProto(
+        name=whole.name or "part",
+        node=nodes,
+        input=[value for value in whole.input if value.name in read],
+        output=[declared.get(name) or helper.make_empty_tensor_value_info(name) for name in outputs],
+    )
     with target.with_suffix(".data").open("wb") as opened:
-        model.graph.initializer.extend(_written(name, array, opened) for name, array in file.weights.items())
-    onnx.save(model, str(target))
+        graph.initializer.extend(_written(name, array, opened) for name, array in file.weights.items() if name in read)
+    opsets = [opset for opset in file.model.opset_import if opset.domain in domains]
+    onnx.save(onnx.ModelProto(ir_version=WRITTEN_IR_VERSION, opset_import=opsets, graph=graph), str(target))
 
 
 def _written(name: str, array: Array, opened: BinaryIO) -> Any:

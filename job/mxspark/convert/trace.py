@@ -15,7 +15,7 @@ import numpy as np
 from onnx import checker, defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from mxspark.convert.onnx_file import WRITTEN_IR_VERSION, Array, OnnxFile, attributes
+from mxspark.convert.onnx_file import WRITTEN_IR_VERSION, Array, OnnxFile, attributes, needed
 from mxspark.convert.runtime import Session
 from mxspark.errors import UsageError, one_line
 from mxspark.text.words import counted, printable
@@ -109,7 +109,7 @@ class _Tracer:
     def follow(self, outputs: Sequence[str], known: Sequence[str]) -> Trace:
         self.values = {self.image.name: self.image}
         self.values |= {name: Value.of(name, (array, array)) for name, array in self.file.weights.items()}
-        for node in self._needed(outputs):
+        for node in needed(self.file.model.graph, outputs):
             self._check_op(node)
             try:
                 self._add(node)
@@ -123,15 +123,6 @@ class _Tracer:
                 ) from None
         self._check_known(known)
         return Trace(self.image, tuple(self.steps), tuple(self.values[name] for name in outputs))
-
-    def _needed(self, outputs: Sequence[str]) -> list[Any]:
-        """The nodes that lead to outputs, in their order."""
-        wanted, needed = {*outputs}, []
-        for node in reversed(self.file.model.graph.node):
-            if wanted & set(node.output):
-                needed.append(node)
-                wanted |= set(node.input)
-        return needed[::-1]
 
     def _check_op(self, node: Any) -> None:
         if node.op_type in _CONTROL_FLOW:
