@@ -11,9 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from mxspark.convert import converter, metadata, onnx_file, operators
+from mxspark import host
+from mxspark.convert import converter, metadata, onnx_file, operators, request
 from mxspark.convert.request import Request, Result
-from mxspark.errors import UsageError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.network import inspect
 from mxspark.settings.model_spec import ModelOutput, ModelSpec
@@ -331,6 +332,45 @@ def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
         converter.run(Request(path, tmp_path, "net", SPEC))
     assert "net.data" in refused.value.problem
     assert str(path.parent) in refused.value.hint
+
+
+def as_often_as_wanted(made: onnx.ModelProto, folder: Path) -> None:
+    """Has the same 256 KiB of a file in the weights, and a hundred times in a graph within a node."""
+    (folder / "net.data").write_bytes(bytes(2**18))
+    there = TensorProto(name="w", dims=[2**16], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
+    there.external_data.add(key="location", value="net.data")
+    many = helper.make_node("ScanOnes", ["x"], ["z"], tensors=[there] * 100)
+    inner = helper.make_graph([many], "inner", [], [])
+    made.graph.node.append(helper.make_node("If", ["x"], ["u"], then_branch=inner))
+
+
+def test_memory_is_bounded_whatever_a_file_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file can name the same weights often, let much be computed before, and want large images."""
+    monkeypatch.setattr(host, "memory", lambda: 2**25)  # 32 MiB
+    often = model("y = Relu(x)")
+    as_often_as_wanted(often, tmp_path)
+    grows = "\n".join(f"z{n} = ConstantOfShape(n)\ny{n + 1} = Add(y{n}, z{n})" for n in range(30))
+    before = model(f"y0 = Relu(x)\n{grows}", {"n": ints(1, 1, 2**9, 2**8)}, outputs=("y30",), shape=("N", 3, 1, 1))
+    for made, words in (
+        (often, "takes about 0.1 GiB of memory"),
+        (before, "what is computed before takes"),
+        (model("y = Relu(x)", shape=("N", 3, 1000, 1000)), "images of 1000 x 1000 takes 0.3 GiB"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            converted(made, tmp_path)
+        assert words in refused.value.problem
+
+
+def test_where_memory_runs_out_the_file_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def runs_out(_: Request) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(converter, "run", runs_out)
+
+    with pytest.raises(MxsparkError) as ended:
+        request._convert(Request(tmp_path / "net.onnx", tmp_path, "net"))
+
+    assert "needs more memory" in ended.value.problem
 
 
 def test_a_size_that_the_file_leaves_open_is_given(tmp_path: Path) -> None:

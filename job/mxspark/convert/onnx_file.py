@@ -173,6 +173,7 @@ def _check_file(path: Path) -> None:
 
 
 def _check_memory(size: int, path: Path) -> None:
+    """Raises UsageError where weights of so many bytes are too many for this machine."""
     if size * MEMORY_FACTOR > host.memory():
         raise UsageError(
             f"{path}: its conversion takes about {size * MEMORY_FACTOR / 2**30:.1f} GiB of memory, and there are "
@@ -206,14 +207,14 @@ def _loaded(path: Path) -> Any:
 
 
 def _check_external(model: Any, path: Path) -> None:
-    """Raises UsageError where files with weights aren't there, are elsewhere, or are too large."""
-    names = {
-        entry.value
-        for tensor in _tensors(model.graph)
+    """Raises UsageError where files with weights aren't there, are elsewhere, or hold more than the memory does."""
+    places = [
+        {entry.key: entry.value for entry in tensor.external_data}
+        for part in (model.graph, *model.functions)
+        for tensor in _tensors(part)
         if tensor.data_location == TensorProto.EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
+    ]
+    names = {place["location"] for place in places if "location" in place}
     if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
         raise UsageError(
             f"{path}: names a file outside its own folder as that of its weights: {printable(outside[0])}",
@@ -229,7 +230,12 @@ def _check_external(model: Any, path: Path) -> None:
             f"{path}: its weights are symbolic links, which aren't followed: {listed(links)}",
             f"As in Hugging Face's cache: copy the files themselves, cp -L {path.parent}/* FOLDER, and convert these.",
         )
-    _check_memory(sum((path.parent / name).stat().st_size for name in names), path)
+    # Of one file any number of tensors may be read, and all of it where they don't say how much.
+    sizes = {name: (path.parent / name).stat().st_size for name in names}
+    within = sum(
+        max(int(place.get("length") or sizes[place["location"]]), 0) for place in places if "location" in place
+    )
+    _check_memory(path.stat().st_size + within, path)
 
 
 def _check_version(model: Any, path: Path) -> None:
@@ -330,11 +336,15 @@ def _make_single(model: Any) -> None:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
+    """All tensors of a graph or a function, and of the graphs within their nodes."""
+    yield from getattr(graph, "initializer", ())
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
+            yield from attribute.tensors
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _tensors(inner)
 
 
 def attributes(node: Any) -> dict[str, Any]:
