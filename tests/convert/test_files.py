@@ -311,6 +311,15 @@ def test_other_floats_become_float32_and_that_is_told(kind: str, tmp_path: Path)
     assert "floats of 16 or 64 bits" in done.notes[0]
 
 
+def test_numbers_of_float64_that_float32_lacks_stay_finite(tmp_path: Path) -> None:
+    """As a mask's least number: times 0 an infinite one would be none (NaN)."""
+    numbers = {"mask": np.finfo(np.float64).min, "zero": 0, "w": np.ones((2, 3, 3, 3)), "shift": np.ones(1)}
+    weights = {name: np.asarray(number, np.float64) for name, number in numbers.items()}
+    text = "c = Conv(x, w)\nm = Mul(mask, zero)\ny = Add(c, m)"
+
+    assert converted(model(text, weights, kind=TensorProto.DOUBLE), tmp_path).compared
+
+
 def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
     made = model("c = Conv(x, w)\ny = Softmax<axis = 1>(c)", {"w": (2, 3, 30, 3)}, shape=("N", 3, 40, 9))
     path = tmp_path / "kept" / "net.onnx"
@@ -523,6 +532,7 @@ def test_metadata_tell_what_pixels_are_wanted(tmp_path: Path) -> None:
 
 # ---- refused ----
 
+BFLOAT16 = helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16)
 PLAIN = ("y = Conv(x, w)", {"w": (2, 3, 3, 3)})
 
 
@@ -585,6 +595,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "an unknown version of the format": (lambda: saved(model(*PLAIN), lambda m: setattr(m, "ir_version", 99)), ["(ir_version)", "older exporter"]),
     "no version": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("ir_version")), ["the version 0 of the format"]),
     "NaN weights": (lambda: saved(model("y = Conv(x, w)", {"w": np.full((2, 3, 3, 3), np.nan, np.float32)})), ["the weights w", "NaN", "diverged"]),
+    "NaN weights of 16 bits": (lambda: saved(model("y = Conv(x, w)", {"w": np.full((2, 3, 3, 3), np.nan, BFLOAT16)})), ["the weights w", "NaN"]),
     "two values of one name": (lambda: saved(model("y = Conv(x, w)\ny = Relu(x)", PLAIN[1])), ["same name: y", "onnx.compose"]),
     "a circle": (lambda: saved(model("a = Add(x, b)\nb = Conv(a, w)\ny = Relu(b)", {"w": (3, 3, 1, 1)})), ["Add 'a'", "takes b, which nothing before it makes"]),
     "weights outside its folder": (lambda: saved(model(*PLAIN), elsewhere), ["outside its own folder", "../../etc/passwd"]),

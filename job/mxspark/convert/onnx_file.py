@@ -78,7 +78,8 @@ def read(path: Path) -> OnnxFile:
     )
     for name, array in weights.items():
         if array.dtype.name in _OTHER_NAMES:
-            weights[name], is_changed = array.astype(np.float32), True
+            weights[name], is_changed = _single(array), True
+        _check_numbers(name, weights[name], path)
     if is_changed:
         _make_single(light)
     return OnnxFile(path, light, weights, opset, is_changed)
@@ -296,12 +297,16 @@ def _array(tensor: Any, path: Path) -> Array:
         raise UsageError(
             f"{path}: the weights {printable(tensor.name)} aren't whole: {one_line(error)}", _NOT_WHOLE
         ) from None
+    return array
+
+
+def _check_numbers(name: str, array: Array, path: Path) -> None:
+    """Raises UsageError where weights are NaN; infinite ones may be masks."""
     if array.dtype.kind == "f" and array.size and np.isnan(array.min()):
         raise UsageError(
-            f"{path}: the weights {printable(tensor.name)} have numbers that are none (NaN)",
+            f"{path}: the weights {printable(name)} have numbers that are none (NaN)",
             "Export it from a checkpoint that predicts: training that diverged leaves such.",
         )
-    return array
 
 
 def _without_weights(model: Any) -> Any:
@@ -325,7 +330,7 @@ def _make_single(model: Any) -> None:
     """Turns all other floats into float32, but for weights: on a CPU MXNet computes nothing else."""
     for tensor in _tensors(model.graph):
         if tensor.data_type in _OTHERS:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(_single(numpy_helper.to_array(tensor)), tensor.name))
     for value in (*model.graph.input, *model.graph.output):
         if value.type.tensor_type.elem_type in _OTHERS:
             value.type.tensor_type.elem_type = _SINGLE
@@ -333,6 +338,14 @@ def _make_single(model: Any) -> None:
         for attribute in node.attribute:
             if (node.op_type, attribute.name) in (("Cast", "to"), ("EyeLike", "dtype")) and attribute.i in _OTHERS:
                 attribute.i = _SINGLE
+
+
+def _single(array: Array) -> Array:
+    """As float32; what is finite stays so, as float64's least number does, which masks."""
+    if array.dtype == np.float64:
+        limits = np.finfo(np.float32)
+        array = np.where(np.isinf(array), array, array.clip(limits.min, limits.max))
+    return array.astype(np.float32)
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
