@@ -669,6 +669,22 @@ def test_a_network_that_computes_something_else_is_refused(tmp_path: Path, monke
     assert "0.001" in refused.value.problem
 
 
+def test_what_probabilities_are_made_of_is_compared_behind_a_reshape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mxspark.convert.conversion.OPERATORS", {**operators.OPERATORS, "Relu": operators.OPERATORS["Abs"]}
+    )
+    weights: Weights = {"w": (2, 3, 3, 3), "far": np.array(30, np.float32)}  # all probabilities are 1
+
+    with pytest.raises(UsageError) as refused:
+        converted(
+            model("c = Conv(x, w)\nr = Relu(c)\nd = Add(r, far)\ns = Sigmoid(d)\ny = Flatten(s)", weights), tmp_path
+        )
+
+    assert "other numbers than onnxruntime: of d" in refused.value.problem
+
+
 @pytest.mark.parametrize(
     ("text", "weights"),
     [
