@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -382,6 +383,20 @@ def test_where_memory_runs_out_the_file_is_not_called_damaged(tmp_path: Path, mo
     assert "needs more memory" in ended.value.problem
 
 
+def test_a_disk_that_is_full_is_not_called_a_damaged_file(tmp_path: Path) -> None:
+    made = model(*PLAIN)
+    onnx.save(made, str(tmp_path / "net.onnx"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # no file gets longer, as on a full disk
+    try:
+        with pytest.raises(MxsparkError) as ended:
+            converter.run(Request(tmp_path / "net.onnx", tmp_path, "net", SPEC))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert f"{tmp_path}: the network can't be written there" in ended.value.problem
+
+
 def test_a_size_that_the_file_leaves_open_is_given(tmp_path: Path) -> None:
     made = model(
         "c = Conv(x, w)\ng = GlobalAveragePool(c)\ny = Flatten(g)", {"w": (2, 3, 3, 3)}, shape=("N", 3, "h", "w")
@@ -516,6 +531,17 @@ def test_names_of_classes_are_found_in_the_metadata(key: str, text: str) -> None
     assert found == ("cat", "dog")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("{1e999: 'cat', 0: 'dog'}", id="infinite"),
+        pytest.param(str(dict.fromkeys(range(14_000), "cat" * 100)), id="costly"),
+    ],
+)
+def test_names_that_are_none_or_cost_too_much_to_read_are_left_out(text: str) -> None:
+    assert metadata.labels({"names": text}) == ()
+
+
 def test_metadata_tell_what_pixels_are_wanted(tmp_path: Path) -> None:
     made = model("c = Conv(x, w)\ng = GlobalAveragePool(c)\ny = Flatten(g)", {"w": (2, 3, 3, 3)})
     helper.set_model_props(
@@ -601,6 +627,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "weights outside its folder": (lambda: saved(model(*PLAIN), elsewhere), ["outside its own folder", "../../etc/passwd"]),
     "a sequence": (lambda: saved(model(*PLAIN), lambda m: m.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("images", TensorProto.FLOAT, None))), ["no tensor", "a sequence"]),
     "a text": (lambda: saved(model(*PLAIN, kind=TensorProto.STRING)), ["takes string"]),
+    "a type that isn't known": (lambda: saved(model(*PLAIN, kind=99)), ["takes the type 99, which ONNX doesn't have"]),
+    "a convolution without a kernel": (lambda: saved(model("y = Conv(images)", shape=("N", "c", 8, 8))), ["(N, c, 8, 8)", "3 channels"]),
     "huge images": (lambda: saved(model(*PLAIN, shape=("N", 3, 2**20, 2**20))), ["1048576 x 1048576", "16,384 are the most"]),
     "a constant of nothing": (lambda: saved(model("z = Constant()\nc = Conv(x, w)\ny = Add(c, z)", PLAIN[1])), ["Constant"]),
     "images that are too small": (lambda: saved(model(*PLAIN, shape=("N", 3, 1, 1))), ["Conv 'y'", "images are too small"]),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, inliner, numpy_helper
 
 from mxspark import host
-from mxspark.errors import UsageError, one_line
+from mxspark.errors import MxsparkError, UsageError, one_line
 from mxspark.text.words import listed, printable
 
 Array = NDArray[Any]
@@ -98,7 +98,8 @@ def needed(graph: Any, outputs: Sequence[str]) -> list[Any]:
 def write(file: OnnxFile, outputs: Sequence[str], target: Path) -> None:
     """Writes what leads to these outputs as an ONNX file: onnxruntime may not know the operators behind them.
 
-    Large weights lie in a file beside it, which onnxruntime maps into its memory.
+    Large weights lie in a file beside it, which onnxruntime maps into its memory. Raises MxsparkError where they can't
+    be written.
     """
     whole = file.model.graph
     declared = {value.name: value for value in whole.output}
@@ -111,10 +112,17 @@ def write(file: OnnxFile, outputs: Sequence[str], target: Path) -> None:
         input=[value for value in whole.input if value.name in read],
         output=[declared.get(name) or helper.make_empty_tensor_value_info(name) for name in outputs],
     )
-    with target.with_suffix(".data").open("wb") as opened:
-        graph.initializer.extend(_written(name, array, opened) for name, array in file.weights.items() if name in read)
+    weights = {name: array for name, array in file.weights.items() if name in read}
     opsets = [opset for opset in file.model.opset_import if opset.domain in domains]
-    onnx.save(onnx.ModelProto(ir_version=WRITTEN_IR_VERSION, opset_import=opsets, graph=graph), str(target))
+    try:
+        with target.with_suffix(".data").open("wb") as opened:
+            graph.initializer.extend(_written(name, array, opened) for name, array in weights.items())
+        onnx.save(onnx.ModelProto(ir_version=WRITTEN_IR_VERSION, opset_import=opsets, graph=graph), str(target))
+    except OSError as error:
+        raise MxsparkError(
+            f"{target.parent}: the network can't be written there to compare it: {error.strerror or error}",
+            "Free space, or name another folder for such files: TMPDIR.",
+        ) from None
 
 
 def _written(name: str, array: Array, opened: BinaryIO) -> Any:
