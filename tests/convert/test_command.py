@@ -1,5 +1,6 @@
 """`mxspark model convert`: an ONNX file becomes a bundle, or nothing is written."""
 
+import json
 from pathlib import Path
 
 import onnx
@@ -13,6 +14,8 @@ from tests.convert.onnx_graphs import model
 from tests.unit.pictures import opencv_encoded, smooth
 
 SPEC = "name: pets\npreprocess: {scale: 0.00392156862745098}\n"
+# A text of one name a line would be refused for the order of its numbers.
+NAMES = ["grade 1", "grade 0"]
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = model("c = Conv(images, w)\ng = GlobalAveragePool(c)\nf = Flatten(g)\ny = Softmax(f)", {"w": (2, 3, 3, 3)})
     del made.graph.node[0], made.graph.initializer[0]
-    helper.set_model_props(made, {"names": "{0: 'cat', 1: 'dog'}"})
+    helper.set_model_props(made, {"names": str(dict(enumerate(NAMES)))})
     onnx.save(made, "my pets.onnx")
     Path("spec.yaml").write_text(SPEC)
 
@@ -33,10 +36,10 @@ def test_a_file_becomes_a_bundle_with_its_classes_and_the_preprocessing_that_is_
 
     assert ended.code == 0, ended.errors
     assert sorted(path.name for path in Path("out/pets").iterdir()) == [
-        *("labels.txt", "model.yaml", "my_pets-0000.params", "my_pets-symbol.json")
+        *("labels.json", "model.yaml", "my_pets-0000.params", "my_pets-symbol.json")
     ]
     assert [path.name for path in Path("out").iterdir()] == ["pets"]
-    assert Path("out/pets/labels.txt").read_text() == "cat\ndog\n"
+    assert json.loads(Path("out/pets/labels.json").read_text()) == NAMES
     said = read_yaml(Path("out/pets/model.yaml").read_text(), "model.yaml")
     assert (said["name"], said["preprocess"]["scale"], said["output"]["kind"]) == ("pets", 1 / 255, "softmax")
     assert "difference on random images" in ended.output

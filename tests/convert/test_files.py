@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from mxspark.convert import converter, metadata, onnx_file, operators
+from mxspark import host
+from mxspark.convert import converter, metadata, onnx_file, operators, request
 from mxspark.convert.request import Request, Result
-from mxspark.errors import UsageError
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.network import inspect
 from mxspark.settings.model_spec import ModelOutput, ModelSpec
@@ -310,6 +312,15 @@ def test_other_floats_become_float32_and_that_is_told(kind: str, tmp_path: Path)
     assert "floats of 16 or 64 bits" in done.notes[0]
 
 
+def test_numbers_of_float64_that_float32_lacks_stay_finite(tmp_path: Path) -> None:
+    """As a mask's least number: times 0 an infinite one would be none (NaN)."""
+    numbers = {"mask": np.finfo(np.float64).min, "zero": 0, "w": np.ones((2, 3, 3, 3)), "shift": np.ones(1)}
+    weights = {name: np.asarray(number, np.float64) for name, number in numbers.items()}
+    text = "c = Conv(x, w)\nm = Mul(mask, zero)\ny = Add(c, m)"
+
+    assert converted(model(text, weights, kind=TensorProto.DOUBLE), tmp_path).compared
+
+
 def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
     made = model("c = Conv(x, w)\ny = Softmax<axis = 1>(c)", {"w": (2, 3, 30, 3)}, shape=("N", 3, 40, 9))
     path = tmp_path / "kept" / "net.onnx"
@@ -333,6 +344,59 @@ def test_weights_in_a_file_beside_it_are_read(tmp_path: Path) -> None:
     assert str(path.parent) in refused.value.hint
 
 
+def as_often_as_wanted(made: onnx.ModelProto, folder: Path) -> None:
+    """Has the same 256 KiB of a file in the weights, and a hundred times in a graph within a node."""
+    (folder / "net.data").write_bytes(bytes(2**18))
+    there = TensorProto(name="w", dims=[2**16], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
+    there.external_data.add(key="location", value="net.data")
+    many = helper.make_node("ScanOnes", ["x"], ["z"], tensors=[there] * 100)
+    inner = helper.make_graph([many], "inner", [], [])
+    made.graph.node.append(helper.make_node("If", ["x"], ["u"], then_branch=inner))
+
+
+def test_memory_is_bounded_whatever_a_file_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file can name the same weights often, let much be computed before, and want large images."""
+    monkeypatch.setattr(host, "memory", lambda: 2**25)  # 32 MiB
+    often = model("y = Relu(x)")
+    as_often_as_wanted(often, tmp_path)
+    grows = "\n".join(f"z{n} = ConstantOfShape(n)\ny{n + 1} = Add(y{n}, z{n})" for n in range(30))
+    before = model(f"y0 = Relu(x)\n{grows}", {"n": ints(1, 1, 2**9, 2**8)}, outputs=("y30",), shape=("N", 3, 1, 1))
+    for made, words in (
+        (often, "takes about 0.1 GiB of memory"),
+        (before, "what is computed before takes"),
+        (model("y = Relu(x)", shape=("N", 3, 1000, 1000)), "images of 1000 x 1000 takes 0.3 GiB"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            converted(made, tmp_path)
+        assert words in refused.value.problem
+
+
+def test_where_memory_runs_out_the_file_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def runs_out(_: Request) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(converter, "run", runs_out)
+
+    with pytest.raises(MxsparkError) as ended:
+        request._convert(Request(tmp_path / "net.onnx", tmp_path, "net"))
+
+    assert "needs more memory" in ended.value.problem
+
+
+def test_a_disk_that_is_full_is_not_called_a_damaged_file(tmp_path: Path) -> None:
+    made = model(*PLAIN)
+    onnx.save(made, str(tmp_path / "net.onnx"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # no file gets longer, as on a full disk
+    try:
+        with pytest.raises(MxsparkError) as ended:
+            converter.run(Request(tmp_path / "net.onnx", tmp_path, "net", SPEC))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert f"{tmp_path}: the network can't be written there" in ended.value.problem
+
+
 def test_a_size_that_the_file_leaves_open_is_given(tmp_path: Path) -> None:
     made = model(
         "c = Conv(x, w)\ng = GlobalAveragePool(c)\ny = Flatten(g)", {"w": (2, 3, 3, 3)}, shape=("N", 3, "h", "w")
@@ -345,6 +409,8 @@ def test_a_size_that_the_file_leaves_open_is_given(tmp_path: Path) -> None:
 
 def test_one_of_several_outputs_is_taken_by_name_and_the_others_need_not_be_convertible(tmp_path: Path) -> None:
     made = model("y = Conv(x, w)\na = NonZero(y)\nz = Cast<to = 1>(a)", {"w": (2, 3, 3, 3)}, outputs=("y", "z"))
+    made.graph.node.append(helper.make_node("EfficientNMS_TRT", ["z"], ["boxes"], domain="nvidia"))  # a plugin's
+    made.opset_import.append(helper.make_opsetid("nvidia", 1))
 
     assert converted(made, tmp_path, output="y").compared
 
@@ -465,6 +531,17 @@ def test_names_of_classes_are_found_in_the_metadata(key: str, text: str) -> None
     assert found == ("cat", "dog")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("{1e999: 'cat', 0: 'dog'}", id="infinite"),
+        pytest.param(str(dict.fromkeys(range(14_000), "cat" * 100)), id="costly"),
+    ],
+)
+def test_names_that_are_none_or_cost_too_much_to_read_are_left_out(text: str) -> None:
+    assert metadata.labels({"names": text}) == ()
+
+
 def test_metadata_tell_what_pixels_are_wanted(tmp_path: Path) -> None:
     made = model("c = Conv(x, w)\ng = GlobalAveragePool(c)\ny = Flatten(g)", {"w": (2, 3, 3, 3)})
     helper.set_model_props(
@@ -481,6 +558,7 @@ def test_metadata_tell_what_pixels_are_wanted(tmp_path: Path) -> None:
 
 # ---- refused ----
 
+BFLOAT16 = helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16)
 PLAIN = ("y = Conv(x, w)", {"w": (2, 3, 3, 3)})
 
 
@@ -543,11 +621,14 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "an unknown version of the format": (lambda: saved(model(*PLAIN), lambda m: setattr(m, "ir_version", 99)), ["(ir_version)", "older exporter"]),
     "no version": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("ir_version")), ["the version 0 of the format"]),
     "NaN weights": (lambda: saved(model("y = Conv(x, w)", {"w": np.full((2, 3, 3, 3), np.nan, np.float32)})), ["the weights w", "NaN", "diverged"]),
+    "NaN weights of 16 bits": (lambda: saved(model("y = Conv(x, w)", {"w": np.full((2, 3, 3, 3), np.nan, BFLOAT16)})), ["the weights w", "NaN"]),
     "two values of one name": (lambda: saved(model("y = Conv(x, w)\ny = Relu(x)", PLAIN[1])), ["same name: y", "onnx.compose"]),
     "a circle": (lambda: saved(model("a = Add(x, b)\nb = Conv(a, w)\ny = Relu(b)", {"w": (3, 3, 1, 1)})), ["Add 'a'", "takes b, which nothing before it makes"]),
     "weights outside its folder": (lambda: saved(model(*PLAIN), elsewhere), ["outside its own folder", "../../etc/passwd"]),
     "a sequence": (lambda: saved(model(*PLAIN), lambda m: m.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("images", TensorProto.FLOAT, None))), ["no tensor", "a sequence"]),
     "a text": (lambda: saved(model(*PLAIN, kind=TensorProto.STRING)), ["takes string"]),
+    "a type that isn't known": (lambda: saved(model(*PLAIN, kind=99)), ["takes the type 99, which ONNX doesn't have"]),
+    "a convolution without a kernel": (lambda: saved(model("y = Conv(images)", shape=("N", "c", 8, 8))), ["(N, c, 8, 8)", "3 channels"]),
     "huge images": (lambda: saved(model(*PLAIN, shape=("N", 3, 2**20, 2**20))), ["1048576 x 1048576", "16,384 are the most"]),
     "a constant of nothing": (lambda: saved(model("z = Constant()\nc = Conv(x, w)\ny = Add(c, z)", PLAIN[1])), ["Constant"]),
     "images that are too small": (lambda: saved(model(*PLAIN, shape=("N", 3, 1, 1))), ["Conv 'y'", "images are too small"]),
@@ -614,6 +695,22 @@ def test_a_network_that_computes_something_else_is_refused(tmp_path: Path, monke
 
     assert "other numbers than onnxruntime" in refused.value.problem
     assert "0.001" in refused.value.problem
+
+
+def test_what_probabilities_are_made_of_is_compared_behind_a_reshape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mxspark.convert.conversion.OPERATORS", {**operators.OPERATORS, "Relu": operators.OPERATORS["Abs"]}
+    )
+    weights: Weights = {"w": (2, 3, 3, 3), "far": np.array(30, np.float32)}  # all probabilities are 1
+
+    with pytest.raises(UsageError) as refused:
+        converted(
+            model("c = Conv(x, w)\nr = Relu(c)\nd = Add(r, far)\ns = Sigmoid(d)\ny = Flatten(s)", weights), tmp_path
+        )
+
+    assert "other numbers than onnxruntime: of d" in refused.value.problem
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ CASES: list[tuple[str, Weights, int]] = [
     ("y = LayerNormalization<axis = 3, epsilon = 0.01>(x, g)", {"g": (10,)}, 17),
     ("y = LRN<size = 3, alpha = 0.5, beta = 0.6, bias = 2.0>(x)", {}, 17),
     ("y = LpNormalization<axis = 1, p = 1>(x)", {}, 17),
+    *((f"a = Mul(x, w)\ny = LpNormalization<p = {p}>(a)", {"w": np.array([0, 1, 0], np.float32).reshape(3, 1, 1)}, 17) for p in (1, 2)),
     *((f"y = {op}<axis = {axis}>(x)", {}, opset) for op in ("Softmax", "LogSoftmax") for axis in (-1, 1, 2) for opset in (11, 13)),
     ("y = Softmax(x)", {}, 11),
     ("a = Conv(x, w)\nb = Relu(a)\nc = Softmax<axis = -1>(b)\ny = Mul(b, c)", {"w": (8, 3, 3, 3)}, 13),

@@ -1,5 +1,6 @@
 """`mxspark model convert`."""
 
+import json
 import re
 import tempfile
 from dataclasses import replace
@@ -152,8 +153,8 @@ def _images(places: list[str], access: Access) -> tuple[tuple[str, bytes], ...]:
 def _source(found: "Result", labels: str | None, access: Access) -> bundle.BundleSource:
     """The files that the bundle will have, where they are now."""
     if labels is None and found.labels:
-        names = found.symbol.with_name("labels.txt")
-        names.write_text("".join(f"{label}\n" for label in found.labels), encoding="utf-8")
+        names = found.symbol.with_name("labels.json")  # lines would be read as numbered, or quoted, or cut at the end
+        names.write_text(json.dumps(found.labels, indent=0), encoding="utf-8")
         labels = str(names)
     files = {"symbol": str(found.symbol), "params": str(found.params), "labels": labels}
     return replace(bundle.find(document.parse(ModelSettings, files, "the model"), access), spec=found.spec)

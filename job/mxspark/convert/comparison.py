@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mxspark import host
 from mxspark.convert.image_input import ImageInput
 from mxspark.convert.onnx_file import OnnxFile
 from mxspark.convert.runtime import Session
@@ -23,6 +24,7 @@ Floats = NDArray[np.float32]
 
 LIMIT = 1e-3  # of the largest number of an output, by how much two numbers of it may differ
 BATCHES = (1, 3)
+_COPIES = 8  # of the images that are there at once, counted as float32
 _BUG = "This is a bug in mxspark: report it, with the file if you can. Perhaps a file of another opset helps."
 
 
@@ -37,15 +39,30 @@ class Difference:
         return f"{self.absolute:.2g}, {self.relative:.1g} of the largest number"
 
 
+def check_memory(path: Path, image: ImageInput, given: int) -> None:
+    """Raises UsageError where the random images and `given` others are too large to be compared on."""
+    size = (max(BATCHES) + given) * image.channels * image.height * image.width * _COPIES * np.float32().nbytes
+    if size > host.memory():
+        raise UsageError(
+            f"{path}: to compare it on images of {image.height} x {image.width} takes {size / 2**30:.1f} GiB of "
+            f"memory, and there are {host.memory() / 2**30:.1f} GiB",
+            "Convert it for smaller images, or on a machine with more.",
+        )
+
+
 def random_images(image: ImageInput, steps: Preprocessing) -> Floats:
     """Images (3, C, H, W): coarse patterns and noise, of which a network makes more than of noise alone."""
     random, count, channels = np.random.default_rng(0), max(BATCHES), image.channels
-    coarse = random.uniform(0, 255, (count, channels, 4, 4))
+    coarse = random.uniform(0, 255, (count, channels, 4, 4)).astype(np.float32)
     rows, columns = (np.arange(side) * 4 // side for side in (image.height, image.width))
-    noise = random.uniform(-40, 40, (count, channels, image.height, image.width))
-    pixels = np.rint((coarse[:, :, rows][:, :, :, columns] + noise).clip(0, 255))
-    mean, std = (np.broadcast_to(numbers, channels).reshape(-1, 1, 1) for numbers in (steps.mean, steps.std))
-    images: Floats = ((pixels * steps.scale - mean) / std).astype(np.float32)
+    pixels = random.random((count, channels, image.height, image.width), np.float32)
+    pixels *= 80
+    pixels += coarse[:, :, rows][:, :, :, columns] - 40
+    np.rint(pixels.clip(0, 255, out=pixels), out=pixels)
+    mean, std = (
+        np.broadcast_to(np.asarray(given, np.float32), channels).reshape(-1, 1, 1) for given in (steps.mean, steps.std)
+    )
+    images: Floats = (pixels * np.float32(steps.scale) - mean) / std
     return images
 
 
@@ -59,6 +76,8 @@ def reference(
     try:
         session = Session(written)
         found = [_of_session(session, image, values, images) for images in groups]
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001  # onnxruntime has no class that all of its errors are
         raise UsageError(
             f"{file.path}: onnxruntime can't compute it, so that the conversion can't be checked: {one_line(error)}",

@@ -16,6 +16,7 @@ from mxspark.text.words import printable
 
 _NORMALIZING = ("Add", "BatchNormalization", "Div", "Mul", "Sub")
 _MOVING = ("Cast", "Identity", "Transpose")
+_PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")  # which leave numbers what they are
 _ANOTHER = "Name another output: --output-name, or of several --outputs."
 
 
@@ -76,10 +77,15 @@ def _check_output(value: Value, file: OnnxFile) -> None:
     what = f"{file.path}: its output {printable(value.name)}"
     if value.numbers is not None:
         raise UsageError(f"{what} is the same for every image", _ANOTHER)
-    if [shape[:1] for shape in value.shapes] != [(size,) for size in BATCHES]:
+    if not _has_rows(value):
         raise UsageError(
             f"{what} has no row for each image, but the shape {value.shapes[0]} for {BATCHES[0]} of them", _ANOTHER
         )
+
+
+def _has_rows(value: Value) -> bool:
+    """Whether it has one for each image."""
+    return [shape[:1] for shape in value.shapes] == [(size,) for size in BATCHES]
 
 
 def _network(mx: Any, image: ImageInput) -> Network:
@@ -119,11 +125,15 @@ def _add(mx: Any, network: Network, step: Step, file: OnnxFile) -> None:
 
 def _scores(output: Value, traced: Trace, network: Network) -> tuple[str, str] | None:
     """Where probabilities are 0 and 1, all differences show in what they are made of only."""
-    last = next((step for step in reversed(traced.steps) if output in step.outputs), None)
-    if last is None or last.op not in ("LogSoftmax", "Sigmoid", "Softmax") or last.inputs[0] is None:
+    makers = {value.name: step for step in traced.steps for value in step.outputs}
+    last = makers.get(output.name)
+    while last is not None and last.op in _PASSING and last.inputs[0] is not None:
+        last = makers.get(last.inputs[0].name)
+    made_of = last.inputs[0] if last is not None and last.op in ("LogSoftmax", "Sigmoid", "Softmax") else None
+    if made_of is None or not _has_rows(made_of):
         return None
-    name: str = network.symbols[last.inputs[0].name].list_outputs()[0]
-    return last.inputs[0].name, name
+    name: str = network.symbols[made_of.name].list_outputs()[0]
+    return made_of.name, name
 
 
 def _normalizes(traced: Trace) -> str:

@@ -38,6 +38,7 @@ def run(request: Request) -> Result:
     output = outputs.described(file, request, image, converted, notes)
     spec = _spec(request, file, image, converted, output, notes)
     labels = _labels(file, _classes(converted, output), notes)
+    comparison.check_memory(request.path, image, len(request.images))
     images = {"random images": comparison.random_images(image, spec.preprocess)} | _given_images(request, spec)
     values, written = _compared(converted), request.folder / "reference.onnx"
     probabilities = {output.name for output in converted.outputs if output.scores}

@@ -67,7 +67,8 @@ def find(file: OnnxFile, size: tuple[int, int] | None) -> ImageInput:
             f"{file.path}: its input {name} takes no tensor, as images are, but a {found}", "Export it with such."
         )
     if kind.elem_type not in _TYPES:
-        found = TensorProto.DataType.Name(kind.elem_type).lower()
+        types = {number: text.lower() for text, number in TensorProto.DataType.items()}
+        found = types.get(kind.elem_type, f"the type {kind.elem_type}, which ONNX doesn't have")
         raise UsageError(
             f"{file.path}: its input {name} takes {found}, and images are float32 or uint8", "Export it with such."
         )
@@ -95,8 +96,9 @@ def _channels(file: OnnxFile, name: str, sides: list[int], kind: Any) -> tuple[b
             return axis == 3, sides[axis]
     if sides[1] == 0:  # open: the first convolution's kernel tells it
         for node in file.model.graph.node:
-            kernel = file.weights.get(node.input[1]) if node.op_type == "Conv" and node.input[0] == name else None
-            if kernel is not None and kernel.shape[1] in _CHANNELS:
+            inputs = [*node.input, "", ""]  # a damaged one lacks some
+            kernel = file.weights.get(inputs[1]) if node.op_type == "Conv" and inputs[0] == name else None
+            if kernel is not None and kernel.ndim == 4 and kernel.shape[1] in _CHANNELS:
                 return False, int(kernel.shape[1])
     raise UsageError(
         f"{file.path}: its input {printable(name)} has the shape {_shown(kind)}, and images have 3 channels, or 1 for "

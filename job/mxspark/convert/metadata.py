@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mxspark.inference.labels import LONGEST_LITERAL
+
 # Where exporters keep the classes' names: Ultralytics (names), PaddlePaddle (character), Hugging Face (id2label).
 _CLASSES = ("names", "character", "classes", "class_names", "labels", "id2label", "class_labels")
 _LONGEST = 16 * 2**20  # characters of such an entry
@@ -24,7 +26,7 @@ def labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
 
 def _parsed(text: str) -> Any:
     """A text that is JSON or a literal of Python's, else its lines."""
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, *((ast.literal_eval,) if len(text) <= LONGEST_LITERAL else ())):
         try:
             return read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
@@ -36,7 +38,7 @@ def _names(found: Any) -> tuple[str, ...]:
     if isinstance(found, dict):
         try:
             numbered = {int(key): name for key, name in found.items()}
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):  # the last of an infinite one
             return ()
         found = [numbered.get(index) for index in range(len(numbered))]
     is_names = isinstance(found, (list, tuple)) and len(found) > 1 and all(isinstance(name, str) for name in found)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, inliner, numpy_helper
 
 from mxspark import host
-from mxspark.errors import UsageError, one_line
+from mxspark.errors import MxsparkError, UsageError, one_line
 from mxspark.text.words import listed, printable
 
 Array = NDArray[Any]
@@ -78,25 +78,51 @@ def read(path: Path) -> OnnxFile:
     )
     for name, array in weights.items():
         if array.dtype.name in _OTHER_NAMES:
-            weights[name], is_changed = array.astype(np.float32), True
+            weights[name], is_changed = _single(array), True
+        _check_numbers(name, weights[name], path)
     if is_changed:
         _make_single(light)
     return OnnxFile(path, light, weights, opset, is_changed)
 
 
-def write(file: OnnxFile, outputs: Sequence[str], target: Path) -> None:
-    """Writes what is computed here, with these outputs, as an ONNX file.
+def needed(graph: Any, outputs: Sequence[str]) -> list[Any]:
+    """The nodes of a graph that lead to outputs, in their order."""
+    wanted, nodes = {*outputs}, []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            nodes.append(node)
+            wanted |= set(node.input)
+    return nodes[::-1]
 
-    Large weights lie in a file beside it, which onnxruntime maps into its memory.
+
+def write(file: OnnxFile, outputs: Sequence[str], target: Path) -> None:
+    """Writes what leads to these outputs as an ONNX file: onnxruntime may not know the operators behind them.
+
+    Large weights lie in a file beside it, which onnxruntime maps into its memory. Raises MxsparkError where they can't
+    be written.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(file.model)
-    model.ir_version = WRITTEN_IR_VERSION
-    there = {value.name for value in model.graph.output}
-    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs if name not in there)
-    with target.with_suffix(".data").open("wb") as opened:
-        model.graph.initializer.extend(_written(name, array, opened) for name, array in file.weights.items())
-    onnx.save(model, str(target))
+    whole = file.model.graph
+    declared = {value.name: value for value in whole.output}
+    nodes = needed(whole, outputs)
+    read = {name for node in nodes for name in node.input}
+    domains = {"", "ai.onnx", *(node.domain for node in nodes)}
+    graph = onnx.GraphProto(
+        name=whole.name or "part",
+        node=nodes,
+        input=[value for value in whole.input if value.name in read],
+        output=[declared.get(name) or helper.make_empty_tensor_value_info(name) for name in outputs],
+    )
+    weights = {name: array for name, array in file.weights.items() if name in read}
+    opsets = [opset for opset in file.model.opset_import if opset.domain in domains]
+    try:
+        with target.with_suffix(".data").open("wb") as opened:
+            graph.initializer.extend(_written(name, array, opened) for name, array in weights.items())
+        onnx.save(onnx.ModelProto(ir_version=WRITTEN_IR_VERSION, opset_import=opsets, graph=graph), str(target))
+    except OSError as error:
+        raise MxsparkError(
+            f"{target.parent}: the network can't be written there to compare it: {error.strerror or error}",
+            "Free space, or name another folder for such files: TMPDIR.",
+        ) from None
 
 
 def _written(name: str, array: Array, opened: BinaryIO) -> Any:
@@ -156,6 +182,7 @@ def _check_file(path: Path) -> None:
 
 
 def _check_memory(size: int, path: Path) -> None:
+    """Raises UsageError where weights of so many bytes are too many for this machine."""
     if size * MEMORY_FACTOR > host.memory():
         raise UsageError(
             f"{path}: its conversion takes about {size * MEMORY_FACTOR / 2**30:.1f} GiB of memory, and there are "
@@ -189,14 +216,14 @@ def _loaded(path: Path) -> Any:
 
 
 def _check_external(model: Any, path: Path) -> None:
-    """Raises UsageError where files with weights aren't there, are elsewhere, or are too large."""
-    names = {
-        entry.value
-        for tensor in _tensors(model.graph)
+    """Raises UsageError where files with weights aren't there, are elsewhere, or hold more than the memory does."""
+    places = [
+        {entry.key: entry.value for entry in tensor.external_data}
+        for part in (model.graph, *model.functions)
+        for tensor in _tensors(part)
         if tensor.data_location == TensorProto.EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
+    ]
+    names = {place["location"] for place in places if "location" in place}
     if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
         raise UsageError(
             f"{path}: names a file outside its own folder as that of its weights: {printable(outside[0])}",
@@ -212,7 +239,12 @@ def _check_external(model: Any, path: Path) -> None:
             f"{path}: its weights are symbolic links, which aren't followed: {listed(links)}",
             f"As in Hugging Face's cache: copy the files themselves, cp -L {path.parent}/* FOLDER, and convert these.",
         )
-    _check_memory(sum((path.parent / name).stat().st_size for name in names), path)
+    # Of one file any number of tensors may be read, and all of it where they don't say how much.
+    sizes = {name: (path.parent / name).stat().st_size for name in names}
+    within = sum(
+        max(int(place.get("length") or sizes[place["location"]]), 0) for place in places if "location" in place
+    )
+    _check_memory(path.stat().st_size + within, path)
 
 
 def _check_version(model: Any, path: Path) -> None:
@@ -273,12 +305,16 @@ def _array(tensor: Any, path: Path) -> Array:
         raise UsageError(
             f"{path}: the weights {printable(tensor.name)} aren't whole: {one_line(error)}", _NOT_WHOLE
         ) from None
+    return array
+
+
+def _check_numbers(name: str, array: Array, path: Path) -> None:
+    """Raises UsageError where weights are NaN; infinite ones may be masks."""
     if array.dtype.kind == "f" and array.size and np.isnan(array.min()):
         raise UsageError(
-            f"{path}: the weights {printable(tensor.name)} have numbers that are none (NaN)",
+            f"{path}: the weights {printable(name)} have numbers that are none (NaN)",
             "Export it from a checkpoint that predicts: training that diverged leaves such.",
         )
-    return array
 
 
 def _without_weights(model: Any) -> Any:
@@ -302,7 +338,7 @@ def _make_single(model: Any) -> None:
     """Turns all other floats into float32, but for weights: on a CPU MXNet computes nothing else."""
     for tensor in _tensors(model.graph):
         if tensor.data_type in _OTHERS:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(_single(numpy_helper.to_array(tensor)), tensor.name))
     for value in (*model.graph.input, *model.graph.output):
         if value.type.tensor_type.elem_type in _OTHERS:
             value.type.tensor_type.elem_type = _SINGLE
@@ -312,12 +348,24 @@ def _make_single(model: Any) -> None:
                 attribute.i = _SINGLE
 
 
+def _single(array: Array) -> Array:
+    """As float32; what is finite stays so, as float64's least number does, which masks."""
+    if array.dtype == np.float64:
+        limits = np.finfo(np.float32)
+        array = np.where(np.isinf(array), array, array.clip(limits.min, limits.max))
+    return array.astype(np.float32)
+
+
 def _tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
+    """All tensors of a graph or a function, and of the graphs within their nodes."""
+    yield from getattr(graph, "initializer", ())
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
+            yield from attribute.tensors
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _tensors(inner)
 
 
 def attributes(node: Any) -> dict[str, Any]:

@@ -334,7 +334,7 @@ def _lp_norm(layer: Layer) -> Symbol:
         if layer.attribute("p", 2) == 1
         else layer.sym.sqrt(layer.sym.sum(x * x, **over))
     )
-    return layer.sym.broadcast_div(x, size)
+    return layer.sym.broadcast_div(x, size + (size == 0))  # onnxruntime leaves zeros as they are
 
 
 def _global_pool(kind: str) -> Convert:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from mxspark.errors import UsageError
+from mxspark import host
+from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import mxnet_process
 from mxspark.inference.mxnet_process import CrashError
 from mxspark.settings.model_spec import Kind, ModelSpec
@@ -64,4 +65,10 @@ def convert(request: Request) -> Result:
 def _convert(request: Request) -> Result:
     from mxspark.convert import converter  # which imports ONNX and MXNet
 
-    return converter.run(request)
+    try:
+        return converter.run(request)
+    except MemoryError:
+        raise MxsparkError(
+            f"{request.path}: its conversion needs more memory than there is ({host.memory() / 2**30:.1f} GiB)",
+            "Convert it on a machine with more.",
+        ) from None

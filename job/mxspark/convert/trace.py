@@ -15,7 +15,8 @@ import numpy as np
 from onnx import checker, defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from mxspark.convert.onnx_file import WRITTEN_IR_VERSION, Array, OnnxFile, attributes
+from mxspark import host
+from mxspark.convert.onnx_file import MEMORY_FACTOR, WRITTEN_IR_VERSION, Array, OnnxFile, attributes, needed
 from mxspark.convert.runtime import Session
 from mxspark.errors import UsageError, one_line
 from mxspark.text.words import counted, printable
@@ -105,11 +106,12 @@ class _Tracer:
     is_single: bool
     values: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    taken: int = 0  # by numbers that aren't in the file, but were computed here [bytes]
 
     def follow(self, outputs: Sequence[str], known: Sequence[str]) -> Trace:
         self.values = {self.image.name: self.image}
         self.values |= {name: Value.of(name, (array, array)) for name, array in self.file.weights.items()}
-        for node in self._needed(outputs):
+        for node in needed(self.file.model.graph, outputs):
             self._check_op(node)
             try:
                 self._add(node)
@@ -123,15 +125,6 @@ class _Tracer:
                 ) from None
         self._check_known(known)
         return Trace(self.image, tuple(self.steps), tuple(self.values[name] for name in outputs))
-
-    def _needed(self, outputs: Sequence[str]) -> list[Any]:
-        """The nodes that lead to outputs, in their order."""
-        wanted, needed = {*outputs}, []
-        for node in reversed(self.file.model.graph.node):
-            if wanted & set(node.output):
-                needed.append(node)
-                wanted |= set(node.input)
-        return needed[::-1]
 
     def _check_op(self, node: Any) -> None:
         if node.op_type in _CONTROL_FLOW:
@@ -180,6 +173,7 @@ class _Tracer:
         inputs = [self.values[name] if name else None for name in node.input]
         if self.is_single:
             inputs = _widened(node.op_type, inputs, found)
+            self._take([value for value in inputs if value is not None and value is not self.values[value.name]])
         if node.op_type in ("Shape", "Size") and inputs[0] is not None:
             shapes = inputs[0].shapes
             chosen = slice(found.get("start"), found.get("end"))
@@ -237,6 +231,16 @@ class _Tracer:
             results.append(_computed(node, inputs, 1, self.file.model.opset_import))
         for number, name in enumerate(name for name in node.output if name):
             self.values[name] = Value.of(name, [result[number] for result in results])
+            self._take([self.values[name]])
+
+    def _take(self, values: Sequence[Value]) -> None:
+        """Counts what values take that stay. Raises ValueError where all of them together take too much."""
+        arrays = {id(array): array.nbytes for value in values for array in value.numbers or ()}
+        self.taken += sum(arrays.values())
+        if self.taken * MEMORY_FACTOR > host.memory():
+            raise ValueError(
+                f"what is computed before takes {self.taken / 2**30:.1f} GiB of memory up to here: too much"
+            )
 
 
 # What onnx raises of a graph that is wrong, and numpy of numbers that don't fit.
