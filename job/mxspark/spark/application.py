@@ -232,6 +232,11 @@ class Application:
         return {host.rpartition(":")[0].strip("[]") for host in hosts}
 
     @property
+    def makes_archive(self) -> bool:
+        """Whether Java writes the class archive at its end, which takes seconds."""
+        return self._archive is not None and self._archive.is_new
+
+    @property
     def is_kubernetes(self) -> bool:
         """Whether executors are pods."""
         return str(self._context.master).startswith("k8s://")
@@ -324,7 +329,7 @@ class Application:
             self._context.stop()
         self._forget_gateway()
         if self._java is not None:
-            _end(self._java, ARCHIVE_SECONDS if self._archive is not None and self._archive.is_new else STOP_SECONDS)
+            _end(self._java, ARCHIVE_SECONDS if self.makes_archive else STOP_SECONDS)
             if self._archive is not None:
                 self._archive.keep(is_whole=self._java.returncode == 0)  # killed, it may have been about to write it
         self._folders.close()
