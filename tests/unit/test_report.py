@@ -291,6 +291,33 @@ def test_records_that_others_wrote_are_passed_by(tmp_path: Path, text: str) -> N
     assert "When its shards ran was not recorded" in report(tmp_path).text
 
 
+def test_no_more_of_a_record_is_read_than_a_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = table(tmp_path, of(Row("a.png", "ok", None, cat())))
+    logged(folder, finished(0, 1000.0, 1.0))
+    for name in ("MOST_SHARDS", "MAX_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(shard_log, name, 0)
+            assert FinishedRun.open(str(folder), Access()).runs == ()
+
+
+@pytest.mark.parametrize(
+    "this_run", [None, 7, "x", [1], {"retries": 7, "failing_executors": [7], "worker_seconds": {"a": []}}]
+)
+def test_a_summary_that_others_wrote_is_shown_as_far_as_it_goes(tmp_path: Path, this_run: object) -> None:
+    folder = table(tmp_path, of(Row("cat/a.png", "ok", None, cat())), true_label=r"^([a-z]+)/")
+    frozen = plan.load(FolderStore(folder))
+    assert frozen is not None
+    hostile = {
+        "plan": {"id": frozen.id},
+        "this_run": this_run,
+        "accuracy_top_k": 10**400,
+        "finished": [],
+        "mxspark": {},
+    }
+    (folder / "_summary.json").write_text(json.dumps(hostile))
+    assert "What ran" in report(folder).text
+
+
 def test_every_status_has_a_hint_but_ok() -> None:
     assert set(hints.HINTS) == set(RowStatus)
     assert [status for status, text in hints.HINTS.items() if not text] == [RowStatus.OK]
