@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -83,6 +84,18 @@ def test_nothing_that_is_printed_has_a_secret_or_commands_a_terminal(
     assert [line["event"] for line in found] == ["begin", "note", "warning", "error", "library"]
     assert {line["run"] for line in found} == {"run-1"}
     assert all(line["time"].endswith("+00:00") for line in found)
+
+
+def test_pythons_own_warnings_are_json_too(as_json: console.JsonProgress, capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    console.log_as_json(False)
+    with pytest.warns(DeprecationWarning, match="old"):
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    (line,) = lines(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["library"]) == ("library", "warning", "py.warnings")
+    assert "DeprecationWarning: old" in str(line["message"])
 
 
 def test_the_trace_of_an_error_has_places_and_no_words_of_others(
