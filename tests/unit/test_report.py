@@ -508,7 +508,7 @@ def test_parts_of_json_are_read_whole_once_and_a_row_again_by_its_line(tmp_path:
 
 def test_a_report_says_how_the_last_run_ended(tmp_path: Path) -> None:
     folder = table(tmp_path, of(Row("a.png", "missing", "gone")))
-    states = []
+    states: list[bool | None] = []
     for fraction in (0.0, 1.0, 0.0):
         reports.write_at_end(summed_up(folder, again=bool(states), max_failed_fraction=fraction), Access(), Heard())
         shown = folder / "_report.html"

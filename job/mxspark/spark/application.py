@@ -283,7 +283,9 @@ class Application:
             # Of this thread alone: a session that whoever calls has started keeps its own.
             self._context.setJobGroup(group, _description(job, len(shards)))
             self._context._jsc.setCallSite(STAGE)  # else stages are named after a line of this file
-            self._context.runJob(self._context.parallelize(shards, len(shards)), _task(job, reports))
+            tasks_of_shards = self._context.parallelize(shards, len(shards)).mapPartitions(_task(job, reports))
+            # By Java's own count: Python's sets another call site, and runJob sends each partition's number by itself.
+            tasks_of_shards._jrdd.count()
 
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(run_all)
