@@ -73,7 +73,7 @@ def test_what_cannot_be_estimated_is_an_error_with_its_cause(
     assert "context is gpu" in refused(*places, "--context", "gpu")
     assert "--cores are those of an executor" in refused(*places, "--cores", "2")
     for price in ("nan", "inf"):
-        assert f"--price-per-core-hour is {price}" in refused(*places, "--price-per-core-hour", price)
+        assert "--price-per-core-hour" in refused(*places, "--price-per-core-hour", price)
     assert "has no room for a worker" in refused(*places, "--executors", "2", "--set", "spark.task_cpus=2")
 
     def crash(_crew: Crew) -> None:
