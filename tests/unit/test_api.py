@@ -1,6 +1,7 @@
 """What people call from Python, without Spark: settings out of keywords, a model called with images, tables read."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from PIL import Image
 import mxspark
 from mxspark import Predictor, UsageError
 from mxspark.api import settings as api_settings
+from mxspark.cli import console
 from mxspark.cli.flags import flags_of
 from mxspark.dataset import plan, predictions
 from mxspark.dataset.columns import Columns, VectorColumn
@@ -23,11 +25,14 @@ from mxspark.dataset.plan import KeySpool
 from mxspark.dataset.predictions import PARTS, Prediction, Row
 from mxspark.decode import in_memory, preprocess
 from mxspark.decode.preprocess import ImageLimits
+from mxspark.errors import MxsparkError
 from mxspark.row_status import RowStatus
+from mxspark.run import driver
+from mxspark.run.progress import Silent
 from mxspark.settings.job import FORMATS, Settings
 from mxspark.settings.model_spec import ModelInput, Preprocessing
 from mxspark.spark import session
-from mxspark.storage import FolderStore
+from mxspark.storage import Access, FolderStore
 from tests.conftest import DIGITS
 
 BUNDLE = DIGITS / "bundle"
@@ -118,6 +123,21 @@ def test_what_is_no_list_of_images_is_refused(predictor: Predictor, images: Any)
 def test_a_setting_that_is_wrong_or_useless_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Predictor(BUNDLE, **settings)
+
+
+def test_what_is_printed_after_a_run_is_no_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_settings: Settings, _access: Access, progress: Silent, _debug: bool) -> None:
+        progress.note("json")
+        raise MxsparkError("no")
+
+    monkeypatch.setattr(driver, "run", fail)
+    with pytest.raises(MxsparkError, match="no"):
+        mxspark.run(**JOB, log_format="json")
+    console.show_warning("later")
+    first, second = capsys.readouterr().err.splitlines()
+    assert (json.loads(first)["message"], second) == ("json", "Warning: later")
 
 
 def test_keywords_are_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,13 +3,20 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mxspark import host
 from mxspark.benchmark import estimate
 from mxspark.benchmark.crew import Crew
+from mxspark.benchmark.estimate import Estimate, Request
+from mxspark.benchmark.results import Machine
+from mxspark.errors import MxsparkError
 from mxspark.inference.mxnet_process import CrashError
+from mxspark.run.progress import Silent
+from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings, SparkSettings
+from mxspark.spark import application
 from tests.conftest import DIGITS, Here
 
 FEW = ("--images", "8", "--seconds", "0")
@@ -65,6 +72,8 @@ def test_what_cannot_be_estimated_is_an_error_with_its_cause(
     refused("--input", "s3://images/photos", *model, "--endpoint-url", f"http://127.0.0.1:{unused_port}")
     assert "context is gpu" in refused(*places, "--context", "gpu")
     assert "--cores are those of an executor" in refused(*places, "--cores", "2")
+    for price in ("nan", "inf"):
+        assert "--price-per-core-hour" in refused(*places, "--price-per-core-hour", price)
     assert "has no room for a worker" in refused(*places, "--executors", "2", "--set", "spark.task_cpus=2")
 
     def crash(_crew: Crew) -> None:
@@ -76,3 +85,53 @@ def test_what_cannot_be_estimated_is_an_error_with_its_cause(
     for path in images.iterdir():
         path.write_text("no image")
     assert "none of the 8 images of the sample can be decoded" in refused(*places)
+
+
+NOTHING_LEFT = Estimate(
+    Machine("chip", 1, 2**30, {}, "2026-11-30"), None, "digits", "fp32", 0, 9, {}, 0, None, 1, None, (), ()
+)
+
+
+def settings(**spark: Any) -> Settings:
+    return Settings(
+        input=InputSettings(path="images"),
+        output=OutputSettings(path="table"),
+        model=ModelSettings(path="net"),
+        spark=SparkSettings(master="k8s://https://cluster", **spark),
+    )
+
+
+def test_executors_are_as_many_as_a_run_has_at_most() -> None:
+    chosen = settings(executors=2, dynamic_allocation={"enabled": True, "max_executors": 9})
+    assert estimate._executors(chosen, Request()) == (9, 1)
+    assert estimate._executors(settings(executors=2), Request()) == (2, 1)
+
+
+def test_spark_starts_without_the_users_properties_and_where_it_cannot_its_time_is_assumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which may have it write an event log."""
+
+    def refuse(chosen: Settings, *_: object) -> None:
+        assert (chosen.spark.conf, chosen.spark.master) == ({}, "local[*]")
+        raise MxsparkError("no Java")
+
+    monkeypatch.setattr(application, "Application", refuse)
+    assert estimate._spark_seconds(settings(conf={"spark.eventLog.enabled": "true"}), Silent()) == 10
+
+
+@pytest.mark.parametrize("command", [("estimate",), ("run", "--dry-run", "--output", "table")])
+def test_an_estimate_is_json_where_that_is_asked_for_and_is_no_run(
+    command: tuple[str, ...], here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = (*command, "--input", "images", "--model", "net")
+    monkeypatch.setattr(estimate, "run", lambda *_: NOTHING_LEFT)
+    told = here(*given, "--log-format", "json").succeeded()
+    assert (told.errors, json.loads(told.output)["event"], json.loads(told.output)["done"]) == ("", "estimate", 9)
+    assert here(*given).succeeded().output == "Nothing is left to do; 9 are done.\n"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(estimate, "run", interrupt)
+    assert here(*given).ended_with(130).errors.splitlines()[-1] == "Warning: interrupted"

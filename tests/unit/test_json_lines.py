@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -94,6 +95,18 @@ def test_a_library_s_faulty_call_of_its_log_does_not_end_the_run(
     assert line["library"] == "library"
     assert "can't be formatted" in line["message"]
     assert "canary" not in line["message"]
+
+
+def test_pythons_own_warnings_are_json_too(as_json: console.JsonProgress, capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    console.log_as_json(False)
+    with pytest.warns(DeprecationWarning, match="old"):
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    (line,) = lines(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["library"]) == ("library", "warning", "py.warnings")
+    assert "DeprecationWarning: old" in str(line["message"])
 
 
 def test_the_trace_of_an_error_has_places_and_no_words_of_others(

@@ -68,6 +68,12 @@ def test_a_new_place_is_fine_and_nothing_is_made_there_yet(tmp_path: Path, place
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_nothing_is_to_be_written_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a dry run: in a bucket the try is an object."""
+    monkeypatch.delattr(FolderStore, "check_writable")
+    assert output.check(FolderStore(tmp_path), OutputSettings(path=str(tmp_path)), probes=False) is None
+
+
 def test_hidden_files_are_no_hindrance(tmp_path: Path) -> None:
     store = folder_with(tmp_path, ".DS_Store", "_other/x")
 

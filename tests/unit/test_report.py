@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from mxspark import report as reports
-from mxspark.dataset import plan, tops
+from mxspark.dataset import plan, predictions, tops
 from mxspark.dataset.columns import Columns, VectorColumn
 from mxspark.dataset.predictions import Prediction, Row
 from mxspark.dataset.tops import Texts, TrueLabels
@@ -26,7 +26,7 @@ from mxspark.report import charts, difference, hints, page, rows
 from mxspark.report.finished_run import FinishedRun
 from mxspark.report.rows import Choice
 from mxspark.row_status import RowStatus
-from mxspark.run import shard_log, statistics
+from mxspark.run import shard_log, statistics, summary
 from mxspark.run.progress import Silent
 from mxspark.run.result import Result, sum_up
 from mxspark.run.shard_log import ShardLog
@@ -37,6 +37,7 @@ from mxspark.storage import Access, FolderStore, StorageError
 from mxspark.worker.pipeline import Timings
 from tests.conftest import Here
 from tests.outputs import HOSTILE, cat, dog, finished, logged, of, table
+from tests.unit.runs import Format
 
 
 class _Page(HTMLParser):
@@ -290,6 +291,33 @@ def test_records_that_others_wrote_are_passed_by(tmp_path: Path, text: str) -> N
     assert "When its shards ran was not recorded" in report(tmp_path).text
 
 
+def test_no_more_of_a_record_is_read_than_a_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = table(tmp_path, of(Row("a.png", "ok", None, cat())))
+    logged(folder, finished(0, 1000.0, 1.0))
+    for name in ("MOST_SHARDS", "MAX_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(shard_log, name, 0)
+            assert FinishedRun.open(str(folder), Access()).runs == ()
+
+
+@pytest.mark.parametrize(
+    "this_run", [None, 7, "x", [1], {"retries": 7, "failing_executors": [7], "worker_seconds": {"a": []}}]
+)
+def test_a_summary_that_others_wrote_is_shown_as_far_as_it_goes(tmp_path: Path, this_run: object) -> None:
+    folder = table(tmp_path, of(Row("cat/a.png", "ok", None, cat())), true_label=r"^([a-z]+)/")
+    frozen = plan.load(FolderStore(folder))
+    assert frozen is not None
+    hostile = {
+        "plan": {"id": frozen.id},
+        "this_run": this_run,
+        "accuracy_top_k": 10**400,
+        "finished": [],
+        "mxspark": {},
+    }
+    (folder / "_summary.json").write_text(json.dumps(hostile))
+    assert "What ran" in report(folder).text
+
+
 def test_every_status_has_a_hint_but_ok() -> None:
     assert set(hints.HINTS) == set(RowStatus)
     assert [status for status, text in hints.HINTS.items() if not text] == [RowStatus.OK]
@@ -404,15 +432,16 @@ class Heard(Silent):
         self.notes.append(what)
 
 
-def summed_up(folder: Path, again: bool = False) -> Result:
+def summed_up(folder: Path, again: bool = False, output_format: Format = "parquet", **more: Any) -> Result:
     """A run that ended with the table in `folder`."""
     store = FolderStore(folder)
     frozen = plan.load(store)
     assert frozen is not None
     chosen = Settings(
         input=InputSettings(path=str(folder / "images"), true_label=r"^([a-z]+)/"),
-        output=OutputSettings(path=str(folder)),
+        output=OutputSettings(path=str(folder), format=output_format),
         model=ModelSettings(path="net"),
+        **more,
     )
     done = Performance(1, 1.0, 1.0, 0.5, 1, Timings(), Counter(), "cpu(0)")
     return sum_up(Table(store, frozen, chosen), None if again else done, Access())
@@ -437,7 +466,7 @@ def test_a_run_is_counted_for_its_report_and_its_summary_at_once(
 
     monkeypatch.setattr(FolderStore, "read", counted)
     heard = Heard()
-    result = summed_up(folder)
+    result = summed_up(folder, max_failed_fraction=0.5)
     reports.write_at_end(result, Access(), heard)
 
     assert [note.partition(":")[0] for note in heard.notes] == ["Report"]
@@ -447,7 +476,60 @@ def test_a_run_is_counted_for_its_report_and_its_summary_at_once(
     assert "1 of 12 images with a known label are right: 8.33%" in shown.text
     assert "16.67% have it among the classes" in shown.text
     assert reads["part-000004.parquet"] == 1  # the first ones again, to be shown
-    assert summed_up(folder, again=True).beside is None
+    assert summed_up(folder, again=True, max_failed_fraction=0.5).beside is None
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl"])
+@pytest.mark.parametrize(("limited", "limit"), [(predictions, "SMALL_PART_BYTES"), (summary, "MOST_BYTES")])
+def test_large_tables_are_counted_without_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limited: Any, limit: str, output_format: Format
+) -> None:
+    made = of(*(Row(f"zebra/{number:02}.png", "ok", None, dog()) for number in range(30)))
+    folder = table(tmp_path, made, output_format, true_label=r"^([a-z]+)/")
+    monkeypatch.setattr(limited, limit, 10)
+    heard = Heard()
+    result = summed_up(folder, output_format=output_format)
+    reports.write_at_end(result, Access(), heard)
+    assert (result.beside, result.results.counts.rows, result.results.counts.labelled) == (None, 30, 30)
+    assert heard.notes == [f"For a report: mxspark report {folder}"]
+
+
+def test_parts_of_json_are_read_whole_once_and_a_row_again_by_its_line(tmp_path: Path) -> None:
+    made = of(*(Row(f"{number:02}.png", "ok", None, dog(0.5 + number / 100)) for number in range(30)))
+    folder = table(tmp_path, made, "jsonl")
+    result = summed_up(folder, output_format="jsonl")
+    assert result.beside is not None
+    found = result.beside.statistics()
+    assert (found.counts.rows, found.broken) == (30, ())
+    assert [(row.key, row.predictions) for row in found.least_certain] == [
+        (key, made[key].predictions) for key in sorted(made)[:24]
+    ]
+
+
+def test_a_report_says_how_the_last_run_ended(tmp_path: Path) -> None:
+    folder = table(tmp_path, of(Row("a.png", "missing", "gone")))
+    states: list[bool | None] = []
+    for fraction in (0.0, 1.0, 0.0):
+        reports.write_at_end(summed_up(folder, again=bool(states), max_failed_fraction=fraction), Access(), Heard())
+        shown = folder / "_report.html"
+        states.append("ended without success" in shown.read_text() if shown.exists() else None)
+    assert states == [True, False, None]  # written again by `mxspark report` alone: it wasn't gathered
+
+
+@pytest.mark.parametrize(
+    ("output_format", "wrong"),
+    [
+        ("parquet", Prediction(-2, "cat", 0.9)),
+        ("parquet", Prediction(0, "cat", float("nan"))),
+        ("jsonl", Prediction(0, "cat", float("nan"))),
+        ("jsonl", Prediction(0, "cat", 1e300)),
+        ("jsonl", Prediction(2**33, "cat", 0.9)),
+    ],
+)
+def test_parts_with_classes_that_cannot_be_are_named(tmp_path: Path, output_format: Format, wrong: Prediction) -> None:
+    folder = table(tmp_path, of(Row("a.png", "ok", None, (wrong,))), output_format)
+    assert "not a part of this run" in report(folder).text
+    assert summed_up(folder, output_format=output_format).results.counts.rows == 1
 
 
 def test_a_report_that_fails_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

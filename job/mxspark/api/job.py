@@ -47,9 +47,12 @@ def run(
 
     access = Access(chosen.storage)
     session.check(chosen, found.origins)
-    with console.run_progress(chosen.log_format, yes=True) as progress:  # whoever calls with overwrite has decided
-        result = driver.run(chosen, access, progress, debug)
-        report.write_at_end(result, access.of_driver(os.environ), progress)
+    try:
+        with console.run_progress(chosen.log_format, yes=True) as progress:  # whoever calls with overwrite has decided
+            result = driver.run(chosen, access, progress, debug)
+            report.write_at_end(result, access.of_driver(os.environ), progress)
+    finally:
+        console.log_as_json(False)  # what this process prints later is not this run's
     summary = Summary.of(chosen.output.path, result.results)
     if result.too_many_failed is not None:
         result.too_many_failed.results = summary

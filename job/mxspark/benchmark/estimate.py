@@ -30,8 +30,8 @@ from mxspark.run.listing import Listing
 from mxspark.run.progress import RunListener
 from mxspark.run.table import Table
 from mxspark.run.work import Work
-from mxspark.settings.job import Settings
-from mxspark.spark.configuration import local_workers
+from mxspark.settings.job import Settings, SparkSettings
+from mxspark.spark.configuration import local_workers, most_executors
 from mxspark.storage import Access, open_output, telling
 from mxspark.text.words import counted
 
@@ -202,7 +202,7 @@ def _executors(settings: Settings, request: Request) -> tuple[int, int] | None:
         if request.cores is not None:
             raise UsageError("--cores are those of an executor", "Say how many executors: --executors.")
         return None
-    found = request.executors or settings.spark.executors, request.cores or settings.spark.executor_cores
+    found = request.executors or most_executors(settings.spark), request.cores or settings.spark.executor_cores
     if found[1] < settings.spark.task_cpus:
         problem = f"an executor of {counted(found[1], 'core')} has no room for a worker of spark.task_cpus"
         raise UsageError(f"{problem} {settings.spark.task_cpus}", "Give more --cores.")
@@ -212,7 +212,7 @@ def _executors(settings: Settings, request: Request) -> tuple[int, int] | None:
 def _left(settings: Settings, access: Access, model: Bundle) -> Work | None:
     """What an earlier run left, None where there was none. Raises UsageError where its table is another job's."""
     store = open_output(settings.output.path, access.of_first_contact(os.environ))
-    existing = work.earlier_plan(store, settings, identity(settings, model))
+    existing = work.earlier_plan(store, settings, identity(settings, model), probes=False)
     return None if existing is None else Work.left(Table(store, existing, settings))
 
 
@@ -254,21 +254,32 @@ def _resumed(settings: Settings, access: Access, request: Request, model: Bundle
 
 def _local_workers(settings: Settings) -> int:
     """That a run has on this machine: those of a local master, else one for each of its cores."""
-    local = settings.spark if settings.spark.is_local else settings.spark.model_copy(update={"master": "local[*]"})
-    return local_workers(local)
+    return local_workers(_local(settings.spark))
+
+
+def _local(spark: SparkSettings) -> SparkSettings:
+    return spark if spark.is_local else spark.model_copy(update={"master": "local[*]"})
 
 
 def _spark_seconds(settings: Settings, progress: RunListener) -> float:
-    """What Spark's start and end take on this machine: it is started as a run does, and stopped."""
+    """What Spark's start and end take on this machine: it is started as a run does, but for properties of the user's,
+    which may have it write somewhere, and stopped.
+    """
     try:
         from mxspark.spark.application import Application
     except ModuleNotFoundError:
         progress.note(f"Spark is not installed here: {SPARK_SECONDS:g} s are assumed for its start.")
         return SPARK_SECONDS
     progress.step("Starting Spark")
-    local = settings.spark if settings.spark.is_local else settings.spark.model_copy(update={"master": "local[*]"})
+    local = _local(settings.spark).model_copy(update={"conf": {}})
     start = time.monotonic()
-    Application(settings.model_copy(update={"spark": local}), bundle.cache_dir(settings.cache_dir), False).stop()
+    try:
+        spark = Application(settings.model_copy(update={"spark": local}), bundle.cache_dir(settings.cache_dir), False)
+    except MxsparkError as error:
+        progress.note(f"{error.problem}. For its start {SPARK_SECONDS:g} s are assumed.")
+        return SPARK_SECONDS
+    # At its end the first Java would write the class archive: an estimate writes nothing, and only one run waits.
+    spark.kill() if spark.makes_archive else spark.stop()
     return time.monotonic() - start
 
 

@@ -19,7 +19,8 @@ __all__ = ["Terminated", "main", "main_submitted"]
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every error becomes a message and an exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    _run_app(given, LastWord.leave if given[:1] == ["run"] else None)
+    is_run = given[:1] == ["run"] and "--dry-run" not in given
+    _run_app(given, LastWord.leave if is_run else None)
 
 
 def main_submitted(arguments: list[str]) -> None:
@@ -33,7 +34,7 @@ def main_submitted(arguments: list[str]) -> None:
 
 def _run_app(given: list[str], on_failed_run: Callable[[LastWord], None] | None) -> NoReturn:
     # Errors in arguments and settings come before the setting log_format is known.
-    console.log_as_json(on_failed_run is not None and json_lines.is_asked_for(given))
+    console.log_as_json(given[:1] in (["run"], ["estimate"]) and json_lines.is_asked_for(given))
     exit_with(lambda: app(args=given, prog_name="mxspark", standalone_mode=False), "--debug" in given, on_failed_run)
 
 

@@ -89,8 +89,8 @@ class _SafeLog(logging.StreamHandler["TextIO"]):
     def stream(self, _stream: "TextIO") -> None: ...
 
 
-logging.lastResort = _SafeLog()
-logging.lastResort.setLevel(logging.WARNING)
+logging.lastResort = _last_resort = _SafeLog()
+_last_resort.setLevel(logging.WARNING)
 
 _is_terminal = sys.stdout.isatty()
 _width = None if _is_terminal or "COLUMNS" in os.environ else WIDTH
@@ -112,8 +112,19 @@ _json: JsonLines | None = None  # where a run prints JSON
 
 def log_as_json(yes: bool) -> None:
     """Whether what a run prints is JSON from now on."""
+    _listen((_json or JsonLines()) if yes else None)
+
+
+def _listen(lines: JsonLines | None) -> None:
+    """What a run prints goes there from now on, Python's own warnings too."""
     global _json  # as standard error and output are this process's
-    _json = (_json or JsonLines()) if yes else None
+    _json = lines
+    logging.captureWarnings(lines is not None)
+    warned = logging.getLogger("py.warnings")
+    if lines is not None:
+        warned.addHandler(_last_resort)  # else Python gives it one that drops them
+    else:
+        warned.removeHandler(_last_resort)
 
 
 class ConsoleProgress(Silent):
@@ -194,11 +205,11 @@ class JsonProgress(JsonLines):
 
 def run_progress(log_format: str, yes: bool) -> ConsoleProgress | JsonProgress:
     """Shows a run as the setting log_format says; `yes` answers all questions."""
-    global _json
     if log_format == "console":
-        _json = None
+        _listen(None)
         return ConsoleProgress(yes)
-    _json = progress = JsonProgress(yes)
+    progress = JsonProgress(yes)
+    _listen(progress)
     return progress
 
 
@@ -476,6 +487,9 @@ _SPEEDS = ("images/s", "CPU-ms", "network alone", "CPU-ms")
 
 def show_estimate(found: "Estimate") -> None:
     """What is to be done, how fast that is here, how long it takes where, and what all of it assumes."""
+    if _json is not None:
+        _json.write("estimate", file=sys.stdout, **found.to_json())
+        return
     done = f"; {found.done:,} are done" if found.done else ""
     if found.measured is None or found.start is None:
         _out.print(f"Nothing is left to do{done}.")

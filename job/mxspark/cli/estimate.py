@@ -1,6 +1,7 @@
 """`mxspark estimate`, and what `mxspark run --dry-run` shows."""
 
 import json
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, app, short_help
 from mxspark.cli.flags import DebugFlag, Given, takes_job
+from mxspark.errors import UsageError
 from mxspark.settings import sources
 from mxspark.settings.job import Settings
 from mxspark.storage import Access
@@ -59,6 +61,8 @@ def show_estimate(
     """
     from mxspark.benchmark.estimate import Request
 
+    if price is not None and not isfinite(price):
+        raise UsageError(f"--price-per-core-hour is {price}", "Give a number of dollars.")
     layers = given.layers()
     layers.insert(0, sources.Layer(sources.NOT_GIVEN, {("output", "path"): "predictions"}))
     settings = sources.effective(layers).settings
@@ -69,7 +73,7 @@ def show(settings: Settings, request: "Request", as_json: bool = False, resumes:
     """Estimates a run and shows that; `resumes` where its output counts. Raises what `estimate.run` raises."""
     from mxspark.benchmark import estimate
 
-    with console.ConsoleProgress() as progress:
+    with console.run_progress(settings.log_format, yes=False) as progress:
         found = estimate.run(settings, Access(settings.storage), request, progress, resumes)
     if as_json:
         console.show(json.dumps(found.to_json(), indent=1))

@@ -31,13 +31,15 @@ _PARTS = "|".join(part.pattern for part in predictions.PARTS.values())
 OURS = re.compile(rf"_plan/.*|_parts/.*|_model/.*|_runs/.*|{_PARTS}|{TEXT_OBJECT}|{SUMMARY}|{SUCCESS}|{REPORT}")
 
 
-def check(store: Store, settings: OutputSettings) -> Plan | None:
-    """The plan of an earlier run here, None where this run starts from the beginning; writes nothing.
+def check(store: Store, settings: OutputSettings, probes: bool = True) -> Plan | None:
+    """The plan of an earlier run here, None where this run starts from the beginning. Leaves nothing behind; where it
+    `probes`, it writes and deletes an object.
 
     Raises UsageError where the place can't be written, or holds what would be mixed up with the results.
     """
     with usage_errors("output.path", "Choose a place that can be written."):
-        store.check_writable()
+        if probes:
+            store.check_writable()
         existing = _begun_by(store, settings.submission) if settings.overwrite else plan.load(store)
         if existing is None:
             _refuse_others(store, settings.overwrite)

@@ -255,7 +255,14 @@ def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PAR
 
 def rows_in(data: bytes, whole: str, output_format: str) -> Iterator[Row]:
     """The rows of a part with these bytes, in order. Raises PartError, naming the part as `whole`."""
-    return _rows(parquet.read_rows(data, whole) if output_format == "parquet" else _json_lines(data), whole)
+    if output_format == "parquet":
+        return _rows(parquet.read_rows(data, whole), whole)
+    return rows_of(io.BytesIO(data), whole)  # by \n alone, and a line at a time: copies of all take more than the part
+
+
+def rows_of(lines: Iterable[bytes], whole: str) -> Iterator[Row]:
+    """The rows in some lines of a part of JSON. Raises PartError, naming the part as `whole`."""
+    return _rows(_parsed(lines), whole)
 
 
 def read_table(store: Store, output_format: str, vector_type: VectorType = "float32") -> Any:
@@ -284,8 +291,8 @@ def text_lines(store: Store, shard: int) -> Iterator[str]:
         yield f"Key {printable(row.key)}: Prediction: {texts}\n"
 
 
-def _json_lines(data: bytes) -> Iterator[Any]:
-    for line in io.BytesIO(data):  # by \n alone, and a line at a time: copies of all take more than the part
+def _parsed(lines: Iterable[bytes]) -> Iterator[Any]:
+    for line in lines:
         if len(line) > MAX_ROW_BYTES:
             raise ValueError("too long")
         yield json.loads(line)

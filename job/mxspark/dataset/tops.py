@@ -3,11 +3,12 @@
 With parquet.py the only place that imports pyarrow.
 """
 
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Self
 
@@ -22,6 +23,7 @@ from mxspark.errors import one_line
 from mxspark.storage import MissingError, Store, TooLargeError
 
 AT_ONCE = 1024  # rows: whose predictions few bytes of a part may stand for
+HIGHEST_INDEX = 2**31 - 1  # of a class
 
 
 @dataclass(frozen=True)
@@ -174,46 +176,65 @@ def _as_index(word: str) -> int:
 
 
 def read(store: Store, shard: int, output_format: str) -> Iterator[Tops]:
-    """Those of a shard's part, nothing where there is none. Raises PartError where it isn't whole."""
+    """Those of a shard's part, nothing where there is none. Raises PartError where it isn't whole, or too large."""
     name = PARTS[output_format].name(shard)
+    whole = f"{store.name}/{name}"
     try:
         data = store.read(name, predictions.MAX_PART_BYTES)
     except MissingError:
         return
+    except TooLargeError as error:
+        raise PartError(error.problem) from None
     if not data:
         raise EmptyPartError(store.name, name)
-    yield from _of_part(data, f"{store.name}/{name}", output_format)
+    yield from _of_parquet(data, whole) if output_format == "parquet" else _of_json(data, whole)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A whole part, read once: what it counts to, and its rows' classes, or why these can't be had."""
+    """A part that was counted: what it counts to, and its rows' classes, or why these can't be had."""
 
     counts: Counts
-    tops: tuple[Tops, ...] | PartError
+    tops: tuple[Tops, ...] | PartError | None  # None where it was not read whole
+    bytes: int  # that were read for them
 
 
 def read_part(store: Store, shard: int, output_format: str, true_label: str | None) -> Part:
-    """What `predictions.read_counts` reads, and the tops out of the same bytes. Raises what that raises."""
-    try:
-        return _read_part(store, shard, output_format, true_label, predictions.SMALL_PART_BYTES)
-    except TooLargeError:
-        with predictions.LARGE:
-            return _read_part(store, shard, output_format, true_label, predictions.MAX_PART_BYTES)
-
-
-def _read_part(store: Store, shard: int, output_format: str, true_label: str | None, limit: int) -> Part:
+    """What `predictions.read_counts` reads, and of a part that isn't large the tops out of the same bytes. Raises what
+    that raises.
+    """
     name = PARTS[output_format].name(shard)
-    data, whole = store.read(name, limit), f"{store.name}/{name}"
+    whole = f"{store.name}/{name}"
+    try:
+        data = store.read(name, predictions.SMALL_PART_BYTES)
+    except TooLargeError:
+        return Part(predictions.read_counts(store, shard, output_format, true_label), None, 0)
     if not data:
         raise EmptyPartError(store.name, name)
-    if output_format == "parquet":
-        counts = predictions.footer_counts(data[-parquet.FOOTER_BYTES :], whole, true_label)
-        if counts is None:
-            counts = predictions.count(predictions.rows_in(data, whole, output_format), true_label)
-        return Part(counts, _or_error(lambda: _of_part(data, whole, output_format), whole))
-    rows = list(predictions.rows_in(data, whole, output_format))
-    return Part(predictions.count(rows, true_label), _or_error(lambda: _of_rows(iter(rows), whole), whole))
+    if output_format != "parquet":
+        return _counted_json(data, whole, true_label)
+    counts = predictions.footer_counts(data[-parquet.FOOTER_BYTES :], whole, true_label)
+    if counts is None:
+        counts = predictions.count(predictions.rows_in(data, whole, output_format), true_label)
+    return Part(counts, _or_error(lambda: _of_parquet(data, whole), whole), len(data))
+
+
+def _counted_json(data: bytes, whole: str, true_label: str | None) -> Part:
+    """In one pass, in which only some rows are there at a time."""
+    found: list[Tops] = []
+    errors: list[PartError] = []
+
+    def rows() -> Iterator[Row]:
+        for first, lines, some in _some_rows(data, whole):
+            made = _or_error(partial(_of_rows, first, lines, some, whole), whole) if not errors else ()
+            if isinstance(made, PartError):
+                errors.append(made)
+            else:
+                found.extend(made)
+            yield from some
+
+    counts = predictions.count(rows(), true_label)
+    return Part(counts, errors[0] if errors else tuple(found), len(data))
 
 
 def _or_error(found: Callable[[], Iterator[Tops]], whole: str) -> tuple[Tops, ...] | PartError:
@@ -230,31 +251,48 @@ def _not_a_part(whole: str, error: Exception) -> PartError:
     return PartError(f"{whole}: not a part of this run: {one_line(error)}")
 
 
-def _of_part(data: bytes, whole: str, output_format: str) -> Iterator[Tops]:
-    if output_format == "parquet":
-        return _of_parquet(data, whole)
-    return _of_rows(predictions.rows_in(data, whole, output_format), whole)
+def _of_json(data: bytes, whole: str) -> Iterator[Tops]:
+    for first, lines, rows in _some_rows(data, whole):
+        yield from _of_rows(first, lines, rows, whole)
 
 
-def _of_rows(rows: Iterator[Row], whole: str) -> Iterator[Tops]:
-    first = 0
-    while some := list(islice(rows, AT_ONCE)):
-        best = [row.predictions[0] if row.predictions else None for row in some]
-        labels = [None if one is None else one.label for one in best]
-        try:
-            yield Tops(
-                first,
-                Texts.of_texts([row.key for row in some]),
-                Texts.of_texts([row.status for row in some]),
-                Texts.of_texts([row.error for row in some]),
-                Texts.of_texts(labels),
-                np.array([-1 if one is None else one.index for one in best], np.int64),
-                np.array([np.nan if one is None else one.probability for one in best], np.float32),
-                some.__getitem__,
-            )
-        except (UnicodeEncodeError, OverflowError) as error:
-            raise _not_a_part(whole, error) from None
-        first += len(some)
+def _some_rows(data: bytes, whole: str) -> Iterator[tuple[int, list[bytes], list[Row]]]:
+    """Rows of a part of JSON, the place of the first of them, and the lines that they are from."""
+    file, first = io.BytesIO(data), 0
+    while lines := list(islice(file, AT_ONCE)):
+        yield first, lines, list(predictions.rows_of(lines, whole))
+        first += len(lines)
+
+
+def _of_rows(first: int, lines: list[bytes], rows: list[Row], whole: str) -> Iterator[Tops]:
+    """Of rows at hand, of which only the lines are kept: a row takes ten times the room of its line."""
+    best = [row.predictions[0] if row.predictions else None for row in rows]
+    try:
+        has_class = np.array([one is not None for one in best], bool)
+        indices = np.array([-1 if one is None else one.index for one in best], np.int64)
+        with np.errstate(over="ignore"):
+            probabilities = np.array([np.nan if one is None else one.probability for one in best], np.float32)
+        _check(indices[has_class], probabilities[has_class])
+        yield Tops(
+            first,
+            Texts.of_texts([row.key for row in rows]),
+            Texts.of_texts([row.status for row in rows]),
+            Texts.of_texts([row.error for row in rows]),
+            Texts.of_texts([None if one is None else one.label for one in best]),
+            indices,
+            probabilities,
+            lambda place: next(predictions.rows_of(lines[place : place + 1], whole)),
+        )
+    except (ValueError, OverflowError) as error:
+        raise _not_a_part(whole, error) from None
+
+
+def _check(indices: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
+    """Raises ValueError for what no run writes: others may have."""
+    if ((indices < 0) | (indices > HIGHEST_INDEX)).any():
+        raise ValueError("an index that no class has")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("a probability that isn't finite")
 
 
 def _of_parquet(data: bytes, whole: str) -> Iterator[Tops]:
@@ -303,6 +341,7 @@ def _first_of(lists: pa.Array | None, rows: int) -> tuple[Texts, NDArray[np.int6
         raise pa.ArrowInvalid("a prediction has no index or no probability")
     labels = Texts.of(label)
     places[has_one], indices[has_one], probabilities[has_one] = labels.places, index.to_numpy(), probability.to_numpy()
+    _check(indices[has_one], probabilities[has_one])
     return Texts(labels.different, places), indices, probabilities
 
 

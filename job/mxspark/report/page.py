@@ -33,8 +33,7 @@ from mxspark.text.words import printable, without_controls, without_middle
 SHOWN_CLASSES = 30
 SHOWN_TRUTHS = 25  # of a matrix of true labels and classes: more can't be read
 SHOWN_CONFUSIONS = 20
-SHOWN_RUNS = 10  # with charts of their own: the last ones
-CHARTED_RUNS = 3
+CHARTED_RUNS = 3  # the last ones
 LONGEST_TEXT = 300  # characters of a key or an error
 LONGEST_SETTINGS = 100_000
 # Of whose images something may be seen; others have no pixels, or none that this machine should try to decode.
@@ -142,8 +141,8 @@ def _content(report: Report) -> dict[str, Any]:
         "made": _when(datetime.now(UTC).timestamp()),
         "title": shown(run.store.name),
         "facts": _facts(run),
-        "summary": run.summary.get("this_run") if isinstance(run.summary.get("this_run"), dict) else None,
-        "past_runs": run.runs[-SHOWN_RUNS:],
+        "summary": _this_run(run),
+        "past_runs": run.runs,
         "charted": [(past, charts.timeline(past), charts.rates(past), _workers(past)) for past in charted],
         "charts": charts,
         "hint": hint,
@@ -161,6 +160,12 @@ def _workers(past: Any) -> list[charts.Worker]:
     return sorted(charts.workers(past), key=lambda worker: -worker.seconds("seconds"))[: charts.MOST_LANES]
 
 
+def _this_run(run: FinishedRun) -> dict[str, Any]:
+    """What the last run wrote of itself; empty where it did nothing, or others wrote something else."""
+    found = run.summary.get("this_run")
+    return found if isinstance(found, dict) else {}
+
+
 def _facts(run: FinishedRun) -> list[tuple[str, str]]:
     """What ran, by name."""
     plan = run.plan
@@ -173,7 +178,7 @@ def _facts(run: FinishedRun) -> list[tuple[str, str]]:
         ("Model digest", plan.identity.get("model")),
         ("Precision", plan.identity.get("precision")),
         ("Digest at that precision", plan.identity.get("optimized")),
-        ("Ran on", (run.summary.get("this_run") or {}).get("context") or (run.runs[-1].context if run.runs else None)),
+        ("Ran on", _this_run(run).get("context") or (run.runs[-1].context if run.runs else None)),
         ("Format", run.format),
         ("Plan", f"{plan.id}, made {plan.created}: {plan.shards:,} shards of {plan.shard_size:,} images at most"),
         ("mxspark", run.summary.get("mxspark") or (run.runs[-1].version if run.runs else None)),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mxspark import host
 from mxspark.dataset import output
-from mxspark.dataset.output import SUCCESS
+from mxspark.dataset.output import REPORT, SUCCESS
 from mxspark.dataset.plan import KeySpool, Plan
 from mxspark.errors import MxsparkError
 from mxspark.inference import bundle
@@ -203,6 +203,7 @@ class _Run:
         self, work: Work, model: Bundle, spark: Application, context: ChosenContext, hold: Hold
     ) -> Performance:
         self._store.delete(SUCCESS)  # until all is there again
+        self._store.delete(REPORT)
         job = Job(
             run_id=self._id,
             settings=with_absolute_places(self._settings),

@@ -37,6 +37,11 @@ def identity(settings: Settings, model: Bundle) -> dict[str, Any]:
     } | (vectors if model.spec.output.vectors else {})
 
 
+def has_vectors(recorded: Mapping[str, Any]) -> bool:
+    """Whether the table of a plan with this identity has columns of vectors."""
+    return "vector_type" in recorded
+
+
 def check_columns(output: OutputSettings, model: ModelOutput) -> None:
     """Raises UsageError where settings of the table don't go with what the model gives."""
     if model.vectors and output.format == "text":

@@ -8,6 +8,7 @@ from mxspark.dataset.output import REPORT, SUCCESS, SUMMARY
 from mxspark.dataset.tops import Part
 from mxspark.errors import TooManyFailedError, one_line
 from mxspark.run import precision
+from mxspark.run.identity import has_vectors
 from mxspark.run.last_word import Results
 from mxspark.run.statistics import Gatherer, Statistics
 from mxspark.run.summary import Performance, Summary
@@ -15,7 +16,7 @@ from mxspark.run.table import Table
 from mxspark.storage import Access
 
 SHOWN_ROWS = 10
-MOST_SHARDS = 2000  # that are read whole for a report: seconds from a bucket
+MOST_SHARDS = 2000  # that are read whole for a report, where else their ends are: seconds from a bucket
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,11 @@ class Beside:
     def __init__(self, true_label: str | None) -> None:
         self._gatherer = Gatherer(true_label)
         self.trouble = ""
+        self.is_whole = True
 
     def add(self, shard: int, part: Part) -> None:
-        if not self.trouble:
+        self.is_whole &= part.tops is not None
+        if part.tops is not None and self.is_whole and not self.trouble:
             try:
                 self._gatherer.add(shard, part.tops)
             except Exception as error:  # noqa: BLE001  # a bug too
@@ -55,8 +58,10 @@ def sum_up(table: Table, performance: Performance | None, access: Access) -> Res
     planned.
     """
     store, settings = table.store, table.settings
-    is_reported = performance is not None or not store.has(REPORT)  # else the run that did it all has written it
-    beside = Beside(settings.input.true_label) if is_reported and table.plan.shards <= MOST_SHARDS else None
+    # Else the run that did it all has written it.
+    is_reported = performance is not None or not (store.has(REPORT) and store.has(SUCCESS))
+    is_small = table.plan.shards <= MOST_SHARDS and not has_vectors(table.plan.identity)
+    beside = Beside(settings.input.true_label) if is_reported and is_small else None
     tally = table.count(beside.add if beside else None)
     figures = precision.kept_figures(store, table.plan)
     compared = precision.summary(figures, settings.precision, precision.kept_digest(store, table.plan))
@@ -66,6 +71,7 @@ def sum_up(table: Table, performance: Performance | None, access: Access) -> Res
     too_many = summary.failed_fraction > settings.max_failed_fraction
     if too_many:
         store.delete(SUCCESS)
+        store.delete(REPORT)  # an earlier run's, to which as many were allowed
     if performance is not None or not store.has(SUCCESS):  # else the run that did it all has written it
         store.write(SUMMARY, summary.to_json().encode())
     if not too_many:
@@ -79,4 +85,5 @@ def sum_up(table: Table, performance: Performance | None, access: Access) -> Res
         output.table(settings.output),
         str(figures) if figures else "",
     )
-    return Result(results, table.too_many_failed(tally) if too_many else None, table, beside)
+    gathered = beside if beside and beside.is_whole else None
+    return Result(results, table.too_many_failed(tally) if too_many else None, table, gathered)

@@ -16,14 +16,14 @@ from typing import Any, Self
 
 from mxspark import __version__
 from mxspark.errors import MxsparkError
-from mxspark.storage import MissingError, Store
+from mxspark.storage import MissingError, Store, TooLargeError
 from mxspark.worker.shard import ShardReport
 
 FOLDER = "_runs"
 EVERY_SECONDS = 30.0  # is it written while a run goes on: what a killed driver loses
 MOST_SHARDS = 20_000  # that are kept of a run: 3 MB
-MOST_RUNS = 100  # that are read, the last ones
-MAX_BYTES = 16 * 2**20  # of one
+MOST_RUNS = 10  # that are read, the last ones
+MAX_BYTES = 8 * 2**20  # of one
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,10 @@ def read(store: Store, plan_id: str) -> Iterator[PastRun]:
     """The runs of a plan, the first one first; what isn't what a run writes is passed by."""
     names = sorted(name for name in store.keys(f"{FOLDER}/") if name.endswith(".json"))
     for name in names[-MOST_RUNS:]:
-        with suppress(MissingError, ValueError, TypeError, KeyError, RecursionError):
+        with suppress(MissingError, TooLargeError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
             data = json.loads(store.read(name, MAX_BYTES))
-            if data["plan"] == plan_id and data["columns"] == [each.name for each in fields(ShardRun)]:
+            is_ours = data["plan"] == plan_id and data["columns"] == [each.name for each in fields(ShardRun)]
+            if is_ours and len(data["shards"]) <= MOST_SHARDS:
                 shards = tuple(map(ShardRun.read, data["shards"]))
                 head = str(data["mxspark"]), str(data["began"]), int(data["workers"]), str(data["context"])
                 versions = {str(name): str(version) for name, version in dict(data.get("versions", {})).items()}

@@ -22,6 +22,7 @@ from mxspark.worker.pipeline import Timings, ordered_map
 
 READERS = 16  # parts whose counts are read at a time
 WHOLE_READERS = 8  # parts that are read whole, and held, at a time
+MOST_BYTES = 256 * 2**20  # of parts that are read whole: seconds from a bucket
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,14 @@ def count_parts(
 def read_parts(
     store: Store, plan: Plan, shards: Iterable[int], output_format: str, true_label: str | None
 ) -> Iterator[tuple[int, Part]]:
-    """The parts of these shards whole, in the order of the shards. Raises what `count_parts` raises."""
+    """The parts of these shards, in the order of the shards: read whole, but for large ones and those after the first
+    MOST_BYTES, which are only counted. Raises what `count_parts` raises.
+    """
+    taken = 0
 
     def read(shard: int) -> tuple[int, Part]:
+        if taken > MOST_BYTES:
+            return shard, Part(count_part(store, plan, shard, output_format, true_label), None, 0)
         part = tops.read_part(store, shard, output_format, true_label)
         _as_planned(store, plan, shard, output_format, part.counts)
         return shard, part
@@ -163,7 +169,9 @@ def read_parts(
         ThreadPoolExecutor(WHOLE_READERS) as pool,
         closing(ordered_map(pool, read, sorted(shards), WHOLE_READERS)) as parts,
     ):
-        yield from _in_order(store, output_format, parts)
+        for shard, part in _in_order(store, output_format, parts):
+            taken += part.bytes
+            yield shard, part
 
 
 _Read = TypeVar("_Read", Counts, Part)

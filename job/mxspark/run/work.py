@@ -58,12 +58,13 @@ class Work:
         )
 
 
-def earlier_plan(store: Store, settings: Settings, identity: Mapping[str, Any]) -> Plan | None:
-    """The plan of the run that this one resumes, None where it starts from the beginning.
+def earlier_plan(store: Store, settings: Settings, identity: Mapping[str, Any], probes: bool = True) -> Plan | None:
+    """The plan of the run that this one resumes, None where it starts from the beginning; `probes` as in
+    `output.check`.
 
     Raises UsageError where the output can't be used, or has the results of another job.
     """
-    existing = output.check(store, settings.output)
+    existing = output.check(store, settings.output, probes)
     if existing is None:
         return None
     if changes := plan.differences(comparable(existing.identity), identity):

@@ -232,6 +232,11 @@ class Application:
         return {host.rpartition(":")[0].strip("[]") for host in hosts}
 
     @property
+    def makes_archive(self) -> bool:
+        """Whether Java writes the class archive at its end, which takes seconds."""
+        return self._archive is not None and self._archive.is_new
+
+    @property
     def is_kubernetes(self) -> bool:
         """Whether executors are pods."""
         return str(self._context.master).startswith("k8s://")
@@ -278,7 +283,9 @@ class Application:
             # Of this thread alone: a session that whoever calls has started keeps its own.
             self._context.setJobGroup(group, _description(job, len(shards)))
             self._context._jsc.setCallSite(STAGE)  # else stages are named after a line of this file
-            self._context.runJob(self._context.parallelize(shards, len(shards)), _task(job, reports))
+            tasks_of_shards = self._context.parallelize(shards, len(shards)).mapPartitions(_task(job, reports))
+            # By Java's own count: Python's sets another call site, and runJob sends each partition's number by itself.
+            tasks_of_shards._jrdd.count()
 
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(run_all)
@@ -324,7 +331,7 @@ class Application:
             self._context.stop()
         self._forget_gateway()
         if self._java is not None:
-            _end(self._java, ARCHIVE_SECONDS if self._archive is not None and self._archive.is_new else STOP_SECONDS)
+            _end(self._java, ARCHIVE_SECONDS if self.makes_archive else STOP_SECONDS)
             if self._archive is not None:
                 self._archive.keep(is_whole=self._java.returncode == 0)  # killed, it may have been about to write it
         self._folders.close()

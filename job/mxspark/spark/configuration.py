@@ -125,7 +125,7 @@ def shard_failures(settings: SparkSettings) -> int:
 def _spark_failures(settings: SparkSettings) -> int:
     """How often a shard may fail by Spark's count: so often that bad machines use up none of the tries that are for the
     shard's own faults. As chosen by hand where it is."""
-    failures, executors = shard_failures(settings), _most_executors(settings)
+    failures, executors = shard_failures(settings), most_executors(settings)
     if settings.is_local or executors == 1 or settings.conf.get(MAX_FAILURES):
         return failures
     return failures + _tries_on_executor(settings) * min(executors, BAD_EXECUTORS) + LOST_EXECUTORS
@@ -134,12 +134,12 @@ def _spark_failures(settings: SparkSettings) -> int:
 def _tries_on_executor(settings: SparkSettings) -> int:
     """Of a shard: a worker that an image kills fails a task too, and its executor is fine. So a shard is given up after
     as many failures as without exclusion, be the executors few, and an executor late."""
-    return max(TRIES_ON_EXECUTOR, -(-shard_failures(settings) // _most_executors(settings)))
+    return max(TRIES_ON_EXECUTOR, -(-shard_failures(settings) // most_executors(settings)))
 
 
 def _exclusion(settings: SparkSettings) -> dict[str, str]:
     """Executors that can't work get no more tasks (failing_executors.py says of what)."""
-    if _most_executors(settings) == 1 or shard_failures(settings) <= TRIES_ON_EXECUTOR:
+    if most_executors(settings) == 1 or shard_failures(settings) <= TRIES_ON_EXECUTOR:
         return {}  # nobody else could do it; or Spark would refuse: a shard would be given up before its executor is
     return {
         "spark.excludeOnFailure.enabled": "true",
@@ -151,7 +151,8 @@ def _exclusion(settings: SparkSettings) -> dict[str, str]:
     }
 
 
-def _most_executors(settings: SparkSettings) -> int:
+def most_executors(settings: SparkSettings) -> int:
+    """How many there are at most."""
     if local := re.match(r"local-cluster\[\s*(\d+)", settings.master):
         return int(local[1])
     chosen = settings.dynamic_allocation
@@ -170,7 +171,7 @@ def _executors(settings: SparkSettings) -> dict[str, str]:
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
         "spark.dynamicAllocation.minExecutors": str(chosen.min_executors),
         "spark.dynamicAllocation.initialExecutors": str(chosen.min_executors),
-        "spark.dynamicAllocation.maxExecutors": str(_most_executors(settings)),
+        "spark.dynamicAllocation.maxExecutors": str(most_executors(settings)),
         "spark.dynamicAllocation.executorIdleTimeout": f"{chosen.idle_seconds}s",
     }
 
