@@ -19,6 +19,7 @@ from mxspark.spark import pods
 EXAMPLES = sorted((REPOSITORY / "tests" / "chart" / "values").glob("*.yaml"))
 IMAGES = 60
 SHARDS = 3
+OF_OTHERS = ("HTTPRoute", "PodMonitor", "PrometheusRule")  # kinds that a bare cluster doesn't have
 # Of releases in one namespace: executors, and the memory of each in MiB, of Java and of its worker.
 SIDE_BY_SIDE = {"two": (2, 512, 640), "one": (1, 600, 700)}
 
@@ -26,7 +27,7 @@ SIDE_BY_SIDE = {"two": (2, 512, 640), "one": (1, 600, 700)}
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_the_api_server_takes_every_manifest(namespace: Namespace, helm: Helm, example: Path) -> None:
     told = helm.run("template", "digits", CHART, f"--namespace={namespace.name}", f"--values={example}").succeeded()
-    rendered = [each for each in manifests(told.output) if each["kind"] != "PodMonitor"]  # not Kubernetes' own
+    rendered = [each for each in manifests(told.output) if each["kind"] not in OF_OTHERS]
     found = settings(rendered)
     executor = pods.executor_template(found.spark, found.kubernetes)
     # Spark writes these two itself.
