@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from tests.command import REPOSITORY
 
-SCRIPTS = sorted(path for folder in ("tools", "image/build") for path in (REPOSITORY / folder).glob("*.sh"))
+AS_USERS = "release.sh"  # tries the wheel with what users get, which no lock says, in an environment of its own
+SCRIPTS = sorted(
+    path for folder in ("tools", "image/build") for path in (REPOSITORY / folder).glob("*.sh") if path.name != AS_USERS
+)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.name))
