@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -154,22 +154,23 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
             else _resumed(settings, access, request, model, left)
         )
         workers = _local_workers(settings)
+        counted_only = Estimate(
+            machine=benchmark.machine(),
+            others=None,
+            model=model.spec.name,
+            precision=settings.precision,
+            images=todo.images,
+            done=todo.done,
+            skipped=dict(todo.skipped),
+            sample=0,
+            measured=None,
+            workers=workers,
+            start=None,
+            forecasts=(),
+            assumptions=(),
+        )
         if not todo.images:
-            return Estimate(
-                machine=benchmark.machine(),
-                others=None,
-                model=model.spec.name,
-                precision=settings.precision,
-                images=0,
-                done=todo.done,
-                skipped=dict(todo.skipped),
-                sample=0,
-                measured=None,
-                workers=workers,
-                start=None,
-                forecasts=(),
-                assumptions=(),
-            )
+            return counted_only
         spark = _spark_seconds(settings, progress)
         speed = _measured(settings, access, request, todo, workers, progress, clock)
     share = others.share()
@@ -179,17 +180,11 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
     start = Start(phases["model"], phases.get("listing", 0.0), spark, phases["workers"])
     found = _Here(settings, todo, speed, workers, start, request.price)
     forecasts = [found.here(), *([found.elsewhere(*executors)] if executors else [])]
-    return Estimate(
-        machine=benchmark.machine(),
+    return replace(
+        counted_only,
         others=share,
-        model=model.spec.name,
-        precision=settings.precision,
-        images=todo.images,
-        done=todo.done,
-        skipped=dict(todo.skipped),
         sample=len(todo.sample),
         measured=speed,
-        workers=workers,
         start=start,
         forecasts=tuple(forecasts),
         assumptions=_assumptions(settings, todo, workers, bool(executors), request.price),
