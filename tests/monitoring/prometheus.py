@@ -1,7 +1,6 @@
 """A real Prometheus on this machine, which scrapes one driver and has the alerts."""
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
+
+from examples.s3 import free_port
 
 START_SECONDS = 120
 INTERVAL = "500ms"
@@ -31,12 +32,6 @@ class Prometheus:
     def values(self, query: str) -> list[float]:
         """Of all series that a query gives now."""
         return [float(each["value"][1]) for each in self.ask("query", query=query)["result"]]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @contextmanager

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples.s3 import free_port
 from tests.command import Command, Finished, summary
 from tests.held_image import held_image
 from tests.monitoring.dashboard import ALERTS, queries
-from tests.monitoring.prometheus import Prometheus, free_port, prometheus
+from tests.monitoring.prometheus import Prometheus, prometheus
 
 IMAGES = 120
 BROKEN = 2

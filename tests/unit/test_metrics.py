@@ -8,6 +8,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from examples.s3 import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 from mxspark.dataset.predictions import Counts
@@ -31,12 +32,6 @@ def settings(port: int = 9095, host: str | None = None) -> Settings:
             "metrics": {"port": port, "host": host},
         }
     )
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def report(shard: int = 0, ok: int = 9, missing: int = 1, seconds: float = 2.0, where: str = "node-a") -> ShardReport:
