@@ -27,7 +27,7 @@ digits:  ## read the 1,797 handwritten digits, and report the accuracy
 		--set 'input.true_label=_(\d)\.png$$'
 
 check: lint  ## before each commit (about 3 minutes on two cores): lint, types, unit tests, the chart rendered, EMR requests
-	@$(PYTEST) tests/unit tests/chart tests/emr --ignore tests/emr/cluster
+	@$(PYTEST) tests/unit tests/chart tests/emr --ignore tests/emr/cluster --ignore tests/emr/command
 
 test: test-set-up  ## all tests that need no Docker (about 10 minutes): real Spark, a real S3 server, kills, bad networks, a browser
 	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)

@@ -48,6 +48,17 @@ class Finished:
         assert self.code == code, f"exit code {self.code}, expected {code}\n{self.output}\n{self.errors}"
         return self
 
+    def refused(self, *named: str) -> None:
+        """Fails the test unless it was refused in words: exit code 2, these things named, no stack trace, nothing on
+        standard output.
+        """
+        self.ended_with(2)
+        for name in named:
+            assert name in self.errors
+        assert "Traceback" not in self.errors
+        assert "bug in mxspark" not in self.errors
+        assert self.output == ""
+
 
 @dataclass(frozen=True)
 class Running:

@@ -26,6 +26,8 @@ ORDER = (
     "gpu",
     "examples",
     "convert",
+    "processes",
+    "emr/command",
     "emr",
     "chart",
     "storage",

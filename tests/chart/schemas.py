@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEFINITIONS = "_definitions.json"
+REFERENCE = "#/definitions/"
 # Types that the API takes as text or as a number, and its description calls text.
 EITHER = (".intstr.IntOrString", ".resource.Quantity")
 
@@ -35,19 +35,40 @@ def source_of(module: str) -> Path:
 
 
 def write(description: Path, folder: Path) -> int:
-    """Writes a schema for each kind of object into a folder; returns how many. All refer to one file with the
-    definitions.
+    """Writes a schema for each kind of object into a folder; returns how many. Each holds the definitions that it
+    refers to and no others: kubeconform reads all of a file, which took most of its time.
     """
     definitions: dict[str, Schema] = json.loads(description.read_text())["definitions"]
     folder.mkdir(parents=True, exist_ok=True)
+    strict = {name: strictly(name, definition) for name, definition in definitions.items()}
     written = 0
     for name, definition in definitions.items():
         for file in files(definition):
-            (folder / file).write_text(json.dumps({"$ref": f"{DEFINITIONS}#/definitions/{name}"}))
+            needed = {each: strict[each] for each in reached_from(name, strict)}
+            (folder / file).write_text(json.dumps({"$ref": REFERENCE + name, "definitions": needed}))
             written += 1
-    strict = {name: strictly(name, definition) for name, definition in definitions.items()}
-    (folder / DEFINITIONS).write_text(json.dumps({"definitions": strict}))
     return written
+
+
+def reached_from(name: str, definitions: dict[str, Schema]) -> set[str]:
+    """The name and those of all that its definition refers to, however far."""
+    found, left = {name}, [name]
+    while left:
+        new = set(references(definitions[left.pop()])) - found
+        found |= new
+        left.extend(new)
+    return found
+
+
+def references(schema: Any) -> Iterator[str]:
+    """The names of the definitions that a schema refers to itself."""
+    if isinstance(schema, dict):
+        if isinstance(reference := schema.get("$ref"), str):
+            yield reference.removeprefix(REFERENCE)
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for each in schema:
+            yield from references(each)
 
 
 def write_custom(folder: Path) -> None:

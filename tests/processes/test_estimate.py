@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import DIGITS, Here
 
 from mxspark import host
 from mxspark.benchmark import estimate
@@ -17,7 +18,6 @@ from mxspark.inference.mxnet_process import CrashError
 from mxspark.run.progress import Silent
 from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings, SparkSettings
 from mxspark.spark import application
-from tests.conftest import DIGITS, Here
 
 FEW = ("--images", "8", "--seconds", "0")
 

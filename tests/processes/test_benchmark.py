@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import DIGITS, Here
 
 from mxspark import host
 from mxspark.benchmark.configuration import Configuration, Request, configurations, threads_to_try
@@ -21,7 +22,6 @@ from mxspark.inference.optimize import Candidate
 from mxspark.run.precision import Optimizer
 from mxspark.run.progress import Silent
 from mxspark.settings.job import Settings
-from tests.conftest import DIGITS, Here
 
 FP32, INT8 = Configuration("fp32", 8, 2, 1), Configuration("int8", 8, 2, 1)
 FEW = ("--images", "12", "--threads", "1", "--batch-size", "4", "--seconds", "0")

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from tests.conftest import DIGITS, Here
+from tests.unit.test_network import made
 
 from mxspark.dataset import plan
 from mxspark.dataset.plan import KeySpool
@@ -30,8 +32,6 @@ from mxspark.run.precision import Optimized, Optimizer
 from mxspark.run.progress import Silent
 from mxspark.settings.job import ModelSettings, Settings
 from mxspark.storage import Access, FolderStore
-from tests.conftest import DIGITS, Here
-from tests.unit.test_network import made
 
 SIDE, CLASSES, IMAGES = 8, 10, 60
 FIGURES = Figures("int8", 40, 20, 0.975, 0.01, 0.2, 40, 39, 40, {"a": 1e-7}, "minmax", 4.0, 12.0)

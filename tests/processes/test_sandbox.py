@@ -16,14 +16,14 @@ from struct import pack
 import numpy as np
 import psutil
 import pytest
+from tests.command import command_line
+from tests.unit.pictures import exif, jpeg_with, noise, opencv_encoded, png_chunk, png_that_claims, smooth, turned
 
 from mxspark.decode.preprocess import BadImageError, ImageLimits, Pixels, load_array
 from mxspark.row_status import RowStatus
 from mxspark.settings.job import FORMATS
 from mxspark.settings.model_spec import ModelInput, Preprocessing
 from mxspark.worker.sandbox import DecodeTask, Sandbox
-from tests.command import command_line
-from tests.unit.pictures import exif, jpeg_with, noise, opencv_encoded, png_chunk, png_that_claims, smooth, turned
 
 GIGABYTE = 2**30
 LIMITS = ImageLimits(max_pixels=10**9, max_frames=100, formats=FORMATS)

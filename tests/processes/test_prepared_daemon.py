@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.unit.test_network import BATCH, made
 
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.settings.job import Settings
 from mxspark.spark.prepared_daemon import PreparedDaemon, can_prepare
 from mxspark.spark.worker_daemon import PREPARED, hand_over
 from mxspark.worker.shared_network import NetworkTask
-from tests.unit.test_network import BATCH, made
 
 SPARKS = [sys.executable, "-m", "mxspark.spark.worker_daemon", "pyspark.worker"]
 
