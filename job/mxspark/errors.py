@@ -156,6 +156,14 @@ def frames(error: BaseException) -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines) + (frames(error.__cause__) if error.__cause__ else "")
 
 
+def trace(error: BaseException) -> str:
+    """Where an error and what it followed from arose, as Python tells it; of the words of each, its one_line()."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    led = f"{trace(before)}\nwhich led to:\n\n" if before else ""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    return f"{led}Traceback (most recent call last):\n{where}{type(error).__name__}: {one_line(error)}\n"
+
+
 def how_it_ended(returncode: int) -> str:
     """A process's return code, as subprocess gives it, in words."""
     return f"killed by signal {-returncode}" if returncode < 0 else f"exit code {returncode}"

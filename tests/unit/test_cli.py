@@ -439,7 +439,8 @@ def test_debug_shows_where_it_came_from(mxspark: Command) -> None:
     ended = mxspark("run", *JOB, "--debug")
 
     assert ended.code == 2
-    assert "Traceback" in ended.errors
+    assert "Traceback (most recent call last):\n  File " in ended.errors
+    assert re.search(r"^UsageError: ", ended.errors, re.MULTILINE)
 
 
 # ---- how a run ends ----

@@ -27,7 +27,7 @@ from rich.text import Text
 
 from mxspark.cli.json_lines import JsonLines
 from mxspark.dataset import skipped
-from mxspark.errors import MxsparkError, UsageError, one_line, without_secrets
+from mxspark.errors import MxsparkError, UsageError, one_line, trace
 from mxspark.run.last_word import SHOWN_NUMBERS, LastWord
 from mxspark.run.progress import Meter, Progress, Silent
 from mxspark.text import duration
@@ -689,18 +689,11 @@ def show_last_word(word: LastWord) -> None:
 
 
 def show_trace() -> None:
-    """The stack trace of the exception being handled, for --debug; of each exception's words, the first line without
-    secrets.
-    """
-    from rich.traceback import Traceback
-
-    kind, error, frames = sys.exc_info()
-    if kind is None or error is None:
+    """The stack trace of the exception being handled, for --debug."""
+    error = sys.exception()
+    if error is None:
         return
     if _json is not None:
         _json.trace(error)
         return
-    trace = Traceback.extract(kind, error, frames)
-    for stack in trace.stacks:
-        stack.exc_value = without_secrets(next((line for line in stack.exc_value.splitlines() if line.strip()), ""))
-    _err.print(Traceback(trace))
+    _err.print(Text(trace(error)), end="", soft_wrap=True)
