@@ -104,7 +104,7 @@ def test_an_image_that_takes_too_much_memory_is_a_row(rows: Rows, name: str) -> 
 
 
 def test_an_image_whose_decoding_takes_minutes_is_a_row(rows: Rows) -> None:
-    """That it is waited for once: tests/unit/test_sandbox.py."""
+    """That it is waited for once: tests/processes/test_sandbox.py."""
     assert (rows[ENDLESS]["status"], rows[ENDLESS]["error"]) == ("decoder_crashed", "decoding took more than 3 s")
 
 
