@@ -1,11 +1,12 @@
-"""What holds whatever keys, order, sizes and settings are: a plan, a table that is resumed, padding, settings
-written down.
+"""What holds whatever keys, order, sizes and settings are: a plan, a table that is resumed, a report's statistics,
+padding, settings written down.
 """
 
 import json
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
@@ -19,14 +20,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mxspark.dataset import plan, predictions
+from mxspark.dataset import plan, predictions, tops
 from mxspark.dataset.plan import KeySpool, Plan
-from mxspark.dataset.predictions import PARTS, Counts
+from mxspark.dataset.predictions import PARTS, Counts, Prediction, Row
 from mxspark.decode.preprocess import BadImageError
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.network import Network
 from mxspark.row_status import RowStatus
-from mxspark.run import summary
+from mxspark.run import statistics, summary
 from mxspark.settings.document import dump_yaml, read_yaml
 from mxspark.settings.job import (
     SPARK_MEMORY,
@@ -203,6 +204,70 @@ def test_a_table_is_the_same_in_whatever_order_and_however_often_its_shards_are_
             Counts(),
         )
         assert (counts.rows, counts.ok) == (len(listed), kinds.count("ok"))
+
+
+# ---- a report's statistics ----
+
+LABELS = ("cat", "dog", None, "2")
+kept = st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1, width=32)), max_size=3)
+drawn_rows = st.lists(
+    st.tuples(st.sampled_from(["cat", "dog", "0", "2", "02", ""]), kept | st.sampled_from(["missing", "denied"])),
+    max_size=40,
+)
+
+
+def made_row(number: int, truth: str, what: list[tuple[int, float]] | str) -> Row:
+    key = f"{truth}/{number:02}"
+    if isinstance(what, str):
+        return Row(key, what, f"error {number}")
+    return Row(key, "ok", None, tuple(Prediction(index, LABELS[index], probability) for index, probability in what))
+
+
+@given(drawn_rows, st.sampled_from(sorted(PARTS)), st.integers(1, 9), st.booleans())
+@hypothesis_settings(deadline=None, max_examples=60)
+@example([("cat", [(0, 0.5)])] * 40, "parquet", 7, True)
+def test_what_arrays_of_rows_add_up_to_is_what_the_rows_do_one_by_one(
+    drawn: list[tuple[str, Any]], output_format: str, at_once: int, is_labelled: bool
+) -> None:
+    pattern = r"^(\w+)/" if is_labelled else None
+    rows = [made_row(number, *each) for number, each in enumerate(drawn)]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tops, "AT_ONCE", 2)
+        patch.setattr(statistics, "AT_ONCE", at_once)
+        patch.setattr(statistics, "LEAST_CERTAIN", 5)
+        store = FolderStore(Path(folder))
+        for shard, first in enumerate(range(0, len(rows), 5)):
+            part = predictions.encode(rows[first : first + 5], pattern, output_format)
+            store.write(PARTS[output_format].name(shard), part)
+        found = statistics.gather(store, range((len(rows) + 4) // 5), output_format, pattern)
+
+    examples: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        if row.error:
+            examples.setdefault(row.status, []).append((row.key, row.error))
+    having = [(row, row.predictions[0]) for row in rows if row.predictions]
+    pairs = [(row.key.partition("/")[0], best) for row, best in having if is_labelled and row.key[0] != "/"]
+    right = [truth in (best.label, str(best.index)) for truth, best in pairs]
+
+    def by_bin(some: Iterable[Prediction]) -> list[int]:
+        bins = Counter(min(int(np.float32(best.probability) * statistics.BINS), statistics.BINS - 1) for best in some)
+        return [bins[place] for place in range(statistics.BINS)]
+
+    assert found.counts == Counts(Counter(row.status for row in rows), len(pairs), sum(right))
+    assert found.examples == {status: some[: statistics.EXAMPLES] for status, some in examples.items()}
+    assert found.classes == Counter(best.index for _, best in having)
+    assert found.labels == {best.index: best.label for _, best in having if best.label}
+    assert found.confidences.tolist() == by_bin(best for _, best in having)
+    assert found.confident == pytest.approx(sum(best.probability for _, best in having))
+    by_probability = sorted(having, key=lambda each: each[1].probability)
+    assert found.least_certain == tuple(row for row, _ in by_probability[:5])
+    assert {row.key for row in found.sample} <= {row.key for row, _ in having} - {
+        row.key for row in found.least_certain
+    }
+    assert found.pairs == Counter((truth, best.index) for truth, best in pairs)
+    assert found.labelled_of.tolist() == by_bin(best for _, best in pairs)
+    assert found.right_of.tolist() == by_bin(best for (_, best), is_right in zip(pairs, right, strict=True) if is_right)
+    assert (found.parts, found.broken) == ((len(rows) + 4) // 5, ())
 
 
 # ---- padding ----

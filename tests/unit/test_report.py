@@ -4,6 +4,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
@@ -13,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from mxspark import report as reports
-from mxspark.dataset import plan, predictions, tops
+from mxspark.dataset import parquet, plan, predictions, tops
 from mxspark.dataset.columns import Columns, VectorColumn
 from mxspark.dataset.predictions import Prediction, Row
 from mxspark.dataset.tops import Texts, TrueLabels
@@ -424,6 +428,15 @@ def test_the_commands_write_show_and_compare(tmp_path: Path, here: Here) -> None
     assert here("diff", a, tmp_path / "nowhere").code == 2
 
 
+def test_a_report_does_not_import_pandas(tmp_path: Path) -> None:
+    """Which takes as long as the statistics of a hundred parts: Arrow does by itself, for arrays of Python's values."""
+    folder = table(tmp_path, of(Row("cat/1.png", "ok", None, cat())), true_label=r"^([a-z]+)/")
+    look = "import sys; from mxspark import report, storage; report.write(*sys.argv[1:], storage.Access(), False)"
+    command = [sys.executable, "-c", f"{look}; print('pandas' in sys.modules)", str(folder), str(folder / "page.html")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+    assert "1 of 1 images" in (folder / "page.html").read_text()
+
+
 class Heard(Silent):
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -530,6 +543,21 @@ def test_parts_with_classes_that_cannot_be_are_named(tmp_path: Path, output_form
     folder = table(tmp_path, of(Row("a.png", "ok", None, (wrong,))), output_format)
     assert "not a part of this run" in report(folder).text
     assert summed_up(folder, output_format=output_format).results.counts.rows == 1
+
+
+@pytest.mark.parametrize("column", ["key", "status", "error", "label"])
+def test_parts_with_texts_that_are_none_are_named(tmp_path: Path, column: str) -> None:
+    """Bytes that aren't UTF-8, in whatever column."""
+    folder = table(tmp_path, of(Row("a.png", "ok", "none", cat())))
+    texts = dict.fromkeys(("key", "status", "error", "label"), pa.array(["ok"]))
+    texts[column] = pa.array([b"\xff\xfe"]).view(pa.string())
+    best = [pa.array([0], pa.int32()), texts.pop("label"), pa.array([0.5], pa.float32())]
+    lists = pa.ListArray.from_arrays([0, 1], pa.StructArray.from_arrays(best, fields=list(parquet.PREDICTION)))
+    written = pa.Table.from_arrays(
+        [*texts.values(), lists], schema=pa.schema([*parquet.FIELDS, parquet.PREDICTIONS_FIELD])
+    )
+    pq.write_table(written, folder / "part-000000.parquet")
+    assert "part-000000.parquet: not a part of this run" in report(folder).text
 
 
 def test_a_report_that_fails_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

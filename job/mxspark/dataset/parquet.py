@@ -46,6 +46,17 @@ def opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaData
     return found
 
 
+def opened_part(data: bytes) -> pq.ParquetFile:
+    """A part, whose texts are read as references to the different ones. Raises what `opened` does, and KeyError."""
+    try:
+        return opened(pa.BufferReader(data), TEXTS)
+    except KeyError:
+        found = opened(pa.BufferReader(data), TEXTS[:3])
+        if "predictions" in found.schema_arrow.names:  # a table of vectors alone has none
+            raise
+        return found
+
+
 def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any], columns: Columns = PREDICTIONS) -> bytes:
     """The rows as a Parquet file whose footer holds `counts`; the same rows give the same bytes."""
     found = table(rows, columns)
@@ -125,10 +136,7 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
 def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
     """The rows, in order, with vectors as NumPy's arrays. Raises PartError where it is not a whole part."""
     try:
-        table = opened(io.BytesIO(data))
-        # A table of vectors alone has no predictions.
-        has_predictions = "predictions" in table.schema_arrow.names
-        table = opened(io.BytesIO(data), TEXTS if has_predictions else TEXTS[:3], table.metadata)
+        table = opened_part(data)
         vectors = [each.name for each in table.schema_arrow if _is_vector(each.type)]
         numbers = sum(table.schema_arrow.field(name).type.list_size for name in vectors)
         for batch in batches(table, None, _batch_size(numbers), LONGEST_TEXT):

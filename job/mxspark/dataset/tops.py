@@ -5,12 +5,13 @@ With parquet.py the only place that imports pyarrow.
 
 import io
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
-from typing import Self
+from itertools import accumulate, islice
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -23,36 +24,32 @@ from mxspark.errors import one_line
 from mxspark.storage import MissingError, Store, TooLargeError
 
 AT_ONCE = 1024  # rows: whose predictions few bytes of a part may stand for
-HIGHEST_INDEX = 2**31 - 1  # of a class
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+PREDICTIONS = pa.list_(pa.struct([("index", pa.int32()), ("label", _TEXT), ("probability", pa.float32())]))
+TYPES = [_TEXT, _TEXT, _TEXT, PREDICTIONS]  # of keys, statuses, errors and predictions
 
 
 @dataclass(frozen=True)
 class Texts:
-    """n texts, each different one held once: few bytes of a part may stand for many copies of a long one."""
+    """n texts, as references to different ones: few bytes of a part may stand for many copies of a long one."""
 
-    different: pa.StringArray  # (m,)
+    different: pa.StringArray  # (m,): those of some rows after those of others, so that one may be there several times
     places: NDArray[np.int64]  # (n,): where each is among the different ones, -1 where there is none
 
     @classmethod
-    def of(cls, column: pa.Array) -> Self:
-        """Raises ArrowInvalid where it is no dictionary of texts."""
-        if not (pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type)):
-            raise pa.ArrowInvalid(f"a column of texts holds {column.type}")
-        if column.dictionary.null_count:
-            raise pa.ArrowInvalid("a dictionary of texts holds nulls")
-        indices = column.indices.fill_null(-1) if column.null_count else column.indices
-        places = indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        if len(column.dictionary) <= 2 * len(places):
-            return cls(column.dictionary, places)
-        used, among_used = np.unique(places[places >= 0], return_inverse=True)  # of a large part, those of these rows
-        found = np.full(len(places), -1, np.int64)
-        found[places >= 0] = among_used
-        return cls(column.dictionary.take(pa.array(used)), found)
+    def of(cls, *columns: pa.DictionaryArray) -> Self:
+        """Those of all these, one after the other."""
+        different = [column.dictionary for column in columns]
+        starts = np.cumsum([0, *map(len, different[:-1])])
+        places = [
+            np.where(own < 0, -1, own + start)
+            for own, start in zip((_numbers(column.indices) for column in columns), starts, strict=True)
+        ]
+        return cls(pa.concat_arrays(different), np.concatenate(places))
 
     @classmethod
     def of_texts(cls, texts: Sequence[str | None]) -> Self:
-        """Raises UnicodeEncodeError for half a character."""
-        return cls.of(pa.array(texts, pa.string()).dictionary_encode())
+        return cls.of(_encoded(texts))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -71,9 +68,7 @@ class Texts:
 
     def are(self, text: str) -> NDArray[np.bool_]:
         """(n,): which are this text."""
-        import pyarrow.compute as pc  # half of Arrow's import: a run's start does without
-
-        equal = pc.equal(self.different, text).to_numpy(zero_copy_only=False)
+        equal = np.array([each == text for each in self.different.to_pylist()], bool)
         return self.spread(equal, False)  # type: ignore[return-value]
 
     def counts(self) -> Counter[str]:
@@ -85,29 +80,104 @@ class Texts:
                 found[text] += number
         return found
 
-    def places_of(self, others: pa.StringArray) -> NDArray[np.int64]:
-        """Where each of these texts is among the different ones, -2 where it isn't."""
-        import pyarrow.compute as pc
 
-        found = pc.index_in(others, value_set=self.different).fill_null(-2)
-        return found.to_numpy(zero_copy_only=False).astype(np.int64)  # type: ignore[no-any-return]
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a part as Arrow has them. Those of many parts are joined: a few by themselves cost as much."""
+
+    part: str  # its place, for messages
+    shard: int
+    first: int  # place in the part of the first of them
+    columns: tuple[pa.Array, ...]  # of these TYPES
+    lines: Sequence[bytes] = ()  # where they are from JSON, whose further predictions aren't in the columns
+
+    @classmethod
+    def of(cls, part: str, shard: int, first: int, columns: Sequence[pa.Array], lines: Sequence[bytes] = ()) -> Self:
+        """Raises ArrowInvalid or ValueError for what no run writes: others may have."""
+        if [column.type for column in columns] != TYPES:
+            raise ValueError(f"its columns are {', '.join(str(column.type) for column in columns)}")
+        *texts, lists = columns
+        texts = [_compact(column) for column in texts]
+        for column in (*texts, lists):
+            column.validate(full=True)
+        index, label, probability = lists.values.flatten()
+        if any(column.null_count for column in (*texts[:2], lists.values, index, probability)):
+            raise ValueError("keys, statuses, indices or probabilities are missing")
+        if any(column.dictionary.null_count for column in (*texts, label)):
+            raise ValueError("a dictionary of texts holds nulls")
+        if (_numbers(index) < 0).any():
+            raise ValueError("an index that no class has")
+        if not np.isfinite(_numbers(probability)).all():
+            raise ValueError("a probability that isn't finite")
+        return cls(part, shard, first, (*texts, lists), lines)
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    @property
+    def bytes(self) -> int:
+        return sum(column.get_total_buffer_size() for column in self.columns)
+
+    def row(self, place: int) -> Row:
+        """One of them, without its vectors. Raises PartError."""
+        if self.lines:
+            return next(predictions.rows_of(self.lines[place : place + 1], self.part))
+        key, status, error, best = (column[place].as_py() for column in self.columns)
+        try:
+            return predictions.row_from_json({"key": key, "status": status, "error": error, "predictions": best})
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise _not_a_part(self.part, wrong) from None
 
 
 @dataclass(frozen=True)
 class Tops:
-    """n rows of a part. A row without a class has index -1 and probability NaN."""
+    """n rows of some pieces. A row without a class has index -1 and probability NaN."""
 
-    first: int  # place in the part of the first of them
+    pieces: Sequence[Piece]
     key_texts: Texts
     status_texts: Texts
     error_texts: Texts
     label_texts: Texts  # of the classes
     indices: NDArray[np.int64]  # (n,)
     probabilities: NDArray[np.float32]  # (n,), 0 to 1
-    row: Callable[[int], Row]  # one of them, without its vectors; raises PartError
+
+    @classmethod
+    def of(cls, pieces: Sequence[Piece]) -> Self:
+        """The first one of each row's predictions."""
+        *texts, some = zip(*(piece.columns for piece in pieces), strict=True)
+        lists = pa.concat_arrays(some)
+        has_one = _numbers(lists.value_lengths()) > 0
+        first = lists.values.take(_array(_numbers(lists.offsets)[:-1][has_one]))
+        index, label, probability = first.flatten()
+        labels = Texts.of(label)
+        places, indices = np.full((2, len(has_one)), -1, np.int64)
+        probabilities = np.full(len(has_one), np.nan, np.float32)
+        places[has_one], indices[has_one] = labels.places, _numbers(index)
+        probabilities[has_one] = _numbers(probability)
+        key, status, error = (Texts.of(*columns) for columns in texts)
+        return cls(pieces, key, status, error, Texts(labels.different, places), indices, probabilities)
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def origin(self, place: int) -> tuple[int, int]:
+        """The shard of a row, and its place in the part."""
+        piece, place = self._piece(place)
+        return piece.shard, piece.first + place
+
+    def row(self, place: int) -> Row:
+        """As of a piece."""
+        piece, place = self._piece(place)
+        return piece.row(place)
+
+    def _piece(self, place: int) -> tuple[Piece, int]:
+        number = bisect(self._starts, place) - 1
+        return self.pieces[number], place - self._starts[number]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each piece begins."""
+        return [0, *accumulate(map(len, self.pieces[:-1]))]
 
     @cached_property
     def keys(self) -> NDArray[np.object_]:
@@ -137,9 +207,9 @@ class Tops:
         return {index: label for index, label in found.items() if label is not None}
 
     def have_label(self, truths: Texts) -> NDArray[np.bool_]:
-        """(n,): whose class has the true label as its label."""
-        by_label = self.label_texts.spread(truths.places_of(self.label_texts.different), -2)
-        found: NDArray[np.bool_] = by_label == truths.places
+        """(n,): whose class has the true label as its label; `truths` holds each different one once."""
+        by_label = self.label_texts.spread(_places(self.label_texts.different, truths.different), -1)
+        found: NDArray[np.bool_] = (by_label == truths.places) & (truths.places >= 0)
         return found
 
 
@@ -150,24 +220,25 @@ class Vocabulary:
 
     def __init__(self, most: int, longest: int) -> None:
         self._most, self._longest = most, longest
-        self._texts = Texts(pa.array([], pa.string()), np.zeros(0, np.int64))
+        self._texts = pa.nulls(0, pa.string())
         self.words: list[str] = []
         self.indices = np.zeros(0, np.int64)
 
     def numbers(self, texts: Texts) -> NDArray[np.int64]:
         """(n,); -1 where there is no text, or none with a number."""
-        found = self._texts.places_of(texts.different)
+        found = _places(texts.different, self._texts)
         if (found < 0).any() and len(self.words) < self._most:
-            self._learn(texts.different.filter(pa.array(found < 0)))
-            found = self._texts.places_of(texts.different)
-        return texts.spread(np.maximum(found, -1), -1)  # type: ignore[return-value]
+            self._learn(texts.different.take(_array(np.flatnonzero(found < 0))).unique())
+            found = _places(texts.different, self._texts)
+        return texts.spread(found, -1)  # type: ignore[return-value]
 
     def _learn(self, texts: pa.StringArray) -> None:
-        new = [text for text in texts.unique().to_pylist() if len(text.encode()) <= self._longest]
-        new = new[: self._most - len(self.words)]
-        self.words += new
-        self.indices = np.append(self.indices, np.array([_as_index(word) for word in new], np.int64))
-        self._texts = Texts(pa.array(self.words, pa.string()), np.arange(len(self.words)))
+        """Of different texts, those that aren't too long."""
+        short = [place for place, text in enumerate(texts.to_pylist()) if len(text.encode()) <= self._longest]
+        new = texts.take(_array(np.array(short[: self._most - len(self.words)], np.int64)))
+        self._texts = pa.concat_arrays([self._texts, new])
+        self.words += new.to_pylist()
+        self.indices = np.array([_as_index(word) for word in self.words], np.int64)
 
 
 def _as_index(word: str) -> int:
@@ -175,8 +246,36 @@ def _as_index(word: str) -> int:
     return int(word) if is_index else -2
 
 
+def _places(texts: pa.StringArray, among: pa.StringArray) -> NDArray[np.int64]:
+    """Where each of the texts is among the others, -1 where it isn't."""
+    import pyarrow.compute as pc  # half of Arrow's import: a run's start does without
+
+    return _numbers(pc.index_in(texts, value_set=among)).astype(np.int64)
+
+
+def _numbers(array: pa.Array) -> NDArray[Any]:
+    """Without a copy, and without pandas, which Arrow's own ways import; -1 for those that are missing of integers."""
+    if array.null_count:
+        array = array.fill_null(MISSING)
+    found: NDArray[Any] = np.from_dlpack(array)
+    return found
+
+
+def _array(numbers: NDArray[Any]) -> pa.Array:
+    """The same the other way."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, pa.py_buffer(numbers)])
+
+
+MISSING = _array(np.full(1, -1, np.int32))[0]
+
+
 def read(store: Store, shard: int, output_format: str) -> Iterator[Tops]:
     """Those of a shard's part, nothing where there is none. Raises PartError where it isn't whole, or too large."""
+    return (Tops.of([piece]) for piece in pieces(store, shard, output_format))
+
+
+def pieces(store: Store, shard: int, output_format: str) -> Iterator[Piece]:
+    """Those of a shard's part, as `read`."""
     name = PARTS[output_format].name(shard)
     whole = f"{store.name}/{name}"
     try:
@@ -187,20 +286,20 @@ def read(store: Store, shard: int, output_format: str) -> Iterator[Tops]:
         raise PartError(error.problem) from None
     if not data:
         raise EmptyPartError(store.name, name)
-    yield from _of_parquet(data, whole) if output_format == "parquet" else _of_json(data, whole)
+    yield from _of_parquet(data, shard, whole) if output_format == "parquet" else _of_json(data, shard, whole)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part that was counted: what it counts to, and its rows' classes, or why these can't be had."""
+    """A part that was counted: what it counts to, and its rows, or why these can't be had."""
 
     counts: Counts
-    tops: tuple[Tops, ...] | PartError | None  # None where it was not read whole
+    pieces: tuple[Piece, ...] | PartError | None  # None where it was not read whole
     bytes: int  # that were read for them
 
 
 def read_part(store: Store, shard: int, output_format: str, true_label: str | None) -> Part:
-    """What `predictions.read_counts` reads, and of a part that isn't large the tops out of the same bytes. Raises what
+    """What `predictions.read_counts` reads, and of a part that isn't large the rows out of the same bytes. Raises what
     that raises.
     """
     name = PARTS[output_format].name(shard)
@@ -212,21 +311,21 @@ def read_part(store: Store, shard: int, output_format: str, true_label: str | No
     if not data:
         raise EmptyPartError(store.name, name)
     if output_format != "parquet":
-        return _counted_json(data, whole, true_label)
+        return _counted_json(data, shard, whole, true_label)
     counts = predictions.footer_counts(data[-parquet.FOOTER_BYTES :], whole, true_label)
     if counts is None:
         counts = predictions.count(predictions.rows_in(data, whole, output_format), true_label)
-    return Part(counts, _or_error(lambda: _of_parquet(data, whole), whole), len(data))
+    return Part(counts, _or_error(lambda: _of_parquet(data, shard, whole), whole), len(data))
 
 
-def _counted_json(data: bytes, whole: str, true_label: str | None) -> Part:
+def _counted_json(data: bytes, shard: int, whole: str, true_label: str | None) -> Part:
     """In one pass, in which only some rows are there at a time."""
-    found: list[Tops] = []
+    found: list[Piece] = []
     errors: list[PartError] = []
 
     def rows() -> Iterator[Row]:
         for first, lines, some in _some_rows(data, whole):
-            made = _or_error(partial(_of_rows, first, lines, some, whole), whole) if not errors else ()
+            made = _or_error(partial(_of_rows, shard, first, lines, some, whole), whole) if not errors else ()
             if isinstance(made, PartError):
                 errors.append(made)
             else:
@@ -237,7 +336,7 @@ def _counted_json(data: bytes, whole: str, true_label: str | None) -> Part:
     return Part(counts, errors[0] if errors else tuple(found), len(data))
 
 
-def _or_error(found: Callable[[], Iterator[Tops]], whole: str) -> tuple[Tops, ...] | PartError:
+def _or_error(found: Callable[[], Iterator[Piece]], whole: str) -> tuple[Piece, ...] | PartError:
     """What is counted doesn't depend on it."""
     try:
         return tuple(found())
@@ -251,9 +350,9 @@ def _not_a_part(whole: str, error: Exception) -> PartError:
     return PartError(f"{whole}: not a part of this run: {one_line(error)}")
 
 
-def _of_json(data: bytes, whole: str) -> Iterator[Tops]:
+def _of_json(data: bytes, shard: int, whole: str) -> Iterator[Piece]:
     for first, lines, rows in _some_rows(data, whole):
-        yield from _of_rows(first, lines, rows, whole)
+        yield from _of_rows(shard, first, lines, rows, whole)
 
 
 def _some_rows(data: bytes, whole: str) -> Iterator[tuple[int, list[bytes], list[Row]]]:
@@ -264,85 +363,52 @@ def _some_rows(data: bytes, whole: str) -> Iterator[tuple[int, list[bytes], list
         first += len(lines)
 
 
-def _of_rows(first: int, lines: list[bytes], rows: list[Row], whole: str) -> Iterator[Tops]:
+def _of_rows(shard: int, first: int, lines: list[bytes], rows: list[Row], whole: str) -> Iterator[Piece]:
     """Of rows at hand, of which only the lines are kept: a row takes ten times the room of its line."""
-    best = [row.predictions[0] if row.predictions else None for row in rows]
+    best = [row.predictions[:1] if row.predictions else () for row in rows]
+    flat = [one for some in best for one in some]
     try:
-        has_class = np.array([one is not None for one in best], bool)
-        indices = np.array([-1 if one is None else one.index for one in best], np.int64)
-        with np.errstate(over="ignore"):
-            probabilities = np.array([np.nan if one is None else one.probability for one in best], np.float32)
-        _check(indices[has_class], probabilities[has_class])
-        yield Tops(
-            first,
-            Texts.of_texts([row.key for row in rows]),
-            Texts.of_texts([row.status for row in rows]),
-            Texts.of_texts([row.error for row in rows]),
-            Texts.of_texts([None if one is None else one.label for one in best]),
-            indices,
-            probabilities,
-            lambda place: next(predictions.rows_of(lines[place : place + 1], whole)),
-        )
+        values = [
+            pa.array([one.index for one in flat], pa.int32()),
+            _encoded([one.label for one in flat]),
+            pa.array([one.probability for one in flat], pa.float32()),
+        ]
+        offsets = pa.array(np.cumsum([0, *map(len, best)]), pa.int32())
+        columns = [
+            _encoded([row.key for row in rows]),
+            _encoded([row.status for row in rows]),
+            _encoded([row.error for row in rows]),
+            pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(values, fields=list(PREDICTIONS.value_type))),
+        ]
+        yield Piece.of(whole, shard, first, columns, lines)
     except (ValueError, OverflowError) as error:
         raise _not_a_part(whole, error) from None
 
 
-def _check(indices: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
-    """Raises ValueError for what no run writes: others may have."""
-    if ((indices < 0) | (indices > HIGHEST_INDEX)).any():
-        raise ValueError("an index that no class has")
-    if not np.isfinite(probabilities).all():
-        raise ValueError("a probability that isn't finite")
+def _encoded(texts: Sequence[str | None]) -> pa.DictionaryArray:
+    """Raises UnicodeEncodeError for half a character."""
+    return pa.array(texts, pa.string()).dictionary_encode()
 
 
-def _of_parquet(data: bytes, whole: str) -> Iterator[Tops]:
+def _of_parquet(data: bytes, shard: int, whole: str) -> Iterator[Piece]:
     try:
-        table = parquet.opened(pa.BufferReader(data))
-        has_predictions = "predictions" in table.schema_arrow.names
-        wanted = [*parquet.TEXTS[:3], *(["predictions"] if has_predictions else [])]
-        if has_predictions and table.schema_arrow.field("predictions").type != parquet.PREDICTIONS_FIELD.type:
-            raise pa.ArrowInvalid("its predictions are of another type")
-        texts = parquet.TEXTS if has_predictions else parquet.TEXTS[:3]
-        table = parquet.opened(pa.BufferReader(data), texts, table.metadata)
+        part = parquet.opened_part(data)
+        names = [name for name in (*parquet.TEXTS[:3], "predictions") if name in part.schema_arrow.names]
         first = 0
-        for batch in parquet.batches(table, wanted, AT_ONCE, parquet.LONGEST_TEXT):
-            if any(batch.column(column).null_count for column in parquet.TEXTS[:2]):
-                raise pa.ArrowInvalid("keys or statuses are missing")
-            key, status, error = (Texts.of(batch.column(column)) for column in parquet.TEXTS[:3])
-            best = _first_of(batch.column("predictions") if has_predictions else None, len(batch))
-            yield Tops(first, key, status, error, *best, _row_of(batch, whole))
+        for batch in parquet.batches(part, names, AT_ONCE, parquet.LONGEST_TEXT):
+            lists = [] if "predictions" in names else [pa.nulls(len(batch), PREDICTIONS)]
+            yield Piece.of(whole, shard, first, [*batch.columns, *lists])
             first += len(batch)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise _not_a_part(whole, error) from None
 
 
-def _row_of(batch: pa.RecordBatch, whole: str) -> Callable[[int], Row]:
-    def row(place: int) -> Row:
-        try:
-            (values,) = batch.slice(place, 1).to_pylist()
-            return predictions.row_from_json({"predictions": None, **values})
-        except (KeyError, TypeError, ValueError) as error:
-            raise _not_a_part(whole, error) from None
-
-    return row
-
-
-def _first_of(lists: pa.Array | None, rows: int) -> tuple[Texts, NDArray[np.int64], NDArray[np.float32]]:
-    """Of each list of predictions the first one's label, index and probability."""
-    places = np.full(rows, -1, np.int64)
-    indices, probabilities = places.copy(), np.full(rows, np.nan, np.float32)
-    if lists is None:
-        return Texts(pa.array([], pa.string()), places), indices, probabilities
-    offsets = lists.offsets.to_numpy()
-    has_one = (offsets[1:] > offsets[:-1]) & lists.is_valid().to_numpy(zero_copy_only=False)
-    first = pa.array(offsets[:-1][has_one])
-    index, label, probability = (lists.values.field(number).take(first) for number in range(3))
-    if index.null_count or probability.null_count:
-        raise pa.ArrowInvalid("a prediction has no index or no probability")
-    labels = Texts.of(label)
-    places[has_one], indices[has_one], probabilities[has_one] = labels.places, index.to_numpy(), probability.to_numpy()
-    _check(indices[has_one], probabilities[has_one])
-    return Texts(labels.different, places), indices, probabilities
+def _compact(texts: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Without the texts of a large part's other rows."""
+    if len(texts.dictionary) <= 2 * len(texts):
+        return texts
+    used = texts.indices.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(used.indices, texts.dictionary.take(used.dictionary))
 
 
 class TrueLabels:
@@ -354,13 +420,13 @@ class TrueLabels:
 
     def __init__(self, pattern: str) -> None:
         self._pattern = _with_names(pattern)
-        self.works = self._extracted(pa.array(["x"], pa.string())) is not None
+        self.works = self._extracted(pa.nulls(1, pa.string())) is not None
 
     def of(self, keys: Texts) -> Texts:
         """The label of each key, none where it has none."""
         found = self._extracted(keys.different) if self.works else None
         if found is None:
-            return Texts(pa.array([], pa.string()), np.full(len(keys), -1, np.int64))
+            return Texts(pa.nulls(0, pa.string()), np.full(len(keys), -1, np.int64))
         labels = Texts.of(found)
         return Texts(labels.different, keys.spread(labels.places, -1))  # type: ignore[arg-type]
 

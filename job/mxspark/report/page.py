@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -214,28 +215,32 @@ class Labels:
 
 
 def _labels(found: Statistics) -> Labels:
-    pairs = found.pairs
-
-    def is_right(truth: str, index: int) -> bool:
-        return truth in (found.labels.get(index), str(index))
-
-    totals: Counter[str] = Counter()
-    rights: Counter[str] = Counter()
-    for (truth, index), number in pairs.items():
-        totals[truth] += number
-        rights[truth] += number * is_right(truth, index)
-    wrong = Counter({pair: number for pair, number in pairs.items() if not is_right(*pair)})
-    confusions = tuple(
-        (truth, found.name(index), number) for (truth, index), number in wrong.most_common(SHOWN_CONFUSIONS)
+    pairs = found.paired
+    words, truth_of, class_of = pairs.words, pairs.truths, pairs.classes
+    places = {word: place for place, word in enumerate(words)}
+    indices = np.unique(class_of).tolist()
+    right = [
+        (places[name] << 32) + index
+        for index in indices
+        for name in (found.labels.get(index), str(index))
+        if name in places
+    ]
+    is_right = np.isin(pairs.numbers, np.array(right, np.int64))
+    totals, rights = (
+        np.bincount(truth_of, counts, len(words)).astype(np.int64).tolist()
+        for counts in (pairs.counts, pairs.counts * is_right)
     )
-    worst = sorted(totals, key=lambda truth: (rights[truth] / totals[truth], truth))[:SHOWN_CONFUSIONS]
-    indices = sorted({index for _, index in pairs})
-    truths = sorted(totals) if max(len(totals), len(indices)) <= SHOWN_TRUTHS else []
+    paired = [place for place, total in enumerate(totals) if total]
+    worst = sorted(paired, key=lambda place: (rights[place] / totals[place], words[place]))[:SHOWN_CONFUSIONS]
+    wrong = np.flatnonzero(~is_right)[:SHOWN_CONFUSIONS]
+    confused = zip(truth_of[wrong].tolist(), class_of[wrong].tolist(), pairs.counts[wrong].tolist(), strict=True)
+    is_small = max(len(paired), len(indices)) <= SHOWN_TRUTHS
+    truths, counts = (sorted(paired, key=words.__getitem__), found.pairs) if is_small else ([], Counter())
     return Labels(
-        tuple(truths),
+        tuple(words[truth] for truth in truths),
         tuple(found.name(index) for index in indices) if truths else (),
-        tuple(tuple(pairs[truth, index] for index in indices) for truth in truths),
-        tuple(tuple(is_right(truth, index) for index in indices) for truth in truths),
-        confusions,
-        tuple((truth, totals[truth], rights[truth]) for truth in worst),
+        tuple(tuple(counts[words[truth], index] for index in indices) for truth in truths),
+        tuple(tuple((truth << 32) + index in right for index in indices) for truth in truths),
+        tuple((words[truth], found.name(index), number) for truth, index, number in confused),
+        tuple((words[place], totals[place], rights[place]) for place in worst),
     )

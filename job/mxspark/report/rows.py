@@ -87,7 +87,7 @@ def choose(run: FinishedRun, choice: Choice, number: int) -> Chosen:
     for shard in run.shards:
         for some in tops.read(run.store, shard, run.format):
             looked_at += len(some)
-            found = [Spot(float(some.probabilities[place]), shard, some.first + place) for place in choice.places(some)]
+            found = [Spot(float(some.probabilities[place]), *some.origin(place)) for place in choice.places(some)]
             if choice.least_certain:
                 certain = (spot for spot in found if spot.probability == spot.probability)  # not NaN
                 spots = heapq.nsmallest(number, [*spots, *certain])

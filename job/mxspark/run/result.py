@@ -39,11 +39,11 @@ class Beside:
         self.trouble = ""
         self.is_whole = True
 
-    def add(self, shard: int, part: Part) -> None:
-        self.is_whole &= part.tops is not None
-        if part.tops is not None and self.is_whole and not self.trouble:
+    def add(self, part: Part) -> None:
+        self.is_whole &= part.pieces is not None
+        if part.pieces is not None and self.is_whole and not self.trouble:
             try:
-                self._gatherer.add(shard, part.tops)
+                self._gatherer.add(part.pieces)
             except Exception as error:  # noqa: BLE001  # a bug too
                 self.trouble = f"{type(error).__name__}: {one_line(error)}"
 

@@ -4,7 +4,7 @@ are read some at a time, so that memory doesn't grow with the table.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mxspark.dataset import tops
 from mxspark.dataset.part_errors import PartError
 from mxspark.dataset.predictions import Counts, Row
-from mxspark.dataset.tops import Texts, Tops, TrueLabels, Vocabulary
+from mxspark.dataset.tops import Piece, Texts, Tops, TrueLabels, Vocabulary
 from mxspark.errors import one_line
 from mxspark.row_status import RowStatus
 from mxspark.storage import Store
@@ -32,12 +32,32 @@ MOST_PAIRS = 200_000  # of a true label and a class
 MOST_BROKEN = 20
 KNOWN = 2**16  # classes from there on are looked at each time
 PLAIN_KEY = 1024  # characters of a key, bytes of a true label, that are kept
-AT_ONCE = 2**16  # rows whose numbers are summed at a time: a few by themselves cost as much as thousands
+AT_ONCE = 2**16  # rows that are summed at a time: a few by themselves cost as much as thousands
+MOST_BYTES = 2**24  # of them
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """n pairs of a true label and the index of the class that was predicted, the most frequent first."""
+
+    words: Sequence[str]  # true labels
+    numbers: NDArray[np.int64]  # (n,): the place among `words`, and the class in the lower 32 bits: sorted fast as one
+    counts: NDArray[np.int64]  # (n,)
+
+    @property
+    def truths(self) -> NDArray[np.int64]:
+        """(n,): places among `words`."""
+        return self.numbers >> 32
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """(n,)."""
+        return self.numbers & 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Sums over rows. `pairs` counts true labels with the index of the class that was predicted."""
+    """Sums over rows."""
 
     parts: int
     counts: Counts  # without `correct_top_k`
@@ -48,7 +68,7 @@ class Statistics:
     confident: float  # sum of the probabilities
     least_certain: tuple[Row, ...]
     sample: tuple[Row, ...]  # of the others with a class; drawn at random, and the same each time
-    pairs: Counter[tuple[str, int]]
+    paired: Pairs
     right_of: NDArray[np.int64]  # (BINS,), by confidence
     labelled_of: NDArray[np.int64]
     broken: tuple[str, ...]
@@ -57,6 +77,13 @@ class Statistics:
     def predicted(self) -> int:
         """Rows with a class."""
         return int(self.confidences.sum())
+
+    @property
+    def pairs(self) -> Counter[tuple[str, int]]:
+        """True labels with the index of the class that was predicted; for few of them."""
+        paired = self.paired
+        flat = zip(paired.truths.tolist(), paired.classes.tolist(), paired.counts.tolist(), strict=True)
+        return Counter({(paired.words[truth], index): count for truth, index, count in flat})
 
     def name(self, index: int) -> str:
         """Of a class."""
@@ -70,13 +97,13 @@ class _Least:
         self._number = number
         self._found: list[tuple[float, int, int, Row]] = []
 
-    def add(self, shard: int, some: Tops, scores: NDArray[np.float32] | NDArray[np.float64]) -> None:
+    def add(self, some: Tops, scores: NDArray[np.float32] | NDArray[np.float64]) -> None:
         """Scores (n,), NaN for rows that don't count."""
         limit = self._found[-1][0] if len(self._found) == self._number else np.inf
         few = np.flatnonzero(scores < limit)  # NaN is not below
         if len(few):
             few = few[np.argsort(scores[few], kind="stable")[: self._number]]
-            rows = [(float(scores[place]), shard, some.first + int(place), some.row(int(place))) for place in few]
+            rows = [(float(scores[place]), *some.origin(place), some.row(place)) for place in few.tolist()]
             self._found = heapq.nsmallest(self._number, [*self._found, *rows], key=lambda each: each[:3])
 
     def rows(self) -> tuple[Row, ...]:
@@ -98,20 +125,30 @@ class Gatherer:
         self._least_certain, self._sample = _Least(LEAST_CERTAIN), _Least(SAMPLE)
         self._sums = _Sums()
         self._broken: list[str] = []
+        self._waiting: list[Piece] = []
+        self._rows = self._bytes = 0  # of what waits
 
-    def add(self, shard: int, part: tuple[Tops, ...] | PartError) -> None:
+    def add(self, part: tuple[Piece, ...] | PartError) -> None:
         """A part's rows, or why they can't be had."""
-        try:
-            if isinstance(part, PartError):
-                raise part
-            for some in part:
-                self._add(shard, some)
-            self._parts += bool(part)
-        except PartError as error:
+        if isinstance(part, PartError):
             if len(self._broken) < MOST_BROKEN:
-                self._broken.append(one_line(error))
+                self._broken.append(one_line(part))
+            return
+        self._parts += bool(part)
+        for piece in part:
+            self._waiting.append(piece)
+            self._rows += len(piece)
+            self._bytes += piece.bytes
+            if self._rows >= AT_ONCE or self._bytes >= MOST_BYTES:
+                self._settle()
 
-    def _add(self, shard: int, some: Tops) -> None:
+    def _settle(self) -> None:
+        """Sums what waits."""
+        if waiting := self._waiting:
+            self._waiting, self._rows, self._bytes = [], 0, 0
+            self._add(Tops.of(waiting))
+
+    def _add(self, some: Tops) -> None:
         by_status = some.status_texts.counts()
         self._by_status += by_status
         for status in by_status:
@@ -122,9 +159,9 @@ class Gatherer:
             return
         self._add_labels(some, has_class)
         self._confident += float(some.probabilities[has_class].sum(dtype=np.float64))
-        self._least_certain.add(shard, some, some.probabilities)
-        chance = np.random.default_rng((shard, some.first)).random(len(some))
-        self._sample.add(shard, some, np.where(has_class, chance, np.nan))
+        self._least_certain.add(some, some.probabilities)
+        chances = [np.random.default_rng((each.shard, each.first)).random(len(each)) for each in some.pieces]
+        self._sample.add(some, np.where(has_class, np.concatenate(chances), np.nan))
         truths = self._true_labels.of(some.key_texts) if self._true_labels else None
         self._sums.add(some, has_class, truths)
 
@@ -147,9 +184,9 @@ class Gatherer:
 
     def statistics(self) -> Statistics:
         """Of what was taken in so far."""
+        self._settle()
         sums, least_certain = self._sums, self._least_certain.rows()
         keys = {row.key for row in least_certain}
-        sums.settle()
         return Statistics(
             self._parts,
             Counts(self._by_status, int(sums.labelled_of.sum()), int(sums.right_of.sum())),
@@ -160,7 +197,7 @@ class Gatherer:
             self._confident,
             least_certain,
             tuple(row for row in self._sample.rows() if row.key not in keys),
-            sums.pairs,
+            sums.pairs(),
             sums.right_of,
             sums.labelled_of,
             tuple(self._broken),
@@ -168,71 +205,56 @@ class Gatherer:
 
 
 class _Sums:
-    """Of the numbers of rows with a class, AT_ONCE or more of them at a time."""
+    """Of the numbers of rows with a class."""
 
     def __init__(self) -> None:
         self.classes: Counter[int] = Counter()
         self.confidences, self.labelled_of, self.right_of = (np.zeros(BINS, np.int64) for _ in range(3))
         self._pairs, self._pair_counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._truths = Vocabulary(MOST_LABELS, PLAIN_KEY)
-        self._waiting: list[tuple[NDArray[np.int64], ...]] = []  # class, bin, true label, and whether it is right
-        self._rows = 0
 
     def add(self, some: Tops, has_class: NDArray[np.bool_], truths: Texts | None) -> None:
-        indices = some.indices[has_class]
-        bins = np.clip(some.probabilities[has_class] * BINS, 0, BINS - 1).astype(np.int64)
-        if truths is None:
-            self._waiting.append((indices, bins))
-        else:
-            numbers = self._truths.numbers(truths)
-            is_index = np.append(self._truths.indices, -2)[numbers] == some.indices
-            right = np.where(truths.places >= 0, some.have_label(truths) | is_index, -1)
-            self._waiting.append((indices, bins, numbers[has_class], right[has_class]))
-        self._rows += len(some)
-        if self._rows >= AT_ONCE:
-            self.settle()
-
-    def settle(self) -> None:
-        """Sums what waits."""
-        waiting, self._waiting, self._rows = self._waiting, [], 0
-        if not waiting:
-            return
-        indices, bins, *labelled = (np.concatenate(each) for each in zip(*waiting, strict=True))
-        different, counts = np.unique(indices, return_counts=True)
+        different, counts = np.unique(some.indices[has_class], return_counts=True)
         self.classes.update(dict(zip(different.tolist(), counts.tolist(), strict=True)))
-        self.confidences += np.bincount(bins, minlength=BINS)
-        if labelled:
-            truths, right = labelled
-            self.labelled_of += np.bincount(bins[right >= 0], minlength=BINS)
-            self.right_of += np.bincount(bins[right > 0], minlength=BINS)
-            self._add_pairs(truths[truths >= 0], indices[truths >= 0])
+        bins = np.clip(some.probabilities * BINS, 0, BINS - 1)
+        self.confidences += _by_bin(bins, has_class)
+        if truths is not None:
+            numbers = self._truths.numbers(truths)
+            is_right = some.have_label(truths) | (np.append(self._truths.indices, -2)[numbers] == some.indices)
+            is_labelled = has_class & (truths.places >= 0)
+            self.labelled_of += _by_bin(bins, is_labelled)
+            self.right_of += _by_bin(bins, is_labelled & is_right)
+            is_paired = has_class & (numbers >= 0)
+            self._add_pairs(numbers[is_paired], some.indices[is_paired])
 
     def _add_pairs(self, truths: NDArray[np.int64], indices: NDArray[np.int64]) -> None:
-        """A pair is kept as one number: those are sorted fast."""
         weights = np.append(self._pair_counts, np.ones(len(truths), np.int64))
-        pairs, place = np.unique(np.append(self._pairs, (truths << 32) + indices), return_inverse=True)
-        counts = np.bincount(place, weights, len(pairs)).astype(np.int64)
-        most = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
-        self._pairs, self._pair_counts = pairs[most], counts[most]
+        self._pairs, place = np.unique(np.append(self._pairs, (truths << 32) + indices), return_inverse=True)
+        self._pair_counts = np.bincount(place, weights, len(self._pairs)).astype(np.int64)
+        if len(self._pairs) > MOST_PAIRS:
+            most = self.pairs()
+            self._pairs, self._pair_counts = most.numbers, most.counts
 
-    @property
-    def pairs(self) -> Counter[tuple[str, int]]:
-        names = self._truths.words
-        pairs = zip(self._pairs.tolist(), self._pair_counts.tolist(), strict=True)
-        return Counter({(names[pair >> 32], pair & 0xFFFFFFFF): count for pair, count in pairs})
+    def pairs(self) -> Pairs:
+        most = np.argsort(-self._pair_counts, kind="stable")[:MOST_PAIRS]
+        return Pairs(self._truths.words, self._pairs[most], self._pair_counts[most])
+
+
+def _by_bin(bins: NDArray[np.float32], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.bincount(bins[chosen].astype(np.int64), minlength=BINS)
 
 
 def gather(store: Store, shards: Iterable[int], output_format: str, true_label: str | None) -> Statistics:
     """Of the parts of these shards; those that can't be read are named in `broken`."""
     found = Gatherer(true_label)
 
-    def read(shard: int) -> tuple[int, tuple[Tops, ...] | PartError]:
+    def read(shard: int) -> tuple[Piece, ...] | PartError:
         try:
-            return shard, tuple(tops.read(store, shard, output_format))
+            return tuple(tops.pieces(store, shard, output_format))
         except PartError as error:
-            return shard, error
+            return error
 
     with ThreadPoolExecutor(READERS) as pool, closing(ordered_map(pool, read, shards, READERS)) as parts:
-        for shard, part in parts:
-            found.add(shard, part)
+        for part in parts:
+            found.add(part)
     return found.statistics()

@@ -56,7 +56,7 @@ class Table:
             self.store, self.plan, shards, self.settings.output.format, self.settings.input.true_label
         )
 
-    def count(self, beside: Callable[[int, Part], None] | None = None) -> Tally:
+    def count(self, beside: Callable[[Part], None] | None = None) -> Tally:
         """What all parts hold; where somebody else wants them too (`beside`), read whole and once.
 
         Raises MxsparkError where one is missing or isn't as planned.
@@ -80,12 +80,12 @@ class Table:
             raise
         return tally
 
-    def _counts_and(self, beside: Callable[[int, Part], None]) -> Iterator[tuple[int, Counts]]:
+    def _counts_and(self, beside: Callable[[Part], None]) -> Iterator[tuple[int, Counts]]:
         output_format, true_label = self.settings.output.format, self.settings.input.true_label
         for shard, part in summary.read_parts(
             self.store, self.plan, range(self.plan.shards), output_format, true_label
         ):
-            beside(shard, part)
+            beside(part)
             yield shard, part.counts
 
     def rows(self, shards: Iterable[int]) -> Iterator[Row]:
