@@ -1,6 +1,7 @@
 """`mxspark estimate`: a sample in real worker processes, and the arithmetic; Spark is started in tests/spark."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -114,10 +115,13 @@ def test_spark_starts_without_the_users_properties_and_where_it_cannot_its_time_
 
     def refuse(chosen: Settings, *_: object) -> None:
         assert (chosen.spark.conf, chosen.spark.master) == ({}, "local[*]")
+        assert not any(Path(os.environ["SPARK_CONF_DIR"]).iterdir())  # no spark-defaults.conf
         raise MxsparkError("no Java")
 
     monkeypatch.setattr(application, "Application", refuse)
+    monkeypatch.setenv("SPARK_CONF_DIR", "theirs")
     assert estimate._spark_seconds(settings(conf={"spark.eventLog.enabled": "true"}), Silent()) == 10
+    assert os.environ["SPARK_CONF_DIR"] == "theirs"
 
 
 @pytest.mark.parametrize("command", [("estimate",), ("run", "--dry-run", "--output", "table")])

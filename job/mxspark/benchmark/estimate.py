@@ -3,6 +3,7 @@ has them, Spark started once, and arithmetic. Writes nothing.
 """
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -269,13 +270,29 @@ def _spark_seconds(settings: Settings, progress: RunListener) -> float:
     local = _local(settings.spark).model_copy(update={"conf": {}})
     start = time.monotonic()
     try:
-        spark = Application(settings.model_copy(update={"spark": local}), bundle.cache_dir(settings.cache_dir), False)
+        with _without_defaults():
+            settings = settings.model_copy(update={"spark": local})
+            spark = Application(settings, bundle.cache_dir(settings.cache_dir), False)
     except MxsparkError as error:
         progress.note(f"{error.problem}. For its start {SPARK_SECONDS:g} s are assumed.")
         return SPARK_SECONDS
     # At its end the first Java would write the class archive: an estimate writes nothing, and only one run waits.
     spark.kill() if spark.makes_archive else spark.stop()
     return time.monotonic() - start
+
+
+@contextmanager
+def _without_defaults() -> Iterator[None]:
+    """While Spark starts it finds no configuration of the user's, such as spark-defaults.conf."""
+    name, kept = "SPARK_CONF_DIR", os.environ.get("SPARK_CONF_DIR")
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ[name] = empty
+        try:
+            yield
+        finally:
+            del os.environ[name]
+            if kept is not None:
+                os.environ[name] = kept
 
 
 def _measured(
