@@ -15,9 +15,12 @@ import pytest
 from mxspark.cli import remote
 from mxspark.cli.app import HANDLERS, HEARD, Detached, hear_signals, sleep
 from mxspark.errors import MxsparkError, OutOfSightError, Terminated, UsageError
+from mxspark.submit import resolver
 from mxspark.submit.outcome import Listener
 from mxspark.submit.remote_job import RemoteJob, Sleep
 from tests.conftest import Here
+
+EXPIRED = UsageError("the credentials have expired", "Log in again.")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Followed(RemoteJob):
 
     story: Callable[[], NoReturn]
     end_command: str | None = None
+    when_cancelled: BaseException = EXPIRED
     title = "job photos"
     address = "photos --namespace a"
 
@@ -39,7 +43,7 @@ class Followed(RemoteJob):
         raise NotImplementedError
 
     def cancel(self, confirm: Callable[[str], bool]) -> NoReturn:
-        raise UsageError("the credentials have expired", "Log in again.")
+        raise self.when_cancelled
 
 
 @pytest.mark.parametrize("kind", [OutOfSightError, UsageError])
@@ -108,6 +112,29 @@ def test_a_job_that_can_not_be_cancelled_is_told_with_how_to_end_it(
     told = capsys.readouterr().err
     assert "job photos could not be cancelled: the credentials have expired\nLog in again.\n" in told
     assert "End:    mxspark cancel photos --namespace a" in told
+
+
+def interrupted() -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_who_ends_the_cancelling_too_is_told_that_the_job_may_go_on(
+    kind: type[BaseException],
+    code: int,
+    here: Here,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = Followed(interrupted, when_cancelled=kind())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(remote, "_shall_be_cancelled", lambda what: True)
+    monkeypatch.setattr(resolver, "find", lambda name, where: job)
+    may_go_on = "job photos may have been cancelled, or may go on.\nStatus: mxspark status photos --namespace a\n"
+    with pytest.raises(Detached) as left:
+        remote.follow_job(job, logs=False)
+    assert (left.value.code, may_go_on in capfd.readouterr().err) == (code, True)
+    assert may_go_on in here("cancel", "photos", "--yes").ended_with(code).errors
 
 
 @pytest.fixture

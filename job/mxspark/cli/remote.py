@@ -3,6 +3,8 @@ common.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -70,12 +72,23 @@ def follow_job(job: RemoteJob, logs: bool) -> None:
 def _cancel(job: RemoteJob) -> None:
     """Says whether that worked: a job that wasn't cancelled goes on, as somebody has to know."""
     try:
-        job.cancel(lambda _: True)
+        with _telling_of_signals(job):
+            job.cancel(lambda _: True)
     except MxsparkError as error:
         lines = (f"{job.title} could not be cancelled: {error.problem}", error.hint, what_next(job))
         console.show_warning("\n".join(filter(None, lines)))
     else:
         console.show_warning(f"{job.title} is being cancelled; what it finished is kept")
+
+
+@contextmanager
+def _telling_of_signals(job: RemoteJob) -> Iterator[None]:
+    """While it is cancelled: who ends that has to know that the job may have been told, or not."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as signal:
+        console.show_warning(f"interrupted: {job.title} may have been cancelled, or may go on.\n{what_next(job)}")
+        raise Detached(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED) from None
 
 
 def _shall_be_cancelled(what: str) -> bool:
@@ -124,5 +137,8 @@ def cancel(name: NameArgument, where: JobFlags, yes: YesFlag = False, _debug: De
     """End a submitted job, and delete its pods and all that was created for it; what it has finished is kept in its
     output.
     """
-    if done := resolver.find(name, where).cancel(lambda question: console.confirm(question, yes)):
+    job = resolver.find(name, where)
+    with _telling_of_signals(job):
+        done = job.cancel(lambda question: console.confirm(question, yes))
+    if done:
         console.show(done)
