@@ -54,7 +54,8 @@ def asked(found: Metrics) -> dict[tuple[str, Labels], float]:
 def test_what_workers_report_is_added_up() -> None:
     found = Metrics(settings())
     found.begin("run-1")
-    found.planned(100, 20, 8)
+    found.planned(100, 20, 8, shards_done=2)
+    assert asked(found)["mxspark_shards_done", ()] == 2  # before a shard ends, too
     found.executors(1, 4)
     for shard, seconds in enumerate((2.0, 700.0)):
         found.shard(report(shard, seconds=seconds))

@@ -163,8 +163,8 @@ class ConsoleProgress(Silent):
     def note(self, what: str) -> None:
         _tell(Text(what))
 
-    def planned(self, keys: int, done: int, shards: int) -> None:
-        self._meter.planned(keys, done, shards)
+    def planned(self, keys: int, done: int, shards: int, shards_done: int = 0) -> None:
+        self._meter.planned(keys, done, shards, shards_done)
         self._bar.update(
             self._task, description="Starting workers", total=keys, completed=done, detail=f"{done:,}/{keys:,} images"
         )

@@ -61,8 +61,8 @@ class JsonLines(Silent):
     def note(self, what: str) -> None:
         self.write("note", what)
 
-    def planned(self, keys: int, done: int, shards: int) -> None:
-        self._meter.planned(keys, done, shards)
+    def planned(self, keys: int, done: int, shards: int, shards_done: int = 0) -> None:
+        self._meter.planned(keys, done, shards, shards_done)
         self.write("planned", images=keys, kept=done, shards=shards)
 
     def shard(self, report: "ShardReport") -> None:

@@ -64,9 +64,9 @@ class Metrics(Silent, Collector):
         with self._lock:
             self._progressed = time.time()
 
-    def planned(self, keys: int, done: int, shards: int) -> None:
+    def planned(self, keys: int, done: int, shards: int, shards_done: int = 0) -> None:
         with self._lock:
-            self._meter.planned(keys, done, shards)
+            self._meter.planned(keys, done, shards, shards_done)
             self._kept, self._progressed = done, time.time()
 
     def done(self, images: int, failed: int, shards: int) -> None:

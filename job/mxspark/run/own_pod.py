@@ -83,8 +83,8 @@ class OwnPod(Silent):
         self._meter.note(what)
         self._changed.set()
 
-    def planned(self, keys: int, done: int, shards: int) -> None:
-        self._meter.planned(keys, done, shards)
+    def planned(self, keys: int, done: int, shards: int, shards_done: int = 0) -> None:
+        self._meter.planned(keys, done, shards, shards_done)
         self._changed.set()
 
     def done(self, images: int, failed: int, shards: int) -> None:

@@ -51,7 +51,7 @@ class Prediction:
         certain.
         """
         plan, progress = self._work.plan, self._progress
-        progress.planned(plan.keys, self._work.kept_images, plan.shards)
+        progress.planned(plan.keys, self._work.kept_images, plan.shards, self._shards_done)
         self._asked = time.monotonic()
         progress.note(f"Running on {context} with {counted(spark.workers, 'worker')}, Spark {spark.version}")
         if spark.key_problem:

@@ -101,9 +101,9 @@ class RunListener(Protocol):
     def note(self, what: str) -> None:
         """Something that a person should know."""
 
-    def planned(self, keys: int, done: int, shards: int) -> None:
-        """The plan is made: `keys` images in `shards`, of which an earlier run has done `done` images. Workers are
-        starting.
+    def planned(self, keys: int, done: int, shards: int, shards_done: int = 0) -> None:
+        """The plan is made: `keys` images in `shards`, of which an earlier run has done `done` and `shards_done`.
+        Workers are starting.
         """
 
     def shard(self, report: "ShardReport") -> None:
@@ -133,8 +133,10 @@ class Meter:
         notes = (*self.now.notes, what[:LONGEST_NOTE])[-NOTES:]
         self.now = replace(self.now, notes=notes, notes_total=self.now.notes_total + 1)
 
-    def planned(self, keys: int, done: int, shards: int) -> None:
-        self.now = replace(self.now, step="Starting workers", keys=keys, images=done, shards=shards)
+    def planned(self, keys: int, done: int, shards: int, shards_done: int = 0) -> None:
+        self.now = replace(
+            self.now, step="Starting workers", keys=keys, images=done, shards=shards, shards_done=shards_done
+        )
 
     def done(self, images: int, failed: int, shards: int) -> None:
         self._rate.add(time.monotonic(), images)
@@ -152,7 +154,7 @@ class Silent:
 
     def note(self, what: str) -> None: ...
 
-    def planned(self, keys: int, done: int, shards: int) -> None: ...
+    def planned(self, keys: int, done: int, shards: int, shards_done: int = 0) -> None: ...
 
     def shard(self, report: "ShardReport") -> None: ...
 
@@ -183,9 +185,9 @@ class Both:
         self._first.note(what)
         self._second.note(what)
 
-    def planned(self, keys: int, done: int, shards: int) -> None:
-        self._first.planned(keys, done, shards)
-        self._second.planned(keys, done, shards)
+    def planned(self, keys: int, done: int, shards: int, shards_done: int = 0) -> None:
+        self._first.planned(keys, done, shards, shards_done)
+        self._second.planned(keys, done, shards, shards_done)
 
     def shard(self, report: "ShardReport") -> None:
         self._first.shard(report)
