@@ -697,6 +697,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "tflite": (lambda: b"\x1c\0\0\0TFL3", ["TensorFlow Lite"]),
     "lfs": (lambda: b"version https://git-lfs.github.com/spec/v1", ["git lfs pull"]),
     "opset 22": (lambda: saved(model(*PLAIN, opset=22)), ["opset 22", "opset_version=17"]),
+    "no opset": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("opset_import")), ["doesn't say which opset"]),
     "opset 6": (lambda: saved(model(*PLAIN, opset=6)), ["opset 6"]),
     "control flow": (lambda: saved(with_if()), ["If 'choice'", "1 such node", "tracing"]),
     "no output": (lambda: saved(model(*PLAIN), lambda m: m.graph.ClearField("output")), ["has no output"]),
@@ -829,6 +830,14 @@ def test_a_network_that_computes_no_numbers_is_refused(text: str, weights: Weigh
         converted(model(text, weights), tmp_path)
 
     assert "numbers of y that are infinite, or none at all (NaN)" in refused.value.problem
+
+
+def test_numbers_that_no_image_changes_are_told(tmp_path: Path) -> None:
+    weights: Weights = {"w": (2, 3, 3, 3), "low": np.array(-1e6, np.float32)}
+
+    done = converted(model("c = Conv(x, w)\nd = Add(c, low)\ny = Relu(d)", weights), tmp_path)
+
+    assert done.notes == ("y: the same for all images that were compared, which proves little. Give others: --try.",)
 
 
 def test_probabilities_near_0_are_the_same_to_what_onnxruntime_rounds_them(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mxspark.settings import presets
 from mxspark.settings.document import parse
 from mxspark.settings.job import InputSettings
 from mxspark.settings.model_spec import ModelOutput, ModelSpec, Preprocessing, PresetName
-from mxspark.text.words import counted
+from mxspark.text.words import counted, listed, printable
 
 _IMAGES = {name: field.get_default() for name, field in InputSettings.model_fields.items()}
 _ASK = (
@@ -52,6 +52,11 @@ def run(request: Request) -> Result:
     paths = _save(mx, converted, request)
     del converted
     expected = comparison.reference(file, written, image, list(values), list(images.values()))
+    if same := [name for name, groups in zip(values, expected, strict=True) if comparison.is_same_for_all(groups)]:
+        notes.append(
+            f"{listed(list(map(printable, same)))}: the same for all images that were compared, which proves little. "
+            "Give others: --try."
+        )
     found = comparison.computed(mx, _bundle(spec, paths, list(values.values())), list(images.values()))
     compared = []
     for number, what in enumerate(images):
