@@ -89,6 +89,22 @@ def test_wrong_arguments_are_told_and_nothing_is_written(here: Here, arguments: 
 
 
 @pytest.mark.usefixtures("_in_a_folder")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("model", "try", "my pets.onnx", "a.png"),
+        ("model", "pack", "--symbol", "my pets.onnx", "--params", "my pets.onnx", "--output", "pets"),
+    ],
+)
+def test_an_onnx_file_in_a_bundle_s_place_is_to_be_converted(here: Here, arguments: tuple[str, ...]) -> None:
+    ended = here(*arguments)
+
+    assert ended.code == 2
+    assert "an ONNX file" in ended.errors
+    assert "mxspark model convert my pets.onnx --output FOLDER" in ended.errors.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("_in_a_folder")
 def test_without_its_packages_it_says_what_to_install(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "find_spec", lambda name: None)
 

@@ -697,6 +697,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "tflite": (lambda: b"\x1c\0\0\0TFL3", ["TensorFlow Lite"]),
     "lfs": (lambda: b"version https://git-lfs.github.com/spec/v1", ["git lfs pull"]),
     "opset 22": (lambda: saved(model(*PLAIN, opset=22)), ["opset 22", "opset_version=17"]),
+    "whole numbers that are computed with": (lambda: saved(model("f = Cast<to = 1>(x)\ny = Conv(f, w)", {**PLAIN[1], "shift": np.ones((1, 3, 1, 1), np.uint8)}, kind=TensorProto.UINT8)), ["it computes with whole numbers", "Add 'x'"]),
+    "no weights": (lambda: saved(model("y = Relu(images)")), ["nothing on the way to its output has weights"]),
     "no opset": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("opset_import")), ["doesn't say which opset"]),
     "opset 6": (lambda: saved(model(*PLAIN, opset=6)), ["opset 6"]),
     "control flow": (lambda: saved(with_if()), ["If 'choice'", "1 such node", "tracing"]),

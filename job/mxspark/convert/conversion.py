@@ -8,7 +8,7 @@ from mxspark.convert.errors import UnsupportedError
 from mxspark.convert.image_input import ImageInput
 from mxspark.convert.layer import INPUT, Layer, Network
 from mxspark.convert.onnx_file import Array, OnnxFile
-from mxspark.convert.operators import OPERATORS
+from mxspark.convert.operators import FLOATS, OPERATORS
 from mxspark.convert.pixels import Scaling, scaling
 from mxspark.convert.trace import BATCHES, Shape, Step, Trace, Value, trace
 from mxspark.errors import UsageError
@@ -16,6 +16,11 @@ from mxspark.inference.mxnet import said
 from mxspark.text.words import printable
 
 PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")  # operators which leave numbers what they are
+# Operators that compute the same with whole numbers, which are floats in MXNet: others would round, or wrap around.
+_OF_WHOLE_NUMBERS = (
+    *("Cast", "Concat", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice", "Split", "Squeeze"),
+    *("Transpose", "Unsqueeze"),
+)
 _ANOTHER = "Name another output: --output-name, or of several --outputs."
 
 
@@ -56,6 +61,8 @@ def convert(mx: Any, file: OnnxFile, image: ImageInput, outputs: Sequence[str]) 
         mx.sym.identity(network.symbols[value.name], name=name)
         for value, name in zip(traced.outputs, names, strict=True)
     ]
+    if not network.parameters:
+        raise UsageError(f"{file.path}: nothing on the way to its output has weights: it is no network", _ANOTHER)
     symbol = mx.sym.Group(symbols) if len(symbols) > 1 else symbols[0]
     states = symbol.list_auxiliary_states()
     used = {*symbol.list_arguments(), *states}
@@ -111,6 +118,7 @@ def _network(mx: Any, image: ImageInput) -> Network:
 
 def _add(mx: Any, network: Network, step: Step, file: OnnxFile) -> None:
     try:
+        _check_floats(step)
         with mx.name.Prefix(f"{network.unique(step.name)}_"):
             made = OPERATORS[step.op](Layer(step, network))
     except UnsupportedError as error:
@@ -126,6 +134,13 @@ def _add(mx: Any, network: Network, step: Step, file: OnnxFile) -> None:
     symbols = made if isinstance(made, list) else [made]
     for value, symbol in zip(step.outputs, symbols, strict=False):
         network.symbols[value.name] = symbol
+
+
+def _check_floats(step: Step) -> None:
+    """Raises UnsupportedError where an operator computes with whole numbers, as the images of some files are."""
+    computed = [value for value in step.inputs if value is not None and value.numbers is None]
+    if step.op not in _OF_WHOLE_NUMBERS and any(value.type not in FLOATS for value in computed):
+        raise UnsupportedError("it computes with whole numbers, before a Cast makes floats of them")
 
 
 def _scores(output: Value, traced: Trace, network: Network) -> tuple[str, str] | None:

@@ -23,7 +23,7 @@ from mxspark.convert.windows import no_pads, same_pads, zero_padded
 
 Convert = Callable[[Layer], Any]
 _LARGEST = 3e38  # MXNet reads no infinity in a graph's JSON
-_FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 # ---- layers with weights ----
@@ -248,10 +248,10 @@ def _same(layer: Layer) -> Symbol:
 
 
 def _cast(layer: Layer) -> Symbol:
-    if layer.attribute("to") not in _FLOATS:
+    if layer.attribute("to") not in FLOATS:
         kind = TensorProto.DataType.Name(layer.attribute("to"))
         raise UnsupportedError(f"it makes {kind.lower()} of what is computed")
-    return layer.x() if layer.value(0).type in _FLOATS else layer.sym.cast(layer.x(), dtype="float32")
+    return layer.x() if layer.value(0).type in FLOATS else layer.sym.cast(layer.x(), dtype="float32")
 
 
 # ---- arithmetic of several values ----
