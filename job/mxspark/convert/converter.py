@@ -24,7 +24,8 @@ from mxspark.text.words import counted, listed, printable
 _IMAGES = {name: field.get_default() for name, field in InputSettings.model_fields.items()}
 _ASK = (
     "Say what it was trained with: --preset torchvision for most of PyTorch's networks, another (docs/models.md), or "
-    "a file --spec with preprocess. `mxspark model try --compare-presets` shows what each preset would predict."
+    "a file --spec with preprocess. Of the bundle that one of them makes, `mxspark model try --compare-presets` shows "
+    "what each would predict."
 )
 
 _UNIT = "If it takes pixels of 0 to 1, give a file --spec with preprocess: {scale: 0.00392156862745098}."
