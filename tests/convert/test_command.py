@@ -1,6 +1,7 @@
 """`mxspark model convert`: an ONNX file becomes a bundle, or nothing is written."""
 
 import json
+import re
 from pathlib import Path
 
 import onnx
@@ -44,6 +45,7 @@ def test_a_file_becomes_a_bundle_with_its_classes_and_the_preprocessing_that_is_
     assert (said["name"], said["preprocess"]["scale"], said["output"]["kind"]) == ("pets", 1 / 255, "softmax")
     assert "difference on random images" in ended.output
     assert "difference on 1 given image" in ended.output
+    assert re.search(r"a\.png +0\.\d\d grade", ended.output), "what the bundle says of it"
 
 
 @pytest.mark.usefixtures("_in_a_folder")
@@ -69,6 +71,10 @@ def test_labels_that_do_not_fit_leave_nothing(here: Here) -> None:
         (["my pets.onnx", "--output", "spec.yaml"], ["is a file"]),
         (["my pets.onnx", "--output", "s3://bucket/pets"], ["into a folder"]),
         (["my pets.onnx", "--try", "nowhere.png"], ["nowhere.png"]),
+        (
+            ["my pets.onnx", "--spec", "spec.yaml", "--output-name", "c"],
+            ["my pets.onnx: the output has the shape (N, 2, 7, 8)"],
+        ),
     ],
 )
 def test_wrong_arguments_are_told_and_nothing_is_written(here: Here, arguments: list[str], words: list[str]) -> None:
@@ -80,6 +86,22 @@ def test_wrong_arguments_are_told_and_nothing_is_written(here: Here, arguments: 
     for word in words:
         assert word in ended.errors
     assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.usefixtures("_in_a_folder")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("model", "try", "my pets.onnx", "a.png"),
+        ("model", "pack", "--symbol", "my pets.onnx", "--params", "my pets.onnx", "--output", "pets"),
+    ],
+)
+def test_an_onnx_file_in_a_bundle_s_place_is_to_be_converted(here: Here, arguments: tuple[str, ...]) -> None:
+    ended = here(*arguments)
+
+    assert ended.code == 2
+    assert "an ONNX file" in ended.errors
+    assert "mxspark model convert my pets.onnx --output FOLDER" in ended.errors.replace("\n", " ")
 
 
 @pytest.mark.usefixtures("_in_a_folder")

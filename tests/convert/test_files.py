@@ -18,7 +18,7 @@ from mxspark.convert.request import Request, Result
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.network import inspect
-from mxspark.settings.model_spec import ModelOutput, ModelSpec
+from mxspark.settings.model_spec import ModelOutput, ModelSpec, PresetName
 from tests.command import REPOSITORY
 from tests.convert.onnx_graphs import SPEC, Weights, converted, ints, model
 
@@ -278,18 +278,84 @@ def test_a_network_that_takes_whole_numbers_gets_pixels_as_they_are(tmp_path: Pa
     assert "whole numbers" in done.notes[0]
 
 
-@pytest.mark.parametrize("first", ["Sub(images, w)", "Div(images, w)", "BatchNormalization(images, w, w, w, w)"])
-def test_a_graph_that_normalizes_its_pixels_wants_them_as_they_are(first: str, tmp_path: Path) -> None:
-    made = model(
-        f"a = {first}\ny = Conv(a, k)",
-        {"w": np.full(3 if "Batch" in first else (1, 3, 1, 1), 3, np.float32), "k": (2, 3, 3, 3)},
-    )
+@pytest.mark.parametrize(
+    ("name", "whole", "message"),
+    [
+        ("mnist", False, "preset mnist is for grey images"),
+        ("torchvision", True, "takes whole numbers (uint8), but its preprocessing gives -2.12 to 2.64"),
+    ],
+)
+def test_a_preset_that_the_input_does_not_fit_is_refused(
+    name: PresetName, whole: bool, message: str, tmp_path: Path
+) -> None:
+    kind = TensorProto.UINT8 if whole else TensorProto.FLOAT
+    made = model("f = Cast<to = 1>(images)\ny = Conv(f, w)", {"w": (2, 3, 3, 3)}, kind=kind)
     del made.graph.node[0]
 
+    with pytest.raises(UsageError) as refused:
+        converted(made, tmp_path, spec=ModelSpec(preset=name))
+
+    assert message in refused.value.problem
+
+
+def scaling(text: str, **numbers: float) -> onnx.ModelProto:
+    """A network that begins with these nodes, from `images` to `a`."""
+    weights = {name: np.full(3 if name in "gbmv" else (1, 3, 1, 1), number) for name, number in numbers.items()}
+    floats = {name: array.astype(np.float32) for name, array in weights.items()}
+    made = model(f"{text}\ny = Conv(a, k)", {**floats, "k": (2, 3, 3, 3)})
+    del made.graph.node[0]
+    return made
+
+
+NORM = "BatchNormalization(images, g, b, m, v)"
+OF_UNIT = scaling("s = Sub(images, mean)\na = Div(s, std)", mean=0.45, std=0.25)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        scaling("a = Sub(images, w)", w=120),
+        scaling("a = Div(images, w)", w=127.5),
+        scaling("s = Mul(images, w)\na = Add(one, s)", w=1 / 127.5, one=-1),
+        scaling(f"a = {NORM}", g=1, b=0, m=120, v=3600),
+    ],
+)
+def test_a_graph_that_normalizes_its_pixels_wants_them_as_they_are(made: onnx.ModelProto, tmp_path: Path) -> None:
     done = converted(made, tmp_path, spec=None)
 
     assert (done.spec.preprocess.scale, done.spec.preprocess.channels) == (1, "RGB")
     assert "is assumed" in done.notes[0]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        OF_UNIT,
+        scaling("s = Mul(images, w)\na = Sub(s, one)", w=2, one=1),
+        scaling("a = Sub(images, w)", w=0.5),
+        scaling("a = Sub(w, images)", w=1),
+        scaling("a = Mul(images, w)", w=255),
+        scaling(f"a = {NORM}", g=1, b=0, m=0.45, v=0.07),
+    ],
+)
+def test_a_graph_whose_numbers_do_not_fit_0_to_255_does_not_get_such_pixels_unasked(
+    made: onnx.ModelProto, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        converted(made, tmp_path, spec=None)
+
+    assert "so 0 to 255 is not what it takes" in refused.value.problem
+    assert "--spec with preprocess: {scale: 0.00392156862745098}" in refused.value.hint
+
+
+def test_pixels_that_a_preset_and_the_graph_scale_are_told_or_refused(tmp_path: Path) -> None:
+    torchvision = ModelSpec(preset="torchvision")
+    of_bytes = scaling("s = Sub(images, mean)\na = Div(s, std)", mean=120, std=60)
+
+    assert "they are scaled twice" in converted(OF_UNIT, tmp_path, spec=torchvision).notes[0]
+    with pytest.raises(UsageError, match="take the preset raw"):
+        converted(of_bytes, tmp_path, spec=torchvision)
+    assert converted(of_bytes, tmp_path, spec=ModelSpec(preset="raw")).notes == ()
 
 
 def test_a_grey_network_is_one_of_one_channel(tmp_path: Path) -> None:
@@ -489,6 +555,43 @@ def test_what_several_outputs_mean_is_asked_for(
     assert [found.name for found in tmp_path.iterdir()] == ["net.onnx"]
 
 
+SCORES = "c = Conv(x, w)\ng = GlobalAveragePool(c)\nf = Flatten(g)\ns = Gemm(f, v)\n"
+
+
+@pytest.mark.parametrize(
+    ("then", "kind"),
+    [
+        ("y = Softmax(s)", "logits"),
+        ("y = Sigmoid(s)", "sigmoid"),
+        ("r = Reshape(s, n)\ny = Sigmoid(r)", "sigmoid"),
+        ("y = ArgMax(s)", None),
+        ("m = Sigmoid(s)\ny = Mul(m, s)", None),
+    ],
+)
+@pytest.mark.parametrize("outputs", [(), ("s", "f")])
+def test_scores_are_what_the_file_makes_of_them(
+    then: str, kind: str | None, outputs: tuple[str, ...], tmp_path: Path
+) -> None:
+    made = model(SCORES + then, {"w": (4, 3, 3, 3), "v": (4, 5), "n": ints(-1, 5)})
+    request = {"output": "s", "outputs": outputs}
+
+    if kind is not None:
+        assert converted(made, tmp_path, **request).spec.output.kind == kind
+        return
+    with pytest.raises(UsageError) as refused:
+        converted(made, tmp_path, **request)
+    assert "what its numbers mean is not known" in refused.value.problem
+    assert converted(made, tmp_path, kind="sigmoid", **request).compared
+
+
+def test_an_output_that_is_to_be_two_columns_is_refused(tmp_path: Path) -> None:
+    for also in ({"a": "features", "b": "features"}, {"a": "gender"}):
+        spec = SPEC.model_copy(update={"output": ModelOutput(name="gender", also=also)})
+
+        with pytest.raises(UsageError, match="already"):
+            converted(faces("gender", "features"), tmp_path, spec=spec)
+
+
 def test_an_output_that_is_called_like_a_column_is_refused_until_it_gets_another_name(tmp_path: Path) -> None:
     made = model(FACES.replace("features", "status"), FACES_WEIGHTS, outputs=("gender", "status"))
 
@@ -594,6 +697,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "tflite": (lambda: b"\x1c\0\0\0TFL3", ["TensorFlow Lite"]),
     "lfs": (lambda: b"version https://git-lfs.github.com/spec/v1", ["git lfs pull"]),
     "opset 22": (lambda: saved(model(*PLAIN, opset=22)), ["opset 22", "opset_version=17"]),
+    "whole numbers that are computed with": (lambda: saved(model("f = Cast<to = 1>(x)\ny = Conv(f, w)", {**PLAIN[1], "shift": np.ones((1, 3, 1, 1), np.uint8)}, kind=TensorProto.UINT8)), ["it computes with whole numbers", "Add 'x'"]),
+    "no weights": (lambda: saved(model("y = Relu(images)")), ["nothing on the way to its output has weights"]),
+    "no opset": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("opset_import")), ["doesn't say which opset"]),
     "opset 6": (lambda: saved(model(*PLAIN, opset=6)), ["opset 6"]),
     "control flow": (lambda: saved(with_if()), ["If 'choice'", "1 such node", "tracing"]),
     "no output": (lambda: saved(model(*PLAIN), lambda m: m.graph.ClearField("output")), ["has no output"]),
@@ -615,6 +721,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "random": (lambda: saved(model("r = RandomUniformLike(x)\ny = Conv(r, w)", PLAIN[1])), ["random"]),
     "constant": (lambda: saved(model("y = Relu(w)", PLAIN[1])), ["the same for every image"]),
     "no row for each image": (lambda: saved(model("y = Transpose<perm = [1, 0, 2, 3]>(x)")), ["no row for each image"]),
+    "as many numbers as there are images": (lambda: saved(model("f = Flatten(x)\nt = Transpose(f)\ny = MatMul(f, t)")), ["the shape (2, 2) for 2 images and (3, 3) for 3"]),
     "weights of an unknown type": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.initializer[1], "data_type", 98)), ["aren't whole"]),
     "too large to fold": (lambda: saved(model("z = ConstantOfShape(n)\ny = Add(x, z)", {"n": ints(1, 2**20, 2**20)})), ["too large"]),
     "size in the weights": (lambda: saved(model("r = Reshape(x, n)\ny = Relu(r)", {"n": ints(-1, 271)})), ["Reshape"]),
@@ -725,6 +832,14 @@ def test_a_network_that_computes_no_numbers_is_refused(text: str, weights: Weigh
         converted(model(text, weights), tmp_path)
 
     assert "numbers of y that are infinite, or none at all (NaN)" in refused.value.problem
+
+
+def test_numbers_that_no_image_changes_are_told(tmp_path: Path) -> None:
+    weights: Weights = {"w": (2, 3, 3, 3), "low": np.array(-1e6, np.float32)}
+
+    done = converted(model("c = Conv(x, w)\nd = Add(c, low)\ny = Relu(d)", weights), tmp_path)
+
+    assert done.notes == ("y: the same for all images that were compared, which proves little. Give others: --try.",)
 
 
 def test_probabilities_near_0_are_the_same_to_what_onnxruntime_rounds_them(tmp_path: Path) -> None:

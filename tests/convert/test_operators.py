@@ -38,6 +38,9 @@ CASES: list[tuple[str, Weights, int]] = [
     ("y = Clip(x, low, high)", {"low": np.array(-1.5, np.float32), "high": ONE}, 13),
     ("y = Clip(x, low)", {"low": np.array(0, np.float32)}, 13),
     ("y = Clip(x, , high)", {"high": np.array(0, np.float32)}, 13),
+    ("y = Clip(x, high, low)", {"low": np.array(-1.5, np.float32), "high": ONE}, 13),
+    ("y = Selu<alpha = 1.0, gamma = 2.0>(x)", {}, 17),
+    *((f"r = Reshape(x, n)\ny = {op}(r)", {"n": ints(*shape)}, 17) for op in ("GlobalAveragePool", "GlobalMaxPool") for shape in ((0, 3, 90), (0, 3, 3, 3, 10))),
     *(("y = PRelu(x, w)", {"w": shape}, 17) for shape in ((1,), (3, 1, 1), (1, 3, 1, 1), (10,), (9, 1))),
     ("f = Flatten(x)\ny = PRelu(f, w)", {"w": (270,)}, 17),
     *(("f = Flatten<axis = 1>(x)\ny = " + node, {"w": (270, 7), "v": (7, 270), "b": (7,), "c": (1, 7), "d": ()}, 13) for node in (

@@ -141,6 +141,12 @@ def test_what_is_no_vector_is_refused(tmp_path: Path, output: Any, words: tuple[
     assert all(part in told for part in words), told
 
 
+def test_a_name_that_two_layers_have_is_refused(tmp_path: Path) -> None:
+    symbol = mx.sym.Group([LOGITS, mx.sym.relu(POOLED, name="pool")])
+    told = refusal(made(tmp_path, symbol, spec=saying(kind="vector", name="pool"), labels=()))
+    assert "has 2 layers 'pool', which output.name names" in told
+
+
 def test_a_vector_whose_length_depends_on_the_image_is_refused(tmp_path: Path) -> None:
     data = mx.sym.flatten(DATA)
     symbol = mx.sym.contrib.boolean_mask(data, mx.sym.sum(data, axis=1), name="some")

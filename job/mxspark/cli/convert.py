@@ -3,6 +3,8 @@
 import json
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +16,7 @@ from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, model_app
 from mxspark.cli.flags import DebugFlag, EndpointFlag, KindFlag, PresetFlag, YesFlag, access_by
 from mxspark.cli.model import check_folder, confirm_replacing
+from mxspark.cli.trial import read_images, show_trial
 from mxspark.errors import UsageError
 from mxspark.inference import bundle
 from mxspark.settings import document
@@ -25,9 +28,6 @@ from mxspark.text.words import printable
 if TYPE_CHECKING:
     from mxspark.convert.request import Result
     from mxspark.inference.network import Inspection
-
-MOST_IMAGES = 64
-MAX_IMAGE_BYTES = 64 * 2**20
 
 
 @model_app.command("convert", short_help="Make a bundle of an ONNX file.", epilog=EXIT_CODES)
@@ -84,7 +84,8 @@ def convert_model(
         typer.Option(
             "--try",
             metavar="IMAGE",
-            help="An image to compare the converted network on, beside random ones. Can be given many times.",
+            help="An image to compare the converted network on, beside random ones, and to show what the bundle says "
+            "of it. Can be given many times.",
         ),
     ] = None,
     endpoint_url: EndpointFlag = None,
@@ -101,6 +102,7 @@ def convert_model(
 
     check_folder(output)
     access = access_by(endpoint_url)
+    images = read_images(try_ or [], access)
     name = re.sub(r"[^\w.-]+", "_", model.stem).strip("._-") or "model"
     with tempfile.TemporaryDirectory(prefix="mxspark-convert-") as scratch:
         found = convert(
@@ -113,11 +115,11 @@ def convert_model(
                 output_name,
                 tuple(part for name in (outputs or "").split(",") if (part := name.strip())),
                 kind.value if kind is not None else None,
-                _images(try_ or [], access),
+                tuple(images.items()),
             )
         )
         source = bundle.with_output(_source(found, labels, access), kind.value if kind is not None else None)
-        with storage.usage_errors("the model", "Check the name."):
+        with storage.usage_errors("the model", "Check the name."), _named_by(model, found):
             check = model_check.check_model(bundle.fetch(source, bundle.default_cache_dir(), access), "cpu")
             source = replace(source, spec=check.inspection.pinned(source.spec))
             _pack(source, output, access, yes)
@@ -125,6 +127,18 @@ def convert_model(
     console.show_sections(_sections(found, check.inspection, source))
     for note in found.notes:
         console.show_warning(note)
+    if images:
+        packed = bundle.find(ModelSettings(path=str(output)), access)
+        show_trial(bundle.fetch(packed, bundle.default_cache_dir(), access), images)
+
+
+@contextmanager
+def _named_by(model: Path, found: "Result") -> Iterator[None]:
+    """Errors name the file that is converted, and not those that were made of it."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(error.problem.replace(str(found.symbol), str(model)), error.hint) from None
 
 
 def _spec(spec: Path | None, preset: PresetName | None, access: Access) -> ModelSpec | None:
@@ -141,13 +155,6 @@ def _size(text: str) -> tuple[int, int]:
     if not (match := re.fullmatch(r"([1-9]\d{0,4})(?:[xX×]([1-9]\d{0,4}))?", text)):
         raise UsageError(f"--size is {text!r}, and not HEIGHTxWIDTH", "Write --size 224x224.")
     return int(match[1]), int(match[2] or match[1])
-
-
-def _images(places: list[str], access: Access) -> tuple[tuple[str, bytes], ...]:
-    if len(places) > MOST_IMAGES:
-        raise UsageError(f"--try names {len(places)} images, and {MOST_IMAGES} are the most", "Give fewer.")
-    with storage.usage_errors("--try", "Check the name."):
-        return tuple((place, storage.read_object(place, access, MAX_IMAGE_BYTES)) for place in places)
 
 
 def _source(found: "Result", labels: str | None, access: Access) -> bundle.BundleSource:

@@ -131,6 +131,11 @@ def _in_batches(mx: Any, loaded: Checkpoint, images: Floats) -> list[list[Floats
     return found
 
 
+def is_same_for_all(groups: Sequence[Floats]) -> bool:
+    """Whether all images in groups of them give the same numbers."""
+    return all((numbers == groups[0][:1]).all() for numbers in groups)
+
+
 def compare(
     path: Path, names: Sequence[str], pairs: Sequence[tuple[Floats, Floats]], probabilities: Container[str] = ()
 ) -> Difference:

@@ -8,15 +8,19 @@ from mxspark.convert.errors import UnsupportedError
 from mxspark.convert.image_input import ImageInput
 from mxspark.convert.layer import INPUT, Layer, Network
 from mxspark.convert.onnx_file import Array, OnnxFile
-from mxspark.convert.operators import OPERATORS
+from mxspark.convert.operators import FLOATS, OPERATORS
+from mxspark.convert.pixels import Scaling, scaling
 from mxspark.convert.trace import BATCHES, Shape, Step, Trace, Value, trace
 from mxspark.errors import UsageError
 from mxspark.inference.mxnet import said
 from mxspark.text.words import printable
 
-_NORMALIZING = ("Add", "BatchNormalization", "Div", "Mul", "Sub")
-_MOVING = ("Cast", "Identity", "Transpose")
-_PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")  # which leave numbers what they are
+PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")  # operators which leave numbers what they are
+# Operators that compute the same with whole numbers, which are floats in MXNet: others would round, or wrap around.
+_OF_WHOLE_NUMBERS = (
+    *("Cast", "Concat", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice", "Split", "Squeeze"),
+    *("Transpose", "Unsqueeze"),
+)
 _ANOTHER = "Name another output: --output-name, or of several --outputs."
 
 
@@ -38,7 +42,7 @@ class Converted:
     outputs: tuple[Output, ...]
     parameters: dict[str, Array]  # by MXNet's name
     states: frozenset[str]  # those of the parameters that are auxiliary states
-    normalizes: str  # the operator by which the graph itself turns pixels into what it computes with; "" without one
+    scaling: Scaling | None  # how the graph itself scales pixels before its first layer
 
 
 def convert(mx: Any, file: OnnxFile, image: ImageInput, outputs: Sequence[str]) -> Converted:
@@ -57,6 +61,8 @@ def convert(mx: Any, file: OnnxFile, image: ImageInput, outputs: Sequence[str]) 
         mx.sym.identity(network.symbols[value.name], name=name)
         for value, name in zip(traced.outputs, names, strict=True)
     ]
+    if not network.parameters:
+        raise UsageError(f"{file.path}: nothing on the way to its output has weights: it is no network", _ANOTHER)
     symbol = mx.sym.Group(symbols) if len(symbols) > 1 else symbols[0]
     states = symbol.list_auxiliary_states()
     used = {*symbol.list_arguments(), *states}
@@ -68,18 +74,24 @@ def convert(mx: Any, file: OnnxFile, image: ImageInput, outputs: Sequence[str]) 
         ),
         {name: array for name, array in network.parameters.items() if name in used},
         frozenset(states),
-        _normalizes(traced),
+        scaling(traced),
     )
 
 
 def _check_output(value: Value, file: OnnxFile) -> None:
-    """Raises UsageError for an output that isn't something of each image."""
+    """Raises UsageError for an output that isn't something of each image, of one length for all batches."""
     what = f"{file.path}: its output {printable(value.name)}"
     if value.numbers is not None:
         raise UsageError(f"{what} is the same for every image", _ANOTHER)
     if not _has_rows(value):
         raise UsageError(
             f"{what} has no row for each image, but the shape {value.shapes[0]} for {BATCHES[0]} of them", _ANOTHER
+        )
+    if not all(map(value.is_fixed, range(1, value.rank))):
+        raise UsageError(
+            f"{what} has the shape {value.shapes[0]} for {BATCHES[0]} images and {value.shapes[1]} for {BATCHES[1]}: "
+            "its rows depend on how many images are in a batch",
+            _ANOTHER,
         )
 
 
@@ -106,6 +118,7 @@ def _network(mx: Any, image: ImageInput) -> Network:
 
 def _add(mx: Any, network: Network, step: Step, file: OnnxFile) -> None:
     try:
+        _check_floats(step)
         with mx.name.Prefix(f"{network.unique(step.name)}_"):
             made = OPERATORS[step.op](Layer(step, network))
     except UnsupportedError as error:
@@ -123,29 +136,21 @@ def _add(mx: Any, network: Network, step: Step, file: OnnxFile) -> None:
         network.symbols[value.name] = symbol
 
 
+def _check_floats(step: Step) -> None:
+    """Raises UnsupportedError where an operator computes with whole numbers, as the images of some files are."""
+    computed = [value for value in step.inputs if value is not None and value.numbers is None]
+    if step.op not in _OF_WHOLE_NUMBERS and any(value.type not in FLOATS for value in computed):
+        raise UnsupportedError("it computes with whole numbers, before a Cast makes floats of them")
+
+
 def _scores(output: Value, traced: Trace, network: Network) -> tuple[str, str] | None:
     """Where probabilities are 0 and 1, all differences show in what they are made of only."""
     makers = {value.name: step for step in traced.steps for value in step.outputs}
     last = makers.get(output.name)
-    while last is not None and last.op in _PASSING and last.inputs[0] is not None:
+    while last is not None and last.op in PASSING and last.inputs[0] is not None:
         last = makers.get(last.inputs[0].name)
     made_of = last.inputs[0] if last is not None and last.op in ("LogSoftmax", "Sigmoid", "Softmax") else None
     if made_of is None or not _has_rows(made_of):
         return None
     name: str = network.symbols[made_of.name].list_outputs()[0]
     return made_of.name, name
-
-
-def _normalizes(traced: Trace) -> str:
-    """The operator that the pixels come to first, where it shifts or scales them by numbers of its own."""
-    names = {traced.input.name}
-    for step in traced.steps:
-        if not any(value is not None and value.name in names for value in step.inputs):
-            continue
-        if step.op in _MOVING:
-            names.add(step.outputs[0].name)
-        else:
-            others = [value for value in step.inputs if value is not None and value.name not in names]
-            is_own = step.op in _NORMALIZING and all(value.numbers is not None for value in others)
-            return step.op if is_own else ""
-    return ""

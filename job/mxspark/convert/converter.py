@@ -9,6 +9,7 @@ from mxspark.convert import comparison, image_input, metadata, onnx_file, output
 from mxspark.convert.conversion import Converted, Output, convert
 from mxspark.convert.image_input import ImageInput
 from mxspark.convert.onnx_file import OnnxFile
+from mxspark.convert.pixels import Scaling
 from mxspark.convert.request import Request, Result
 from mxspark.decode.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.errors import UsageError
@@ -17,14 +18,17 @@ from mxspark.inference.mxnet import load_mxnet
 from mxspark.settings import presets
 from mxspark.settings.document import parse
 from mxspark.settings.job import InputSettings
-from mxspark.settings.model_spec import ModelOutput, ModelSpec, Preprocessing
-from mxspark.text.words import counted
+from mxspark.settings.model_spec import ModelOutput, ModelSpec, Preprocessing, PresetName
+from mxspark.text.words import counted, listed, printable
 
 _IMAGES = {name: field.get_default() for name, field in InputSettings.model_fields.items()}
 _ASK = (
     "Say what it was trained with: --preset torchvision for most of PyTorch's networks, another (docs/models.md), or "
-    "a file --spec with preprocess. `mxspark model try --compare-presets` shows what each preset would predict."
+    "a file --spec with preprocess. Of the bundle that one of them makes, `mxspark model try --compare-presets` shows "
+    "what each would predict."
 )
+
+_UNIT = "If it takes pixels of 0 to 1, give a file --spec with preprocess: {scale: 0.00392156862745098}."
 
 
 def run(request: Request) -> Result:
@@ -37,6 +41,8 @@ def run(request: Request) -> Result:
     notes = ["The file has floats of 16 or 64 bits; the converted network computes with 32."] if file.is_changed else []
     output = outputs.described(file, request, image, converted, notes)
     spec = _spec(request, file, image, converted, output, notes)
+    if image.dtype == "uint8":
+        _check_whole(file, spec.preprocess)
     labels = _labels(file, _classes(converted, output), notes)
     comparison.check_memory(request.path, image, len(request.images))
     images = {"random images": comparison.random_images(image, spec.preprocess)} | _given_images(request, spec)
@@ -47,6 +53,11 @@ def run(request: Request) -> Result:
     paths = _save(mx, converted, request)
     del converted
     expected = comparison.reference(file, written, image, list(values), list(images.values()))
+    if same := [name for name, groups in zip(values, expected, strict=True) if comparison.is_same_for_all(groups)]:
+        notes.append(
+            f"{listed(list(map(printable, same)))}: the same for all images that were compared, which proves little. "
+            "Give others: --try."
+        )
     found = comparison.computed(mx, _bundle(spec, paths, list(values.values())), list(images.values()))
     compared = []
     for number, what in enumerate(images):
@@ -110,12 +121,14 @@ def _preprocessing(
     given: ModelSpec, file: OnnxFile, image: ImageInput, converted: Converted, notes: list[str]
 ) -> Preprocessing:
     if given.preset is not None:
-        if converted.normalizes:
-            notes.append(
-                f"The graph begins with {converted.normalizes} by numbers of its own: if that scales pixels, --preset "
-                "raw is right."
+        if presets.PRESETS[given.preset].channels == 1 != image.channels:
+            raise UsageError(
+                f"preset {given.preset} is for grey images, but {file.path} takes {image.channels} channels",
+                "Take another preset, or --spec.",
             )
-        return presets.resolved(given, image.model_input).preprocess
+        steps = presets.resolved(given, image.model_input).preprocess
+        _check_scaled_once(file, given.preset, steps, converted.scaling, notes)
+        return steps
     if "preprocess" in given.model_fields_set:
         return given.preprocess
     if said := metadata.preprocessing(file.metadata):
@@ -123,14 +136,57 @@ def _preprocessing(
             said["shorter_side"] = max(image.height, image.width)
         notes.append("Preprocessing is what the file's metadata say.")
         return Preprocessing(**said)
-    if converted.normalizes or image.dtype == "uint8":
-        why = f"begins with {converted.normalizes}" if converted.normalizes else "takes whole numbers"
+    scaling = converted.scaling
+    if image.dtype == "uint8" or (scaling is not None and scaling.takes_pixels):
+        why = "takes whole numbers" if image.dtype == "uint8" else f"begins with {scaling}"
         notes.append(
             f"The graph {why}, so it wants pixels as they are: 0 to 255. That they are RGB, and images are squashed to "
             f"{image.height} x {image.width}, is assumed: check it, or give --preset or --spec."
         )
         return Preprocessing()
-    raise UsageError(f"{file.path}: doesn't say what pixels it wants", _ASK)
+    raise UsageError(
+        f"{file.path}: doesn't say what pixels it wants"
+        + (f": it begins with {_told(scaling)}, so 0 to 255 is not what it takes" if scaling is not None else ""),
+        _UNIT if scaling is not None else _ASK,
+    )
+
+
+def _check_scaled_once(
+    file: OnnxFile, preset: PresetName, steps: Preprocessing, scaling: Scaling | None, notes: list[str]
+) -> None:
+    """Raises UsageError where the graph scales again what a preset has scaled, so that nothing is left of an image."""
+    if scaling is None or (scaling.takes_pixels and _is_raw(steps)):
+        return
+    black, white = scaling.of(steps)
+    if scaling.is_twice(steps):
+        raise UsageError(
+            f"{file.path}: the graph scales its input itself ({scaling}), and would make {black:.3g} to {white:.3g} of "
+            f"what preset {preset} gives",
+            "It wants pixels of 0 to 255: take the preset raw.",
+        )
+    notes.append(
+        f"The graph begins with {_told(scaling)}, and {black:.3g} to {white:.3g} of what preset {preset} gives. If "
+        f"that scales pixels, {'--preset raw is right.' if scaling.takes_pixels else f'they are scaled twice. {_UNIT}'}"
+    )
+
+
+def _check_whole(file: OnnxFile, steps: Preprocessing) -> None:
+    """Raises UsageError where a network that takes whole numbers would get others."""
+    numbers = (np.arange(256)[:, np.newaxis] * steps.scale - steps.mean) / steps.std
+    if not (numbers.clip(0, 255).astype(np.uint8) == numbers).all():
+        raise UsageError(
+            f"{file.path}: takes whole numbers (uint8), but its preprocessing gives {numbers.min():.3g} to "
+            f"{numbers.max():.3g}",
+            "Most likely it scales pixels itself: take the preset raw.",
+        )
+
+
+def _told(scaling: Scaling) -> str:
+    return f"{scaling} by numbers of its own, which make {scaling.black:.3g} to {scaling.white:.3g} of 0 to 255"
+
+
+def _is_raw(steps: Preprocessing) -> bool:
+    return steps.scale == 1 and not any(steps.mean) and set(steps.std) == {1}
 
 
 def _labels(file: OnnxFile, output: Output, notes: list[str]) -> tuple[str, ...]:

@@ -261,7 +261,9 @@ def _opset(model: Any, path: Path) -> int:
     opset = found.get("", found.get("ai.onnx", 0))
     if not opset:
         raise UsageError(
-            f"{path}: has no operators of ONNX's own, but of {listed(sorted(found))}",
+            f"{path}: has no operators of ONNX's own, but of {listed(sorted(found))}"
+            if found
+            else f"{path}: doesn't say which opset its operators are of",
             "Export it with the operators of ONNX alone.",
         )
     if opset not in OPSETS:

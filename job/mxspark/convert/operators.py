@@ -23,7 +23,7 @@ from mxspark.convert.windows import no_pads, same_pads, zero_padded
 
 Convert = Callable[[Layer], Any]
 _LARGEST = 3e38  # MXNet reads no infinity in a graph's JSON
-_FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 # ---- layers with weights ----
@@ -200,9 +200,15 @@ def _leaky(kind: str, default: float) -> Convert:
     return lambda layer: layer.sym.LeakyReLU(layer.x(), act_type=kind, slope=layer.attribute("alpha", default))
 
 
+def _selu(layer: Layer) -> Symbol:
+    alpha, gamma = layer.attribute("alpha", 1.6732632423543772), layer.attribute("gamma", 1.0507009873554805)
+    return layer.sym.LeakyReLU(layer.x(), act_type="elu", slope=alpha) * gamma
+
+
 def _clip(layer: Layer) -> Symbol:
     low, high = (layer.setting(name, number) for name, number in (("min", 1), ("max", 2)))
-    low, high = (_number(low, -_LARGEST), _number(high, _LARGEST))
+    high = _number(high, _LARGEST)
+    low = min(_number(low, -_LARGEST), high)  # where it is the larger one, all becomes `high`
     if low == 0 and high >= _LARGEST:
         return layer.sym.Activation(layer.x(), act_type="relu")
     return layer.sym.clip(layer.x(), a_min=max(low, -_LARGEST), a_max=min(high, _LARGEST))
@@ -242,10 +248,10 @@ def _same(layer: Layer) -> Symbol:
 
 
 def _cast(layer: Layer) -> Symbol:
-    if layer.attribute("to") not in _FLOATS:
+    if layer.attribute("to") not in FLOATS:
         kind = TensorProto.DataType.Name(layer.attribute("to"))
         raise UnsupportedError(f"it makes {kind.lower()} of what is computed")
-    return layer.x() if layer.value(0).type in _FLOATS else layer.sym.cast(layer.x(), dtype="float32")
+    return layer.x() if layer.value(0).type in FLOATS else layer.sym.cast(layer.x(), dtype="float32")
 
 
 # ---- arithmetic of several values ----
@@ -337,8 +343,14 @@ def _lp_norm(layer: Layer) -> Symbol:
     return layer.sym.broadcast_div(x, size + (size == 0))  # onnxruntime leaves zeros as they are
 
 
-def _global_pool(kind: str) -> Convert:
-    return lambda layer: layer.sym.Pooling(layer.x(), global_pool=True, kernel=(1, 1), pool_type=kind)
+def _global_pool(kind: str, function: str) -> Convert:
+    def convert(layer: Layer) -> Symbol:
+        rank = layer.value(0).rank
+        if rank == 4:
+            return layer.sym.Pooling(layer.x(), global_pool=True, kernel=(1, 1), pool_type=kind)
+        return getattr(layer.sym, function)(layer.x(), axis=tuple(range(2, rank)), keepdims=True)
+
+    return convert
 
 
 # ---- shapes ----
@@ -511,8 +523,8 @@ OPERATORS: Mapping[str, Convert] = {
     "Gather": _gather,
     "Gelu": _gelu,
     "Gemm": _gemm,
-    "GlobalAveragePool": _global_pool("avg"),
-    "GlobalMaxPool": _global_pool("max"),
+    "GlobalAveragePool": _global_pool("avg", "mean"),
+    "GlobalMaxPool": _global_pool("max", "max"),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,
     "Identity": _same,
@@ -543,7 +555,7 @@ OPERATORS: Mapping[str, Convert] = {
     "Relu": _activation("relu"),
     "Reshape": _reshape,
     "Resize": resize,
-    "Selu": _leaky("selu", 0.0),
+    "Selu": _selu,
     "Sigmoid": _activation("sigmoid"),
     "Sin": _function("sin"),
     "Slice": _slice,

@@ -3,10 +3,10 @@ others become.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mxspark.convert.conversion import Converted, Output
+from mxspark.convert.conversion import PASSING, Converted, Output
 from mxspark.convert.image_input import ImageInput
 from mxspark.convert.onnx_file import OnnxFile
 from mxspark.convert.request import Request
@@ -25,6 +25,8 @@ _ENDINGS: Mapping[Kind | None, tuple[str, ...]] = {
     "sigmoid": ("sigmoid",),
     "vector": (),
 }
+# What scores are of which an operator makes probabilities.
+_READERS: Mapping[str, Kind] = {"Softmax": "logits", "LogSoftmax": "logits", "Sigmoid": "sigmoid"}
 
 
 def asked_for(file: OnnxFile, request: Request) -> tuple[str, ...]:
@@ -58,17 +60,19 @@ def described(
     """
     given = _given(request)
     main = _main(request) or _found(file, request, image, converted, notes)
+    chosen = next(output for output in converted.outputs if output.name == main)
+    if _kind(request) is None:
+        given = given.model_copy(update={"kind": _used_as(file, image, converted, chosen)})
+    columns = _columns(file, given, main)
     if len(converted.outputs) == 1:
-        return given.model_copy(update={"name": None, "also": {}})  # the graph has but this one
-    columns = {name: column for column, name in given.also.items()}
+        return given.model_copy(update={"name": None})  # the graph has but this one
     also: dict[str, str] = {}
     for output in converted.outputs:
         if output.name != main:
             column = columns.get(output.name) or _column(file, output, [*also, *columns.values()], _kind(request))
             _check_vector(file, output)
             also[column] = output.symbol_name
-    name = next(output.symbol_name for output in converted.outputs if output.name == main)
-    return given.model_copy(update={"name": name, "also": also})
+    return given.model_copy(update={"name": chosen.symbol_name, "also": also})
 
 
 def _given(request: Request) -> ModelOutput:
@@ -127,6 +131,52 @@ def _column(file: OnnxFile, output: Output, taken: Sequence[str], kind: Kind | N
             f"Give it a name: a --spec with output: {{also: {{COLUMN: {printable(output.name)!r}}}}}.",
         )
     return column
+
+
+def _columns(file: OnnxFile, given: ModelOutput, main: str) -> dict[str, str]:
+    """The columns' names that --spec says, by the names of outputs. Raises UsageError where an output has two."""
+    columns: dict[str, str] = {}
+    for column, name in given.also.items():
+        if name in (main, *columns):
+            raise UsageError(
+                f"{file.path}: its output {printable(name)} can't be the column {column}: it is "
+                f"{columns.get(name, 'what the output is taken for')} already",
+                "Name each output once in output of --spec.",
+            )
+        columns[name] = column
+    return columns
+
+
+def _used_as(file: OnnxFile, image: ImageInput, converted: Converted, output: Output) -> Kind | None:
+    """What the file makes of scores, which says what they are where the graph doesn't end in them; None where it does,
+    or they are no scores.
+
+    Raises UsageError where it makes something of them that doesn't say it.
+    """
+    readers = list(dict.fromkeys(_readers(file, output.name)))
+    ending = _ending(image, converted, output)
+    if ending.family != "linear" or not readers:
+        return None
+    kinds = {_READERS.get(op) for op in readers}
+    if len(kinds) == 1 and (kind := kinds.pop()) is not None:
+        return kind
+    raise UsageError(
+        f"{file.path}: {printable(output.name)} ends in {ending}, of which the file makes {listed(readers)}: what its "
+        "numbers mean is not known",
+        "Say it: --kind logits (a softmax is added), sigmoid (independent probabilities) or vector.",
+    )
+
+
+def _readers(file: OnnxFile, name: str) -> Iterator[str]:
+    """The operators that do something with a value, seen through those that pass it on."""
+    names = {name}
+    for node in file.model.graph.node:
+        if not names & set(node.input):
+            continue
+        if node.op_type in PASSING:
+            names |= set(node.output)
+        else:
+            yield str(node.op_type)
 
 
 def _check_vector(file: OnnxFile, output: Output) -> None:

@@ -90,6 +90,12 @@ def default_cache_dir() -> Path:
 
 def find(model: ModelSettings, access: Access) -> BundleSource:
     """Where the files are of the model that the settings name. Raises UsageError where it isn't a model."""
+    for place in (model.path, model.symbol):
+        if place is not None and place.lower().endswith(".onnx") and Path(place).is_file():
+            raise UsageError(
+                f"{place}: an ONNX file, not an MXNet model",
+                f"Make a bundle of it: mxspark model convert {place} --output FOLDER.",
+            )
     source = with_output(_find(model, access), model.output_kind, model.output_name, model.output_also)
     if model.preset is None:
         return source

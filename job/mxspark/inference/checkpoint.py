@@ -183,6 +183,11 @@ class _Loader:
         internals = symbol.get_internals()
         known = [output for output in internals.list_outputs() if output not in symbol.list_inputs()]
         wanted = name if name in known else f"{name}_output"
+        if known.count(wanted) > 1:
+            raise UsageError(
+                f"{self._names['symbol']}: has {known.count(wanted)} layers {name[:100]!r}, which {setting} names",
+                "Give its layers names of their own, or take another.",
+            )
         if wanted in known:
             return internals[wanted]
         names = [output.removesuffix("_output") for output in known]

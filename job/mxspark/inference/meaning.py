@@ -18,7 +18,7 @@ TOLERANCE = 2e-3
 LONGEST_VECTOR = 65_536  # numbers
 
 _KINDS = (
-    "Say what they are, output.kind in model.yaml (model pack --kind, or the setting model.output_kind): softmax "
+    "Say what they are, output.kind in model.yaml (--kind, or the setting model.output_kind): softmax "
     "(probabilities of classes that exclude each other), logits (a softmax is added), sigmoid (independent "
     "probabilities), or vector (an embedding or features, which stay as they are)."
 )
