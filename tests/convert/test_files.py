@@ -473,6 +473,19 @@ def test_a_size_that_the_file_leaves_open_is_given(tmp_path: Path) -> None:
     assert (done.spec.input.height, done.spec.input.width) == (20, 30)
 
 
+@pytest.mark.parametrize(
+    ("field", "said"), [("channels", 1), ("layout", "NHWC"), ("name", "pixels"), ("constants", {"stage": 0})]
+)
+def test_a_spec_that_says_otherwise_of_the_input_than_the_file_is_refused(
+    field: str, said: object, tmp_path: Path
+) -> None:
+    made = model("y = Conv(x, w)", {"w": (2, 3, 3, 3)})
+    spec = ModelSpec.model_validate({"input": {field: said}, "preset": "torchvision"})
+
+    with pytest.raises(UsageError, match=f"--spec has input.{field}"):
+        converted(made, tmp_path, spec=spec)
+
+
 def test_one_of_several_outputs_is_taken_by_name_and_the_others_need_not_be_convertible(tmp_path: Path) -> None:
     made = model("y = Conv(x, w)\na = NonZero(y)\nz = Cast<to = 1>(a)", {"w": (2, 3, 3, 3)}, outputs=("y", "z"))
     made.graph.node.append(helper.make_node("EfficientNMS_TRT", ["z"], ["boxes"], domain="nvidia"))  # a plugin's

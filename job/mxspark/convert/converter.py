@@ -103,6 +103,7 @@ def _spec(
     Raises UsageError where nothing tells what pixels it wants.
     """
     given = request.spec or ModelSpec()
+    _check_input(given, file, image)
     producer = file.model.producer_name
     found = given.model_copy(
         update={
@@ -115,6 +116,19 @@ def _spec(
     )
     # That its parts fit each other is checked only here: a crop, and the size that the file tells.
     return parse(ModelSpec, found.model_dump(), f"the preprocessing of {request.path.name}")
+
+
+def _check_input(given: ModelSpec, file: OnnxFile, image: ImageInput) -> None:
+    """Raises UsageError where --spec says of the input what the file, which knows it, says otherwise."""
+    layout = "NHWC" if image.is_nhwc else "NCHW"
+    known = {"name": (image.name, "data"), "channels": (image.channels, None), "layout": (layout,), "constants": ({},)}
+    for field, values in known.items():
+        said = getattr(given.input, field)
+        if field in given.input.model_fields_set and said not in values:
+            raise UsageError(
+                f"--spec has input.{field}: {printable(str(said))}, but in {file.path} it is {printable(str(values[0]))}",
+                f"Take input.{field} out of --spec: the file says it.",
+            )
 
 
 def _preprocessing(
