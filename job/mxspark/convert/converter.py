@@ -126,7 +126,7 @@ def _check_input(given: ModelSpec, file: OnnxFile, image: ImageInput) -> None:
         said = getattr(given.input, field)
         if field in given.input.model_fields_set and said not in values:
             raise UsageError(
-                f"--spec has input.{field}: {printable(str(said))}, but in {file.path} it is {printable(str(values[0]))}",
+                f"--spec has input.{field}: {printable(str(said))}, but {file.path} has {printable(str(values[0]))}",
                 f"Take input.{field} out of --spec: the file says it.",
             )
 
