@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from mxspark.convert.operators import OPERATORS
@@ -219,8 +219,11 @@ def test_pools_of_any_window_are_the_same(
     st.sampled_from(["nearest", "linear", "cubic"]),
     st.sampled_from(["align_corners", "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"]),
     st.sampled_from(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
-    st.tuples(*[st.floats(0.25, 3, width=32)] * 2),
+    # Exact ones: of others ONNX and onnxruntime don't agree on the lengths, and such files are refused.
+    st.tuples(*[st.integers(4, 48).map(lambda sixteenths: sixteenths / 16)] * 2),
 )
+@example("nearest", "asymmetric", "round_prefer_floor", (2.0, 1.0625))  # 10 numbers of 10, but not the same
+@example("nearest", "asymmetric", "round_prefer_floor", (1.0, 1.0625))  # the same, as no length changes
 def test_images_resized_by_any_factor_are_the_same(
     tmp_path: Path, mode: str, coordinates: str, nearest: str, factors: tuple[float, float]
 ) -> None:

@@ -25,6 +25,8 @@ def resize(layer: Layer) -> Symbol:
     """The image with other height and width, or whatever axes are resized."""
     _check(layer)
     value, scales, x = layer.value(0), _scales(layer), layer.x()
+    if value.shapes == layer.output.shapes:  # which onnxruntime copies, whatever the factors
+        return x
     for axis in range(value.rank):
         before, after = value.shapes[0][axis], layer.output.shapes[0][axis]
         is_kept = before == after and scales.get(axis, 1.0) == 1.0
@@ -59,12 +61,15 @@ def _scales(layer: Layer) -> dict[int, float]:
 
 
 def _weights(layer: Layer, before: int, after: int, scale: float | None) -> Array:
-    """What each number of a resized row (after) has of each of the row (before): (after, before)."""
+    """What each number of a resized row (after) has of each of the row (before): (after, before).
+
+    Rows are images of one line, which is doubled: where no length changes, onnxruntime copies.
+    """
     attributes = {
         name: value for name, value in layer.step.attributes.items() if name not in ("axes", "keep_aspect_ratio_policy")
     }
-    inputs = {"x": np.eye(before, dtype=np.float32)}
-    scales = np.array([] if scale is None else [1, scale], np.float32)
+    inputs = {"x": np.eye(before, dtype=np.float32).reshape(before, 1, 1, before)}
+    scales = np.array([] if scale is None else [1, 1, 2, scale], np.float32)
     names = ["x"]
     if "scales" in attributes:  # of Upsample
         attributes["scales"] = scales.tolist()
@@ -73,12 +78,12 @@ def _weights(layer: Layer, before: int, after: int, scale: float | None) -> Arra
         inputs |= {"scales": scales}
     else:
         inputs |= {"roi": scales[:0], "scales": scales[:0]} if layer.opset < 13 else {}  # which had to be there
-        inputs |= {"sizes": np.array([before, after], np.int64)} if scale is None else {"scales": scales}
+        inputs |= {"sizes": np.array([before, 1, 2, after], np.int64)} if scale is None else {"scales": scales}
         names += [name if name in inputs else "" for name in ("roi", "scales", "sizes")]
     found = _computed(helper.make_node(layer.step.op, names, ["y"], **attributes), inputs, layer.opset)
-    if found.shape != (before, after):
-        raise UnsupportedError(f"onnxruntime makes {found.shape[1:]} numbers of {before}, and not {after}")
-    weights: Array = found.T
+    if found.shape != (before, 1, 2, after):
+        raise UnsupportedError(f"onnxruntime makes {found.shape[-1]} numbers of {before}, and not {after}")
+    weights: Array = found[:, 0, 0].T
     return weights
 
 
