@@ -157,7 +157,7 @@ def frames(error: BaseException) -> str:
 
 
 def trace(error: BaseException) -> str:
-    """Where an error and what it followed from arose, as Python tells it; of the words of each, its one_line()."""
+    """The stack traces of an error and its causes, as Python prints them; of each message its one_line()."""
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     led = f"{trace(before)}\nwhich led to:\n\n" if before else ""
     where = "".join(traceback.format_tb(error.__traceback__))

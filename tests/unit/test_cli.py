@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +29,7 @@ from mxspark.settings.document import json_schema
 from mxspark.settings.job import Settings
 from mxspark.storage import FolderStore
 from mxspark.worker.pipeline import Timings
+from tests.command import Finished
 from tests.unit.runs import run_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mxnet.*")
@@ -38,16 +38,7 @@ DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "bundle"
 JOB = ["--input", "photos", "--output", "table", "--model", "net"]
 
 
-@dataclass(frozen=True)
-class Ended:
-    """What a command printed, and its exit code."""
-
-    code: int
-    output: str
-    errors: str
-
-
-Command = Callable[..., Ended]
+Command = Callable[..., Finished]
 
 
 @pytest.fixture
@@ -58,25 +49,15 @@ def mxspark(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
 
-    def command(*arguments: str, main: Callable[[list[str]], None] = cli.main) -> Ended:
+    def command(*arguments: str, main: Callable[[list[str]], None] = cli.main) -> Finished:
         with pytest.raises(SystemExit) as ended:
             main(list(arguments))
         printed = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, printed.out, printed.err)
+        return Finished(ended.value.code, printed.out, printed.err, 0, "")
 
     yield command
     signal.signal(signal.SIGTERM, before)
-
-
-def refused(ended: Ended, *named: str) -> None:
-    """The command was refused in words: exit code 2, the things named, no stack trace, nothing on standard output."""
-    assert ended.code == 2, ended
-    for name in named:
-        assert name in ended.errors
-    assert "Traceback" not in ended.errors
-    assert "bug in mxspark" not in ended.errors
-    assert ended.output == ""
 
 
 def as_table(text: str) -> dict[str, list[str]]:
@@ -193,14 +174,12 @@ def test_settings_are_shown_as_they_are(mxspark: Command, place: str, wide: None
 
 
 def test_what_shells_make_of_names_and_patterns_is_refused_in_words(mxspark: Command) -> None:
-    refused(mxspark("settings", *JOB, "--input", "caf\udce9"), "input.path", r"'caf\xe9'", "not UTF-8")
-    refused(mxspark("settings", *JOB, "--output", "caf\udce9"), "output.path", "not UTF-8")
-    refused(mxspark("settings", *JOB, "--model", "caf\udce9"), "model.path", "not UTF-8")
-    refused(mxspark("settings", *JOB, "--set", "spark.conf.a=\udce9"), "spark.conf.a", "--set", "not UTF-8")
-    refused(mxspark("settings", *JOB, "--set", "spark.conf.\udce9=a"), "spark.conf", r"\xe9", "not UTF-8")
-    refused(
-        mxspark("settings", *JOB, "--input", "a.jpg", "b.jpg", "c.jpg"), "c.jpg", "quote it: --input 'photos/*.jpg'"
-    )
+    mxspark("settings", *JOB, "--input", "caf\udce9").refused("input.path", r"'caf\xe9'", "not UTF-8")
+    mxspark("settings", *JOB, "--output", "caf\udce9").refused("output.path", "not UTF-8")
+    mxspark("settings", *JOB, "--model", "caf\udce9").refused("model.path", "not UTF-8")
+    mxspark("settings", *JOB, "--set", "spark.conf.a=\udce9").refused("spark.conf.a", "--set", "not UTF-8")
+    mxspark("settings", *JOB, "--set", "spark.conf.\udce9=a").refused("spark.conf", r"\xe9", "not UTF-8")
+    mxspark("settings", *JOB, "--input", "a.jpg", "b.jpg", "c.jpg").refused("c.jpg", "quote it: --input 'photos/*.jpg'")
 
 
 def test_several_inputs_are_one_setting(mxspark: Command, wide: None) -> None:
@@ -361,28 +340,28 @@ def test_a_shell_is_told_what_can_follow(
 def test_wrong_arguments_are_refused_in_words(
     mxspark: Command, command: str, arguments: list[str], named: list[str]
 ) -> None:
-    refused(mxspark(command, *JOB, *arguments), *named)
+    mxspark(command, *JOB, *arguments).refused(*named)
 
     assert not Path("table").exists()
 
 
 @pytest.mark.parametrize("command", ["status /out", "model inspect net", "settings --settings s3://b/job.yaml"])
 def test_a_wrong_endpoint_is_refused_by_name(mxspark: Command, command: str) -> None:
-    refused(
-        mxspark(*command.split(), "--endpoint-url", "127.0.0.1:8333"), "--endpoint-url", "'127.0.0.1:8333'", "http://"
+    mxspark(*command.split(), "--endpoint-url", "127.0.0.1:8333").refused(
+        "--endpoint-url", "'127.0.0.1:8333'", "http://"
     )
 
 
 def test_an_empty_place_is_no_model(mxspark: Command) -> None:
-    refused(mxspark("model", "inspect", ""), "PLACE", "empty")
+    mxspark("model", "inspect", "").refused("PLACE", "empty")
 
 
 def test_an_unknown_command_is_refused(mxspark: Command) -> None:
-    refused(mxspark("predict"), "predict")
+    mxspark("predict").refused("predict")
 
 
 def test_a_run_of_nothing_is_told_all_that_it_needs(mxspark: Command) -> None:
-    refused(mxspark("run"), "input.path", "output.path", "model.path")
+    mxspark("run").refused("input.path", "output.path", "model.path")
 
 
 @pytest.mark.parametrize(
@@ -402,13 +381,13 @@ def test_a_run_of_nothing_is_told_all_that_it_needs(mxspark: Command) -> None:
 def test_a_wrong_settings_file_is_refused_with_its_place(mxspark: Command, content: bytes, named: str) -> None:
     Path("job.yaml").write_bytes(content)
 
-    refused(mxspark("run", *JOB[2:], "--settings", "job.yaml"), "job.yaml", named)
+    mxspark("run", *JOB[2:], "--settings", "job.yaml").refused("job.yaml", named)
 
 
 def test_a_model_that_is_not_there_is_refused_before_anything_is_written(mxspark: Command) -> None:
     Path("photos").mkdir()
 
-    refused(mxspark("run", *JOB), "net")
+    mxspark("run", *JOB).refused("net")
     assert not Path("table").exists()
 
 
@@ -421,8 +400,7 @@ def test_a_gpu_that_is_not_there_is_told_before_spark_starts(mxspark: Command, m
     monkeypatch.setattr(model_check, "ask_model", no_gpu)
     monkeypatch.setattr(driver, "Application", lambda *_: pytest.fail("Spark was started"))
 
-    refused(
-        mxspark("run", *JOB, "--model", str(DIGITS), "--context", "gpu", "--master", "local[1]"),
+    mxspark("run", *JOB, "--model", str(DIGITS), "--context", "gpu", "--master", "local[1]").refused(
         "context gpu: there is no GPU",
     )
     assert not Path("table").exists()
@@ -431,7 +409,7 @@ def test_a_gpu_that_is_not_there_is_told_before_spark_starts(mxspark: Command, m
 def test_an_output_that_cannot_be_is_refused(mxspark: Command) -> None:
     Path("table").write_text("mine")
 
-    refused(mxspark("run", *JOB, "--model", str(DIGITS)), "output.path", "table")
+    mxspark("run", *JOB, "--model", str(DIGITS)).refused("output.path", "table")
     assert Path("table").read_text() == "mine"
 
 
@@ -569,7 +547,7 @@ def test_overwriting_where_nobody_can_be_asked_is_refused_and_nothing_deleted(
 ) -> None:
     before = content("table")
 
-    refused(mxspark(*earlier_run), "--overwrite deletes what is in table", "3 of 5 parts of 10 images", "Add --yes")
+    mxspark(*earlier_run).refused("--overwrite deletes what is in table", "3 of 5 parts of 10 images", "Add --yes")
 
     assert content("table") == before
 
@@ -594,8 +572,8 @@ def test_nobody_is_asked_about_overwriting_before_all_else_is_known_to_fit(
 ) -> None:
     before = content("table")
 
-    refused(mxspark(*earlier_run, "--input", "nowhere"), "input.path", "nowhere")  # besides the one that is there
-    refused(mxspark(*earlier_run, "--model", "nowhere"), "model", "nowhere")
+    mxspark(*earlier_run, "--input", "nowhere").refused("input.path", "nowhere")  # besides the one that is there
+    mxspark(*earlier_run, "--model", "nowhere").refused("model", "nowhere")
 
     assert content("table") == before
 
@@ -657,9 +635,9 @@ def test_the_status_of_a_run_is_told_as_json(mxspark: Command) -> None:
 def test_the_status_of_what_is_no_run_is_refused(mxspark: Command) -> None:
     Path("photos").mkdir()
 
-    refused(mxspark("status", "photos"), "photos", "no run has a plan here")
-    refused(mxspark("status", "nowhere"), "nowhere")
-    refused(mxspark("status"), "OUTPUT")
+    mxspark("status", "photos").refused("photos", "no run has a plan here")
+    mxspark("status", "nowhere").refused("nowhere")
+    mxspark("status").refused("OUTPUT")
 
 
 # ---- the doctor ----
@@ -702,14 +680,14 @@ def test_the_doctor_looks_at_gpus_when_asked_to_and_at_the_cache_that_is_set(
     mxspark("doctor")
 
     assert asked == [("mxspark", True), ("else", False)]
-    refused(mxspark("doctor", "nobody"), "nobody")
+    mxspark("doctor", "nobody").refused("nobody")
 
 
 # ---- as spark-submit starts it ----
 
 
 def test_submitted_it_is_run_with_its_own_flags(mxspark: Command) -> None:
-    refused(mxspark(*JOB, "--batch-size", "0", main=cli.main_submitted), "batch_size")
+    mxspark(*JOB, "--batch-size", "0", main=cli.main_submitted).refused("batch_size")
 
 
 def test_submitted_it_knows_the_articles_flags_and_warns_of_secrets_without_showing_them(
@@ -739,7 +717,7 @@ def test_submitted_it_knows_the_articles_flags_and_warns_of_secrets_without_show
     assert ended.code == 0
     assert "--secret_key" in ended.errors
     assert "hush-hush" not in ended.output + ended.errors
-    refused(mxspark(*article[2:], main=cli.main_submitted), "--bucket")
+    mxspark(*article[2:], main=cli.main_submitted).refused("--bucket")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def _cancel(job: RemoteJob) -> None:
 
 @contextmanager
 def _telling_of_signals(job: RemoteJob) -> Iterator[None]:
-    """While it is cancelled: who ends that has to know that the job may have been told, or not."""
+    """Where a signal interrupts a cancel, says that the job may have been cancelled all the same."""
     try:
         yield
     except (KeyboardInterrupt, Terminated) as signal:
