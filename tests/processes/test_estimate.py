@@ -12,7 +12,7 @@ from tests.conftest import DIGITS, Here
 from mxspark import host
 from mxspark.benchmark import estimate
 from mxspark.benchmark.crew import Crew
-from mxspark.benchmark.estimate import Estimate, Request
+from mxspark.benchmark.estimate import Estimate, Request, ShardTimes
 from mxspark.benchmark.results import Machine
 from mxspark.errors import MxsparkError
 from mxspark.inference.mxnet_process import CrashError
@@ -43,14 +43,15 @@ def test_a_sample_tells_what_all_images_take_here_and_on_executors(images: Path,
     found = json.loads(told.output)
 
     assert (found["images"], found["sample"], found["workers"], found["skipped"]) == (24, 8, 1, {".txt": 1})
-    rate, start, (machine, executors) = found["measured"]["rate"], found["start"], found["forecasts"]
-    assert rate > 0
-    here_seconds = start["model"] + start["listing"] + max(7.0, start["workers"]) + 24 / rate
-    assert machine["seconds"] == pytest.approx(here_seconds)
+    times, start, (machine, executors) = found["times"], found["start"], found["forecasts"]
+    assert found["measured"]["rate"] == pytest.approx(1 / times["image"])
+    before_shards = start["command"] + start["model"] + start["listing"] + max(7.0, start["workers"])
+    shards = 24 * times["image"] + 6 * times["shard"]
+    assert machine["seconds"] == pytest.approx(before_shards + times["first"] + shards)
     assert machine["core_hours"] == pytest.approx(machine["seconds"] / 3600)
     assert executors["where"] == "4 executors of 2 cores"
     assert (executors["workers"], executors["cores"]) == (8, 9)  # the driver's too
-    assert executors["rate"] == pytest.approx(6 * rate)  # of 8 workers, as there are 6 batches
+    assert executors["rate"] == pytest.approx(8 / (times["image"] + 8 / 24 * times["shard"]))
     assert executors["cost"] == pytest.approx(9 * 36 * executors["seconds"] / 3600)
     assert "24 images of" not in found["assumptions"][0]
     assert "All images are like the 8 images of the sample" in found["assumptions"][0]
@@ -89,8 +90,16 @@ def test_what_cannot_be_estimated_is_an_error_with_its_cause(
 
 
 NOTHING_LEFT = Estimate(
-    Machine("chip", 1, 2**30, {}, "2026-11-30"), None, "digits", "fp32", 0, 9, {}, 0, None, 1, None, (), ()
+    Machine("chip", 1, 2**30, {}, "2026-11-30"), None, "digits", "fp32", 0, 9, {}, 0, None, None, 1, None, (), ()
 )
+
+
+def test_what_images_shards_and_the_first_of_a_worker_take_is_told_apart() -> None:
+    """0.1 s an image, in batches of 4: 10 images take 3 passes; 0.2 s for a shard, 1 s for a first one."""
+    assert vars(ShardTimes.of(2.4, 1.4, 0.6, 3, 4)) == pytest.approx({"image": 0.1, "shard": 0.2, "first": 1.0})
+    assert vars(ShardTimes.of(1.6, 0.6, 0.6, 1, 4)) == pytest.approx({"image": 0.15, "shard": 0, "first": 1.0})
+    busy = ShardTimes.of(0.5, 0.6, 0.7, 3, 4)  # the machine did something else
+    assert vars(busy) == pytest.approx({"image": 0.05, "shard": 0, "first": 0})
 
 
 def settings(**spark: Any) -> Settings:

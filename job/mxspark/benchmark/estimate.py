@@ -5,11 +5,12 @@ has them, Spark started once, and arithmetic. Writes nothing.
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
-from typing import Any
+from statistics import median
+from typing import Any, Self
 
 from mxspark import host
 from mxspark.benchmark import benchmark
@@ -57,6 +58,7 @@ class Request:
 class Start:
     """What a run here does before its workers predict, each measured by itself [seconds]."""
 
+    command: float  # until it reads the settings: Python's imports
     model: float  # checked, and made at another precision
     listing: float
     spark: float  # started, and stopped at the end
@@ -65,7 +67,24 @@ class Start:
     @property
     def seconds(self) -> float:
         """Spark starts beside what its workers are forked from."""
-        return self.model + self.listing + max(self.spark, self.workers)
+        return self.command + self.model + self.listing + max(self.spark, self.workers)
+
+
+@dataclass(frozen=True)
+class ShardTimes:
+    """What shards take one worker, all workers of this machine being busy [seconds]."""
+
+    image: float
+    shard: float  # for each shard more than its images: the first batch waited for, the part made
+    first: float  # for the first shard more than for others: the network's first pass
+
+    @classmethod
+    def of(cls, cold: float, shard: float, batch: float, batches: int, batch_size: int) -> Self:
+        """From what a shard took first, later, and one of a single batch. A short batch takes as long as a full one."""
+        if batches > 1 and shard > batch:
+            image = (shard - batch) / ((batches - 1) * batch_size)
+            return cls(image, max(0.0, batch - batch_size * image), max(0.0, cold - shard))
+        return cls(shard / (batches * batch_size), 0.0, max(0.0, cold - shard))
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,7 @@ class Estimate:
     skipped: Mapping[str, int]
     sample: int
     measured: Speed | None  # of `workers` together; None where nothing is left to do
+    times: ShardTimes | None
     workers: int
     start: Start | None
     forecasts: tuple[Forecast, ...]
@@ -127,6 +147,7 @@ class _Todo:
     """What a run would do: how many images, some of their keys, and the model that predicts them."""
 
     images: int
+    shards: int | None  # that an earlier run's plan has left; else as many as fit the workers
     done: int
     skipped: Mapping[str, int]
     sample: tuple[str, ...]
@@ -141,6 +162,7 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
     """
     benchmark.check_possible(settings)
     executors = _executors(settings, request)
+    command = time.process_time()
     clock, others = _Clock(), Others()
     with ExitStack() as ended:
         ended.enter_context(telling(progress.note))
@@ -165,6 +187,7 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
             skipped=dict(todo.skipped),
             sample=0,
             measured=None,
+            times=None,
             workers=workers,
             start=None,
             forecasts=(),
@@ -173,19 +196,20 @@ def run(settings: Settings, access: Access, request: Request, progress: RunListe
         if not todo.images:
             return counted_only
         spark = _spark_seconds(settings, progress)
-        speed = _measured(settings, access, request, todo, workers, progress, clock)
+        speed, times = _measured(settings, access, request, todo, workers, progress, clock)
     share = others.share()
     if share is not None and share > BUSY:
         progress.note(f"Other processes took {share:.0%} of this machine's processor time: it is faster without.")
     phases = clock.phases
-    start = Start(phases["model"], phases.get("listing", 0.0), spark, phases["workers"])
-    found = _Here(settings, todo, speed, workers, start, request.price)
+    start = Start(command, phases["model"], phases.get("listing", 0.0), spark, phases["workers"])
+    found = _Here(settings, todo, times, workers, start, request.price)
     forecasts = [found.here(), *([found.elsewhere(*executors)] if executors else [])]
     return replace(
         counted_only,
         others=share,
         sample=len(todo.sample),
         measured=speed,
+        times=times,
         start=start,
         forecasts=tuple(forecasts),
         assumptions=_assumptions(settings, todo, workers, bool(executors), request.price),
@@ -233,7 +257,7 @@ def _listed(
             model = optimized.model if optimized else model
     size = min(settings.batch_size, work.shard_size(len(spool), _local_workers(settings), settings))
     sample = tuple(spool.sample(request.images))
-    return _Todo(len(spool), 0, listing.skipped, sample, size, model)
+    return _Todo(len(spool), None, 0, listing.skipped, sample, size, model)
 
 
 def _resumed(settings: Settings, access: Access, request: Request, model: Bundle, left: Work) -> _Todo:
@@ -245,7 +269,7 @@ def _resumed(settings: Settings, access: Access, request: Request, model: Bundle
     sample = tuple(chance.sample(keys, min(request.images, len(keys))))
     used = kept.model if kept else model
     size = min(settings.batch_size, left.plan.shard_size)
-    return _Todo(left.images, left.kept_images, left.plan.skipped, sample, size, used)
+    return _Todo(left.images, len(left.shards), left.kept_images, left.plan.skipped, sample, size, used)
 
 
 def _local_workers(settings: Settings) -> int:
@@ -303,18 +327,20 @@ def _measured(
     workers: int,
     progress: RunListener,
     clock: _Clock,
-) -> Speed:
-    """Of all workers of this machine together, on the whole sample in each round."""
+) -> tuple[Speed, ShardTimes]:
+    """Of all workers of this machine together: each predicts the sample as a shard, and a batch of it as another."""
     job = benchmark.job(settings, access, todo.model, todo.batch_size, todo.sample)
     crew = Crew(Task(job, todo.sample), workers, settings.spark.task_cpus)
-    rounds: list[tuple[Measured, ...]] = []
+    shards, batches = list[tuple[Measured, ...]](), list[tuple[Measured, ...]]()
     progress.step(f"Predicting a sample of {counted(len(todo.sample), 'image')}")
     try:
         with clock.phase("workers"):
             crew.start()
+        cold = crew.measure("shard")
         start = time.monotonic()
-        while len(rounds) < LEAST_ROUNDS or (len(rounds) < MOST_ROUNDS and time.monotonic() - start < request.seconds):
-            rounds.append(crew.measure("sample"))
+        while len(shards) < LEAST_ROUNDS or (len(shards) < MOST_ROUNDS and time.monotonic() - start < request.seconds):
+            shards.append(crew.measure("shard"))
+            batches.append(crew.measure("batch"))
     except CrashError as error:
         raise MxsparkError(f"MXNet crashes on the sample ({error})", "Check the model: mxspark model try.") from None
     except TimeoutError:
@@ -322,7 +348,19 @@ def _measured(
         raise MxsparkError(problem, "Take a smaller sample: --images.") from None
     finally:
         crew.end()
-    return Speed.of(rounds)
+    times = ShardTimes.of(
+        _seconds([cold]),
+        _seconds(shards),
+        _seconds(batches),
+        -(-len(todo.sample) // todo.batch_size),
+        todo.batch_size,
+    )
+    return Speed(workers / times.image, Speed.of(shards).cpu), times
+
+
+def _seconds(rounds: Sequence[Sequence[Measured]]) -> float:
+    """That a worker took, in the median."""
+    return median(one.wall for workers in rounds for one in workers)
 
 
 @dataclass(frozen=True)
@@ -331,7 +369,7 @@ class _Here:
 
     settings: Settings
     todo: _Todo
-    speed: Speed
+    times: ShardTimes
     workers: int
     start: Start
     price: float | None
@@ -348,9 +386,12 @@ class _Here:
         return self._forecast(where, workers, executors * cores + self.settings.spark.driver_cores, start)
 
     def _forecast(self, where: str, workers: int, cores: int, start: float) -> Forecast:
-        busy = min(workers, -(-self.todo.images // self.todo.batch_size))  # no batch is shared
-        rate = self.speed.rate / self.workers * busy
-        seconds = start + self.todo.images / rate
+        images, shards = self.todo.images, self.todo.shards
+        if shards is None:
+            shards = sum(count for count, _ in work.shard_sizes(images, workers, self.settings))
+        busy = min(workers, shards)
+        rate = busy / (self.times.image + self.times.shard * shards / images)
+        seconds = start + self.times.first + images / rate
         cost = None if self.price is None else self.price * cores * seconds / 3600
         return Forecast(where, workers, cores, rate, seconds, cost)
 

@@ -10,7 +10,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 
 from mxspark import host
+from mxspark.dataset import predictions
 from mxspark.decode.preprocess import BadImageError
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import mxnet_process
@@ -29,13 +30,12 @@ from mxspark.worker import pipeline, shard
 from mxspark.worker.pipeline import Floats, Timings, ordered_map
 from mxspark.worker.shard import Job
 
-Stage = Literal["reading", "decoding", "network", "whole", "sample"]
+Stage = Literal["reading", "decoding", "network", "whole", "shard", "batch"]
 SECONDS: dict[Stage, float] = {
     "reading": 0.3,
     "decoding": 0.3,
     "network": 0.5,
     "whole": 1.0,
-    "sample": 1.0,
 }  # of measuring, at least
 LEAST_STEPS = 2  # batches, or images, that are measured at least
 MOST_BYTES = 64 * 2**20  # of images that are decoded alone
@@ -51,7 +51,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a worker did in the steady part of a measurement."""
+    """What a worker did in a measurement."""
 
     images: int
     wall: float  # seconds
@@ -66,14 +66,20 @@ class Measurer:
         """Raises UsageError where none of the images can be read and decoded."""
         self._task = task
         self._stages = shard.set_up(task.job, 0).stages
-        self._pipeline = task.job.settings.pipeline
+        settings = task.job.settings
+        self._pipeline, self._format = settings.pipeline, settings.output.format
+        self._true_label = settings.input.true_label
         self._batch = np.stack(self._arrays())
 
     def measure(self, stage: Stage) -> Measured:
-        """One stage alone, or all of them overlapped as in a run; `sample`: of all images of the sample at least."""
+        """One stage alone, or all of them overlapped as in a run: in the steady `whole`, or from start to end of a
+        shard that has the whole sample, or one `batch` of it.
+        """
+        if stage == "shard" or stage == "batch":
+            return self._shard(self._task.keys if stage == "shard" else self._task.keys[: self._stages.batch_size])
         steps = {"reading": self._reads, "decoding": self._decodes, "network": self._forwards}
         with closing(steps.get(stage, self._wholes)()) as running:
-            return _steady(running, SECONDS[stage], len(self._task.keys) if stage == "sample" else 0)
+            return _steady(running, SECONDS[stage])
 
     def _read(self, key: str) -> bytes | StorageError:
         try:
@@ -145,8 +151,15 @@ class Measurer:
             while batch := list(islice(rows, self._stages.batch_size)):
                 yield len(batch)
 
+    def _shard(self, keys: Sequence[str]) -> Measured:
+        """As a run does a shard, but that its part is written nowhere."""
+        start, cpu = time.perf_counter(), time.process_time()
+        rows = list(pipeline.run(keys, self._stages, self._pipeline, Timings()))
+        predictions.encode(rows, self._true_label, self._format, self._stages.columns)
+        return Measured(len(keys), time.perf_counter() - start, time.process_time() - cpu, _peak_memory())
 
-def _steady(steps: Generator[int, None, None], seconds: float, least_images: int) -> Measured:
+
+def _steady(steps: Generator[int, None, None], seconds: float) -> Measured:
     """Measures steps, each of so many images, after a first one that prepares."""
     next(steps)
     start, cpu = time.perf_counter(), time.process_time()
@@ -154,7 +167,7 @@ def _steady(steps: Generator[int, None, None], seconds: float, least_images: int
     for number, step in enumerate(steps, 1):
         images += step
         wall = time.perf_counter() - start
-        if number >= LEAST_STEPS and wall >= seconds and images >= least_images:
+        if number >= LEAST_STEPS and wall >= seconds:
             break
     return Measured(images, wall, time.process_time() - cpu, _peak_memory())
 

@@ -491,7 +491,7 @@ def show_estimate(found: "Estimate") -> None:
         _json.write("estimate", file=sys.stdout, **found.to_json())
         return
     done = f"; {found.done:,} are done" if found.done else ""
-    if found.measured is None or found.start is None:
+    if found.measured is None or found.times is None or found.start is None:
         _out.print(f"Nothing is left to do{done}.")
         return
     start, machine = found.start, found.machine
@@ -503,9 +503,13 @@ def show_estimate(found: "Estimate") -> None:
             ("machine", f"{printable(machine.processor)}, {counted(machine.cores, 'core')}"),
             ("sample", f"{found.measured.rate:,.1f} images/s, {found.measured.cpu:.1f} CPU-ms an image"),
             (
+                "shards",
+                f"{found.times.shard:.1f} s each beside its images; a first one {found.times.first:.1f} more",
+            ),
+            (
                 "start",
-                f"{start.seconds:.1f} s: model {start.model:.1f}, listing {start.listing:.1f}, then Spark "
-                f"{start.spark:.1f} beside workers {start.workers:.1f}",
+                f"{start.seconds:.1f} s: command {start.command:.1f}, model {start.model:.1f}, listing "
+                f"{start.listing:.1f}, then Spark {start.spark:.1f} beside workers {start.workers:.1f}",
             ),
         ]
     )

@@ -142,13 +142,13 @@ def tapered(keys: int, shard_size: int, workers: int, batch_size: int) -> Sizes:
     last, so that no worker is idle for longer than a batch while others finish.
     """
     if shard_size <= batch_size or keys <= workers * shard_size:
-        return _even(keys, shard_size)
+        return even(keys, shard_size)
     halves = [shard_size]
     while halves[-1] > batch_size:
         halves.append(-(-halves[-1] // 2 // batch_size) * batch_size)
     left = keys - workers * (batch_size + sum(halves[1:]))
     if left < 0:
-        return _even(keys, shard_size)
+        return even(keys, shard_size)
     sizes = [(workers, batch_size)]
     for size in halves:
         more, left = divmod(left, size)
@@ -158,7 +158,8 @@ def tapered(keys: int, shard_size: int, workers: int, batch_size: int) -> Sizes:
     return tuple(entry for entry in sizes if entry[0])
 
 
-def _even(keys: int, shard_size: int) -> Sizes:
+def even(keys: int, shard_size: int) -> Sizes:
+    """Shards of that size; the last may be smaller."""
     return ((-(-keys // shard_size), shard_size),) if keys else ()
 
 
@@ -173,7 +174,7 @@ def write(
 ) -> Plan:
     """Freezes the spooled keys under `_plan/`, in shards of `sizes`, or all of `shard_size`."""
     keys = len(spool)
-    sizes = sizes or _even(keys, shard_size)
+    sizes = sizes or even(keys, shard_size)
     shards = sum(count for count, _ in sizes)
     every, of_each = -(-shards // SAMPLES), max(1, SAMPLES // max(1, shards))
     samples = []

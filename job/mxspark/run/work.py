@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from mxspark.dataset import output, plan
-from mxspark.dataset.plan import KeySpool, Plan
+from mxspark.dataset.plan import KeySpool, Plan, Sizes
 from mxspark.errors import UsageError
 from mxspark.run.identity import comparable
 from mxspark.run.precision import Optimized
@@ -81,6 +81,12 @@ def shard_size(keys: int, workers: int, settings: Settings) -> int:
     return settings.plan.shard_size or plan.choose_shard_size(keys, workers, settings.batch_size)
 
 
+def shard_sizes(keys: int, workers: int, settings: Settings) -> Sizes:
+    """Of a new plan's shards, one after another."""
+    size = shard_size(keys, workers, settings)
+    return plan.even(keys, size) if settings.plan.shard_size else plan.tapered(keys, size, workers, settings.batch_size)
+
+
 def new_plan(
     store: Store,
     spool: KeySpool,
@@ -93,8 +99,8 @@ def new_plan(
     """The listed keys as a plan for so many workers, in place of what the output had, and the model that was made for
     it.
     """
-    keys, size = len(spool), shard_size(len(spool), workers, settings)
-    sizes = None if settings.plan.shard_size else plan.tapered(keys, size, workers, settings.batch_size)
+    keys = len(spool)
+    size, sizes = shard_size(keys, workers, settings), shard_sizes(keys, workers, settings)
     output.clear(store)
     if optimized is not None:
         optimized.keep(store)
