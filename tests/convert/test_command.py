@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from mxspark.convert import request
+from mxspark.convert import process
 from mxspark.settings.document import read_yaml
 from tests.conftest import Here
 from tests.convert.onnx_graphs import model
@@ -106,7 +106,7 @@ def test_an_onnx_file_in_a_bundle_s_place_is_to_be_converted(here: Here, argumen
 
 @pytest.mark.usefixtures("_in_a_folder")
 def test_without_its_packages_it_says_what_to_install(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "find_spec", lambda name: None)
+    monkeypatch.setattr(process, "find_spec", lambda name: None)
 
     ended = here("model", "convert", "my pets.onnx", "--output", "pets")
 

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mxspark import host
-from mxspark.convert import converter, metadata, onnx_file, operators, request
+from mxspark.convert import converter, metadata, onnx_file, operators, process
 from mxspark.convert.request import Request, Result
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
@@ -444,7 +444,7 @@ def test_where_memory_runs_out_the_file_is_not_called_damaged(tmp_path: Path, mo
     monkeypatch.setattr(converter, "run", runs_out)
 
     with pytest.raises(MxsparkError) as ended:
-        request._convert(Request(tmp_path / "net.onnx", tmp_path, "net"))
+        process._convert(Request(tmp_path / "net.onnx", tmp_path, "net"))
 
     assert "needs more memory" in ended.value.problem
 

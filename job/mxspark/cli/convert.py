@@ -97,7 +97,8 @@ def convert_model(
     Nothing is written unless the converted network computes what onnxruntime computes of the file, on random images and
     on those of --try, alone and in a batch. Needs the packages onnx and onnxruntime (the extra `onnx`).
     """
-    from mxspark.convert.request import Request, convert
+    from mxspark.convert.process import convert
+    from mxspark.convert.request import Request
     from mxspark.inference import model_check
 
     check_folder(output)
