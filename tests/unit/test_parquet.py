@@ -2,6 +2,8 @@
 
 import io
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxspark.dataset import parquet
+from mxspark.dataset import arrays, parquet
 from mxspark.errors import UsageError
 from tests.unit.words import right_or_refused
 
@@ -44,6 +46,52 @@ def test_a_part_has_the_documented_schema() -> None:
         ("error", pa.string()),
         ("predictions", pa.list_(pa.field("element", prediction))),
     ]
+
+
+TEXT = st.text(max_size=4)  # of it Hypothesis makes no half characters that Parquet can't hold
+PREDICTION = st.fixed_dictionaries(
+    {"index": st.integers(-(2**31), 2**31 - 1), "label": st.none() | TEXT, "probability": st.floats(width=32)}
+)
+ROW = st.fixed_dictionaries(
+    {
+        "key": TEXT,
+        "status": TEXT,
+        "error": st.none() | TEXT,
+        "predictions": st.none() | st.lists(PREDICTION, max_size=3),
+    }
+)
+
+
+@given(st.lists(ROW, max_size=20), st.integers(1, 5))
+def test_a_table_has_what_arrow_makes_of_the_rows(rows: list[dict[str, Any]], at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "BATCH_ROWS", at_once)
+        found = parquet.table(rows)
+    found.validate(full=True)
+    expected = pa.Table.from_pylist(rows, found.schema)
+    assert repr(found.to_pylist()) == repr(expected.to_pylist())  # NaNs too
+
+
+def test_numbers_and_texts_that_an_array_cannot_hold_are_refused() -> None:
+    for number in (2**31, -(2**31) - 1, 2**80):
+        with pytest.raises((pa.ArrowInvalid, OverflowError)):
+            arrays.integers([1, number])
+    with pytest.raises(pa.ArrowInvalid, match=r"4,294,967,296 bytes or elements in a column of 2 rows"):
+        arrays.lists([range(2**31), range(2**31)], arrays.texts([]))
+    with pytest.raises(UnicodeEncodeError):
+        arrays.texts(["\udce9"])
+
+
+def test_a_part_is_made_and_read_without_pandas_which_takes_half_a_second() -> None:
+    program = """
+import sys
+from mxspark.dataset import arrays, parquet
+row = {"key": "a", "status": "ok", "error": None, "predictions": [{"index": 1, "label": None, "probability": 0.5}]}
+assert list(parquet.read_rows(parquet.encode([row], {}), "part")) == [row]
+print("pandas" in sys.modules)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
 
 
 def test_the_counts_are_read_from_the_end_of_the_file_alone() -> None:

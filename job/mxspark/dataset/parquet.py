@@ -1,6 +1,6 @@
 """Parquet files in and out.
 
-With tops.py the only place that imports pyarrow.
+With arrays.py and tops.py the only place that imports pyarrow.
 """
 
 import io
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mxspark.dataset import arrays
 from mxspark.dataset.columns import PREDICTIONS, Columns, Vector, VectorColumn
 from mxspark.dataset.part_errors import PartError
 from mxspark.errors import UsageError, one_line
@@ -35,6 +36,7 @@ MOST_ELEMENTS = 5000  # of a schema, or row groups: of 20,000, one in the other,
 DEEPEST = 100  # levels of one column in another
 LONGEST_VECTOR = 2**16  # numbers of one in a part
 LONGEST_KEY = 2**16  # bytes of one in a manifest
+BATCH_ROWS = 2**16  # whose texts must have fewer than 2 GiB
 
 
 def opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
@@ -69,14 +71,40 @@ def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any], columns
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Columns = PREDICTIONS) -> pa.Table:
     """The rows as an Arrow table."""
-    fields = [*FIELDS, *([PREDICTIONS_FIELD] if columns.has_predictions else [])]
-    found = pa.Table.from_pylist(list(rows), schema=pa.schema(fields))
-    for column in columns.vectors:
-        found = found.append_column(
-            pa.field(column.name, _vector_type(column), nullable=False),
-            _vectors([row.get(column.name) for row in rows], column),
-        )
-    return found
+    fields = [
+        *FIELDS,
+        *([PREDICTIONS_FIELD] if columns.has_predictions else []),
+        *(pa.field(column.name, _vector_type(column), nullable=False) for column in columns.vectors),
+    ]
+    batches = [_batch(rows[start : start + BATCH_ROWS], columns) for start in range(0, len(rows), BATCH_ROWS)]
+    return pa.Table.from_arrays(
+        [pa.chunked_array([batch[number] for batch in batches], field.type) for number, field in enumerate(fields)],
+        schema=pa.schema(fields),
+    )
+
+
+def _batch(rows: Sequence[Mapping[str, Any]], columns: Columns) -> list[pa.Array]:
+    """The rows' columns. Their arrays are made of buffers: of Python's values Arrow makes none before it has imported
+    pandas where that is installed, in each worker anew.
+    """
+    return [
+        *(arrays.texts([row[field.name] for row in rows]) for field in FIELDS),
+        *([_predictions([row["predictions"] for row in rows])] if columns.has_predictions else []),
+        *(_vectors([row.get(column.name) for row in rows], column) for column in columns.vectors),
+    ]
+
+
+def _predictions(lists: Sequence[Sequence[Mapping[str, Any]] | None]) -> pa.Array:
+    flat = list(chain.from_iterable(found or () for found in lists))
+    structs = pa.StructArray.from_arrays(
+        [
+            arrays.integers([one["index"] for one in flat]),
+            arrays.texts([one["label"] for one in flat]),
+            arrays.numbers(np.array([one["probability"] for one in flat], np.float32)),
+        ],
+        fields=list(PREDICTION),
+    )
+    return arrays.lists(lists, structs)
 
 
 def whole_table(parts: Iterable[tuple[str, bytes]]) -> pa.Table:
@@ -111,7 +139,7 @@ def _vectors(vectors: Sequence[Vector | None], column: VectorColumn) -> pa.Array
     for place, vector in enumerate(vectors):
         if vector is not None:
             numbers[place] = vector
-    return pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), type=_vector_type(column))
+    return pa.FixedSizeListArray.from_arrays(arrays.numbers(numbers.reshape(-1)), type=_vector_type(column))
 
 
 def read_counts(tail: bytes, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mxspark.dataset import parquet, predictions
+from mxspark.dataset import arrays, parquet, predictions
 from mxspark.dataset.part_errors import EmptyPartError, PartError
 from mxspark.dataset.predictions import PARTS, Counts, Row
 from mxspark.errors import one_line
@@ -369,16 +369,15 @@ def _of_rows(shard: int, first: int, lines: list[bytes], rows: list[Row], whole:
     flat = [one for some in best for one in some]
     try:
         values = [
-            pa.array([one.index for one in flat], pa.int32()),
+            arrays.integers([one.index for one in flat]),
             _encoded([one.label for one in flat]),
-            pa.array([one.probability for one in flat], pa.float32()),
+            arrays.numbers(np.array([one.probability for one in flat], np.float32)),
         ]
-        offsets = pa.array(np.cumsum([0, *map(len, best)]), pa.int32())
         columns = [
             _encoded([row.key for row in rows]),
             _encoded([row.status for row in rows]),
             _encoded([row.error for row in rows]),
-            pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(values, fields=list(PREDICTIONS.value_type))),
+            arrays.lists(best, pa.StructArray.from_arrays(values, fields=list(PREDICTIONS.value_type))),
         ]
         yield Piece.of(whole, shard, first, columns, lines)
     except (ValueError, OverflowError) as error:
@@ -387,7 +386,7 @@ def _of_rows(shard: int, first: int, lines: list[bytes], rows: list[Row], whole:
 
 def _encoded(texts: Sequence[str | None]) -> pa.DictionaryArray:
     """Raises UnicodeEncodeError for half a character."""
-    return pa.array(texts, pa.string()).dictionary_encode()
+    return arrays.texts(texts).dictionary_encode()
 
 
 def _of_parquet(data: bytes, shard: int, whole: str) -> Iterator[Piece]:
