@@ -23,9 +23,10 @@ from mxspark.dataset.plan import KeySpool
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import bundle, mxnet_process, network, optimize, quantize
 from mxspark.inference.bundle import Bundle
+from mxspark.inference.figures import Figures
 from mxspark.inference.mxnet import load_mxnet
 from mxspark.inference.mxnet_process import CrashError, KilledError
-from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
+from mxspark.inference.optimize import Candidate, Precision, Trial
 from mxspark.run import precision
 from mxspark.run.identity import comparable, identity
 from mxspark.run.precision import Optimized, Optimizer
@@ -43,12 +44,12 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
 
 
-def settings_of(output: Path, model: Path = DIGITS / "bundle", **more: Any) -> Settings:
+def settings_of(output: Path, model: Path = DIGITS / "bundle", of_model: Any = None, **more: Any) -> Settings:
     return Settings.model_validate(
         {
             "input": {"path": str(DIGITS / "images"), "true_label": TRUE_LABEL},
             "output": {"path": str(output)},
-            "model": {"path": str(model)},
+            "model": {"path": str(model), **(of_model or {})},
             "precision": "int8",
             "comparison_images": IMAGES,
             **more,
@@ -107,6 +108,29 @@ def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who
     symbol.write_text(symbol.read_text() + " ")
     with pytest.raises(MxsparkError, match="damaged"):
         precision.kept(store, frozen, settings, tmp_path / "cache", Access())
+
+
+def test_vectors_in_8_bits_keep_their_neighbours_and_those_beside_the_classes_are_left_at_fp32(
+    tmp_path: Path, keys: KeySpool
+) -> None:
+    layer = "digits_pool0_fwd"
+    taken = {"output_name": layer, "output_kind": "vector"}
+    settings = settings_of(tmp_path / "out", of_model=taken, min_agreement=0.9)
+    with precision.optimizer(settings, fetched(settings), Access(), Silent()) as maker:
+        found = maker.choose(keys)
+        assert found is not None
+        assert (found.model.spec.output.kind, found.figures.has_classes, found.figures.labelled) == ("vector", False, 0)
+        assert found.figures.agreement >= 0.9
+        assert 0 < found.figures.mean_change < 0.01
+        operators = network.inspect(found.model, None)[0].operators
+        assert any(name.startswith("_sg_mkldnn") for name in operators)
+
+    settings = settings_of(tmp_path / "out", of_model={"output_also": {"features": layer}})
+    with (
+        precision.optimizer(settings, fetched(settings), Access(), Silent()) as maker,
+        pytest.raises(UsageError, match=r"beside its output \(output\.also\) are computed in fp32 only"),
+    ):
+        maker.choose(keys)
 
 
 def test_a_network_that_8_bits_ruin_is_refused_with_the_figures(tmp_path: Path, keys: KeySpool) -> None:

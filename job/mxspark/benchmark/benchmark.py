@@ -20,7 +20,8 @@ from mxspark.dataset.plan import SAMPLES, KeySpool
 from mxspark.errors import UsageError
 from mxspark.inference import bundle, model_check
 from mxspark.inference.bundle import Bundle
-from mxspark.inference.optimize import Figures, Precision
+from mxspark.inference.figures import Figures
+from mxspark.inference.optimize import Precision
 from mxspark.run import precision as precisions
 from mxspark.run.identity import with_absolute_places
 from mxspark.run.listing import Listing

@@ -7,7 +7,8 @@ from typing import Any
 
 from mxspark.benchmark.configuration import Configuration
 from mxspark.benchmark.worker import Measured
-from mxspark.inference.optimize import Figures, Precision
+from mxspark.inference.figures import Figures
+from mxspark.inference.optimize import Precision
 from mxspark.settings import document, sources
 from mxspark.settings.job import Settings, visible
 

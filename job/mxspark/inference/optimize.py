@@ -7,9 +7,9 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mxspark.errors import MxsparkError
 from mxspark.inference import bundle, network, passes, quantize
 from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.inference.figures import Figures, compared, vector_changes
 from mxspark.inference.mxnet import check_bfloat16, load_mxnet, said
 from mxspark.inference.net import Net
 from mxspark.inference.network import Inspection, Network
@@ -24,13 +25,14 @@ from mxspark.settings.job import ModelSettings
 from mxspark.settings.job import Precision as Precision  # for those who ask for one
 from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access
-from mxspark.text.words import counted
 
 Floats = NDArray[np.float32]
 
 BATCH = 16  # images of a forward pass in comparisons
-# By how much a pass may change a probability: more than rounding does means that it isn't exact, and it is left out.
+# By how much a pass may change a probability, or a vector's numbers as a share of the largest: more than rounding does
+# means that it isn't exact, and it is left out.
 _TOLERANCE = 1e-3
+_SMALLEST = 1e-30  # a vector's numbers may all be zero
 _PASS_IMAGES = 16  # that each pass is checked on
 _ROUNDS = 5  # of timing
 
@@ -51,49 +53,6 @@ class Trial:
         """All images (n, …), as far as they are looked at."""
         images: Floats = np.memmap(self.file, np.float32, "r").reshape(-1, *self.shape)
         return images
-
-
-@dataclass(frozen=True)
-class Figures:
-    """How a model at some precision compares with itself at fp32, on images that it was not calibrated on."""
-
-    precision: Precision
-    images: int
-    calibration_images: int
-    agreement: float  # of the images, on how many both say the same: the most probable class, or every yes and no
-    mean_change: float  # of the probability of fp32's most probable class
-    largest_change: float  # of any probability
-    labelled: int = 0  # of the images, those whose true label is known
-    correct: int = 0
-    correct_fp32: int = 0
-    passes: Mapping[str, float] = field(default_factory=dict)  # graph passes, and how much each changed a probability
-    method: str = ""  # by which int8's ranges were found
-    cpu_milliseconds: float | None = None  # an image on one thread of this machine, where that was measured
-    cpu_milliseconds_fp32: float | None = None
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.precision} agrees with fp32 on {self.agreement:.2%} of {counted(self.images, 'held-out image')}, "
-            f"probabilities change by {self.mean_change:.4f} on average and {self.largest_change:.4f} at most"
-        )
-        if self.labelled:
-            text += (
-                f"; accuracy {self.correct / self.labelled:.4f} instead of {self.correct_fp32 / self.labelled:.4f} "
-                f"({counted(self.labelled, 'label')})"
-            )
-        if self.cpu_milliseconds is not None and self.cpu_milliseconds_fp32 is not None:
-            text += f"; {self.cpu_milliseconds:.1f} CPU-ms an image instead of {self.cpu_milliseconds_fp32:.1f}"
-        return text
-
-    def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value is not None}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Raises KeyError, TypeError, ValueError where `data` isn't what `to_json` gives."""
-        found = cls(**data)
-        str(found)
-        return found
 
 
 @dataclass(frozen=True)
@@ -151,22 +110,23 @@ class _Maker:
         """Why this network has no other precision, in words; empty where it may have one."""
         if any(node.op.startswith(("_sg_mkldnn", "_contrib_quantize")) for node in net.nodes):
             return "the model is quantized already"
-        if self._found.vectors:
-            return "its vectors are computed in fp32 only"
+        if len(self._found.vectors) > (not self._found.has_classes):
+            return "vectors beside its output (output.also) are computed in fp32 only"
         return "model.yaml has input.constants" if self._model.spec.input.constants else ""
 
     def optimized(self, net: Net) -> tuple[Net, dict[str, float]]:
-        """After the passes that are exact, and by how much each changes a probability: one that does more than
-        rounding is left out.
+        """After the passes that are exact, and by how much each changes a probability, or a vector's numbers as a share
+        of the largest: one that does more than rounding is left out.
         """
         changes: dict[str, float] = {}
         images = self._calibration[:_PASS_IMAGES]
+        largest = 1.0 if self._found.has_classes else max(float(np.abs(self._expected).max()), _SMALLEST)
         for name, rewrite in passes.EXACT.items():
             changed = rewrite(net)
             if changed.nodes == net.nodes:
                 continue
             try:
-                difference = np.abs(self._predict(changed, images) - self._expected[: len(images)]).max()
+                difference = np.abs(self._predict(changed, images) - self._expected[: len(images)]).max() / largest
             except MxsparkError:  # the rewritten graph can't be computed
                 continue
             if difference <= _TOLERANCE:
@@ -200,11 +160,15 @@ class _Maker:
         return folder, method
 
     def _tried(self, prepared: quantize.Quantizable, method: str) -> tuple[float, Path, str]:
-        """How far the probabilities of a quantized network are from fp32's, and where it is."""
+        """How far the numbers of a quantized network are from fp32's, and where it is."""
         symbol, parameters = quantize.quantize(self._mx, prepared, method)
         folder = self._saved(quantize.marked(symbol.tojson(), method), parameters, f"int8-{method}")
         numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
-        distance = float(np.abs(numbers - self._expected).sum(axis=1).mean())
+        distance = float(
+            np.abs(numbers - self._expected).sum(axis=1).mean()
+            if self._found.has_classes
+            else vector_changes(numbers, self._expected).mean()
+        )
         return (distance if np.isfinite(distance) else np.inf), folder, method
 
     def _saved(self, symbol: str, parameters: Mapping[str, Any], name: str) -> Path:
@@ -218,7 +182,7 @@ class _Maker:
             places["labels"] = files / "labels.json"
             places["labels"].write_text(json.dumps(self._model.labels))
         spec = self._found.pinned(self._model.spec)
-        kind = "sigmoid" if spec.output.kind == "sigmoid" else "softmax"  # the graph ends in it
+        kind = spec.output.kind if spec.output.kind in ("sigmoid", "vector") else "softmax"  # the graph ends in it
         output = spec.output.model_copy(update={"kind": kind, "name": None})
         spec = ModelSpec.model_validate(spec.model_copy(update={"output": output}))
         source = BundleSource(spec, {role: str(place) for role, place in places.items()}, {})
@@ -234,27 +198,22 @@ class _Maker:
             shutil.rmtree(folder)
 
     def _figures(self, precision: Precision, numbers: Floats, changes: Mapping[str, float], method: str) -> Figures:
-        expected = self._expected_held_out
-        best, best_fp32 = numbers.argmax(axis=1), expected.argmax(axis=1)
-        if self._found.meaning.sums_to_one:
-            agrees = best == best_fp32
-        else:
-            threshold = self._model.spec.output.threshold or 0.5
-            agrees = ((numbers >= threshold) == (expected >= threshold)).all(axis=1)
-        rows = np.arange(len(numbers))
-        labels = list(self._trial.true_labels[self._trial.calibration :])
-        return Figures(
+        figures = Figures(
             precision,
             images=len(numbers),
             calibration_images=len(self._calibration),
-            agreement=float(agrees.mean()),
-            mean_change=float(np.abs(numbers - expected)[rows, best_fp32].mean()),
-            largest_change=float(np.abs(numbers - expected).max()),
-            labelled=sum(label is not None for label in labels),
-            correct=self._correct(best, labels),
-            correct_fp32=self._correct(best_fp32, labels),
+            **compared(numbers, self._expected_held_out, self._found.meaning, self._model.spec.output.threshold),
             passes=changes,
             method=method,
+        )
+        if not self._found.has_classes:
+            return figures
+        labels = list(self._trial.true_labels[self._trial.calibration :])
+        return replace(
+            figures,
+            labelled=sum(label is not None for label in labels),
+            correct=self._correct(numbers.argmax(axis=1), labels),
+            correct_fp32=self._correct(self._expected_held_out.argmax(axis=1), labels),
         )
 
     def _correct(self, classes: NDArray[Any], labels: Sequence[str | None]) -> int:
@@ -267,7 +226,7 @@ class _Maker:
 
 
 def _predicted(one: Network, images: Floats) -> Floats:
-    """The probabilities (n, classes) of all images (n, …)."""
+    """The probabilities (n, classes), or vectors (n, length), of all images (n, …)."""
     return np.concatenate([one.predict(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
 
 

@@ -23,9 +23,10 @@ from mxspark.decode.preprocess import BadImageError, ImageLimits
 from mxspark.errors import UsageError
 from mxspark.inference import bundle, model_check, mxnet_process, optimize
 from mxspark.inference.bundle import Bundle
+from mxspark.inference.figures import Figures
 from mxspark.inference.mxnet import check_bfloat16
 from mxspark.inference.mxnet_process import CrashError, KilledError
-from mxspark.inference.optimize import Candidate, Figures, Precision, Trial
+from mxspark.inference.optimize import Candidate, Precision, Trial
 from mxspark.run.progress import RunListener
 from mxspark.settings.job import ModelSettings, Settings, memory_bytes
 from mxspark.storage import Access, CredentialsError, MissingError, StorageError, Store
