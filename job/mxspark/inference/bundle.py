@@ -145,9 +145,10 @@ def _find(model: ModelSettings, access: Access) -> BundleSource:
     try:
         text = _read(storage.join(folder, SPEC_FILE), access, MAX_SPEC_BYTES).decode(errors="replace")
     except MissingError:
-        return replace(
-            _bare_folder(folder, access, model.sha256), seconds=model.fetch_seconds, max_bytes=model.max_bytes
-        )
+        text = None
+    if text is None:  # not above: what is wrong with the folder doesn't come from that error
+        found = _bare_folder(folder, access, model.sha256)
+        return replace(found, seconds=model.fetch_seconds, max_bytes=model.max_bytes)
     spec = parse(ModelSpec, read_yaml(text, storage.join(folder, SPEC_FILE)), storage.join(folder, SPEC_FILE))
     files = {role: file for role in ROLES if (file := getattr(spec, role))}
     for role in ("symbol", "params"):
