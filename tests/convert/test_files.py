@@ -431,6 +431,7 @@ def test_memory_is_bounded_whatever_a_file_asks_for(tmp_path: Path, monkeypatch:
         (often, "takes about 0.1 GiB of memory"),
         (before, "what is computed before takes"),
         (model("y = Relu(x)", shape=("N", 3, 1000, 1000)), "images of 1000 x 1000 takes 0.3 GiB"),
+        (model("y = Pad(x, n)", {"n": ints(0, 0, 0, 0, 0, 0, 10**6, 10**6)}), "for 3 images takes 33528.2 GiB"),
     ):
         with pytest.raises(UsageError) as refused:
             converted(made, tmp_path)
@@ -737,6 +738,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "as many numbers as there are images": (lambda: saved(model("f = Flatten(x)\nt = Transpose(f)\ny = MatMul(f, t)")), ["the shape (2, 2) for 2 images and (3, 3) for 3"]),
     "weights of an unknown type": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.initializer[1], "data_type", 98)), ["aren't whole"]),
     "too large to fold": (lambda: saved(model("z = ConstantOfShape(n)\ny = Add(x, z)", {"n": ints(1, 2**20, 2**20)})), ["too large"]),
+    "a pattern without end": (
+        lambda: saved(model('z = RegexFullMatch<pattern = "(a+)+$">(s)\nf = Cast<to = 1>(z)\ny = Add(x, f)', {"s": np.array(["a" * 40 + "b"], object)}, opset=20)),
+        ["RegexFullMatch", "computes with texts"],
+    ),
     "size in the weights": (lambda: saved(model("r = Reshape(x, n)\ny = Relu(r)", {"n": ints(-1, 271)})), ["Reshape"]),
     "an unknown version of the format": (lambda: saved(model(*PLAIN), lambda m: setattr(m, "ir_version", 99)), ["(ir_version)", "older exporter"]),
     "no version": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("ir_version")), ["the version 0 of the format"]),
