@@ -24,9 +24,8 @@ from mxspark.errors import one_line
 from mxspark.storage import MissingError, Store, TooLargeError
 
 AT_ONCE = 1024  # rows: whose predictions few bytes of a part may stand for
-_TEXT = pa.dictionary(pa.int32(), pa.string())
-PREDICTIONS = pa.list_(pa.struct([("index", pa.int32()), ("label", _TEXT), ("probability", pa.float32())]))
-TYPES = [_TEXT, _TEXT, _TEXT, PREDICTIONS]  # of keys, statuses, errors and predictions
+PREDICTIONS = parquet.LISTS
+TYPES = [*[parquet.TEXT] * 3, PREDICTIONS]  # of keys, statuses, errors and predictions
 
 
 @dataclass(frozen=True)
