@@ -702,6 +702,21 @@ def elsewhere(made: onnx.ModelProto) -> None:
     tensor.external_data.add(key="location", value="../../etc/passwd")
 
 
+def functions_that_call(made: onnx.ModelProto, calls: list[list[str]]) -> None:
+    """Has functions F0, F1, …, which call those of these names, one after the other; the last one makes the output."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    for number, names in enumerate(calls):
+        values = ["a", *(f"v{place}" for place in range(len(names) - 1)), "b"]
+        nodes = [
+            helper.make_node(name, [values[place]], [values[place + 1]], domain="own" if name[0] == "F" else "")
+            for place, name in enumerate(names)
+        ]
+        made.functions.append(helper.make_function("own", f"F{number}", ["a"], ["b"], nodes, opsets))
+    made.opset_import.append(opsets[1])
+    made.graph.node.append(helper.make_node(f"F{len(calls) - 1}", ["y"], ["z"], domain="own"))
+    made.graph.output[0].name = "z"
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "empty": (lambda: b"", ["is empty"]),
     "truncated": (lambda: saved(model(*PLAIN))[:-20], ["not whole"]),
@@ -741,6 +756,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "a pattern without end": (
         lambda: saved(model('z = RegexFullMatch<pattern = "(a+)+$">(s)\nf = Cast<to = 1>(z)\ny = Add(x, f)', {"s": np.array(["a" * 40 + "b"], object)}, opset=20)),
         ["RegexFullMatch", "computes with texts"],
+    ),
+    "functions in a circle": (lambda: saved(model(*PLAIN), lambda m: functions_that_call(m, [["F1"], ["F0"]])), ["call themselves"]),
+    "functions that make a billion nodes": (
+        lambda: saved(model(*PLAIN), lambda m: functions_that_call(m, [["Relu"], *[[f"F{n}"] * 2 for n in range(30)]])),
+        ["becomes 1,073,741,826 nodes"],
     ),
     "size in the weights": (lambda: saved(model("r = Reshape(x, n)\ny = Relu(r)", {"n": ints(-1, 271)})), ["Reshape"]),
     "an unknown version of the format": (lambda: saved(model(*PLAIN), lambda m: setattr(m, "ir_version", 99)), ["(ir_version)", "older exporter"]),
