@@ -212,6 +212,19 @@ class Tops:
         return found
 
 
+def matching(texts: Texts, pattern: str) -> NDArray[np.bool_] | None:
+    """(n,): which texts a regular expression matches from end to end; None where RE2, which takes linear time, doesn't
+    know it.
+    """
+    import pyarrow.compute as pc
+
+    try:
+        found = pc.match_substring_regex(texts.different, f"^(?:{pattern})$")
+    except pa.ArrowException:
+        return None
+    return texts.spread(np.array(found.to_pylist(), bool), False)  # type: ignore[return-value]
+
+
 class Vocabulary:
     """Numbers for texts, in the order in which they come: of `most` different ones at most, of no more than `longest`
     bytes each. `indices` has those that are the index of a class as numbers, -2 for others.
