@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper
 
 from mxspark import host
 from mxspark.convert import converter, metadata, onnx_file, operators, process
+from mxspark.convert.layer import Network
 from mxspark.convert.request import Request, Result
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
@@ -431,6 +433,7 @@ def test_memory_is_bounded_whatever_a_file_asks_for(tmp_path: Path, monkeypatch:
         (often, "takes about 0.1 GiB of memory"),
         (before, "what is computed before takes"),
         (model("y = Relu(x)", shape=("N", 3, 1000, 1000)), "images of 1000 x 1000 takes 0.3 GiB"),
+        (model("y = Pad(x, n)", {"n": ints(0, 0, 0, 0, 0, 0, 10**6, 10**6)}), "for 3 images takes 33528.2 GiB"),
     ):
         with pytest.raises(UsageError) as refused:
             converted(made, tmp_path)
@@ -701,6 +704,21 @@ def elsewhere(made: onnx.ModelProto) -> None:
     tensor.external_data.add(key="location", value="../../etc/passwd")
 
 
+def functions_that_call(made: onnx.ModelProto, calls: list[list[str]]) -> None:
+    """Has functions F0, F1, …, which call those of these names, one after the other; the last one makes the output."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    for number, names in enumerate(calls):
+        values = ["a", *(f"v{place}" for place in range(len(names) - 1)), "b"]
+        nodes = [
+            helper.make_node(name, [values[place]], [values[place + 1]], domain="own" if name[0] == "F" else "")
+            for place, name in enumerate(names)
+        ]
+        made.functions.append(helper.make_function("own", f"F{number}", ["a"], ["b"], nodes, opsets))
+    made.opset_import.append(opsets[1])
+    made.graph.node.append(helper.make_node(f"F{len(calls) - 1}", ["y"], ["z"], domain="own"))
+    made.graph.output[0].name = "z"
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "empty": (lambda: b"", ["is empty"]),
     "truncated": (lambda: saved(model(*PLAIN))[:-20], ["not whole"]),
@@ -737,6 +755,15 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "as many numbers as there are images": (lambda: saved(model("f = Flatten(x)\nt = Transpose(f)\ny = MatMul(f, t)")), ["the shape (2, 2) for 2 images and (3, 3) for 3"]),
     "weights of an unknown type": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.initializer[1], "data_type", 98)), ["aren't whole"]),
     "too large to fold": (lambda: saved(model("z = ConstantOfShape(n)\ny = Add(x, z)", {"n": ints(1, 2**20, 2**20)})), ["too large"]),
+    "a pattern without end": (
+        lambda: saved(model('z = RegexFullMatch<pattern = "(a+)+$">(s)\nf = Cast<to = 1>(z)\ny = Add(x, f)', {"s": np.array(["a" * 40 + "b"], object)}, opset=20)),
+        ["RegexFullMatch", "computes with texts"],
+    ),
+    "functions in a circle": (lambda: saved(model(*PLAIN), lambda m: functions_that_call(m, [["F1"], ["F0"]])), ["call themselves"]),
+    "functions that make a billion nodes": (
+        lambda: saved(model(*PLAIN), lambda m: functions_that_call(m, [["Relu"], *[[f"F{n}"] * 2 for n in range(30)]])),
+        ["becomes 1,073,741,826 nodes"],
+    ),
     "size in the weights": (lambda: saved(model("r = Reshape(x, n)\ny = Relu(r)", {"n": ints(-1, 271)})), ["Reshape"]),
     "an unknown version of the format": (lambda: saved(model(*PLAIN), lambda m: setattr(m, "ir_version", 99)), ["(ir_version)", "older exporter"]),
     "no version": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("ir_version")), ["the version 0 of the format"]),
@@ -879,3 +906,14 @@ def test_a_file_for_single_images_may_leave_their_axis_away(tmp_path: Path) -> N
 
 def test_weights_may_be_called_what_the_input_is_called_in_mxnet(tmp_path: Path) -> None:
     assert converted(model("y = Conv(x, data)", {"data": (2, 3, 3, 3)}), tmp_path).compared
+
+
+def test_names_that_are_all_the_same_are_told_apart_in_their_time() -> None:
+    """By counting from 1 each time twenty thousand took minutes."""
+    network = Network(None, None)
+    start = time.process_time()
+    names = [network.unique("/" * (number % 9 + 1)) for number in range(20_000)]
+    assert names[:3] == ["value", "value_1", "value_2"]
+    assert len({*names}) == 20_000
+    assert time.process_time() - start < 10
+    assert [network.unique(name) for name in ("data", "value_5", "value")] == ["data_1", "value_5_1", "value_20000"]

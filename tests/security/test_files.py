@@ -11,9 +11,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,12 +25,16 @@ from tests.security.endless import CHUNK, HEAD, answering_with
 from tests.unit.runs import run_in
 
 from mxspark.cli import console
-from mxspark.dataset import output, parquet, plan, predictions
+from mxspark.dataset import output, parquet, plan, predictions, tops
 from mxspark.dataset.predictions import PARTS, Prediction, Row
 from mxspark.dataset.source import Source
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference import bundle, labels
-from mxspark.run import status, summary
+from mxspark.inference.figures import Figures
+from mxspark.run import precision, shard_log, status, summary
+from mxspark.run.last_word import LastWord
+from mxspark.run.progress import Progress
+from mxspark.run.shard_log import ShardRun
 from mxspark.settings import document, sources
 from mxspark.settings.job import InputSettings, ModelSettings, OutputSettings, Settings, StorageSettings
 from mxspark.settings.model_spec import ModelSpec
@@ -299,7 +305,7 @@ COUNTS = {"by_status": {"ok": 2}, "labelled": 0, "correct": 0, "correct_top_k": 
 
 @pytest.mark.parametrize(
     "change",
-    [{"key": 5}, {"status": 7}, {"status": []}, {"error": {}}, {"predictions": 5}]
+    [{"key": 5}, {"status": 7}, {"status": []}, {"error": {}}, {"predictions": 5}, {"vector": [10**400]}]
     + [{"predictions": [{**CAT, **wrong}]} for wrong in ({"index": "1"}, {"label": [1]}, {"probability": "x"})],
     ids=str,
 )
@@ -366,6 +372,102 @@ LONG = "a" * (2**18 + 1)
 def test_few_bytes_that_stand_for_many_copies_of_a_long_text_are_no_part(change: dict[str, Any]) -> None:
     with pytest.raises(MxsparkError, match="a text has more than"):
         list(parquet.read_rows(parquet.encode([{**ROW, **change}] * 20, COUNTS), "part"))
+
+
+def repeated(folder: Path, predictions_of_each: list[int], **more: pa.Array) -> bytes:
+    """A part of rows with so many predictions, all the same, and these columns."""
+    total = sum(predictions_of_each)
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(total, np.int32)), pa.array(["cat"]))
+    numbers = pa.array(np.ones(total, np.int32)), texts, pa.array(np.ones(total, np.float32))
+    lists = pa.ListArray.from_arrays(
+        pa.array(np.cumsum([0, *predictions_of_each]), pa.int32()),
+        pa.StructArray.from_arrays(numbers, ["index", "label", "probability"]),
+    )
+    count = len(predictions_of_each)
+    texts_of = {"key": [f"{row}.png" for row in range(count)], "status": ["ok"] * count}
+    table = pa.table({**texts_of, "error": pa.nulls(count, pa.string()), "predictions": lists, **more})
+    pq.write_table(table, folder / "part-000000.parquet")
+    return (folder / "part-000000.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("each", [[2**16 + 1, 1], [2**16] * (2**9 + 1)], ids=["a row", "all"])
+def test_few_bytes_that_stand_for_many_predictions_are_no_part(tmp_path: Path, each: list[int]) -> None:
+    """3 kB stood for ten million, which took minutes and gigabytes to show, or to report at the end of a run."""
+    store = run_in(tmp_path, 2)
+    assert len(repeated(tmp_path, each)) < 2**16
+    for read in (predictions.read_rows, tops.read):
+        with pytest.raises(MxsparkError, match=r"has more than .* predictions"):
+            list(read(store, 0, "parquet"))
+    with pytest.raises(MxsparkError, match=r"has more than .* predictions"):
+        predictions.read_table(store, "parquet")
+
+
+def test_predictions_of_all_classes_become_objects_a_row_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = repeated(tmp_path, [3, 0, 2**10])
+    whole = list(parquet.read_rows(data, "part"))
+    monkeypatch.setattr(parquet, "MOST_OBJECTS", 2)
+    assert list(parquet.read_rows(data, "part")) == whole
+    assert [len(row["predictions"]) for row in whole] == [3, 0, 2**10]
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([[1] * 1000] * 2), pa.array([b"x" * 1000] * 2), pa.array([1, 2])], ids=["lists", "bytes", "int"]
+)
+def test_a_part_with_columns_that_no_run_writes_is_none(tmp_path: Path, column: pa.Array) -> None:
+    """Their limits nobody knows: few bytes may stand for many lists, too."""
+    data = repeated(tmp_path, [1, 1], other=column)
+    with pytest.raises(MxsparkError, match="a column that no run writes: 'other'"):
+        list(parquet.read_rows(data, "part"))
+    with pytest.raises(MxsparkError, match="a column that no run writes: 'other'"):
+        parquet.whole_table([("part", data)])
+
+
+def test_a_table_is_not_read_where_few_bytes_stand_for_more_than_its_parts_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = parquet.encode([{**ROW, "error": "x" * 10_000}] * 1000, COUNTS)
+    assert len(data) < 2**16
+    assert parquet.whole_table([("part", data)]).num_rows == 1000
+    monkeypatch.setattr(parquet, "MOST_BYTES", 2**20)
+    with pytest.raises(MxsparkError, match="its rows have more than"):
+        parquet.whole_table([("part", data)])
+
+
+def test_rows_of_different_columns_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_rows(
+        [
+            Row("a.png", "ok", vectors={"one": np.ones(3, np.float32)}),
+            Row("b.png", "ok", vectors={"two": np.ones(3, np.float32)}),
+        ]
+    )
+    assert "b.png" in capsys.readouterr().out
+
+
+def test_numbers_without_end_are_no_progress_no_last_word_and_no_figures(tmp_path: Path) -> None:
+    assert LastWord.read('{"exit_code": 1e999}') is None
+    with pytest.raises(ValueError, match="not a run's progress"):
+        Progress.read('{"notes_total": 1e999}')
+    store, digest = run_in(tmp_path, 0), "a" * 64
+    frozen = plan.load(store)
+    assert frozen is not None
+    figures = Figures("int8", 9, 9, 10**400, 0.1, 0.1)
+    store.write(f"_model/{digest}/figures.json", json.dumps(figures.to_json()).encode())
+    with pytest.raises(MxsparkError, match="damaged"):
+        precision.kept_figures(store, replace(frozen, identity={"optimized": digest}))
+
+
+@pytest.mark.parametrize("change", [{}, {"left_out": 10**4300 - 1}, {"workers": -1}, {"left_out": "1"}], ids=str)
+def test_a_record_of_a_run_with_other_numbers_is_passed_by(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A number of 4,300 digits, and one more, can't be written any more: no report was."""
+    columns = [each.name for each in fields(ShardRun)]
+    shards = [[0, "host", *[1] * (len(columns) - 2)]]
+    head = {"mxspark": "1", "plan": "id", "began": "", "workers": 1, "context": "cpu", "left_out": 0}
+    record = {**head, "columns": columns, "shards": shards, **change}
+    (tmp_path / "_runs").mkdir()
+    (tmp_path / "_runs" / "1.json").write_text(json.dumps(record))
+    assert len(list(shard_log.read(FolderStore(tmp_path), "id"))) == (not change)
 
 
 def nested(levels: int, leaf: bytes) -> bytes:

@@ -82,6 +82,18 @@ def test_numbers_and_texts_that_an_array_cannot_hold_are_refused() -> None:
         arrays.texts(["\udce9"])
 
 
+def test_more_predictions_than_are_read_back_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    prediction = {"index": 1, "label": None, "probability": 0.5}
+    rows = [{"key": "a", "status": "ok", "error": None, "predictions": [prediction] * 3}] * 2
+    for limit, least in (("LONGEST_LIST", 3), ("MOST_PREDICTIONS", 6)):
+        monkeypatch.setattr(parquet, limit, least)
+        parquet.encode(rows, {})
+        monkeypatch.setattr(parquet, limit, least - 1)
+        with pytest.raises(UsageError, match=r"6 predictions in 2 rows, 3 in one: .* are the most"):
+            parquet.encode(rows, {})
+        monkeypatch.undo()
+
+
 def test_a_part_is_made_and_read_without_pandas_which_takes_half_a_second() -> None:
     program = """
 import sys

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
@@ -332,6 +333,28 @@ def keys_shown(folder: Path, number: int = 10, **choice: Any) -> list[str]:
     return [row.key for row in rows.choose(run, Choice(**choice), number).rows]
 
 
+def test_of_long_classes_and_statuses_the_beginning_is_kept(tmp_path: Path) -> None:
+    """51 kB of parts stood for gigabytes of them."""
+    for name in ("a", "b"):
+        long = f"{name}{'x' * 10_000}"
+        made = of(Row("1.png", "ok", None, (Prediction(0, long, 0.8),)), Row("2.png", long, "gone"))
+        table(tmp_path / name, made)
+    run = FinishedRun.open(str(tmp_path / "a"), Access())
+    found = statistics.gather(run.store, run.shards, run.format, None)
+    moved = difference.compare(str(tmp_path / "a"), str(tmp_path / "b"), Access())
+    for texts in (found.labels.values(), found.counts.by_status, *moved.moves, *moved.changed):
+        assert all(len(text) <= 1024 for text in texts)
+    assert (found.counts.rows, moved.compared, moved.same) == (2, 1, 0)
+
+
+def test_a_pattern_takes_no_long_time_for_a_long_key(tmp_path: Path) -> None:
+    """Python's took the square of its length, and more for more stars: hours for a part of such keys."""
+    table(tmp_path, of(*(Row(f"{number}{'cat' * 20_000}", "ok", None, cat(0.8)) for number in range(4))))
+    start = time.process_time()
+    assert keys_shown(tmp_path, key="*cat*c[a]t*.jpg") == []
+    assert time.process_time() - start < 10
+
+
 def test_rows_are_chosen_by_status_class_key_and_certainty(tmp_path: Path) -> None:
     made = of(
         Row("a/1.png", "ok", None, cat(0.8)),
@@ -346,6 +369,8 @@ def test_rows_are_chosen_by_status_class_key_and_certainty(tmp_path: Path) -> No
     assert keys_shown(tmp_path, status="empty") == ["b/3.png"]
     assert keys_shown(tmp_path, label="dog") == keys_shown(tmp_path, label="1") == ["b/1.png", "b/2.png"]
     assert keys_shown(tmp_path, key="b/*.png", status="ok") == ["b/1.png", "b/2.png"]
+    assert keys_shown(tmp_path, key="[!a]/[2-9].png") == ["b/2.png", "b/3.png"]
+    assert keys_shown(tmp_path, key="[ -a]/?.png") == ["a/1.png", "a/2.png"]  # which RE2 does not know
     assert keys_shown(tmp_path, 2, least_certain=True) == ["b/1.png", "b/2.png"]
     assert keys_shown(tmp_path, least_certain=True, label="cat") == ["a/1.png"]
     with pytest.raises(UsageError, match="--status is 'lost'"):

@@ -320,7 +320,7 @@ def _predictions(rows: "Iterable[Row]", total: int) -> Table:
             continue
         shown = [_short(prediction) for prediction in (row.predictions or ())[: len(classes)]]
         shown += [""] * (len(classes) - len(shown))
-        table.add_row(printable(row.key), *shown, *(_numbers(row.vectors[name]) for name in vectors))
+        table.add_row(printable(row.key), *shown, *(_numbers(row.vectors.get(name, ())) for name in vectors))
     return table
 
 
@@ -333,9 +333,9 @@ def _failure(row: "Row") -> str:
     return printable(f"{row.status}: {row.error}")
 
 
-def _numbers(vector: "Vector") -> str:
-    """How a vector begins."""
-    return f"[{', '.join(f'{number:.3f}' for number in vector[:SHOWN_NUMBERS])}, …]"
+def _numbers(vector: "Vector | tuple[()]") -> str:
+    """How a vector begins; nothing for none, as others may have written rows of different columns."""
+    return f"[{', '.join(f'{number:.3f}' for number in vector[:SHOWN_NUMBERS])}, …]" if len(vector) else ""
 
 
 def _short(prediction: "Prediction") -> str:

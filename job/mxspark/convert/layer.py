@@ -3,6 +3,7 @@ part of.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,13 +33,15 @@ class Network:
     padded: dict[str, tuple[Value, tuple[int, int, int, int]]] = field(default_factory=dict)
     transposed: dict[str, tuple[Value, tuple[int, ...]]] = field(default_factory=dict)
     names: set[str] = field(default_factory=lambda: {INPUT})
+    taken: Counter[str] = field(default_factory=Counter)  # the last number behind each name
 
     def unique(self, name: str) -> str:
         """A name for ONNX's, which MXNet takes and nothing else has."""
         plain = re.sub(r"\W+", "_", name).strip("_") or "value"
-        found = next(
-            n for n in (plain, *(f"{plain}_{k}" for k in range(1, len(self.names) + 2))) if n not in self.names
-        )
+        found = plain
+        while found in self.names:
+            self.taken[plain] += 1
+            found = f"{plain}_{self.taken[plain]}"
         self.names.add(found)
         return found
 

@@ -44,6 +44,8 @@ _SINGLE, _OTHERS = TensorProto.FLOAT, (TensorProto.FLOAT16, TensorProto.BFLOAT16
 _OTHER_NAMES = ("float16", "bfloat16", "float64")  # as NumPy calls them
 WRITTEN_IR_VERSION = 10  # the one of opset 21, which knows all of those before
 _MOST_WITHIN = 2**16  # bytes of weights that are written into the graph itself, where shapes may depend on them
+_DEEPEST_FUNCTIONS = 50
+_MOST_NODES = 10**6  # of a graph whose functions are taken apart; real networks have some thousands
 _ALIGNED = 64  # bytes at a multiple of which weights begin
 
 
@@ -289,7 +291,39 @@ def _check_graph(model: Any, path: Path) -> None:
     if model.graph.sparse_initializer:
         raise UsageError(f"{path}: has sparse weights, which MXNet can't use", "Export it with dense weights.")
     if model.functions:
+        _check_functions(model, path)
         model.CopyFrom(inliner.inline_local_functions(model))
+
+
+def _check_functions(model: Any, path: Path) -> None:
+    """Raises UsageError where functions call each other in a circle, or make too many nodes in the end: thirty that
+    call one another twice stand for a billion.
+    """
+    functions = {(each.domain, each.name, each.overload): each.node for each in model.functions}
+    counts: dict[tuple[str, str, str], int] = {}
+
+    def count(nodes: Sequence[Any], depth: int = 0) -> int:
+        """The nodes that these become, where functions within them are taken apart."""
+        if depth > _DEEPEST_FUNCTIONS:
+            raise UsageError(
+                f"{path}: has functions that call themselves, or {_DEEPEST_FUNCTIONS} of them one in the other",
+                "Export it without functions of its own (PyTorch: without export_modules_as_functions).",
+            )
+        total = 0
+        for node in nodes:
+            called = node.domain, node.op_type, node.overload
+            if called in functions and called not in counts:
+                counts[called] = count(functions[called], depth + 1)
+            total += counts.get(called, 1)
+            for attribute in node.attribute:
+                total += sum(count(inner.node, depth + 1) for inner in (attribute.g, *attribute.graphs))
+        return total
+
+    if (total := count(model.graph.node)) > _MOST_NODES:
+        raise UsageError(
+            f"{path}: becomes {total:,} nodes without its functions, and {_MOST_NODES:,} are the most",
+            "Export it without functions of its own (PyTorch: without export_modules_as_functions).",
+        )
 
 
 def _names(graph: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from onnx import checker, defs, helper, numpy_helper, shape_inference
+from onnx import TensorProto, checker, defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from mxspark import host
@@ -189,6 +189,10 @@ class _Tracer:
         for value in values:
             if any(side < 0 for shape in value.shapes for side in shape):
                 raise ValueError("the shape of its result depends on more than the size of the batch")
+        count = max(math.prod(value.shapes[1]) for value in values)
+        size = count * np.float32().nbytes
+        if count > math.prod(self.image.shapes[1]) and size * MEMORY_FACTOR > host.memory():
+            raise ValueError(f"its result for {BATCHES[1]} images takes {size / 2**30:.1f} GiB of memory: too much")
         self.values |= {value.name: value for value in values}
         self.steps.append(Step(_op(node), _name(node), found, tuple(inputs), tuple(values), self.file.opset))
 
@@ -221,6 +225,8 @@ class _Tracer:
 
     def _fold(self, node: Any, inputs: Sequence[Value | None], values: Sequence[Value]) -> None:
         """Computes what no image changes."""
+        if any(value is not None and value.type == TensorProto.STRING for value in inputs):
+            raise ValueError("it computes with texts")  # by a pattern, perhaps, that never ends
         for shape in (shape for value in values for shape in value.shapes):
             if math.prod(side if side > 0 else 1 for side in shape) > _MOST_NUMBERS:
                 raise ValueError(f"its result is too large to compute it before: {shape}")

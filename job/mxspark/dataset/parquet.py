@@ -31,12 +31,18 @@ COUNTS = b"mxspark.counts"
 FOOTER_BYTES = 64 * 2**10
 NUMBERS = ("predictions.list.element.index", "predictions.list.element.probability")
 TEXTS = ("key", "status", "error", "predictions.list.element.label")
+# As parts are read: with texts as references.
+TEXT = pa.dictionary(pa.int32(), pa.string())
+LISTS = pa.list_(pa.struct([("index", pa.int32()), ("label", TEXT), ("probability", pa.float32())]))
 LONGEST_TEXT = 4 * 2**16  # bytes of one in a part
 MOST_ELEMENTS = 5000  # of a schema, or row groups: of 20,000, one in the other, Arrow runs out of its stack
 DEEPEST = 100  # levels of one column in another
 LONGEST_VECTOR = 2**16  # numbers of one in a part
 LONGEST_KEY = 2**16  # bytes of one in a manifest
 BATCH_ROWS = 2**16  # whose texts must have fewer than 2 GiB
+# Few bytes may stand for many equal predictions: of a row, of a group of rows, and as Python's objects at a time.
+LONGEST_LIST, MOST_PREDICTIONS, MOST_OBJECTS = 2**16, 2**25, 2**18
+MOST_BYTES = 2**32  # of a part's rows with their texts, where these are read whole
 
 
 def opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
@@ -51,12 +57,16 @@ def opened(file: IO[bytes], texts: Sequence[str] = (), metadata: pq.FileMetaData
 def opened_part(data: bytes) -> pq.ParquetFile:
     """A part, whose texts are read as references to the different ones. Raises what `opened` does, and KeyError."""
     try:
-        return opened(pa.BufferReader(data), TEXTS)
+        found = opened(pa.BufferReader(data), TEXTS)
     except KeyError:
         found = opened(pa.BufferReader(data), TEXTS[:3])
         if "predictions" in found.schema_arrow.names:  # a table of vectors alone has none
             raise
-        return found
+    known = {**dict.fromkeys(TEXTS[:3], TEXT), "predictions": LISTS}
+    for column in found.schema_arrow:
+        if column.type != known.get(column.name) and (column.name in known or not _is_vector(column.type)):
+            raise pa.ArrowInvalid(f"a column that no run writes: {column.name[:40]!r}, {str(column.type)[:100]}")
+    return found
 
 
 def encode(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Any], columns: Columns = PREDICTIONS) -> bytes:
@@ -95,7 +105,15 @@ def _batch(rows: Sequence[Mapping[str, Any]], columns: Columns) -> list[pa.Array
 
 
 def _predictions(lists: Sequence[Sequence[Mapping[str, Any]] | None]) -> pa.Array:
+    """Raises UsageError where there are more than can be read back."""
     flat = list(chain.from_iterable(found or () for found in lists))
+    longest = max((len(found or ()) for found in lists), default=0)
+    if longest > LONGEST_LIST or len(flat) > MOST_PREDICTIONS:
+        raise UsageError(
+            f"{len(flat):,} predictions in {len(lists):,} rows, {longest:,} in one: {MOST_PREDICTIONS:,} and "
+            f"{LONGEST_LIST:,} are the most",
+            "Give a smaller top_k or plan.shard_size.",
+        )
     structs = pa.StructArray.from_arrays(
         [
             arrays.integers([one["index"] for one in flat]),
@@ -115,13 +133,29 @@ def whole_table(parts: Iterable[tuple[str, bytes]]) -> pa.Table:
     tables = []
     for name, data in parts:
         try:
-            tables.append(opened(io.BytesIO(data)).read().replace_schema_metadata())
+            tables.append(_whole(data))
             tables[-1].validate(full=True)
             if tables[-1].schema != tables[0].schema:
                 raise pa.ArrowInvalid("its columns are not those of the part before")
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise _not_a_part(name, error) from None
     return pa.concat_tables(tables)
+
+
+def _whole(data: bytes) -> pa.Table:
+    """A part's rows with their texts. Raises ArrowInvalid where few bytes stand for more than a part has."""
+    import pyarrow.compute as pc
+
+    schema = opened(io.BytesIO(data)).schema_arrow.remove_metadata()
+    found, size = [], 0
+    for batch in part_batches(opened_part(data), 2**16):
+        for texts in chain.from_iterable(map(_referred, batch.columns)):
+            size += pc.sum(pc.binary_length(texts.dictionary).take(texts.indices)).as_py() or 0
+        size += batch.nbytes
+        if size > MOST_BYTES:
+            raise pa.ArrowInvalid(f"its rows have more than {MOST_BYTES:,} bytes")
+        found.append(batch.cast(schema))
+    return pa.Table.from_batches(found, schema)
 
 
 def _vector_type(column: VectorColumn) -> pa.DataType:
@@ -165,9 +199,8 @@ def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
     """The rows, in order, with vectors as NumPy's arrays. Raises PartError where it is not a whole part."""
     try:
         table = opened_part(data)
-        vectors = [each.name for each in table.schema_arrow if _is_vector(each.type)]
-        numbers = sum(table.schema_arrow.field(name).type.list_size for name in vectors)
-        for batch in batches(table, None, _batch_size(numbers), LONGEST_TEXT):
+        vectors = _vectors_in(table)
+        for batch in chain.from_iterable(map(_few, part_batches(table, 256))):
             rows = batch.drop_columns(vectors).to_pylist() if vectors else batch.to_pylist()
             for column in vectors:
                 for row, vector in zip(rows, _unpacked(batch.column(column)), strict=True):
@@ -200,9 +233,26 @@ def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str
         raise _not_a_part(name, error) from None
 
 
-def _batch_size(numbers: int) -> int:
+def part_batches(part: pq.ParquetFile, most: int) -> Iterator[pa.RecordBatch]:
+    """All columns of a part in batches of `most` rows. Raises what `batches` does."""
+    numbers = sum(part.schema_arrow.field(name).type.list_size for name in _vectors_in(part))
+    return batches(part, None, _batch_size(numbers, most), LONGEST_TEXT)
+
+
+def _vectors_in(part: pq.ParquetFile) -> list[str]:
+    return [each.name for each in part.schema_arrow if _is_vector(each.type)]
+
+
+def _few(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
+    """The batch, or each of its rows, where all of it takes too much memory as Python's objects."""
+    lists = [column.values for column in batch.columns if pa.types.is_list(column.type)]
+    is_small = sum(map(len, lists)) <= MOST_OBJECTS
+    return [batch] if is_small else [batch.slice(row, 1) for row in range(len(batch))]
+
+
+def _batch_size(numbers: int, most: int = 256) -> int:
     """The rows with so many numbers in vectors that are read at a time: few bytes may stand for many numbers."""
-    return min(256, max(1, 2**22 // max(numbers, 1)))
+    return min(most, max(1, 2**22 // max(numbers, 1)))
 
 
 def no_vectors(name: str, column: str, found: Sequence[str]) -> UsageError:
@@ -234,6 +284,8 @@ def batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, lon
 
     for group in range(table.num_row_groups):
         for column in map(table.metadata.row_group(group).column, range(table.metadata.num_columns)):
+            if column.path_in_schema.startswith("predictions.") and column.num_values > MOST_PREDICTIONS:
+                raise pa.ArrowInvalid(f"it has more than {MOST_PREDICTIONS:,} predictions")
             if (
                 column.path_in_schema in (columns or TEXTS)
                 and column.total_uncompressed_size > (column.num_values + 1) * longest
@@ -244,20 +296,23 @@ def batches(table: pq.ParquetFile, columns: Sequence[str] | None, size: int, lon
         batch_size=size,
         use_threads=False,  # for a thousand rows they cost more than they bring
     ):
-        for texts in chain.from_iterable(map(_dictionaries, batch.columns)):
+        for texts in (each.dictionary for each in chain.from_iterable(map(_referred, batch.columns))):
             if texts.nbytes > longest and pc.max(pc.binary_length(texts)).as_py() > longest:
                 raise pa.ArrowInvalid(f"a text has more than {longest:,} bytes")
+        for lists in (column for column in batch.columns if pa.types.is_list(column.type)):
+            if len(lists.values) > LONGEST_LIST and pc.max(lists.value_lengths()).as_py() > LONGEST_LIST:
+                raise pa.ArrowInvalid(f"a row has more than {LONGEST_LIST:,} predictions")
         yield batch
 
 
-def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
-    """The different texts in a column, or in what is nested in it."""
+def _referred(array: pa.Array) -> Iterator[pa.DictionaryArray]:
+    """The texts in a column, or in what is nested in it, as references to the different ones."""
     if pa.types.is_dictionary(array.type):
-        yield array.dictionary
+        yield array
     elif pa.types.is_list(array.type):
-        yield from _dictionaries(array.values)
+        yield from _referred(array.values)
     elif pa.types.is_struct(array.type):
-        yield from chain.from_iterable(_dictionaries(array.field(number)) for number in range(array.type.num_fields))
+        yield from chain.from_iterable(_referred(array.field(number)) for number in range(array.type.num_fields))
 
 
 def _not_a_part(name: str, error: Exception) -> PartError:

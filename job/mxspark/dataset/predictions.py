@@ -301,7 +301,7 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Any]:
 def _rows(found: Iterator[Any], name: str) -> Iterator[Row]:
     try:
         yield from map(row_from_json, found)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise _not_a_part(name) from None
 
 
@@ -310,7 +310,7 @@ def _not_a_part(name: str) -> PartError:
 
 
 def row_from_json(data: dict[str, Any]) -> Row:
-    """Raises KeyError, TypeError or ValueError where it is none: others may have written it."""
+    """Raises KeyError, TypeError, ValueError or OverflowError where it is none: others may have written it."""
     key, status, error = (data[name] for name in ("key", "status", "error"))
     vectors = {name: value for name, value in data.items() if name not in COLUMNS}
     predictions = data.get("predictions") if vectors else data["predictions"]

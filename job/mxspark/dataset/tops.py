@@ -24,9 +24,8 @@ from mxspark.errors import one_line
 from mxspark.storage import MissingError, Store, TooLargeError
 
 AT_ONCE = 1024  # rows: whose predictions few bytes of a part may stand for
-_TEXT = pa.dictionary(pa.int32(), pa.string())
-PREDICTIONS = pa.list_(pa.struct([("index", pa.int32()), ("label", _TEXT), ("probability", pa.float32())]))
-TYPES = [_TEXT, _TEXT, _TEXT, PREDICTIONS]  # of keys, statuses, errors and predictions
+PREDICTIONS = parquet.LISTS
+TYPES = [*[parquet.TEXT] * 3, PREDICTIONS]  # of keys, statuses, errors and predictions
 
 
 @dataclass(frozen=True)
@@ -211,6 +210,19 @@ class Tops:
         by_label = self.label_texts.spread(_places(self.label_texts.different, truths.different), -1)
         found: NDArray[np.bool_] = (by_label == truths.places) & (truths.places >= 0)
         return found
+
+
+def matching(texts: Texts, pattern: str) -> NDArray[np.bool_] | None:
+    """(n,): which texts a regular expression matches from end to end; None where RE2, which takes linear time, doesn't
+    know it.
+    """
+    import pyarrow.compute as pc
+
+    try:
+        found = pc.match_substring_regex(texts.different, f"^(?:{pattern})$")
+    except pa.ArrowException:
+        return None
+    return texts.spread(np.array(found.to_pylist(), bool), False)  # type: ignore[return-value]
 
 
 class Vocabulary:

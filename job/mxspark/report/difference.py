@@ -15,6 +15,7 @@ from mxspark.text.words import printable
 EXAMPLES = 10
 MOST_MOVES = 100_000  # different ones that are counted
 SHOWN_MOVES = 20
+LONGEST_NAME = 1024  # characters of a class or a status that are kept: few bytes may stand for many long ones
 
 
 class Best(NamedTuple):
@@ -29,7 +30,7 @@ class Best(NamedTuple):
     @property
     def name(self) -> str:
         """Of the class."""
-        return self.label if self.label is not None else f"class {self.class_index}"
+        return self.label[:LONGEST_NAME] if self.label is not None else f"class {self.class_index}"
 
     def is_like(self, other: "Best") -> bool:
         """Whether both name the same class: by label where both have one, for models may number them differently."""
@@ -180,7 +181,7 @@ def _rows(run: FinishedRun) -> Iterator[Best]:
             last = keys[-1] if keys else last
             pairs = zip(keys, some.statuses.tolist(), some.indices.tolist(), some.probabilities.tolist(), strict=True)
             for key, status, index, probability in pairs:
-                yield Best(key, status, index, some.labels.get(index), probability)
+                yield Best(key, status[:LONGEST_NAME], index, some.labels.get(index), probability)
 
 
 def is_clean(found: Difference) -> bool:

@@ -50,12 +50,14 @@ class Choice:
     def places(self, some: Tops) -> Iterator[int]:
         """Where the chosen rows are among these."""
         pattern = self.key_pattern
+        # In linear time, for a table may have keys of others; Python's patterns take the square of a key's length.
+        matched = tops.matching(some.key_texts, pattern.pattern) if pattern is not None else None
         for place, (key, status) in enumerate(zip(some.keys, some.statuses, strict=True)):
             if self.status and not (status == self.status or (self.status == FAILED and status != RowStatus.OK)):
                 continue
             if self.label and not self._has_label(some, int(some.indices[place])):
                 continue
-            if pattern is None or key == self.key or pattern.fullmatch(key):
+            if pattern is None or key == self.key or (pattern.fullmatch(key) if matched is None else matched[place]):
                 yield place
 
     def _has_label(self, some: Tops, index: int) -> bool:

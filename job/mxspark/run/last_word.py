@@ -132,7 +132,7 @@ class LastWord:
             data = json.loads(text)
             results = Results.from_json(data["results"]) if data.get("results") else None
             return cls(int(data["exit_code"]), str(data.get("cause", "")), str(data.get("hint", "")), results)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
     def leave(self, place: Path | None = None) -> None:

@@ -232,7 +232,7 @@ def kept_figures(store: Store, frozen: Plan) -> Figures | None:
     name = f"{FOLDER}/{digest}/{FIGURES}"
     try:
         return Figures.from_json(json.loads(store.read(name, MAX_FIGURES_BYTES)))
-    except (MissingError, ValueError, TypeError, KeyError, RecursionError):
+    except (MissingError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise plan.damaged(store, name) from None
 
 

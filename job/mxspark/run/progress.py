@@ -67,7 +67,7 @@ class Progress:
             data = json.loads(text)
             known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
             found = cls(**{**known, "notes": tuple(map(str, data.get("notes", ())))})
-            str(found)
+            str(found), found.notes_since(0)  # as whoever follows it shows it
         except (TypeError, AttributeError, LookupError, RecursionError, ArithmeticError) as error:
             raise ValueError("not a run's progress") from error
         return found

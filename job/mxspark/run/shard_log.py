@@ -24,6 +24,7 @@ EVERY_SECONDS = 30.0  # is it written while a run goes on: what a killed driver 
 MOST_SHARDS = 20_000  # that are kept of a run: 3 MB
 MOST_RUNS = 10  # that are read, the last ones
 MAX_BYTES = 8 * 2**20  # of one
+MOST = 10**11  # of anything
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class ShardRun:
         found = cls(*values)
         numbers = [value for name, value in vars(found).items() if name != "where"]
         if not isinstance(found.where, str) or not all(
-            type(number) in (int, float) and isfinite(number) and 0 <= number < 1e11 for number in numbers
+            type(number) in (int, float) and isfinite(number) and 0 <= number < MOST for number in numbers
         ):
             raise ValueError("not a shard's run")
         return found
@@ -138,6 +139,14 @@ def read(store: Store, plan_id: str) -> Iterator[PastRun]:
             is_ours = data["plan"] == plan_id and data["columns"] == [each.name for each in fields(ShardRun)]
             if is_ours and len(data["shards"]) <= MOST_SHARDS:
                 shards = tuple(map(ShardRun.read, data["shards"]))
-                head = str(data["mxspark"]), str(data["began"]), int(data["workers"]), str(data["context"])
+                workers, left_out = _count(data["workers"]), _count(data["left_out"])
+                head = str(data["mxspark"]), str(data["began"]), workers, str(data["context"])
                 versions = {str(name): str(version) for name, version in dict(data.get("versions", {})).items()}
-                yield PastRun(*head, int(data["left_out"]), shards, versions)
+                yield PastRun(*head, left_out, shards, versions)
+
+
+def _count(number: Any) -> int:
+    """Raises ValueError where it is none: the digits of others' numbers may be too many to be shown."""
+    if not (type(number) is int and 0 <= number < MOST):
+        raise ValueError("not a count")
+    return number

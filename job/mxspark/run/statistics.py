@@ -31,7 +31,7 @@ MOST_LABELS = 20_000  # different true labels in `pairs`, or that are the index 
 MOST_PAIRS = 200_000  # of a true label and a class
 MOST_BROKEN = 20
 KNOWN = 2**16  # classes from there on are looked at each time
-PLAIN_KEY = 1024  # characters of a key, bytes of a true label, that are kept
+PLAIN_KEY = 1024  # characters of a key, a class or a status, bytes of a true label, that are kept
 AT_ONCE = 2**16  # rows that are summed at a time: a few by themselves cost as much as thousands
 MOST_BYTES = 2**24  # of them
 
@@ -150,8 +150,8 @@ class Gatherer:
 
     def _add(self, some: Tops) -> None:
         by_status = some.status_texts.counts()
-        self._by_status += by_status
-        for status in by_status:
+        for status, count in by_status.items():
+            self._by_status[status[:PLAIN_KEY]] += count
             if status != RowStatus.OK:
                 self._add_examples(status, some)
         has_class = some.indices >= 0
@@ -169,7 +169,7 @@ class Gatherer:
         places = np.minimum(some.indices, KNOWN)
         is_new = has_class & ~self._known[places]
         if is_new.any():
-            self._labels |= some.labels_of(is_new)
+            self._labels |= {index: label[:PLAIN_KEY] for index, label in some.labels_of(is_new).items()}
             self._known[places[is_new]] = True
             self._known[KNOWN] = False
 

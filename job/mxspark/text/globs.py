@@ -45,4 +45,7 @@ def _one_of(negation: str, characters: str) -> str:
         re.compile(f"[{escaped}]")
     except re.error as error:
         raise ValueError(f"[{negation}{characters}] is no set of characters: {error.msg}") from None
-    return f"(?!/)[{'^' if negation else ''}{escaped}]"
+    if negation:
+        return f"[^/{escaped}]" if escaped[0] != "-" else rf"[^/\{escaped}]"
+    # RE2 has no look-ahead.
+    return f"(?!/)[{escaped}]" if re.match(f"[{escaped}]", "/") else f"[{escaped}]"
