@@ -34,8 +34,8 @@ class Network:
     names: set[str] = field(default_factory=lambda: {INPUT})
 
     def unique(self, name: str) -> str:
-        """A name for ONNX's, which MXNet takes and nothing else has."""
-        plain = re.sub(r"\W+", "_", name).strip("_") or "value"
+        """A name for ONNX's, which MXNet takes (it can't read its own JSON of other letters) and nothing else has."""
+        plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "value"
         found = next(
             n for n in (plain, *(f"{plain}_{k}" for k in range(1, len(self.names) + 2))) if n not in self.names
         )
