@@ -1,6 +1,7 @@
 """What people call from Python, without Spark: settings out of keywords, a model called with images, tables read."""
 
 import ast
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pyspark.sql import types
 
 import mxspark
 from mxspark import Predictor, UsageError
@@ -31,7 +33,7 @@ from mxspark.run import driver
 from mxspark.run.progress import Silent
 from mxspark.settings.job import FORMATS, Settings
 from mxspark.settings.model_spec import ModelInput, Preprocessing
-from mxspark.spark import session
+from mxspark.spark import session, udf
 from mxspark.storage import Access, FolderStore
 from tests.conftest import DIGITS
 
@@ -91,6 +93,17 @@ def test_a_picture_becomes_the_pixels_that_its_file_becomes(tmp_path: Path, mode
     assert np.array_equal(stored, arrays[3])
 
 
+@pytest.mark.parametrize("broken", [b"no TIFF", {0x0112: "six"}, {0x0112: 2**40}])
+def test_a_picture_of_broken_exif_is_one_as_its_file_is(broken: bytes | dict[int, Any]) -> None:
+    picture = Image.new("RGB", (8, 8))
+    if isinstance(broken, bytes):
+        picture.info["exif"] = broken
+    else:
+        picture.getexif().update(broken)
+
+    assert Image.open(io.BytesIO(in_memory.as_file(picture))).size == (8, 8)
+
+
 def test_images_stream(predictor: Predictor) -> None:
     taken = []
 
@@ -102,6 +115,25 @@ def test_images_stream(predictor: Predictor) -> None:
     rows = predictor.stream(endless())
     assert next(rows).status == RowStatus.OK
     assert len(taken) < 100
+
+
+@pytest.mark.parametrize(
+    "kind", [types.BinaryType(), types.StringType(), types.VarcharType(9), types.CharType(9), types.NullType()]
+)
+def test_a_column_may_have_bytes_or_places(kind: types.DataType) -> None:
+    udf.check(column_of(kind))
+
+
+@pytest.mark.parametrize(
+    "kind", [types.DoubleType(), types.ArrayType(types.ByteType()), types.StructType().add("path", types.StringType())]
+)
+def test_a_column_that_has_no_images_is_refused(kind: types.DataType) -> None:
+    with pytest.raises(UsageError, match="the column photo is of the type"):
+        udf.check(column_of(kind))
+
+
+def column_of(kind: types.DataType) -> Any:
+    return SimpleNamespace(columns=["photo"], schema=types.StructType().add("photo", kind))
 
 
 @pytest.mark.parametrize("images", [str(DIGIT), DIGIT, b"bytes", np.zeros((4, 4), np.uint8), [3]])
