@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -261,6 +262,32 @@ def test_an_unfinished_table_is_read_only_when_that_is_said(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"not ended with success.*\n.*unfinished=True"):
         mxspark.read(output)
     assert list(mxspark.read(output, unfinished=True)["key"]) == ["a.png"]
+
+
+@pytest.mark.parametrize("as_", ["pandas", "arrow", "spark"])
+def test_a_table_that_lacks_a_part_is_not_taken_for_whole(tmp_path: Path, as_: Any) -> None:
+    output = written(tmp_path, "parquet")
+    (tmp_path / PARTS["parquet"].name(1)).unlink()
+
+    with pytest.raises(UsageError, match="of its 2 parts 1 is not there"):
+        mxspark.read(output, as_=as_)
+    assert list(mxspark.read(output, unfinished=True)["key"]) == ["a.png"]
+
+
+def test_parts_that_the_plan_does_not_have_are_not_read(tmp_path: Path) -> None:
+    output, name = written(tmp_path, "parquet"), PARTS["parquet"].name
+    shutil.copy(tmp_path / name(1), tmp_path / name(2))
+
+    assert list(mxspark.read(output)["key"]) == ["a.png", "b.png"]
+
+
+def test_vectors_of_several_lengths_are_no_table(tmp_path: Path) -> None:
+    output = written(tmp_path, "jsonl")
+    part = tmp_path / PARTS["jsonl"].name(1)
+    part.write_text((tmp_path / PARTS["jsonl"].name(0)).read_text().replace("[1.0", "[7.0,1.0"))
+
+    with pytest.raises(MxsparkError, match="different lengths"):
+        mxspark.read(output)
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
