@@ -731,6 +731,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "whole numbers that are computed with": (lambda: saved(model("f = Cast<to = 1>(x)\ny = Conv(f, w)", {**PLAIN[1], "shift": np.ones((1, 3, 1, 1), np.uint8)}, kind=TensorProto.UINT8)), ["it computes with whole numbers", "Add 'x'"]),
     "no weights": (lambda: saved(model("y = Relu(images)")), ["nothing on the way to its output has weights"]),
     "no opset": (lambda: saved(model(*PLAIN), lambda m: m.ClearField("opset_import")), ["doesn't say which opset"]),
+    "opset 0": (lambda: saved(model(*PLAIN, opset=0)), ["doesn't say which opset"]),
     "opset 6": (lambda: saved(model(*PLAIN, opset=6)), ["opset 6"]),
     "control flow": (lambda: saved(with_if()), ["If 'choice'", "1 such node", "tracing"]),
     "no output": (lambda: saved(model(*PLAIN), lambda m: m.graph.ClearField("output")), ["has no output"]),
@@ -917,3 +918,14 @@ def test_names_that_are_all_the_same_are_told_apart_in_their_time() -> None:
     assert len({*names}) == 20_000
     assert time.process_time() - start < 10
     assert [network.unique(name) for name in ("data", "value_5", "value")] == ["data_1", "value_5_1", "value_20000"]
+
+
+def test_names_may_be_in_any_script(tmp_path: Path) -> None:
+    made = model(*PLAIN)
+    for node in made.graph.node:
+        node.name = "卷积" + node.op_type
+        node.input[:] = [name.replace("w", "權重") for name in node.input]
+        node.output[:] = [name.replace("y", "類別") for name in node.output]
+    made.graph.initializer[1].name, made.graph.output[0].name = "權重", "類別"
+
+    assert converted(made, tmp_path).compared

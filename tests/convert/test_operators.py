@@ -56,6 +56,7 @@ CASES: list[tuple[str, Weights, int]] = [
     ("y = InstanceNormalization(x, g, b)", {"g": (3,), "b": (3,)}, 17),
     ("y = LayerNormalization(x, g, b)", {"g": (10,), "b": (10,)}, 17),
     ("y = LayerNormalization<axis = 3, epsilon = 0.01>(x, g)", {"g": (10,)}, 17),
+    ("y = LayerNormalization(x, g, b)", {"g": (1,), "b": (10,)}, 17),
     ("y = LRN<size = 3, alpha = 0.5, beta = 0.6, bias = 2.0>(x)", {}, 17),
     ("y = LpNormalization<axis = 1, p = 1>(x)", {}, 17),
     *((f"a = Mul(x, w)\ny = LpNormalization<p = {p}>(a)", {"w": np.array([0, 1, 0], np.float32).reshape(3, 1, 1)}, 17) for p in (1, 2)),

@@ -399,7 +399,7 @@ def test_few_bytes_that_stand_for_many_predictions_are_no_part(tmp_path: Path, e
         with pytest.raises(MxsparkError, match=r"has more than .* predictions"):
             list(read(store, 0, "parquet"))
     with pytest.raises(MxsparkError, match=r"has more than .* predictions"):
-        predictions.read_table(store, "parquet")
+        predictions.read_table(store, "parquet", [0])
 
 
 def test_predictions_of_all_classes_become_objects_a_row_at_a_time(

@@ -23,6 +23,10 @@ MORE = """
     except mxspark.UsageError as error:
         refused = error.problem
     by_path = mxspark.predict_udf(BUNDLE, top_k=1)
+    try:
+        images.selectExpr("struct(content) AS file").transform(mxspark.predict(column="file", bundle=BUNDLE))
+    except mxspark.UsageError as error:
+        refused += error.problem
     broken = spark.createDataFrame([("nowhere.png",), (images.first()["path"],), (None,)], "place string")
     struct = broken.coalesce(1).select(by_path("place").alias("p")).select("p.*")
     print("RESULT", json.dumps({
@@ -70,6 +74,7 @@ def check(found: dict[str, Any]) -> None:
     assert found["pandas"] == [["key", "status", "error", "predictions"], 400]
     assert found["rows_of_spark"][0] == 400
     assert "spark.driver.memory = 9g" in found["refused"]
+    assert "the column file is of the type struct<content:binary>" in found["refused"]
     assert len(found["predicted"]) == 10
     for row in found["predicted"]:
         (best,) = row["prediction"]["predictions"]

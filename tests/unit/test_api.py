@@ -1,8 +1,10 @@
 """What people call from Python, without Spark: settings out of keywords, a model called with images, tables read."""
 
 import ast
+import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pyspark.sql import types
 
 import mxspark
 from mxspark import Predictor, UsageError
@@ -31,7 +34,7 @@ from mxspark.run import driver
 from mxspark.run.progress import Silent
 from mxspark.settings.job import FORMATS, Settings
 from mxspark.settings.model_spec import ModelInput, Preprocessing
-from mxspark.spark import session
+from mxspark.spark import session, udf
 from mxspark.storage import Access, FolderStore
 from tests.conftest import DIGITS
 
@@ -91,6 +94,17 @@ def test_a_picture_becomes_the_pixels_that_its_file_becomes(tmp_path: Path, mode
     assert np.array_equal(stored, arrays[3])
 
 
+@pytest.mark.parametrize("broken", [b"no TIFF", {0x0112: "six"}, {0x0112: 2**40}])
+def test_a_picture_of_broken_exif_is_one_as_its_file_is(broken: bytes | dict[int, Any]) -> None:
+    picture = Image.new("RGB", (8, 8))
+    if isinstance(broken, bytes):
+        picture.info["exif"] = broken
+    else:
+        picture.getexif().update(broken)
+
+    assert Image.open(io.BytesIO(in_memory.as_file(picture))).size == (8, 8)
+
+
 def test_images_stream(predictor: Predictor) -> None:
     taken = []
 
@@ -102,6 +116,25 @@ def test_images_stream(predictor: Predictor) -> None:
     rows = predictor.stream(endless())
     assert next(rows).status == RowStatus.OK
     assert len(taken) < 100
+
+
+@pytest.mark.parametrize(
+    "kind", [types.BinaryType(), types.StringType(), types.VarcharType(9), types.CharType(9), types.NullType()]
+)
+def test_a_column_may_have_bytes_or_places(kind: types.DataType) -> None:
+    udf.check(column_of(kind))
+
+
+@pytest.mark.parametrize(
+    "kind", [types.DoubleType(), types.ArrayType(types.ByteType()), types.StructType().add("path", types.StringType())]
+)
+def test_a_column_that_has_no_images_is_refused(kind: types.DataType) -> None:
+    with pytest.raises(UsageError, match="the column photo is of the type"):
+        udf.check(column_of(kind))
+
+
+def column_of(kind: types.DataType) -> Any:
+    return SimpleNamespace(columns=["photo"], schema=types.StructType().add("photo", kind))
 
 
 @pytest.mark.parametrize("images", [str(DIGIT), DIGIT, b"bytes", np.zeros((4, 4), np.uint8), [3]])
@@ -229,6 +262,32 @@ def test_an_unfinished_table_is_read_only_when_that_is_said(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"not ended with success.*\n.*unfinished=True"):
         mxspark.read(output)
     assert list(mxspark.read(output, unfinished=True)["key"]) == ["a.png"]
+
+
+@pytest.mark.parametrize("as_", ["pandas", "arrow", "spark"])
+def test_a_table_that_lacks_a_part_is_not_taken_for_whole(tmp_path: Path, as_: Any) -> None:
+    output = written(tmp_path, "parquet")
+    (tmp_path / PARTS["parquet"].name(1)).unlink()
+
+    with pytest.raises(UsageError, match="of its 2 parts 1 is not there"):
+        mxspark.read(output, as_=as_)
+    assert list(mxspark.read(output, unfinished=True)["key"]) == ["a.png"]
+
+
+def test_parts_that_the_plan_does_not_have_are_not_read(tmp_path: Path) -> None:
+    output, name = written(tmp_path, "parquet"), PARTS["parquet"].name
+    shutil.copy(tmp_path / name(1), tmp_path / name(2))
+
+    assert list(mxspark.read(output)["key"]) == ["a.png", "b.png"]
+
+
+def test_vectors_of_several_lengths_are_no_table(tmp_path: Path) -> None:
+    output = written(tmp_path, "jsonl")
+    part = tmp_path / PARTS["jsonl"].name(1)
+    part.write_text((tmp_path / PARTS["jsonl"].name(0)).read_text().replace("[1.0", "[7.0,1.0"))
+
+    with pytest.raises(MxsparkError, match="different lengths"):
+        mxspark.read(output)
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mxspark.errors import UsageError
 from mxspark.inference.mxnet import load_mxnet
 from mxspark.inference.network import Network
 from mxspark.settings.document import read_yaml
-from mxspark.settings.model_spec import ModelInput, ModelOutput, ModelSpec, Preprocessing
+from mxspark.settings.model_spec import Kind, ModelInput, ModelOutput, ModelSpec, Preprocessing
 from tests.unit.test_network import (
     BATCH,
     BIAS,
@@ -641,3 +641,10 @@ def test_the_forms_of_a_model_yaml_are_read() -> None:
 
     assert ModelSpec.model_validate(read_yaml("preprocess: {mean: 0.13}", "x")).preprocess.mean == (0.13,)
     assert (spec.input.constants, spec.preprocess.mean, spec.preprocess.std) == ({"stage_num0": 0.0}, (127.5,), (64.0,))
+
+
+@pytest.mark.parametrize("kind", ["vector", "logits"])
+def test_no_numbers_are_neither_classes_nor_a_vector(tmp_path: Path, kind: Kind) -> None:
+    empty = mx.sym.slice(LOGITS, begin=(None, CLASSES), end=(None, CLASSES))
+
+    assert "(N, 0)" in refusal(made(tmp_path, empty, labels=(), spec=saying(kind=kind)))

@@ -420,6 +420,9 @@ def test_tables_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         difference.compare(str(a), str(b), Access())
     with pytest.raises(UsageError, match="neither has a row yet"):
         difference.compare(str(empty), str(empty), Access())
+    for one, other in ((a, empty), (empty, a)):
+        with pytest.raises(UsageError, match=f"^{re.escape(str(empty))}: has no row yet"):
+            difference.compare(str(one), str(other), Access())
     with pytest.raises(UsageError, match="no run has a plan here"):
         difference.compare(str(a), str(tmp_path / "nowhere"), Access())
     several = table(tmp_path / "c", of(*(Row(f"{number}", "ok", None, cat()) for number in range(6))))

@@ -10,6 +10,7 @@ import pytest
 
 from mxspark.dataset import output, plan
 from mxspark.errors import UsageError
+from mxspark.report.finished_run import FinishedRun
 from mxspark.run import status
 from mxspark.settings.job import OutputSettings
 from mxspark.storage import Access, FolderStore
@@ -46,6 +47,14 @@ def test_a_run_with_the_mark_of_success_is_complete(tmp_path: Path, output_forma
     store.write(output.SUCCESS, b"")
 
     assert read(store).state == "complete"
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_a_run_of_which_a_part_was_lost_is_not_complete(tmp_path: Path, output_format: Format) -> None:
+    store = run_in(tmp_path, 4, output_format)
+    store.write(output.SUCCESS, b"")
+
+    assert read(store).state == FinishedRun.open(store.name, Access()).state == "not finished"
 
 
 @pytest.mark.parametrize("parts", [0, 3, 5])

@@ -100,9 +100,19 @@ def predict_udf(bundle: Place | Mapping[str, Any], **settings: Any) -> Callable[
 def predict(
     *, column: str, bundle: Place | Mapping[str, Any], into: str = "prediction", **settings: Any
 ) -> Callable[["DataFrame"], "DataFrame"]:
-    """For DataFrame.transform: adds the column `into` with what `predict_udf` gives for `column`."""
+    """For DataFrame.transform: adds the column `into` with what `predict_udf` gives for `column`.
+
+    Raises UsageError where that has neither bytes nor places.
+    """
+    from mxspark.spark import udf
+
     function = predict_udf(bundle, **settings)
-    return lambda frame: frame.withColumn(into, function(frame[column]))
+
+    def added(frame: "DataFrame") -> "DataFrame":
+        udf.check(frame.select(column))
+        return frame.withColumn(into, function(frame[column]))
+
+    return added
 
 
 def _task(function: str, bundle: Place | Mapping[str, Any], given: Mapping[str, Any]) -> PredictorTask:

@@ -1,6 +1,7 @@
 """`mxspark.read`: the table that a run wrote."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mxspark.dataset import output as outputs
@@ -10,6 +11,7 @@ from mxspark.errors import UsageError
 from mxspark.settings import document
 from mxspark.settings.job import StorageSettings, resolved
 from mxspark.storage import Access, Store, join, open_output, usage_errors
+from mxspark.text.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +59,8 @@ def read(
     file (`{"endpoint_url": …}`). Spark reads where it is, in the active session: its executors have to reach the
     place, s3:// as Hadoop's s3a.
 
-    Raises UsageError where there is no run, or one that has not ended with success: `unfinished` takes the rows that
-    are there.
+    Raises UsageError where there is no run, or one that has not ended with success or lacks parts: `unfinished` takes
+    the rows that are there.
     """
     if as_ not in KINDS:
         raise UsageError(f"mxspark.read: as_ is {as_!r}", f"Give one of {', '.join(KINDS)}.")
@@ -74,14 +76,20 @@ def read(
                 f"{location}: the run has not ended with success",
                 "Run it again, which resumes it, or read the rows that are there: unfinished=True.",
             )
-        if as_ == "spark":
-            return _as_spark(location, _format(store, frozen))
-        return _in_memory(store, frozen, as_)
+        kind = _format(store, frozen)
+        shards = sorted(shard for shard in predictions.finished_shards(store, kind) if shard < frozen.shards)
+        if not unfinished and (lacks := frozen.shards - len(shards)):
+            raise UsageError(
+                f"{location}: the run ended with success, but of its {counted(frozen.shards, 'part')} {lacks:,} "
+                f"{'is' if lacks == 1 else 'are'} not there",
+                "Copy all of it; or run it again, which makes them; or read what is there: unfinished=True.",
+            )
+        return _as_spark(location, kind) if as_ == "spark" else _in_memory(store, frozen, shards, as_)
 
 
-def _in_memory(store: Store, frozen: Plan, as_: str) -> Any:
+def _in_memory(store: Store, frozen: Plan, shards: Sequence[int], as_: str) -> Any:
     table = predictions.read_table(
-        store, _format(store, frozen), frozen.settings["output"].get("vector_type", "float32")
+        store, _format(store, frozen), shards, frozen.settings["output"].get("vector_type", "float32")
     )
     if as_ == "arrow":
         return table

@@ -36,8 +36,8 @@ class Network:
     taken: Counter[str] = field(default_factory=Counter)  # the last number behind each name
 
     def unique(self, name: str) -> str:
-        """A name for ONNX's, which MXNet takes and nothing else has."""
-        plain = re.sub(r"\W+", "_", name).strip("_") or "value"
+        """A name for ONNX's, which MXNet takes (it can't read its own JSON of other letters) and nothing else has."""
+        plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "value"
         found = plain
         while found in self.names:
             self.taken[plain] += 1

@@ -264,7 +264,7 @@ def _opset(model: Any, path: Path) -> int:
     if not opset:
         raise UsageError(
             f"{path}: has no operators of ONNX's own, but of {listed(sorted(found))}"
-            if found
+            if any(found.values())
             else f"{path}: doesn't say which opset its operators are of",
             "Export it with the operators of ONNX alone.",
         )

@@ -145,8 +145,9 @@ def _layer_norm(layer: Layer) -> Symbol:
     rank = layer.value(0).rank
     if layer.axis(layer.attribute("axis", -1)) != rank - 1 or len(layer.step.outputs) > 1:
         raise UnsupportedError("it normalizes over several axes, or gives the mean too")
-    gamma = layer.numbers(1)
-    beta = layer.numbers(2) if layer.optional(2) is not None else np.zeros_like(gamma)
+    length = layer.value(0).shapes[0][-1:]
+    gamma = np.broadcast_to(layer.numbers(1), length)
+    beta = np.broadcast_to(layer.numbers(2), length) if layer.optional(2) is not None else np.zeros_like(gamma)
     return layer.sym.LayerNorm(
         layer.x(),
         layer.parameter("gamma", gamma),

@@ -265,14 +265,16 @@ def rows_of(lines: Iterable[bytes], whole: str) -> Iterator[Row]:
     return _rows(_parsed(lines), whole)
 
 
-def read_table(store: Store, output_format: str, vector_type: VectorType = "float32") -> Any:
-    """The rows of all parts that are there, in order, as an Arrow table. Raises PartError where one isn't whole."""
-    part, shards = PARTS[output_format], sorted(finished_shards(store, output_format))
+def read_table(store: Store, output_format: str, shards: Sequence[int], vector_type: VectorType = "float32") -> Any:
+    """The rows of these shards' parts, in order, as an Arrow table. Raises PartError where one isn't whole."""
+    part = PARTS[output_format]
     if output_format == "parquet" and shards:
         names = map(part.name, shards)
         return parquet.whole_table((f"{store.name}/{name}", store.read(name, MAX_PART_BYTES)) for name in names)
     rows = [row for shard in shards for row in read_rows(store, shard, output_format)]
     lengths = {name: len(vector) for row in rows for name, vector in row.vectors.items()}
+    if any(len(vector) != lengths[name] for row in rows for name, vector in row.vectors.items()):
+        raise PartError(f"{store.name}: its vectors have different lengths: not parts of one run")
     vectors = tuple(VectorColumn(name, length, vector_type) for name, length in lengths.items())
     columns = Columns(vectors, not vectors or any(row.predictions is not None for row in rows))
     return parquet.table([_values(row, columns) for row in rows], columns)

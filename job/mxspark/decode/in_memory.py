@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mxspark.decode.preprocess import BadImageError
+from mxspark.decode.preprocess import BadImageError, orientation
 from mxspark.errors import UsageError
 from mxspark.row_status import RowStatus
 
@@ -50,15 +50,23 @@ def as_file(image: Any) -> bytes:
     picture: Image.Image = _from_array(image) if isinstance(image, np.ndarray) else image  # as place_of has seen
     file = io.BytesIO()
     try:
+        picture.load()
         if picture.mode in PNG_MODES:
-            picture.save(file, "PNG", compress_level=FASTEST, exif=picture.getexif())  # which has its orientation
+            picture.save(file, "PNG", compress_level=FASTEST, exif=_exif(picture))
         elif picture.mode == "CMYK":
-            picture.save(file, "TIFF", exif=picture.getexif())
+            picture.save(file, "TIFF", exif=_exif(picture))
         else:
             raise BadImageError(RowStatus.UNSUPPORTED_PIXELS, f"a PIL image of mode {picture.mode}")
     except (OSError, ValueError, SyntaxError) as error:  # Pillow reads a file when its pixels are asked for
         raise BadImageError(RowStatus.DECODE_ERROR, f"Pillow can't read it: {error}") from None
     return file.getvalue()
+
+
+def _exif(picture: Image.Image) -> Image.Exif:
+    """How it stands, and nothing else of its EXIF: that may be broken, which spoils no file either."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation(picture) if orientation(picture) in range(1, 9) else 1
+    return exif
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

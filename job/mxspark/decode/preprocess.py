@@ -160,7 +160,7 @@ def _decoded_as_it_is(
 ) -> Image.Image:
     file = Image.open(io.BytesIO(data), formats=formats)
     _check_size(file, limits)
-    stored = _orientation(file) if file.format == "TIFF" else None
+    stored = orientation(file) if file.format == "TIFF" else None
     layout = samples.prepare(file, data)
     colours = gaps.check_header(file, data)
     if side and file.format in ("JPEG", "MPO"):
@@ -282,10 +282,11 @@ def _turn(image: Image.Image, stored: int | None, upright: bool) -> Image.Transp
     """
     if stored is not None:
         return None if upright else _TURNS.get({6: 8, 8: 6}.get(stored, stored))
-    return _TURNS.get(_orientation(image)) if upright else None
+    return _TURNS.get(orientation(image)) if upright else None
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """What an image's EXIF says of how it stands; 1, upright, where that can't be read."""
     try:
         found = image.getexif().get(0x0112)
         return found if isinstance(found, int) else 1

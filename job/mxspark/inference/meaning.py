@@ -62,7 +62,7 @@ def find(output: ModelOutput, shape: Shape, ending: Outcome, labels: int) -> Mea
             )
         check_vector(shape, f"the output ends in {ending}, and")
         return Meaning("vector", f"output.kind is vector, and the graph ends in {ending}")
-    if len(shape) != 2 and not (len(shape) == 4 and shape[2:] == (1, 1)):
+    if (len(shape) != 2 and not (len(shape) == 4 and shape[2:] == (1, 1))) or 0 in shape[1:]:
         raise MeaningError(
             f"the output has the shape {_shown(shape)} and ends in {ending}: that is not one number for each class",
             "A classifier has an output (N, classes). If the graph has such an output too, name it: output.name. For "
@@ -85,7 +85,7 @@ def find(output: ModelOutput, shape: Shape, ending: Outcome, labels: int) -> Mea
 def check_vector(shape: Shape, what: str) -> None:
     """Raises MeaningError where `shape` (N, …) is not one vector an image; axes of length 1 don't count."""
     lengths = [length for length in shape[1:] if length != 1]
-    if len(lengths) > 1:
+    if len(lengths) > 1 or 0 in lengths:
         raise MeaningError(
             f"{what} has the shape {_shown(shape)}: that is not one vector an image",
             "Take a layer behind pooling or a flatten: `mxspark model inspect --layers` lists them.",

@@ -395,8 +395,8 @@ class _Model:
         for output, shape in shapes.items():
             name = output.removesuffix("_output")
             lengths = [length for length in shape[1:] if length != 1]
-            is_vector = len(shape) > 1 and shape[0] == 2 and len(lengths) == 1 and lengths[0] <= meaning.LONGEST_VECTOR
-            if is_vector and operators.get(name, "null") != "null":
+            is_vector = len(shape) > 1 and shape[0] == 2 and len(lengths) == 1
+            if is_vector and 0 < lengths[0] <= meaning.LONGEST_VECTOR and operators.get(name, "null") != "null":
                 found.append(Layer(name, operators[name], lengths[0]))
         return tuple(found)
 

@@ -161,6 +161,11 @@ def _check(found: Difference) -> None:
         return
     if not any(found.only):
         raise UsageError(f"{found.first}, {found.second}: neither has a row yet", "Compare outputs that have parts.")
+    if not all(found.only):
+        none = found.second if found.only[0] else found.first
+        raise UsageError(
+            f"{none}: has no row yet", "Compare outputs that have parts: `mxspark status` says how far it is."
+        )
     examples = [printable(keys[0]) for keys in found.only_examples if keys]
     raise UsageError(
         f"{found.first} and {found.second} have no key in common: {' and '.join(examples)}, for example",

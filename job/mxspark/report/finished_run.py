@@ -94,7 +94,7 @@ class FinishedRun:
     @cached_property
     def state(self) -> str:
         """In one word or two."""
-        if self.store.has(SUCCESS):
+        if self.store.has(SUCCESS) and len(self.shards) == self.plan.shards:
             return "complete"
         if self.store.holder(LOCK) is not None:
             return "running"

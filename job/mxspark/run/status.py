@@ -36,7 +36,7 @@ class Status:
             return "starting"
         if self.broken:
             return "damaged"
-        if self.succeeded:
+        if self.succeeded and self.parts >= self.plan.shards:  # some may be lost since, as by half a copy
             return "complete"
         if self.holder is not None:
             return "running"

@@ -6,8 +6,11 @@ from typing import Any
 from mxspark.dataset.predictions import Row
 from mxspark.errors import UsageError
 from mxspark.spark.session import PREDICTIONS, device, pandas_udf
+from mxspark.text.words import printable
 from mxspark.worker import predictor
 from mxspark.worker.predictor import PredictorTask
+
+_TAKEN = ("binary", "string", "varchar", "char", "void")  # the last of nulls alone
 
 
 def of(task: PredictorTask) -> Callable[..., Any]:
@@ -25,10 +28,26 @@ def of(task: PredictorTask) -> Callable[..., Any]:
     def function(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         found = predictor.of_process(task, device())
         for images in batches:
+            if isinstance(images, pd.DataFrame):  # a struct, of which each field would be taken for an image
+                raise _refused("struct")
             rows = [_values(row, has_classes, vectors) for row in found.rows(images)]
             yield pd.DataFrame(rows, columns=[field.partition(":")[0] for field in fields])
 
     return pandas_udf(function, f"struct<{', '.join(fields)}>")
+
+
+def check(column: Any) -> None:
+    """Raises UsageError where a DataFrame's one column, `column`, has other things than images or their places."""
+    kind = column.schema[0].dataType.simpleString()
+    if kind.partition("(")[0] not in _TAKEN:
+        raise _refused(kind, column.columns[0])
+
+
+def _refused(kind: str, name: str = "") -> UsageError:
+    return UsageError(
+        f"mxspark: the column{f' {name}' if name else ''} is of the type {printable(kind)}, which is no image",
+        "Give a column of bytes (binary) or of places (string): of a struct one of its fields, as in image.content.",
+    )
 
 
 def _values(row: Row, has_classes: bool, vectors: tuple[str, ...]) -> dict[str, Any]:
