@@ -489,6 +489,14 @@ def test_a_spec_that_says_otherwise_of_the_input_than_the_file_is_refused(
         converted(made, tmp_path, spec=spec)
 
 
+@pytest.mark.parametrize("group", [-1, 0, 4])
+def test_a_kernel_that_does_not_fit_its_groups_is_refused(group: int, tmp_path: Path) -> None:
+    made = model(f"a = Conv<group = {group}>(x, w)\ny = GlobalAveragePool(a)", {"w": (6, 3, 3, 3)})
+
+    with pytest.raises(UsageError, match=rf"doesn't fit 3 channels, group {group}: Conv 'a'"):
+        converted(made, tmp_path)
+
+
 def test_one_of_several_outputs_is_taken_by_name_and_the_others_need_not_be_convertible(tmp_path: Path) -> None:
     made = model("y = Conv(x, w)\na = NonZero(y)\nz = Cast<to = 1>(a)", {"w": (2, 3, 3, 3)}, outputs=("y", "z"))
     made.graph.node.append(helper.make_node("EfficientNMS_TRT", ["z"], ["boxes"], domain="nvidia"))  # a plugin's

@@ -33,6 +33,9 @@ def _conv(layer: Layer) -> Symbol:
     weights = layer.numbers(1, "the kernel")
     if weights.ndim != 4:
         raise UnsupportedError(f"its kernel has {weights.ndim - 2} axes, and images have two")
+    group, channels = layer.attribute("group", 1), layer.value(0).shapes[0][1]
+    if group < 1 or weights.shape[0] % group or channels != weights.shape[1] * group:  # of which MXNet would die
+        raise UnsupportedError(f"its kernel of shape {weights.shape} doesn't fit {channels} channels, group {group}")
     strides, dilations = layer.attribute("strides", [1, 1]), layer.attribute("dilations", [1, 1])
     image, earlier = layer.network.padded.get(layer.value(0).name, (layer.value(0), no_pads()))
     pads = [own + before for own, before in zip(same_pads(layer, weights.shape[2:], dilations), earlier, strict=True)]
@@ -50,7 +53,7 @@ def _conv(layer: Layer) -> Symbol:
         dilate=tuple(dilations),
         pad=tuple(pads[:2]),
         num_filter=weights.shape[0],
-        num_group=layer.attribute("group", 1),
+        num_group=group,
         no_bias=bias is None,
     )
 

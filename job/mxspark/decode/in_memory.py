@@ -56,7 +56,8 @@ def as_file(image: Any) -> bytes:
         elif picture.mode == "CMYK":
             picture.save(file, "TIFF", exif=_exif(picture))
         else:
-            raise BadImageError(RowStatus.UNSUPPORTED_PIXELS, f"a PIL image of mode {picture.mode}")
+            problem = f"a PIL image of mode {picture.mode}: convert it, as by image.convert('RGB')"
+            raise BadImageError(RowStatus.UNSUPPORTED_PIXELS, problem)
     except (OSError, ValueError, SyntaxError) as error:  # Pillow reads a file when its pixels are asked for
         raise BadImageError(RowStatus.DECODE_ERROR, f"Pillow can't read it: {error}") from None
     return file.getvalue()
