@@ -76,8 +76,10 @@ def watched(
         done = IMAGES + BROKEN - (IMAGES + BROKEN) % SHARD_SIZE
         running.wait_until(lambda: server.values("sum(mxspark_images_total)") == [done])
         running.wait_until(lambda: all(panel_values(server).values()))
+        # The rules are evaluated together, some seconds apart.
+        running.wait_until(lambda: any(rule["state"] == "firing" for rule in alerts_of(server)))
         panels, counts = panel_values(server), by_status(server)
-        alerts = server.ask("rules")["groups"][0]["rules"]
+        alerts = alerts_of(server)
         (target,) = server.ask("targets")["activeTargets"]
         held.release()
         finished = running.wait()
@@ -92,6 +94,11 @@ def panel_values(server: Prometheus) -> dict[str, list[float]]:
         for title, query in queries()
         if not any(name in query for name in WITHOUT_VALUES)
     }
+
+
+def alerts_of(server: Prometheus) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.ask("rules")["groups"][0]["rules"]
+    return found
 
 
 def by_status(server: Prometheus) -> dict[str, float]:
