@@ -77,7 +77,7 @@ def read(
                 "Run it again, which resumes it, or read the rows that are there: unfinished=True.",
             )
         kind = _format(store, frozen)
-        shards = sorted(shard for shard in predictions.finished_shards(store, kind) if shard < frozen.shards)
+        shards = predictions.planned_shards(store, kind, frozen.shards)
         if not unfinished and (lacks := frozen.shards - len(shards)):
             raise UsageError(
                 f"{location}: the run ended with success, but of its {counted(frozen.shards, 'part')} {lacks:,} "

@@ -210,6 +210,11 @@ def finished_shards(store: Store, output_format: str) -> set[int]:
     return {shard for name in store.keys(part.prefix) if (shard := part.shard(name)) is not None}
 
 
+def planned_shards(store: Store, output_format: str, planned: int) -> list[int]:
+    """Those of a plan of so many shards that have their part, in order."""
+    return sorted(shard for shard in finished_shards(store, output_format) if shard < planned)
+
+
 def read_counts(store: Store, shard: int, output_format: str, true_label: str | None) -> Counts:
     """What the part of `shard` really holds, its rows alone without a `true_label`.
 

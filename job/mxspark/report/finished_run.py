@@ -66,8 +66,7 @@ class FinishedRun:
     @cached_property
     def shards(self) -> list[int]:
         """Those of the plan that have their part."""
-        done = predictions.finished_shards(self.store, self.format)
-        return sorted(shard for shard in done if shard < self.plan.shards)
+        return predictions.planned_shards(self.store, self.format, self.plan.shards)
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:

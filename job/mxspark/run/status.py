@@ -101,7 +101,7 @@ def _read(store: Store, frozen: Plan, holder: Mapping[str, Any] | None) -> Statu
         _ = PARTS[output_format]
     except (KeyError, TypeError):
         raise plan.damaged(store) from None
-    done = sorted(shard for shard in predictions.finished_shards(store, output_format) if shard < frozen.shards)
+    done = predictions.planned_shards(store, output_format, frozen.shards)
     broken: list[str] = []
 
     def counted(shard: int) -> Counts:
