@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from examples.wheels import REPOSITORY
+from examples.archives import REPOSITORY
 
 
 class PackError(Exception):

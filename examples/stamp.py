@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from examples.wheels import REPOSITORY
+from examples.archives import REPOSITORY
 
 STAMPS = REPOSITORY / ".cache" / "examples"
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from examples.wheels import read
+from examples.archives import read
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE / "images"

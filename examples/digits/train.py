@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, f
 import numpy as np
 from numpy.typing import NDArray
 
+from examples.archives import REPOSITORY, ArchiveError
 from examples.digits import build, images, network
 from examples.mxnet_import import mx
 from examples.packing import PackError, pack
-from examples.wheels import REPOSITORY, WheelError
 
 HERE = Path(__file__).resolve().parent
 WORK = REPOSITORY / ".cache" / "digits"
@@ -96,5 +96,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (WheelError, PackError, OSError) as error:
+    except (ArchiveError, PackError, OSError) as error:
         sys.exit(f"examples/digits: {error}")

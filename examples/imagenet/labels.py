@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from examples.wheels import read
+from examples.archives import read
 
 PACKAGE = "timm"
 FOLDER = "timm/data/_info"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from examples.wheels import read
+from examples.archives import read
 
 # Left out: drawings, text, test patterns, mere textures, and images from microscopes and clinics.
 MEMBERS = {

@@ -759,6 +759,14 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     ),
     "foreign operator": (lambda: saved(model(*PLAIN), lambda m: setattr(m.graph.node[1], "domain", "com.microsoft")), ["com.microsoft.Conv 'y' (1 such node)"]),
     "random": (lambda: saved(model("r = RandomUniformLike(x)\ny = Conv(r, w)", PLAIN[1])), ["random"]),
+    "statistics of a batch": (
+        lambda: saved(model("b, m, v, sm, sv = BatchNormalization(x, g, g, g, g)\ny = Conv(b, w)", {**PLAIN[1], "g": (3,)}, opset=8)),
+        ["as in training", "BatchNormalization 'b'", "model.eval()"],
+    ),
+    "more axes than MXNet slices": (
+        lambda: saved(model("c = Conv(x, w)\nr = Reshape(c, n)\ns = Slice(r, b, e, a)\ny = Flatten(s)", {"w": (3, 3, 1, 1), "n": ints(0, 3, 3, 3, 2, 5), "b": ints(1), "e": ints(2), "a": ints(4)})),
+        ["MXNet can't compute the converted network: operator s_slice", "docs/onnx.md"],
+    ),
     "constant": (lambda: saved(model("y = Relu(w)", PLAIN[1])), ["the same for every image"]),
     "no row for each image": (lambda: saved(model("y = Transpose<perm = [1, 0, 2, 3]>(x)")), ["no row for each image"]),
     "as many numbers as there are images": (lambda: saved(model("f = Flatten(x)\nt = Transpose(f)\ny = MatMul(f, t)")), ["the shape (2, 2) for 2 images and (3, 3) for 3"]),
@@ -851,6 +859,13 @@ def test_a_network_that_computes_something_else_is_refused(tmp_path: Path, monke
 
     assert "other numbers than onnxruntime" in refused.value.problem
     assert "0.001" in refused.value.problem
+
+
+def test_a_network_that_mixes_the_images_of_a_batch_is_refused(tmp_path: Path) -> None:
+    mixing = "c = Conv(x, w)\nr = Reshape(c, n)\nt = Transpose(r)\ny = Reshape(t, k)"
+
+    with pytest.raises(UsageError, match=r"mixes the images of a batch: .* numbers of y"):
+        converted(model(mixing, {"w": (3, 3, 1, 1), "n": ints(3, -1), "k": ints(-1, 270)}), tmp_path)
 
 
 def test_what_probabilities_are_made_of_is_compared_behind_a_reshape(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxspark import host
+from mxspark.convert.errors import not_computed
 from mxspark.convert.image_input import ImageInput
 from mxspark.convert.onnx_file import OnnxFile
 from mxspark.convert.runtime import Session
@@ -83,7 +84,22 @@ def reference(
             f"{file.path}: onnxruntime can't compute it, so that the conversion can't be checked: {one_line(error)}",
             "Check the file with onnx.checker; export it again.",
         ) from None
+    if not image.is_single:
+        _check_rows(file.path, values, _of_session(session, image, values, groups[0][:1]), found[0])
     return [[outputs[number] for outputs in found] for number in range(len(values))]
+
+
+def _check_rows(path: Path, values: Sequence[str], alone: Sequence[Floats], together: Sequence[Floats]) -> None:
+    """Raises UsageError where the file makes something else of its first image when others are beside it."""
+    for name, one, rows in zip(values, alone, together, strict=True):
+        with np.errstate(invalid="ignore"):  # of infinite numbers, which `compare` tells of
+            differs = (np.abs(one - rows[:1]) > LIMIT * np.abs(rows).max(initial=0)).any()
+        if differs:
+            raise UsageError(
+                f"{path}: mixes the images of a batch: of the same image, onnxruntime computes other numbers of "
+                f"{printable(name)} where others are beside it",
+                "Export it for one image at a time (a batch of 1), or so that each image is computed by itself.",
+            )
 
 
 def _of_session(session: Session, image: ImageInput, values: Sequence[str], images: Floats) -> list[Floats]:
@@ -96,7 +112,7 @@ def _of_session(session: Session, image: ImageInput, values: Sequence[str], imag
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[list[Floats]]:
+def computed(mx: Any, path: Path, bundle: Bundle, groups: Sequence[Floats]) -> list[list[Floats]]:
     """What MXNet computes of groups of images (n, C, H, W), alone and three at a time: (2, n, …) for each output (the
     bundle's, and those of output.also after it) and each group.
 
@@ -107,9 +123,7 @@ def computed(mx: Any, bundle: Bundle, groups: Sequence[Floats]) -> list[list[Flo
     try:
         found = [np.stack(both) for both in zip(*_in_batches(mx, loaded, images), strict=True)]
     except (mx.MXNetError, RuntimeError) as error:
-        raise UsageError(
-            f"{bundle.spec.source}: the converted network can't be computed: {said(error)}", _BUG
-        ) from None
+        raise not_computed(path, said(error)) from None
     ends = np.cumsum([len(group) for group in groups])[:-1]
     return [np.split(numbers, ends, axis=1) for numbers in found]
 

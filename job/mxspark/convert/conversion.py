@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mxspark.convert.errors import UnsupportedError
+from mxspark.convert.errors import UnsupportedError, not_computed
 from mxspark.convert.image_input import ImageInput
 from mxspark.convert.layer import INPUT, Layer, Network
 from mxspark.convert.onnx_file import Array, OnnxFile
@@ -48,7 +48,7 @@ class Converted:
 def convert(mx: Any, file: OnnxFile, image: ImageInput, outputs: Sequence[str]) -> Converted:
     """The part of a graph that leads to `outputs`, names in the file.
 
-    Raises UsageError naming the operators that have no counterpart.
+    Raises UsageError naming the operators that have no counterpart, or that MXNet has for fewer axes only.
     """
     traced = trace(file, image.value(image.name, image.is_nhwc), image.is_single, outputs, list(OPERATORS))
     network = _network(mx, image)
@@ -64,6 +64,10 @@ def convert(mx: Any, file: OnnxFile, image: ImageInput, outputs: Sequence[str]) 
     if not network.parameters:
         raise UsageError(f"{file.path}: nothing on the way to its output has weights: it is no network", _ANOTHER)
     symbol = mx.sym.Group(symbols) if len(symbols) > 1 else symbols[0]
+    try:
+        symbol.infer_shape(data=image.model_input.shape(1))
+    except mx.MXNetError as error:
+        raise not_computed(file.path, said(error)) from None
     states = symbol.list_auxiliary_states()
     used = {*symbol.list_arguments(), *states}
     return Converted(

@@ -58,7 +58,8 @@ def run(request: Request) -> Result:
             f"{listed(list(map(printable, same)))}: the same for all images that were compared, which proves little. "
             "Give others: --try."
         )
-    found = comparison.computed(mx, _bundle(spec, paths, list(values.values())), list(images.values()))
+    bundle = _bundle(spec, paths, list(values.values()))
+    found = comparison.computed(mx, request.path, bundle, list(images.values()))
     compared = []
     for number, what in enumerate(images):
         pairs = [(ours[number], theirs[number]) for ours, theirs in zip(found, expected, strict=True)]

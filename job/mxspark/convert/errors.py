@@ -1,5 +1,9 @@
 """Why a network can't be converted."""
 
+from pathlib import Path
+
+from mxspark.errors import UsageError
+
 
 class UnsupportedError(Exception):
     """An operator, or what it is told to do, has no counterpart in MXNet; `reason` is for a person, and names no
@@ -9,3 +13,11 @@ class UnsupportedError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def not_computed(path: Path, reason: str) -> UsageError:
+    """What is raised where MXNet refuses the converted network."""
+    return UsageError(
+        f"{path}: MXNet can't compute the converted network: {reason}",
+        "Export it without that operator. If docs/onnx.md says that it can be converted, report a bug in mxspark.",
+    )

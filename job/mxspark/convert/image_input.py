@@ -111,7 +111,7 @@ def _size(file: OnnxFile, sides: list[int], size: tuple[int, int] | None) -> tup
     if size is None and 0 in sides:
         raise UsageError(
             f"{file.path}: takes images of any size, and MXNet's graph has one",
-            "Say which: --size HEIGHTxWIDTH, such as --size 224x224: best what the network was trained with.",
+            "Say which, such as --size 224x224: best the size that it was trained with.",
         )
     height, width = (side or size[axis] if size else side for axis, side in enumerate(sides))
     if max(height, width) > LONGEST_SIDE:

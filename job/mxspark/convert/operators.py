@@ -129,8 +129,8 @@ def _matrices(batch: Sequence[Shape], sides: Sequence[Shape]) -> Shapes:
 
 
 def _batch_norm(layer: Layer) -> Symbol:
-    if layer.attribute("training_mode", 0) or not layer.attribute("spatial", 1):
-        raise UnsupportedError("it normalizes as in training, or each place by itself")
+    if not layer.attribute("spatial", 1):
+        raise UnsupportedError("it normalizes each place by itself")
     gamma, beta, mean, variance = (layer.numbers(number) for number in range(1, 5))
     return layer.sym.BatchNorm(
         layer.x(),

@@ -134,12 +134,22 @@ class _Tracer:
                 "Export the network by tracing it with one image, without conditions (PyTorch: not from a scripted "
                 "module).",
             )
+        training = None
         if node.op_type in _RANDOM:
+            training = "draws random numbers when it predicts"
+        elif node.op_type == "BatchNormalization" and self._is_of_the_batch(node):
+            training = "normalizes by the images of a batch, as in training"
+        if training:
             raise UsageError(
-                f"{self.file.path}: draws random numbers when it predicts: "
-                f"{described(node.op_type, _name(node), _readable(node))}",
+                f"{self.file.path}: {training}: {described(node.op_type, _name(node), _readable(node))}",
                 "Export it for inference (PyTorch: model.eval()).",
             )
+
+    def _is_of_the_batch(self, node: Any) -> bool:
+        """Whether a BatchNormalization is one of training: before opset 14 it is if it gives the statistics too."""
+        if self.file.opset >= 14:
+            return bool(_readable(node).get("training_mode"))
+        return sum(map(bool, node.output)) > 1
 
     def _is_constant(self, node: Any) -> bool:
         return all(name in self.values and self.values[name].numbers is not None for name in node.input if name)

