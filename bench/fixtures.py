@@ -1,4 +1,4 @@
-"""What is measured on: ResNet-18 at 224 x 224 with random weights, and images as small PNGs or as photographs."""
+"""What is measured on: networks at 224 x 224 with random weights, and images as small PNGs or as photographs."""
 
 import io
 import subprocess
@@ -11,54 +11,40 @@ from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "bench"
-BUNDLE = CACHE / "resnet18"
 
-SPEC = """name: resnet-18 with random weights
-input: {name: data, height: 224, width: 224}
-preprocess: {resize: squash, filter: bilinear}
-output: {kind: logits}
+SPEC = """name: {name} with random weights
+input: {{name: data, height: 224, width: 224}}
+preprocess: {{resize: squash, filter: bilinear}}
+output: {{kind: logits}}
 """
 
 
-def bundle() -> Path:
-    """The ResNet-18 bundle; made once. Speed does not depend on the weights."""
-    if not (BUNDLE / "model.yaml").exists():
+def bundle(name: str = "resnet18_v1") -> Path:
+    """The bundle of a network of Gluon's zoo with random weights, on which speed does not depend; made once."""
+    folder = CACHE / name
+    if not (folder / "model.yaml").exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        (CACHE / "spec.yaml").write_text(SPEC)
-        subprocess.run(
-            [sys.executable, "-c", "from bench.fixtures import save_network; save_network()"],
-            check=True,
-            cwd=REPOSITORY,
-        )
-        files = ["--symbol", f"{CACHE}/resnet18-symbol.json", "--params", f"{CACHE}/resnet18-0000.params"]
-        pack = [
-            sys.executable,
-            "-m",
-            "mxspark",
-            "model",
-            "pack",
-            *files,
-            "--spec",
-            f"{CACHE}/spec.yaml",
-            "--output",
-            str(BUNDLE),
-            "--yes",
-        ]
+        spec = CACHE / f"{name}.yaml"
+        spec.write_text(SPEC.format(name=name))
+        saving = "import sys; from bench.fixtures import save_network; save_network(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", saving, name], check=True, cwd=REPOSITORY)
+        pack = [sys.executable, "-m", "mxspark", "model", "pack", "--spec", str(spec), "--output", str(folder), "--yes"]
+        pack += ["--symbol", f"{CACHE}/{name}-symbol.json", "--params", f"{CACHE}/{name}-0000.params"]
         subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
-    return BUNDLE
+    return folder
 
 
-def save_network() -> None:
+def save_network(name: str) -> None:
     """Writes the symbol and the parameters. In a process of its own, for the sake of MXNet's memory."""
     np.bool = bool  # type: ignore[attr-defined]
     import mxnet as mx
 
-    network = mx.gluon.model_zoo.vision.resnet18_v1(classes=1000)
+    network = mx.gluon.model_zoo.vision.get_model(name, classes=1000)
     mx.random.seed(0)
     network.initialize(mx.init.Xavier())
     network.hybridize()
     network(mx.nd.zeros((1, 3, 224, 224)))
-    network.export(str(CACHE / "resnet18"))
+    network.export(str(CACHE / name))
 
 
 def small_pngs(count: int) -> Iterator[tuple[str, bytes]]:

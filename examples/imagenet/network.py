@@ -4,6 +4,8 @@ The network: Google's "EfficientNet-Lite" (tensorflow/tpu, models/official/effic
 (Tan and Le 2019, table 1) without squeeze-and-excitation and with ReLU6 in place of swish.
 """
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +38,12 @@ STAGES = (
     Stage(3, 5, 1, 6, 112),
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
+)
+# EfficientNet-Lite1's: 1.1 times the blocks in all but the first and the last. It was trained at 240 x 240.
+LITE1_STAGES = (
+    STAGES[0],
+    *(stage._replace(blocks=math.ceil(1.1 * stage.blocks)) for stage in STAGES[1:-1]),
+    STAGES[-1],
 )
 
 
@@ -91,12 +99,12 @@ class Layers:
         return mx.sym.FullyConnected(x, num_hidden=CLASSES, name=_plain(name))
 
 
-def build(weights: Weights) -> tuple[Symbol, Weights]:
+def build(weights: Weights, stages: Sequence[Stage] = STAGES) -> tuple[Symbol, Weights]:
     """The graph from `data` (N, 3, 224, 224) to probabilities (N, 1000), and its parameters under MXNet's names."""
     layers = Layers(weights)
     x = layers.activation(layers.convolution(mx.sym.var("data"), "_conv_stem", stride=2), "_bn0")
     channels, number = 32, 0
-    for stage in STAGES:
+    for stage in stages:
         for position in range(stage.blocks):
             stride = stage.stride if position == 0 else 1
             x = layers.block(x, f"_blocks.{number}", stage, channels, stride)
@@ -106,9 +114,9 @@ def build(weights: Weights) -> tuple[Symbol, Weights]:
     return mx.sym.softmax(layers.dense(x, "_fc"), name="probability"), layers.parameters
 
 
-def save(weights: Weights, prefix: Path) -> None:
+def save(weights: Weights, prefix: Path, stages: Sequence[Stage] = STAGES) -> None:
     """Write `prefix-symbol.json` and `prefix-0000.params`, as MXNet's own checkpoints are named."""
-    symbol, parameters = build(weights)
+    symbol, parameters = build(weights, stages)
     symbol.save(f"{prefix}-symbol.json")
     mx.nd.save(f"{prefix}-0000.params", {name: mx.nd.array(value) for name, value in parameters.items()})
 

