@@ -18,6 +18,9 @@ from tests.command import REPOSITORY
 GENERATED = ("docs/commands.md", "docs/settings.md", "tools/chart/readme.md")
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (\S+\.\w+)\n")
+IN_A_LINE = re.compile(r"`((?:mxspark|make) [^`]+)`")
+# What stands for something that a reader puts in, or leaves out.
+ELLIPSIS = re.compile(r"(?<!\S)(…|\.\.\.)(?!\S)|[\[\]]")
 SHELL = ("", "bash", "console")
 PUNCTUATION = "();<>|&"
 
@@ -108,6 +111,13 @@ def shown(page: str, *beginning: str) -> list[list[str]]:
     found = [list(command.words) for command in commands if command.words[: len(beginning)] == beginning]
     assert found, f"{page} has no command {shlex.join(beginning)}"
     return found
+
+
+def in_a_line(program: str, *chosen: str) -> list[Shown]:
+    """The calls of a program in the text of these pages, or of all; of many much is left out."""
+    texts = [(page, text) for page in chosen or pages() for text in IN_A_LINE.findall((REPOSITORY / page).read_text())]
+    found = [each for page, text in texts for each in Block(page, 0, "", ELLIPSIS.sub("", text)).commands()]
+    return [each for each in found if each.program == program]
 
 
 def filled(words: list[str], places: Mapping[str, str | Path]) -> list[str]:

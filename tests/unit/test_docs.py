@@ -19,6 +19,7 @@ import pytest
 import typer
 from botocore import xform_name
 from botocore.validate import ParamValidator
+from examples.kind.run import Tools
 from tools.reference.pages import pages as generated
 from typer.core import TyperCommand
 from typer.main import get_command
@@ -31,7 +32,7 @@ from mxspark.settings.job import Settings
 from mxspark.settings.model_spec import ModelSpec
 from tests.command import REPOSITORY
 from tests.conftest import Here
-from tests.documentation import SHELL, Block, Shown, blocks, pages
+from tests.documentation import SHELL, Block, Shown, blocks, in_a_line, pages, shown
 
 # Commands that nothing here checks, by how they begin: the tests that run or check them, or why none does.
 ELSEWHERE = {
@@ -62,9 +63,6 @@ JOB = {name: {"path": f"s3://bucket/{name}"} for name in ("input", "output", "mo
 
 BLOCKS = blocks()
 COMMANDS = [command for block in BLOCKS if block.language in SHELL for command in block.commands()]
-IN_A_LINE = re.compile(r"`((?:mxspark|make) [^`]+)`")
-# What stands for something that a reader puts in, or leaves out.
-ELLIPSIS = re.compile(r"(?<!\S)(…|\.\.\.)(?!\S)|[\[\]]")
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
 
 
@@ -76,13 +74,6 @@ def is_in(table: dict[str, str], command: Shown) -> bool:
 def of(*programs: str) -> list[Shown]:
     """Their commands, but for those that are elsewhere or unchecked."""
     return [each for each in COMMANDS if each.program in programs and not is_in(ELSEWHERE | UNCHECKED, each)]
-
-
-def in_a_line(program: str) -> list[Shown]:
-    """The commands in the text of pages, where much is left out."""
-    texts = [(page, text) for page in pages() for text in IN_A_LINE.findall((REPOSITORY / page).read_text())]
-    found = [each for page, text in texts for each in Block(page, 0, "", ELLIPSIS.sub("", text)).commands()]
-    return [each for each in found if each.program == program]
 
 
 def filled(text: str) -> str:
@@ -118,8 +109,8 @@ def accepted(
         """In a folder with the files that its page shows or another command has written."""
         folder = tmp_path / command.block.page
         folder.mkdir(parents=True, exist_ok=True)
-        shown = {block.name: block.text for block in blocks(command.block.page) if block.name}
-        for name, text in (shown | (WRITTEN if "--settings" in arguments else {})).items():
+        named = {block.name: block.text for block in blocks(command.block.page) if block.name}
+        for name, text in (named | (WRITTEN if "--settings" in arguments else {})).items():
             (folder / name).write_text(text)
         monkeypatch.chdir(folder)
         if arguments[:2] == ["submit", "kubernetes"]:  # to its manifests
@@ -141,8 +132,8 @@ def test_mxspark_takes_the_arguments_that_are_shown(accepted: Callable[[Shown, l
 
 def test_the_image_s_commands_are_mxspark_s(accepted: Callable[[Shown, list[str]], str]) -> None:
     """What follows the image, where that is the default command and not another program of it."""
-    shown = [(command, command.arguments[command.arguments.index("mxspark") + 1 :]) for command in of("docker")]
-    found = [accepted(command, rest) for command, rest in shown if not rest[0].startswith(("/", "…"))]
+    calls = [(command, command.arguments[command.arguments.index("mxspark") + 1 :]) for command in of("docker")]
+    found = [accepted(command, rest) for command, rest in calls if not rest[0].startswith(("/", "…"))]
     assert len(found) > 0
     assert [said for said in found if said] == []
 
@@ -179,15 +170,21 @@ def test_commands_and_flags_that_are_named_in_the_text_are_there() -> None:
         assert given <= flags(*names), str(command)
 
 
+def test_the_guide_submits_the_digits_as_kind_run_says() -> None:
+    """tests/kubernetes/test_laptop.py runs what it says."""
+    command = shown("docs/kubernetes.md", ".venv/bin/mxspark", "submit", "kubernetes")[0]
+    assert sorted(command[1:]) == sorted(Tools("kubectl", "helm", "kind-mxspark", "mxspark").submit()[1:])
+
+
 def test_settings_that_are_set_are_there() -> None:
     leaves = {".".join(path) for path in Settings.leaves()}
     set_ = re.compile(r"--set[ =]['\"]?([a-z][\w.-]*)=")
     lines = [(page, line) for page in pages() for line in (REPOSITORY / page).read_text().splitlines()]
     # Those of helm are values of the chart.
-    shown = [(name, key) for name, line in lines if "helm " not in line for key in set_.findall(line)]
+    set_there = [(name, key) for name, line in lines if "helm " not in line for key in set_.findall(line)]
     of_a_mapping = re.compile("|".join(re.escape(f"{key}.") for key in leaves))
-    assert len(shown) > 20
-    assert [(page, key) for page, key in shown if key not in leaves and not of_a_mapping.match(key)] == []
+    assert len(set_there) > 20
+    assert [(page, key) for page, key in set_there if key not in leaves and not of_a_mapping.match(key)] == []
 
 
 # ---- other programs ----
@@ -196,9 +193,9 @@ def test_settings_that_are_set_are_there() -> None:
 def test_make_has_the_targets_and_variables_that_are_shown() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
     scripts = MAKEFILE + "".join(path.read_text() for path in (REPOSITORY / "tools").glob("*.sh"))
-    shown = of("make") + in_a_line("make")
-    assert len(shown) > 30
-    for command in shown:
+    calls = of("make") + in_a_line("make")
+    assert len(calls) > 30
+    for command in calls:
         for word in command.arguments:
             name, equals, _ = word.partition("=")
             if equals:
