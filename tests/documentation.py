@@ -18,9 +18,9 @@ from tests.command import REPOSITORY
 GENERATED = ("docs/commands.md", "docs/settings.md", "tools/chart/readme.md")
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (\S+\.\w+)\n")
-IN_A_LINE = re.compile(r"`((?:mxspark|make) [^`]+)`")
+IN_A_LINE = re.compile(r"`((?:mxspark|make|helm|kubectl|pip|(?:\.venv/bin/)?python) [^`]+)`")
 # What stands for something that a reader puts in, or leaves out.
-ELLIPSIS = re.compile(r"(?<!\S)(…|\.\.\.)(?!\S)|[\[\]]")
+ELLIPSIS = re.compile(r"(?<!\S)(…|\.\.\.)(?!\S)|(?<!\S)\[|\](?!\S)")
 SHELL = ("", "bash", "console")
 PUNCTUATION = "();<>|&"
 

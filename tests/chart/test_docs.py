@@ -13,7 +13,7 @@ import pytest
 from tests.chart.helm import JOB, Helm, together
 from tests.chart.test_platforms import checked
 from tests.command import REPOSITORY
-from tests.documentation import SHELL, Block, Shown, blocks
+from tests.documentation import SHELL, Block, Shown, blocks, in_a_line
 
 BLOCKS = blocks()
 # tests/chart/test_platforms.py looks closer at that page's.
@@ -63,13 +63,18 @@ def test_helm_takes_what_it_is_given(helm: Helm, command: Shown, tmp_path: Path)
         helm.run(*words, "--help").succeeded()
 
 
+def test_helm_takes_what_is_named_in_the_text(helm: Helm) -> None:
+    for words in sorted({command.words for command in in_a_line("helm")}):
+        helm.run(*words[1:], "--help").succeeded()
+
+
 @pytest.mark.skipif(
     shutil.which("kubectl") is None and os.environ.get("CI") != "true",
     reason="no kubectl, which takes minutes to build: tests/kubernetes does",
 )
 def test_kubectl_takes_what_it_is_given(program: Callable[[str], str], tmp_path: Path) -> None:
     """It looks at commands and flags before it shows its help, and asks no cluster."""
-    for command in of("kubectl"):
+    for command in [*of("kubectl"), *in_a_line("kubectl")]:
         done = subprocess.run(
             [program("kubectl"), *command.arguments, "--help"],
             env={**os.environ, "KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)},

@@ -135,4 +135,4 @@ def test_without_its_packages_it_says_what_to_install(here: Here, monkeypatch: p
     ended = here("model", "convert", "my pets.onnx", "--output", "pets")
 
     assert ended.code == 2
-    assert "pip install 'mxspark[cpu,onnx]'" in ended.errors
+    assert "pip install '.[cpu,onnx]'" in ended.errors

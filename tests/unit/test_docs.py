@@ -11,12 +11,14 @@ import tomllib
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 import typer
+from bench.__main__ import BENCHMARKS
 from botocore import xform_name
 from botocore.validate import ParamValidator
 from examples.kind.run import Tools
@@ -206,12 +208,18 @@ def test_make_has_the_targets_and_variables_that_are_shown() -> None:
 
 def test_python_is_given_what_there_is(pytestconfig: pytest.Config) -> None:
     """A file, a module, code; pytest's own arguments."""
-    for command in of("python", "python3"):
+    for command in [*of("python", "python3"), *in_a_line("python")]:
         match command.arguments:
             case ["-m", "pytest", *rest]:
                 known, unknown_ = pytestconfig._parser.parse_known_and_unknown_args(rest)
                 assert unknown_ == [], str(command)
-                assert all((REPOSITORY / place).exists() for place in known.file_or_dir), str(command)
+                assert all(place == "FILE" or (REPOSITORY / place).exists() for place in known.file_or_dir), str(
+                    command
+                )
+            case ["-m", "bench", name, *_]:
+                assert name in BENCHMARKS, str(command)
+            case ["-m", module, *_]:
+                assert is_in(UNCHECKED, command) or find_spec(module), str(command)
             case ["-c", code]:
                 compile(code, str(command), "exec")
             case [script]:
@@ -228,9 +236,11 @@ def test_scripts_have_the_flags_that_are_shown() -> None:
 
 def test_pip_is_given_extras_that_there_are() -> None:
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for command in of("pip"):
-        (named,) = re.findall(r"^install \.\[([\w,]+)\]$", " ".join(command.arguments))
-        assert set(named.split(",")) <= extras.keys(), str(command)
+    packages = {re.split(r"\W*[<>=]", line)[0] for extra in extras.values() for line in extra}
+    for command in [*of("pip"), *in_a_line("pip")]:
+        (what,) = command.arguments[1:]
+        (named,) = re.findall(r"^\.\[([\w,]+)\]$", what) or [""]
+        assert set(named.split(",")) <= extras.keys() if named else what in packages, str(command)
 
 
 def test_aws_is_asked_what_its_services_take() -> None:
