@@ -2,10 +2,12 @@
 kubectl take what they are given. All other commands are in tests/unit/test_docs.py.
 """
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,9 @@ def test_helm_takes_what_is_named_in_the_text(helm: Helm) -> None:
 def test_kubectl_takes_what_it_is_given(program: Callable[[str], str], tmp_path: Path) -> None:
     """It looks at commands and flags before it shows its help, and asks no cluster."""
     for command in [*of("kubectl"), *in_a_line("kubectl")]:
+        for flag, value in pairwise(command.words):
+            if flag == "--patch":
+                json.loads(value)
         done = subprocess.run(
             [program("kubectl"), *command.arguments, "--help"],
             env={**os.environ, "KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)},
