@@ -66,6 +66,7 @@ main() {
 
 build/release has all of $version. What is left to do, by somebody who may:
   git tag --sign v$version && git push origin v$version
+  before it goes to an index: [project.urls] of pyproject.toml, and README.md's links, which are relative and lead nowhere there
   .cache/release/bin/twine upload $release/*.whl $release/*.tar.gz
   make image image-gpu && docker push …    for each image and registry; docs/images.md has how they are signed
   helm push $release/mxspark-$version.tgz oci://…

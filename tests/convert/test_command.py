@@ -12,6 +12,7 @@ from mxspark.convert import process
 from mxspark.settings.document import read_yaml
 from tests.conftest import Here
 from tests.convert.onnx_graphs import model
+from tests.documentation import shown
 from tests.unit.pictures import opencv_encoded, smooth
 
 SPEC = "name: pets\npreprocess: {scale: 0.00392156862745098}\n"
@@ -46,6 +47,29 @@ def test_a_file_becomes_a_bundle_with_its_classes_and_the_preprocessing_that_is_
     assert "difference on random images" in ended.output
     assert "difference on 1 given image" in ended.output
     assert re.search(r"a\.png +0\.\d\d grade", ended.output), "what the bundle says of it"
+
+
+def test_outputs_are_chosen_and_named_as_the_page_says(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = """
+        features = GlobalAveragePool(c)
+        f = Flatten(features)
+        l = MatMul(f, genders)
+        gender = Softmax<axis = 1>(l)
+        age = MatMul(f, years)
+    """
+    graph = f"c = Conv(x, w)\n{text.strip()}\nboxes = Relu(c)"
+    weights = {"w": (4, 3, 3, 3), "genders": (4, 2), "years": (4, 1)}
+    made = model(graph, weights, shape=("N", 3, 112, 112), outputs=("boxes", "features", "gender", "age"))
+    onnx.save(made, "faces.onnx")
+    command = shown("docs/onnx.md", "mxspark", "model", "convert", "faces.onnx")[0]
+
+    here(*command[1:]).succeeded()
+
+    said = read_yaml(Path("faces/model.yaml").read_text(), "model.yaml")["output"]
+    assert (said["kind"], sorted(said["also"])) == ("softmax", ["age", "features"])
 
 
 @pytest.mark.usefixtures("_in_a_folder")
@@ -111,4 +135,4 @@ def test_without_its_packages_it_says_what_to_install(here: Here, monkeypatch: p
     ended = here("model", "convert", "my pets.onnx", "--output", "pets")
 
     assert ended.code == 2
-    assert "pip install 'mxspark[cpu,onnx]'" in ended.errors
+    assert "pip install '.[cpu,onnx]'" in ended.errors

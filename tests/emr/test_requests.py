@@ -5,6 +5,7 @@ for.
 import json
 import re
 import string
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -13,8 +14,21 @@ from hypothesis import event, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tests.command import REPOSITORY
+from tests.documentation import blocks
 from tests.emr import emrs_own
-from tests.emr.jobs import CLUSTER, FLAGS, IMAGE, ROLE, all_properties, arguments, classification, settings, submission
+from tests.emr.jobs import (
+    ACCOUNT,
+    CLUSTER,
+    FLAGS,
+    IMAGE,
+    REGION,
+    ROLE,
+    all_properties,
+    arguments,
+    classification,
+    settings,
+    submission,
+)
 from tests.emr.model import complaints
 
 from mxspark.errors import UsageError, without_secrets
@@ -22,7 +36,7 @@ from mxspark.settings import document, sources
 from mxspark.settings.emr import EmrSettings
 from mxspark.settings.job import SparkSettings
 from mxspark.spark.configuration import configuration, is_user_set
-from mxspark.submit.emr import start_job_run
+from mxspark.submit.emr import permissions, start_job_run
 from mxspark.submit.emr.pod_templates import CONTAINER_FIELDS, CONTAINERS, POD_FIELDS
 from mxspark.submit.emr.start_job_run import Submission, driver_settings
 
@@ -655,3 +669,31 @@ def test_how_a_store_that_is_not_aws_s_is_reached_is_known_to_the_driver() -> No
         "request_checksums": "when_required",
         "response_checksums": "when_required",
     }
+
+
+def test_the_guide_s_policy_allows_what_a_job_of_its_settings_does_and_nothing_else() -> None:
+    """docs/emr.md, as IAM reads it."""
+    page = blocks("docs/emr.md")
+    (policy,) = [block.text for block in page if block.language == "json"]
+    (job,) = [block.text for block in page if block.name == "job.yaml"]
+    chosen = sources.effective([sources.file_layer(document.read_yaml(job, "job.yaml"), "job.yaml")]).settings
+    wanted = permissions.wanted(chosen, "aws", f"arn:aws:logs:{REGION}:{ACCOUNT}")
+    for name in ("IMAGES", "MODELS", "RESULTS", "LOGS"):
+        policy = policy.replace(f":::{name}", f":::{name.lower()}")
+    policy = policy.replace(":REGION:ACCOUNT:", f":{REGION}:{ACCOUNT}:")
+    allowed = [
+        (action, resource)
+        for statement in json.loads(policy)["Statement"]
+        for action in each(statement["Action"])
+        for resource in each(statement["Resource"])
+    ]
+    used = {
+        pair: [right for right in wanted if right.action == pair[0] and fnmatchcase(right.resource, pair[1])]
+        for pair in allowed
+    }
+    assert [pair for pair, rights in used.items() if not rights] == []
+    assert {str(right) for rights in used.values() for right in rights} == set(map(str, wanted))
+
+
+def each(one_or_many: Any) -> list[str]:
+    return [one_or_many] if isinstance(one_or_many, str) else list(one_or_many)

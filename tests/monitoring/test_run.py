@@ -1,6 +1,7 @@
 """One run of Spark, watched: by a real Prometheus, by who reads its log as JSON, and by Spark's event log."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from examples.s3 import free_port
 from tests.command import Command, Finished, summary
+from tests.documentation import filled, shown
 from tests.held_image import held_image
 from tests.monitoring.dashboard import ALERTS, queries
 from tests.monitoring.prometheus import Prometheus, prometheus
@@ -57,7 +59,6 @@ def watched(
     held = held_image(chosen[-1].name, folder / "hold")
     port = free_port()
     settings = {
-        "metrics.port": port,
         "plan.shard_size": SHARD_SIZE,
         "max_failed_fraction": 0.01,
         "spark.conf.spark.eventLog.enabled": "true",
@@ -65,12 +66,14 @@ def watched(
         "spark.conf.spark.eventLog.rolling.enabled": "false",
         "spark.conf.spark.eventLog.dir": (folder / "events").as_uri(),
     }
-    arguments: list[str | Path] = ["--input", folder / "images", "--model", digits_bundle, "--output", folder / "table"]
+    (command,) = shown("docs/monitoring.md", "mxspark", "run")
+    places = {"photos": folder / "images", "examples/imagenet/bundle": digits_bundle, "predictions": folder / "table"}
+    arguments = filled(command[1:], {**places, "metrics.port=9095": f"metrics.port={port}"})
     arguments += [f"--set={key}={value}" for key, value in settings.items()]
     with (
         prometheus(port, ALERTS, folder / "prometheus") as server,
         mxspark.start(
-            "mxspark", "run", *arguments, "--master=local[1]", "--log-format=json", environment=held.environment
+            "mxspark", *arguments, "--master=local[1]", "--log-format=json", environment=held.environment
         ) as running,
     ):
         done = IMAGES + BROKEN - (IMAGES + BROKEN) % SHARD_SIZE
@@ -108,6 +111,8 @@ def by_status(server: Prometheus) -> dict[str, float]:
 
 def test_prometheus_sees_what_the_run_has_done_by_now(watched: Watched) -> None:
     assert watched.target["health"] == "up"
+    ((_, address),) = shown("docs/monitoring.md", "curl")
+    assert re.sub(r":\d+/", ":9095/", watched.target["scrapeUrl"]) == address
     assert watched.counts == {"ok": IMAGES - BROKEN, "not_an_image": BROKEN}
 
 

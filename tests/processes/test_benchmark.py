@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import DIGITS, Here
+from tests.documentation import filled, shown
 
 from mxspark import host
 from mxspark.benchmark.configuration import Configuration, Request, configurations, threads_to_try
@@ -43,11 +44,13 @@ def row(one: Configuration, rate: float, memory: int = 100) -> Row:
 def test_precisions_are_measured_in_worker_processes_and_run_takes_the_settings_that_are_chosen(
     tmp_path: Path, images: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By the commands of docs/performance.md."""
     monkeypatch.setattr(host, "cores", lambda: 1)
-    save = tmp_path / "chosen.yaml"
-    places = ("--input", images, "--model", DIGITS / "bundle", "--set", "pipeline.fetch_threads=2")
+    save = tmp_path / "best.yaml"
+    (bench,) = shown("docs/performance.md", "mxspark", "bench", "--input", "photos")
+    places = filled(bench[1:], {"photos": images, "bundle": DIGITS / "bundle", "best.yaml": save})
     precisions = ("--precision", "fp32", "--precision", "int8", "--min-agreement", "0.1")
-    told = here("bench", *places, *precisions, *FEW, "--json", "--save", save).succeeded()
+    told = here(*places, "--set", "pipeline.fetch_threads=2", *precisions, *FEW, "--json").succeeded()
     found = json.loads(told.output)
     assert "Round 1: int8, batches of 4, 1 x 1 threads (2 of 2)" in told.errors
     assert [(one["precision"], one["workers"]) for one in found["configurations"]] == [("fp32", 1), ("int8", 1)]
@@ -58,12 +61,13 @@ def test_precisions_are_measured_in_worker_processes_and_run_takes_the_settings_
 
     taken: list[Settings] = []
     monkeypatch.setattr(run_command, "run_job", lambda settings, *_: taken.append(settings))
-    here("run", "--settings", save, "--output", tmp_path / "out").succeeded()
+    (run,) = shown("docs/performance.md", "mxspark", "run", "--settings")
+    here(*filled(run[1:], {"best.yaml": save, "predictions": tmp_path / "out"})).succeeded()
     (settings,) = taken
     assert (settings.precision, settings.batch_size) == (found["chosen"]["precision"], 4)
     assert (settings.spark.master, settings.spark.task_cpus) == ("local[1]", 1)
     assert (settings.input.path, settings.pipeline.fetch_threads) == (str(images), 2)
-    here("bench", *places, "--save", save).ended_with(2)
+    here(*places).ended_with(2)
 
 
 def test_what_is_no_image_and_a_precision_that_cannot_be_had_are_told(

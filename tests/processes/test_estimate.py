@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import DIGITS, Here
+from tests.documentation import filled, shown
 
 from mxspark import host
 from mxspark.benchmark import estimate
@@ -38,8 +39,10 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_sample_tells_what_all_images_take_here_and_on_executors(images: Path, here: Here, tmp_path: Path) -> None:
     (images / "notes.txt").write_text("no image")
     before = sorted(tmp_path.rglob("*"))
+    (command,) = shown("docs/performance.md", "mxspark", "estimate")
+    words = filled(command[1:], {"photos": images, "bundle": DIGITS / "bundle"})
     asked = ("--executors", "4", "--cores", "2", "--price-per-core-hour", "36", "--batch-size", "4")
-    told = here("estimate", "--input", images, "--model", DIGITS / "bundle", *FEW, *asked, "--json").succeeded()
+    told = here(*words, *FEW, *asked, "--json").succeeded()
     found = json.loads(told.output)
 
     assert (found["images"], found["sample"], found["workers"], found["skipped"]) == (24, 8, 1, {".txt": 1})

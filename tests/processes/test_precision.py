@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from tests.conftest import DIGITS, Here
+from tests.documentation import filled, shown
 from tests.unit.test_network import made
 
 from mxspark.dataset import plan
@@ -84,8 +85,10 @@ def test_digits_in_8_bits_stay_what_they_are_and_the_model_is_kept_for_those_who
     for key in keys.sample(IMAGES):
         shutil.copy(DIGITS / "images" / key, images)
     packed = tmp_path / "packed"
-    places = ("--images", images, "--output", packed, "--true-label", TRUE_LABEL)
-    told = here("model", "optimize", DIGITS / "bundle", *places, "--min-agreement", "0.9").succeeded()
+    (command,) = shown("docs/precision.md", "mxspark", "model", "optimize")
+    words = filled(command[1:], {"bundle": DIGITS / "bundle", "photos": images, "bundle-int8": packed})
+    # Of so few images each that is another class counts much.
+    told = here(*words, "--true-label", TRUE_LABEL, "--min-agreement", "0.9").succeeded()
     figures = re.search(
         r"Precision: int8 agrees with fp32 on ([\d.]+)% of 40 held-out images.*\(40 labels\)", told.errors
     )

@@ -19,6 +19,7 @@ import pytest
 from examples.s3 import Server
 from tests.command import PROGRAMS, REPOSITORY, Command, Finished
 from tests.conftest import BUCKET, put
+from tests.documentation import filled, shown
 from tests.spark.conftest import QUICK_JAVA
 
 LINE = (
@@ -82,12 +83,18 @@ def bucket(s3_server: Server, digits_images: Path) -> Any:
 
 
 def arguments(model_url: str) -> list[str]:
-    """The article's."""
-    places = ["--bucket", BUCKET, "--prefix", "article/digits", "--output_s3_bucket", BUCKET, "--output_s3_key", OUTPUT]
-    symbol, params, labels = (
-        f"{model_url}/{name}" for name in ("digits-symbol.json", "digits-0000.params", "labels.txt")
-    )
-    return [*places, "--sym_url", symbol, "--param_url", params, "--label_url", labels, "--batch", "64"]
+    """The article's, as its page has them."""
+    (command,) = shown("docs/article.md", "spark-submit")
+    places = {
+        "http://host/resnet-18-symbol.json": f"{model_url}/digits-symbol.json",
+        "http://host/resnet-18-0000.params": f"{model_url}/digits-0000.params",
+        "http://host/synset.txt": f"{model_url}/labels.txt",
+        "mxnet-spark-demo": BUCKET,
+        "cifar10/test": "article/digits",
+        "my-bucket": BUCKET,
+        "cifar10_test_results": OUTPUT,
+    }
+    return filled(command[command.index("job/infer_main.py") + 1 :], places)
 
 
 @pytest.fixture(scope="module")

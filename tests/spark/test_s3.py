@@ -9,6 +9,7 @@ import pytest
 from examples.s3 import Server
 from tests.command import Command, Finished
 from tests.conftest import BUCKET, put
+from tests.documentation import filled, shown
 from tests.spark.conftest import ALL_DIGITS, TRUE_LABEL, Run, read_table
 
 # Odd characters, as people's own prefixes have them.
@@ -27,20 +28,18 @@ def uploaded(s3_server: Server, digits_images: Path, digits_bundle: Path) -> Any
 
 @pytest.fixture(scope="module")
 def bucket_run(mxspark: Command, s3_server: Server, uploaded: Any) -> Finished:
-    """All digits, from bucket to bucket: the endpoint by a flag, the keys in the environment."""
+    """All digits, from bucket to bucket, by the README's command: the endpoint by a flag, the keys in the
+    environment.
+    """
     keys = {name: value for name, value in s3_server.environment.items() if name != "AWS_ENDPOINT_URL"}
-    arguments = [
-        "--input",
-        f"s3://{BUCKET}/{PREFIX}/",
-        "--model",
-        f"s3://{BUCKET}/models/digits",
-        "--output",
-        f"s3://{BUCKET}/{OUTPUT}",
-    ]
-    finished = mxspark(
-        "run", *arguments, "--endpoint-url", s3_server.endpoint_url, "--set", TRUE_LABEL, environment=keys
-    )
-    return finished.succeeded()
+    (command,) = [words for words in shown("README.md", "mxspark", "run") if "--endpoint-url" in words]
+    places = {
+        "s3://images/photos": f"s3://{BUCKET}/{PREFIX}/",
+        "s3://models/efficientnet-lite0": f"s3://{BUCKET}/models/digits",
+        "s3://images/predictions": f"s3://{BUCKET}/{OUTPUT}",
+        "http://127.0.0.1:8333": s3_server.endpoint_url,
+    }
+    return mxspark(*filled(command[1:], places), "--set", TRUE_LABEL, environment=keys).succeeded()
 
 
 @pytest.fixture(scope="module")

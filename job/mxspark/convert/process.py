@@ -20,7 +20,8 @@ def convert(request: Request) -> Result:
     """
     if missing := [package for package in PACKAGES if find_spec(package) is None]:
         raise UsageError(
-            f"the package {missing[0]} is not installed, which converts ONNX files", "pip install 'mxspark[cpu,onnx]'."
+            f"the package {missing[0]} is not installed, which converts ONNX files",
+            "In mxspark's repository: pip install '.[cpu,onnx]'.",
         )
     try:
         return mxnet_process.call(SECONDS, _convert, request)

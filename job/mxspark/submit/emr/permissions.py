@@ -48,7 +48,9 @@ def wanted(settings: Settings, partition: str, logs_of: str) -> list[Right]:
         ]
     if settings.emr.log_group is not None:
         group = f"{logs_of}:log-group:{settings.emr.log_group}:*"
-        found += [Right("write logs to CloudWatch", action, "*" if action == LOGS[0] else group) for action in LOGS]
+        # AWS asks whether all groups may be described by an ARN without a name, which policies for logs alone allow.
+        groups = f"{logs_of}:log-group::log-stream:"
+        found += [Right("write logs to CloudWatch", action, groups if action == LOGS[0] else group) for action in LOGS]
     return found
 
 
