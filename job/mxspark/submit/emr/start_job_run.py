@@ -17,19 +17,12 @@ from mxspark.settings import document, sources
 from mxspark.settings.emr import LONGEST_VALUE, NAME
 from mxspark.settings.job import Settings
 from mxspark.settings.kubernetes import KubernetesSettings
-from mxspark.spark.pods import MASTER, Manifest
+from mxspark.spark.pods import MASTER
 from mxspark.storage import is_s3, join
 from mxspark.submit import reach
 from mxspark.submit.emr import properties
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
-from mxspark.submit.emr.properties import (
-    DRIVER_TEMPLATE,
-    EXECUTOR_TEMPLATE,
-    is_emrs_own,
-    is_one_line,
-    selectors,
-    submitters_tolerations,
-)
+from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, is_emrs_own, is_one_line
 
 Request = dict[str, Any]  # in the names of AWS's API
 
@@ -86,11 +79,10 @@ def completed(settings: Settings, name: str, submission: str) -> Settings:
     chosen = settings.output.submission
     if chosen and (not is_one_line(chosen) or chosen == "null"):  # which a flag would read as none
         raise UsageError(f"output.submission is {chosen!r}", "Use one line of printable characters.")
-    if images := sorted(OF_IMAGES & settings.spark.conf.keys()):
-        hint = "Set one image for all pods instead, kubernetes.image: --image NAME."
-        raise UsageError(f"spark.conf has {', '.join(images)}", hint)
-    if taken := sorted(key for key in settings.spark.conf if is_emrs_own(key)):
-        raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself", "Take it out.")
+    conf = settings.spark.conf.keys()
+    if taken := sorted({*filter(is_emrs_own, conf), *(OF_IMAGES & conf)}):
+        hint = "Take it out. The image of all pods is kubernetes.image: --image NAME."
+        raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself or mxspark does", hint)
     found = settings.model_dump()
     found["spark"] |= {"master": MASTER, "app_name": name}
     found["output"] |= {"submission": chosen or submission}
@@ -101,21 +93,11 @@ def _check_staging(settings: Settings) -> None:
     """Raises UsageError if EMR and Spark would not find what a submission puts into S3."""
     chosen = settings.emr.staging
     key, place = ("output.path", settings.output.path) if chosen is None else ("emr.staging", chosen)
+    hint = "Give pod templates another place: --set emr.staging=s3://bucket/prefix."
     if not is_s3(place):
-        raise UsageError(
-            f"{key} is {place!r}, and EMR reads pod templates from S3 only", "Give s3://bucket/prefix, or emr.staging."
-        )
-    if not (is_one_line(place) and len(place) < LONGEST_VALUE // 2):
-        raise UsageError(
-            f"{key} is longer than AWS allows a Spark property to be, or has unprintable characters",
-            "Give another place: emr.staging.",
-        )
+        raise UsageError(f"{key} is {place!r}, and EMR reads pod templates from S3 only", hint)
     if found := NO_ADDRESS.search(place.removeprefix("s3://").rstrip("/")):
-        other = "" if chosen else ", or give pod templates another place: --set emr.staging=s3://bucket/prefix"
-        raise UsageError(
-            f"{key} is {place!r}: Spark finds no pod templates in a place with {found[0]!r}",
-            f"Choose a name without it{other}.",
-        )
+        raise UsageError(f"{key} is {place!r}: Spark finds no pod templates in a place with {found[0]!r}", hint)
 
 
 def build(settings: Settings, name: str, virtual_cluster: str, job_template: str | None = None) -> Submission:
@@ -124,27 +106,24 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
 
     The same settings give the same request, with the same token: AWS starts no second job run for it.
     """
-    content = document.to_yaml(driver_settings(settings, is_template=job_template is not None)).encode()
-    if len(content) > document.MAX_YAML:
-        raise UsageError(
-            f"the settings are {len(content):,} bytes long, and {document.MAX_YAML:,} are the most",
-            "Give fewer places: a prefix or a pattern, or a manifest (--input s3://bucket/keys.txt).",
-        )
-    contents = {f"{role}.yaml": document.to_yaml(pod_template(settings, role)).encode() for role in CONTAINERS}
-    contents["settings.yaml"] = content
-    places = {file: _staged(settings, file, content) for file, content in contents.items()}
-    objects = {places[file]: content for file, content in contents.items()}
-    values = _template_values(settings) if job_template is not None else {}
-    what = _what(settings, places, values)
-    template = None if job_template is None else _job_template(settings, job_template, what, values)
+    contents = {"settings.yaml": driver_settings(settings, is_template=job_template is not None)}
+    contents |= {f"{role}.yaml": pod_template(settings, role) for role in CONTAINERS}
+    files = {file: document.to_yaml(content).encode() for file, content in contents.items()}
+    places = {file: _staged(settings, file, content) for file, content in files.items()}
+    objects = {places[file]: content for file, content in files.items()}
     request: Request = {
         "name": name,
         "virtualClusterId": virtual_cluster,
-        **(what if template is None else {"jobTemplateParameters": values}),
         "retryPolicyConfiguration": {"maxAttempts": settings.emr.retries + 1},
-        **({"tags": dict(settings.emr.tags)} if settings.emr.tags else {}),
     }
-    return Submission(request | _token(request | ({"template": template} if template else {})), objects, template)
+    if settings.emr.tags:
+        request["tags"] = dict(settings.emr.tags)
+    if job_template is None:
+        request |= _what(settings, places, {})
+        return Submission(request | _token(request), objects)
+    request["jobTemplateParameters"] = values = _template_values(settings)
+    template = _job_template(settings, job_template, _what(settings, places, values), values)
+    return Submission(request | _token({**request, "template": template}), objects, template)
 
 
 def _token(request: Mapping[str, Any]) -> Request:
@@ -220,17 +199,15 @@ def _template_values(settings: Settings) -> dict[str, str]:
     """One run's values for a job template's parameters."""
     if not isinstance(settings.input.path, str):
         raise UsageError("a job template's input is one place, but input.path has several", "Leave --job-template out.")
-    found = {"Submission": f"output.submission={settings.output.submission}"}
-    for parameter, section in PARAMETERS.items():
-        value = getattr(settings, section).path
-        if value is None:  # a model of single files
-            continue
+    places = {parameter: getattr(settings, section).path for parameter, section in PARAMETERS.items()}
+    found = {parameter: place for parameter, place in places.items() if place is not None}  # a model of single files
+    found["Submission"] = f"output.submission={settings.output.submission}"
+    for parameter, value in found.items():
         if len(value) > LONGEST_VALUE or not is_one_line(value):
             raise UsageError(
-                f"{section}.path has {len(value):,} characters, or has unprintable ones",
+                f"{parameter} of the job template has {len(value):,} characters, or unprintable ones",
                 f"A job template accepts {LONGEST_VALUE:,} at most: leave --job-template out.",
             )
-        found[parameter] = value
     return found
 
 
@@ -287,19 +264,9 @@ def notes(settings: Settings) -> Iterator[str]:
             "Executors claim volumes (kubernetes.local_directory.storage_class), which the Role emr-containers of the "
             "namespace does not allow by default: docs/emr.md says what to add."
         )
-    if lacking := list(_not_of_submitter(pod_template(settings, "driver")["spec"])):
+    if lacking := properties.submitters_place(settings)[1]:
         yield (
             f"The pod that submits the job can't be given the driver's {', '.join(lacking)}: EMR gives it node "
             "selectors, and for each key one toleration with value and effect. If no other node fits, it stays pending "
             "forever."
         )
-
-
-def _not_of_submitter(spec: Manifest) -> Iterator[str]:
-    """What the pod that submits lacks of where the driver's pod may run."""
-    accepted = [*submitters_tolerations(spec).values()]
-    for toleration in spec.get("tolerations") or ():
-        if not any(toleration is one for one in accepted):
-            yield f"toleration of {toleration.get('key', 'all taints')}"
-    yield from (f"selector {key} without a value" for key, value in selectors(spec).items() if not value.strip())
-    yield from (key for key in ("affinity", "nodeName") if spec.get(key))
