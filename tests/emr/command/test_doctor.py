@@ -78,7 +78,8 @@ def test_where_all_is_well_each_line_says_so(
     assert code == 0
     assert {subject: finding["verdict"] for subject, finding in found.items()} == dict.fromkeys(
         ["request", "credentials", "virtual cluster", "EKS cluster", "image", "execution role", "trust policy",
-         "OIDC provider", "role's permissions", "input", "model", "output", "logs in S3", "logs in CloudWatch"], "ok"
+         "OIDC provider", "role's permissions", *(f"bucket {name}" for name in ("logs", "results", "models", "images")),
+         "logs in CloudWatch"], "ok"
     )  # fmt: skip
     assert f"namespace {virtual_cluster.namespace} of the EKS cluster vision" in found["virtual cluster"]["text"]
     assert "the CPU build" in found["image"]["text"]
@@ -101,10 +102,15 @@ PROBLEMS = [
         "not arn:aws:iam::123456789012:role/team/",
         "path",
     ),
-    (["--s3-logs", "s3://nowhere-at-all/x"], "logs in S3", "there is no bucket nowhere-at-all", "--s3-logs"),
-    (["--input", "s3://nowhere-at-all/x"], "input", "there is no bucket nowhere-at-all", "--input"),
-    (["--model", "s3://nowhere-at-all/x"], "model", "there is no bucket nowhere-at-all", "--model"),
-    (["--output", "s3://nowhere-at-all/x"], "output", "there is no bucket nowhere-at-all", "--output"),
+    (["--s3-logs", "s3://nowhere-at-all/x"], "bucket nowhere-at-all", "there is no such bucket", "write logs to S3"),
+    (["--input", "s3://nowhere-at-all/x"], "bucket nowhere-at-all", "there is no such bucket", "read the images"),
+    (["--model", "s3://nowhere-at-all/x"], "bucket nowhere-at-all", "there is no such bucket", "read the model"),
+    (
+        ["--output", "s3://nowhere-at-all/x"],
+        "bucket nowhere-at-all",
+        "there is no such bucket",
+        "write the predictions",
+    ),
     (["--output", "out"], "request", "output.path is 'out', which is on this machine", "s3://"),
     (
         ["--set", "kubernetes.driver.template={spec: {hostNetwork: true}}"],

@@ -28,10 +28,6 @@ class NotAllowedError(MxsparkError):
     """The credentials lack a permission."""
 
 
-class RefusedError(UsageError):
-    """AWS rejects the request."""
-
-
 LOG_IN = "Log in again (aws sso login, aws login, or your way to get credentials); AWS_PROFILE chooses others."
 Table = Mapping[str, tuple[type[MxsparkError], str, str]]  # by a pattern: kind, problem and hint; the first one counts
 # What boto3 raises, by the names of its classes.
@@ -64,14 +60,14 @@ ANSWERS: Table = {
         PassingError, "{doing}: AWS throttles the requests ({code})", "Try again in a minute."
     ),
     "QuotaExceeded|LimitExceeded": (
-        RefusedError, "{doing}: {message}",
+        UsageError, "{doing}: {message}",
         "Wait for others to end, or have the quota raised (Service Quotas in AWS's console).",
     ),
     r"NotFound|NoSuch|\b404\b": (
         NotThereError, "{doing}: {message}", "Check the name or id, and the region: {region}."
     ),
     "Validation|InvalidRequest|InvalidParameter": (
-        RefusedError, "{doing}: AWS rejects it: {message}",
+        UsageError, "{doing}: AWS rejects it: {message}",
         "Correct the setting that causes it; `mxspark doctor emr` looks for it.",
     ),
     r"\b5\d\d\b": (PassingError, "{doing}: AWS had an internal error ({code}: {message})", "Try again later."),
@@ -124,8 +120,8 @@ class Aws:
         return self._session.client(service, verify=ca_bundle(), config=config)
 
     def call(self, service: str, operation: str, doing: str, **parameters: Any) -> dict[str, Any]:
-        """A response of AWS. Raises NotThereError, NotAllowedError, RefusedError, PassingError; UsageError for
-        credentials.
+        """A response of AWS. Raises NotThereError, NotAllowedError, PassingError; UsageError for what AWS
+        rejects, and for credentials.
         """
         with _errors(doing, self.region):
             answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from mxspark.doctor import Finding, UnknownError
 from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.settings.job import Settings
-from mxspark.storage import is_s3, split_s3
 from mxspark.submit.emr import images, permissions, start_job_run, trust_policy, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.virtual_clusters import VirtualCluster
@@ -145,23 +144,17 @@ def oidc_provider(aws: Aws, role: dict[str, Any], cluster: VirtualCluster, provi
 
 def _look_at_places(found: Findings, aws: Aws, settings: Settings) -> None:
     """Whether buckets and the log group exist, and whether logs are kept."""
-    model, emr, elsewhere = settings.model, settings.emr, settings.storage.endpoint_url
-    places = {
-        ("input", "--input"): (*settings.input.paths, settings.input.base),
-        ("model", "--model"): (model.path, model.symbol, model.params, model.labels),
-        ("output", "--output"): (settings.output.path, settings.output.text_object),
-        ("logs in S3", "--s3-logs"): (emr.s3_logs,),
-    }
-    for (subject, flag), given in places.items():
-        for bucket in dict.fromkeys(split_s3(place)[0] for place in given if place is not None and is_s3(place)):
-            with found.about(subject) as ok:
-                if elsewhere is not None and flag != "--s3-logs":
-                    raise UnknownError(f"the bucket {bucket} is in {elsewhere}, not in AWS, and isn't checked")
-                try:
-                    aws.call("s3", "head_bucket", f"reading the bucket {bucket}", Bucket=bucket)
-                except NotThereError:
-                    raise UsageError(f"there is no bucket {bucket}", f"Create it, or correct {flag}.") from None
-                ok(f"the bucket {bucket} exists")
+    emr, elsewhere = settings.emr, settings.storage.endpoint_url
+    for bucket, words in permissions.buckets(settings).items():
+        with found.about(f"bucket {bucket}") as ok:
+            if elsewhere is not None:
+                raise UnknownError(f"it is in {elsewhere}, not in AWS")
+            try:
+                aws.call("s3", "head_bucket", f"reading the bucket {bucket}", Bucket=bucket)
+            except NotThereError:
+                hint = f"Create it, or name another: the job is to {words} there."
+                raise UsageError("there is no such bucket", hint) from None
+            ok("it exists")
     if (group := emr.log_group) is not None:
         with found.about("logs in CloudWatch") as ok:
             doing = f"looking for log group {group}"

@@ -13,7 +13,7 @@ from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import job_runs
-from mxspark.submit.emr.aws import Aws, NotThereError, RefusedError
+from mxspark.submit.emr.aws import Aws, NotThereError
 from mxspark.submit.emr.diagnosis import explain, hint_for
 from mxspark.submit.emr.driver_log import READ_SECONDS, DriverLog
 from mxspark.submit.emr.follower import LOG_SECONDS, Follower, read_progress
@@ -193,10 +193,7 @@ class EmrJob(RemoteJob):
         if not confirm(question):
             return None
         where, doing = {"id": run.id, "virtualClusterId": run.virtual_cluster}, f"cancelling job run {run.id}"
-        try:
-            self.aws.call("emr-containers", "cancel_job_run", doing, **where)
-        except RefusedError as error:
-            raise UsageError(error.problem, f"Perhaps it has just ended: mxspark status {self.address}") from None
+        self.aws.call("emr-containers", "cancel_job_run", doing, **where)
         return f"Job run {run.id} is being cancelled."
 
 

@@ -30,34 +30,41 @@ class Need(NamedTuple):
 
 def needs(settings: Settings, partition: str, logs_of: str) -> Iterator[Need]:
     """All that the job's role needs; `logs_of` is what ARNs of log groups begin with."""
-    for words, actions, place in _of_places(settings):
-        if place is not None and is_s3(place):
-            bucket, key = split_s3(place)
-            arn = f"arn:{partition}:s3:::{bucket}"
-            yield Need(words, tuple(action for action in actions if action != LIST), f"{arn}/{key}")
-            if LIST in actions:
-                yield Need(words, (LIST,), arn, key[: key.rfind("/") + 1])
+    for words, actions, bucket, key in _of_places(settings):
+        arn = f"arn:{partition}:s3:::{bucket}"
+        yield Need(words, tuple(action for action in actions if action != LIST), f"{arn}/{key}")
+        if LIST in actions:
+            yield Need(words, (LIST,), arn, key[: key.rfind("/") + 1])
     if settings.emr.log_group is not None:
         yield Need("write logs to CloudWatch", ("logs:DescribeLogGroups",), "*")
         yield Need("write logs to CloudWatch", LOGS, f"{logs_of}:log-group:{settings.emr.log_group}:*")
 
 
-def _of_places(settings: Settings) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
-    """What the job does in words, by which actions, and an object of the place."""
-    source, model, output, logs = settings.input, settings.model, settings.output, settings.emr.s3_logs
+def buckets(settings: Settings) -> dict[str, str]:
+    """What the job does first with each bucket, in words."""
+    return {bucket: words for words, _, bucket, _ in reversed(list(_of_places(settings)))}
+
+
+def _of_places(settings: Settings) -> Iterator[tuple[str, tuple[str, ...], str, str]]:
+    """What the job does, in words and by which actions, in which bucket, and an object there."""
+    source, model, output, emr = settings.input, settings.model, settings.output, settings.emr
+    found: list[tuple[str, tuple[str, ...], str | None]] = []
     for path in source.paths:
         if is_manifest(path):
-            yield "read the manifest", READ, path
-            yield "read the images", READ, join(source.base or parent(path), "x")
+            found.append(("read the manifest", READ, path))
+            found.append(("read the images", READ, join(source.base or parent(path), "x")))
         else:
             start = globs.literal_start(path).rpartition("/")[0] if globs.is_glob(path) else path
-            yield "read the images", (*READ, LIST), join(start, "x")
-    yield "read the model", (*READ, LIST), model.path and join(model.path, "x")
-    yield from (("read the model", READ, place) for place in (model.symbol, model.params, model.labels))
-    yield "write the predictions", (*WRITE, LIST), join(output.path, "x")
-    yield "write the predictions", (*WRITE, LIST), output.text_object
-    yield "read what a submission puts into S3", READ, join(settings.emr.staging or join(output.path, STAGING), "x")
-    yield "write logs to S3", (*PUT, LIST), logs and join(logs, "x")
+            found.append(("read the images", (*READ, LIST), join(start, "x")))
+    found += [
+        ("read the model", (*READ, LIST), model.path and join(model.path, "x")),
+        *(("read the model", READ, place) for place in (model.symbol, model.params, model.labels)),
+        ("write the predictions", (*WRITE, LIST), join(output.path, "x")),
+        ("write the predictions", (*WRITE, LIST), output.text_object),
+        ("read what a submission puts into S3", READ, join(emr.staging or join(output.path, STAGING), "x")),
+        ("write logs to S3", (*PUT, LIST), emr.s3_logs and join(emr.s3_logs, "x")),
+    ]
+    yield from ((words, actions, *split_s3(place)) for words, actions, place in found if place and is_s3(place))
 
 
 def check(aws: Aws, settings: Settings, role: str) -> str:

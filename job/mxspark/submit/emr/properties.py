@@ -143,10 +143,8 @@ def submitters_place(settings: Settings) -> tuple[dict[str, str], list[str]]:
         key, value, effect = (str(toleration.get(field) or "").strip() for field in ("key", "value", "effect"))
         place = f"jobsubmitter.node.toleration.{key}"
         # There is one for each key, and it writes the operator Exists as an empty value, which the API rejects.
-        if not (key and value and effect) or place in found:
+        if key and value and effect and place not in found:
+            found |= {place: value, f"{place}.effect": effect}
+        else:
             lacking.append(f"toleration of {key or 'all taints'}")
-            continue
-        found |= {place: value, f"{place}.effect": effect}
-        if "tolerationSeconds" in toleration:
-            found[f"{place}.tolerationSeconds"] = str(toleration["tolerationSeconds"])
     return found, lacking
