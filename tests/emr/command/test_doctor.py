@@ -173,6 +173,12 @@ def test_a_right_that_depends_on_what_is_not_known_can_t_be_told(
     )
 
 
+def test_what_is_allowed_whatever_is_not_known_is_allowed(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"EvalActionName": "s3:GetObject", "EvalDecision": "allowed", "MissingContextValues": ["aws:SourceVpce"]}
+    monkeypatch.setattr(permissions, "simulated", lambda *_: [answer])
+    assert permissions.check(aws, settings(), ROLE).startswith("it may read the images, read the model")
+
+
 def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/mxspark"
     asked = [need for need in permissions.needs(settings(), "aws", "arn") if need.actions == ("s3:ListBucket",)]

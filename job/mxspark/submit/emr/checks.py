@@ -53,12 +53,12 @@ def examine(settings: Settings, name: str, job_template: str | None, lacking: Se
         completed = start_job_run.completed(settings, job_template or name, name)
         start_job_run.build(completed, name, ANY_CLUSTER, job_template)
         ok("AWS's rules allow it, as far as they are published")
-    with found.about("credentials") as ok:
+    try:
         aws = Aws.connect(settings.emr.region)
         caller = aws.call("sts", "get_caller_identity", "checking whose credentials these are")
-        ok(f"{caller['Arn']}, region {aws.region}")
-    if found[-1].verdict != "ok":
-        return found
+    except MxsparkError as error:  # without them nothing can be told
+        return [*found, Finding("credentials", "problem", error.problem, error.hint)]
+    found.append(Finding("credentials", "ok", f"{caller['Arn']}, region {aws.region}"))
     cluster, issuer = look_at_clusters(found, aws, settings)
     look_at_image(found, aws, settings)
     role = _look_at_role(found, aws, settings.emr.execution_role)

@@ -73,13 +73,17 @@ def check(aws: Aws, settings: Settings, role: str) -> str:
     """
     partition, account = role.split(":")[1], role.split(":")[4]
     wanted = list(needs(settings, partition, f"arn:{partition}:logs:{aws.region}:{account}"))
+    if not wanted:
+        raise UnknownError("no places are given")
     lacking, unknown = [], []
     for need in wanted:
         for result in simulated(aws, role, need):
             what = f"{need.words}: {result['EvalActionName']} on {need.resource}"
+            if result["EvalDecision"] == "allowed":
+                continue
             if missing := ", ".join(result.get("MissingContextValues") or ()):
                 unknown.append(f"{what}, by a condition on {missing}")
-            elif result["EvalDecision"] != "allowed":
+            else:
                 lacking.append(what)
     if lacking:
         raise UsageError(f"it may not {'; '.join(dict.fromkeys(lacking))}", "docs/emr.md has the policy.")

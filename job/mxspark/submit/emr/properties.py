@@ -107,7 +107,7 @@ def _check(what: str, properties: Mapping[str, str]) -> None:
             hint = "AWS accepts neither empty values nor values of several lines: take it out."
             raise UsageError(f"{what}: {key} is {value!r}", hint)
         if (length := _longest(key, value)) > LONGEST_VALUE:
-            hint = f"AWS accepts {LONGEST_VALUE:,} at most if there are spaces or quotes among them: shorten it."
+            hint = f"AWS accepts {LONGEST_VALUE:,} at most, and more of spark.conf only as plain words: shorten it."
             raise UsageError(f"{what}: {key} has {length:,} characters", hint)
 
 
