@@ -115,7 +115,6 @@ def submit_emr(
     for note in start_job_run.notes(settings):
         listener.note(note)
     settings = start_job_run.completed(settings, job_template or name, f"{name}-{secrets.token_hex(8)}")
-    virtual_clusters.needed(settings.emr.virtual_cluster)
     if dry_run:
         _show_request(settings, name, job_template, upload, listener)
         return
@@ -134,7 +133,7 @@ def submit_emr(
 def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -> EmrJob:
     """Starts the job run, after all that can be checked before."""
     aws = Aws.connect(settings.emr.region)
-    cluster = virtual_clusters.check_running(virtual_clusters.find(aws, settings.emr.virtual_cluster))
+    cluster = virtual_clusters.check_running(virtual_clusters.find(aws, str(settings.emr.virtual_cluster)))
     submission = start_job_run.build(settings, name, cluster.id, job_template)
     with suppress(NotAllowedError, PassingError, StorageError):  # which `mxspark doctor emr` reports
         images.check(settings, images.read(aws, settings.kubernetes.image or ""))

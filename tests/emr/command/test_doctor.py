@@ -290,7 +290,10 @@ def test_it_takes_the_flags_of_a_submission(doctor: Callable[..., tuple[int, dic
 
 
 def test_without_credentials_nothing_else_is_asked(doctor: Callable[..., tuple[int, dict[str, Any]]]) -> None:
-    code, found = doctor(environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
+    nobody: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    assert doctor(environment=nobody)[1]["request"]["text"] == "no image is given: kubernetes.image is not set"
+    flags = ("--image", IMAGE, "--execution-role", ROLE, "--virtual-cluster", "vision")
+    code, found = doctor(*flags, environment=nobody)
     assert code == 1
     assert list(found) == ["request", "credentials"]
     assert found["request"]["text"] == "not given: input.path, output.path, model.path"

@@ -48,6 +48,7 @@ def examine(settings: Settings, name: str, job_template: str | None, lacking: Se
     """
     found = Findings()
     with found.about("request") as ok:
+        start_job_run.check_needed(settings)
         if lacking:
             raise UnknownError(f"not given: {', '.join(lacking)}", "Give the settings of the job itself, too.")
         completed = start_job_run.completed(settings, job_template or name, name)
@@ -79,7 +80,7 @@ def look_at_clusters(found: Findings, aws: Aws, settings: Settings) -> tuple[Vir
     """Returns the virtual cluster, and the issuer of its EKS cluster's web identities, where they are known."""
     cluster = issuer = None
     with found.about("virtual cluster") as ok:
-        cluster = virtual_clusters.find(aws, settings.emr.virtual_cluster)
+        cluster = virtual_clusters.find(aws, known(settings.emr.virtual_cluster, "it"))
         virtual_clusters.check_running(cluster)
         ok(f"{cluster} is RUNNING: namespace {cluster.namespace} of the EKS cluster {cluster.eks_cluster}")
     with found.about("EKS cluster") as ok:

@@ -66,15 +66,25 @@ def default_name(unique: str) -> str:
     return re.sub(r"[^.\-_/#A-Za-z0-9]", "-", f"mxspark-{unique}")[:64]
 
 
+def check_needed(settings: Settings) -> None:
+    """Raises UsageError if something is not given that every job run has."""
+    emr = settings.emr
+    for what, key, value, hint in (
+        ("image", "kubernetes.image", settings.kubernetes.image, "made by `make image TARGET=emr`: --image NAME."),
+        ("role", "emr.execution_role", emr.execution_role, "that the job runs as: --execution-role ARN."),
+        (
+            "virtual cluster", "emr.virtual_cluster", emr.virtual_cluster,
+            "by its id or name: --virtual-cluster; `aws emr-containers list-virtual-clusters` lists them.",
+        ),
+    ):  # fmt: skip
+        if value is None:
+            raise UsageError(f"no {what} is given: {key} is not set", f"Name the {what}, {hint}")
+
+
 def completed(settings: Settings, name: str, submission: str) -> Settings:
     """The settings with what depends on the submission, checked as for a cluster. Raises UsageError."""
     reach.check(settings)
-    if settings.kubernetes.image is None:
-        hint = "Name the image, made by `make image TARGET=emr`: --image NAME."
-        raise UsageError("no image is given: kubernetes.image is not set", hint)
-    if settings.emr.execution_role is None:
-        hint = "Name the role that the job runs as: --execution-role ARN."
-        raise UsageError("no role is given: emr.execution_role is not set", hint)
+    check_needed(settings)
     _check_staging(settings)
     chosen = settings.output.submission
     if chosen and (not is_one_line(chosen) or chosen == "null"):  # which a flag would read as none
@@ -109,8 +119,10 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
     contents = {"settings.yaml": driver_settings(settings, is_template=job_template is not None)}
     contents |= {f"{role}.yaml": pod_template(settings, role) for role in CONTAINERS}
     files = {file: document.to_yaml(content).encode() for file, content in contents.items()}
-    places = {file: _staged(settings, file, content) for file, content in files.items()}
-    objects = {places[file]: content for file, content in files.items()}
+    # One folder for each content, so that nothing is ever replaced under a running job.
+    digest = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
+    folder = join(settings.emr.staging or join(settings.output.path, STAGING), digest)
+    objects = {join(folder, file): content for file, content in files.items()}
     request: Request = {
         "name": name,
         "virtualClusterId": virtual_cluster,
@@ -119,10 +131,10 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
     if settings.emr.tags:
         request["tags"] = dict(settings.emr.tags)
     if job_template is None:
-        request |= _what(settings, places, {})
+        request |= _what(settings, folder, {})
         return Submission(request | _token(request), objects)
     request["jobTemplateParameters"] = values = _template_values(settings)
-    template = _job_template(settings, job_template, _what(settings, places, values), values)
+    template = _job_template(settings, job_template, _what(settings, folder, values), values)
     return Submission(request | _token({**request, "template": template}), objects, template)
 
 
@@ -131,19 +143,11 @@ def _token(request: Mapping[str, Any]) -> Request:
     return {"clientToken": hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()}
 
 
-def _staged(settings: Settings, file: str, content: bytes) -> str:
-    """The place of a submission's object, one for each content, so that nothing is ever replaced under a running
-    job.
+def _what(settings: Settings, folder: str, values: Mapping[str, str]) -> Request:
+    """What is the same for all runs of a job template, whose parameters have `values`. `folder` has the submission's
+    objects.
     """
-    place = settings.emr.staging or join(settings.output.path, STAGING)
-    return join(join(place, hashlib.sha256(content).hexdigest()[:16]), file)
-
-
-def _what(settings: Settings, places: Mapping[str, str], values: Mapping[str, str]) -> Request:
-    """What is the same for all runs of a job template, whose parameters have `values`. `places` are those of the
-    submission's objects.
-    """
-    templates = {DRIVER_TEMPLATE: places["driver.yaml"], EXECUTOR_TEMPLATE: places["executor.yaml"]}
+    templates = {DRIVER_TEMPLATE: join(folder, "driver.yaml"), EXECUTOR_TEMPLATE: join(folder, "executor.yaml")}
     parameters, defaults = properties.split(properties.spark_properties(settings) | templates)
     return {
         "executionRoleArn": settings.emr.execution_role,
@@ -151,7 +155,7 @@ def _what(settings: Settings, places: Mapping[str, str], values: Mapping[str, st
         "jobDriver": {
             "sparkSubmitJobDriver": {
                 "entryPoint": ENTRY_POINT,
-                "entryPointArguments": _arguments(settings, places["settings.yaml"], values),
+                "entryPointArguments": _arguments(settings, join(folder, "settings.yaml"), values),
                 "sparkSubmitParameters": parameters,
             }
         },

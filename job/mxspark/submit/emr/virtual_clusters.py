@@ -26,19 +26,8 @@ class VirtualCluster:
         return f"{self.name} ({self.id})"
 
 
-def needed(given: str | None) -> str:
-    """The id or name itself. Raises UsageError if none is given."""
-    if given is None:
-        raise UsageError(
-            "no virtual cluster is given: emr.virtual_cluster is not set",
-            "Name it by its id or name: --virtual-cluster; `aws emr-containers list-virtual-clusters` lists them.",
-        )
-    return given
-
-
-def find(aws: Aws, given: str | None) -> VirtualCluster:
+def find(aws: Aws, given: str) -> VirtualCluster:
     """The virtual cluster with this id or name, whatever its state. Raises UsageError."""
-    given = needed(given)
     doing = f"looking for virtual cluster {given}"
     if ID.fullmatch(given):
         with suppress(NotThereError):  # a name may look like an id
