@@ -22,7 +22,7 @@ from mxspark.errors import MxsparkError, OutOfSightError, PassingError, Terminat
 from mxspark.submit.emr import driver_log, images, job, job_runs, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import explain
-from mxspark.submit.emr.driver_log import CloudWatchLogs, DriverLog
+from mxspark.submit.emr.driver_log import DriverLog, LogLocations
 from mxspark.submit.emr.follower import Follower
 from mxspark.submit.emr.images import ImageFacts
 from mxspark.submit.emr.job import EmrJob
@@ -313,7 +313,7 @@ def test_a_log_in_cloudwatch_is_not_read_without_end(aws: Aws, monkeypatch: pyte
         for number in range(2):
             page = {"events": [{"message": "x" * 60}], "nextForwardToken": f"f/{number}"}
             stubber.add_response("get_log_events", page)
-        assert CloudWatchLogs(aws, "/emr", "a").read("a/stdout") == ["x" * 60] * 2
+        assert LogLocations(RUN, None, "/emr", "a").read(aws, "a/stdout") == ["x" * 60] * 2
 
 
 def test_a_log_is_not_read_at_each_look_at_the_job(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:

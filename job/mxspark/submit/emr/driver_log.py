@@ -31,7 +31,7 @@ PIECE = 2**16  # so that after each of a million small members little is copied
 @dataclass(frozen=True)
 class LogLocations:
     """Where the logs of the job run `id` are: a folder in S3; streams of a group of CloudWatch, by what their names
-    start with. None where EMR keeps none there.
+    start with. None where EMR keeps none there. Of both, which have the same, the one in S3 is read.
     """
 
     id: str
@@ -45,14 +45,10 @@ class LogLocations:
         monitoring = (run.get("configurationOverrides") or {}).get("monitoringConfiguration") or {}
         uri = monitoring.get("s3MonitoringConfiguration", {}).get("logUri")
         cloud_watch = monitoring.get("cloudWatchMonitoringConfiguration", {})
+        group, prefix = cloud_watch.get("logGroupName"), cloud_watch.get("logStreamNamePrefix")
         below = f"{run['virtualClusterId']}/jobs/{run['id']}/containers/"
-        prefix = cloud_watch.get("logStreamNamePrefix")
-        return cls(
-            run["id"],
-            uri and f"{uri.rstrip('/')}/{below}",
-            cloud_watch.get("logGroupName"),
-            cloud_watch and (f"{prefix}/{below}" if prefix else below),
-        )
+        streams = f"{prefix}/{below}" if prefix else below
+        return cls(run["id"], uri and f"{uri.rstrip('/')}/{below}", group, group and streams)
 
     def rows(self) -> list[tuple[str, str]]:
         """For a person: the driver's folder has the pod's name, spark-ID-driver, below that of Spark's application."""
@@ -62,46 +58,27 @@ class LogLocations:
             found.append(("logs in CloudWatch", f"group {self.group}, streams {self.stream_prefix}{driver}"))
         return found
 
+    def names(self, aws: Aws) -> Iterator[tuple[str, Any]]:
+        """The names of all pods' streams, and when each was last written. Raises MxsparkError."""
+        if self.folder:
+            doing, (bucket, prefix) = f"looking for logs in {self.folder}", split_s3(self.folder)
+            for entry in aws.pages("s3", "list_objects_v2", "Contents", doing, Bucket=bucket, Prefix=prefix):
+                yield entry["Key"], entry["LastModified"]
+        elif self.group:
+            where = {"logGroupName": self.group, "logStreamNamePrefix": self.stream_prefix}
+            doing = f"looking for logs in CloudWatch's group {self.group}"
+            for stream in aws.pages("logs", "describe_log_streams", "logStreams", doing, **where):
+                yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
 
-@dataclass(frozen=True)
-class S3Logs:
-    """Objects below the folder of a job run. Raises MxsparkError where they can't be read."""
-
-    aws: Aws
-    folder: str
-
-    def names(self) -> Iterator[tuple[str, Any]]:
-        """The names of all pods' streams, and when each was last written."""
-        doing, (bucket, prefix) = f"looking for logs in {self.folder}", split_s3(self.folder)
-        for entry in self.aws.pages("s3", "list_objects_v2", "Contents", doing, Bucket=bucket, Prefix=prefix):
-            yield entry["Key"], entry["LastModified"]
-
-    def read(self, name: str) -> list[str]:
-        """The lines of a stream."""
-        data = self.aws.read_object(split_s3(self.folder)[0], name, LONGEST)
-        return unpacked(data).decode(errors="replace").splitlines()
-
-
-@dataclass(frozen=True)
-class CloudWatchLogs:
-    """Streams of a log group, likewise."""
-
-    aws: Aws
-    group: str
-    prefix: str
-
-    def names(self) -> Iterator[tuple[str, Any]]:
-        doing, where = f"looking for logs in CloudWatch's group {self.group}", {"logGroupName": self.group}
-        where["logStreamNamePrefix"] = self.prefix
-        for stream in self.aws.pages("logs", "describe_log_streams", "logStreams", doing, **where):
-            yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
-
-    def read(self, name: str) -> list[str]:
-        """The lines of a stream, of its first MOST_PAGES."""
+    def read(self, aws: Aws, name: str) -> list[str]:
+        """The lines of a stream, as far as LONGEST and MOST_PAGES allow. Raises MxsparkError."""
+        if self.folder:
+            data = aws.read_object(split_s3(self.folder)[0], name, LONGEST)
+            return unpacked(data).decode(errors="replace").splitlines()
         where: dict[str, Any] = {"logGroupName": self.group, "logStreamName": name, "startFromHead": True}
         lines: list[str] = []
         for _ in range(MOST_PAGES):  # boto3 has no paginator for this
-            answer = self.aws.call("logs", "get_log_events", f"reading {name} of CloudWatch", **where)
+            answer = aws.call("logs", "get_log_events", f"reading {name} of CloudWatch", **where)
             lines += (line for event in answer["events"] for line in _message(event["message"]).splitlines())
             token = answer.get("nextForwardToken")
             if token in (None, where.get("nextToken")):  # at the end the same one again
@@ -135,13 +112,9 @@ class DriverLog:
     """The driver's log, as far as EMR has delivered it: with a delay of some minutes."""
 
     def __init__(self, aws: Aws, places: LogLocations) -> None:
+        self._aws, self._places = aws, places
         self._driver = re.compile(rf".*/spark-[^/]+/spark-{places.id}-driver[^/]*")  # a restarted one has a suffix
-        self._store: S3Logs | CloudWatchLogs | None = None  # EMR writes the same to each
-        if places.folder is not None:
-            self._store = S3Logs(aws, places.folder)
-        elif places.group is not None:
-            self._store = CloudWatchLogs(aws, places.group, str(places.stream_prefix))
-        self.is_kept = self._store is not None  # whether the job run has a place for it
+        self.is_kept = bool(places.folder or places.group)  # whether the job run has a place for it
         self.streams: dict[str, list[str]] = {}  # the newest driver's lines, as they were read last
 
     def new_lines(self) -> Iterator[str]:
@@ -170,17 +143,16 @@ class DriverLog:
 
     def read(self, of_submitter: bool = False) -> dict[str, list[str]]:
         """The streams, by pod and name, of the newest driver (or of the pod that submitted it). Raises MxsparkError."""
-        if self._store is None:
-            return {}
         names: dict[str, dict[str, str]] = defaultdict(dict)  # by pod and stream
         written: dict[str, Any] = {}
-        for name, last in self._store.names():
+        for name, last in self._places.names(self._aws):
             found = re.fullmatch(r"(.+)/(stderr|stdout)(\.gz)?", name)
             if found and self._is_wanted(found[1], of_submitter):
                 names[found[1]][found[2]] = name
                 written[found[1]] = max(last, written.get(found[1], last))
         pod = max(names, key=written.__getitem__, default="")
-        return {f"{pod}/{stream}": self._store.read(names[pod][stream]) for stream in STREAMS if stream in names[pod]}
+        streams = {stream: names[pod][stream] for stream in STREAMS if stream in names[pod]}
+        return {f"{pod}/{stream}": self._places.read(self._aws, name) for stream, name in streams.items()}
 
     def _is_wanted(self, pod: str, of_submitter: bool) -> bool:
         return "/containers/spark-" not in pod if of_submitter else self._driver.fullmatch(pod) is not None
