@@ -108,10 +108,6 @@ class Aws:
     def region(self) -> str:
         return str(self._session.region_name)
 
-    def in_region(self, region: str) -> "Aws":
-        """The same credentials in another region."""
-        return self if region == self.region else Aws.connect(region)
-
     def _make_client(self, service: str) -> Any:
         from botocore.config import Config
 

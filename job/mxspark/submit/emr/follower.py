@@ -159,16 +159,18 @@ class Follower:
         """Reads the rest of the log, which EMR delivers after the job's end, as far as it is worth waiting for."""
         never_ran = self.run.reason in NO_DRIVER or not self._log.is_kept
         seconds = 0 if never_ran else LOG_SECONDS - self.run.seconds_since_end
-        if seconds > 0:
-            self._once("log", "Waiting for the log, which EMR delivers with a delay")
         try:
-            for line in self._log.last_lines(seconds, self.sleep, self._is_explained):
+            for line in self._log.last_lines(seconds, self._wait, self._is_explained):
                 if self.logs:
                     self.listener.log(line)
         except (KeyboardInterrupt, Terminated):  # the job has ended; only the wait for its log is given up
             pass
         except MxsparkError as error:
             self._once("log", f"The log can't be read: {error.problem}")
+
+    def _wait(self, seconds: float) -> None:
+        self._once("log", "Waiting for the log, which EMR delivers with a delay")
+        self.sleep(seconds)
 
     def _is_explained(self) -> bool:
         """Whether the log need not be shown, and has said why the job failed."""

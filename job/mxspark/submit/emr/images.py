@@ -39,7 +39,7 @@ def read(aws: Aws, image: str, fetch: Callable[[str], bytes] = fetched) -> Image
     if (found := IN_ECR.fullmatch(image)) is None:
         return None
     account, region, repository, tag, digest = found.groups()
-    ecr, doing = aws.in_region(region), f"reading the image {image}"
+    ecr, doing = aws if region == aws.region else Aws.connect(region), f"reading the image {image}"
     where = {"registryId": account, "repositoryName": repository}
     wanted = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
     try:
