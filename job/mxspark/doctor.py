@@ -42,6 +42,10 @@ class Finding:
     hint: str = ""
 
 
+class UnknownError(MxsparkError):
+    """It can't be told whether something is well."""
+
+
 def examine(cache_dir: Path, gpus: bool) -> list[Finding]:
     """Looks at this machine, with `gpus` at its NVIDIA driver and cards too. Takes some seconds; changes nothing.
 

@@ -22,7 +22,7 @@ from mxspark.errors import MxsparkError, OutOfSightError, PassingError, Terminat
 from mxspark.submit.emr import driver_log, images, job, job_runs, virtual_clusters
 from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
 from mxspark.submit.emr.diagnosis import explain
-from mxspark.submit.emr.driver_log import CloudWatchLogs, DriverLog
+from mxspark.submit.emr.driver_log import DriverLog, LogLocations
 from mxspark.submit.emr.follower import Follower
 from mxspark.submit.emr.images import ImageFacts
 from mxspark.submit.emr.job import EmrJob
@@ -74,21 +74,12 @@ def described(state: str, **more: Any) -> dict[str, Any]:
 
 
 def followed(
-    aws: Aws,
-    clock: Clock | None = None,
-    *,
-    is_new: bool = False,
-    may_be_old: bool = False,
-    is_kept: bool = False,
-    logs: bool = False,
+    aws: Aws, clock: Clock | None = None, *, is_kept: bool = False, logs: bool = False
 ) -> tuple[Outcome, Heard]:
     heard, clock = Heard(), clock or Clock()
     overrides = {"configurationOverrides": {"monitoringConfiguration": KEPT}} if is_kept else {}
     run = JobRun.of({"id": RUN, "virtualClusterId": CLUSTER, **overrides})
-    follower = Follower(
-        aws, run, heard, logs=logs, is_new=is_new, may_be_old=may_be_old, sleep=clock.sleep, clock=clock
-    )
-    return follower.follow(), heard
+    return Follower(aws, run, heard, logs=logs, sleep=clock.sleep, clock=clock).follow(), heard
 
 
 def test_each_state_is_told_once_with_the_time_that_it_took(aws: Aws, stub: Stubber) -> None:
@@ -155,23 +146,12 @@ def test_aws_that_stays_away_ends_it_after_half_an_hour_and_rights_that_are_take
             followed(aws)
 
 
-def test_a_run_that_the_same_request_started_before_and_that_has_ended_is_told(aws: Aws, stub: Stubber) -> None:
-    stub.add_response("start_job_run", {"id": RUN})
-    stub.add_response("describe_job_run", described("FAILED", stateDetails="x", failureReason="USER_ERROR"))
-    run, heard = job.start(aws, submission("output.submission=nightly")), Heard()
-
-    ending = Follower(aws, run, heard, is_new=True, may_be_old=True).follow()
-
-    assert any("nothing was started" in note and "output.submission" in note for note in heard.notes)
-    assert ending.exit_code == 1
-    assert "another output.submission" in ending.hint
-
-
-def test_a_run_that_ends_while_it_is_followed_is_no_old_one(aws: Aws, stub: Stubber) -> None:
-    for state in ("RUNNING", "COMPLETED"):
+def test_a_run_that_the_same_request_started_before_and_that_has_ended_is_known(aws: Aws, stub: Stubber) -> None:
+    for state in ("FAILED", "PENDING"):
+        stub.add_response("start_job_run", {"id": RUN})
         stub.add_response("describe_job_run", described(state))
-    _, heard = followed(aws, is_new=True, may_be_old=True)
-    assert not any("nothing was started" in note for note in heard.notes)
+        run = job.start(aws, submission("output.submission=nightly"))
+        assert EmrJob(aws, run).is_over == (state == "FAILED")
 
 
 def test_a_run_that_aws_does_not_know_yet_is_asked_about_again_for_a_minute(aws: Aws, stub: Stubber) -> None:
@@ -179,23 +159,21 @@ def test_a_run_that_aws_does_not_know_yet_is_asked_about_again_for_a_minute(aws:
     for _ in range(3):
         stub.add_client_error(*unknown)
     stub.add_response("describe_job_run", described("COMPLETED"))
-    assert followed(aws, is_new=True)[0].exit_code == 0
+    assert followed(aws)[0].exit_code == 0
 
     for _ in range(60):
         stub.add_client_error(*unknown)
     clock = Clock()
     with pytest.raises(OutOfSightError, match="has no job run"):
-        followed(aws, clock, is_new=True)
+        followed(aws, clock)
     assert job_runs.POLL_SECONDS < clock.now < 90
-    with pytest.raises(NotThereError):
-        followed(aws)
     while stub._queue:
         stub._queue.popleft()
 
 
 @pytest.mark.parametrize(
     ("states", "reason", "seconds"),
-    [(["RUNNING"], "USER_ERROR", 90), ([], "USER_ERROR", 20), ([], "VALIDATION_ERROR", 0)],
+    [(["RUNNING"], "USER_ERROR", 90), ([], "USER_ERROR", 90), ([], "VALIDATION_ERROR", 0)],
 )
 def test_a_log_is_waited_for_where_there_was_a_driver(
     aws: Aws, stub: Stubber, states: list[str], reason: str, seconds: int
@@ -208,7 +186,7 @@ def test_a_log_is_waited_for_where_there_was_a_driver(
     with Stubber(aws.client("s3")) as s3:
         for _ in range(40):
             s3.add_response("list_objects_v2", {"Contents": []})
-        ending, _ = followed(aws, clock, is_new=True, is_kept=True)
+        ending, _ = followed(aws, clock, is_kept=True)
 
     assert ending.exit_code == 1
     assert seconds <= clock.now < seconds + 10
@@ -242,7 +220,7 @@ def test_a_log_is_followed_although_aws_does_not_answer_for_a_while(
         s3.add_response("list_objects_v2", {"Contents": []})
         for _ in range(6):
             s3.add_client_error("list_objects_v2", "InternalError", "boom", 500)
-        for _ in range(9):
+        for _ in range(14):
             s3.add_response("list_objects_v2", {"Contents": []})
         assert list(EmrJob(aws, run).logs(follow=True, sleep=clock.sleep)) == []
 
@@ -286,7 +264,7 @@ def test_the_end_of_a_log_which_emr_delivers_after_the_job_s_end_is_shown(
     aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     delivered = Delivered(["one"], ["one"], ["one", "two"], ["one", "two", "three"])
-    monkeypatch.setattr(DriverLog, "_read", delivered)
+    monkeypatch.setattr(DriverLog, "read", delivered)
     kept = {"configurationOverrides": {"monitoringConfiguration": KEPT}}
     for state_ in ("RUNNING", state):
         reason = {"stateDetails": "driver failed with exit code 1", "failureReason": "USER_ERROR"}
@@ -312,7 +290,7 @@ def test_a_signal_during_the_wait_for_the_end_of_a_log_ends_only_that(
     code: int,
 ) -> None:
     delivered = Delivered([])
-    monkeypatch.setattr(DriverLog, "_read", delivered)
+    monkeypatch.setattr(DriverLog, "read", delivered)
     kept = {"configurationOverrides": {"monitoringConfiguration": KEPT}}
     details = {"stateDetails": "The driver failed with exit code 3", "failureReason": "USER_ERROR"}
     ended = described(state, **kept, **(details if state == "FAILED" else {}))
@@ -330,18 +308,18 @@ def test_a_signal_during_the_wait_for_the_end_of_a_log_ends_only_that(
 
 
 def test_a_log_in_cloudwatch_is_not_read_without_end(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_log, "LONGEST", 100)
+    monkeypatch.setattr(driver_log, "MOST_PAGES", 2)
     with Stubber(aws.client("logs")) as stubber:
-        for number in range(3):
+        for number in range(2):
             page = {"events": [{"message": "x" * 60}], "nextForwardToken": f"f/{number}"}
             stubber.add_response("get_log_events", page)
-        assert CloudWatchLogs(aws, "/emr", "a").read("a/stdout") == ["x" * 60] * 2
+        assert LogLocations(RUN, None, "/emr", "a").read(aws, "a/stdout") == ["x" * 60] * 2
 
 
 def test_a_log_is_not_read_at_each_look_at_the_job(aws: Aws, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each reading is of all of it."""
     delivered = Delivered(["one"])
-    monkeypatch.setattr(DriverLog, "_read", delivered)
+    monkeypatch.setattr(DriverLog, "read", delivered)
     for _ in range(20):  # 2 s after each other
         stub.add_response("describe_job_run", described("RUNNING"))
     stub.add_response("describe_job_run", described("COMPLETED", finishedAt=CREATED))
@@ -693,7 +671,7 @@ def test_a_job_run_is_looked_for_past_clusters_that_may_not_be_asked_and_in_arre
             assert job_runs.find(aws, None, RUN).id == RUN
         else:
             stub.add_client_error("describe_job_run", "ResourceNotFoundException", "no", 404)
-            with pytest.raises(NotThereError, match=r"these may not be read: vision-1 \(1b0q"):
+            with pytest.raises(NotThereError, match="that you may read has a job run"):
                 job_runs.find(aws, None, RUN)
 
 
@@ -711,11 +689,11 @@ def test_a_start_that_may_have_come_through_says_which_name_to_look_for(
 @pytest.mark.parametrize(
     ("flags", "facts", "problem"),
     [
-        ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark", "emr-7.13.0"), "MXNet's CPU build"),
-        ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts("mxspark-gpu", "emr-7.13.0"), None),
-        ({"emr.release": "emr-7.12.0-latest"}, ImageFacts("mxspark", "emr-7.13.0"), "based on emr-7.13.0"),
-        ({"emr.release": "emr-7.13.0-20260101"}, ImageFacts("mxspark", "emr-7.13.0"), None),
-        ({}, ImageFacts("mxspark", None), None),
+        ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts(False, "emr-7.13.0"), "MXNet's CPU build"),
+        ({"context": "gpu", "spark.executor_gpus": 1}, ImageFacts(True, "emr-7.13.0"), None),
+        ({"emr.release": "emr-7.12.0-latest"}, ImageFacts(False, "emr-7.13.0"), "based on emr-7.13.0"),
+        ({"emr.release": "emr-7.13.0-20260101"}, ImageFacts(False, "emr-7.13.0"), None),
+        ({}, ImageFacts(False, None), None),
         ({}, None, None),
     ],
 )
@@ -746,7 +724,7 @@ def test_an_image_of_several_processors_is_looked_into(aws: Aws) -> None:
         )
         ecr.add_response("get_download_url_for_layer", {"downloadUrl": "https://there"})
         config = b'{"config": {"Labels": {"org.opencontainers.image.title": "mxspark-gpu"}}}'
-        assert images.read(aws, IMAGE, lambda url: config) == ImageFacts("mxspark-gpu", None)
+        assert images.read(aws, IMAGE, lambda url: config) == ImageFacts(True, None)
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,13 @@ from mxspark.cli import console, remote
 from mxspark.cli.app import INTERRUPTED, TERMINATED, Detached, doctor_app, show_findings
 from mxspark.cli.flags import DebugFlag, Given, ImageFlag, YesFlag, help_of, takes_job
 from mxspark.cli.run import needed
-from mxspark.errors import MxsparkError, Terminated, UsageError
+from mxspark.errors import PassingError, Terminated, UsageError
 from mxspark.settings import sources
 from mxspark.settings.job import Settings
-from mxspark.storage import Access
-from mxspark.submit.emr import job, job_runs, start_job_run, virtual_clusters
-from mxspark.submit.emr.aws import Aws, NotThereError
-from mxspark.submit.emr.follower import SAME_AGAIN
-from mxspark.submit.emr.job import EmrJob
+from mxspark.storage import Access, StorageError
+from mxspark.submit.emr import images, job, job_runs, start_job_run, virtual_clusters
+from mxspark.submit.emr.aws import Aws, NotAllowedError
+from mxspark.submit.emr.job import SAME_AGAIN, EmrJob
 
 
 def _setting(key: str, metavar: str, kind: Any = str) -> tuple[Any, None, str]:
@@ -64,10 +63,9 @@ TemplateFlag = Annotated[
 def _layers(given: Given, tags: list[str] | None) -> list[sources.Layer]:
     found = {}
     for tag in tags or ():
-        key, equals, value = tag.partition("=")
-        if not (key.strip() and equals and value.strip()):
-            missing = "'='" if not equals else "key" if not key.strip() else "value"
-            raise UsageError(f"--tag {tag} has no {missing}", "Write --tag KEY=VALUE.")
+        key, _, value = tag.partition("=")
+        if not (key.strip() and value.strip()):
+            raise UsageError(f"--tag {tag} lacks a key or a value", "Write --tag KEY=VALUE.")
         found[f"emr.tags.{key}"] = value
     return given.layers(found, dict.fromkeys(found, "--tag"))
 
@@ -109,90 +107,65 @@ def submit_emr(
     Takes the settings and flags of `mxspark run`. Ctrl-C asks whether to leave the job running or to cancel it.
     """
     _check_names(name, job_template)
-    settings = sources.effective(_layers(given, tag)).settings
-    submission, unique = settings.output.submission, f"{datetime.now(UTC):%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    name = name or start_job_run.default_name(submission or unique)
-    notes = list(start_job_run.notes(settings))
-    settings = start_job_run.completed(settings, job_template or name, f"{name}-{secrets.token_hex(8)}")
-    listener = console.JobListener()
-    for note in notes:
-        listener.note(note)
     if upload and not dry_run:
         raise UsageError("--upload goes with --dry-run", "Without --dry-run the job starts, and uploads what it needs.")
+    settings, listener = sources.effective(_layers(given, tag)).settings, console.JobListener()
+    named, unique = settings.output.submission, f"{datetime.now(UTC):%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    name = name or start_job_run.default_name(named or unique)
+    for note in start_job_run.notes(settings):
+        listener.note(note)
+    settings = start_job_run.completed(settings, job_template or name, f"{name}-{secrets.token_hex(8)}")
     if dry_run:
-        _show_request(settings, name, job_template, upload)
+        _show_request(settings, name, job_template, upload, listener)
         return
-    started = _start(settings, name, job_template, yes, may_be_old=submission is not None)
-    if not detach:
-        remote.follow_job(started, logs)
-        return
-    console.show(started.run.id)  # before anything else can go wrong
+    started = _start(settings, name, job_template, yes)
+    if detach:
+        console.show(started.run.id)  # before anything else can go wrong
     started.announce(listener)
-    with suppress(MxsparkError):
-        if started.may_be_old and job_runs.describe(started.aws, started.run.virtual_cluster, started.run.id).has_ended:
-            listener.note(SAME_AGAIN)
-    listener.note(remote.what_next(started))
+    if named and started.is_over:
+        listener.note(SAME_AGAIN)
+    if detach:
+        listener.note(remote.what_next(started))
+    else:
+        remote.follow_job(started, logs)
 
 
-def _start(settings: Settings, name: str, job_template: str | None, yes: bool, may_be_old: bool) -> EmrJob:
+def _start(settings: Settings, name: str, job_template: str | None, yes: bool) -> EmrJob:
     """Starts the job run, after all that can be checked before."""
-    virtual_clusters.needed(settings.emr.virtual_cluster)
-    aws = _connect(settings)
-    cluster = virtual_clusters.usable(aws, settings.emr.virtual_cluster)
+    aws = Aws.connect(settings.emr.region)
+    cluster = virtual_clusters.check_running(virtual_clusters.find(aws, str(settings.emr.virtual_cluster)))
     submission = start_job_run.build(settings, name, cluster.id, job_template)
-    _check_image(aws, settings)
+    with suppress(NotAllowedError, PassingError, StorageError):  # which `mxspark doctor emr` reports
+        images.check(settings, images.read(aws, settings.kubernetes.image or ""))
     remote.confirm_overwriting(settings.output, yes)
     job.put_objects(submission, Access(settings.storage))
     try:
-        return EmrJob(aws, job.start(aws, submission), settings, is_new=True, may_be_old=may_be_old)
+        return EmrJob(aws, job.start(aws, submission), settings)
     except (KeyboardInterrupt, Terminated) as signal:
         look = job_runs.list_command(cluster.id, name, aws.region)
         console.show_warning(f"it is unknown whether the job run {name} was started: {look}")
         raise Detached(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED) from None
 
 
-def _connect(settings: Settings) -> Aws:
-    return Aws.connect(settings.emr.region, settings.storage.endpoint_url)
-
-
-def _check_image(aws: Aws, settings: Settings) -> None:
-    """An image that can't be read is accepted: `mxspark doctor emr` reports it."""
-    from mxspark.submit.emr import images
-
-    try:
-        facts = images.read(aws, settings.kubernetes.image or "")
-    except NotThereError as error:
-        raise UsageError(error.problem, error.hint) from None
-    except MxsparkError:
-        return
-    images.check(settings, facts)
-
-
-def _show_request(settings: Settings, name: str, job_template: str | None, upload: bool) -> None:
+def _show_request(
+    settings: Settings, name: str, job_template: str | None, upload: bool, listener: console.JobListener
+) -> None:
     """Without requests to AWS, except for the id of a virtual cluster that was given by its name."""
-    given = virtual_clusters.needed(settings.emr.virtual_cluster)
-    try:
-        known = given if virtual_clusters.ID.fullmatch(given) else virtual_clusters.usable(_connect(settings), given).id
-    except MxsparkError as error:
-        raise type(error)(
-            error.problem,
-            f"{error.hint} With the virtual cluster's id instead of its name, no request to AWS is needed.",
-        ) from None
-    submission = start_job_run.build(settings, name, known, job_template)
-    listener = console.JobListener()
+    cluster = str(settings.emr.virtual_cluster)
+    if not virtual_clusters.ID.fullmatch(cluster):
+        found = virtual_clusters.find(Aws.connect(settings.emr.region), cluster)
+        cluster = virtual_clusters.check_running(found).id
+    submission = start_job_run.build(settings, name, cluster, job_template)
     if upload:
         job.put_objects(submission, Access(settings.storage))
-    where = "\n  ".join(submission.objects)
-    listener.note(
-        f"The request names these objects, which {'were uploaded' if upload else '--upload uploads'}:\n  {where}"
-    )
-    request = dict(submission.request)
+    how, where = "were uploaded" if upload else "--upload uploads", "\n  ".join(submission.objects)
+    listener.note(f"The request names these objects, which {how}:\n  {where}")
+    request = submission.request
     if submission.template is not None:
-        request["jobTemplateId"] = "TEMPLATE"
-        made = shlex.quote(json.dumps(submission.template))
+        request = {**request, "jobTemplateId": "TEMPLATE"}
         listener.note(
             "Replace TEMPLATE with the id that this prints: aws emr-containers create-job-template --cli-input-json "
-            f"{made}"
+            f"{shlex.quote(json.dumps(submission.template))}"
         )
     console.show(json.dumps(request, indent=2, ensure_ascii=False))
 
@@ -219,5 +192,4 @@ def examine_emr(
     settings = sources.effective([lacking, *found]).settings
     name = name or start_job_run.default_name(settings.output.submission or "DATE")
     named = [".".join(path) for path in lacking.values]
-    findings = list(checks.examine(settings, lambda: _connect(settings), name, job_template, named))
-    show_findings(findings, as_json)
+    show_findings(checks.examine(settings, name, job_template, named), as_json)

@@ -13,7 +13,7 @@ from tests.emr.jobs import ACCOUNT, IMAGE, REGION, settings
 
 from mxspark.submit.emr import checks, permissions, virtual_clusters
 from mxspark.submit.emr.aws import Aws
-from mxspark.submit.emr.trust_policy import PODS, judge, pattern, service_account
+from mxspark.submit.emr.trust_policy import check, pattern, service_account
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/mxspark-job"
 PROVIDER = "oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
@@ -77,11 +77,9 @@ def test_where_all_is_well_each_line_says_so(
 
     assert code == 0
     assert {subject: finding["verdict"] for subject, finding in found.items()} == dict.fromkeys(
-        ["request", "credentials", "virtual cluster", "EKS cluster", "image", "release "
-        "and GPUs", "execution "
-        "role", "trust "
-        "policy",
-         "OIDC provider", "role's permissions", "input", "model", "output", "logs in S3", "logs in CloudWatch"], "ok"
+        ["request", "credentials", "virtual cluster", "EKS cluster", "image", "execution role", "trust policy",
+         "OIDC provider", "role's permissions", *(f"bucket {name}" for name in ("logs", "results", "models", "images")),
+         "logs in CloudWatch"], "ok"
     )  # fmt: skip
     assert f"namespace {virtual_cluster.namespace} of the EKS cluster vision" in found["virtual cluster"]["text"]
     assert "the CPU build" in found["image"]["text"]
@@ -89,10 +87,10 @@ def test_where_all_is_well_each_line_says_so(
 
 PROBLEMS = [
     (["--virtual-cluster", "nobody"], "virtual cluster", "there is no virtual cluster nobody", "--virtual-cluster"),
-    (["--release", "emr-7.12.0-latest"], "release and GPUs", "is based on emr-7.13.0", "EMR_BASE"),
+    (["--release", "emr-7.12.0-latest"], "image", "is based on emr-7.13.0", "EMR_BASE"),
     (
         ["--context", "gpu", "--set", "spark.executor_gpus=1"],
-        "release and GPUs",
+        "image",
         "MXNet's CPU build",
         "make image-gpu TARGET=emr",
     ),
@@ -104,10 +102,15 @@ PROBLEMS = [
         "not arn:aws:iam::123456789012:role/team/",
         "path",
     ),
-    (["--s3-logs", "s3://nowhere-at-all/x"], "logs in S3", "there is no bucket nowhere-at-all", "--s3-logs"),
-    (["--input", "s3://nowhere-at-all/x"], "input", "there is no bucket nowhere-at-all", "--input"),
-    (["--model", "s3://nowhere-at-all/x"], "model", "there is no bucket nowhere-at-all", "--model"),
-    (["--output", "s3://nowhere-at-all/x"], "output", "there is no bucket nowhere-at-all", "--output"),
+    (["--s3-logs", "s3://nowhere-at-all/x"], "bucket nowhere-at-all", "there is no such bucket", "write logs to S3"),
+    (["--input", "s3://nowhere-at-all/x"], "bucket nowhere-at-all", "there is no such bucket", "read the images"),
+    (["--model", "s3://nowhere-at-all/x"], "bucket nowhere-at-all", "there is no such bucket", "read the model"),
+    (
+        ["--output", "s3://nowhere-at-all/x"],
+        "bucket nowhere-at-all",
+        "there is no such bucket",
+        "write the predictions",
+    ),
     (["--output", "out"], "request", "output.path is 'out', which is on this machine", "s3://"),
     (
         ["--set", "kubernetes.driver.template={spec: {hostNetwork: true}}"],
@@ -170,15 +173,21 @@ def test_a_right_that_depends_on_what_is_not_known_can_t_be_told(
     )
 
 
+def test_what_is_allowed_whatever_is_not_known_is_allowed(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"EvalActionName": "s3:GetObject", "EvalDecision": "allowed", "MissingContextValues": ["aws:SourceVpce"]}
+    monkeypatch.setattr(permissions, "simulated", lambda *_: [answer])
+    assert permissions.check(aws, settings(), ROLE).startswith("it may read the images, read the model")
+
+
 def test_rights_to_list_are_tried_with_the_prefix_that_the_job_lists(aws: Aws) -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/mxspark"
-    asked = [right for right in permissions.wanted(settings(), "aws", "arn") if right.action == "s3:ListBucket"]
-    assert {right.prefix for right in asked} == {"photos/", "lite0/", "predictions/"}
+    asked = [need for need in permissions.needs(settings(), "aws", "arn") if need.actions == ("s3:ListBucket",)]
+    assert {need.prefix for need in asked} == {"photos/", "lite0/", "predictions/"}
     several = settings(input__path=["s3://images/2026-*/a.jpg", "s3://lists/all.csv", "s3://more/photos"])
     images = [
-        str(right)
-        for right in permissions.wanted(several, "aws", "arn")
-        if right.words in ("read the images", "read the manifest")
+        f"{', '.join(need.actions)} on {need.resource}"
+        for need in permissions.needs(several, "aws", "arn")
+        if need.words in ("read the images", "read the manifest")
     ]
     assert images == [
         "s3:GetObject on arn:aws:s3:::images/x",
@@ -221,7 +230,8 @@ def test_without_an_oidc_provider_in_iam_a_trust_policy_that_names_it_is_not_eno
     ],
 )
 def test_oidc_providers(aws: Aws, answer: list[str] | str, trusts_pod_identity: bool, verdict: str) -> None:
-    policy = {"Statement": [BY_POD_IDENTITY] if trusts_pod_identity else []}
+    role = described([BY_POD_IDENTITY] if trusts_pod_identity else [])
+    findings = checks.Findings()
     with Stubber(aws.client("iam")) as iam:
         if isinstance(answer, str):
             iam.add_client_error(
@@ -231,8 +241,9 @@ def test_oidc_providers(aws: Aws, answer: list[str] | str, trusts_pod_identity: 
             iam.add_response(
                 "get_open_id_connect_provider", {"ClientIDList": answer}, {"OpenIDConnectProviderArn": ARN}
             )
-        found = checks.finding("OIDC provider", lambda: checks.oidc_provider(aws, policy, CLUSTER, ARN))
-    assert found.verdict == verdict
+        with findings.about("OIDC provider") as ok:
+            ok(checks.oidc_provider(aws, role, CLUSTER, ARN))
+    assert [found.verdict for found in findings] == [verdict]
 
 
 @pytest.mark.parametrize(
@@ -242,22 +253,33 @@ def test_oidc_providers(aws: Aws, answer: list[str] | str, trusts_pod_identity: 
         ("AccessDeniedException", "can't tell", "not allowed"),
     ],
 )
-def test_an_eks_cluster_that_is_gone_is_a_problem(aws: Aws, code: str, verdict: str, text: str) -> None:
+def test_an_eks_cluster_that_is_gone_is_a_problem(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, code: str, verdict: str, text: str
+) -> None:
+    monkeypatch.setattr(virtual_clusters, "find", lambda *_: CLUSTER)
+    findings = checks.Findings()
     with Stubber(aws.client("eks")) as eks:
         eks.add_client_error("describe_cluster", code, "because", 404 if verdict == "problem" else 403)
-        found = checks.finding("EKS cluster", lambda: str(checks.eks_cluster(aws, CLUSTER)))
-    assert found.verdict == verdict
-    assert text in found.text
+        checks.look_at_clusters(findings, aws, settings())
+    assert findings[-1].verdict == verdict
+    assert text in findings[-1].text
 
 
 def test_what_cannot_be_looked_at_is_no_problem(
     doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]
 ) -> None:
-    code, found = doctor(
-        *well, "--image", "registry.example.com/mxspark:emr", "--execution-role", "arn:aws:iam::999999999999:role/x"
-    )
+    code, found = doctor(*well, "--image", "registry.example.com/mxspark:emr")
     assert code == 0
-    unknown = {"image", "release and GPUs", "execution role", "trust policy", "OIDC provider", "role's permissions"}
+    assert {subject for subject, finding in found.items() if finding["verdict"] == "can't tell"} == {"image"}
+
+
+def test_what_depends_on_the_role_can_t_be_told_without_it(
+    doctor: Callable[..., tuple[int, dict[str, Any]]], well: list[str]
+) -> None:
+    code, found = doctor(*well, "--execution-role", "arn:aws:iam::999999999999:role/mxspark-job")
+    assert code == 1
+    assert "not arn:aws:iam::999999999999" in found["execution role"]["text"]
+    unknown = {"trust policy", "OIDC provider", "role's permissions"}
     assert {subject for subject, finding in found.items() if finding["verdict"] == "can't tell"} == unknown
 
 
@@ -268,7 +290,10 @@ def test_it_takes_the_flags_of_a_submission(doctor: Callable[..., tuple[int, dic
 
 
 def test_without_credentials_nothing_else_is_asked(doctor: Callable[..., tuple[int, dict[str, Any]]]) -> None:
-    code, found = doctor(environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
+    nobody: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    assert doctor(environment=nobody)[1]["request"]["text"] == "no image is given: kubernetes.image is not set"
+    flags = ("--image", IMAGE, "--execution-role", ROLE, "--virtual-cluster", "vision")
+    code, found = doctor(*flags, environment=nobody)
     assert code == 1
     assert list(found) == ["request", "credentials"]
     assert found["request"]["text"] == "not given: input.path, output.path, model.path"
@@ -283,7 +308,9 @@ def aws() -> Aws:
 # --- The trust policy, whose names AWS's own command makes
 
 CLUSTER = virtual_clusters.VirtualCluster("0b0qvauoy3ch1nqodkk4hkw2t", "vision", "RUNNING", "emr", "eks-1")
-SUBJECTS = [f"system:serviceaccount:emr:{service_account(ROLE, f'spark-{pod}')}" for pod in PODS]
+SUBJECTS = [
+    f"system:serviceaccount:emr:{service_account(ROLE, f'spark-{pod}')}" for pod in ("client", "driver", "executor")
+]
 EVERYBODY = {"Effect": "Deny", "Principal": "*", "Action": "sts:*"}
 BY_POD_IDENTITY = {
     "Effect": "Allow",
@@ -299,6 +326,11 @@ def with_conditions(**conditions: dict[str, str]) -> dict[str, Any]:
         for operator, values in conditions.items()
     }
     return {**web_identity("x"), "Condition": named}
+
+
+def described(statements: list[dict[str, Any]]) -> dict[str, Any]:
+    """The role as IAM describes it."""
+    return {"Arn": ROLE, "AssumeRolePolicyDocument": {"Statement": statements}}
 
 
 @pytest.mark.parametrize(("name", "encoded"), [("abcdefghijkl", "2x6xx5ubcrus4bplmr0"), ("+=,.@-_", "3bu5b0xg4tb")])
@@ -342,7 +374,6 @@ GITHUB = {
             "problem",
             "can't assume the role",
         ),
-        ([web_identity(SUBJECTS[1])], "problem", f"{SUBJECTS[0]}, {SUBJECTS[2]} can't assume the role"),
         ([web_identity(pattern(ROLE, "emr"), "StringEquals")], "problem", "can't assume the role"),
         ([web_identity(pattern(ROLE, "emr"), "StringNotLike")], "can't tell", "conditions"),
         ([with_conditions(StringLike={"sub": "*"}, StringEquals={"aud": "nobody"})], "problem", "nobody"),
@@ -356,7 +387,7 @@ GITHUB = {
             "can't tell",
             "conditions",
         ),
-        ([GITHUB], "problem", "it trusts arn:aws:iam::123456789012:oidc-provider/token.actions"),
+        ([GITHUB], "problem", "arn:aws:iam::123456789012:oidc-provider/token.actions"),
         ([json.loads(json.dumps(OURS).replace("EXAMPLED539", "ANOTHER"))], "problem", "can't assume the role"),
         ([json.loads(json.dumps(OURS).replace("eu-central-1", "us-west-2"))], "problem", "can't assume the role"),
         ([{**OURS, "Condition": {}}], "problem", "any pod of the cluster"),
@@ -373,7 +404,10 @@ GITHUB = {
     ],
 )
 def test_trust_policies(statements: list[dict[str, Any]], verdict: str, text: str) -> None:
-    found = judge(ROLE, {"Statement": statements}, CLUSTER, ARN)
+    findings = checks.Findings()
+    with findings.about("trust policy") as ok:
+        ok(check(described(statements), CLUSTER, ARN))
+    found = findings[0]
     assert (found.verdict, text in found.text) == (verdict, True), found
     if verdict == "problem" and "Deny" not in text:
         command = (
@@ -382,14 +416,10 @@ def test_trust_policies(statements: list[dict[str, Any]], verdict: str, text: st
         assert found.hint == command
 
 
-def test_without_the_cluster_s_provider_a_fitting_policy_can_t_be_told() -> None:
-    assert judge(ROLE, {"Statement": [OURS]}, CLUSTER, None).verdict == "can't tell"
-
-
 def tried(**flags: str) -> set[tuple[str, str, str]]:
     """The rights that are tried: in words, action and ARN."""
-    found = permissions.wanted(settings(**flags), "aws", f"arn:aws:logs:{REGION}:{ACCOUNT}")
-    return {(right.words, right.action, right.resource) for right in found}
+    found = permissions.needs(settings(**flags), "aws", f"arn:aws:logs:{REGION}:{ACCOUNT}")
+    return {(need.words, action, need.resource) for need in found for action in need.actions}
 
 
 def test_the_rights_that_are_tried_are_those_that_the_job_needs() -> None:

@@ -28,42 +28,22 @@ class NotAllowedError(MxsparkError):
     """The credentials lack a permission."""
 
 
-class RefusedError(UsageError):
-    """AWS rejects the request."""
-
-
-class InvalidError(RefusedError):
-    """AWS finds the request invalid."""
-
-
-NO_REGION = ("no AWS region is given", "Name that of the virtual cluster: --region, or the variable AWS_REGION.")
 LOG_IN = "Log in again (aws sso login, aws login, or your way to get credentials); AWS_PROFILE chooses others."
-Table = Mapping[str, tuple[type[MxsparkError], str, str]]  # by a pattern
-CORRECT = "Correct the setting that causes it."
-# What boto3 raises, by the names of its classes: kind, problem and hint. The first that an error is, or derives from.
+Table = Mapping[str, tuple[type[MxsparkError], str, str]]  # by a pattern: kind, problem and hint; the first one counts
+# What boto3 raises, by the names of its classes.
 FAULTS: Table = {
-    "NoCredentialsError|PartialCredentialsError|CredentialRetrievalError": (
-        UsageError, "no AWS credentials: {error}", LOG_IN
-    ),
-    "TokenRetrievalError|SSOError|LoginError|NoAuthTokenError": (
+    "Credential|TokenRetrievalError|SSOError|LoginError|NoAuthTokenError": (
         UsageError, "the AWS credentials can't be used: {error}", LOG_IN
     ),
     "ProfileNotFound": (UsageError, "{error}", "Check AWS_PROFILE; `aws configure list-profiles` lists them."),
-    "NoRegionError": (UsageError, *NO_REGION),
-    "InvalidRegionError": (UsageError, "{error}", "Check --region and AWS_REGION."),
-    "EndpointConnectionError": (
-        PassingError, "{doing} failed: {error}",
-        "Check the network, and the region: {region}. EMR on EKS is not in every region.",
-    ),
-    "ParamValidationError": (RefusedError, "{doing}: {message}", CORRECT),
     # ConnectionError: of the time that connecting takes, of certificates, of proxies.
-    "ConnectionError|HTTPClientError|ResponseParserError|ResponseStreamingError|IncompleteReadError": (
+    "ConnectionError|HTTPClientError|ResponseParserError|IncompleteReadError": (
         PassingError, "{doing} failed: {error}",
-        "Check the network, its proxy and its certificates (AWS_CA_BUNDLE), and try again.",
+        "Check the network, its proxy and its certificates (AWS_CA_BUNDLE), and whether EMR on EKS is in {region}.",
     ),
-    "BotoCoreError": (MxsparkError, "{doing} failed: {error}", "Check the AWS configuration."),
+    "": (UsageError, "{doing} failed: {error}", "Check the settings, and the AWS configuration: AWS_REGION, ~/.aws."),
 }  # fmt: skip
-# What AWS answers, by its code and HTTP status. The first that matches counts.
+# What AWS answers, by its code and HTTP status.
 ANSWERS: Table = {
     "ExpiredToken|RequestExpired|TokenRefreshRequired": (
         UsageError, "{doing}: the AWS credentials have expired", LOG_IN
@@ -76,32 +56,34 @@ ANSWERS: Table = {
     r"AccessDenied|Unauthorized|NotAuthorized|Forbidden|\b403\b": (
         NotAllowedError, "{doing} is not allowed: {message}", "docs/emr.md lists the permissions that are needed."
     ),
-    r"Throttl|SlowDown|TooManyRequests|RequestLimitExceeded|ProvisionedThroughputExceeded|\b429\b": (
+    r"Throttl|SlowDown|TooManyRequests|RequestLimitExceeded|\b429\b": (
         PassingError, "{doing}: AWS throttles the requests ({code})", "Try again in a minute."
     ),
     "QuotaExceeded|LimitExceeded": (
-        RefusedError, "{doing}: {message}",
+        UsageError, "{doing}: {message}",
         "Wait for others to end, or have the quota raised (Service Quotas in AWS's console).",
     ),
     r"NotFound|NoSuch|\b404\b": (
         NotThereError, "{doing}: {message}", "Check the name or id, and the region: {region}."
     ),
-    "Validation|InvalidRequest|InvalidParameter": (InvalidError, "{doing}: AWS rejects it: {message}", CORRECT),
+    "Validation|InvalidRequest|InvalidParameter": (
+        UsageError, "{doing}: AWS rejects it: {message}",
+        "Correct the setting that causes it; `mxspark doctor emr` looks for it.",
+    ),
     r"\b5\d\d\b": (PassingError, "{doing}: AWS had an internal error ({code}: {message})", "Try again later."),
     "": (MxsparkError, "{doing} failed ({code}: {message})", ""),
 }  # fmt: skip
 
 
 class Aws:
-    """A session in a region. `s3_endpoint` is that of an S3-compatible server, where the settings name one."""
+    """A session in a region."""
 
-    def __init__(self, session: "boto3.Session", s3_endpoint: str | None = None) -> None:
+    def __init__(self, session: "boto3.Session") -> None:
         self._session = session
-        self._s3_endpoint = s3_endpoint
         self.client = cache(self._make_client)  # by service; tests put stubs on it
 
     @classmethod
-    def connect(cls, region: str | None = None, s3_endpoint: str | None = None) -> "Aws":
+    def connect(cls, region: str | None = None) -> "Aws":
         """With the credentials of boto3's default chain. Raises UsageError where there are none, or no region."""
         import boto3
 
@@ -110,38 +92,32 @@ class Aws:
             # As AWS's other tools and EKS set it; botocore itself reads only the older AWS_DEFAULT_REGION.
             session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
             if not session.region_name:
-                raise UsageError(*NO_REGION)
+                raise UsageError(
+                    "no AWS region is given",
+                    "Name that of the virtual cluster: --region, or the variable AWS_REGION.",
+                )
             if session.get_credentials() is None:
                 raise UsageError(
                     "no AWS credentials found",
                     "Log in (aws sso login, aws configure), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                     "AWS_SECRET_ACCESS_KEY.",
                 )
-        return cls(session, s3_endpoint)
+        return cls(session)
 
     @property
     def region(self) -> str:
         return str(self._session.region_name)
 
-    def in_region(self, region: str) -> "Aws":
-        """The same credentials in another region."""
-        return self if region == self.region else Aws.connect(region, self._s3_endpoint)
-
     def _make_client(self, service: str) -> Any:
         from botocore.config import Config
 
-        config = Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-        )
-        endpoint = self._s3_endpoint if service == "s3" else None
-        with _errors(f"reaching {service}", self.region):
-            return self._session.client(service, endpoint_url=endpoint, verify=ca_bundle(), config=config)
+        retries = {"total_max_attempts": ATTEMPTS, "mode": "standard"}
+        config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
+        return self._session.client(service, verify=ca_bundle(), config=config)
 
     def call(self, service: str, operation: str, doing: str, **parameters: Any) -> dict[str, Any]:
-        """A response of AWS. Raises NotThereError, NotAllowedError, RefusedError, PassingError; UsageError for
-        credentials.
+        """A response of AWS. Raises NotThereError, NotAllowedError, PassingError; UsageError for what AWS
+        rejects, and for credentials.
         """
         with _errors(doing, self.region):
             answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)
@@ -166,19 +142,17 @@ def _errors(doing: str, region: str | None) -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
-    words = {"doing": doing, "region": str(region)}
     try:
         yield
     except ClientError as error:
         said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         code, message = said.get("Code", ""), " ".join(str(said.get("Message", "")).split()) or one_line(error)
         missing = " NotFound" if re.search("does(n't| not) exist", message) else ""
-        raise _translated(ANSWERS, f"{code} {status}{missing}", words | {"code": code, "message": message}) from None
+        table, known, words = ANSWERS, f"{code} {status}{missing}", {"code": code, "message": message}
     except (BotoCoreError, ResponseParserError) as error:
-        kinds, message = " ".join(kind.__name__ for kind in type(error).__mro__), " ".join(str(error).split())[:500]
-        raise _translated(FAULTS, kinds, words | {"message": message, "error": one_line(error)}) from None
-
-
-def _translated(table: Table, known: str, words: Mapping[str, str]) -> MxsparkError:
+        table, known = FAULTS, " ".join(kind.__name__ for kind in type(error).__mro__)
+        words = {"error": " ".join(str(error).split())[:500]}
+    else:
+        return
     kind, problem, hint = next(row for pattern, row in table.items() if re.search(pattern, known))
-    return kind(problem.format(**words), hint.format(**words))
+    raise kind(*(text.format(doing=doing, region=region, **words) for text in (problem, hint)))

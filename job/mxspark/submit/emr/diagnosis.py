@@ -3,7 +3,7 @@ what it is given.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mxspark.submit.outcome import Diagnosis
 
@@ -13,11 +13,6 @@ STATE_HINTS = {
     "ARRESTED": "EMR can't reach its EKS cluster or namespace: is it still there, and may EMR's service role use it?",
 }
 
-QUOTA_HINT = "A quota of the namespace or of AWS is used up: request less, or have it raised."
-NO_ROOM_HINT = (
-    "No node had room for it in time: add more or larger nodes, request less, check "
-    "kubernetes.*.node_selector and tolerations; emr.start_seconds lets it wait longer."
-)
 MAPPING_HINT = (
     "EMR may not use the virtual cluster's namespace: eksctl create iamidentitymapping --cluster CLUSTER --namespace "
     "NAMESPACE --service-name emr-containers; or by EKS access entries (docs/emr.md)."
@@ -31,7 +26,6 @@ HINTS = {
     r"\bCluster \S+ does not have sufficient permissions": MAPPING_HINT,
     r"\bCluster \S+ (does not|doesn.t) exist|\bCluster \S+ is (currently )?not reachable": "EMR can't reach the EKS "
     "cluster: is it still there and ACTIVE (aws eks describe-cluster), or has the virtual cluster outlived it?",
-    r"\bCluster \S+ does not have sufficient resources|\b[Cc]luster timeout\b": NO_ROOM_HINT,
     r"\b[Cc]lassification \S+ (is )?not supported": "This release doesn't support a classification of the request: "
     "leave out emr.submitter and emr.start_seconds, which add some; or use a newer release: --release.",
     r"Multiple garbage collectors": "Java accepts one collector, and Spark joins extraJavaOptions and "
@@ -54,7 +48,8 @@ HINTS = {
     r"persistentvolumeclaims.* is forbidden(?!: exceeded quota)|cannot \w+ resource \"persistentvolumeclaims\"": "The "
     "Role emr-containers of the namespace has no permission for persistentvolumeclaims, which "
     "kubernetes.local_directory.storage_class needs: docs/emr.md says what to add.",
-    r"exceeded quota|ResourceQuota|ServiceQuotaExceeded|Maximum number of": QUOTA_HINT,
+    r"exceeded quota|ResourceQuota|ServiceQuotaExceeded|Maximum number of|quota .*used up": "A quota of the namespace "
+    "or of AWS is used up: request less, or have it raised.",
     r"NoSuchBucket|bucket does not exist": "A bucket doesn't exist: check input.path, output.path, emr.staging and "
     "emr.s3_logs.",
     r"[Pp]od template|not allowed but specified|reserved mount paths": "Correct kubernetes.driver.template or "
@@ -67,14 +62,14 @@ HINTS = {
     "spark.driver_memory_overhead, for executors spark.executor_memory_overhead.",
     r"No space left on device|low on resource: ephemeral-storage": "A disk is full: give the nodes larger ones, or "
     "executors volumes of their own: kubernetes.local_directory.storage_class.",
-    r"lack of cluster resources|Insufficient|[Uu]nschedulable|timed out before|FailedScheduling": NO_ROOM_HINT,
+    r"(lack of cluster|sufficient) resources|[Cc]luster timeout|timed out before|no capacity|Insufficient|"
+    r"[Uu]nschedulable|FailedScheduling": "No node had room for it in time: add more or larger nodes, request less, "
+    "check kubernetes.*.node_selector and tolerations; emr.start_seconds lets it wait longer.",
     r"[Rr]elease ?[Ll]abel|[Rr]elease .*(exist|valid|support)": "Check --release: docs/emr.md says where AWS lists the "
     "releases.",
     r"[Vv]irtual ?[Cc]luster.*(TERMINAT|ARRESTED|not.*RUNNING|state \S+ is not valid)": "Name a running virtual "
     "cluster: --virtual-cluster.",
 }
-# Words that mean something in AWS's details of a job run, and nothing in a log, where Spark uses them for much else.
-HINTS_OF_DETAILS = HINTS | {"quota": QUOTA_HINT, "capacity": NO_ROOM_HINT}
 REASONS = {
     "USER_ERROR": "The log says why.",
     "VALIDATION_ERROR": "AWS finds the request invalid: `mxspark doctor emr` looks for the cause.",
@@ -96,11 +91,11 @@ def explain(reason: str, details: str, lines: Sequence[str] = ()) -> Diagnosis:
     for line in (line[:LONGEST_TEXT] for line in reversed(lines[-200:])):
         level = LEVEL.search(line)  # lines without one are of exceptions, and of programs before Spark
         is_trouble = level[0] in ("WARN", "ERROR", "FATAL") if level else re.search(r"[Ee]rror|Exception", line)
-        if is_trouble and (hint := hint_for(line, HINTS)):
+        if is_trouble and (hint := hint_for(line)):
             return Diagnosis(f"{cause}; its log says: {line.strip()[:300]}", hint)
     return Diagnosis(cause, REASONS.get(reason, REASONS["USER_ERROR"]))
 
 
-def hint_for(text: str, hints: Mapping[str, str] = HINTS_OF_DETAILS) -> str | None:
+def hint_for(text: str) -> str | None:
     """What to do about a message of AWS, None if that is unknown."""
-    return next((hint for pattern, hint in hints.items() if re.search(pattern, text[:LONGEST_TEXT])), None)
+    return next((hint for pattern, hint in HINTS.items() if re.search(pattern, text[:LONGEST_TEXT])), None)

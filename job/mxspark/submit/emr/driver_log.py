@@ -3,9 +3,7 @@ it.
 """
 
 import json
-import math
 import re
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +13,7 @@ from typing import Any
 from mxspark.errors import PassingError
 from mxspark.run import last_word
 from mxspark.storage import StorageError, encoding, split_s3
-from mxspark.submit.emr.aws import Aws, NotAllowedError, NotThereError
+from mxspark.submit.emr.aws import Aws
 from mxspark.submit.emr.pod_templates import CONTAINERS
 
 # Spark's own lines, and the job's: spark-submit writes both streams of a Python driver to its standard output.
@@ -25,14 +23,15 @@ DRIVER_ENDED = re.compile(
     r"User application exited with (\d+)|^(?!.*executor).*\bdriver\b.*\bexit ?code:? (\d+)", re.IGNORECASE
 )
 LONGEST = 2**28  # of a log that is read, as it is stored and once unpacked [bytes]
-READ_SECONDS = 15.0  # between two readings, each of the whole log
+MOST_PAGES = 256  # of a log in CloudWatch, each of 1 MiB at most
+READ_SECONDS = 15  # between two readings, each of the whole log
 PIECE = 2**16  # so that after each of a million small members little is copied
 
 
 @dataclass(frozen=True)
 class LogLocations:
     """Where the logs of the job run `id` are: a folder in S3; streams of a group of CloudWatch, by what their names
-    start with. None where EMR keeps none there.
+    start with. None where EMR keeps none there. Of both, which have the same, the one in S3 is read.
     """
 
     id: str
@@ -48,67 +47,44 @@ class LogLocations:
         cloud_watch = monitoring.get("cloudWatchMonitoringConfiguration", {})
         group, prefix = cloud_watch.get("logGroupName"), cloud_watch.get("logStreamNamePrefix")
         below = f"{run['virtualClusterId']}/jobs/{run['id']}/containers/"
-        folder = None if uri is None else f"{uri.rstrip('/')}/{below}"
         streams = f"{prefix}/{below}" if prefix else below
-        return cls(run["id"], folder, group, streams if group else None)
+        return cls(run["id"], uri and f"{uri.rstrip('/')}/{below}", group, group and streams)
 
     def rows(self) -> list[tuple[str, str]]:
         """For a person: the driver's folder has the pod's name, spark-ID-driver, below that of Spark's application."""
         driver = f"spark-…/spark-{self.id}-driver…/stderr"
-        found = [] if self.folder is None else [("logs in S3", f"{self.folder}{driver}.gz, stdout.gz")]
-        if self.group is not None:
+        found = [("logs in S3", f"{self.folder}{driver}.gz, stdout.gz")] if self.folder else []
+        if self.group:
             found.append(("logs in CloudWatch", f"group {self.group}, streams {self.stream_prefix}{driver}"))
         return found
 
+    def names(self, aws: Aws) -> Iterator[tuple[str, Any]]:
+        """The names of all pods' streams, and when each was last written. Raises MxsparkError."""
+        if self.folder:
+            doing, (bucket, prefix) = f"looking for logs in {self.folder}", split_s3(self.folder)
+            for entry in aws.pages("s3", "list_objects_v2", "Contents", doing, Bucket=bucket, Prefix=prefix):
+                yield entry["Key"], entry["LastModified"]
+        elif self.group:
+            where = {"logGroupName": self.group, "logStreamNamePrefix": self.stream_prefix}
+            doing = f"looking for logs in CloudWatch's group {self.group}"
+            for stream in aws.pages("logs", "describe_log_streams", "logStreams", doing, **where):
+                yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
 
-@dataclass(frozen=True)
-class S3Logs:
-    """Objects below the folder of a job run. Raises MxsparkError where they can't be read."""
-
-    aws: Aws
-    folder: str
-
-    def names(self) -> Iterator[tuple[str, Any]]:
-        """The names of all pods' streams, and when each was last written."""
-        doing, (bucket, prefix) = f"looking for logs in {self.folder}", split_s3(self.folder)
-        for entry in self.aws.pages("s3", "list_objects_v2", "Contents", doing, Bucket=bucket, Prefix=prefix):
-            yield entry["Key"], entry["LastModified"]
-
-    def read(self, name: str) -> list[str]:
-        """The lines of a stream."""
-        data = self.aws.read_object(split_s3(self.folder)[0], name, LONGEST)
-        return unpacked(data).decode(errors="replace").splitlines()
-
-
-@dataclass(frozen=True)
-class CloudWatchLogs:
-    """Streams of a log group, likewise."""
-
-    aws: Aws
-    group: str
-    prefix: str
-
-    def names(self) -> Iterator[tuple[str, Any]]:
-        doing, where = f"looking for logs in CloudWatch's group {self.group}", {"logGroupName": self.group}
-        for stream in self.aws.pages(
-            "logs", "describe_log_streams", "logStreams", doing, **where, logStreamNamePrefix=self.prefix
-        ):
-            yield stream["logStreamName"], stream.get("lastEventTimestamp", 0)
-
-    def read(self, name: str) -> list[str]:
-        """The lines of a stream, the first LONGEST characters of it or a page more."""
-        doing, where = f"reading {name} of CloudWatch", {"logGroupName": self.group, "logStreamName": name}
+    def read(self, aws: Aws, name: str) -> list[str]:
+        """The lines of a stream, as far as LONGEST and MOST_PAGES allow. Raises MxsparkError."""
+        if self.folder:
+            data = aws.read_object(split_s3(self.folder)[0], name, LONGEST)
+            return unpacked(data).decode(errors="replace").splitlines()
+        where: dict[str, Any] = {"logGroupName": self.group, "logStreamName": name, "startFromHead": True}
         lines: list[str] = []
-        more: dict[str, str] = {}
-        length = 0
-        while True:
-            answer = self.aws.call("logs", "get_log_events", doing, **where, startFromHead=True, **more)
-            for event in answer["events"]:
-                length += len(event["message"])
-                lines += _message(event["message"]).splitlines()
-            if length > LONGEST or answer.get("nextForwardToken") in (None, more.get("nextToken")):
-                return lines
-            more = {"nextToken": answer["nextForwardToken"]}
+        for _ in range(MOST_PAGES):  # boto3 has no paginator for this
+            answer = aws.call("logs", "get_log_events", f"reading {name} of CloudWatch", **where)
+            lines += (line for event in answer["events"] for line in _message(event["message"]).splitlines())
+            token = answer.get("nextForwardToken")
+            if token in (None, where.get("nextToken")):  # at the end the same one again
+                break
+            where["nextToken"] = token
+        return lines
 
 
 def _message(text: str) -> str:
@@ -135,77 +111,51 @@ def unpacked(data: bytes) -> bytes:
 class DriverLog:
     """The driver's log, as far as EMR has delivered it: with a delay of some minutes."""
 
-    def __init__(self, aws: Aws, places: LogLocations, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, aws: Aws, places: LogLocations) -> None:
+        self._aws, self._places = aws, places
         self._driver = re.compile(rf".*/spark-[^/]+/spark-{places.id}-driver[^/]*")  # a restarted one has a suffix
-        self._stores: list[S3Logs | CloudWatchLogs] = []  # EMR writes the same to each
-        if places.folder is not None:
-            self._stores.append(S3Logs(aws, places.folder))
-        if places.group is not None:
-            self._stores.append(CloudWatchLogs(aws, places.group, str(places.stream_prefix)))
-        self._seen: dict[str, int] = {}
-        self._clock, self._last_reading = clock, -math.inf
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the job run has a place for it."""
-        return bool(self._stores)
-
-    def streams(self, of_submitter: bool = False) -> dict[str, list[str]]:
-        """The lines by stream of the newest driver (or of the pod that submitted it), empty where there are none.
-        Raises MxsparkError.
-        """
-        return {name.rpartition("/")[2]: lines for name, lines in self._read(of_submitter).items()}
+        self.is_kept = bool(places.folder or places.group)  # whether the job run has a place for it
+        self.streams: dict[str, list[str]] = {}  # the newest driver's lines, as they were read last
 
     def new_lines(self) -> Iterator[str]:
         """The newest driver's lines since the last call. Raises MxsparkError."""
-        self._last_reading = self._clock()
-        for name, lines in self._read().items():
-            yield from lines[self._seen.get(name, 0) :]
-            self._seen[name] = len(lines)
+        before, self.streams = self.streams, self.read()
+        for name, lines in self.streams.items():
+            yield from lines[len(before.get(name, ())) :]
 
-    def due_lines(self) -> Iterator[str]:
-        """The same, but none until READ_SECONDS have passed since it was read."""
-        if self._clock() - self._last_reading >= READ_SECONDS:
-            yield from self.new_lines()
-
-    def last_lines(self, seconds: float, sleep: Callable[[float], None]) -> Iterator[str]:
-        """The same of a job that has ended, and what EMR delivers from now on: until some came and then no more, for
-        `seconds` at most.
+    def last_lines(
+        self, seconds: float, sleep: Callable[[float], None], is_enough: Callable[[], bool] = lambda: False
+    ) -> Iterator[str]:
+        """The same of a job that has ended, and what EMR delivers from now on: until some came and then no more, or it
+        `is_enough`, for `seconds` at most.
         """
-        has_come = False
-        for reading in range(1 + max(0, math.ceil(seconds / READ_SECONDS))):
-            if reading > 0:
+        has_grown = False
+        for waited in range(0, max(0, int(seconds)) + 1, READ_SECONDS):
+            if waited:
                 sleep(READ_SECONDS)
             lines: list[str] = []
             with suppress(PassingError):
                 lines = list(self.new_lines())
             yield from lines
-            if has_come and not lines:
+            if is_enough() or (has_grown and not lines):
                 return
-            has_come = reading > 0 and (has_come or bool(lines))
+            has_grown = waited > 0 and (has_grown or bool(lines))
 
-    def _read(self, of_submitter: bool = False) -> dict[str, list[str]]:
-        """The streams by pod and name, of the first place that may be read."""
-        while len(self._stores) > 1:
-            with suppress(NotAllowedError, NotThereError):
-                return self._newest(self._stores[0], of_submitter)
-            self._stores.pop(0)
-        return self._newest(self._stores[0], of_submitter) if self._stores else {}
-
-    def _newest(self, log_store: S3Logs | CloudWatchLogs, of_submitter: bool) -> dict[str, list[str]]:
+    def read(self, of_submitter: bool = False) -> dict[str, list[str]]:
+        """The streams, by pod and name, of the newest driver (or of the pod that submitted it). Raises MxsparkError."""
         names: dict[str, dict[str, str]] = defaultdict(dict)  # by pod and stream
         written: dict[str, Any] = {}
-        for name, last in log_store.names():
+        for name, last in self._places.names(self._aws):
             found = re.fullmatch(r"(.+)/(stderr|stdout)(\.gz)?", name)
             if found and self._is_wanted(found[1], of_submitter):
                 names[found[1]][found[2]] = name
                 written[found[1]] = max(last, written.get(found[1], last))
         pod = max(names, key=written.__getitem__, default="")
-        return {f"{pod}/{stream}": log_store.read(names[pod][stream]) for stream in STREAMS if stream in names[pod]}
+        streams = {stream: names[pod][stream] for stream in STREAMS if stream in names[pod]}
+        return {f"{pod}/{stream}": self._places.read(self._aws, name) for stream, name in streams.items()}
 
     def _is_wanted(self, pod: str, of_submitter: bool) -> bool:
-        is_spark_s = re.search(r"/containers/spark-[^/]+/", f"{pod}/") is not None
-        return not is_spark_s if of_submitter else self._driver.fullmatch(pod) is not None
+        return "/containers/spark-" not in pod if of_submitter else self._driver.fullmatch(pod) is not None
 
 
 def exit_code(lines: Sequence[str]) -> int | None:

@@ -13,29 +13,21 @@ from mxspark.run import last_word
 from mxspark.run.progress import Progress
 from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_output
-from mxspark.submit.emr import driver_log
 from mxspark.submit.emr.aws import Aws
 from mxspark.submit.emr.diagnosis import NO_DRIVER, explain, hint_for
-from mxspark.submit.emr.driver_log import DriverLog
-from mxspark.submit.emr.job_runs import POLL_SECONDS, JobRun, polled
+from mxspark.submit.emr.driver_log import READ_SECONDS, DriverLog, exit_code
+from mxspark.submit.emr.job_runs import JobRun, polled
 from mxspark.submit.outcome import Listener, Outcome
 from mxspark.text import duration
 
-PROGRESS_SECONDS = 15.0
 WAITING_SECONDS = 180.0  # after which the wait is explained
 LOG_SECONDS = 90.0  # EMR delivers the end of a log to S3 within a minute
-MISSED_SECONDS = 20.0  # if no driver was seen, which may have run between two polls
 LAST_LINES = 20
-WAITING_FOR_LOG = "Waiting for the log, which EMR delivers with a delay"
 STILL_WAITING = (
     "Still waiting for its pods after {}: if the nodes have no room, or the image can't be pulled, EMR gives up after "
     "emr.start_seconds; `kubectl get events` in the virtual cluster's namespace shows the cause"
 )
 AGAIN = "What it finished is kept; the same command resumes it (with another output.submission, where it names one)."
-SAME_AGAIN = (
-    "AWS returned the job run that the same request started before, and it has ended: nothing was started. "
-    "For a new one use another output.submission."
-)
 
 
 def read_progress(settings: Settings) -> Progress | None:
@@ -54,42 +46,30 @@ def read_progress(settings: Settings) -> Progress | None:
 
 @dataclass
 class Follower:
-    """Reports a job run's events until it ends. `settings` are the job's, if they are known; else they are read from
-    the job run. `is_new`: it was started just now; `may_be_old`: the same request may have started it long before.
+    """Reports a job run's events until it ends. `settings` are the job's; without them they are read from the job
+    run.
     """
 
     aws: Aws
     run: JobRun
     listener: Listener
-    logs: bool = False
     settings: Settings | None = None
-    is_new: bool = False
-    may_be_old: bool = False
+    logs: bool = False
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self.settings = self.settings or self.run.settings(self.aws.region)
-        self._log = DriverLog(self.aws, self.run.places, self.clock)
-        self._has_run = False  # as far as was seen
-        self._waits = True  # for the end of the log, until Ctrl-C
-        self._reported: dict[str, str] = {}
-        self._last_progress = -PROGRESS_SECONDS
-        self._progress: Progress | None = None
+        self._log = DriverLog(self.aws, self.run.places)
+        self._reported: dict[str, object] = {}
+        self._next_look = self.clock()
 
     def follow(self) -> Outcome:
-        """Returns when the job run has ended. Raises OutOfSightError if AWS can't be reached any more,
-        NotThereError.
-        """
+        """Returns when the job run has ended. Raises OutOfSightError if AWS can't be reached any more."""
         started = self.clock()
-        polls = polled(
-            self.aws, self.run, partial(self._once, "aws"), is_new=self.is_new, sleep=self.sleep, clock=self.clock
-        )
-        for found in polls:
+        for found in polled(self.aws, self.run, partial(self._once, "aws"), sleep=self.sleep, clock=self.clock):
             self.run = found or self.run
-            self._has_run = self._has_run or self.run.state == "RUNNING"
             self._report(self.clock() - started)
-            self.may_be_old = self.may_be_old and found is None
         return self._end()
 
     def _once(self, about: str, text: str) -> None:
@@ -102,54 +82,60 @@ class Follower:
         details = f": {run.details}" if run.details and not run.has_ended else ""
         after = f" after {duration.in_words(run.seconds)}" if run.has_ended and run.seconds is not None else ""
         self._once("state", f"Job run {run.id}: {run.state}{after}{details}")
-        if self.may_be_old and run.has_ended:
-            self._once("new", SAME_AGAIN)
         if run.attempt > 1:
             self._once("attempt", f"The driver was restarted, attempt {run.attempt}; it resumes the run")
         if run.state in ("PENDING", "SUBMITTED") and waited > WAITING_SECONDS:
             self._once("waiting", STILL_WAITING.format(duration.in_words(waited)))
-        if run.state == "RUNNING" or run.has_ended:
-            if run.ui:
-                self._once("ui", "\n  ".join(("Spark's web UI, until thirty days after the end:", *run.ui)))
+        if run.state != "RUNNING" and not run.has_ended:
+            return
+        if run.ui:
+            self._once("ui", "\n  ".join(("Spark's web UI, until thirty days after the end:", *run.ui)))
+        if run.has_ended or self.clock() >= self._next_look:
+            self._next_look = self.clock() + READ_SECONDS
             self._report_progress()
             if self.logs and not run.has_ended:
                 with suppress(MxsparkError):
-                    for line in self._log.due_lines():
+                    for line in self._log.new_lines():
                         self.listener.log(line)
 
     def _report_progress(self) -> None:
-        is_due = self.run.has_ended or self.clock() - self._last_progress > PROGRESS_SECONDS
-        if self.settings is None or not is_due:
+        if self.settings is None:
             return
-        self._last_progress = self.clock()
         try:
             progress = read_progress(self.settings)
         except MxsparkError as error:
             self._once("progress", f"Its progress can't be read: {error.problem}")
             return
-        if progress is not None and progress != self._progress:
-            self._progress = progress
+        if progress is not None and progress != self._reported.get("progress"):
+            self._reported["progress"] = progress
             self.listener.progress(progress)
 
     def _end(self) -> Outcome:
-        run, problem = self.run, ""
-        if self.logs:
-            self._show_rest()
+        run, problem = self.run, self._missing_table() if self.run.state == "COMPLETED" else ""
+        has_failed = run.state == "FAILED" or bool(problem)
+        if self.logs or has_failed:
+            self._read_rest()
         if run.state == "CANCELLED":
             return Outcome(1, f"it was cancelled{f' ({run.details})' if run.details else ''}", AGAIN)
-        if run.state == "COMPLETED" and not (problem := self._missing_table()):
+        if not has_failed:
             return Outcome(0)
-        streams = self._last_streams()
+        streams, code = self._log.streams, self._exit_code()
+        if code is None or not streams:  # then the pod that submitted it may say why
+            with suppress(MxsparkError):
+                of_submitter = self._log.read(of_submitter=True)
+                streams, code = streams or of_submitter, code or exit_code([*chain(*of_submitter.values())])
         if not self.logs:
-            for line in (line for lines in streams for line in lines[-LAST_LINES:]):
+            for line in chain(*(lines[-LAST_LINES:] for lines in streams.values())):
                 self.listener.log(line)
-        lines, attempts = list(chain(*streams)), f" at the last of {run.attempt} attempts" if run.attempt > 1 else ""
-        code, word = self._exit_code(lines), last_word.find(lines)
-        if word and word.cause:
+        return self._failure(problem, code, [*chain(*streams.values())])
+
+    def _failure(self, problem: str, code: int | None, lines: list[str]) -> Outcome:
+        attempts = f" at the last of {self.run.attempt} attempts" if self.run.attempt > 1 else ""
+        if (word := last_word.find(lines)) and word.cause:
             return Outcome.failed(code, f"the driver ended{attempts} with: {word.cause}", word.hint or AGAIN)
         if problem:
             return Outcome.failed(code, problem, "The log says why.")
-        trouble = explain(run.reason, run.details, lines)
+        trouble = explain(self.run.reason, self.run.details, lines)
         return Outcome.failed(code, f"it failed{attempts}: {trouble.cause}", f"{trouble.hint} {AGAIN}")
 
     def _missing_table(self) -> str:
@@ -169,53 +155,27 @@ class Follower:
         self.listener.note(f"EMR reports success; {unchecked}")
         return ""
 
-    def _show_rest(self) -> None:
-        """Of the log: EMR delivers its end after the job's."""
+    def _read_rest(self) -> None:
+        """Reads the rest of the log, which EMR delivers after the job's end, as far as it is worth waiting for."""
+        never_ran = self.run.reason in NO_DRIVER or not self._log.is_kept
+        seconds = 0 if never_ran else LOG_SECONDS - self.run.seconds_since_end
         try:
-            seconds = self._log_seconds() if self._log.is_kept else 0.0
-            if seconds > 0:
-                self._once("log", WAITING_FOR_LOG)
-            for line in self._log.last_lines(seconds, self.sleep):
-                self.listener.log(line)
+            for line in self._log.last_lines(seconds, self._wait, self._is_explained):
+                if self.logs:
+                    self.listener.log(line)
         except (KeyboardInterrupt, Terminated):  # the job has ended; only the wait for its log is given up
-            self._waits = False
+            pass
         except MxsparkError as error:
             self._once("log", f"The log can't be read: {error.problem}")
 
-    def _last_streams(self) -> list[list[str]]:
-        """The driver's log, whose end EMR delivers after the job's; else that of the pod that submitted it."""
-        found: list[list[str]] = []
-        started = self.clock()
-        try:
-            with suppress(KeyboardInterrupt, Terminated):  # likewise
-                while not self._is_whole(found := [*self._log.streams().values()]) and (
-                    self.clock() - started < self._log_seconds()
-                ):
-                    self._once("log", WAITING_FOR_LOG)
-                    self.sleep(POLL_SECONDS * 2)
-            return found or [*self._log.streams(of_submitter=True).values()]
-        except MxsparkError as error:
-            self._once("log", f"The log can't be read: {error.problem}")
-            return found
+    def _wait(self, seconds: float) -> None:
+        self._once("log", "Waiting for the log, which EMR delivers with a delay")
+        self.sleep(seconds)
 
-    def _is_whole(self, streams: list[list[str]]) -> bool:
-        """Whether there is nothing to wait for: the exit code is known, or what else was wrong."""
-        code = driver_log.exit_code([self.run.details, *chain(*streams)])
-        is_known = code is not None or hint_for(self.run.details) is not None
-        return not self._log.is_kept or (any(streams) and is_known)
+    def _is_explained(self) -> bool:
+        """Whether the log need not be shown, and has said why the job failed."""
+        is_known = self._exit_code() is not None or hint_for(self.run.details) is not None
+        return not self.logs and any(self._log.streams.values()) and is_known
 
-    def _log_seconds(self) -> float:
-        """How long a log is worth waiting for: EMR reports RUNNING once there is a driver."""
-        if not self._waits:
-            return 0
-        if self._has_run or not (self.is_new or self.run.reason in NO_DRIVER):
-            return LOG_SECONDS - self.run.seconds_since_end
-        return 0 if self.run.reason in NO_DRIVER else MISSED_SECONDS
-
-    def _exit_code(self, lines: list[str]) -> int | None:
-        """The driver's, from its log, else from the log of the pod that submitted it."""
-        code = driver_log.exit_code([self.run.details, *lines])
-        if code is None:
-            with suppress(MxsparkError):
-                code = driver_log.exit_code([*chain(*self._log.streams(of_submitter=True).values())])
-        return code
+    def _exit_code(self) -> int | None:
+        return exit_code([self.run.details, *chain(*self._log.streams.values())])

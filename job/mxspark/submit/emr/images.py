@@ -3,20 +3,17 @@
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from mxspark.errors import MxsparkError, UsageError
+from mxspark.errors import UsageError
 from mxspark.settings.job import Settings
 from mxspark.storage import Access, download
 from mxspark.submit.emr.aws import Aws, NotThereError
 
 IN_ECR = re.compile(
-    r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?"
+    r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^:@]+))?(?:@(sha256:[0-9a-f]{64}))?"
 )
-
-
 LONGEST = 2**20  # of an image's configuration [bytes]
 
 
@@ -24,20 +21,8 @@ LONGEST = 2**20  # of an image's configuration [bytes]
 class ImageFacts:
     """What an image's labels say: whether it has MXNet's CUDA build, and the EMR release that it is based on."""
 
-    title: str
+    has_cuda: bool
     release: str | None
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "ImageFacts | None":
-        """From the image's configuration; None if it isn't mxspark's."""
-        labels = (config.get("config") or {}).get("Labels") or {}
-        title = labels.get("org.opencontainers.image.title", "")
-        base = re.search(r"emr-\d+\.\d+\.\d+", labels.get("org.opencontainers.image.base.name", ""))
-        return cls(title, base[0] if base else None) if title.startswith("mxspark") else None
-
-    @property
-    def has_cuda(self) -> bool:
-        return self.title == "mxspark-gpu"
 
 
 def fetched(url: str) -> bytes:
@@ -48,38 +33,35 @@ def fetched(url: str) -> bytes:
 
 
 def read(aws: Aws, image: str, fetch: Callable[[str], bytes] = fetched) -> ImageFacts | None:
-    """What the labels of an image in ECR say; None of others, and of images that aren't mxspark's. `fetch` reads an
-    address. Raises MxsparkError.
+    """What the labels of an image in ECR say; None of others, and of images that aren't mxspark's. Raises
+    MxsparkError.
     """
-    found = IN_ECR.fullmatch(image)
-    if found is None:
+    if (found := IN_ECR.fullmatch(image)) is None:
         return None
-    try:
-        return _read(aws, found, fetch)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # ECR keeps other things too
-        raise MxsparkError(
-            f"the image {image}: its manifest can't be read", "Is it a container image? Check --image (docs/images.md)."
-        ) from None
-
-
-def _read(aws: Aws, found: re.Match[str], fetch: Callable[[str], bytes]) -> ImageFacts | None:
-    """Raises, besides MxsparkError, what taking apart JSON raises that is not an image's."""
-    image = found[0]
     account, region, repository, tag, digest = found.groups()
-    ecr, doing = aws.in_region(region), f"reading the image {image}"
+    ecr, doing = aws if region == aws.region else Aws.connect(region), f"reading the image {image}"
     where = {"registryId": account, "repositoryName": repository}
     wanted = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
-    for _ in range(2):  # an index of several processors' images, and then one of those
-        answer = ecr.call("ecr", "batch_get_image", doing, **where, imageIds=[wanted])
-        if not answer.get("images"):
-            why = (answer.get("failures") or [{}])[0].get("failureReason", "not found")
-            raise NotThereError(f"ECR has no image {image} ({why})", "Push it (docs/images.md), or correct --image.")
-        manifest = json.loads(answer["images"][0]["imageManifest"])
-        if "config" in manifest:
-            break
-        wanted = {"imageDigest": manifest["manifests"][0]["digest"]}
-    layer = ecr.call("ecr", "get_download_url_for_layer", doing, **where, layerDigest=manifest["config"]["digest"])
-    return ImageFacts.of(json.loads(fetch(layer["downloadUrl"])))
+    try:
+        while True:
+            answer = ecr.call("ecr", "batch_get_image", doing, **where, imageIds=[wanted])
+            if not answer["images"]:
+                raise NotThereError(f"ECR has no image {image}")
+            manifest = json.loads(answer["images"][0]["imageManifest"])
+            if "manifests" not in manifest:
+                break
+            wanted = {"imageDigest": manifest["manifests"][0]["digest"]}  # of several processors' images one
+        config = manifest["config"]["digest"]
+        layer = ecr.call("ecr", "get_download_url_for_layer", doing, **where, layerDigest=config)
+        labels = json.loads(fetch(layer["downloadUrl"]))["config"].get("Labels") or {}
+        title = labels.get("org.opencontainers.image.title", "")
+        base = re.search(r"emr-\d+\.\d+\.\d+", labels.get("org.opencontainers.image.base.name", ""))
+    except NotThereError as error:
+        raise UsageError(error.problem, "Push it (docs/images.md), or correct --image.") from None
+    except (ValueError, LookupError, TypeError, AttributeError):  # ECR keeps other things too
+        hint = "Is it a container image? Check --image (docs/images.md)."
+        raise UsageError(f"the image {image}: its manifest can't be read", hint) from None
+    return ImageFacts(title == "mxspark-gpu", base and base[0]) if title.startswith("mxspark") else None
 
 
 def check(settings: Settings, facts: ImageFacts | None) -> None:

@@ -13,15 +13,20 @@ from mxspark.errors import MxsparkError, PassingError, UsageError
 from mxspark.settings.job import Settings
 from mxspark.storage import Access, open_store
 from mxspark.submit.emr import job_runs
-from mxspark.submit.emr.aws import Aws, InvalidError, NotAllowedError, NotThereError, RefusedError
-from mxspark.submit.emr.diagnosis import REASONS, explain, hint_for
-from mxspark.submit.emr.driver_log import DriverLog
+from mxspark.submit.emr.aws import Aws, NotThereError
+from mxspark.submit.emr.diagnosis import explain, hint_for
+from mxspark.submit.emr.driver_log import READ_SECONDS, DriverLog
 from mxspark.submit.emr.follower import LOG_SECONDS, Follower, read_progress
 from mxspark.submit.emr.job_runs import JobRun, polled
 from mxspark.submit.emr.start_job_run import Submission
 from mxspark.submit.outcome import Diagnosis, Listener, Outcome
 from mxspark.submit.remote_job import JobFlags, RemoteJob, RemoteStatus, Sleep
 from mxspark.text import duration
+
+SAME_AGAIN = (
+    "AWS returned the job run that the same request started before, and it has ended: nothing was started. "
+    "For a new one use another output.submission."
+)
 
 
 def put_objects(submission: Submission, access: Access) -> None:
@@ -39,33 +44,30 @@ def start(aws: Aws, submission: Submission) -> JobRun:
         request["jobTemplateId"] = _job_template(aws, submission.template)
     try:
         answer = aws.call("emr-containers", "start_job_run", "starting the job run", **request)
-    except NotAllowedError as error:
-        raise NotAllowedError(error.problem, f"{hint_for(error.problem) or ''} {error.hint}".strip()) from None
-    except (NotThereError, InvalidError) as error:
-        fallback = REASONS["VALIDATION_ERROR"] if isinstance(error, InvalidError) else error.hint
-        raise UsageError(error.problem, hint_for(error.problem) or fallback) from None
     except PassingError as error:
         look = job_runs.list_command(request["virtualClusterId"], request["name"], aws.region)
         raise PassingError(error.problem, f"Check by its name whether it was started: {look}. {error.hint}") from None
+    except MxsparkError as error:
+        kind = UsageError if isinstance(error, NotThereError) else type(error)
+        raise kind(error.problem, hint_for(error.problem) or error.hint) from None
     asked = request if submission.template is None else {**submission.template["jobTemplateData"], **request}
     return JobRun.of({**asked, "id": answer["id"]})
 
 
 def _job_template(aws: Aws, request: Mapping[str, Any]) -> str:
-    """The id of the template with just this content, created if there is none of its name."""
-    name, wanted = request["name"], _plain(request["jobTemplateData"])
-    listed = aws.pages("emr-containers", "list_job_templates", "templates", f"looking for job template {name}")
-    named = {str(found["id"]): _plain(found.get("jobTemplateData", {})) for found in listed if found["name"] == name}
-    if same := [identity for identity, found in named.items() if found == wanted]:
-        return same[0]
-    if named:
-        identity, found = next(iter(named.items()))
+    """The id of the template of this name, created if there is none. Raises UsageError if it says something else."""
+    name, doing = request["name"], f"looking for job template {request['name']}"
+    listed = aws.pages("emr-containers", "list_job_templates", "templates", doing)
+    found = next((one for one in listed if one["name"] == name), None)
+    if found is None:
+        found = aws.call("emr-containers", "create_job_template", f"creating the job template {name}", **request)
+    elif changes := plan.differences(_plain(found["jobTemplateData"]), _plain(request["jobTemplateData"])):
         raise UsageError(
-            f"the job template {name} ({identity}) is another. Differences (existing -> requested):\n  "
-            + "\n  ".join(plan.differences(found, wanted)),
-            "Use another name; or delete that one: aws emr-containers delete-job-template --id ….",
+            f"the job template {name} ({found['id']}) is another. Differences (existing -> requested):\n  "
+            + "\n  ".join(changes),
+            f"Use another name; or delete that one: aws emr-containers delete-job-template --id {found['id']}.",
         )
-    return str(aws.call("emr-containers", "create_job_template", f"creating the job template {name}", **request)["id"])
+    return str(found["id"])
 
 
 def _plain(data: Any) -> Any:
@@ -122,13 +124,11 @@ class RunStatus(RemoteStatus):
 
 @dataclass(frozen=True)
 class EmrJob(RemoteJob):
-    """A job run of EMR on EKS."""
+    """A job run of EMR on EKS. `settings` are the job's; without them they are read from the job run."""
 
     aws: Aws
     run: JobRun
-    settings: Settings | None = None  # the job's, if they are known; else they are read from the job run
-    is_new: bool = False  # it was started just now
-    may_be_old: bool = False  # or by the same request long before
+    settings: Settings | None = None
 
     @property
     def title(self) -> str:
@@ -145,6 +145,13 @@ class EmrJob(RemoteJob):
         for what, where in run.places.rows():
             listener.note(f"{what[0].upper()}{what[1:]}: {where}")
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended already, as far as AWS tells."""
+        with suppress(MxsparkError):
+            return job_runs.describe(self.aws, self.run.virtual_cluster, self.run.id).has_ended
+        return False
+
     def status(self) -> RunStatus:
         settings, progress = self.run.settings(self.aws.region), ""
         if settings is not None:
@@ -154,9 +161,7 @@ class EmrJob(RemoteJob):
         return RunStatus(self.run, settings.output.path if settings else "", progress, trouble)
 
     def follow(self, listener: Listener, *, logs: bool, sleep: Sleep = time.sleep) -> Outcome:
-        if self.is_new:
-            self.announce(listener)
-        return Follower(**vars(self), listener=listener, logs=logs, sleep=sleep).follow()
+        return Follower(self.aws, self.run, listener, self.settings, logs, sleep).follow()
 
     def logs(self, *, follow: bool, tail: int | None = None, sleep: Sleep = time.sleep) -> Iterator[str]:
         run, found = self.run, DriverLog(self.aws, self.run.places)
@@ -174,25 +179,21 @@ class EmrJob(RemoteJob):
         yield from lines[-tail:] if tail is not None else lines
         if not follow:
             return
-        for seen in () if run.has_ended else polled(self.aws, run, lambda _: None, sleep=sleep):
+        for seen in () if run.has_ended else polled(self.aws, run, least_seconds=READ_SECONDS, sleep=sleep):
             run = seen or run
             with suppress(PassingError):
-                yield from found.due_lines()
+                yield from found.new_lines()
         yield from found.last_lines(LOG_SECONDS - run.seconds_since_end, sleep)
 
     def cancel(self, confirm: Callable[[str], bool]) -> str | None:
         run = self.run
         if run.has_ended or run.state == "CANCEL_PENDING":
             raise UsageError(f"job run {run.id} is {run.state} already", "")
-        if not confirm(
-            f"Job run {run.id} ({run.name}) is {run.state}; what it has done is kept in its output. Cancel it?"
-        ):
+        question = f"Job run {run.id} ({run.name}) is {run.state}; what it has done is kept in its output. Cancel it?"
+        if not confirm(question):
             return None
         where, doing = {"id": run.id, "virtualClusterId": run.virtual_cluster}, f"cancelling job run {run.id}"
-        try:
-            self.aws.call("emr-containers", "cancel_job_run", doing, **where)
-        except RefusedError as error:
-            raise UsageError(error.problem, f"Perhaps it has just ended: mxspark status {self.address}") from None
+        self.aws.call("emr-containers", "cancel_job_run", doing, **where)
         return f"Job run {run.id} is being cancelled."
 
 

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -43,7 +44,7 @@ class JobRun:
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "JobRun":
-        """From AWS's description, or the request that started it and its id."""
+        """From AWS's description, or the request that started it with its id."""
         driver = (found.get("jobDriver") or {}).get("sparkSubmitJobDriver") or {}
         return cls(
             id=found["id"],
@@ -80,12 +81,11 @@ class JobRun:
         place, submission, endpoint = given.get("--settings"), given.get("--set", ""), given.get("--endpoint-url")
         if place is None or "${" in submission:  # a job template's parameter
             return None
-        flags = {} if endpoint is None else {"storage.endpoint_url": endpoint}
         try:
             access = Access(StorageSettings(endpoint_url=endpoint, region=region))
-            text = storage.read_object(place, access.hasty, limit=2**20).decode()
+            text = storage.read_object(place, access.hasty, limit=document.MAX_YAML).decode()
             file = sources.file_layer(document.read_yaml(text, place), place)
-            return sources.effective([file, sources.flag_layer(flags, [submission])]).settings
+            return sources.effective([file, sources.flag_layer({}, [submission])]).settings
         except (MxsparkError, UnicodeDecodeError):
             return None
 
@@ -95,13 +95,12 @@ def _ui(found: Mapping[str, Any]) -> tuple[str, ...]:
     cluster, of_run, _ = str(found.get("arn") or "").partition("/jobruns/")
     if monitoring.get("persistentAppUI") != "ENABLED" or not of_run:
         return ()
-    made, opened = (
-        f"aws emr {command} --region {cluster.split(':')[3]}"
-        for command in ("create-persistent-app-ui", "get-persistent-app-ui-presigned-url")
-    )
+    where = f"--region {cluster.split(':')[3]}"
     return (
-        f"{made} --target-resource-arn {cluster} --emr-containers-config JobRunId={found['id']}",
-        f"{opened} --persistent-app-ui-type SHS --persistent-app-ui-id ID  (ID is what the first prints)",
+        f"aws emr create-persistent-app-ui {where} --target-resource-arn {cluster} --emr-containers-config "
+        f"JobRunId={found['id']}",
+        f"aws emr get-persistent-app-ui-presigned-url {where} --persistent-app-ui-type SHS --persistent-app-ui-id ID  "
+        "(ID is what the first prints)",
     )
 
 
@@ -130,18 +129,12 @@ def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
     """
     if virtual_cluster is not None:
         return describe(aws, virtual_clusters.find(aws, virtual_cluster).id, job_run)
-    unseen = []
     where, doing = {"states": ["RUNNING", "ARRESTED"]}, "searching the virtual clusters"
     for cluster in aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing, **where):
-        try:
+        with suppress(NotAllowedError, NotThereError):
             return describe(aws, cluster["id"], job_run)
-        except NotAllowedError:
-            unseen.append(f"{cluster['name']} ({cluster['id']})")
-        except NotThereError:
-            pass
-    but = f"; these may not be read: {', '.join(unseen)}" if unseen else ""
     raise NotThereError(
-        f"no running virtual cluster in region {aws.region} has a job run {job_run}{but}",
+        f"no running virtual cluster in region {aws.region} that you may read has a job run {job_run}",
         "Check the id and --region; name the cluster: --virtual-cluster.",
     )
 
@@ -149,32 +142,28 @@ def find(aws: Aws, virtual_cluster: str | None, job_run: str) -> JobRun:
 def polled(
     aws: Aws,
     run: JobRun,
-    on_trouble: Callable[[str], None],
+    on_trouble: Callable[[str], None] = lambda _: None,
     *,
-    is_new: bool = False,
+    least_seconds: float = POLL_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[JobRun | None]:
-    """The job run again and again until it has ended, None while AWS can't be reached. `is_new`: it was started just
-    now.
-
-    Raises NotThereError if there is no such job run, OutOfSightError if AWS can't be reached any more.
+    """The job run again and again until it has ended, None while AWS can't be reached. Raises OutOfSightError if it
+    can't be reached any more.
     """
     started = answered = clock()
     while True:
         found = None
         try:
             found = describe(aws, run.virtual_cluster, run.id)
-            answered, is_new = clock(), False
+            answered = clock()
         except MxsparkError as error:
-            is_missing = isinstance(error, NotThereError)
-            if is_missing and not is_new:
-                raise
-            patience = NEW_SECONDS if is_missing else PATIENCE_SECONDS if isinstance(error, PassingError) else -1
-            if clock() - answered > patience:
+            patience = PATIENCE_SECONDS if isinstance(error, PassingError) else 0
+            patience = NEW_SECONDS if isinstance(error, NotThereError) else patience
+            if clock() - answered >= patience:
                 raise OutOfSightError(error.problem, error.hint) from None
             on_trouble(f"{error.problem}; the job is not affected. Retrying")
         yield found
         if found is not None and found.has_ended:
             return
-        sleep(min(LONGEST_POLL_SECONDS, POLL_SECONDS + (clock() - started) / 60))
+        sleep(min(LONGEST_POLL_SECONDS, least_seconds + (clock() - started) / 60))

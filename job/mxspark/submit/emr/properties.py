@@ -9,7 +9,6 @@ from mxspark.settings.emr import LONGEST_VALUE, MOST_PROPERTIES
 from mxspark.settings.job import Settings
 from mxspark.spark.configuration import JVM_OPTIONS, configuration
 from mxspark.spark.pod_size import driver_size
-from mxspark.spark.pods import Manifest
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
 
 LONGEST_PARAMETERS = 102_400  # characters
@@ -34,7 +33,7 @@ SHOWN_FIRST = (
     "spark.executor.instances", "spark.executor.cores", "spark.executor.memory", "spark.executor.memoryOverhead",
 )  # fmt: skip
 # A word that is the same whether a shell splits it or a program does. `$` would be a parameter in job templates.
-PLAIN_WORD = re.compile(r"[\w.:/@%+=,*\[\]-]+", re.ASCII)
+PLAIN_WORD = re.compile(r"[\w.:/@%+,*\[\]-]+=[\w.:/@%+=,*\[\]-]+", re.ASCII)
 
 
 def is_one_line(word: str) -> bool:
@@ -79,35 +78,37 @@ def _java_options(conf: Mapping[str, str], role: str) -> str:
 
 
 def split(properties: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """The properties as sparkSubmitParameters and as spark-defaults, of which AWS takes a hundred: where there are
-    more, the last that are plain words are parameters.
+    """The properties as sparkSubmitParameters and as spark-defaults. Where AWS would not take the latter, for their
+    number or length, all that are plain words are parameters.
     """
-    for key, value in properties.items():
-        if not (is_one_line(key) and is_one_line(value)):
-            raise UsageError(
-                f"spark.conf: {key} is {value!r}",
-                "EMR accepts neither empty values nor values of several lines: take it out.",
-            )
     plain = [key for key, value in properties.items() if PLAIN_WORD.fullmatch(f"{key}={value}")]
     first = [key for key in SHOWN_FIRST if key in plain]
-    first += [key for key in plain if key not in first and _longest(key, properties[key]) > LONGEST_VALUE]
-    excess = max(0, len(properties) - len(first) - MOST_PROPERTIES)
-    first += [key for key in reversed(plain) if key not in first][:excess]
-    defaults = {key: value for key, value in properties.items() if key not in first}
+    is_long = any(_longest(*entry) > LONGEST_VALUE for entry in properties.items())
+    if is_long or len(properties) - len(first) > MOST_PROPERTIES:
+        first += [key for key in plain if key not in first]
     parameters = " ".join(f"--conf {key}={properties[key]}" for key in first)
-    if too_long := [key for key, value in defaults.items() if _longest(key, value) > LONGEST_VALUE]:
+    if len(parameters) > LONGEST_PARAMETERS:
         raise UsageError(
-            f"spark.conf: {too_long[0]} has {len(defaults[too_long[0]]):,} characters",
-            f"EMR accepts {LONGEST_VALUE:,} at most if there are spaces or quotes among them: shorten it.",
+            f"spark.conf is too large: {len(parameters):,} characters of parameters",
+            f"EMR accepts {LONGEST_PARAMETERS:,}: take some out.",
         )
-    if len(defaults) > MOST_PROPERTIES or len(parameters) > LONGEST_PARAMETERS:
-        raise UsageError(
-            f"spark.conf is too large: {len(properties)} properties, of which {len(parameters):,} characters are "
-            "parameters",
-            f"EMR accepts {LONGEST_PARAMETERS:,} characters of parameters and {MOST_PROPERTIES} other properties: take "
-            "some out.",
-        )
+    defaults = {key: value for key, value in properties.items() if key not in first}
+    _check("spark.conf", defaults)
     return parameters, defaults
+
+
+def _check(what: str, properties: Mapping[str, str]) -> None:
+    """Raises UsageError if AWS takes no classification with these."""
+    if len(properties) > MOST_PROPERTIES:
+        hint = f"AWS accepts {MOST_PROPERTIES} at most, and more of spark.conf only as plain words: take some out."
+        raise UsageError(f"{what} has {len(properties)} properties", hint)
+    for key, value in properties.items():
+        if not (is_one_line(key) and is_one_line(value)):
+            hint = "AWS accepts neither empty values nor values of several lines: take it out."
+            raise UsageError(f"{what}: {key} is {value!r}", hint)
+        if (length := _longest(key, value)) > LONGEST_VALUE:
+            hint = f"AWS accepts {LONGEST_VALUE:,} at most, and more of spark.conf only as plain words: shorten it."
+            raise UsageError(f"{what}: {key} has {length:,} characters", hint)
 
 
 def _longest(key: str, value: str) -> int:
@@ -116,49 +117,34 @@ def _longest(key: str, value: str) -> int:
 
 def classifications(settings: Settings, defaults: dict[str, str]) -> list[dict[str, Any]]:
     start_seconds = settings.emr.start_seconds
+    of_submitter = submitters_place(settings)[0] | settings.emr.submitter
+    _check("the pod that submits the job (emr.submitter, kubernetes.driver)", of_submitter)
     found = {
         "spark-defaults": defaults,
-        "emr-job-submitter": _submitter(settings),
+        "emr-job-submitter": of_submitter,
         "emr-containers-defaults": {} if start_seconds is None else {"job-start-timeout": str(start_seconds)},
     }
     return [{"classification": name, "properties": of_it} for name, of_it in found.items() if of_it]
 
 
-def _submitter(settings: Settings) -> dict[str, str]:
-    """The pod that submits runs on the same nodes as the driver's: on a spot node it would be lost with the node."""
-    spec = pod_template(settings, "driver")["spec"]
-    found = {f"jobsubmitter.node.selector.{key}": value for key, value in selectors(spec).items() if value.strip()}
-    for key, toleration in submitters_tolerations(spec).items():
-        place = f"jobsubmitter.node.toleration.{key}"
-        found |= {place: str(toleration["value"]), f"{place}.effect": str(toleration["effect"])}
-        if "tolerationSeconds" in toleration:
-            found[f"{place}.tolerationSeconds"] = str(toleration["tolerationSeconds"])
-    found |= settings.emr.submitter
-    if len(found) > MOST_PROPERTIES:
-        raise UsageError(
-            f"the pod that submits the job has {len(found)} properties, from emr.submitter and the driver's node "
-            "selectors and tolerations",
-            f"AWS accepts {MOST_PROPERTIES} at most: take some out.",
-        )
-    for key, value in found.items():
-        if not (is_one_line(key) and is_one_line(value)) or _longest(key, value) > LONGEST_VALUE:
-            raise UsageError(
-                f"{key!r} is {value!r}",
-                f"AWS accepts one line of 1 to {LONGEST_VALUE:,} characters: fix kubernetes.driver.",
-            )
-    return found
-
-
-def selectors(spec: Manifest) -> dict[str, str]:
-    return {str(key): str(value) for key, value in (spec.get("nodeSelector") or {}).items()}
-
-
-def submitters_tolerations(spec: Manifest) -> dict[str, Manifest]:
-    """By key, for which EMR has one property each. It writes the operator Exists as an empty value, which the API
-    rejects.
+def submitters_place(settings: Settings) -> tuple[dict[str, str], list[str]]:
+    """The properties that put the pod that submits onto the driver's nodes, for on a spot node it would be lost with
+    the node; and what of the driver's place they have no words for.
     """
-    found: dict[str, Manifest] = {}
+    spec = pod_template(settings, "driver")["spec"]
+    found: dict[str, str] = {}
+    lacking = [key for key in ("affinity", "nodeName") if spec.get(key)]
+    for key, value in (spec.get("nodeSelector") or {}).items():
+        if str(value).strip():
+            found[f"jobsubmitter.node.selector.{key}"] = str(value)
+        else:
+            lacking.append(f"selector {key} without a value")
     for toleration in spec.get("tolerations") or ():
-        if all(str(toleration.get(key) or "").strip() for key in ("key", "value", "effect")):
-            found.setdefault(str(toleration["key"]), toleration)
-    return found
+        key, value, effect = (str(toleration.get(field) or "").strip() for field in ("key", "value", "effect"))
+        place = f"jobsubmitter.node.toleration.{key}"
+        # There is one for each key, and it writes the operator Exists as an empty value, which the API rejects.
+        if key and value and effect and place not in found:
+            found |= {place: value, f"{place}.effect": effect}
+        else:
+            lacking.append(f"toleration of {key or 'all taints'}")
+    return found, lacking

@@ -17,19 +17,12 @@ from mxspark.settings import document, sources
 from mxspark.settings.emr import LONGEST_VALUE, NAME
 from mxspark.settings.job import Settings
 from mxspark.settings.kubernetes import KubernetesSettings
-from mxspark.spark.pods import MASTER, Manifest
+from mxspark.spark.pods import MASTER
 from mxspark.storage import is_s3, join
 from mxspark.submit import reach
 from mxspark.submit.emr import properties
 from mxspark.submit.emr.pod_templates import CONTAINERS, pod_template
-from mxspark.submit.emr.properties import (
-    DRIVER_TEMPLATE,
-    EXECUTOR_TEMPLATE,
-    is_emrs_own,
-    is_one_line,
-    selectors,
-    submitters_tolerations,
-)
+from mxspark.submit.emr.properties import DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, is_emrs_own, is_one_line
 
 Request = dict[str, Any]  # in the names of AWS's API
 
@@ -73,24 +66,33 @@ def default_name(unique: str) -> str:
     return re.sub(r"[^.\-_/#A-Za-z0-9]", "-", f"mxspark-{unique}")[:64]
 
 
+def check_needed(settings: Settings) -> None:
+    """Raises UsageError if something is not given that every job run has."""
+    emr = settings.emr
+    for what, key, value, hint in (
+        ("image", "kubernetes.image", settings.kubernetes.image, "made by `make image TARGET=emr`: --image NAME."),
+        ("role", "emr.execution_role", emr.execution_role, "that the job runs as: --execution-role ARN."),
+        (
+            "virtual cluster", "emr.virtual_cluster", emr.virtual_cluster,
+            "by its id or name: --virtual-cluster; `aws emr-containers list-virtual-clusters` lists them.",
+        ),
+    ):  # fmt: skip
+        if value is None:
+            raise UsageError(f"no {what} is given: {key} is not set", f"Name the {what}, {hint}")
+
+
 def completed(settings: Settings, name: str, submission: str) -> Settings:
     """The settings with what depends on the submission, checked as for a cluster. Raises UsageError."""
     reach.check(settings)
-    if settings.kubernetes.image is None:
-        hint = "Name the image, made by `make image TARGET=emr`: --image NAME."
-        raise UsageError("no image is given: kubernetes.image is not set", hint)
-    if settings.emr.execution_role is None:
-        hint = "Name the role that the job runs as: --execution-role ARN."
-        raise UsageError("no role is given: emr.execution_role is not set", hint)
+    check_needed(settings)
     _check_staging(settings)
     chosen = settings.output.submission
     if chosen and (not is_one_line(chosen) or chosen == "null"):  # which a flag would read as none
         raise UsageError(f"output.submission is {chosen!r}", "Use one line of printable characters.")
-    if images := sorted(OF_IMAGES & settings.spark.conf.keys()):
-        hint = "Set one image for all pods instead, kubernetes.image: --image NAME."
-        raise UsageError(f"spark.conf has {', '.join(images)}", hint)
-    if taken := sorted(key for key in settings.spark.conf if is_emrs_own(key)):
-        raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself", "Take it out.")
+    conf = settings.spark.conf.keys()
+    if taken := sorted({*filter(is_emrs_own, conf), *(OF_IMAGES & conf)}):
+        hint = "Take it out. The image of all pods is kubernetes.image: --image NAME."
+        raise UsageError(f"spark.conf has {', '.join(taken)}, which EMR sets itself or mxspark does", hint)
     found = settings.model_dump()
     found["spark"] |= {"master": MASTER, "app_name": name}
     found["output"] |= {"submission": chosen or submission}
@@ -101,21 +103,11 @@ def _check_staging(settings: Settings) -> None:
     """Raises UsageError if EMR and Spark would not find what a submission puts into S3."""
     chosen = settings.emr.staging
     key, place = ("output.path", settings.output.path) if chosen is None else ("emr.staging", chosen)
+    hint = "Give pod templates another place: --set emr.staging=s3://bucket/prefix."
     if not is_s3(place):
-        raise UsageError(
-            f"{key} is {place!r}, and EMR reads pod templates from S3 only", "Give s3://bucket/prefix, or emr.staging."
-        )
-    if not (is_one_line(place) and len(place) < LONGEST_VALUE // 2):
-        raise UsageError(
-            f"{key} is longer than AWS allows a Spark property to be, or has unprintable characters",
-            "Give another place: emr.staging.",
-        )
+        raise UsageError(f"{key} is {place!r}, and EMR reads pod templates from S3 only", hint)
     if found := NO_ADDRESS.search(place.removeprefix("s3://").rstrip("/")):
-        other = "" if chosen else ", or give pod templates another place: --set emr.staging=s3://bucket/prefix"
-        raise UsageError(
-            f"{key} is {place!r}: Spark finds no pod templates in a place with {found[0]!r}",
-            f"Choose a name without it{other}.",
-        )
+        raise UsageError(f"{key} is {place!r}: Spark finds no pod templates in a place with {found[0]!r}", hint)
 
 
 def build(settings: Settings, name: str, virtual_cluster: str, job_template: str | None = None) -> Submission:
@@ -124,27 +116,26 @@ def build(settings: Settings, name: str, virtual_cluster: str, job_template: str
 
     The same settings give the same request, with the same token: AWS starts no second job run for it.
     """
-    content = document.to_yaml(driver_settings(settings, is_template=job_template is not None)).encode()
-    if len(content) > document.MAX_YAML:
-        raise UsageError(
-            f"the settings are {len(content):,} bytes long, and {document.MAX_YAML:,} are the most",
-            "Give fewer places: a prefix or a pattern, or a manifest (--input s3://bucket/keys.txt).",
-        )
-    contents = {f"{role}.yaml": document.to_yaml(pod_template(settings, role)).encode() for role in CONTAINERS}
-    contents["settings.yaml"] = content
-    places = {file: _staged(settings, file, content) for file, content in contents.items()}
-    objects = {places[file]: content for file, content in contents.items()}
-    values = _template_values(settings) if job_template is not None else {}
-    what = _what(settings, places, values)
-    template = None if job_template is None else _job_template(settings, job_template, what, values)
+    contents = {"settings.yaml": driver_settings(settings, is_template=job_template is not None)}
+    contents |= {f"{role}.yaml": pod_template(settings, role) for role in CONTAINERS}
+    files = {file: document.to_yaml(content).encode() for file, content in contents.items()}
+    # One folder for each content, so that nothing is ever replaced under a running job.
+    digest = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
+    folder = join(settings.emr.staging or join(settings.output.path, STAGING), digest)
+    objects = {join(folder, file): content for file, content in files.items()}
     request: Request = {
         "name": name,
         "virtualClusterId": virtual_cluster,
-        **(what if template is None else {"jobTemplateParameters": values}),
         "retryPolicyConfiguration": {"maxAttempts": settings.emr.retries + 1},
-        **({"tags": dict(settings.emr.tags)} if settings.emr.tags else {}),
     }
-    return Submission(request | _token(request | ({"template": template} if template else {})), objects, template)
+    if settings.emr.tags:
+        request["tags"] = dict(settings.emr.tags)
+    if job_template is None:
+        request |= _what(settings, folder, {})
+        return Submission(request | _token(request), objects)
+    request["jobTemplateParameters"] = values = _template_values(settings)
+    template = _job_template(settings, job_template, _what(settings, folder, values), values)
+    return Submission(request | _token({**request, "template": template}), objects, template)
 
 
 def _token(request: Mapping[str, Any]) -> Request:
@@ -152,19 +143,11 @@ def _token(request: Mapping[str, Any]) -> Request:
     return {"clientToken": hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()}
 
 
-def _staged(settings: Settings, file: str, content: bytes) -> str:
-    """The place of a submission's object, one for each content, so that nothing is ever replaced under a running
-    job.
+def _what(settings: Settings, folder: str, values: Mapping[str, str]) -> Request:
+    """What is the same for all runs of a job template, whose parameters have `values`. `folder` has the submission's
+    objects.
     """
-    place = settings.emr.staging or join(settings.output.path, STAGING)
-    return join(join(place, hashlib.sha256(content).hexdigest()[:16]), file)
-
-
-def _what(settings: Settings, places: Mapping[str, str], values: Mapping[str, str]) -> Request:
-    """What is the same for all runs of a job template, whose parameters have `values`. `places` are those of the
-    submission's objects.
-    """
-    templates = {DRIVER_TEMPLATE: places["driver.yaml"], EXECUTOR_TEMPLATE: places["executor.yaml"]}
+    templates = {DRIVER_TEMPLATE: join(folder, "driver.yaml"), EXECUTOR_TEMPLATE: join(folder, "executor.yaml")}
     parameters, defaults = properties.split(properties.spark_properties(settings) | templates)
     return {
         "executionRoleArn": settings.emr.execution_role,
@@ -172,7 +155,7 @@ def _what(settings: Settings, places: Mapping[str, str], values: Mapping[str, st
         "jobDriver": {
             "sparkSubmitJobDriver": {
                 "entryPoint": ENTRY_POINT,
-                "entryPointArguments": _arguments(settings, places["settings.yaml"], values),
+                "entryPointArguments": _arguments(settings, join(folder, "settings.yaml"), values),
                 "sparkSubmitParameters": parameters,
             }
         },
@@ -220,17 +203,15 @@ def _template_values(settings: Settings) -> dict[str, str]:
     """One run's values for a job template's parameters."""
     if not isinstance(settings.input.path, str):
         raise UsageError("a job template's input is one place, but input.path has several", "Leave --job-template out.")
-    found = {"Submission": f"output.submission={settings.output.submission}"}
-    for parameter, section in PARAMETERS.items():
-        value = getattr(settings, section).path
-        if value is None:  # a model of single files
-            continue
+    places = {parameter: getattr(settings, section).path for parameter, section in PARAMETERS.items()}
+    found = {parameter: place for parameter, place in places.items() if place is not None}  # a model of single files
+    found["Submission"] = f"output.submission={settings.output.submission}"
+    for parameter, value in found.items():
         if len(value) > LONGEST_VALUE or not is_one_line(value):
             raise UsageError(
-                f"{section}.path has {len(value):,} characters, or has unprintable ones",
+                f"{parameter} of the job template has {len(value):,} characters, or unprintable ones",
                 f"A job template accepts {LONGEST_VALUE:,} at most: leave --job-template out.",
             )
-        found[parameter] = value
     return found
 
 
@@ -287,19 +268,9 @@ def notes(settings: Settings) -> Iterator[str]:
             "Executors claim volumes (kubernetes.local_directory.storage_class), which the Role emr-containers of the "
             "namespace does not allow by default: docs/emr.md says what to add."
         )
-    if lacking := list(_not_of_submitter(pod_template(settings, "driver")["spec"])):
+    if lacking := properties.submitters_place(settings)[1]:
         yield (
             f"The pod that submits the job can't be given the driver's {', '.join(lacking)}: EMR gives it node "
             "selectors, and for each key one toleration with value and effect. If no other node fits, it stays pending "
             "forever."
         )
-
-
-def _not_of_submitter(spec: Manifest) -> Iterator[str]:
-    """What the pod that submits lacks of where the driver's pod may run."""
-    accepted = [*submitters_tolerations(spec).values()]
-    for toleration in spec.get("tolerations") or ():
-        if not any(toleration is one for one in accepted):
-            yield f"toleration of {toleration.get('key', 'all taints')}"
-    yield from (f"selector {key} without a value" for key, value in selectors(spec).items() if not value.strip())
-    yield from (key for key in ("affinity", "nodeName") if spec.get(key))

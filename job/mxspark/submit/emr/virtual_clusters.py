@@ -1,7 +1,6 @@
 """A virtual cluster of EMR on EKS: found by its id or name."""
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,56 +22,38 @@ class VirtualCluster:
     namespace: str
     eks_cluster: str
 
-    @classmethod
-    def of(cls, found: Mapping[str, Any]) -> "VirtualCluster":
-        """From AWS's description."""
-        provider = found.get("containerProvider", {})
-        namespace = provider.get("info", {}).get("eksInfo", {}).get("namespace", "")
-        return cls(found["id"], found.get("name", ""), found.get("state", ""), namespace, provider.get("id", ""))
-
     def __str__(self) -> str:
         return f"{self.name} ({self.id})"
 
 
-def needed(given: str | None) -> str:
-    """The id or name itself. Raises UsageError if none is given."""
-    if given is None:
-        raise UsageError(
-            "no virtual cluster is given: emr.virtual_cluster is not set",
-            "Name it by its id or name: --virtual-cluster; `aws emr-containers list-virtual-clusters` lists them.",
-        )
-    return given
-
-
-def find(aws: Aws, given: str | None) -> VirtualCluster:
+def find(aws: Aws, given: str) -> VirtualCluster:
     """The virtual cluster with this id or name, whatever its state. Raises UsageError."""
-    given = needed(given)
     doing = f"looking for virtual cluster {given}"
     if ID.fullmatch(given):
         with suppress(NotThereError):  # a name may look like an id
             answer = aws.call("emr-containers", "describe_virtual_cluster", doing, id=given)
-            return VirtualCluster.of(answer["virtualCluster"])
-    listed = aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing)
-    clusters = [VirtualCluster.of(found) for found in listed]
+            return _of(answer["virtualCluster"])
+    clusters = list(map(_of, aws.pages("emr-containers", "list_virtual_clusters", "virtualClusters", doing)))
     running = [found for found in clusters if found.state == "RUNNING"]
-    named = [found for found in (*running, *clusters) if found.name == given]
-    if len(twins := [found for found in running if found.name == given]) > 1:
-        ids = ", ".join(found.id for found in twins)
-        raise UsageError(f"{len(twins)} virtual clusters are called {given}: {ids}", "Give the id of one of them.")
-    if not named:
-        there = f"Running there: {', '.join(sorted(map(str, running))[:10])}." if running else "None is running there."
-        raise UsageError(
-            f"there is no virtual cluster {given} in region {aws.region}",
-            f"{there} Check --virtual-cluster and --region.",
-        )
-    return named[0]
+    if len(twins := [found.id for found in running if found.name == given]) > 1:
+        raise UsageError(f"{len(twins)} virtual clusters are called {given}: {', '.join(twins)}", "Give an id.")
+    if named := [found for found in (*running, *clusters) if found.name == given]:
+        return named[0]
+    there = f"Running there: {', '.join(sorted(map(str, running))[:10])}." if running else "None is running there."
+    hint = f"{there} Check --virtual-cluster and --region."
+    raise UsageError(f"there is no virtual cluster {given} in region {aws.region}", hint)
 
 
-def usable(aws: Aws, given: str | None) -> VirtualCluster:
-    """The same. Raises UsageError if it accepts no jobs."""
-    found = find(aws, given)
+def _of(found: dict[str, Any]) -> VirtualCluster:
+    """From AWS's description."""
+    provider = found.get("containerProvider", {})
+    namespace = provider.get("info", {}).get("eksInfo", {}).get("namespace", "")
+    return VirtualCluster(found["id"], found["name"], found["state"], namespace, provider.get("id", ""))
+
+
+def check_running(found: VirtualCluster) -> VirtualCluster:
+    """Raises UsageError if it accepts no jobs."""
     if found.state != "RUNNING":
-        raise UsageError(
-            f"virtual cluster {found} is {found.state}, and accepts no jobs", STATE_HINTS.get(found.state, "")
-        )
+        hint = STATE_HINTS.get(found.state, "")
+        raise UsageError(f"virtual cluster {found} is {found.state}, and accepts no jobs", hint)
     return found
