@@ -20,7 +20,7 @@ from mxspark.convert.request import Request, Result
 from mxspark.errors import MxsparkError, UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
 from mxspark.inference.network import inspect
-from mxspark.settings.model_spec import ModelOutput, ModelSpec, PresetName
+from mxspark.settings.model_spec import ModelOutput, ModelSpec, Preprocessing, PresetName
 from tests.command import REPOSITORY
 from tests.convert.onnx_graphs import SPEC, Weights, converted, ints, model
 
@@ -683,6 +683,64 @@ def test_metadata_tell_what_pixels_are_wanted(tmp_path: Path) -> None:
     assert "3 names" in done.notes[1], "which two classes can't have"
 
 
+@pytest.mark.parametrize("preset", ["raw", "keras-caffe"])
+def test_what_metadata_say_otherwise_than_what_is_given_is_told(preset: PresetName, tmp_path: Path) -> None:
+    made = model("c = Conv(x, w)\ny = Flatten(c)", {"w": (2, 3, 3, 3)})
+    helper.set_model_props(made, {"Image.BitmapPixelFormat": "Bgr8", "classes": "many", "labels": ""})
+
+    done = converted(made, tmp_path, spec=ModelSpec(preset=preset))
+
+    assert any("isn't used: classes." in note for note in done.notes)
+    is_told = any("metadata say channels: BGR. preset raw says RGB, which counts" in note for note in done.notes)
+    assert is_told == (preset == "raw")
+
+
+def test_metadata_tell_the_order_of_colours_where_the_graph_scales_pixels(tmp_path: Path) -> None:
+    made = model(
+        "s = Mul(images, f)\nc = Conv(s, w)\ny = Flatten(c)", {"f": np.array(1 / 255, np.float32), "w": (2, 3, 3, 3)}
+    )
+    helper.set_model_props(made, {"Image.BitmapPixelFormat": "Bgr8"})
+
+    done = converted(made, tmp_path, spec=None)
+
+    assert (done.spec.preprocess.scale, done.spec.preprocess.channels) == (1, "BGR")
+
+
+def test_metadata_tell_pixels_of_minus_one_to_one() -> None:
+    found = Preprocessing(**metadata.preprocessing({"Image.NominalPixelRange": "Normalized_1_1"}))
+
+    assert [pixel * found.scale - found.mean[0] for pixel in (0, 255)] == [-1, 1]
+
+
+@pytest.mark.parametrize("preset", ["raw", "article"])
+def test_grey_networks_take_presets_of_any_channels(preset: PresetName, tmp_path: Path) -> None:
+    assert converted(
+        model("c = Conv(x, w)\ny = Flatten(c)", {"w": (2, 1, 3, 3), "shift": (1,)}, shape=("N", 1, 9, 10)),
+        tmp_path,
+        spec=ModelSpec(preset=preset),
+    ).compared
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 4), (4, 12), (8, 16), (15, 16)])
+def test_any_part_of_the_channels_can_be_taken(first: int, last: int, tmp_path: Path) -> None:
+    """oneDNN keeps channels in blocks, of which MXNet's `slice` crashes on parts."""
+    text = "c = Conv(x, w)\np = MaxPool<kernel_shape = [2, 2]>(c)\ns = Slice(p, b, e, a)\ny = Flatten(s)"
+    numbers: Weights = {"w": (16, 3, 3, 3), "b": ints(first), "e": ints(last), "a": ints(1)}
+
+    assert converted(model(text, numbers), tmp_path).compared
+
+
+def test_results_that_are_left_out_are_none(tmp_path: Path) -> None:
+    made = model(
+        "c = Conv(x, w)\nb = BatchNormalization(c, one, one, one, one)\ny = Flatten(b)",
+        {"w": (2, 3, 3, 3), "one": np.ones(2, np.float32)},
+        opset=12,
+    )
+    made.graph.node[-2].output.extend(["", "", "", ""])
+
+    assert converted(made, tmp_path).compared
+
+
 # ---- refused ----
 
 BFLOAT16 = helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16)
@@ -763,9 +821,17 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
         lambda: saved(model("b, m, v, sm, sv = BatchNormalization(x, g, g, g, g)\ny = Conv(b, w)", {**PLAIN[1], "g": (3,)}, opset=8)),
         ["as in training", "BatchNormalization 'b'", "model.eval()"],
     ),
-    "more axes than MXNet slices": (
-        lambda: saved(model("c = Conv(x, w)\nr = Reshape(c, n)\ns = Slice(r, b, e, a)\ny = Flatten(s)", {"w": (3, 3, 1, 1), "n": ints(0, 3, 3, 3, 2, 5), "b": ints(1), "e": ints(2), "a": ints(4)})),
-        ["MXNet can't compute the converted network: operator s_slice", "docs/onnx.md"],
+    "steps through more axes than MXNet slices": (
+        lambda: saved(model("c = Conv(x, w)\nr = Reshape(c, n)\ns = Slice(r, b, e, a, t)\ny = Flatten(s)", {"w": (3, 3, 1, 1), "n": ints(0, 3, 3, 3, 2, 5), "b": ints(0), "e": ints(5), "a": ints(5), "t": ints(2)})),
+        ["takes every 2th of more than 5 axes: Slice 's'"],
+    ),
+    "more axes than MXNet transposes": (
+        lambda: saved(model("c = Conv(x, w)\nr = Reshape(c, n)\ns = Transpose<perm = [0, 2, 1, 3, 4, 5, 6]>(r)\ny = Flatten(s)", {"w": (3, 3, 1, 1), "n": ints(-1, 3, 3, 3, 2, 5, 1)})),
+        ["MXNet can't compute the converted network: operator s_transpose", "at most 6 dimensions", "docs/onnx.md"],
+    ),
+    "one image at a time that becomes none": (
+        lambda: saved(model("c = Conv(x, w)\ny = Flatten<axis = 0>(c)", PLAIN[1], shape=(1, 3, 9, 10))),
+        ["its output y has no row for each image", "dynamic_axes"],
     ),
     "constant": (lambda: saved(model("y = Relu(w)", PLAIN[1])), ["the same for every image"]),
     "no row for each image": (lambda: saved(model("y = Transpose<perm = [1, 0, 2, 3]>(x)")), ["no row for each image"]),

@@ -14,7 +14,7 @@ import typer
 from mxspark import storage
 from mxspark.cli import console
 from mxspark.cli.app import EXIT_CODES, model_app
-from mxspark.cli.flags import DebugFlag, EndpointFlag, KindFlag, PresetFlag, YesFlag, access_by
+from mxspark.cli.flags import DebugFlag, EndpointFlag, KindFlag, Preset, YesFlag, access_by
 from mxspark.cli.model import check_folder, confirm_replacing
 from mxspark.cli.trial import read_images, show_trial
 from mxspark.errors import UsageError
@@ -53,7 +53,15 @@ def convert_model(
             "an ONNX file rarely says.",
         ),
     ] = None,
-    preset: PresetFlag = None,
+    preset: Annotated[
+        Preset | None,  # type: ignore[valid-type]
+        typer.Option(
+            "--preset",
+            metavar="PRESET",
+            help="What pixels the network wants, by its kind, e.g. torchvision (docs/models.md lists them). Needed, or "
+            "a --spec, unless the file shows it.",
+        ),
+    ] = None,
     kind: KindFlag = None,
     size: Annotated[
         str | None,

@@ -60,9 +60,7 @@ def random_images(image: ImageInput, steps: Preprocessing) -> Floats:
     pixels *= 80
     pixels += coarse[:, :, rows][:, :, :, columns] - 40
     np.rint(pixels.clip(0, 255, out=pixels), out=pixels)
-    mean, std = (
-        np.broadcast_to(np.asarray(given, np.float32), channels).reshape(-1, 1, 1) for given in (steps.mean, steps.std)
-    )
+    mean, std = (np.resize(given, channels).astype(np.float32).reshape(-1, 1, 1) for given in (steps.mean, steps.std))
     images: Floats = (pixels * np.float32(steps.scale) - mean) / std
     return images
 

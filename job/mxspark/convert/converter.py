@@ -1,5 +1,6 @@
 """What the process of its own does: an ONNX file becomes a symbol, parameters and a spec, which are tried."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def run(request: Request) -> Result:
     image = image_input.find(file, _size(request))
     names = outputs.asked_for(file, request)
     mx = load_mxnet()
-    converted = convert(mx, file, image, names)
+    converted = _converted(mx, file, image, names)
     notes = ["The file has floats of 16 or 64 bits; the converted network computes with 32."] if file.is_changed else []
     output = outputs.described(file, request, image, converted, notes)
     spec = _spec(request, file, image, converted, output, notes)
@@ -65,6 +66,16 @@ def run(request: Request) -> Result:
         pairs = [(ours[number], theirs[number]) for ours, theirs in zip(found, expected, strict=True)]
         compared.append((what, str(comparison.compare(request.path, list(values), pairs, probabilities))))
     return Result(spec, paths["symbol"], paths["params"], labels, tuple(compared), tuple(notes))
+
+
+def _converted(mx: Any, file: OnnxFile, image: ImageInput, names: Sequence[str]) -> Converted:
+    try:
+        return convert(mx, file, image, names)
+    except UsageError as error:
+        if not image.is_single:
+            raise
+        hint = f"{error.hint} The file takes one image at a time: one with dynamic_axes (docs/onnx.md) may do."
+        raise UsageError(error.problem, hint) from None
 
 
 def _compared(converted: Converted) -> dict[str, str]:
@@ -105,6 +116,10 @@ def _spec(
     """
     given = request.spec or ModelSpec()
     _check_input(given, file, image)
+    if keys := metadata.unknown(file.metadata):
+        notes.append(
+            f"Of the file's metadata this can't be read, and isn't used: {listed(list(map(printable, keys)))}."
+        )
     producer = file.model.producer_name
     found = given.model_copy(
         update={
@@ -143,10 +158,13 @@ def _preprocessing(
             )
         steps = presets.resolved(given, image.model_input).preprocess
         _check_scaled_once(file, given.preset, steps, converted.scaling, notes)
+        _note_others(file, steps, f"preset {given.preset}", notes)
         return steps
     if "preprocess" in given.model_fields_set:
+        _note_others(file, given.preprocess, "--spec", notes)
         return given.preprocess
-    if said := metadata.preprocessing(file.metadata):
+    said = metadata.preprocessing(file.metadata)
+    if "scale" in said:
         if said.get("resize") == "shorter_and_crop":
             said["shorter_side"] = max(image.height, image.width)
         notes.append("Preprocessing is what the file's metadata say.")
@@ -154,16 +172,25 @@ def _preprocessing(
     scaling = converted.scaling
     if image.dtype == "uint8" or (scaling is not None and scaling.takes_pixels):
         why = "takes whole numbers" if image.dtype == "uint8" else f"begins with {scaling}"
+        order = "" if said or image.channels == 1 else "they are RGB and "
         notes.append(
-            f"The graph {why}, so it wants pixels as they are: 0 to 255. That they are RGB, and images are squashed to "
-            f"{image.height} x {image.width}, is assumed: check it, or give --preset or --spec."
+            f"The graph {why}, so it wants pixels as they are: 0 to 255. That {order}images are squashed to "
+            f"{image.height} x {image.width} is assumed: check it, or give --preset or --spec."
         )
-        return Preprocessing()
+        return Preprocessing(**said)
     raise UsageError(
         f"{file.path}: doesn't say what pixels it wants"
         + (f": it begins with {_told(scaling)}, so 0 to 255 is not what it takes" if scaling is not None else ""),
         _UNIT if scaling is not None else _ASK,
     )
+
+
+def _note_others(file: OnnxFile, steps: Preprocessing, source: str, notes: list[str]) -> None:
+    """A note of what the file's metadata say otherwise of pixels than what was given."""
+    said = metadata.preprocessing(file.metadata)
+    for key, given in (("scale", steps.scale), ("channels", steps.channels)):
+        if said.get(key, given) != given:
+            notes.append(f"The file's metadata say {key}: {said[key]}. {source} says {given}, which counts.")
 
 
 def _check_scaled_once(

@@ -19,5 +19,5 @@ def not_computed(path: Path, reason: str) -> UsageError:
     """What is raised where MXNet refuses the converted network."""
     return UsageError(
         f"{path}: MXNet can't compute the converted network: {reason}",
-        "Export it without that operator. If docs/onnx.md says that it can be converted, report a bug in mxspark.",
+        "MXNet has limits that ONNX has not (docs/onnx.md): export it without that operator, or with fewer axes.",
     )

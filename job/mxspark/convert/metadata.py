@@ -11,9 +11,15 @@ from mxspark.inference.labels import LONGEST_LITERAL
 _CLASSES = ("names", "character", "classes", "class_names", "labels", "id2label", "class_labels")
 _LONGEST = 16 * 2**20  # characters of such an entry
 
-# https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md
-_RANGES = {"NominalRange_0_255": 1.0, "Normalized_0_1": 1 / 255}
-_ORDERS = {"Rgb8": "RGB", "Bgr8": "BGR"}
+# What keys of https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md say of `preprocess`, by their values.
+_PIXELS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "Image.NominalPixelRange": {
+        "NominalRange_0_255": {"scale": 1.0},
+        "Normalized_0_1": {"scale": 1 / 255},
+        "Normalized_1_1": {"scale": 1 / 127.5, "mean": (1.0,)},
+    },
+    "Image.BitmapPixelFormat": {"Rgb8": {"channels": "RGB"}, "Bgr8": {"channels": "BGR"}, "Gray8": {}},
+}
 
 
 def labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
@@ -46,12 +52,17 @@ def _names(found: Any) -> tuple[str, ...]:
 
 
 def preprocessing(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What is said of pixels, as keys of `preprocess`; empty where nothing is."""
-    order = _ORDERS.get(metadata.get("Image.BitmapPixelFormat", ""))
-    scale = _RANGES.get(metadata.get("Image.NominalPixelRange", ""))
-    if scale is not None:
-        return {"scale": scale} | ({"channels": order} if order else {})
+    """What is said of pixels, as keys of `preprocess`; empty where nothing is. Without `scale` that isn't said."""
+    found: dict[str, Any] = {}
+    for key, meanings in _PIXELS.items():
+        found |= meanings.get(metadata.get(key, ""), {})
     # https://docs.ultralytics.com/tasks/classify: torchvision's Resize and CenterCrop of one size, and nothing else
-    if metadata.get("author") == "Ultralytics" and metadata.get("task") == "classify":
+    if not found and metadata.get("author") == "Ultralytics" and metadata.get("task") == "classify":
         return {"scale": 1 / 255, "resize": "shorter_and_crop", "filter": "bilinear"}
-    return {}
+    return found
+
+
+def unknown(metadata: Mapping[str, str]) -> list[str]:
+    """The keys that ought to say something of classes or pixels, and say it in a form that isn't known."""
+    of_classes = [] if labels(metadata) else [key for key in _CLASSES if metadata.get(key)]
+    return [*of_classes, *(key for key in _PIXELS if key in metadata and metadata[key] not in _PIXELS[key])]

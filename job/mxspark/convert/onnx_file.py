@@ -84,6 +84,9 @@ def read(path: Path) -> OnnxFile:
         _check_numbers(name, weights[name], path)
     if is_changed:
         _make_single(light)
+    for node in light.graph.node:
+        while node.output and not node.output[-1]:  # left out, which crashes onnxruntime's BatchNormalization
+            node.output.pop()
     return OnnxFile(path, light, weights, opset, is_changed)
 
 

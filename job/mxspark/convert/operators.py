@@ -23,6 +23,7 @@ from mxspark.convert.windows import no_pads, same_pads, zero_padded
 
 Convert = Callable[[Layer], Any]
 _LARGEST = 3e38  # MXNet reads no infinity in a graph's JSON
+_MOST_AXES = 5  # of what MXNet's `slice` takes
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
@@ -426,19 +427,27 @@ def _slice(layer: Layer) -> Symbol:
     starts, ends = layer.setting("starts", 1), layer.setting("ends", 2)
     axes = layer.setting("axes", 3) or range(len(starts))
     steps = layer.setting("steps", 4) or [1] * len(starts)
-    chosen: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * value.rank
+    x = layer.x()
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = layer.axis(axis)
         lengths = [shape[axis] for shape in value.shapes]
         if all(range(length)[slice(start, end, step)] == range(length) for length in lengths):
             continue
         _check_whole(layer, axis)
-        first, last, step = slice(start, end, step).indices(lengths[0])
-        chosen[axis] = first, (last if last >= 0 else None), step
-    if all(part == (None, None, 1) for part in chosen):
-        return layer.x()
-    begin, end, step = zip(*chosen, strict=True)
-    return layer.sym.slice(layer.x(), begin=begin, end=end, step=step)
+        x = _sliced(layer, x, axis, slice(start, end, step).indices(lengths[0]))
+    return x
+
+
+def _sliced(layer: Layer, x: Symbol, axis: int, part: tuple[int, int, int]) -> Symbol:
+    """A part of one axis: by `slice`, oneDNN's, only where it has steps, for that crashes on some parts of channels."""
+    first, last, step = part
+    if step == 1:
+        return layer.sym.slice_axis(x, axis=axis, begin=first, end=last)
+    if layer.value(0).rank > _MOST_AXES:
+        raise UnsupportedError(f"it takes every {step}th of more than {_MOST_AXES} axes")
+    rest = (None,) * axis
+    end = last if last >= 0 else None
+    return layer.sym.slice(x, begin=(*rest, first), end=(*rest, end), step=(*rest, step))
 
 
 def _gather(layer: Layer) -> Symbol:

@@ -421,8 +421,8 @@ class _Model:
                 raise UsageError(f"{self.names['symbol']}: {said(error)}", hint) from None
             raise UsageError(
                 f"{self.names['symbol']}: does not take an input {name} of shape {shape}: {said(error)}",
-                "Correct input.height, input.width, input.channels and input.layout in "
-                f"model.yaml.{self._about_constants}",
+                f"{f'Take another preset than {self._spec.preset}, or give' if self._spec.preset else 'Correct'} "
+                f"input.height, input.width, input.channels and input.layout in model.yaml.{self._about_constants}",
             ) from None
         variables, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
         expected = dict(zip([*variables, *auxiliary], [*arguments, *states], strict=True))

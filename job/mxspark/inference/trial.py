@@ -41,7 +41,8 @@ def _try(bundle: Bundle, images: Sequence[bytes], limits: ImageLimits, compares:
     found = network.inspection
     own = bundle.spec.model_copy(update={"input": found.input, "preprocess": found.preprocess})
     by_preset = {}
-    for preset in presets.PRESETS if compares else ():
+    fitting = [name for name, one in presets.PRESETS.items() if one.channels in (None, found.input.channels or 3)]
+    for preset in fitting if compares else ():
         bare = own.model_copy(update={"preset": preset, "preprocess": Preprocessing()})
         with suppress(UsageError, ValueError):  # for other channels than the network takes
             spec = presets.resolved(bare, found.input)
