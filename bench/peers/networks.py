@@ -26,10 +26,10 @@ CALIBRATION = OPTIMIZED_FROM // 3
 _SAVE_LITE1 = """
 import sys
 from pathlib import Path
-from examples.archives import archives, read
+from examples.archives import NETWORKS, archives, read
 from examples.imagenet import network
 from examples.imagenet.weights import LITE1_MEMBER, LITE1_PACKAGE, read_checkpoint
-weights = read_checkpoint(read(archives(LITE1_PACKAGE)[LITE1_PACKAGE], LITE1_MEMBER))
+weights = read_checkpoint(read(archives(LITE1_PACKAGE, lock=NETWORKS)[LITE1_PACKAGE], LITE1_MEMBER))
 network.save(weights, Path(sys.argv[1]), network.LITE1_STAGES)
 """
 

