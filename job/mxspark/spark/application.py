@@ -49,6 +49,8 @@ POD_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 EXECUTOR_JAVA_OPTIONS = "spark.executor.extraJavaOptions"
 SOCKET_FOLDER = "spark.python.unix.domain.socket.dir"
+CANCEL_TRIES = 10  # each followed by CANCEL_SECONDS for the job to end
+CANCEL_SECONDS = 1.0
 STAGE = "fetch, decode and predict; one task a shard"  # what Spark's pages call it
 MOST_EXECUTORS = 10_000  # Spark's own default for dynamic allocation is 2^31 - 1
 STOP_SECONDS = 20  # for Java to end by itself
@@ -300,15 +302,27 @@ class Application:
                         f"Spark's Java process ended ({how_it_ended(code)})",
                         "Out of memory, perhaps. Run the same command again: it resumes where this one stopped.",
                     ) from error
-                # In a thread, and so by a connection, of its own: where Ctrl-C came in the middle of a call, this
-                # thread's connection still has the answer to that, and would take it for the next call's.
-                with suppress(Exception), ThreadPoolExecutor(1) as canceller:
-                    canceller.submit(self._context.cancelJobGroup, group).result()
+                self._cancel(group, running)
                 raise
         if failing.failing:
             with suppress(Exception):  # likewise: the job is done, and this is for the summary alone
                 failing.forget_working(tasks.executors())
         return failing.failing
+
+    def _cancel(self, group: str, running: "Future[Any]") -> None:
+        """Returns when the job has ended. One call may be lost, after which Spark would go on for ever: it is made
+        again, and at last this process's Java is killed.
+        """
+        for _ in range(CANCEL_TRIES):
+            # In a thread, and so by a connection, of its own: where Ctrl-C came in the middle of a call, this thread's
+            # connection still has the answer to that, and would take it for the next call's.
+            with suppress(Exception), ThreadPoolExecutor(1) as canceller:
+                canceller.submit(self._context.cancelJobGroup, group).result()
+            with suppress(TimeoutError):
+                running.exception(timeout=CANCEL_SECONDS)
+                return
+        if self._java is not None:
+            self.kill()
 
     def _exit_code_of_java(self, error: BaseException) -> int | None:
         """How Java ended, None where it lives or isn't this process's."""
