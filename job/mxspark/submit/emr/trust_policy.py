@@ -47,7 +47,7 @@ def check(role: Mapping[str, Any], cluster: VirtualCluster, provider: str) -> st
     """
     arn, statements, namespace = role["Arn"], _statements(role), cluster.namespace
     where = f"--cluster-name {cluster.eks_cluster} --namespace {namespace} --role-name {arn.rpartition('/')[2]}"
-    mend, wanted = f"aws emr-containers update-role-trust-policy {where}", pattern(arn, namespace)
+    command, wanted = f"aws emr-containers update-role-trust-policy {where}", pattern(arn, namespace)
     pod = f"system:serviceaccount:{namespace}:{service_account(arn, 'spark-driver')}"
     ours = {_allows(statement, pod, provider) for statement in statements}
     others = {
@@ -59,13 +59,13 @@ def check(role: Mapping[str, Any], cluster: VirtualCluster, provider: str) -> st
         )
         raise UnknownError(text, "Read the policy: it must allow them.")
     if True in others:
-        raise UsageError("any pod of the cluster can assume the role: no condition on :sub excludes others", mend)
+        raise UsageError("any pod of the cluster can assume the role: no condition on :sub excludes others", command)
     if True in ours:
         return f"{wanted} can assume the role"
     if trusts_pod_identity(role):
         hint = f"aws emr-containers create-role-associations {where}"
         raise UnknownError("it trusts EKS's pod identity, whose associations aren't checked", hint)
-    raise UsageError(f"{wanted} can't assume the role; its statements: {json.dumps(statements)}", mend)
+    raise UsageError(f"{wanted} can't assume the role; its statements: {json.dumps(statements)}", command)
 
 
 def _allows(statement: Statement, subject: str, provider: str) -> bool | None:
