@@ -302,27 +302,13 @@ class Application:
                         f"Spark's Java process ended ({how_it_ended(code)})",
                         "Out of memory, perhaps. Run the same command again: it resumes where this one stopped.",
                     ) from error
-                self._cancel(group, running)
+                if not cancel(lambda: self._context.cancelJobGroup(group), running) and self._java is not None:
+                    self.kill()
                 raise
         if failing.failing:
             with suppress(Exception):  # likewise: the job is done, and this is for the summary alone
                 failing.forget_working(tasks.executors())
         return failing.failing
-
-    def _cancel(self, group: str, running: "Future[Any]") -> None:
-        """Returns when the job has ended. One call may be lost, after which Spark would go on for ever: it is made
-        again, and at last this process's Java is killed.
-        """
-        for _ in range(CANCEL_TRIES):
-            # In a thread, and so by a connection, of its own: where Ctrl-C came in the middle of a call, this thread's
-            # connection still has the answer to that, and would take it for the next call's.
-            with suppress(Exception), ThreadPoolExecutor(1) as canceller:
-                canceller.submit(self._context.cancelJobGroup, group).result()
-            with suppress(TimeoutError):
-                running.exception(timeout=CANCEL_SECONDS)
-                return
-        if self._java is not None:
-            self.kill()
 
     def _exit_code_of_java(self, error: BaseException) -> int | None:
         """How Java ended, None where it lives or isn't this process's."""
@@ -518,6 +504,23 @@ def _task(job: Job, reports: "Accumulator[list[ShardReport]]") -> Callable[[Iter
         return ()
 
     return run
+
+
+def cancel(call: Callable[[], object], running: "Future[Any]", seconds: float = CANCEL_SECONDS) -> bool:
+    """Cancels a job by `call`; whether it has ended.
+
+    A call may be lost, after which Spark would go on for ever: py4j closes all its connections where Ctrl-C comes in
+    the middle of a call, which can take one that is being made. So it is made again, each `seconds`.
+    """
+    for _ in range(CANCEL_TRIES):
+        # In a thread, and so by a connection, of its own: this thread's may still have the answer to the interrupted
+        # call, and would take it for this one's.
+        with suppress(Exception), ThreadPoolExecutor(1) as canceller:
+            canceller.submit(call).result()
+        with suppress(TimeoutError):
+            running.exception(timeout=seconds)
+            return True
+    return False
 
 
 def _follow(
