@@ -2,12 +2,13 @@
 
 import sys
 
-from bench import convert, estimate, overlap, planning, precision, report, secured, startup, vectors
+from bench import convert, estimate, overlap, planning, precision, report, scaling, secured, startup, vectors
 from bench.peers import command as peers
 
 BENCHMARKS = {
     "overlap": overlap.main,
     "precision": precision.main,
+    "scaling": scaling.main,
     "startup": startup.main,
     "planning": planning.main,
     "secured": secured.main,

@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from examples.kind.forward import forwarded
 from examples.s3 import Server
@@ -44,6 +44,13 @@ class Tools:
     context: str
     image: str
 
+    @classmethod
+    def of_this_machine(cls) -> Self:
+        """For the cluster that `make kind-up` makes. Raises StepError."""
+        kubectl, helm = said([str(REPOSITORY / "tools" / "go-tools.sh"), "kubectl", "helm"]).split()
+        context = f"kind-{os.environ.get('KIND_CLUSTER', 'mxspark')}"
+        return cls(kubectl, helm, context, os.environ.get("IMAGE", "mxspark"))
+
     def kubectl(self, *arguments: str) -> list[str]:
         return [self.kubectl_program, f"--context={self.context}", *arguments]
 
@@ -71,20 +78,17 @@ class Tools:
 
 def main() -> int:
     """Returns the job's exit code."""
-    programs = said([str(REPOSITORY / "tools" / "go-tools.sh"), "kubectl", "helm"]).split()
-    context = f"kind-{os.environ.get('KIND_CLUSTER', 'mxspark')}"
-    tools = Tools(programs[0], programs[1], context, os.environ.get("IMAGE", "mxspark"))
+    tools = Tools.of_this_machine()
     try:
         keys = credentials(tools)
     except StepError:
         print("kind-run: the cluster with its S3 server can't be reached: `make kind-up` makes it.", file=sys.stderr)
         return 1
     with forwarded(lambda *arguments: tools.kubectl("--namespace=s3", *arguments), "service/s3", 8333) as port:
-        server = Server(
-            f"http://127.0.0.1:{port}", keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], "localhost"
-        )
+        server = server_at(port, keys)
         upload(server)
-        install(tools, keys)
+        make_namespace(tools, keys)
+        install(tools)
         code = follow(tools)
         if code == 0:
             show(server)
@@ -96,6 +100,11 @@ def credentials(tools: Tools) -> dict[str, str]:
     """The S3 server's keys."""
     secret = json.loads(said(tools.kubectl("--namespace=s3", "get", "secret", "credentials", "--output=json")))
     return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+
+
+def server_at(port: int, keys: dict[str, str]) -> Server:
+    """The S3 server, to which a port of this machine leads."""
+    return Server(f"http://127.0.0.1:{port}", keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], "localhost")
 
 
 def upload(server: Server) -> None:
@@ -118,14 +127,18 @@ def listed(client: Any, bucket: str) -> list[str]:
     return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
-def install(tools: Tools, keys: dict[str, str]) -> None:
-    """A namespace that admits restricted pods only, the secret with the keys, and the chart."""
+def make_namespace(tools: Tools, keys: dict[str, str]) -> None:
+    """One that admits restricted pods only, and in it the secret with the keys."""
     apply(tools, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     said(tools.kubectl("label", "--overwrite", "namespace", NAMESPACE, RESTRICTED))
     apply(
         tools,
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": NAMESPACE}, "stringData": keys},
     )
+
+
+def install(tools: Tools) -> None:
+    """The chart."""
     name = tools.image
     repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
     # A release of an earlier time would stand in the way of running the job again.
