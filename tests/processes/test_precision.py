@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 from tests.conftest import DIGITS, Here
 from tests.documentation import filled, shown
 from tests.unit.test_network import made
@@ -36,7 +37,21 @@ from mxspark.settings.job import ModelSettings, Settings
 from mxspark.storage import Access, FolderStore
 
 SIDE, CLASSES, IMAGES = 8, 10, 60
-FIGURES = Figures("int8", 40, 20, 0.975, 0.01, 0.2, 40, 39, 40, {"a": 1e-7}, "minmax", 4.0, 12.0)
+FIGURES = Figures(
+    "int8",
+    40,
+    20,
+    0.975,
+    0.01,
+    0.2,
+    40,
+    39,
+    40,
+    {"a": 1e-7},
+    "minmax",
+    cpu_milliseconds=4.0,
+    cpu_milliseconds_fp32=12.0,
+)
 TRUE_LABEL = r"_(\d)\.png$"
 
 
@@ -134,6 +149,42 @@ def test_vectors_in_8_bits_keep_their_neighbours_and_those_beside_the_classes_ar
         pytest.raises(UsageError, match=r"beside its output \(output\.also\) are computed in fp32 only"),
     ):
         maker.choose(keys)
+
+
+def test_a_network_whose_first_layer_8_bits_ruin_keeps_that_one_at_fp32(tmp_path: Path) -> None:
+    """It tells which one of some pixels is brighter by 1 of 255 than the others, and 8 bits of numbers from -0.1 to 0.9
+    have steps of nearly 2.
+    """
+    mx = load_mxnet()
+    scores = mx.sym.Flatten(mx.sym.var("data"))
+    first = np.zeros((CLASSES, 3 * SIDE * SIDE), np.float32)
+    first[:, :CLASSES] = np.eye(CLASSES) - 1 / CLASSES
+    parameters = {"arg:fc0_weight": first}
+    for number in range(4):
+        scores = mx.sym.FullyConnected(scores, num_hidden=CLASSES, no_bias=True, name=f"fc{number}")
+        parameters.setdefault(f"arg:fc{number}_weight", np.eye(CLASSES, dtype=np.float32) * 7)
+    folder, images = tmp_path / "net", tmp_path / "images"
+    folder.mkdir()
+    images.mkdir()
+    made(folder, mx.sym.softmax(scores, name="p"), parameters)
+    (folder / "model.yaml").write_text(
+        "symbol: {file: net-symbol.json}\nparams: {file: net-0000.params}\n"
+        f"input: {{height: {SIDE}, width: {SIDE}}}\npreprocess: {{scale: 0.00392156862745098, mean: [0.1, 0.1, 0.1]}}\n"
+    )
+    for number in range(IMAGES):
+        pixels = np.full((SIDE, SIDE, 3), number * 254 // (IMAGES - 1), np.uint8)
+        pixels.reshape(-1, 3)[number % CLASSES, 0] += 1
+        Image.fromarray(pixels).save(images / f"{number:02}.png")
+    settings = settings_of(tmp_path / "out", folder, input={"path": str(images)})
+    with (
+        closing(KeySpool()) as spool,
+        precision.optimizer(settings, fetched(settings), Access(), Silent()) as maker,
+    ):
+        spool.fill(path.name for path in images.iterdir())
+        found = maker.choose(spool)
+    assert found is not None
+    assert (found.figures.wide_layers, found.figures.layers, found.figures.agreement) == (1, 4, 1)
+    assert "int8 (the first 1 of 4 layers at fp32) agrees with fp32 on 100.00%" in str(found.figures)
 
 
 def test_a_network_that_8_bits_ruin_is_refused_with_the_figures(tmp_path: Path, keys: KeySpool) -> None:

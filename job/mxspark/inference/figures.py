@@ -35,12 +35,16 @@ class Figures:
     correct_fp32: int = 0
     passes: Mapping[str, float] = field(default_factory=dict)  # graph passes, and how much each changed a number
     method: str = ""  # by which int8's ranges were found
+    wide_layers: int = 0  # of int8's layers, the first ones, which are computed at fp32
+    layers: int = 0
     cpu_milliseconds: float | None = None  # an image on one thread of this machine, where that was measured
     cpu_milliseconds_fp32: float | None = None
     has_classes: bool = True  # and not a vector
 
     def __str__(self) -> str:
-        text = f"{self.precision} agrees with fp32 on {self.agreement:.2%} of {counted(self.images, 'held-out image')}"
+        wide = f" (the first {self.wide_layers} of {self.layers} layers at fp32)" if self.wide_layers else ""
+        text = f"{self.precision}{wide} agrees with fp32 on {self.agreement:.2%} of "
+        text += counted(self.images, "held-out image")
         if self.has_classes:
             text += f", probabilities change by {self.mean_change:.4f} on average and {self.largest_change:.4f} at most"
         else:

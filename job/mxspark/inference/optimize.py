@@ -65,15 +65,17 @@ class Candidate:
     trouble: str = ""
 
 
-def make(model: Bundle, precisions: Sequence[Precision], trial: Trial, folder: Path) -> tuple[Candidate, ...]:
+def make(
+    model: Bundle, precisions: Sequence[Precision], trial: Trial, min_agreement: float, folder: Path
+) -> tuple[Candidate, ...]:
     """The model at these precisions, each as a bundle in a folder of its own below `folder`, and compared with it.
 
-    Raises UsageError where the model itself can't be used.
+    int8 has no more layers at fp32 than `min_agreement` takes. Raises UsageError where the model itself can't be used.
     """
     mx = load_mxnet()
     images = trial.read()
     net, found = network.as_net(mx, model)
-    maker = _Maker(mx, model, found, images, trial, folder)
+    maker = _Maker(mx, model, found, images, trial, min_agreement, folder)
     if maker.obstacle(net):
         return tuple(Candidate(precision, folder, trouble=maker.obstacle(net)) for precision in precisions)
     exact, changes = maker.optimized(net)
@@ -95,11 +97,21 @@ def measure(models: Sequence[Bundle], trial: Trial, batch_size: int) -> list[flo
 
 
 class _Maker:
-    def __init__(self, mx: Any, model: Bundle, found: Inspection, images: Floats, trial: Trial, folder: Path) -> None:
+    def __init__(
+        self,
+        mx: Any,
+        model: Bundle,
+        found: Inspection,
+        images: Floats,
+        trial: Trial,
+        min_agreement: float,
+        folder: Path,
+    ) -> None:
         self._mx = mx
         self._model = model
         self._found = found
         self._trial = trial
+        self._min_agreement = min_agreement
         self._folder = folder
         self._calibration, self._held_out = images[: trial.calibration], images[trial.calibration :]
         fp32 = Network(model, BATCH, "cpu")
@@ -135,41 +147,53 @@ class _Maker:
         return net, changes
 
     def candidate(self, precision: Precision, net: Net, changes: Mapping[str, float]) -> Candidate:
-        method = ""
         try:
             if precision == "int8":
-                folder, method = self._quantized(net)
-            else:
-                if precision == "bf16":
-                    check_bfloat16()
-                rewritten = passes.in_bfloat16(net) if precision == "bf16" else net
-                folder = self._saved(rewritten.to_json(), _parameters(self._mx, rewritten), precision)
-            numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._held_out)
+                return self._in_8_bits(net, changes)
+            if precision == "bf16":
+                check_bfloat16()
+            rewritten = passes.in_bfloat16(net) if precision == "bf16" else net
+            folder = self._saved(rewritten.to_json(), _parameters(self._mx, rewritten), precision)
+            return Candidate(precision, folder, self._figures(precision, folder, changes))
         except MxsparkError as error:
             return Candidate(precision, self._folder, trouble=error.problem)
         except RuntimeError as error:  # of MXNet: a build without oneDNN, such as that for ARM, or an operator it lacks
             return Candidate(precision, self._folder, trouble=said(error))
-        return Candidate(precision, folder, self._figures(precision, numbers, changes, method))
 
-    def _quantized(self, net: Net) -> tuple[Path, str]:
-        """Of the ways to find ranges, the one that stays nearest to fp32 on the calibration images."""
+    def _in_8_bits(self, net: Net, changes: Mapping[str, float]) -> Candidate:
+        """With the ranges that stay nearest to fp32 on the calibration images, and with as few layers at fp32 as give
+        `min_agreement`; the one that agrees most where none does.
+        """
         prepared = quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
-        distance, folder, method = min(self._tried(prepared, method) for method in quantize.methods())
+        distance, method = min((self._distance(prepared, method), method) for method in quantize.methods())
         if not np.isfinite(distance):
             raise MxsparkError("its numbers are no numbers any more")
-        return folder, method
+        layers = len(prepared.layers)
+        found = list[tuple[float, Candidate]]()
+        for wide in sorted({int(share * layers) for share in quantize.WIDE_SHARES}):
+            folder = self._quantized(prepared, method, wide)
+            figures = replace(self._figures("int8", folder, changes), method=method, wide_layers=wide, layers=layers)
+            found.append((figures.agreement, Candidate("int8", folder, figures)))
+            if figures.agreement >= self._min_agreement:
+                break
+        return max(found, key=lambda one: one[0])[1]
 
-    def _tried(self, prepared: quantize.Quantizable, method: str) -> tuple[float, Path, str]:
-        """How far the numbers of a quantized network are from fp32's, and where it is."""
-        symbol, parameters = quantize.quantize(self._mx, prepared, method)
-        folder = self._saved(quantize.marked(symbol.tojson(), method), parameters, f"int8-{method}")
+    def _distance(self, prepared: quantize.Quantizable, method: str) -> float:
+        """How far the numbers of a quantized network are from fp32's."""
+        folder = self._quantized(prepared, method, 0)
         numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
+        shutil.rmtree(folder)
         distance = float(
             np.abs(numbers - self._expected).sum(axis=1).mean()
             if self._found.has_classes
             else vector_changes(numbers, self._expected).mean()
         )
-        return (distance if np.isfinite(distance) else np.inf), folder, method
+        return distance if np.isfinite(distance) else np.inf
+
+    def _quantized(self, prepared: quantize.Quantizable, method: str, wide: int) -> Path:
+        """The bundle's folder."""
+        symbol, parameters = quantize.quantize(self._mx, prepared, method, wide)
+        return self._saved(quantize.marked(symbol.tojson(), method), parameters, f"int8-{method}-{wide}")
 
     def _saved(self, symbol: str, parameters: Mapping[str, Any], name: str) -> Path:
         """The bundle's folder."""
@@ -197,14 +221,15 @@ class _Maker:
         finally:
             shutil.rmtree(folder)
 
-    def _figures(self, precision: Precision, numbers: Floats, changes: Mapping[str, float], method: str) -> Figures:
+    def _figures(self, precision: Precision, folder: Path, changes: Mapping[str, float]) -> Figures:
+        """Of the model in `folder`, on the held-out images."""
+        numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._held_out)
         figures = Figures(
             precision,
             images=len(numbers),
             calibration_images=len(self._calibration),
             **compared(numbers, self._expected_held_out, self._found.meaning, self._model.spec.output.threshold),
             passes=changes,
-            method=method,
         )
         if not self._found.has_classes:
             return figures

@@ -21,6 +21,7 @@ Range = tuple[float, float]
 Floats = NDArray[np.float32]
 
 _BACKEND = "MKLDNN_QUANTIZE"  # MXNet's name for oneDNN's fusions before and after quantization
+_LAYERS = ("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected")  # what it makes of them
 _FUSIONS = "MXNET_SUBGRAPH_BACKEND"  # which of them are made when a graph is bound
 _BINS = 4097  # 2,048 for each sign, as in TensorRT; odd, so that zero has one of its own
 _BATCH = 4  # images: all outputs of the network are in memory at once
@@ -28,6 +29,9 @@ _PERCENT = 99.99  # of the numbers lie within the range of `percentile`
 # `minmax7` gives numbers without a sign 7 of the 8 bits: on processors without VNNI oneDNN adds pairs of products in 16
 # bits, which then can't overflow (oneDNN: "Nuances of int8 computations").
 METHODS = ("minmax", "minmax7", "percentile", "entropy")
+# How many of the layers, the first ones, are tried at fp32, the next where the one before differs too much. They lose
+# most: they have few channels (docs/precision.md has figures).
+WIDE_SHARES = (0, 1 / 16, 1 / 8, 1 / 4)
 # On a processor with VNNI the other methods are chosen by numbers that don't overflow, as they may elsewhere: their
 # graphs say so.
 NEEDS_VNNI = ("__mxspark_needs__", "vnni")
@@ -49,9 +53,10 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Quantizable:
-    """A network whose layers are fused and marked for quantization, and the spread of their numbers."""
+    """A network whose layers are fused with what follows them, and the spread of their numbers."""
 
-    symbol: Any  # not calibrated yet
+    symbol: Any  # at fp32 still
+    layers: Sequence[str]  # that can be quantized, from the first one on
     arguments: Mapping[str, Any]
     states: Mapping[str, Any]
     statistics: Mapping[str, Statistics]  # by output
@@ -65,31 +70,42 @@ def methods() -> tuple[str, ...]:
 def prepare(mx: Any, net: Net, input_name: str, images: Floats) -> Quantizable:
     """Runs the network in fp32 on `images` (n, …) to see its numbers."""
     fused = mx.sym.load_json(net.to_json()).get_backend_symbol(_BACKEND)
-    symbol, outputs = mx.contrib.quantization._quantize_symbol(
-        fused,
-        mx.cpu(),
-        offline_params=list(net.arguments),
-        quantized_dtype="auto",
-        quantize_mode="smart",
-        quantize_granularity="channel-wise",
-    )
+    _, outputs = _in_8_bits(mx, fused, list(net.arguments), ())
     known = [name for name in outputs if name in fused.get_internals().list_outputs()]
     arrays = _arrays(mx, net)
     statistics = _statistics(_passes(mx, fused, known, input_name, images, arrays))
     arguments = {name: array for name, array in arrays.items() if name in net.arguments}
     states = {name: array for name, array in arrays.items() if name in net.states}
-    return Quantizable(symbol, arguments, states, statistics)
+    nodes = json.loads(fused.tojson())["nodes"]
+    layers = [node["name"] for node in nodes if node["op"].startswith(_LAYERS)]
+    return Quantizable(fused, layers, arguments, states, statistics)
 
 
-def quantize(mx: Any, prepared: Quantizable, method: str) -> tuple[Any, dict[str, Any]]:
-    """The quantized symbol and its parameters (`arg:…`, `aux:…`), with ranges by one of METHODS."""
+def quantize(mx: Any, prepared: Quantizable, method: str, wide: int = 0) -> tuple[Any, dict[str, Any]]:
+    """The quantized symbol and its parameters (`arg:…`, `aux:…`), with ranges by one of METHODS; the first `wide`
+    layers stay at fp32.
+    """
     ranges = {name: _range(mx, found, method) for name, found in prepared.statistics.items()}
-    module = mx.contrib.quantization
-    symbol = module._calibrate_quantized_sym(prepared.symbol, ranges)
-    arguments = module._quantize_params(symbol, dict(prepared.arguments), ranges)
+    symbol, _ = _in_8_bits(mx, prepared.symbol, list(prepared.arguments), prepared.layers[:wide])
+    symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges)
+    arguments = mx.contrib.quantization._quantize_params(symbol, dict(prepared.arguments), ranges)
     parameters = {f"arg:{name}": array for name, array in arguments.items()}
     parameters |= {f"aux:{name}": array for name, array in prepared.states.items()}
     return symbol.get_backend_symbol(_BACKEND), parameters
+
+
+def _in_8_bits(mx: Any, fused: Any, parameters: list[str], wide: Sequence[str]) -> tuple[Any, list[str]]:
+    """The symbol, not calibrated yet, and the outputs whose ranges that needs; the layers `wide` stay at fp32."""
+    symbol, outputs = mx.contrib.quantization._quantize_symbol(
+        fused,
+        mx.cpu(),
+        excluded_symbols=list(wide),
+        offline_params=parameters,
+        quantized_dtype="auto",
+        quantize_mode="smart",
+        quantize_granularity="channel-wise",
+    )
+    return symbol, outputs
 
 
 def marked(graph: str, method: str) -> str:

@@ -160,7 +160,16 @@ class Optimizer:
         folder = Path(tempfile.mkdtemp(dir=self._folder))  # of a process that crashed files may be left
         threads = {"OMP_NUM_THREADS": str(host.cores())}
         try:
-            return mxnet_process.call_with(threads, SECONDS, optimize.make, self._model, precisions, trial, folder)
+            return mxnet_process.call_with(
+                threads,
+                SECONDS,
+                optimize.make,
+                self._model,
+                precisions,
+                trial,
+                self._settings.min_agreement,
+                folder,
+            )
         except (CrashError, KilledError, TimeoutError) as error:
             if len(precisions) > 1 and not isinstance(error, TimeoutError):
                 return tuple(candidate for one in precisions for candidate in self._made((one,), trial))
