@@ -1,7 +1,4 @@
-"""Cancelling Spark's job: a call that is lost is made again.
-
-tests/spark/test_interruptions.py has the real thing, which loses one in some 70.
-"""
+"""Cancelling Spark's job: a call that fails, or changes nothing, is made again."""
 
 from concurrent.futures import Future
 
@@ -9,7 +6,7 @@ from mxspark.spark.application import CANCEL_TRIES, cancel
 
 
 class _Java:
-    """Spark's job, of whose cancellations the first ones are lost."""
+    """Spark's job, of whose cancellations the first ones change nothing, or fail."""
 
     def __init__(self, lost: int, *, with_error: bool = False) -> None:
         self.running = Future[None]()
@@ -30,7 +27,7 @@ def test_a_job_is_cancelled_by_one_call() -> None:
     assert java.calls == 1
 
 
-def test_a_call_that_was_lost_is_made_again() -> None:
+def test_a_call_that_changed_nothing_is_made_again() -> None:
     java = _Java(lost=2)
     assert cancel(java.cancel, java.running, seconds=0.01)
     assert java.calls == 3
@@ -39,6 +36,14 @@ def test_a_call_that_was_lost_is_made_again() -> None:
 def test_a_call_that_failed_is_made_again() -> None:
     java = _Java(lost=1, with_error=True)
     assert cancel(java.cancel, java.running, seconds=0.01)
+    assert java.calls == 2
+
+
+def test_a_call_that_failed_is_made_again_though_nobody_waits_for_the_job_any_more() -> None:
+    java = _Java(lost=1, with_error=True)
+    ended = Future[None]()
+    ended.set_exception(OSError("the connection is closed"))
+    assert cancel(java.cancel, ended, seconds=0.01)
     assert java.calls == 2
 
 

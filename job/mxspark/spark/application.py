@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -287,7 +288,7 @@ class Application:
             self._context._jsc.setCallSite(STAGE)  # else stages are named after a line of this file
             tasks_of_shards = self._context.parallelize(shards, len(shards)).mapPartitions(_task(job, reports))
             # By Java's own count: Python's sets another call site, and runJob sends each partition's number by itself.
-            tasks_of_shards._jrdd.count()
+            once(tasks_of_shards._jrdd.count)()
 
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(run_all)
@@ -506,20 +507,41 @@ def _task(job: Job, reports: "Accumulator[list[ShardReport]]") -> Callable[[Iter
     return run
 
 
-def cancel(call: Callable[[], object], running: "Future[Any]", seconds: float = CANCEL_SECONDS) -> bool:
-    """Cancels a job by `call`; whether it has ended.
+def once(method: Any) -> Any:
+    """A method of Java's that py4j asks for once only.
 
-    A call may be lost, after which Spark would go on for ever: py4j closes all its connections where Ctrl-C comes in
-    the middle of a call, which can take one that is being made. So it is made again, each `seconds`.
+    Where Ctrl-C comes in the middle of a call, py4j has Java close connections, those of other threads too. These then
+    call again: a job would begin anew, without its group, so that nobody could cancel it.
     """
+    method.gateway_client = _AskingOnce(method.gateway_client)
+    return method
+
+
+class _AskingOnce:
+    """py4j's client, but for its second try."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def send_command(self, command: str, retry: bool = False, binary: bool = False) -> Any:
+        return self._client.send_command(command, retry=False, binary=binary)
+
+
+def cancel(call: Callable[[], object], running: "Future[Any]", seconds: float = CANCEL_SECONDS) -> bool:
+    """Cancels a job by `call`, again where that fails; whether it has ended."""
     for _ in range(CANCEL_TRIES):
         # In a thread, and so by a connection, of its own: this thread's may still have the answer to the interrupted
         # call, and would take it for this one's.
-        with suppress(Exception), ThreadPoolExecutor(1) as canceller:
-            canceller.submit(call).result()
-        with suppress(TimeoutError):
-            running.exception(timeout=seconds)
+        with ThreadPoolExecutor(1) as canceller:
+            failure = canceller.submit(call).exception()
+        is_over = running in wait([running], seconds).done
+        if is_over and failure is None:
             return True
+        if is_over:
+            time.sleep(seconds)
     return False
 
 
