@@ -49,11 +49,6 @@ class Source:
     def _has_keys(self, base: str, prefix: str) -> bool:
         return next(self._store(base).keys(prefix, lambda _error: None), None) is not None
 
-    @cached_property
-    def _first(self) -> Place:
-        """The first place, as far as reading has to know it: no bucket is asked for that."""
-        return places.find(self._settings.paths[0], self._settings, lambda _base, _prefix: True)
-
     @property
     def _keys_are_whole(self) -> bool:
         return len(self._settings.paths) > 1
@@ -185,7 +180,7 @@ class Source:
                 place=key,
             )
         self._refuse_unlisted(key)
-        place, limit = self._first, self._settings.max_bytes
+        place, limit = self._all_places[0], self._settings.max_bytes
         if not self._keys_are_whole and not place.is_manifest:
             return self._store(place.base).read(key, limit)
         if places.is_web(key) or (places.is_web(place.base) and not places.is_address(key)):
