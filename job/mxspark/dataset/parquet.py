@@ -217,7 +217,7 @@ def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str
     """
     try:
         table = opened(io.BytesIO(data))
-        found = [each.name for each in table.schema_arrow if _is_vector(each.type)]
+        found = _vectors_in(table)
         if column not in found:
             raise no_vectors(name, column, found)
         length = table.schema_arrow.field(column).type.list_size
