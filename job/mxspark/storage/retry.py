@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
-from tenacity.stop import stop_any
+from tenacity.stop import stop_base
 from tenacity.wait import wait_exponential, wait_random_exponential
 
 from mxspark.settings.job import StorageSettings
@@ -52,6 +52,17 @@ def shortest_wait(failures: int) -> float:
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (failures - 1)) / 2
 
 
+class _Requests(stop_base):
+    """Stops after so many requests."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __call__(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        return state.attempt_number >= self._most and getattr(error, "cause", "") != "credentials"
+
+
 class Patience:
     """Calls functions, again where they raise TransientError: `settings.retries` times within `settings.retry_seconds`
     at most.
@@ -64,15 +75,11 @@ class Patience:
         half = {"multiplier": FIRST_WAIT / 2, "max": LONGEST_WAIT / 2}
         self._retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
-            stop=stop_any(self._has_tried_enough, stop_before_delay(settings.retry_seconds)),
+            stop=_Requests(settings.retries + 1) | stop_before_delay(settings.retry_seconds),
             wait=wait_exponential(**half) + wait_random_exponential(**half),
             before_sleep=_count,
             reraise=True,
         )
-
-    def _has_tried_enough(self, state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        return state.attempt_number > self._settings.retries and getattr(error, "cause", "") != "credentials"
 
     def __call__(self, function: Callable[[], T]) -> T:
         """What the function returns. Raises what it raises; where that is a TransientError to the end, the error
