@@ -184,6 +184,11 @@ class Tops:
         return self.status_texts.to_numpy()
 
     @cached_property
+    def errors(self) -> NDArray[np.object_]:
+        """(n,) of texts, None where there is none."""
+        return self.error_texts.to_numpy()
+
+    @cached_property
     def labels(self) -> Mapping[int, str]:
         """Of the classes among `indices`, as far as they have one."""
         return self.labels_of(self.indices >= 0)
