@@ -30,32 +30,10 @@ TEXTS = SUFFIXES[:-1]  # which may be packed by gzip
 PACKED = ".gz"
 # Names of lists, tables and archives that people have, and nobody's images: one taken for an image would be a row, and
 # no list.
-_OTHERS = (
-    (
-        (
-            "json",
-            "jsonl",
-            "ndjson",
-            "yaml",
-            "yml",
-            "xml",
-            "xlsx",
-            "xls",
-            "ods",
-            "orc",
-            "avro",
-            "feather",
-            "arrow",
-            "db",
-            "sqlite",
-        ),
-        HINT,
-    ),
-    (
-        ("gz", "bz2", "xz", "zst", "lz4", "zip", "7z", "rar", "tar", "tgz", "tbz2", "txz", "rec", "idx", "tfrecord"),
-        UNPACK,
-    ),
-)
+_OTHERS = {
+    r"json|jsonl|ndjson|yaml|yml|xml|xlsx|xls|ods|orc|avro|feather|arrow|db|sqlite": HINT,
+    r"gz|bz2|xz|zst|lz4|zip|7z|rar|tar|tgz|tbz2|txz|rec|idx|tfrecord": UNPACK,
+}
 LONGEST_LINE = 2**16  # characters; a key of S3 has 1,024 at most, and what is longer than this is no list
 # The user and password of an address, which no plan, table or log may have. A password may have a slash in it that
 # should be escaped; digits before a slash are a port.
@@ -78,8 +56,7 @@ def why_not_read(place: str) -> str | None:
     """
     if is_manifest(place):
         return None
-    suffix = place.lower().rpartition("/")[2].rpartition(".")[2]
-    return next((hint for suffixes, hint in _OTHERS if suffix in suffixes and "." in place), None)
+    return next((hint for kinds, hint in _OTHERS.items() if re.search(rf"\.({kinds})\Z", place.lower())), None)
 
 
 def hides_user(key: str) -> bool:

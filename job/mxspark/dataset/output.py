@@ -121,10 +121,8 @@ def hold(store: Store, settings: OutputSettings) -> AbstractContextManager[Hold]
 
 def clear(store: Store) -> None:
     """Deletes what an earlier run left, the marks of its success first."""
-    store.delete(SUCCESS)
-    store.delete(SUMMARY)
-    store.delete(REPORT)
-    store.delete(plan.PLAN)
+    for mark in (SUCCESS, SUMMARY, REPORT, plan.PLAN):
+        store.delete(mark)
     ours = (name for name in _names(store) if OURS.fullmatch(name))
     with ThreadPoolExecutor(DELETERS) as pool:
         while some := list(islice(ours, 1000)):  # there may be very many

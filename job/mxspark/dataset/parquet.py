@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mxspark.dataset import arrays
 from mxspark.dataset.columns import PREDICTIONS, Columns, Vector, VectorColumn
-from mxspark.dataset.part_errors import PartError
+from mxspark.dataset.part_errors import not_a_part
 from mxspark.errors import UsageError, one_line
 from mxspark.text.words import listed
 
@@ -138,7 +138,7 @@ def whole_table(parts: Iterable[tuple[str, bytes]]) -> pa.Table:
             if tables[-1].schema != tables[0].schema:
                 raise pa.ArrowInvalid("its columns are not those of the part before")
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise _not_a_part(name, error) from None
+            raise not_a_part(name, error) from None
     return pa.concat_tables(tables)
 
 
@@ -191,7 +191,7 @@ def read_counts(tail: bytes, name: str) -> dict[str, Any]:
         if known and all(statistics is not None and statistics.has_min_max for statistics in known):
             counts |= {"first": min(each.min for each in known), "last": max(each.max for each in known)}
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
-        raise _not_a_part(name, error) from None
+        raise not_a_part(name, error) from None
     return counts
 
 
@@ -207,7 +207,7 @@ def read_rows(data: bytes, name: str) -> Iterator[dict[str, Any]]:
                     row[column] = None if np.isnan(vector).all() else vector
             yield from rows
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise _not_a_part(name, error) from None
+        raise not_a_part(name, error) from None
 
 
 def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
@@ -217,7 +217,7 @@ def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str
     """
     try:
         table = opened(io.BytesIO(data))
-        found = [each.name for each in table.schema_arrow if _is_vector(each.type)]
+        found = _vectors_in(table)
         if column not in found:
             raise no_vectors(name, column, found)
         length = table.schema_arrow.field(column).type.list_size
@@ -230,7 +230,7 @@ def read_vectors(data: bytes, column: str, name: str) -> Iterator[tuple[list[str
             is_there = ~np.isnan(vectors).any(axis=1)
             yield batch.column(0).filter(pa.array(is_there)).to_pylist(), vectors[is_there]
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise _not_a_part(name, error) from None
+        raise not_a_part(name, error) from None
 
 
 def part_batches(part: pq.ParquetFile, most: int) -> Iterator[pa.RecordBatch]:
@@ -313,10 +313,6 @@ def _referred(array: pa.Array) -> Iterator[pa.DictionaryArray]:
         yield from _referred(array.values)
     elif pa.types.is_struct(array.type):
         yield from chain.from_iterable(_referred(array.field(number)) for number in range(array.type.num_fields))
-
-
-def _not_a_part(name: str, error: Exception) -> PartError:
-    return PartError(f"{name}: not a part of this run: {one_line(error)}")
 
 
 def read_column(file: IO[bytes], column: str, name: str) -> Iterator[str | None]:

@@ -1,6 +1,6 @@
 """Errors of parts that aren't what their run wrote."""
 
-from mxspark.errors import MxsparkError
+from mxspark.errors import MxsparkError, one_line
 
 
 class PartError(MxsparkError):
@@ -16,3 +16,8 @@ class EmptyPartError(PartError):
     def __init__(self, store_name: str, part: str) -> None:
         super().__init__(f"{store_name}/{part} is empty")
         self.part = part
+
+
+def not_a_part(name: str, error: Exception | None = None) -> PartError:
+    """The error of a part that can't be read, and why where that is worth to be told."""
+    return PartError(f"{name}: not a part of this run{f': {one_line(error)}' if error else ''}")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mxspark.dataset import parquet
 from mxspark.dataset.columns import PREDICTIONS, Columns, Vector, VectorColumn, VectorType
-from mxspark.dataset.part_errors import EmptyPartError, PartError
+from mxspark.dataset.part_errors import EmptyPartError, PartError, not_a_part
 from mxspark.row_status import RowStatus
 from mxspark.settings.model_spec import COLUMNS
 from mxspark.storage import Store, TooLargeError
@@ -245,7 +245,7 @@ def footer_counts(tail: bytes, whole: str, true_label: str | None) -> Counts | N
             return replace(found, labelled=0, correct=0, correct_top_k=0)
         return found if counts["true_label"] == true_label else None
     except (KeyError, TypeError, ValueError):
-        raise _not_a_part(whole) from None
+        raise not_a_part(whole) from None
 
 
 def read_rows(store: Store, shard: int, output_format: str, limit: int = MAX_PART_BYTES) -> Iterator[Row]:
@@ -309,11 +309,7 @@ def _rows(found: Iterator[Any], name: str) -> Iterator[Row]:
     try:
         yield from map(row_from_json, found)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        raise _not_a_part(name) from None
-
-
-def _not_a_part(name: str) -> PartError:
-    return PartError(f"{name}: not a part of this run")
+        raise not_a_part(name) from None
 
 
 def row_from_json(data: dict[str, Any]) -> Row:

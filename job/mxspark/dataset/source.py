@@ -18,7 +18,7 @@ from mxspark.dataset.places import Place
 from mxspark.dataset.skipped import Skipped
 from mxspark.errors import UsageError
 from mxspark.settings.job import InputSettings, resolved
-from mxspark.storage import Access, DeniedError, StorageError, Store, WebReader
+from mxspark.storage import Access, DeniedError, StorageError, WebReader
 from mxspark.storage.folder import escaped
 from mxspark.text import globs
 from mxspark.text.words import printable
@@ -32,15 +32,13 @@ class Source:
     def __init__(self, settings: InputSettings, access: Access) -> None:
         self._settings = settings
         self._access = access
-        self._store = lru_cache(maxsize=64)(self._open)  # one client for each bucket that a manifest names
+        # One client for each bucket that a manifest names.
+        self._store = lru_cache(maxsize=64)(lambda location: storage.open_store(location, access))
         self._web = WebReader(access.settings)
         excluded = "|".join(f"(?:.*/)?{globs.regex(pattern)}" for pattern in settings.exclude)
         self._excluded = re.compile(excluded, re.DOTALL) if excluded else None
         self.skipped = Skipped()  # what was left out of the keys that `keys` listed last
         self.empty: list[str] = []  # places in which it found no image
-
-    def _open(self, location: str) -> Store:
-        return storage.open_store(location, self._access)
 
     @cached_property
     def _places(self) -> list[Place]:
@@ -48,11 +46,6 @@ class Source:
 
     def _has_keys(self, base: str, prefix: str) -> bool:
         return next(self._store(base).keys(prefix, lambda _error: None), None) is not None
-
-    @cached_property
-    def _first(self) -> Place:
-        """The first place, as far as reading has to know it: no bucket is asked for that."""
-        return places.find(self._settings.paths[0], self._settings, lambda _base, _prefix: True)
 
     @property
     def _keys_are_whole(self) -> bool:
@@ -88,7 +81,7 @@ class Source:
             if not place.is_manifest:
                 self._has_keys(place.base, place.prefix)
             elif storage.is_s3(place.path):
-                self._open(storage.parent(place.path)).read_tail(place.path.rsplit("/", 1)[-1], 1)
+                self._store(storage.parent(place.path)).read_tail(place.path.rsplit("/", 1)[-1], 1)
 
     def check(self) -> None:
         """Raises StorageError or UsageError where a place is gone, or has no images any more. Manifests are not
@@ -185,7 +178,7 @@ class Source:
                 place=key,
             )
         self._refuse_unlisted(key)
-        place, limit = self._first, self._settings.max_bytes
+        place, limit = self._all_places[0], self._settings.max_bytes
         if not self._keys_are_whole and not place.is_manifest:
             return self._store(place.base).read(key, limit)
         if places.is_web(key) or (places.is_web(place.base) and not places.is_address(key)):

@@ -18,9 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mxspark.dataset import arrays, parquet, predictions
-from mxspark.dataset.part_errors import EmptyPartError, PartError
+from mxspark.dataset.part_errors import EmptyPartError, PartError, not_a_part
 from mxspark.dataset.predictions import PARTS, Counts, Row
-from mxspark.errors import one_line
 from mxspark.storage import MissingError, Store, TooLargeError
 
 AT_ONCE = 1024  # rows: whose predictions few bytes of a part may stand for
@@ -45,10 +44,6 @@ class Texts:
             for own, start in zip((_numbers(column.indices) for column in columns), starts, strict=True)
         ]
         return cls(pa.concat_arrays(different), np.concatenate(places))
-
-    @classmethod
-    def of_texts(cls, texts: Sequence[str | None]) -> Self:
-        return cls.of(_encoded(texts))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -125,7 +120,7 @@ class Piece:
         try:
             return predictions.row_from_json({"key": key, "status": status, "error": error, "predictions": best})
         except (KeyError, TypeError, ValueError) as wrong:
-            raise _not_a_part(self.part, wrong) from None
+            raise not_a_part(self.part, wrong) from None
 
 
 @dataclass(frozen=True)
@@ -146,7 +141,7 @@ class Tops:
         *texts, some = zip(*(piece.columns for piece in pieces), strict=True)
         lists = pa.concat_arrays(some)
         has_one = _numbers(lists.value_lengths()) > 0
-        first = lists.values.take(_array(_numbers(lists.offsets)[:-1][has_one]))
+        first = lists.values.take(arrays.numbers(_numbers(lists.offsets)[:-1][has_one]))
         index, label, probability = first.flatten()
         labels = Texts.of(label)
         places, indices = np.full((2, len(has_one)), -1, np.int64)
@@ -240,14 +235,14 @@ class Vocabulary:
         """(n,); -1 where there is no text, or none with a number."""
         found = _places(texts.different, self._texts)
         if (found < 0).any() and len(self.words) < self._most:
-            self._learn(texts.different.take(_array(np.flatnonzero(found < 0))).unique())
+            self._learn(texts.different.take(arrays.numbers(np.flatnonzero(found < 0))).unique())
             found = _places(texts.different, self._texts)
         return texts.spread(found, -1)  # type: ignore[return-value]
 
     def _learn(self, texts: pa.StringArray) -> None:
         """Of different texts, those that aren't too long."""
         short = [place for place, text in enumerate(texts.to_pylist()) if len(text.encode()) <= self._longest]
-        new = texts.take(_array(np.array(short[: self._most - len(self.words)], np.int64)))
+        new = texts.take(arrays.numbers(np.array(short[: self._most - len(self.words)], np.int64)))
         self._texts = pa.concat_arrays([self._texts, new])
         self.words += new.to_pylist()
         self.indices = np.array([_as_index(word) for word in self.words], np.int64)
@@ -273,12 +268,7 @@ def _numbers(array: pa.Array) -> NDArray[Any]:
     return found
 
 
-def _array(numbers: NDArray[Any]) -> pa.Array:
-    """The same the other way."""
-    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, pa.py_buffer(numbers)])
-
-
-MISSING = _array(np.full(1, -1, np.int32))[0]
+MISSING = arrays.numbers(np.full(1, -1, np.int32))[0]
 
 
 def read(store: Store, shard: int, output_format: str) -> Iterator[Tops]:
@@ -355,11 +345,7 @@ def _or_error(found: Callable[[], Iterator[Piece]], whole: str) -> tuple[Piece, 
     except PartError as error:
         return error
     except Exception as error:  # noqa: BLE001  # nor may a bug here end a run
-        return _not_a_part(whole, error)
-
-
-def _not_a_part(whole: str, error: Exception) -> PartError:
-    return PartError(f"{whole}: not a part of this run: {one_line(error)}")
+        return not_a_part(whole, error)
 
 
 def _of_json(data: bytes, shard: int, whole: str) -> Iterator[Piece]:
@@ -393,7 +379,7 @@ def _of_rows(shard: int, first: int, lines: list[bytes], rows: list[Row], whole:
         ]
         yield Piece.of(whole, shard, first, columns, lines)
     except (ValueError, OverflowError) as error:
-        raise _not_a_part(whole, error) from None
+        raise not_a_part(whole, error) from None
 
 
 def _encoded(texts: Sequence[str | None]) -> pa.DictionaryArray:
@@ -411,7 +397,7 @@ def _of_parquet(data: bytes, shard: int, whole: str) -> Iterator[Piece]:
             yield Piece.of(whole, shard, first, [*batch.columns, *lists])
             first += len(batch)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise _not_a_part(whole, error) from None
+        raise not_a_part(whole, error) from None
 
 
 def _compact(texts: pa.DictionaryArray) -> pa.DictionaryArray:

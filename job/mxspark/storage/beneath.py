@@ -63,7 +63,7 @@ def open_file(path: Path, folder: int, flags: int) -> int:
     try:
         descriptor = os.open(path.name, flags | FILE, 0o666, dir_fd=folder)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK):  # EMLINK: FreeBSD's
+        if error.errno == errno.ELOOP:
             refuse_link(path, folder)
         raise
     return _regular(descriptor, path)
@@ -84,11 +84,6 @@ def _regular(descriptor: int, path: Path) -> int:
 
 def new_file(name: str, folder: int) -> tuple[int, str]:
     """A new file for a hidden name that begins with `.NAME.`, and that name."""
-    while True:
-        hidden = f".{name}.{secrets.token_hex(4)}"
-        try:
-            return os.open(
-                hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
-            ), hidden
-        except FileExistsError:
-            continue
+    hidden = f".{name}.{secrets.token_hex(4)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(hidden, flags, 0o600, dir_fd=folder), hidden

@@ -67,12 +67,10 @@ _TIMES = re.compile(
 _CODES: dict[str, Meaning] = {
     "NoSuchBucket": Meaning("there is no such bucket", f"Check the bucket's name, {_NAME_HINT}", MissingError),
     "NoSuchKey": Meaning("there is no such object", "Check the key.", MissingError),
-    "InvalidRange": Meaning("the object has no bytes in the range requested", "Run again.", RangeError),
-    "416": Meaning("the object has no bytes in the range requested", "Run again.", RangeError),
+    **dict.fromkeys(
+        ("InvalidRange", "416"), Meaning("the object has no bytes in the range requested", "Run again.", RangeError)
+    ),
     "404": Meaning("there is no such object or bucket", f"Check the name, {_NAME_HINT}", MissingError),
-    "AccessDenied": _DENIED,
-    "401": _DENIED,  # of a code that is not known
-    "403": _DENIED,
     "AllAccessDisabled": Meaning(
         "access denied", "Ask the bucket's owner: all access to it has been disabled.", DeniedError
     ),
@@ -94,49 +92,25 @@ _CODES: dict[str, Meaning] = {
     "InvalidObjectState": Meaning(
         "the object is archived", "Restore it from Glacier (aws s3api restore-object); then --retry-failed."
     ),
-    "PermanentRedirect": _ELSEWHERE,
-    "IllegalLocationConstraintException": _ELSEWHERE,
-    "IncorrectEndpoint": _ELSEWHERE,
-    "301": _ELSEWHERE,
     **dict.fromkeys(("302", "303", "307", "308"), _SENT_ON),
+    **dict.fromkeys(("AccessDenied", "401", "403"), _DENIED),
+    **dict.fromkeys(
+        ("PermanentRedirect", "IllegalLocationConstraintException", "IncorrectEndpoint", "301"), _ELSEWHERE
+    ),
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"), _EXPIRED),
+    **dict.fromkeys(("NotImplemented", "XAmzContentSHA256Mismatch", "MissingContentLength", "411", "501"), _FOREIGN),
+    **dict.fromkeys(("SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "429", "503"), _THROTTLED),
+    **dict.fromkeys(("Throttling", "ThrottlingException", "RequestLimitExceeded"), _THROTTLED),
+    **dict.fromkeys(("TooManyRequests", "TooManyRequestsException"), _THROTTLED),
+    **dict.fromkeys(("InternalError", "TemporaryRedirect", "OperationAborted"), _SERVER),
+    **dict.fromkeys(("ConditionalRequestConflict", "409", "500", "502", "504"), _SERVER),
+    **dict.fromkeys(("RequestTimeout", "RequestTimeoutException", "408"), _TIMEOUT),
+    **dict.fromkeys(("IncompleteBody", "BadDigest"), _TRUNCATED),
+    **dict.fromkeys(("PreconditionFailed", "412"), _REPLACED),
     "AuthorizationHeaderMalformed": Meaning(
         "the server can't read the signature", "Check the access key and storage.region{region}."
     ),
-    "NotImplemented": _FOREIGN,
-    "XAmzContentSHA256Mismatch": _FOREIGN,
-    "MissingContentLength": _FOREIGN,
-    "411": _FOREIGN,
-    "501": _FOREIGN,
     "InvalidBucketName": Meaning("this can't be the name of a bucket", "Check the bucket's name."),
-    "ExpiredToken": _EXPIRED,
-    "ExpiredTokenException": _EXPIRED,
-    "TokenRefreshRequired": _EXPIRED,
-    "SlowDown": _THROTTLED,
-    "SlowDownRead": _THROTTLED,
-    "SlowDownWrite": _THROTTLED,
-    "ServiceUnavailable": _THROTTLED,
-    "Throttling": _THROTTLED,
-    "ThrottlingException": _THROTTLED,
-    "RequestLimitExceeded": _THROTTLED,
-    "TooManyRequests": _THROTTLED,
-    "TooManyRequestsException": _THROTTLED,
-    "429": _THROTTLED,
-    "503": _THROTTLED,
-    "InternalError": _SERVER,
-    "TemporaryRedirect": _SERVER,
-    "OperationAborted": _SERVER,
-    "ConditionalRequestConflict": _SERVER,
-    "409": _SERVER,
-    "500": _SERVER,
-    "502": _SERVER,
-    "504": _SERVER,
-    "RequestTimeout": _TIMEOUT,
-    "RequestTimeoutException": _TIMEOUT,
-    "408": _TIMEOUT,
-    "IncompleteBody": _TRUNCATED,
-    "BadDigest": _TRUNCATED,
-    "PreconditionFailed": _REPLACED,
-    "412": _REPLACED,
 }
 # Some codes stand for many things, which only `CODE: message` tells apart; the first that fits counts.
 _REFINED: tuple[tuple[re.Pattern[str], Meaning], ...] = (
@@ -253,8 +227,8 @@ def raise_s3(
     name = f"HTTP {code}" if code.isdigit() else code
     said = f"{name}: {message}" if message else name
     meaning, named = (_PROXY, "") if code in PROXIES and not is_s3s else _meaning(code, said, status)
-    region = next((name for name in _first(_REGION, f"{message} {more[:LONGEST_SAID]}") if name), None)
-    hint = meaning.hint.format(action=named, region=f" to {region}" if region else "")
+    region = _REGION.search(f"{message} {more[:LONGEST_SAID]}")
+    hint = meaning.hint.format(action=named, region=f" to {region[region.lastindex or 0]}" if region else "")
     _raise(place, meaning, said, hint)
 
 
@@ -286,11 +260,6 @@ def _meaning(code: str, said: str, status: int | None) -> tuple[Meaning, str]:
         if match := pattern.search(said):
             return refined, match.groupdict().get("action") or ""
     return _CODES.get(code) or _CODES.get(str(status), Meaning()), ""
-
-
-def _first(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
-    match = pattern.search(text)
-    return match.groups() if match else ()
 
 
 def shown(text: str) -> str:

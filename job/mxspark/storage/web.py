@@ -18,11 +18,10 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3 import PoolManager as Pool
 from urllib3 import exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError as HTTPError  # others take it from here
 from urllib3.util import parse_url
 
 from mxspark import __version__
@@ -43,26 +42,7 @@ from mxspark.storage.store import (
 )
 from mxspark.text.words import printable
 
-__all__ = [
-    "Answer",
-    "HTTPError",
-    "Pool",
-    "Prompt",
-    "WebReader",
-    "body",
-    "download",
-    "get",
-    "no_proxy",
-    "pool",
-    "proxy",
-    "refused_by_proxy",
-    "root_cause",
-    "transient_cause",
-    "unreadable",
-    "untrusted",
-    "why_untrusted",
-]
-
+Pool = urllib3.PoolManager
 CHUNK = 4 * 2**20  # bytes copied at a time
 PIECE = 2**20  # bytes of a large file that come within storage.read_timeout
 CONNECTIONS = 16  # kept open to a host

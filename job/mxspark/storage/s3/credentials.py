@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -131,7 +132,7 @@ class Origin:
         """boto3 with these credentials. Raises KeysNotFoundError where its configuration can't be read."""
         with credential_errors():
             core = self._core()
-            core.register_component("credential_provider", _Chain(self.credentials))
+            core.register_component("credential_provider", SimpleNamespace(load_credentials=lambda: self.credentials))
             return boto3.Session(botocore_session=core, region_name=self.region)
 
     def _core(self) -> Session:
@@ -162,16 +163,6 @@ class Origin:
             if found is not None:
                 return found, _usable(found.get_frozen_credentials())  # some ask only now
         raise metadata.failure or no_credentials()
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """What botocore asks for credentials."""
-
-    credentials: SharedCredentials
-
-    def load_credentials(self) -> SharedCredentials:
-        return self.credentials
 
 
 def _usable(keys: ReadOnlyCredentials) -> ReadOnlyCredentials:

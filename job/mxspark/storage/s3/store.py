@@ -156,57 +156,58 @@ class S3Store:
             yield piece
             offset += len(piece.data)
 
-    def write(self, key: str, data: bytes) -> None:
-        def put() -> None:
-            with boto_requests(join(self.name, key)):
-                self._clients.client.put_object(Bucket=self.bucket, Key=self.root + key, Body=data)
+    def _asked(self, name: str, function: Callable[[], T]) -> T:
+        """What the function returns, which makes requests about `name` by boto3; tried as by `_tried`."""
 
-        self._tried(put)
+        def once() -> T:
+            with boto_requests(name):
+                return function()
+
+        return self._tried(once)
+
+    def write(self, key: str, data: bytes) -> None:
+        place = {"Bucket": self.bucket, "Key": self.root + key}
+        self._asked(join(self.name, key), lambda: self._clients.client.put_object(**place, Body=data))
 
     def upload(self, key: str, source: Path) -> None:
-        def put() -> None:
-            with boto_requests(join(self.name, key)):
-                self._clients.transfers.upload_file(
-                    str(source), self.bucket, self.root + key, Config=TransferConfig(multipart_threshold=ONE_PUT)
-                )
-
-        self._tried(put)
+        config, place = TransferConfig(multipart_threshold=ONE_PUT), (self.bucket, self.root + key)
+        self._asked(
+            join(self.name, key), lambda: self._clients.transfers.upload_file(str(source), *place, Config=config)
+        )
 
     def delete(self, key: str) -> None:
-        def remove() -> None:
-            with boto_requests(join(self.name, key)):
-                self._clients.client.delete_object(Bucket=self.bucket, Key=self.root + key)
-
-        self._tried(remove)
+        place = {"Bucket": self.bucket, "Key": self.root + key}
+        self._asked(join(self.name, key), lambda: self._clients.client.delete_object(**place))
 
     def check_writable(self) -> None:
+        place = {"Bucket": self.bucket, "Key": self.root + PROBE}
+
         def probe() -> None:
             # With bytes: many servers take a request without any, and refuse how boto3 signs those.
-            with boto_requests(self.name):
-                place = {"Bucket": self.bucket, "Key": self.root + PROBE}
-                self._clients.client.put_object(**place, Body=b"mxspark looks whether it can write here.\n")
-                self._clients.client.delete_object(**place)
+            self._clients.client.put_object(**place, Body=b"mxspark looks whether it can write here.\n")
+            self._clients.client.delete_object(**place)
 
-        self._tried(probe)
+        self._asked(self.name, probe)
 
     def sweep(self, ours: Callable[[str], bool], prefix: str = "") -> int:
-        def remove() -> int:
-            with boto_requests(self.name):
-                pages = self._clients.client.get_paginator("list_multipart_uploads").paginate(
-                    Bucket=self.bucket, Prefix=_listed_by(self.bucket, self.root + prefix)
-                )
-                listed = (upload for page in pages for upload in page.get("Uploads", ()))
-                found = [
-                    upload for upload in islice(listed, MOST_UPLOADS) if upload["Key"].startswith(self.root + prefix)
-                ]
-                uploads = [upload for upload in found if ours(upload["Key"][len(self.root) :])]
-                for upload in uploads:
-                    self._clients.client.abort_multipart_upload(
-                        Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                    )
-                return len(uploads)
+        wanted = self.root + prefix
 
-        return self._tried(remove)
+        def remove() -> int:
+            client = self._clients.client
+            pages = client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=_listed_by(self.bucket, wanted)
+            )
+            listed = islice((upload for page in pages for upload in page.get("Uploads", ())), MOST_UPLOADS)
+            uploads = [
+                upload
+                for upload in listed
+                if upload["Key"].startswith(wanted) and ours(upload["Key"].removeprefix(self.root))
+            ]
+            for upload in uploads:
+                client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+            return len(uploads)
+
+        return self._asked(self.name, remove)
 
     def replace(self, key: str, data: bytes, tag: str | None) -> str | None:
         """Writes the object if it still has this tag, or if there is none where `tag` is None; returns its new tag,
