@@ -119,16 +119,14 @@ def prepare(limits: ImageLimits) -> None:
         "".encode(codec)
 
 
+_STATUSES: dict[type[Exception], RowStatus] = {
+    samples.UnsupportedPixelsError: RowStatus.UNSUPPORTED_PIXELS,
+    samples.UnsupportedVariantError: RowStatus.UNSUPPORTED_FORMAT,
+    gaps.CutError: RowStatus.TRUNCATED,
+    gaps.DamageError: RowStatus.DECODE_ERROR,
+}
 # What another attempt would not change.
-_FINAL = (
-    MemoryError,
-    BadImageError,
-    Image.DecompressionBombError,
-    samples.UnsupportedPixelsError,
-    samples.UnsupportedVariantError,
-    gaps.CutError,
-    gaps.DamageError,
-)
+_FINAL = (MemoryError, BadImageError, Image.DecompressionBombError, *_STATUSES)
 
 
 def _decoded(
@@ -196,14 +194,8 @@ def _pillow_errors(data: bytes, kind: FileKind | None, limits: ImageLimits) -> I
         yield
     except Image.DecompressionBombError:
         raise BadImageError(RowStatus.TOO_MANY_PIXELS, f"more than the {limits.max_pixels:,} pixels allowed") from None
-    except samples.UnsupportedPixelsError as error:
-        raise BadImageError(RowStatus.UNSUPPORTED_PIXELS, one_line(error)) from None
-    except samples.UnsupportedVariantError as error:
-        raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, one_line(error)) from None
-    except gaps.CutError as error:
-        raise BadImageError(RowStatus.TRUNCATED, one_line(error)) from None
-    except gaps.DamageError as error:
-        raise BadImageError(RowStatus.DECODE_ERROR, one_line(error)) from None
+    except tuple(_STATUSES) as error:
+        raise BadImageError(_STATUSES[type(error)], one_line(error)) from None
     except (BadImageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # on broken files Pillow's decoders raise nearly everything there is
