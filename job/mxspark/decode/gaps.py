@@ -61,9 +61,7 @@ def check_header(image: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def check_pixels(image: ImageFile.ImageFile, data: bytes, colours: int) -> None:
-    """Raises CutError or DamageError where pixels of the loaded image are not from `data`; `colours` as check_header
-    returned it.
-    """
+    """Raises CutError or DamageError for pixels that are not from `data`; `colours` are those of check_header."""
     if image.format in ("JPEG", "MPO"):
         if gap := jpeg.gap(data) or _grey_end(image, data):
             raise CutError(gap)

@@ -51,9 +51,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
 
 
 def variant(data: bytes) -> str | None:
-    """What is unusual in a JPEG's header so that it may not be decodable ("JPEG with 12-bit samples"); None where
-    nothing is.
-    """
+    """Why a JPEG may not be decodable by its header ("JPEG with 12-bit samples"); None where nothing is unusual."""
     marker, content = _frame(data)
     if not content:
         return None

@@ -271,9 +271,7 @@ def _from_deep(image: Image.Image, found: Layout, sample_range: Range | None, tr
 
 
 def _from_grey_with_alpha(image: Image.Image, found: Layout, data: bytes, sample_range: Range | None) -> Image.Image:
-    """A PNG of 16 bits, grey and alpha, as LA. Pillow keeps the high bytes; told that the four bytes of a pixel are
-    colours, all.
-    """
+    """A PNG of 16 bits, grey and alpha, as LA. Told that a pixel has four colours, Pillow keeps the low bytes too."""
     again = Image.open(io.BytesIO(data), formats=("PNG",))
     again.tile = [again.tile[0]._replace(args="RGBA")]
     parts: Grey = np.asarray(again)
@@ -292,9 +290,7 @@ def _grey(values: Samples, image: Image.Image, found: Layout, sample_range: Rang
 
 
 def _values(image: Image.Image, found: Layout) -> Samples:
-    """The samples as they are meant; Pillow has unsigned ones of 32 bits and signed ones of 8 bits in types of the
-    other kind.
-    """
+    """The samples in their own type: Pillow has unsigned ones of 32 and signed ones of 8 bits in the other kind's."""
     values: Samples = np.asarray(image)
     if values.ndim != 2:
         raise UnsupportedPixelsError(
@@ -330,18 +326,14 @@ def _scaled(values: Samples, black: float, white: float) -> Grey:
 
 
 def _set_palette(image: TiffImagePlugin.TiffImageFile) -> None:
-    """Some programs write a TIFF's palette with 8 bits where there should be 16; libtiff takes one whose colours are
-    all small for such.
-    """
+    """Has a TIFF's palette of small numbers taken for one of 8 bits, as some programs write it, and libtiff does."""
     palette = image.tag_v2.get(Tag.ColorMap, ())
     if palette and max(palette) < 256:
         image.putpalette(bytes(palette), "RGB;L")
 
 
 def _low_bytes(image: Image.Image, data: bytes) -> Grey:
-    """The low bytes of an image of 16 bits a colour. Pillow keeps the high ones; told that the order is the other
-    one, the low ones.
-    """
+    """The low bytes of an image of 16 bits a colour, which Pillow keeps if told the other order of bytes."""
     again = Image.open(io.BytesIO(data), formats=(image.format or "",))
     tile = again.tile[0]
     mode = tile.args[0] if isinstance(tile.args, tuple) else str(tile.args)
