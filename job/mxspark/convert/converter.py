@@ -15,6 +15,7 @@ from mxspark.convert.request import Request, Result
 from mxspark.decode.preprocess import BadImageError, ImageLimits, load_array
 from mxspark.errors import UsageError
 from mxspark.inference.bundle import Bundle, BundleSource
+from mxspark.inference.meaning import shape_text
 from mxspark.inference.mxnet import load_mxnet
 from mxspark.settings import presets
 from mxspark.settings.document import parse
@@ -103,12 +104,7 @@ def _size(request: Request) -> tuple[int, int] | None:
 
 
 def _spec(
-    request: Request,
-    file: OnnxFile,
-    image: ImageInput,
-    converted: Converted,
-    output: ModelOutput,
-    notes: list[str],
+    request: Request, file: OnnxFile, image: ImageInput, converted: Converted, output: ModelOutput, notes: list[str]
 ) -> ModelSpec:
     """What is known of the network, by --spec, the file's metadata and its graph, in this order.
 
@@ -237,7 +233,7 @@ def _labels(file: OnnxFile, output: Output, notes: list[str]) -> tuple[str, ...]
     if names and output.shape[1:2] != (len(names),):
         notes.append(
             f"The file's metadata have {counted(len(names), 'name')} of classes, which the output "
-            f"({', '.join(['N', *map(str, output.shape[1:])])}) doesn't fit: they are left out."
+            f"{shape_text(output.shape)} doesn't fit: they are left out."
         )
         return ()
     return names

@@ -4,7 +4,6 @@ part of.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,9 +45,7 @@ class Network:
         return found
 
     def parameter(self, name: str, numbers: Array, shape: Shape | None = None, *, dtype: str | None = None) -> Symbol:
-        """A variable with these numbers, as float32; a number without axes has one. `dtype` is for operators that
-        MXNet can't infer a variable's type from.
-        """
+        """A variable with these numbers as float32; `dtype` is for operators from which MXNet can't infer it."""
         unique = self.unique(name)
         array = np.ascontiguousarray(numbers, np.float32).reshape(shape or numbers.shape or (1,))
         self.parameters[unique] = array
@@ -142,12 +139,11 @@ class Layer:
     def axis(self, axis: int, rank: int | None = None) -> int:
         return axis % (rank if rank is not None else self.value(0).rank)
 
-    def aligned(self, values: Sequence[Value] | None = None) -> list[Symbol]:
+    def aligned(self) -> list[Symbol]:
         """The inputs with as many axes each, as MXNet's broadcasting wants them; those that lack get them in front."""
-        values = values if values is not None else self.inputs
-        rank = max(1, *(value.rank for value in values))
+        rank = max(1, *(value.rank for value in self.inputs))
         found = []
-        for value in values:
+        for value in self.inputs:
             ones = (1,) * (rank - value.rank)
             if value.constant is not None and ones:
                 found.append(self.parameter("constant", value.constant, ones + value.constant.shape))
@@ -157,9 +153,7 @@ class Layer:
         return found
 
     def reshaped(self, symbol: Symbol, before: Shapes, after: Shapes) -> Symbol:
-        """A symbol of the shapes `before` in the shapes `after`. Raises UnsupportedError where more than one length
-        would have to be found from the batch.
-        """
+        """A symbol of other shapes. Raises UnsupportedError where the batch would decide more than one length."""
         before, after = _with_axes(before), _with_axes(after)
         if before == after:
             return symbol

@@ -4,7 +4,7 @@ converted.
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,20 +25,26 @@ OPSETS = range(7, 22)  # 7 to 21: below, operators have other attributes; above,
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit on a message
 MEMORY_FACTOR = 3  # a file's size to the memory that its conversion takes
 _WHERE_TO_FIND = "docs/onnx.md shows how to export a network as ONNX."
-# How files begin that people have in an ONNX file's place, and what to do with them.
-_OTHER_KINDS: Mapping[bytes, tuple[str, str]] = {
-    b"PK": ("a zip, as PyTorch's and Keras's files are", "Export it: torch.onnx.export, or tf2onnx for .keras files."),
-    b"\x80": ("a pickle, as PyTorch's older files are", "Load it in PyTorch, and export it: torch.onnx.export."),
-    b"\x89HDF": (
-        "HDF5, as Keras's .h5 files are",
-        "Convert it: python -m tf2onnx.convert --keras FILE --output m.onnx.",
+_FROM_PYTORCH = "Load it in PyTorch, and export it: torch.onnx.export."
+_TF2ONNX = "Convert it: python -m tf2onnx.convert"
+# What files hold that people have in an ONNX file's place: where, which bytes, what it is, and what to do with it.
+_OTHER_KINDS: Sequence[tuple[int, bytes, str, str]] = (
+    (
+        0,
+        b"PK",
+        "a zip, as PyTorch's and Keras's files are",
+        "Export it: torch.onnx.export, or tf2onnx for .keras files.",
     ),
-    b"\x1f\x8b": ("packed by gzip", "Unpack it: gunzip."),
-    b"version https://git-lfs": ("a pointer of Git LFS", "Fetch the file itself: git lfs pull."),
-    b"<": ("a page of the web, or XML", "Download the file itself."),
-    b"{": ("JSON", "An MXNet symbol needs no conversion: mxspark model pack."),
-    b"\x12\x01\0\0\0\0\0\0": ("MXNet's parameters", "They need no conversion: mxspark model pack."),
-}
+    (0, b"\x80", "a pickle, as PyTorch's older files are", _FROM_PYTORCH),
+    (0, b"\x89HDF", "HDF5, as Keras's .h5 files are", f"{_TF2ONNX} --keras FILE --output m.onnx."),
+    (0, b"\x1f\x8b", "packed by gzip", "Unpack it: gunzip."),
+    (0, b"version https://git-lfs", "a pointer of Git LFS", "Fetch the file itself: git lfs pull."),
+    (0, b"<", "a page of the web, or XML", "Download the file itself."),
+    (0, b"{", "JSON", "An MXNet symbol needs no conversion: mxspark model pack."),
+    (0, b"\x12\x01\0\0\0\0\0\0", "MXNet's parameters", "They need no conversion: mxspark model pack."),
+    (8, b'{"', "safetensors, weights without a graph", _FROM_PYTORCH),
+    (4, b"TFL3", "TensorFlow Lite's", f"{_TF2ONNX} --tflite FILE --output m.onnx."),
+)
 _NOT_WHOLE = "Fetch or export it again."
 _SINGLE, _OTHERS = TensorProto.FLOAT, (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 _OTHER_NAMES = ("float16", "bfloat16", "float64")  # as NumPy calls them
@@ -151,9 +157,7 @@ def _check_file(path: Path) -> None:
         is_saved_model = (path / "saved_model.pb").exists()
         raise UsageError(
             f"{path}: a folder{' with a TensorFlow SavedModel' if is_saved_model else ''}, not an ONNX file",
-            f"Convert it: python -m tf2onnx.convert --saved-model {path} --output model.onnx."
-            if is_saved_model
-            else "Name the file.",
+            f"{_TF2ONNX} --saved-model {path} --output model.onnx." if is_saved_model else "Name the file.",
         )
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: not a file, but a device or a pipe", "Save it as a file first.")
@@ -165,19 +169,9 @@ def _check_file(path: Path) -> None:
         raise UsageError(f"{path}: can't be read: {error.strerror}", "Check the name.") from None
     if not size:
         raise UsageError(f"{path}: is empty", _NOT_WHOLE)
-    for beginning, (kind, hint) in _OTHER_KINDS.items():
-        if start.startswith(beginning):
+    for offset, expected, kind, hint in _OTHER_KINDS:
+        if start.startswith(expected, offset):
             raise UsageError(f"{path}: not an ONNX file: it is {kind}", hint)
-    if start[8:10] == b'{"':
-        raise UsageError(
-            f"{path}: not an ONNX file: it is safetensors, weights without a graph",
-            "Load it in PyTorch, and export it: torch.onnx.export.",
-        )
-    if start[4:8] == b"TFL3":
-        raise UsageError(
-            f"{path}: not an ONNX file: it is TensorFlow Lite's",
-            "Convert it: python -m tf2onnx.convert --tflite FILE --output m.onnx.",
-        )
     if size > MAX_FILE_BYTES:
         raise UsageError(
             f"{path}: has {size:,} bytes, more than an ONNX file can have (2 GiB)",
@@ -299,9 +293,7 @@ def _check_graph(model: Any, path: Path) -> None:
 
 
 def _check_functions(model: Any, path: Path) -> None:
-    """Raises UsageError where functions call each other in a circle, or make too many nodes in the end: thirty that
-    call one another twice stand for a billion.
-    """
+    """Raises UsageError for functions in a circle, or of too many nodes: thirty that call twice are a billion."""
     functions = {(each.domain, each.name, each.overload): each.node for each in model.functions}
     counts: dict[tuple[str, str, str], int] = {}
 
@@ -357,13 +349,9 @@ def _check_numbers(name: str, array: Array, path: Path) -> None:
 
 
 def _without_weights(model: Any) -> Any:
-    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-    light.metadata_props.extend(model.metadata_props)
-    light.producer_name = model.producer_name
-    light.graph.name = model.graph.name
-    light.graph.node.extend(model.graph.node)
-    light.graph.input.extend(model.graph.input)
-    light.graph.output.extend(model.graph.output)
+    kept = {name: getattr(model, name) for name in ("ir_version", "opset_import", "metadata_props", "producer_name")}
+    graph = {name: getattr(model.graph, name) for name in ("name", "node", "input", "output")}
+    light = onnx.ModelProto(**kept, graph=onnx.GraphProto(**graph))
     for side in (side for value in light.graph.input for side in value.type.tensor_type.shape.dim):
         if side.dim_value <= 0:  # -1 or 0, as some exporters write an open length, which onnxruntime refuses
             side.ClearField("dim_value")

@@ -17,11 +17,12 @@ from mxspark.convert.errors import UnsupportedError
 from mxspark.convert.layer import Layer, Shapes, Symbol
 from mxspark.convert.pooling import average_pool, max_pool
 from mxspark.convert.resizing import resize
-from mxspark.convert.trace import Shape
+from mxspark.convert.trace import Shape, Value
 from mxspark.convert.transposed import conv_transpose
 from mxspark.convert.windows import no_pads, same_pads, zero_padded
 
 Convert = Callable[[Layer], Any]
+_SAME_NAMES = ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Log", "Reciprocal", "Sin", "Sqrt")  # MXNet's: abs, …
 _LARGEST = 3e38  # MXNet reads no infinity in a graph's JSON
 _MOST_AXES = 5  # of what MXNet's `slice` takes
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -238,12 +239,8 @@ def _gelu(layer: Layer) -> Symbol:
     return layer.sym.LeakyReLU(x, act_type="gelu")
 
 
-def _softplus(layer: Layer) -> Symbol:
-    return layer.sym.Activation(layer.x(), act_type="softrelu")
-
-
 def _mish(layer: Layer) -> Symbol:
-    return layer.x() * layer.sym.tanh(_softplus(layer))
+    return layer.x() * layer.sym.tanh(layer.sym.Activation(layer.x(), act_type="softrelu"))
 
 
 def _same(layer: Layer) -> Symbol:
@@ -266,8 +263,7 @@ def _arithmetic(elementwise: str, broadcast: str, scalar: Callable[[Any, Any], A
     def convert(layer: Layer) -> Symbol:
         a, b = layer.value(0), layer.value(1)
         for constant, other in ((b, a), (a, b)):
-            if constant.constant is not None and constant.constant.size == 1 and constant.rank <= max(other.rank, 1):
-                number = float(constant.constant.reshape(-1)[0])
+            if (number := _scalar(constant, other)) is not None:
                 x = layer.network.symbol(other)
                 return scalar(x, number) if constant is b else scalar(number, x)
         if a.shapes == b.shapes:
@@ -277,10 +273,14 @@ def _arithmetic(elementwise: str, broadcast: str, scalar: Callable[[Any, Any], A
     return convert
 
 
+def _scalar(value: Value, other: Value) -> float | None:
+    """The one number of a constant that doesn't give `other` more axes."""
+    is_one = value.constant is not None and value.constant.size == 1 and value.rank <= max(other.rank, 1)
+    return _number(value.constant, 0.0) if is_one else None
+
+
 def _pow(layer: Layer) -> Symbol:
-    exponent = layer.value(1).constant
-    if exponent is not None and exponent.size == 1 and layer.value(1).rank <= max(layer.value(0).rank, 1):
-        number = float(exponent.reshape(-1)[0])
+    if (number := _scalar(layer.value(1), layer.value(0))) is not None:
         return layer.sym.square(layer.x()) if number == 2 else layer.x() ** number
     return layer.sym.broadcast_power(*layer.aligned())
 
@@ -399,11 +399,9 @@ def _transpose(layer: Layer) -> Symbol:
 
 def _concat(layer: Layer) -> Symbol:
     symbols = [layer.network.symbol(value) for value in layer.inputs]
-    return (
-        layer.sym.concat(*symbols, dim=layer.axis(layer.attribute("axis"), layer.output.rank))
-        if len(symbols) > 1
-        else symbols[0]
-    )
+    if len(symbols) == 1:
+        return symbols[0]
+    return layer.sym.concat(*symbols, dim=layer.axis(layer.attribute("axis"), layer.output.rank))
 
 
 def _split(layer: Layer) -> list[Symbol]:
@@ -513,26 +511,22 @@ def _depth_to_space(layer: Layer) -> Symbol:
 
 
 OPERATORS: Mapping[str, Convert] = {
-    "Abs": _function("abs"),
+    **{name: _function(name.lower()) for name in _SAME_NAMES},
+    **{name: _activation(name.lower()) for name in ("Relu", "Sigmoid", "Softsign", "Tanh")},
+    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshape),
     "Add": _arithmetic("elemwise_add", "broadcast_add", operator.add),
     "AveragePool": average_pool,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
-    "Ceil": _function("ceil"),
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
     "ConvTranspose": conv_transpose,
-    "Cos": _function("cos"),
     "DepthToSpace": _depth_to_space,
     "Div": _arithmetic("elemwise_div", "broadcast_div", operator.truediv),
     "Dropout": _same,
     "Elu": _leaky("elu", 1.0),
-    "Erf": _function("erf"),
-    "Exp": _function("exp"),
     "Expand": _expand,
-    "Flatten": _reshape,
-    "Floor": _function("floor"),
     "Gather": _gather,
     "Gelu": _gelu,
     "Gemm": _gemm,
@@ -545,7 +539,6 @@ OPERATORS: Mapping[str, Convert] = {
     "LRN": _lrn,
     "LayerNormalization": _layer_norm,
     "LeakyRelu": _leaky("leaky", 0.01),
-    "Log": _function("log"),
     "LogSoftmax": _softmax("log_softmax"),
     "LpNormalization": _lp_norm,
     "MatMul": _matmul,
@@ -559,29 +552,19 @@ OPERATORS: Mapping[str, Convert] = {
     "PRelu": _prelu,
     "Pad": _pad,
     "Pow": _pow,
-    "Reciprocal": _function("reciprocal"),
     "ReduceL2": _reduced(lambda layer, x, over: layer.sym.sqrt(layer.sym.sum(x * x, **over))),
     "ReduceMax": _reduced(lambda layer, x, over: layer.sym.max(x, **over)),
     "ReduceMean": _reduced(_reduced_mean),
     "ReduceMin": _reduced(lambda layer, x, over: layer.sym.min(x, **over)),
     "ReduceSum": _reduced(lambda layer, x, over: layer.sym.sum(x, **over)),
-    "Relu": _activation("relu"),
-    "Reshape": _reshape,
     "Resize": resize,
     "Selu": _selu,
-    "Sigmoid": _activation("sigmoid"),
-    "Sin": _function("sin"),
     "Slice": _slice,
     "Softmax": _softmax("softmax"),
-    "Softplus": _softplus,
-    "Softsign": _activation("softsign"),
+    "Softplus": _activation("softrelu"),
     "Split": _split,
-    "Sqrt": _function("sqrt"),
-    "Squeeze": _reshape,
     "Sub": _arithmetic("elemwise_sub", "broadcast_sub", operator.sub),
     "Sum": _of_all("broadcast_add"),
-    "Tanh": _activation("tanh"),
     "Transpose": _transpose,
-    "Unsqueeze": _reshape,
     "Upsample": resize,
 }

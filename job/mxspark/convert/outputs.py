@@ -13,7 +13,7 @@ from mxspark.convert.request import Request
 from mxspark.errors import UsageError
 from mxspark.inference.checkpoint import written
 from mxspark.inference.graph import Graph, Outcome
-from mxspark.inference.meaning import LONGEST_VECTOR
+from mxspark.inference.meaning import LONGEST_VECTOR, shape_text
 from mxspark.settings.model_spec import COLUMNS, VECTOR, Kind, ModelOutput
 from mxspark.text.words import counted, listed, printable
 
@@ -55,9 +55,7 @@ def asked_for(file: OnnxFile, request: Request) -> tuple[str, ...]:
 def described(
     file: OnnxFile, request: Request, image: ImageInput, converted: Converted, notes: list[str]
 ) -> ModelOutput:
-    """What model.yaml says of the outputs. Raises UsageError where nothing tells which of them is the classes', or
-    another one is no column of vectors.
-    """
+    """What model.yaml says of the outputs. Raises UsageError where the classes', or a column, isn't known."""
     given = _given(request)
     main = _main(request) or _found(file, request, image, converted, notes)
     chosen = next(output for output in converted.outputs if output.name == main)
@@ -102,7 +100,8 @@ def _found(file: OnnxFile, request: Request, image: ImageInput, converted: Conve
         )
         return proved[0]
     shown = [
-        f"{printable(output.name)} {_shape(output)}, which ends in {endings[output.name]}" for output in candidates
+        f"{printable(output.name)} {shape_text(output.shape)}, which ends in {endings[output.name]}"
+        for output in candidates
     ]
     what = "the vector" if _kind(request) == "vector" else "the classes"
     raise UsageError(
@@ -183,11 +182,7 @@ def _check_vector(file: OnnxFile, output: Output) -> None:
     lengths = [length for length in output.shape[1:] if length != 1]
     if len(lengths) > 1 or max(lengths, default=1) > LONGEST_VECTOR:
         raise UsageError(
-            f"{file.path}: its output {printable(output.name)} has the shape {_shape(output)}: that is not one vector "
-            f"an image of {LONGEST_VECTOR:,} numbers at most, which a column has",
+            f"{file.path}: its output {printable(output.name)} has the shape {shape_text(output.shape)}: that is not "
+            f"one vector an image of {LONGEST_VECTOR:,} numbers at most, which a column has",
             "Leave it out: --outputs names those to convert, --output-name the only one.",
         )
-
-
-def _shape(output: Output) -> str:
-    return f"({', '.join(['N', *map(str, output.shape[1:])])})"

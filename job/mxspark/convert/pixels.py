@@ -25,9 +25,7 @@ _NARROW = 0.25  # the length of a range in which images can't be told apart: the
 
 @dataclass(frozen=True)
 class Scaling:
-    """The operators by which a graph scales its input, in their order, and what they make of 0 and of 255, by the mean
-    of the channels.
-    """
+    """The operators by which a graph scales its input, and what they make of 0 and 255, as means of channels."""
 
     operators: tuple[str, ...] = ()
     black: float = 0.0

@@ -21,13 +21,8 @@ def max_pool(layer: Layer) -> Symbol:
     pads = _pads(layer)
     if (convention := _convention(layer, pads)) is not None:
         return _pool(layer, layer.x(), pads, convention, pool_type="max")
-    return _pool(
-        layer,
-        zero_padded(layer, layer.x(), _until_last_window(layer, pads), _LOWEST),
-        no_pads(),
-        "valid",
-        pool_type="max",
-    )
+    padded = zero_padded(layer, layer.x(), _until_last_window(layer, pads), _LOWEST)
+    return _pool(layer, padded, no_pads(), "valid", pool_type="max")
 
 
 def average_pool(layer: Layer) -> Symbol:

@@ -15,9 +15,7 @@ PACKAGES = ("onnx", "onnxruntime")
 
 
 def convert(request: Request) -> Result:
-    """Converts and compares. Raises UsageError where the file can't be converted, or not so that it computes the same;
-    MxsparkError where memory ran out.
-    """
+    """Converts and compares. Raises UsageError where that isn't possible, MxsparkError where memory ran out."""
     if missing := [package for package in PACKAGES if find_spec(package) is None]:
         raise UsageError(
             f"the package {missing[0]} is not installed, which converts ONNX files",

@@ -13,8 +13,8 @@ from onnx import helper
 
 from mxspark.convert.errors import UnsupportedError
 from mxspark.convert.layer import Layer, Symbol
-from mxspark.convert.onnx_file import WRITTEN_IR_VERSION, Array
-from mxspark.convert.runtime import Session
+from mxspark.convert.onnx_file import Array
+from mxspark.convert.runtime import Session, model_of
 from mxspark.errors import one_line
 
 _MODES = ("cubic", "linear", "nearest")
@@ -89,12 +89,7 @@ def _weights(layer: Layer, before: int, after: int, scale: float | None) -> Arra
 
 def _computed(node: Any, inputs: Mapping[str, Array], opset: int) -> Array:
     """What onnxruntime computes of a node."""
-    infos = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-        for name, array in inputs.items()
-    ]
-    graph = helper.make_graph([node], "row", infos, [helper.make_empty_tensor_value_info("y")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=WRITTEN_IR_VERSION)
+    model = model_of(node, inputs, [helper.make_opsetid("", opset)])
     try:
         return Session(model.SerializeToString()).run(["y"], inputs)[0]
     except Exception as error:  # noqa: BLE001  # onnxruntime has no class that all of its errors are

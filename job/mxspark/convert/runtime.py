@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
+from onnx import ModelProto, NodeProto, OperatorSetIdProto, helper
 
 from mxspark import host
-from mxspark.convert.onnx_file import Array
+from mxspark.convert.onnx_file import WRITTEN_IR_VERSION, Array
 
 
 class Session:
@@ -28,3 +29,14 @@ class Session:
         """The values of these names. Raises Exception."""
         found: list[Array] = self._session.run(list(outputs), dict(inputs))
         return found
+
+
+def model_of(node: NodeProto, inputs: Mapping[str, Array], opsets: Sequence[OperatorSetIdProto]) -> ModelProto:
+    """A model of one node that takes these arrays."""
+    infos = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in inputs.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    graph = helper.make_graph([node], "one", infos, outputs)
+    return helper.make_model(graph, opset_imports=list(opsets), ir_version=WRITTEN_IR_VERSION)

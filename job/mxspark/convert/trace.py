@@ -16,8 +16,8 @@ from onnx import TensorProto, checker, defs, helper, numpy_helper, shape_inferen
 from onnx.reference import ReferenceEvaluator
 
 from mxspark import host
-from mxspark.convert.onnx_file import MEMORY_FACTOR, WRITTEN_IR_VERSION, Array, OnnxFile, attributes, needed
-from mxspark.convert.runtime import Session
+from mxspark.convert.onnx_file import MEMORY_FACTOR, Array, OnnxFile, attributes, needed
+from mxspark.convert.runtime import Session, model_of
 from mxspark.errors import UsageError, one_line
 from mxspark.text.words import counted, printable
 
@@ -72,7 +72,8 @@ class Step:
     opset: int
 
     def __str__(self) -> str:
-        return described(self.op, self.name, self.attributes)
+        shown = ", ".join(f"{key}={str(value)[:60]}" for key, value in sorted(self.attributes.items()))
+        return printable(f"{self.op} {self.name!r}" + (f" ({shown})" if shown else ""))
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,6 @@ class Trace:
     input: Value
     steps: tuple[Step, ...]
     outputs: tuple[Value, ...]
-
-
-def described(op: str, name: str, found: Mapping[str, Any]) -> str:
-    """An operator, its node and attributes, for a person."""
-    shown = ", ".join(f"{key}={str(value)[:60]}" for key, value in sorted(found.items()))
-    return printable(f"{op} {name!r}" + (f" ({shown})" if shown else ""))
 
 
 def trace(file: OnnxFile, image: Value, is_single: bool, outputs: Sequence[str], known: Sequence[str]) -> Trace:
@@ -117,20 +112,24 @@ class _Tracer:
                 self._add(node)
             except _FAULTS as error:
                 if node.domain or not self._is_constant(node):  # it is its operator that isn't known, perhaps
-                    self.steps.append(Step(_op(node), _name(node), _readable(node), (), (), self.file.opset))
+                    self.steps.append(self._step(node))
                 self._check_known(known)
                 raise UsageError(
-                    f"{self.file.path}: {described(_op(node), _name(node), _readable(node))}: {one_line(error)}",
+                    f"{self.file.path}: {self._step(node)}: {one_line(error)}",
                     "Check the file with onnx.checker; export it again, perhaps with another opset.",
                 ) from None
         self._check_known(known)
         return Trace(self.image, tuple(self.steps), tuple(self.values[name] for name in outputs))
 
+    def _step(self, node: Any) -> Step:
+        """A node of which nothing else is known, for a message."""
+        return Step(_op(node), _name(node), _readable(node), (), (), self.file.opset)
+
     def _check_op(self, node: Any) -> None:
         if node.op_type in _CONTROL_FLOW:
             raise UsageError(
                 f"{self.file.path}: has a branch or a loop, which MXNet's graphs can't have: "
-                f"{described(node.op_type, _name(node), _readable(node))} ({self._count(node.op_type)})",
+                f"{self._step(node)} ({self._count(node.op_type)})",
                 "Export the network by tracing it with one image, without conditions (PyTorch: not from a scripted "
                 "module).",
             )
@@ -141,7 +140,7 @@ class _Tracer:
             training = "normalizes by the images of a batch, as in training"
         if training:
             raise UsageError(
-                f"{self.file.path}: {training}: {described(node.op_type, _name(node), _readable(node))}",
+                f"{self.file.path}: {training}: {self._step(node)}",
                 "Export it for inference (PyTorch: model.eval()).",
             )
 
@@ -266,10 +265,8 @@ _FAULTS: tuple[type[Exception], ...] = (
     defs.SchemaError,
     ValueError,
     TypeError,
-    KeyError,
-    IndexError,
+    LookupError,
     RuntimeError,
-    NotImplementedError,
     AttributeError,
     ArithmeticError,
 )
@@ -337,13 +334,8 @@ def _computed(node: Any, inputs: Sequence[Value | None], number: int, opsets: An
         for name, value in zip(node.input, inputs, strict=True)
         if value is not None and value.numbers is not None
     }
-    infos = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-        for name, array in given.items()
-    ]
     names = [name for name in node.output if name]
-    graph = helper.make_graph([node], "one", infos, [helper.make_empty_tensor_value_info(name) for name in names])
-    model = helper.make_model(graph, opset_imports=list(opsets), ir_version=WRITTEN_IR_VERSION)
+    model = model_of(node, given, opsets)
     try:
         return [np.asarray(result) for result in ReferenceEvaluator(model).run(names, given)]
     except RuntimeError as error:

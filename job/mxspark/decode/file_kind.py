@@ -18,34 +18,27 @@ class FileKind:
     format: FormatName | None = None
 
 
-# (offset, bytes) to what it is; the first that fits counts.
-_SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
+# (offset, bytes, or any of several) to what it is; the first that fits counts.
+_SIGNATURES: tuple[tuple[int, bytes | tuple[bytes, ...], FileKind], ...] = (
     (0, b"\xff\xd8\xff", FileKind("JPEG", "JPEG")),
     (12, b"CgBI", FileKind("PNG as Xcode packs it (CgBI)")),  # with red and blue in each other's places
     (0, b"\x89PNG\r\n\x1a\n", FileKind("PNG", "PNG")),
-    (0, b"GIF87a", FileKind("GIF", "GIF")),
-    (0, b"GIF89a", FileKind("GIF", "GIF")),
+    (0, (b"GIF87a", b"GIF89a"), FileKind("GIF", "GIF")),
     (0, b"BM", FileKind("BMP", "BMP")),
     (8, b"CR\2\0", FileKind("CR2 (Canon raw)")),
-    (0, b"II*\0", FileKind("TIFF", "TIFF")),
-    (0, b"MM\0*", FileKind("TIFF", "TIFF")),
+    (0, (b"II*\0", b"MM\0*"), FileKind("TIFF", "TIFF")),
     (0, b"II+\0", FileKind("BigTIFF", "TIFF")),
     (0, b"MM\0+", FileKind("big-endian BigTIFF")),
     (8, b"WEBP", FileKind("WebP", "WEBP")),
-    (0, b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("JPEG 2000", "JPEG2000")),
-    (0, b"\xff\x4f\xff\x51", FileKind("JPEG 2000", "JPEG2000")),
-    (0, b"\0\0\0\x0cJXL \r\n\x87\n", FileKind("JPEG XL")),
-    (0, b"\xff\x0a", FileKind("JPEG XL")),
+    (0, (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"), FileKind("JPEG 2000", "JPEG2000")),
+    (0, (b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a"), FileKind("JPEG XL")),
     (0, b"II\xbc\1", FileKind("JPEG XR")),
     (0, b"8BPS", FileKind("PSD (Photoshop)")),
     (0, b"%PDF-", FileKind("PDF")),
-    (0, b"%!PS", FileKind("PostScript")),
-    (0, b"\xc5\xd0\xd3\xc6", FileKind("PostScript")),
+    (0, (b"%!PS", b"\xc5\xd0\xd3\xc6"), FileKind("PostScript")),
     (0, b"FUJIFILMCCD-RAW", FileKind("RAF (Fujifilm raw)")),
     (0, b"IIU\0", FileKind("RW2 (Panasonic raw)")),
-    (0, b"IIRO", FileKind("ORF (Olympus raw)")),
-    (0, b"IIRS", FileKind("ORF (Olympus raw)")),
-    (0, b"MMOR", FileKind("ORF (Olympus raw)")),
+    (0, (b"IIRO", b"IIRS", b"MMOR"), FileKind("ORF (Olympus raw)")),
     (0, b"FOVb", FileKind("X3F (Sigma raw)")),
     (0, b"\0MRM", FileKind("MRW (Minolta raw)")),
     (0, b"v/1\1", FileKind("OpenEXR")),
@@ -61,23 +54,19 @@ _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"FLIF", FileKind("FLIF")),
     (0, b"AT&TFORM", FileKind("DjVu")),
     (0, b"\x97JB2\r\n\x1a\n", FileKind("JBIG2")),
-    (0, b"SDPX", FileKind("DPX")),
-    (0, b"XPDS", FileKind("DPX")),
+    (0, (b"SDPX", b"XPDS"), FileKind("DPX")),
     (0, b"SIMPLE  =", FileKind("FITS")),
     (128, b"DICM", FileKind("DICOM")),
     (0, b"\xd7\xcd\xc6\x9a", FileKind("WMF")),
     (40, b" EMF", FileKind("EMF")),
     (0, b"\x59\xa6\x6a\x95", FileKind("Sun raster")),
     (6, b"HEAPCCDR", FileKind("CRW (Canon raw)")),
-    (0, b"/* XPM */", FileKind("XPM")),
-    (0, b"! XPM2", FileKind("XPM")),
+    (0, (b"/* XPM */", b"! XPM2"), FileKind("XPM")),
     (0, b"PF\n", FileKind("PFM in colour")),
     (0, b"P7 332", FileKind("thumbnail of XV")),
-    (0, b"PG ML ", FileKind("PGX")),
-    (0, b"PG LM ", FileKind("PGX")),
+    (0, (b"PG ML ", b"PG LM "), FileKind("PGX")),
     (0, b"\xb1\x68\xde\x3a", FileKind("DCX")),
-    (0, b"BLP1\0\0\0", FileKind("BLP")),
-    (0, b"BLP2\1\0\0\0", FileKind("BLP")),
+    (0, (b"BLP1\0\0\0", b"BLP2\1\0\0\0"), FileKind("BLP")),
     (0, b"VTF\0", FileKind("VTF")),
     (0, b"\xabKTX ", FileKind("KTX")),
     (0, b"\x13\xab\xa1\x5c", FileKind("ASTC")),
@@ -88,10 +77,8 @@ _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\0\0\0\x0cJXS \r\n\x87\n", FileKind("JPEG XS")),
     (522, b"\0\x11\2\xff\x0c\0", FileKind("PICT (QuickDraw)")),
     (344, b"n+1\0", FileKind("NIfTI")),
-    (0, b"\1\xda\0", FileKind("SGI")),
-    (0, b"\1\xda\1", FileKind("SGI")),
-    (0, b"DanM", FileKind("MSP (Microsoft Paint)")),
-    (0, b"LinS", FileKind("MSP (Microsoft Paint)")),
+    (0, (b"\1\xda\0", b"\1\xda\1"), FileKind("SGI")),
+    (0, (b"DanM", b"LinS"), FileKind("MSP (Microsoft Paint)")),
     (0, b"FTEX", FileKind("FTEX")),
     (0, b"\x80\xe8\0\0", FileKind("PIXAR")),
     (0, b"Paint Shop Pro Image File\n\x1a", FileKind("PSP (Paint Shop Pro)")),
@@ -137,9 +124,7 @@ _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 
 
 def file_kind(data: bytes) -> FileKind | None:
-    """What the bytes say that they are; None for what is no image known here. Knows nothing of whether the rest
-    holds together.
-    """
+    """What the bytes say that they are, whether the rest holds together or not; None for no image known here."""
     if data[4:8] == b"ftyp":
         return _of_brands(data)
     for offset, signature, kind in _SIGNATURES:
@@ -187,9 +172,7 @@ def _is_spider(data: bytes) -> bool:
 
 
 def _is_palm(data: bytes) -> bool:
-    """Whether the data are an uncompressed bitmap of Palm OS, which has no signature: its numbers have to give its
-    length.
-    """
+    """Whether it is an uncompressed bitmap of Palm OS, without a signature: its numbers have to give its length."""
     if len(data) < 16:
         return False
     columns, rows, row_bytes, flags, depth, version = struct.unpack(">HHHHBB", data[:10])
@@ -219,9 +202,7 @@ def _of_brands(data: bytes) -> FileKind | None:
 
 
 def boxes_are_cut(data: bytes) -> bool:
-    """Whether a file of boxes (HEIF, AVIF, JPEG 2000) is shorter than they say, or a bare codestream of JPEG 2000
-    has no end.
-    """
+    """Whether HEIF, AVIF or JPEG 2000 is shorter than its boxes say, or a codestream of JPEG 2000 has no end."""
     if data.startswith(b"\xff\x4f"):
         return not data.rstrip(b"\0").endswith(b"\xff\xd9")
     position = 0

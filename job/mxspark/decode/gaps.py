@@ -9,32 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    IcoImagePlugin,
-    Image,
-    ImageChops,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-)
-from PIL.TiffImagePlugin import (
-    BITSPERSAMPLE,
-    COMPRESSION,
-    IMAGELENGTH,
-    IMAGEWIDTH,
-    PHOTOMETRIC_INTERPRETATION,
-    PLANAR_CONFIGURATION,
-    ROWSPERSTRIP,
-    SAMPLESPERPIXEL,
-    STRIPBYTECOUNTS,
-    STRIPOFFSETS,
-    TILEBYTECOUNTS,
-    TILELENGTH,
-    TILEOFFSETS,
-    TILEWIDTH,
-)
+from PIL import IcoImagePlugin, Image, ImageChops, ImageFile, TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
 from mxspark.decode import avif, jpeg, jpeg2000, png
 from mxspark.decode.file_kind import gif_has_palette
@@ -65,13 +41,13 @@ def check_header(image: ImageFile.ImageFile, data: bytes) -> int:
         raise DamageError("it has no palette")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image, data)
-    elif isinstance(image, PngImagePlugin.PngImageFile):
+    elif image.format == "PNG":
         if image.tile and image.tile[0].extents != (0, 0, *image.size):
             raise DamageError("its first frame is smaller than the image")
     elif image.format == "GIF":
         if image.mode == "L" and not gif_has_palette(data):  # L where its colours are grey
             raise DamageError("it has no palette")
-    elif isinstance(image, BmpImagePlugin.BmpImageFile) and data[:2] == b"BM":
+    elif image.format == "BMP" and data[:2] == b"BM":
         if 0 < int.from_bytes(data[10:14], "little") < 14 + int.from_bytes(data[14:18], "little"):
             raise DamageError("its pixels are said to begin within its header")
     elif image.format == "JPEG2000":
@@ -85,13 +61,11 @@ def check_header(image: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def check_pixels(image: ImageFile.ImageFile, data: bytes, colours: int) -> None:
-    """Raises CutError or DamageError where pixels of the loaded image are not from `data`; `colours` as check_header
-    returned it.
-    """
-    if isinstance(image, JpegImagePlugin.JpegImageFile):
+    """Raises CutError or DamageError for pixels that are not from `data`; `colours` are those of check_header."""
+    if image.format in ("JPEG", "MPO"):
         if gap := jpeg.gap(data) or _grey_end(image, data):
             raise CutError(gap)
-    elif isinstance(image, PngImagePlugin.PngImageFile):
+    elif image.format == "PNG":
         # Rows come from top to bottom: where the last one isn't blank, none is missing. Of interlaced ones it tells
         # nothing.
         last = image.crop((0, image.height - 1, image.width, image.height))
@@ -152,10 +126,10 @@ class _Segment(NamedTuple):
 def _check_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
     tags = image.tag_v2
     directory = _directory(data)
-    packed, in_planes = tags.get(COMPRESSION, _UNCOMPRESSED), tags.get(PLANAR_CONFIGURATION, 1) == _PLANES
+    packed, in_planes = tags.get(Tag.Compression, _UNCOMPRESSED), tags.get(Tag.PlanarConfiguration, 1) == _PLANES
     # These may store fewer colour samples.
-    has_own_size = packed == _UNCOMPRESSED and tags.get(PHOTOMETRIC_INTERPRETATION) != _YCBCR
-    pixel_bits = tags.get(BITSPERSAMPLE, (1,))[0] * (1 if in_planes else tags.get(SAMPLESPERPIXEL, 1))
+    has_own_size = packed == _UNCOMPRESSED and tags.get(Tag.PhotometricInterpretation) != _YCBCR
+    pixel_bits = tags.get(Tag.BitsPerSample, (1,))[0] * (1 if in_planes else tags.get(Tag.SamplesPerPixel, 1))
     for segment in _segments(tags, in_planes):
         own_size = segment.height * ((segment.width * pixel_bits + 7) // 8)
         length = own_size if has_own_size else segment.length
@@ -186,21 +160,20 @@ def _directory(data: bytes) -> range:
 
 
 def _segments(tags: TiffImagePlugin.ImageFileDirectory_v2, in_planes: bool) -> Iterator[_Segment]:
-    height, width = tags[IMAGELENGTH], tags[IMAGEWIDTH]
-    planes = tags.get(SAMPLESPERPIXEL, 1) if in_planes else 1
-    tiled = TILEOFFSETS in tags
-    offsets, lengths = (
-        tags.get(tag, ()) for tag in ((TILEOFFSETS, TILEBYTECOUNTS) if tiled else (STRIPOFFSETS, STRIPBYTECOUNTS))
-    )
-    rows, columns = (
-        (tags[TILELENGTH], tags[TILEWIDTH]) if tiled else (min(tags.get(ROWSPERSTRIP, height), height) or height, width)
-    )
+    height, width = tags[Tag.ImageLength], tags[Tag.ImageWidth]
+    planes = tags.get(Tag.SamplesPerPixel, 1) if in_planes else 1
+    if Tag.TileOffsets in tags:
+        kind, offsets, lengths = "tile", tags[Tag.TileOffsets], tags.get(Tag.TileByteCounts, ())
+        rows, columns = tags[Tag.TileLength], tags[Tag.TileWidth]
+    else:
+        kind, offsets, lengths = "strip", tags.get(Tag.StripOffsets, ()), tags.get(Tag.StripByteCounts, ())
+        rows, columns = min(tags.get(Tag.RowsPerStrip, height), height) or height, width
     down = -(-height // rows)
-    kind, wanted = "tile" if tiled else "strip", -(-width // columns) * down * planes
+    wanted = -(-width // columns) * down * planes
     for number in range(wanted):
         if number >= len(offsets):
             raise CutError(f"its directory has {len(offsets):,} of {wanted:,} {kind}s")
-        own_height = rows if tiled else min(rows, height - number % down * rows)
+        own_height = rows if kind == "tile" else min(rows, height - number % down * rows)
         length = lengths[number] if number < len(lengths) else None
         yield _Segment(f"{kind} {number + 1:,}", offsets[number], length, own_height, columns)
 

@@ -26,9 +26,7 @@ def _is_one(array: NDArray[Any]) -> bool:
 
 
 def place_of(image: object) -> str | None:
-    """Where an image is that is named by its place; None where it is passed itself. Raises UsageError for what is
-    neither.
-    """
+    """The place by which an image is named; None where it is passed itself. Raises UsageError for other things."""
     if isinstance(image, str):
         return image
     if isinstance(image, os.PathLike):

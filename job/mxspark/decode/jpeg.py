@@ -51,24 +51,26 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
 
 
 def variant(data: bytes) -> str | None:
-    """What is unusual in a JPEG's header so that it may not be decodable ("JPEG with 12-bit samples"); None where
-    nothing is.
-    """
-    for marker, content, _ in _segments(data):
-        if marker in _FRAMES and len(content) >= 6:
-            bits, components = content[0], content[5]
-            if bits != 8:
-                return f"JPEG with {bits}-bit samples"
-            return _RARE.get(marker) if components in (1, 3, 4) else f"JPEG with {components} colour components"
-    return None
+    """Why a JPEG may not be decodable by its header ("JPEG with 12-bit samples"); None where nothing is unusual."""
+    marker, content = _frame(data)
+    if not content:
+        return None
+    bits, components = content[0], content[5]
+    if bits != 8:
+        return f"JPEG with {bits}-bit samples"
+    return _RARE.get(marker) if components in (1, 3, 4) else f"JPEG with {components} colour components"
 
 
 def size(data: bytes) -> tuple[int, int] | None:
     """(height, width) as the header has them; None where there is no header."""
-    for marker, content, _ in _segments(data):
-        if marker in _FRAMES and len(content) >= 6:
-            return int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
-    return None
+    _, content = _frame(data)
+    return (int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")) if content else None
+
+
+def _frame(data: bytes) -> tuple[int, bytes]:
+    """The marker and the content of the frame's header, which is empty where there is none."""
+    frames = ((marker, content) for marker, content, _ in _segments(data) if marker in _FRAMES and len(content) >= 6)
+    return next(frames, (0, b""))
 
 
 def gap(data: bytes) -> str | None:

@@ -29,9 +29,7 @@ def stored(data: bytes) -> Stored | None:
 
 
 def profile(data: bytes) -> bytes | None:
-    """The ICC profile of a JPEG 2000 file (the `colr` box of method 2), which Pillow leaves out; None where there is
-    none.
-    """
+    """The ICC profile of a JPEG 2000 file (the `colr` box of method 2), which Pillow leaves out, if there is one."""
     name = data.find(b"colr", 0, data.find(_CODESTREAM))
     if name < 4 or data[name + 4 : name + 5] != b"\2":
         return None

@@ -41,9 +41,7 @@ def _is_intact(data: bytes, chunk: _Chunk) -> bool:
 
 
 def _counts(chunk: _Chunk) -> bool:
-    """Whether pixels depend on it: a critical one (a capital first letter), or the one that says what is
-    transparent.
-    """
+    """Whether pixels depend on it: a critical one (a capital first letter), or that of what is transparent."""
     return chunk.name[:1].isupper() or chunk.name == b"tRNS"
 
 
@@ -59,9 +57,7 @@ def without_texts(data: bytes, *more: bytes) -> bytes:
 
 
 def damage(data: bytes) -> str | None:
-    """What is wrong with a chunk that pixels depend on; None where nothing is. Decoders for pixels don't read
-    checksums of pixels.
-    """
+    """What is wrong with a chunk that pixels depend on, if anything: decoders don't read all checksums."""
     for chunk in _chunks(data):
         if chunk.name == b"IEND":
             return None
@@ -84,9 +80,7 @@ def is_cut(data: bytes) -> bool:
 
 
 def missing_rows(data: bytes) -> str | None:
-    """How far the pixels go where they don't go to the end; None where they do. Takes as long as half of decoding
-    them.
-    """
+    """How far the pixels go where they end early, else None. Takes as long as half of decoding them."""
     width, height, bits, colour, interlaced = struct.unpack(">IIBBxxB", data[16:29])
     bits *= _CHANNELS.get(colour, 1)
     sizes = _PASSES if interlaced else ((0, 0, 1, 1),)

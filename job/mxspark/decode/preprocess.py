@@ -41,9 +41,7 @@ class BadImageError(MxsparkError):
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What is decoded: at most `max_pixels` (width x height) in `max_frames` frames, only `formats` (Pillow's
-    names).
-    """
+    """At most `max_pixels` (width x height) in `max_frames` frames, only `formats` (Pillow's names), are decoded."""
 
     max_pixels: int
     max_frames: int
@@ -79,9 +77,7 @@ def load_array(
 
 
 def _formats(kind: FileKind | None, limits: ImageLimits) -> tuple[str, ...]:
-    """Pillow's names of the formats to try: the one that the content tells, or all where it tells none (some TGA
-    files).
-    """
+    """Pillow's names of the formats to try: the one that the content tells, or all where it tells none (some TGA)."""
     if kind is None:
         return tuple(sorted(set(limits.formats) - {"HEIF", "PPM"}))  # which have a signature always
     if kind.format is None:
@@ -119,16 +115,14 @@ def prepare(limits: ImageLimits) -> None:
         "".encode(codec)
 
 
+_STATUSES: dict[type[Exception], RowStatus] = {
+    samples.UnsupportedPixelsError: RowStatus.UNSUPPORTED_PIXELS,
+    samples.UnsupportedVariantError: RowStatus.UNSUPPORTED_FORMAT,
+    gaps.CutError: RowStatus.TRUNCATED,
+    gaps.DamageError: RowStatus.DECODE_ERROR,
+}
 # What another attempt would not change.
-_FINAL = (
-    MemoryError,
-    BadImageError,
-    Image.DecompressionBombError,
-    samples.UnsupportedPixelsError,
-    samples.UnsupportedVariantError,
-    gaps.CutError,
-    gaps.DamageError,
-)
+_FINAL: tuple[type[Exception], ...] = (MemoryError, BadImageError, Image.DecompressionBombError, *_STATUSES)
 
 
 def _decoded(
@@ -196,14 +190,8 @@ def _pillow_errors(data: bytes, kind: FileKind | None, limits: ImageLimits) -> I
         yield
     except Image.DecompressionBombError:
         raise BadImageError(RowStatus.TOO_MANY_PIXELS, f"more than the {limits.max_pixels:,} pixels allowed") from None
-    except samples.UnsupportedPixelsError as error:
-        raise BadImageError(RowStatus.UNSUPPORTED_PIXELS, one_line(error)) from None
-    except samples.UnsupportedVariantError as error:
-        raise BadImageError(RowStatus.UNSUPPORTED_FORMAT, one_line(error)) from None
-    except gaps.CutError as error:
-        raise BadImageError(RowStatus.TRUNCATED, one_line(error)) from None
-    except gaps.DamageError as error:
-        raise BadImageError(RowStatus.DECODE_ERROR, one_line(error)) from None
+    except tuple(_STATUSES) as error:
+        raise BadImageError(_STATUSES[type(error)], one_line(error)) from None
     except (BadImageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # on broken files Pillow's decoders raise nearly everything there is
@@ -235,9 +223,7 @@ def _bad_image(data: bytes, kind: FileKind | None, limits: ImageLimits, error: E
 
 
 def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None:
-    """The variant of its format that an image is of which there is no decoder for; None where it is the image that
-    is broken.
-    """
+    """The variant of a format that has no decoder; None where it is the image that is broken."""
     if kind is None:
         return None
     if kind.format == "JPEG":
@@ -248,9 +234,7 @@ def _variant(data: bytes, kind: FileKind | None, error: Exception) -> str | None
 
 
 def _is_cut(data: bytes, kind: FileKind | None) -> bool:
-    """Whether the file is shorter than it says itself (RIFF's length, boxes' lengths, the places of a TIFF's
-    directory and pixels).
-    """
+    """Whether the file is shorter than it says: RIFF's length, boxes' lengths, the places of a TIFF's pixels."""
     if data[:4] == b"RIFF":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
     if data[:4] in (b"II*\0", b"MM\0*"):
@@ -307,9 +291,7 @@ def _check_size(image: Image.Image, limits: ImageLimits) -> None:
 
 
 def _frames(image: Image.Image) -> int:
-    """How many frames there are; Pillow finds them without decoding. What can't be counted is not decoded either:
-    the first one is.
-    """
+    """How many frames there are. What Pillow can't count is not decoded either: the first one is."""
     try:
         return int(getattr(image, "n_frames", 1))
     except MemoryError:
@@ -321,9 +303,7 @@ def _frames(image: Image.Image) -> int:
 
 
 def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """The image over `background`. Pillow itself would drop alpha, and show whatever colours transparent pixels
-    have.
-    """
+    """The image over `background`: dropping alpha would show whatever colours transparent pixels have."""
     if image.mode == "RGB":
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image).convert("RGB")

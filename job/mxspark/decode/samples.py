@@ -14,24 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
-from PIL.TiffImagePlugin import (
-    BITSPERSAMPLE,
-    COLORMAP,
-    COMPRESSION,
-    COMPRESSION_INFO,
-    IMAGELENGTH,
-    IMAGEWIDTH,
-    PHOTOMETRIC_INTERPRETATION,
-    PLANAR_CONFIGURATION,
-    PREDICTOR,
-    SAMPLEFORMAT,
-    SAMPLESPERPIXEL,
-    STRIPBYTECOUNTS,
-    STRIPOFFSETS,
-    SUBIFD,
-    TILEBYTECOUNTS,
-    TILEOFFSETS,
-)
+from PIL.ExifTags import Base as Tag
+from PIL.TiffImagePlugin import COMPRESSION_INFO
 
 from mxspark.decode import jpeg2000
 from mxspark.errors import one_line
@@ -56,10 +40,9 @@ _PHOTOMETRIC_WORDS = {
     32803: "raw",
 }
 _WHITE_IS_ZERO = 0
-_INK_SET, _NOT_CMYK = 332, 2
-_NEW_SUBFILE_TYPE, _REDUCED = 254, 1  # this page is a smaller copy of another
+_NOT_CMYK = 2  # of InkSet
+_REDUCED = 1  # of NewSubfileType: this page is a smaller copy of another
 _PACKBITS = 32773
-_DNG_VERSION = 50706
 _PLANES = 2  # of PlanarConfiguration
 # libtiff gives samples in this machine's order of bytes, which Pillow minds for unsigned ones only.
 _NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
@@ -115,22 +98,22 @@ def prepare(image: ImageFile.ImageFile, data: bytes) -> Layout:
 
 def _prepare_tiff(image: TiffImagePlugin.TiffImageFile) -> Layout:
     tags = image.tag_v2
-    if _DNG_VERSION in tags or (SUBIFD in tags and tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED):
+    if Tag.DNGVersion in tags or (Tag.SubIFDs in tags and tags.get(Tag.NewSubfileType, 0) & _REDUCED):
         raise UnsupportedVariantError("a camera's raw file (DNG, NEF, ARW …), whose first page is only a thumbnail")
     # Some programs apply it, libtiff doesn't.
-    if tags.get(COMPRESSION) == _PACKBITS and tags.get(PREDICTOR, 1) != 1:
+    if tags.get(Tag.Compression) == _PACKBITS and tags.get(Tag.Predictor, 1) != 1:
         raise UnsupportedVariantError("TIFF with PackBits and a predictor, which programs read in two ways")
-    if tags.get(PLANAR_CONFIGURATION, 1) == _PLANES and image.mode in ("LA", "La", "PA", "LAB"):
+    if tags.get(Tag.PlanarConfiguration, 1) == _PLANES and image.mode in ("LA", "La", "PA", "LAB"):
         raise UnsupportedVariantError(
             f"TIFF in separate planes of {'CIELab' if image.mode == 'LAB' else 'grey and transparency'}"
         )
-    if image.mode == "CMYK" and tags.get(_INK_SET, 1) == _NOT_CMYK:
+    if image.mode == "CMYK" and tags.get(Tag.InkSet, 1) == _NOT_CMYK:
         raise UnsupportedPixelsError("TIFF with four inks other than cyan, magenta, yellow and black (InkSet 2)")
     arguments = image.tile[0].args if image.tile else None
     if isinstance(arguments, tuple) and arguments[0] in _NATIVE:
         image.tile = [image.tile[0]._replace(args=(_NATIVE[arguments[0]], *arguments[1:]))]
-    inverted = tags.get(PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO) == _WHITE_IS_ZERO
-    return Layout(tags.get(BITSPERSAMPLE, (1,))[0], tags.get(SAMPLEFORMAT, (UNSIGNED,))[0], inverted)
+    inverted = tags.get(Tag.PhotometricInterpretation, _WHITE_IS_ZERO) == _WHITE_IS_ZERO
+    return Layout(tags.get(Tag.BitsPerSample, (1,))[0], tags.get(Tag.SampleFormat, (UNSIGNED,))[0], inverted)
 
 
 def _prepare_ppm(image: ImageFile.ImageFile, data: bytes, white: int) -> Layout:
@@ -177,7 +160,7 @@ def tiff_is_cut(data: bytes) -> bool:
     """Whether the pixels are to lie behind the end of the file."""
     with suppress(Exception):  # values may be of any type
         tags = _tiff_directory(data)
-        for offsets, lengths in ((STRIPOFFSETS, STRIPBYTECOUNTS), (TILEOFFSETS, TILEBYTECOUNTS)):
+        for offsets, lengths in ((Tag.StripOffsets, Tag.StripByteCounts), (Tag.TileOffsets, Tag.TileByteCounts)):
             pairs = zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False)
             if any(start + length > len(data) for start, length in pairs):
                 return True
@@ -189,18 +172,18 @@ def tiff_words(data: bytes, only_rare: bool = False) -> str | None:
     directory can't be read, or, `only_rare`, where its compression is one of those that are always there."""
     with suppress(Exception):  # values may be of any type
         tags = _tiff_directory(data)
-        compression = tags.get(COMPRESSION, 1)
-        if not (tags.get(IMAGEWIDTH) and tags.get(IMAGELENGTH)) or (
+        compression = tags.get(Tag.Compression, 1)
+        if not (tags.get(Tag.ImageWidth) and tags.get(Tag.ImageLength)) or (
             only_rare and compression not in _RARE_COMPRESSIONS
         ):
             return None
-        bits = "-".join(str(depth) for depth in sorted(set(tags.get(BITSPERSAMPLE, (1,)))))
-        kind = _FORMAT_WORDS.get(tags.get(SAMPLEFORMAT, (UNSIGNED,))[0], "unknown")
-        photometric = tags.get(PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
+        bits = "-".join(str(depth) for depth in sorted(set(tags.get(Tag.BitsPerSample, (1,)))))
+        kind = _FORMAT_WORDS.get(tags.get(Tag.SampleFormat, (UNSIGNED,))[0], "unknown")
+        photometric = tags.get(Tag.PhotometricInterpretation, _WHITE_IS_ZERO)
         colour = _PHOTOMETRIC_WORDS.get(photometric, f"photometric interpretation {photometric}")
         packed = COMPRESSION_INFO.get(compression, f"compression {compression}").replace("raw", "uncompressed")
         order = "big-endian" if tags.prefix == b"MM" else "little-endian"
-        return f"TIFF of {tags.get(SAMPLESPERPIXEL, 1)} x {bits}-bit {kind} samples ({colour}, {packed}, {order})"
+        return f"TIFF of {tags.get(Tag.SamplesPerPixel, 1)} x {bits}-bit {kind} samples ({colour}, {packed}, {order})"
     return None
 
 
@@ -288,9 +271,7 @@ def _from_deep(image: Image.Image, found: Layout, sample_range: Range | None, tr
 
 
 def _from_grey_with_alpha(image: Image.Image, found: Layout, data: bytes, sample_range: Range | None) -> Image.Image:
-    """A PNG of 16 bits, grey and alpha, as LA. Pillow keeps the high bytes; told that the four bytes of a pixel are
-    colours, all.
-    """
+    """A PNG of 16 bits, grey and alpha, as LA. Told that a pixel has four colours, Pillow keeps the low bytes too."""
     again = Image.open(io.BytesIO(data), formats=("PNG",))
     again.tile = [again.tile[0]._replace(args="RGBA")]
     parts: Grey = np.asarray(again)
@@ -309,9 +290,7 @@ def _grey(values: Samples, image: Image.Image, found: Layout, sample_range: Rang
 
 
 def _values(image: Image.Image, found: Layout) -> Samples:
-    """The samples as they are meant; Pillow has unsigned ones of 32 bits and signed ones of 8 bits in types of the
-    other kind.
-    """
+    """The samples in their own type: Pillow has unsigned ones of 32 and signed ones of 8 bits in the other kind's."""
     values: Samples = np.asarray(image)
     if values.ndim != 2:
         raise UnsupportedPixelsError(
@@ -347,18 +326,14 @@ def _scaled(values: Samples, black: float, white: float) -> Grey:
 
 
 def _set_palette(image: TiffImagePlugin.TiffImageFile) -> None:
-    """Some programs write a TIFF's palette with 8 bits where there should be 16; libtiff takes one whose colours are
-    all small for such.
-    """
-    palette = image.tag_v2.get(COLORMAP, ())
+    """Has a TIFF's palette of small numbers taken for one of 8 bits, as some programs write it, and libtiff does."""
+    palette = image.tag_v2.get(Tag.ColorMap, ())
     if palette and max(palette) < 256:
         image.putpalette(bytes(palette), "RGB;L")
 
 
 def _low_bytes(image: Image.Image, data: bytes) -> Grey:
-    """The low bytes of an image of 16 bits a colour. Pillow keeps the high ones; told that the order is the other
-    one, the low ones.
-    """
+    """The low bytes of an image of 16 bits a colour, which Pillow keeps if told the other order of bytes."""
     again = Image.open(io.BytesIO(data), formats=(image.format or "",))
     tile = again.tile[0]
     mode = tile.args[0] if isinstance(tile.args, tuple) else str(tile.args)
@@ -373,7 +348,8 @@ def _check_dark(image: Image.Image, data: bytes) -> None:
     is_ppm = image.format == "PPM"
     if (np.asarray(image)[..., :3] > (1 if is_ppm else 0)).any():  # of a PPM they are rounded
         return
-    in_planes = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PLANAR_CONFIGURATION) == _PLANES
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    in_planes = tags.get(Tag.PlanarConfiguration) == _PLANES
     if in_planes or (_ppm_has_light(data) if is_ppm else _low_bytes(image, data)[..., :3].any()):
         raise UnsupportedPixelsError(
             f"16-bit unsigned samples, none above 255 ({image.format}, mode {image.mode}): which value is white can't "

@@ -160,9 +160,7 @@ def _find(model: ModelSettings, access: Access) -> BundleSource:
 
 
 def _beside(folder: str, role: str, file: str, allow_outside: bool) -> str:
-    """Where a file is that a folder's model.yaml names. Raises UsageError where it isn't in the folder, though it
-    must be.
-    """
+    """Where a file is that a folder's model.yaml names. Raises UsageError where it is outside and must not be."""
     is_whole = "://" in file or file.startswith("/")
     path = unquote(file) if folder.startswith(("http://", "https://")) else file  # as a web server understands it
     if (is_whole or ".." in path.split("/")) and not allow_outside:
@@ -278,21 +276,12 @@ def _cache_errors(folder: Path) -> Iterator[None]:
 def _download(
     role: str, location: str, expected: str | None, unfinished: Path, access: Access, limit: int | None
 ) -> tuple[Path, str]:
+    """The file under the name of its digest. Names it in what storage raises, as the same kind of error."""
     try:
         with open(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w+b") as file:
-            with _download_errors(role, location):
-                storage.download(location, access, file, limit)
+            storage.download(location, access, file, limit)
             digest = _verified(role, location, _digest(file), expected)
         return unfinished.replace(unfinished.with_name(digest)), digest
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _download_errors(role: str, location: str) -> Iterator[None]:
-    """Names the model's file in what storage raises, as the same kind of error."""
-    try:
-        yield
     except TooLargeError as error:
         raise UsageError(
             f"{location}: {error.problem} by model.max_bytes", "Check the model's location, or raise it."
@@ -302,6 +291,8 @@ def _download_errors(role: str, location: str) -> Iterator[None]:
         named = type(error)(problem, error.hint or "Check the model's location.", cause=error.cause)
         named.place = error.place
         raise named from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _verified(role: str, location: str, digest: str, expected: str | None) -> str:
@@ -317,13 +308,10 @@ def _digest_of_file(role: str, location: str) -> str:
     try:
         with open(beneath.open_followed(Path(location)), "rb") as file:
             return _digest(file)
-    except StorageError as error:
+    except (StorageError, OSError) as error:
+        why = error.problem if isinstance(error, StorageError) else error.strerror
         raise UsageError(
-            f"{location}: the model's {role} file can't be read: {error.problem}", "Check the model's location."
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            f"{location}: the model's {role} file can't be read: {error.strerror}", "Check the model's location."
+            f"{location}: the model's {role} file can't be read: {why}", "Check the model's location."
         ) from None
 
 
@@ -348,9 +336,7 @@ def file_names(source: BundleSource) -> dict[str, str]:
 
 
 def pack(source: BundleSource, cache_dir: Path, access: Access, folder: Path) -> ModelSpec:
-    """Makes a bundle in `folder`: copies of the files, and a model.yaml with their digests, written last. Returns
-    what it says.
-    """
+    """Makes a bundle in `folder`: copies of the files, and, last, a model.yaml with their digests, which it returns."""
     bundle = fetch(source, cache_dir, access)
     store = storage.FolderStore(folder, follow_links=False)
     names = file_names(source)

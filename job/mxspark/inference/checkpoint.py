@@ -223,9 +223,7 @@ class _Loader:
 
     @staticmethod
     def _prefix(saved: Mapping[str, Any], wanted: set[str]) -> str:
-        """The beginning that all names in the file have, such as `module.` of a wrapper, and without which they are
-        just the graph's.
-        """
+        """The beginning of all names in the file, such as `module.`, without which they are just the graph's."""
         first = next(iter(saved), "")
         for prefix in {first.removesuffix(name) for name in wanted if first.endswith(name)} - {""}:
             bare = {name.removeprefix(prefix) for name in saved if name.startswith(prefix)}
@@ -236,18 +234,14 @@ class _Loader:
     def _constants(self, variables: list[str], input_name: str, saved: Mapping[str, Any]) -> dict[str, float]:
         constants = self._spec.input.constants
         for name in constants:
-            if name not in variables or name == input_name or name in saved:
-                what = (
-                    "no variable of the graph"
-                    if name not in variables
-                    else "the image input"
-                    if name == input_name
-                    else "a parameter"
-                )
-                raise UsageError(
-                    f"{self._names['symbol']}: input.constants names {name!r}, which is {what}",
-                    "Correct input.constants.",
-                )
+            if name in variables and name != input_name and name not in saved:
+                continue
+            what = "the image input" if name == input_name else "a parameter"
+            if name not in variables:
+                what = "no variable of the graph"
+            raise UsageError(
+                f"{self._names['symbol']}: input.constants names {name!r}, which is {what}", "Correct input.constants."
+            )
         return constants
 
     def _declared(self, symbol: Any, input_name: str, shapes: Mapping[str, tuple[int, ...]]) -> Any:
@@ -311,11 +305,9 @@ def _other_kind(path: Path) -> str:
     """What a file is by how it begins, if it is something else that people have in a model's place."""
     with path.open("rb") as file:
         start = file.read(64)
-    return (
-        "it is empty"
-        if not start
-        else next((what for beginning, what in _OTHER_KINDS.items() if start.startswith(beginning)), "")
-    )
+    if not start:
+        return "it is empty"
+    return next((what for beginning, what in _OTHER_KINDS.items() if start.startswith(beginning)), "")
 
 
 def _with_shapes(text: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
@@ -328,9 +320,7 @@ def _with_shapes(text: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _in_single_precision(text: str) -> str:
-    """A symbol's JSON with variables of float32 where they are declared as float16: the parameters are cast when
-    they are set.
-    """
+    """A symbol's JSON with float32 for variables of float16: the parameters are cast when they are set."""
     graph = json.loads(text)
     for node in graph["nodes"]:
         attributes = node.get("attrs", {})

@@ -107,9 +107,7 @@ class Driver:
 
 
 def count_as_nvidia_smi() -> None:
-    """Makes CUDA number the cards as nvidia-smi does, and so Spark's discovery script; to be called before CUDA
-    starts.
-    """
+    """Has CUDA number the cards as nvidia-smi and Spark's discovery script do; to be called before CUDA starts."""
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
 

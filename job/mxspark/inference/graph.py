@@ -5,15 +5,16 @@ Knows no MXNet: it takes the JSON that a loaded symbol writes, in which operator
 that MXNet infers.
 """
 
-import ast
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Literal
 
 Shape = tuple[int, ...]
+Output = tuple[int, int]  # (node, which of its outputs)
 # What an operator makes of its input, as far as it says what the numbers mean. `log_softmax` are logits too: their
 # softmax is the probabilities.
 Family = Literal["softmax", "log_softmax", "sigmoid", "linear"]
@@ -40,17 +41,8 @@ _FAMILIES: Mapping[str, Family] = {
 # Operators that leave the numbers, and their order in memory, as they are; dropout does so outside of training,
 # and one that doesn't is refused.
 _PASS_THROUGH = (
-    "_copy",
-    "_np_copy",
-    "BlockGrad",
-    "Dropout",
-    "Flatten",
-    "Reshape",
-    "_np_reshape",
-    "_npx_reshape",
-    "squeeze",
-    "_np_squeeze",
-    "expand_dims",
+    *("_copy", "_np_copy", "BlockGrad", "Dropout", "Flatten"),
+    *("Reshape", "_np_reshape", "_npx_reshape", "squeeze", "_np_squeeze", "expand_dims"),
 )
 _CASTS = ("Cast", "amp_cast")
 # Operators with one number by which graphs scale their input: of what they make of x, and of that number.
@@ -67,13 +59,12 @@ _TRANSPOSES = ("transpose", "_np_transpose", "SwapAxis")
 _SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
 # What MXNet's oneDNN backend computes in one with an operator before it. It does so too where that has other readers,
 # which then, or instead of them the last one, read the wrong numbers; or it fails.
-_FUSED_SUMS = ("elemwise_add", "broadcast_add", "_npi_add")
 _FUSED_FUNCTIONS = ("Activation", "_npx_relu", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square")
 _FUSED: Mapping[str, Sequence[str]] = {
     "FullyConnected": _FUSED_FUNCTIONS,
-    "Convolution": ("BatchNorm", *_FUSED_SUMS, *_FUSED_FUNCTIONS),
-    "BatchNorm": (*_FUSED_SUMS, *_FUSED_FUNCTIONS),
-    **dict.fromkeys(_FUSED_SUMS, _FUSED_FUNCTIONS),
+    "Convolution": ("BatchNorm", *_SUMS, *_FUSED_FUNCTIONS),
+    "BatchNorm": (*_SUMS, *_FUSED_FUNCTIONS),
+    **dict.fromkeys(_SUMS, _FUSED_FUNCTIONS),
 }
 # Operators that draw numbers in prediction too, by MXNet's first names for them and their others. `_random_pdf_…` are
 # densities.
@@ -91,16 +82,36 @@ class Node:
 
     op: str
     name: str
-    attributes: Mapping[str, str]
-    inputs: tuple[tuple[int, int], ...]  # (node, which of its outputs)
-    within: tuple["Node", ...] = ()  # what a loop or a condition repeats or chooses
+    inputs: tuple[Output, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    subgraphs: tuple[Any, ...] = ()  # JSON of what a loop or a condition repeats or chooses
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> "Node":
+        """A node of the JSON that MXNet's symbol writes."""
+        inputs = tuple((source, output) for source, output, *_ in data["inputs"])
+        return cls(data["op"], data["name"], inputs, data.get("attrs") or {}, tuple(data.get("subgraphs", ())))
 
     @property
     def is_random(self) -> bool:
         """Whether it, or what is within it, draws numbers in prediction too."""
         if self.op in ("Dropout", "_npx_dropout"):
-            return self.attributes.get("mode") == "always" and float(self.attributes.get("p", 0.5)) > 0
-        return bool(_RANDOM.fullmatch(self.op)) or any(node.is_random for node in self.within)
+            return self.attribute("mode") == "always" and float(self.attribute("p", "0.5")) > 0
+        within = (node for graph in self.subgraphs for node in graph["nodes"])
+        return bool(_RANDOM.fullmatch(self.op)) or any(Node.read(node).is_random for node in within)
+
+    def attribute(self, name: str, default: str = "") -> str:
+        return self.attributes.get(name, default)
+
+    def is_true(self, name: str, default: str = "False") -> bool:
+        return self.attribute(name, default) in ("True", "1", "true")
+
+    def numbers(self, name: str, default: str = "()") -> tuple[int, ...]:
+        """An attribute such as `(3, 3)` or `[3, 3]`."""
+        return tuple(map(int, re.findall(r"-?[0-9]+", self.attribute(name, default))))  # Python 2 wrote (3L, 3L)
+
+    def with_attributes(self, **attributes: str) -> "Node":
+        return replace(self, attributes={**self.attributes, **attributes})
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,7 @@ class Graph:
         """The graph in the JSON that MXNet's symbol writes (`tojson`)."""
         data = json.loads(text)
         head, *others = (number for number, *_ in data["heads"])
-        return cls(tuple(_node(node) for node in data["nodes"]), head, tuple(others))
+        return cls(tuple(map(Node.read, data["nodes"])), head, tuple(others))
 
     @property
     def operators(self) -> Mapping[str, int]:
@@ -139,9 +150,7 @@ class Graph:
 
     @property
     def truths(self) -> frozenset[str]:
-        """The variables that only the second input of a loss layer needs, whatever their names: a training set's
-        labels.
-        """
+        """The variables that only the second input of a loss layer needs, whatever their names: labels of training."""
         needed, pending = set(), [self.head, *self.others]
         while pending:
             if (number := pending.pop()) not in needed:
@@ -161,11 +170,7 @@ class Graph:
         """The operators that scale the input `name` before anything else is made of it, in their order."""
         number = next(number for number, node in enumerate(self.nodes) if node.name == name)
         while True:
-            readers = [
-                (other, node)
-                for other, node in enumerate(self.nodes)
-                if number in (source for source, _ in node.inputs)
-            ]
+            readers = list(self._read_by(number))
             if len(readers) != 1:
                 return
             number, node = readers[0]
@@ -184,9 +189,7 @@ class Graph:
         return any(node.attributes.get(name) == value for node in self.nodes)
 
     def ending(self, shapes: Mapping[str, Shape]) -> Outcome:
-        """What the output's numbers are, seen through operators that pass them on; `shapes` are those of all
-        outputs, by name.
-        """
+        """What the output's numbers are, seen through operators that pass them on; `shapes` are by output's name."""
         last = self.nodes[self.head]
         classes = _classes(shapes.get(f"{last.name}_output", ()))
         chain = list(self._chain(shapes))
@@ -208,9 +211,7 @@ class Graph:
         return Outcome(tuple(operators), family)
 
     def use(self, name: str, shapes: Mapping[str, Shape]) -> tuple[Use | None, tuple[str, ...]]:
-        """What the graph does with the output of the operator `name`, and by which operators; None where it ends
-        there.
-        """
+        """What the graph does with the output of the operator `name`, and by which operators; None if it ends there."""
         number = next(number for number, node in enumerate(self.nodes) if node.name == name and node.op != "null")
         classes = _classes(shapes.get(f"{name}_output", ()))
         found = [(node.op, self._use(node, shapes, classes)) for node in self._readers(number, shapes)]
@@ -221,13 +222,17 @@ class Graph:
 
     def _readers(self, number: int, shapes: Mapping[str, Shape]) -> Iterator[Node]:
         """The operators that do something with a node's numbers, seen through those that pass them on."""
+        for other, node in self._read_by(number):
+            if node.op not in (*_SUMS, "clip") and self._passed_on(node, shapes) == number:
+                yield from self._readers(other, shapes)
+            else:
+                yield node
+
+    def _read_by(self, number: int) -> Iterator[tuple[int, Node]]:
+        """The nodes that take an output of a node, with their numbers."""
         for other, node in enumerate(self.nodes):
-            if number in (source for source, _ in node.inputs):
-                is_passed_on = node.op not in (*_SUMS, "clip") and self._passed_on(node, shapes) == number
-                if is_passed_on:
-                    yield from self._readers(other, shapes)
-                else:
-                    yield node
+            if any(source == number for source, _ in node.inputs):
+                yield other, node
 
     def _use(self, node: Node, shapes: Mapping[str, Shape], classes: int | None) -> Use:
         family = _family(node, shapes.get(f"{node.name}_output", ()), classes)
@@ -280,9 +285,7 @@ class Graph:
 
 
 def unshared(text: str) -> str:
-    """A symbol's JSON with a node that changes nothing between each output of several readers and what MXNet would
-    fuse with it.
-    """
+    """A symbol's JSON with a BlockGrad between outputs of several readers and what MXNet would fuse with them."""
     graph = json.loads(text)
     nodes = graph["nodes"]
     readers = Counter(source for node in nodes for source, *_ in node["inputs"])
@@ -316,20 +319,12 @@ def unshared(text: str) -> str:
 def _is_fused_though_shared(
     op: str, source: int, nodes: Sequence[Mapping[str, Any]], readers: Mapping[int, int]
 ) -> bool:
-    """Whether MXNet would fuse an operator with its input although others read that too; copies are left out by
-    MXNet.
-    """
+    """Whether MXNet, which leaves copies out, would fuse an operator with its input though others read that too."""
     is_shared = readers[source] > 1
     while nodes[source]["op"] in ("_copy", "Dropout"):
         source = nodes[source]["inputs"][0][0]
         is_shared = is_shared or readers[source] > 1
     return is_shared and op in _FUSED.get(nodes[source]["op"], ())
-
-
-def _node(data: Mapping[str, Any]) -> Node:
-    within = tuple(_node(node) for graph in data.get("subgraphs", ()) for node in graph["nodes"])
-    inputs = tuple((source, output) for source, output, *_ in data["inputs"])
-    return Node(data["op"], data["name"], data.get("attrs") or {}, inputs, within)
 
 
 def _classes(shape: Shape) -> int | None:
@@ -340,7 +335,7 @@ def _classes(shape: Shape) -> int | None:
 def _family(node: Node, shape: Shape, classes: int | None) -> Family | None:
     """What an operator proves of its output, which has `shape`. Nothing where that has other axes than the classes', as
     a map of many places has, or a softmax is over another one."""
-    if classes is None or not shape or _elements(shape[1:]) != classes or max(shape[1:], default=1) != classes:
+    if classes is None or not shape or prod(shape[1:]) != classes or max(shape[1:], default=1) != classes:
         return None
     if node.op == "Activation":
         return "sigmoid" if node.attributes.get("act_type") == "sigmoid" else None
@@ -351,28 +346,17 @@ def _family(node: Node, shape: Shape, classes: int | None) -> Family | None:
 
 
 def _is_over_classes(node: Node, shape: Shape, classes: int) -> bool:
-    if _is_true(node, "use_length"):
+    if node.is_true("use_length"):
         return False
     if node.op == "softmax" or node.op == "log_softmax":
         axis = int(node.attributes.get("axis", -1))
     elif node.op == "SoftmaxActivation":
         axis = 1  # mode channel; mode instance is over all of an image, which has to be the classes alone
     else:
-        axis = -1 if _is_true(node, "preserve_shape") else 1
+        axis = -1 if node.is_true("preserve_shape") else 1
     if not -len(shape) <= axis < len(shape):
         return False
     return axis % len(shape) != 0 and shape[axis] == classes
-
-
-def _is_true(node: Node, name: str) -> bool:
-    return node.attributes.get(name, "False") in ("True", "1", "true")
-
-
-def _elements(shape: Sequence[int]) -> int:
-    product = 1
-    for length in shape:
-        product *= length
-    return product
 
 
 def _clips_little(node: Node) -> bool:
@@ -388,6 +372,6 @@ def _keeps_order(node: Node, shape: Shape) -> bool:
             return False
         axes[first], axes[second] = axes[second], axes[first]
     else:
-        axes = list(ast.literal_eval(node.attributes.get("axes", "()"))) or axes[::-1]
+        axes = list(node.numbers("axes")) or axes[::-1]
     long = [axis for axis in axes if axis < len(shape) and shape[axis] > 1]
     return bool(shape) and long == sorted(long)

@@ -15,27 +15,14 @@ from mxspark.text.words import listed, shortened
 
 # Files of labels in a folder without model.yaml, by how their names end.
 _NAMES = (
-    "synset",
-    "labels",
-    "label",
-    "classes",
-    "class_names",
-    "classnames",
-    "categories",
-    "names",
-    "class_index",
-    "id2label",
+    *("synset", "labels", "label", "classes", "class_names", "classnames"),
+    *("categories", "names", "class_index", "id2label"),
 )
 ENDINGS = (*(f"{name}.{suffix}" for name in _NAMES for suffix in ("txt", "csv", "json")), ".names")
 # What begins so is no list of names, one a line, whatever the file is called.
 _JSON = re.compile(r"""\s*[\[{]\s*(["'\d\[{\]}]|$)""")
-_WRAPPERS = (
-    "id2label",
-    "labels",
-    "classes",
-    "names",
-    "label2id",
-)  # keys of configurations that hold the labels, as Hugging Face's config.json
+# Keys of configurations that hold the labels, as Hugging Face's config.json.
+_WRAPPERS = ("id2label", "labels", "classes", "names", "label2id")
 # What begins so is a web page, XML, a pointer of Git LFS, or YAML.
 _OTHER = re.compile(
     r"\s*(<(!doctype|html|\?xml)|version https://git-lfs|---\s*$|(names|labels|classes):\s*$)",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mxspark.errors import UsageError
 from mxspark.inference.graph import Family, Outcome, Shape, Use
 from mxspark.settings.model_spec import Kind, ModelOutput
 
@@ -28,13 +29,8 @@ _PROVED: dict[Family, Kind] = {"softmax": "softmax", "log_softmax": "logits", "s
 _USED: dict[Use | None, tuple[Kind, str]] = {"softmax": ("logits", "softmax"), "sigmoid": ("sigmoid", "sigmoid")}
 
 
-class MeaningError(Exception):
-    """What an output means isn't known, or isn't what output.kind declares; `problem` and `hint` are for a person."""
-
-    def __init__(self, problem: str, hint: str) -> None:
-        super().__init__(problem, hint)
-        self.problem = problem
-        self.hint = hint
+class MeaningError(UsageError):
+    """What an output means isn't known, or isn't what output.kind declares; names no file."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def find(output: ModelOutput, shape: Shape, ending: Outcome, labels: int) -> Mea
         return Meaning("vector", f"output.kind is vector, and the graph ends in {ending}")
     if (len(shape) != 2 and not (len(shape) == 4 and shape[2:] == (1, 1))) or 0 in shape[1:]:
         raise MeaningError(
-            f"the output has the shape {_shown(shape)} and ends in {ending}: that is not one number for each class",
+            f"the output has the shape {shape_text(shape)} and ends in {ending}: that is not one number for each class",
             "A classifier has an output (N, classes). If the graph has such an output too, name it: output.name. For "
             "one vector an image, say output.kind: vector.",
         )
@@ -87,12 +83,12 @@ def check_vector(shape: Shape, what: str) -> None:
     lengths = [length for length in shape[1:] if length != 1]
     if len(lengths) > 1 or 0 in lengths:
         raise MeaningError(
-            f"{what} has the shape {_shown(shape)}: that is not one vector an image",
+            f"{what} has the shape {shape_text(shape)}: that is not one vector an image",
             "Take a layer behind pooling or a flatten: `mxspark model inspect --layers` lists them.",
         )
     if max(lengths, default=1) > LONGEST_VECTOR:
         raise MeaningError(
-            f"{what} has the shape {_shown(shape)}, longer than the {LONGEST_VECTOR:,} numbers of a vector",
+            f"{what} has the shape {shape_text(shape)}, longer than the {LONGEST_VECTOR:,} numbers of a vector",
             "Take a layer behind pooling: `mxspark model inspect --layers` lists them.",
         )
 
@@ -115,7 +111,7 @@ def _proved(shape: Shape, ending: Outcome, labels: int) -> Meaning:
             else ", and there are no labels, so it may be a classifier or not"
         )
     raise MeaningError(
-        f"the output has the shape {_shown(shape)} and ends in {ending}{doubt}: what its numbers mean is not known",
+        f"the output has the shape {shape_text(shape)} and ends in {ending}{doubt}: what its numbers mean is not known",
         _KINDS,
     )
 
@@ -140,7 +136,8 @@ _AS_WORDS: dict[Family, str] = {
 }
 
 
-def _shown(shape: Shape) -> str:
+def shape_text(shape: Shape) -> str:
+    """A shape of an output, whose first axis is the images."""
     return f"({', '.join(['N', *map(str, shape[1:])])})"
 
 

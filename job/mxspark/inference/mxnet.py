@@ -49,9 +49,7 @@ class Choice:
 
 
 def load_mxnet() -> Any:
-    """The module mxnet. Raises UsageError where it can't be imported, gpu.NoDriverError where its GPU build has no
-    driver.
-    """
+    """The module mxnet. Raises UsageError where it can't be imported, cuda.NoDriverError for want of a driver."""
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind prints a line
     _allow_amx()
     cuda.count_as_nvidia_smi()
@@ -102,9 +100,7 @@ def _not_loaded(error: ImportError | OSError) -> UsageError:
 
 
 def choose(context: Context, device: int = 0) -> Choice:
-    """mx.cpu() or mx.gpu(device). `auto` takes a GPU where there is one that can be used; `gpu` without one raises
-    UsageError.
-    """
+    """mx.cpu() or mx.gpu(device): `auto` takes a GPU that can be used, `gpu` raises UsageError without one."""
     mx = load_mxnet()
     if context == "cpu":
         return Choice(mx.cpu())

@@ -29,12 +29,7 @@ class KilledError(MxsparkError):
     """The process was killed, as the kernel does where memory runs out."""
 
 
-def call(
-    seconds: float,
-    function: Callable[P, R],
-    *arguments: P.args,
-    **named: P.kwargs,
-) -> R:
+def call(seconds: float, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
     """What a function of a module returns, called in a process of its own within `seconds`; what it is given and
     returns is pickled.
 
@@ -44,11 +39,7 @@ def call(
 
 
 def call_with(
-    environment: Mapping[str, str],
-    seconds: float,
-    function: Callable[P, R],
-    *arguments: P.args,
-    **named: P.kwargs,
+    environment: Mapping[str, str], seconds: float, function: Callable[P, R], *arguments: P.args, **named: P.kwargs
 ) -> R:
     """`call` in a process with these environment variables too."""
     # The package may have come by --py-files: the child must find it where this process did.
@@ -77,9 +68,7 @@ def main() -> None:
 
 
 def answer(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> bytes:
-    """A line that `read_answer` reads in the process that started this one: what the function returns, or the
-    MxsparkError that it raises.
-    """
+    """A line for `read_answer` in the parent process: what the function returns, or the MxsparkError it raises."""
     result: R | MxsparkError
     try:
         result = function(*arguments, **named)

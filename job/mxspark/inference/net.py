@@ -4,52 +4,25 @@ Graph passes (passes.py) make one Net of another. Knows no MXNet.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mxspark.inference.graph import unshared
+from mxspark.inference.graph import Node, Output, unshared
 
 Array = NDArray[Any]
-Output = tuple[int, int]  # (node, which of its outputs)
-TRUE = ("True", "1", "true")
 VARIABLE = "null"
-
-
-@dataclass(frozen=True)
-class NetNode:
-    """An operator, or with the operator `null` a variable."""
-
-    op: str
-    name: str
-    inputs: tuple[Output, ...] = ()
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    subgraphs: tuple[Any, ...] = ()  # of loops and conditions, left as they are
-
-    def attribute(self, name: str, default: str = "") -> str:
-        return self.attributes.get(name, default)
-
-    def is_true(self, name: str, default: str = "False") -> bool:
-        return self.attribute(name, default) in TRUE
-
-    def numbers(self, name: str, default: str = "()") -> tuple[int, ...]:
-        """An attribute such as `(3, 3)` or `[3, 3]`."""
-        return tuple(map(int, re.findall(r"-?[0-9]+", self.attribute(name, default))))  # Python 2 wrote (3L, 3L)
-
-    def with_attributes(self, **attributes: str) -> "NetNode":
-        return replace(self, attributes={**self.attributes, **attributes})
 
 
 @dataclass(frozen=True)
 class Net:
     """A graph, each node after its inputs, with the values of its parameters; of one output."""
 
-    nodes: tuple[NetNode, ...]
+    nodes: tuple[Node, ...]
     head: Output
     arguments: Mapping[str, Array]
     states: Mapping[str, Array]  # auxiliary ones, such as a batch normalization's mean
@@ -59,18 +32,8 @@ class Net:
     def read(cls, text: str, arguments: Mapping[str, Array], states: Mapping[str, Array]) -> "Net":
         """From the JSON that MXNet's symbol writes."""
         graph = json.loads(text)
-        nodes = tuple(
-            NetNode(
-                node["op"],
-                node["name"],
-                tuple((source, output) for source, output, *_ in node["inputs"]),
-                node.get("attrs") or {},
-                tuple(node.get("subgraphs", ())),
-            )
-            for node in graph["nodes"]
-        )
         source, output, *_ = graph["heads"][0]
-        return cls(nodes, (source, output), arguments, states, graph.get("attrs", {}))
+        return cls(tuple(map(Node.read, graph["nodes"])), (source, output), arguments, states, graph.get("attrs", {}))
 
     def to_json(self) -> str:
         """As MXNet reads it, with what keeps it from fusing operators that several others read."""
@@ -91,7 +54,7 @@ class Net:
         """How many inputs read each node; the graph's end counts as one."""
         return Counter([self.head[0], *(source for node in self.nodes for source, _ in node.inputs)])
 
-    def parameter(self, node: NetNode, place: int) -> str | None:
+    def parameter(self, node: Node, place: int) -> str | None:
         """The name of the parameter that a node takes at a place, None where that is something computed."""
         if place >= len(node.inputs):
             return None
@@ -99,9 +62,7 @@ class Net:
         return source.name if source.op == VARIABLE and source.name in {*self.arguments, *self.states} else None
 
     def without(self, passed_on: Mapping[int, Output]) -> "Net":
-        """The net in which whoever reads one of these nodes reads another output instead; what nobody reads is left
-        out.
-        """
+        """The net whose readers of these nodes read other outputs instead; what nobody reads is left out."""
 
         def followed(output: Output) -> Output:
             while output[0] in passed_on:

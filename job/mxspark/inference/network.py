@@ -2,6 +2,7 @@
 forward passes.
 """
 
+import logging
 import re
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ from mxspark.text.words import counted, listed
 
 Floats = NDArray[np.float32]
 
+# Module's constructor wants a logger; what it warns of is checked here, with better messages.
+_QUIET = logging.Logger("mxnet", logging.CRITICAL)
 _Batch = namedtuple("_Batch", ["data"])
 # By how much of the highest probability, or of a small one, one may depend on the other images of its batch: more than
 # rounding does.
@@ -94,9 +97,7 @@ class Inspection:
 
 
 class Network:
-    """Forward passes of a fixed batch size. To be used from one thread: a Module shared by two returns wrong
-    batches.
-    """
+    """Forward passes of a fixed batch size, for one thread: a Module shared by two returns wrong batches."""
 
     def __init__(self, bundle: Bundle, batch_size: int, context: Context, device: int = 0) -> None:
         """Loads and binds; raises UsageError where the files don't fit each other or there is no such device."""
@@ -157,9 +158,7 @@ def as_net(mx: Any, bundle: Bundle) -> tuple[Net, Inspection]:
 
 
 def _try(mx: Any, model: "_Model", bundle: Bundle, choice: Choice) -> None:
-    """Raises UsageError where a forward pass fails, gives no probabilities, or another image in the batch changes
-    them.
-    """
+    """Raises UsageError where a forward pass fails, gives no probabilities, or depends on the rest of the batch."""
     steps, shape = model.inspection.preprocess, model.inspection.input.shape(3)
     pixels = np.random.default_rng(0).uniform(0, 255, shape)  # noise, and images as different from it as can be
     pixels[1], pixels[2] = 0, 255
@@ -289,17 +288,6 @@ class _Module:
         )
 
 
-class _Quiet:
-    """Module's constructor wants a logger; what it warns of is checked here, with better messages."""
-
-    def warning(self, *_: object) -> None: ...
-
-    info = debug = error = warning
-
-
-_QUIET = _Quiet()
-
-
 class _Model:
     """A checkpoint whose shapes and labels fit, with a symbol that ends in probabilities."""
 
@@ -359,9 +347,7 @@ class _Model:
             )
 
     def _fitting_spec(self, bundle: Bundle) -> ModelSpec:
-        """The bundle's model.yaml with the height, width and channels that the parameters fit, and the preprocessing
-        for them.
-        """
+        """The bundle's model.yaml with the size and channels that the parameters fit, and preprocessing for them."""
         errors = []
         for stated in presets.inputs(bundle.spec, self._declared_size(bundle.spec.input)):
             for channels in (stated.channels,) if stated.channels else (3, 1):
@@ -491,9 +477,7 @@ class _Model:
             )
 
     def _check_quantized(self) -> None:
-        """Raises UsageError for parameters of 8 bits where the graph takes floats: without their scales they would
-        be other numbers.
-        """
+        """Raises UsageError for parameters of 8 bits where the graph takes floats, which are other numbers."""
         symbol, bytes_only = self.checkpoint.symbol, (np.int8, np.uint8)
         try:
             types = symbol.infer_type(**{self.checkpoint.input_name: np.float32})[0] or ()

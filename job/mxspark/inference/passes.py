@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mxspark.inference.net import VARIABLE, Array, Net, NetNode, Output, float32
+from mxspark.inference.graph import Node, Output
+from mxspark.inference.net import VARIABLE, Array, Net, float32
 
 Pass = Callable[[Net], Net]
 
@@ -122,7 +123,7 @@ def in_bfloat16(net: Net) -> Net:
     """
     kinds: dict[Output, bool] = {}  # whether an output is bfloat16
     casts: dict[tuple[Output, bool], Output] = {}
-    added: list[NetNode] = []
+    added: list[Node] = []
 
     def cast(output: Output, low: bool) -> Output:
         if kinds.get(output, False) == low:
@@ -131,7 +132,7 @@ def in_bfloat16(net: Net) -> Net:
             dtype = "bfloat16" if low else "float32"
             name = f"mxspark_{dtype}_{net.nodes[output[0]].name}_{output[1]}"
             casts[output, low] = (len(net.nodes) + len(added), 0)
-            added.append(NetNode("amp_cast", name, (output,), {"dtype": dtype}))
+            added.append(Node("amp_cast", name, (output,), {"dtype": dtype}))
         return casts[output, low]
 
     nodes = []
@@ -148,23 +149,23 @@ def in_bfloat16(net: Net) -> Net:
     return replace(net, nodes=(*nodes, *added), head=head).tidy()
 
 
-def _is_of_zeros(pad: NetNode) -> bool:
+def _is_of_zeros(pad: Node) -> bool:
     """Whether a Pad widens an image's height and width by zeros."""
     width = pad.numbers("pad_width")
     is_constant = pad.attribute("mode") == "constant" and float(pad.attribute("constant_value", "0")) == 0
     return is_constant and len(width) == 8 and not any(width[:4])
 
 
-def _with_parameters(net: Net, number: int, layer: NetNode, weight: Array, bias: Array | None) -> Net:
+def _with_parameters(net: Net, number: int, layer: Node, weight: Array, bias: Array | None) -> Net:
     """The net with `layer` in the place of a node, and new parameters of its own: others may share the old ones."""
-    added: list[NetNode] = []
+    added: list[Node] = []
     inputs, arguments = list(layer.inputs), dict(net.arguments)
     for place, (kind, values) in enumerate((("weight", weight), ("bias", bias)), start=1):
         if values is not None:
             # MXNet's quantization knows parameters by the ends of their names.
             name = net.free_name(f"{layer.name}_{kind}")
             inputs[place:] = [(len(net.nodes) + len(added), 0), *inputs[place + 1 :]]
-            added.append(NetNode(VARIABLE, name))
+            added.append(Node(VARIABLE, name))
             arguments[name] = float32(values)
     nodes = list(net.nodes)
     nodes[number] = replace(layer, inputs=tuple(inputs))

@@ -72,7 +72,7 @@ def prepare(mx: Any, net: Net, input_name: str, images: Floats) -> Quantizable:
     fused = mx.sym.load_json(net.to_json()).get_backend_symbol(_BACKEND)
     _, outputs = _in_8_bits(mx, fused, list(net.arguments), ())
     known = [name for name in outputs if name in fused.get_internals().list_outputs()]
-    arrays = _arrays(mx, net)
+    arrays = {name: mx.nd.array(array) for name, array in {**net.arguments, **net.states}.items()}
     statistics = _statistics(_passes(mx, fused, known, input_name, images, arrays))
     arguments = {name: array for name, array in arrays.items() if name in net.arguments}
     states = {name: array for name, array in arrays.items() if name in net.states}
@@ -119,10 +119,6 @@ def marked(graph: str, method: str) -> str:
     return json.dumps(data)
 
 
-def _arrays(mx: Any, net: Net) -> dict[str, Any]:
-    return {name: mx.nd.array(array) for name, array in {**net.arguments, **net.states}.items()}
-
-
 def _passes(
     mx: Any, symbol: Any, names: Sequence[str], input_name: str, images: Floats, parameters: Mapping[str, Any]
 ) -> Callable[[], Iterator[tuple[str, Floats]]]:
@@ -132,10 +128,7 @@ def _passes(
         executor = mx.sym.Group([internals[name] for name in names]).simple_bind(
             mx.cpu(), grad_req="null", **{input_name: (_BATCH, *images.shape[1:])}
         )
-    executor.copy_params_from(
-        {name: array for name, array in parameters.items() if name in executor.arg_dict},
-        {name: array for name, array in parameters.items() if name in executor.aux_dict},
-    )
+    executor.copy_params_from(parameters, parameters, allow_extra_params=True)
 
     def run() -> Iterator[tuple[str, Floats]]:
         for start in range(0, len(images) - _BATCH + 1, _BATCH):

@@ -1,8 +1,6 @@
 """How a graph scales its input before its first layer, which a preset must not have done already."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from mxspark.errors import UsageError
 from mxspark.inference.checkpoint import Checkpoint
@@ -40,10 +38,7 @@ def _scaled(number: float, nodes: list[Node], model: Checkpoint) -> float:
         if node.op in SCALINGS:
             number = SCALINGS[node.op](number, float(node.attributes["scalar"]))
         else:
-            mean, variance = (_first(model.states, model.graph.nodes[source].name) for source, _ in node.inputs[3:5])
+            states = (model.states[model.graph.nodes[source].name] for source, _ in node.inputs[3:5])
+            mean, variance = (float(state.asnumpy()[0]) for state in states)
             number = (number - mean) / math.sqrt(variance + _EPSILON)
     return number
-
-
-def _first(states: Mapping[str, Any], name: str) -> float:
-    return float(states[name].asnumpy()[0])

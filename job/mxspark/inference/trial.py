@@ -32,8 +32,7 @@ class Trial:
 
 def try_model(bundle: Bundle, images: Sequence[bytes], limits: ImageLimits, compares: bool) -> Trial:
     """The model tried in a process of its own, on the CPU. Raises UsageError, MxsparkError."""
-    found: Trial = model_check.checked(_try, bundle, tuple(images), limits, compares)
-    return found
+    return model_check.checked(_try, bundle, tuple(images), limits, compares)
 
 
 def _try(bundle: Bundle, images: Sequence[bytes], limits: ImageLimits, compares: bool) -> Trial:
