@@ -64,7 +64,8 @@ def measured(command: list[str], output: str, server: Server, workers: int) -> f
 
 def settings(output: str) -> list[str]:
     return [
-        *("--input", "s3://images/scaling/", "--model", "s3://models/scaling", "--output", output, "--overwrite", "--yes"),
+        *("--input", "s3://images/scaling/", "--model", "s3://models/scaling"),
+        *("--output", output, "--overwrite", "--yes"),
         *("--batch-size", str(BATCH_SIZE), "--set", f"plan.shard_size={SHARD_SIZE}", "--limit", str(IMAGES)),
     ]
 
