@@ -36,7 +36,7 @@ def ask_model(bundle: Bundle, context: Context | None, seconds: float) -> ModelC
     """`network.inspect` in a process of its own: the files fit each other, and a forward pass works, where there is a
     context for it.
 
-    Raises UsageError, MxsparkError, TimeoutError, CrashError, gpu.NoDriverError where MXNet is the GPU build and can't
+    Raises UsageError, MxsparkError, TimeoutError, CrashError, cuda.NoDriverError where MXNet is the GPU build and can't
     be loaded for want of a driver.
     """
     return mxnet_process.call(seconds, check, bundle, context)
