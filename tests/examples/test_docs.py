@@ -52,10 +52,11 @@ def test_a_folder_of_photographs_becomes_a_table(readme: Readme) -> None:
 def test_the_table_is_read_from_python(readme: Readme, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(readme.folder)
     (code,) = [block.text for block in blocks("README.md") if block.language == "python"]
-    table = eval(code.replace("import mxspark\n", "").strip(), {"mxspark": __import__("mxspark")})
+    *before, comment, call = code.strip().splitlines()
+    assert before[:1] == ["import mxspark"]
+    table = eval(call, {"mxspark": __import__("mxspark")})
     assert dict(zip(table["key"], table["status"], strict=True))[BROKEN] == "truncated"
-    columns = code.rpartition("columns: ")[2].strip().split(", ")
-    assert list(table.columns) == columns
+    assert list(table.columns) == comment.rpartition("columns: ")[2].split(", ")
 
 
 def test_the_readme_s_questions_are_answered(
