@@ -21,7 +21,7 @@ from mxspark import host
 Name = Literal["efficientnet-lite0", "efficientnet-lite1", "mobilenetv2_1.0", "resnet18_v1", "resnet50_v1"]
 EXAMPLE = REPOSITORY / "examples" / "imagenet"
 OPTIMIZED_FROM = 384  # images, of which mxspark calibrates on a third
-MIN_AGREEMENT = "0.95"  # with fp32, of mxspark's int8: more than the others reach
+MIN_AGREEMENT = "0.9"  # with fp32, of mxspark's int8: more than the others reach
 CALIBRATION = OPTIMIZED_FROM // 3
 # In a process of its own, for the sake of MXNet's memory. At 224 x 224, as all networks here; trained at 240 x 240.
 _SAVE_LITE1 = """
