@@ -62,7 +62,7 @@ def _results(request: Request, found: Found, left_out: dict[str, str], arguments
         date=datetime.now(UTC).date().isoformat(),
         command=shlex.join([".venv/bin/python", "-m", "bench", *(arg for arg in arguments if arg != "--write-docs")]),
         machine=f"{host.processor()}, {host.cores()} cores, {host.memory() / 2**30:.0f} GiB, "
-        f"{_instructions()}, Linux {platform.release()}",
+        f"{_instructions()}, Linux {'.'.join(platform.release().split('.')[:2])}",
         is_exact=group.is_exact(),
         network=request.network.name,
         latency=request.latency,
