@@ -19,5 +19,5 @@ class EmptyPartError(PartError):
 
 
 def not_a_part(name: str, error: Exception | None = None) -> PartError:
-    """The error of a part that can't be read, and why where that is worth to be told."""
+    """The error of a part that can't be read, with the cause where one is given."""
     return PartError(f"{name}: not a part of this run{f': {one_line(error)}' if error else ''}")
