@@ -92,11 +92,11 @@ def job(server: Server, endpoint: str, images: str, count: int) -> Measured:
         return measure(command, {**os.environ, **server.environment})
 
 
-def upload(server: Server, prefix: str, images: Iterable[tuple[str, bytes]]) -> None:
+def upload(server: Server, prefix: str, images: Iterable[tuple[str, bytes]], bucket: str = "bench") -> None:
     client = server.client()
     with ThreadPoolExecutor(8) as pool:
         list(
-            pool.map(lambda image: client.put_object(Bucket="bench", Key=f"{prefix}/{image[0]}", Body=image[1]), images)
+            pool.map(lambda image: client.put_object(Bucket=bucket, Key=f"{prefix}/{image[0]}", Body=image[1]), images)
         )
 
 

@@ -17,7 +17,7 @@ from bench import fixtures
 from mxspark import host
 from mxspark.inference import bundle, mxnet_process, optimize
 from mxspark.inference.optimize import Precision, Trial
-from mxspark.settings.job import ModelSettings
+from mxspark.settings.job import ModelSettings, Settings
 from mxspark.settings.model_spec import ModelSpec
 from mxspark.storage import Access
 
@@ -25,7 +25,7 @@ EXAMPLES = fixtures.REPOSITORY / "examples"
 CALIBRATION = 128
 HELD_OUT = int(os.environ.get("IMAGES", "512"))
 BATCH = 16
-MIN_AGREEMENT = 0.99  # the default of runs
+MIN_AGREEMENT = Settings.model_fields["min_agreement"].default
 
 
 def main() -> None:

@@ -13,16 +13,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
 from examples.kind import run as kind
 from examples.kind.forward import forwarded
-from examples.s3 import REGION, Server, serve
+from examples.s3 import REGION, Server, serve, upload
 
-from bench import fixtures
+from bench import fixtures, overlap
 from mxspark.dataset import plan
 from mxspark.run import shard_log
 from mxspark.run.shard_log import ShardRun
@@ -86,12 +85,8 @@ def submitted(tools: kind.Tools, server: Server, workers: int) -> float:
 
 def give(server: Server) -> None:
     """Uploads the images and the network."""
-    client = server.client()
-    bundle = fixtures.bundle()
-    files = {("images", f"scaling/{name}"): data for name, data in fixtures.small_pngs(IMAGES)}
-    files |= {("models", f"scaling/{file.name}"): file.read_bytes() for file in bundle.iterdir() if file.is_file()}
-    with ThreadPoolExecutor(kind.UPLOADS) as pool:
-        list(pool.map(lambda place: client.put_object(Bucket=place[0], Key=place[1], Body=files[place]), files))
+    overlap.upload(server, "scaling", fixtures.small_pngs(IMAGES), "images")
+    upload(server, fixtures.bundle(), "models", "scaling")
 
 
 @contextmanager

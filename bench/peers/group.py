@@ -17,9 +17,8 @@ from pathlib import Path
 
 import psutil
 
-SAMPLE_SECONDS = (
-    1.0  # between looks at the processes: one takes tens of milliseconds, as the kernel adds up their pages
-)
+# Between looks at the processes: one takes tens of milliseconds, as the kernel adds up their pages.
+SAMPLE_SECONDS = 1.0
 LEFT_SECONDS = 15.0  # for daemons to end after the command has
 LIMIT_SECONDS = 900.0  # of a command: some systems were seen to hang
 MARK = "BENCH_RUN"  # mxspark takes MXSPARK_… for settings

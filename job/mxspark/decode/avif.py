@@ -138,7 +138,7 @@ def _heads(content: bytes, sources: tuple[bytes, bytes]) -> dict[int, bytes]:
 
 
 def _stored_size(data: bytes) -> tuple[Size, bool] | None:
-    """The size of the largest frame in AV1 data, and whether every frame has it; None where that can't be told."""
+    """The size of the largest frame in AV1 data, and whether every frame has it; None where it is unknown."""
     position = 0
     while position + 2 < len(data):
         kind, has_extension, has_length = data[position] >> 3 & 15, data[position] & 4, data[position] & 2

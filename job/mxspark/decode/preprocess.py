@@ -77,7 +77,7 @@ def load_array(
 
 
 def _formats(kind: FileKind | None, limits: ImageLimits) -> tuple[str, ...]:
-    """Pillow's names of the formats to try: the one that the content tells, or all where it tells none (some TGA)."""
+    """Pillow's names of the formats to try: that of the content, or all where it has no signature (some TGA)."""
     if kind is None:
         return tuple(sorted(set(limits.formats) - {"HEIF", "PPM"}))  # which have a signature always
     if kind.format is None:

@@ -333,7 +333,7 @@ def _set_palette(image: TiffImagePlugin.TiffImageFile) -> None:
 
 
 def _low_bytes(image: Image.Image, data: bytes) -> Grey:
-    """The low bytes of an image of 16 bits a colour, which Pillow keeps if told the other order of bytes."""
+    """The low bytes of an image of 16 bits a colour, which Pillow keeps if given the other order of bytes."""
     again = Image.open(io.BytesIO(data), formats=(image.format or "",))
     tile = again.tile[0]
     mode = tile.args[0] if isinstance(tile.args, tuple) else str(tile.args)

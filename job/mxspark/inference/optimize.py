@@ -73,9 +73,8 @@ def make(
     int8 has no more layers at fp32 than `min_agreement` takes. Raises UsageError where the model itself can't be used.
     """
     mx = load_mxnet()
-    images = trial.read()
     net, found = network.as_net(mx, model)
-    maker = _Maker(mx, model, found, images, trial, min_agreement, folder)
+    maker = _Maker(mx, model, found, trial, min_agreement, folder)
     if maker.obstacle(net):
         return tuple(Candidate(precision, folder, trouble=maker.obstacle(net)) for precision in precisions)
     exact, changes = maker.optimized(net)
@@ -98,14 +97,7 @@ def measure(models: Sequence[Bundle], trial: Trial, batch_size: int) -> list[flo
 
 class _Maker:
     def __init__(
-        self,
-        mx: Any,
-        model: Bundle,
-        found: Inspection,
-        images: Floats,
-        trial: Trial,
-        min_agreement: float,
-        folder: Path,
+        self, mx: Any, model: Bundle, found: Inspection, trial: Trial, min_agreement: float, folder: Path
     ) -> None:
         self._mx = mx
         self._model = model
@@ -113,6 +105,7 @@ class _Maker:
         self._trial = trial
         self._min_agreement = min_agreement
         self._folder = folder
+        images = trial.read()
         self._calibration, self._held_out = images[: trial.calibration], images[trial.calibration :]
         fp32 = Network(model, BATCH, "cpu")
         self._expected = _predicted(fp32, self._calibration)
@@ -165,24 +158,23 @@ class _Maker:
         `min_agreement`; the one that agrees most where none does.
         """
         prepared = quantize.prepare(self._mx, net, self._found.input_name, self._calibration)
-        distance, method = min((self._distance(prepared, method), method) for method in quantize.methods())
+        all_narrow = {method: self._quantized(prepared, method, 0) for method in quantize.methods()}
+        distance, method = min((self._distance(folder), method) for method, folder in all_narrow.items())
         if not np.isfinite(distance):
             raise MxsparkError("its numbers are no numbers any more")
         layers = len(prepared.layers)
         found = list[tuple[float, Candidate]]()
         for wide in sorted({int(share * layers) for share in quantize.WIDE_SHARES}):
-            folder = self._quantized(prepared, method, wide)
+            folder = self._quantized(prepared, method, wide) if wide else all_narrow[method]
             figures = replace(self._figures("int8", folder, changes), method=method, wide_layers=wide, layers=layers)
             found.append((figures.agreement, Candidate("int8", folder, figures)))
             if figures.agreement >= self._min_agreement:
                 break
         return max(found, key=lambda one: one[0])[1]
 
-    def _distance(self, prepared: quantize.Quantizable, method: str) -> float:
-        """How far the numbers of a quantized network are from fp32's."""
-        folder = self._quantized(prepared, method, 0)
+    def _distance(self, folder: Path) -> float:
+        """How far the numbers of the network there are from fp32's."""
         numbers = _predicted(Network(_bundle(folder), BATCH, "cpu"), self._calibration)
-        shutil.rmtree(folder)
         distance = float(
             np.abs(numbers - self._expected).sum(axis=1).mean()
             if self._found.has_classes

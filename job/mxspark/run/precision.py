@@ -161,14 +161,7 @@ class Optimizer:
         threads = {"OMP_NUM_THREADS": str(host.cores())}
         try:
             return mxnet_process.call_with(
-                threads,
-                SECONDS,
-                optimize.make,
-                self._model,
-                precisions,
-                trial,
-                self._settings.min_agreement,
-                folder,
+                threads, SECONDS, optimize.make, self._model, precisions, trial, self._settings.min_agreement, folder
             )
         except (CrashError, KilledError, TimeoutError) as error:
             if len(precisions) > 1 and not isinstance(error, TimeoutError):

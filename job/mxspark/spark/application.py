@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -537,11 +536,8 @@ def cancel(call: Callable[[], object], running: "Future[Any]", seconds: float = 
         # call, and would take it for this one's.
         with ThreadPoolExecutor(1) as canceller:
             failure = canceller.submit(call).exception()
-        is_over = running in wait([running], seconds).done
-        if is_over and failure is None:
+        if wait([running], seconds).done and failure is None:
             return True
-        if is_over:
-            time.sleep(seconds)
     return False
 
 
