@@ -6,6 +6,7 @@
 # They are kept in ${XDG_CACHE_HOME:-~/.cache}/mxspark/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+retry=$PWD/tools/retry.sh
 newer=1.26.8 # the Go that is fetched where the machine's is too old for a module
 
 fail() { printf 'go-tools: %s\n' "$@" >&2; exit 1; }
@@ -24,7 +25,7 @@ find_go() { # MODULE: sets go
     ! older "${has#go}" "$needed" || {
         # As Go 1.21 and later do it by themselves, where they aren't told not to; an older one can download all the same.
         platform=$(go env GOOS)-$(go env GOARCH)
-        folder=$(cd / && GOFLAGS='' GOTOOLCHAIN=local go mod download -json "golang.org/toolchain@v0.0.1-go$newer.$platform" | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p') && [ -n "$folder" ] ||
+        folder=$(cd / && GOFLAGS='' GOTOOLCHAIN=local "$retry" go mod download -json "golang.org/toolchain@v0.0.1-go$newer.$platform" | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p') && [ -n "$folder" ] ||
             fail "$name needs Go $needed or newer; this machine's is ${has#go}, and a newer one can't be downloaded." "Install one from https://go.dev/dl and try again."
         find "$folder/bin" "$folder/pkg/tool" -type f -exec chmod u+x {} +
         go=$folder/bin/go
@@ -38,7 +39,7 @@ build() { # MODULE PACKAGE PROGRAM [-X definitions]: PROGRAM is the file to writ
     mkdir -p "$(dirname "$3")"
     # A folder of its own until it is whole: a build that is interrupted leaves nothing that looks finished.
     building=$(mktemp -d "$(dirname "$3")/building.XXXXXX")
-    (cd "$1" && CGO_ENABLED=0 GOFLAGS='' GOWORK=off GOTOOLCHAIN=local nice "$go" build -trimpath -buildvcs=false -ldflags "-s -w ${4-}" -o "$building/program" "$2" 2>&1 | sed '/^go: downloading /d' >&2) ||
+    (cd "$1" && CGO_ENABLED=0 GOFLAGS='' GOWORK=off GOTOOLCHAIN=local "$retry" nice "$go" build -trimpath -buildvcs=false -ldflags "-s -w ${4-}" -o "$building/program" "$2" 2>&1 | sed '/^go: downloading /d' >&2) ||
         { rm -rf "$building"; fail "building ${3##*/} failed, see above."; }
     mv "$building/program" "$3"
     rm -r "$building"
@@ -51,7 +52,7 @@ source_of() { # MODULE: prints the folder with its source, which is downloaded w
     for module in tools/go tests/kubernetes/node/go tools/crds; do
         [ -n "$(version $module "$1")" ] || continue
         find_go $module
-        (cd $module && GOFLAGS='' GOWORK=off GOTOOLCHAIN=local "$go" mod download -json "$1") | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p'
+        (cd $module && GOFLAGS='' GOWORK=off GOTOOLCHAIN=local "$retry" "$go" mod download -json "$1") | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p'
         return
     done
     fail "no module that is pinned: '$1'."

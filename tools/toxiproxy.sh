@@ -16,5 +16,5 @@ mkdir -p "$programs"
 # A folder of its own until it is whole: a build that is interrupted leaves nothing that looks finished.
 building=$(mktemp -d "$programs/building.XXXXXX")
 trap 'rm -rf "$building"' EXIT
-GOBIN=$building go install "github.com/Shopify/toxiproxy/v2/cmd/server@$version"
+GOBIN=$building tools/retry.sh go install "github.com/Shopify/toxiproxy/v2/cmd/server@$version"
 mv "$building/server" "$programs/toxiproxy-server"

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs a command that downloads, and again when it fails: go, unlike apt and uv, doesn't try again where a name can't be looked up.
+# Usage: tools/retry.sh COMMAND ...
+set -uo pipefail
+for wait in 5 20; do
+    "$@" && exit
+    echo "retry: $* failed, see above; once more in $wait s" >&2
+    sleep "$wait"
+done
+exec "$@"
