@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Makes all that a release consists of, in build/release, and tries it; uploads nothing, and says at its end what would.
-# Usage: tools/release.sh VERSION [--untested]   --untested: without `make lint` and `make test-all`, which CI has run
+# Usage: tools/release.sh VERSION [--untested] [--home URL]
+#   --untested    without `make lint` and `make test-all`, which CI has run
+#   --home URL    of the repository, where the packages' README then leads: an index has none of the files that its links name
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=${1:?the version, as in pyproject.toml}
-release=build/release
+release=build/release source=build/release-source
 fail() { printf 'release: %s\n' "$@" >&2; exit 1; }
 
 check_versions() { # the same everywhere, and a dated section of the changelog
@@ -20,10 +22,19 @@ check_tree() { # what is released is what a commit has
     ! git rev-parse -q --verify "refs/tags/v$version" >/dev/null || fail "The tag v$version exists already."
 }
 
+copy_source() { # HOME: of the commit; README's links and pictures are those of the version's tag, where a home is given
+    rm -rf $source
+    mkdir -p $source
+    git archive HEAD | tar -x -C $source
+    [ -n "$1" ] || return 0
+    sed -E -e "s#!\\[([^]]*)\\]\\(([^):]+)\\)#![\\1]($1/raw/v$version/\\2)#g" -e "s#\\]\\(([^):]+)\\)#]($1/blob/v$version/\\1)#g" README.md >$source/README.md
+    printf '\n[project.urls]\nHomepage = "%s"\nChangelog = "%s"\n' "$1" "$1/blob/v$version/CHANGELOG.md" >>$source/pyproject.toml
+}
+
 build_packages() {
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
     export SOURCE_DATE_EPOCH
-    .venv/bin/uv build --quiet --out-dir $release --build-constraint requirements/build.txt --require-hashes
+    .venv/bin/uv build $source --quiet --out-dir $release --build-constraint requirements/build.txt --require-hashes
     tools/venv.sh release
     .cache/release/bin/twine check --strict $release/*.whl $release/*.tar.gz
 }
@@ -48,13 +59,25 @@ pack_chart() {
 }
 
 main() {
+    local untested='' home=''
+    while shift && [ $# -gt 0 ]; do
+        case $1 in
+        --untested) untested=yes ;;
+        --home)
+            shift
+            home=${1:?--home needs the repository's address}
+            ;;
+        *) fail "There is no option $1." ;;
+        esac
+    done
     check_versions
     check_tree
     tools/setup.sh dev
-    if [ "${2:-}" != --untested ]; then make lint test-all; fi
+    [ -n "$untested" ] || make lint test-all
     rm -rf $release
     mkdir -p $release
     .venv/bin/python examples/digits/build.py
+    copy_source "${home%/}"
     build_packages
     try_wheel newest
     try_wheel lowest --resolution lowest-direct
@@ -66,7 +89,7 @@ main() {
 
 build/release has all of $version. What is left to do, by somebody who may:
   git tag --sign v$version && git push origin v$version
-  before it goes to an index: [project.urls] of pyproject.toml, and README.md's links, which are relative and lead nowhere there
+  for an index: packages that were made with --home, without which README's links lead nowhere there
   .cache/release/bin/twine upload $release/*.whl $release/*.tar.gz
   make image image-gpu && docker push …    for each image and registry; docs/images.md has how they are signed
   helm push $release/mxspark-$version.tgz oci://…

@@ -49,6 +49,16 @@ build) echo "no such host" >&2; exit 1 ;;
 esac
 """
 
+FLAKY_GO = """#!/bin/sh
+case "$1" in
+env) echo go1.99.0 ;;
+build)
+    [ -e "$0.tried" ] || { : >"$0.tried"; echo "i/o timeout" >&2; exit 1; }
+    while [ "$1" != -o ]; do shift; done
+    : >"$2"; chmod +x "$2" ;;
+esac
+"""
+
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
@@ -69,8 +79,9 @@ def program(folder: Path, name: str, script: str) -> Path:
     return file
 
 
-def go_tools(programs: Path, *names: str) -> Finished:
+def go_tools(programs: Path, *names: str, waits: str = "") -> Finished:
     environment = {"PATH": str(programs), "HOME": str(programs), "XDG_CACHE_HOME": str(programs.parent / "cache")}
+    environment["RETRY_WAITS"] = waits
     done = subprocess.run([GO_TOOLS, *names], env=environment, capture_output=True, text=True, timeout=60, check=False)
     return Finished(done.returncode, done.stdout, done.stderr, 0, "")
 
@@ -99,6 +110,13 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(programs: Path) -> None:
     errors = go_tools(programs, "helm3").ended_with(1).errors
     assert "no such host\ngo-tools: building helm3 failed, see above." in errors
     assert [path for path in (programs.parent / "cache").rglob("*") if not path.is_dir()] == []
+
+
+def test_a_download_that_fails_is_tried_again(programs: Path) -> None:
+    program(programs, "go", FLAKY_GO)
+    done = go_tools(programs, "helm3", waits="0").succeeded()
+    assert done.output.endswith("/helm3\n")
+    assert "i/o timeout" in done.errors
 
 
 def test_a_program_that_is_none_is_named(programs: Path) -> None:
