@@ -5,7 +5,7 @@
 set -uo pipefail
 for wait in ${RETRY_WAITS-5 20}; do
     "$@" && exit
-    echo "retry: $* failed, see above; once more in $wait s" >&2
+    echo "retry: ${*:1:3} … failed, see above; once more in $wait s" >&2
     sleep "$wait"
 done
 exec "$@"

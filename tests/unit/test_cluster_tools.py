@@ -16,6 +16,8 @@ GO_TOOLS = REPOSITORY / "tools" / "go-tools.sh"
 KIND = REPOSITORY / "tools" / "kind.sh"
 RUNC = REPOSITORY / "tools" / "runc-without-sys-resource.py"
 SHELL = (
+    "chmod",
+    "sleep",
     "bash",
     "awk",
     "basename",
