@@ -28,6 +28,7 @@ from mxspark.inference.bundle import Bundle
 from mxspark.inference.figures import Figures
 from mxspark.inference.mxnet import load_mxnet
 from mxspark.inference.mxnet_process import CrashError, KilledError
+from mxspark.inference.net import Net
 from mxspark.inference.optimize import Candidate, Precision, Trial
 from mxspark.run import precision
 from mxspark.run.identity import comparable, identity
@@ -185,6 +186,55 @@ def test_a_network_whose_first_layer_8_bits_ruin_keeps_that_one_at_fp32(tmp_path
     assert found is not None
     assert (found.figures.wide_layers, found.figures.layers, found.figures.agreement) == (1, 4, 1)
     assert "int8 (the first 1 of 4 layers at fp32) agrees with fp32 on 100.00%" in str(found.figures)
+
+
+def convolved(data: Any, name: str, channels: int = 8) -> Any:
+    return load_mxnet().sym.Convolution(data, kernel=(3, 3), pad=(1, 1), num_filter=channels, name=name)
+
+
+def error_in_8_bits(symbol: Any, method: str) -> float:
+    """How far its numbers in 8 bits are from those at fp32, as a share of these, with random parameters."""
+    mx, random, shape = load_mxnet(), np.random.default_rng(0), (16, 3, 12, 12)
+    shapes = dict(zip(symbol.list_arguments(), symbol.infer_shape(data=shape)[0], strict=True))
+    images = random.normal(size=shapes.pop("data")).astype(np.float32)
+    parameters = {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def numbers(symbol: Any, arrays: dict[str, Any]) -> Any:
+        executor = symbol.simple_bind(mx.cpu(), grad_req="null", data=shape)
+        executor.copy_params_from(arrays, allow_extra_params=True)
+        return executor.forward(is_train=False, data=mx.nd.array(images))[0].asnumpy()
+
+    prepared = quantize.prepare(mx, Net.read(symbol.tojson(), parameters, {}).tidy(), "data", images)
+    narrow, arrays = quantize.quantize(mx, prepared, method)
+    expected = numbers(symbol, {name: mx.nd.array(array) for name, array in parameters.items()})
+    found = numbers(narrow, {name.removeprefix("arg:"): array for name, array in arrays.items()})
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+@pytest.mark.parametrize("method", ["minmax", "minmax7"])
+@pytest.mark.parametrize("is_positive", [True, False])
+@pytest.mark.parametrize("added", ["positive", "pooled", "joined", "signed", "joined with a signed one"])
+def test_a_sum_in_8_bits_is_that_at_fp32(added: str, is_positive: bool, method: str) -> None:
+    """Where one of layer and sum has a sign, MXNet by itself cuts off half of the numbers."""
+    symbols = load_mxnet().sym
+    first = symbols.Activation(convolved(symbols.var("data"), "first"), act_type="relu")
+    before = {
+        "positive": first,
+        "pooled": symbols.Pooling(first, kernel=(3, 3), pad=(1, 1), pool_type="max"),
+        "joined": symbols.Concat(first, symbols.Activation(convolved(first, "other"), act_type="relu")),
+        "signed": convolved(first, "signed"),
+        "joined with a signed one": symbols.Concat(first, convolved(first, "signed")),
+    }[added]
+    total = convolved(first, "last", 16 if "joined" in added else 8) + before
+    symbol = symbols.Activation(total, act_type="relu") if is_positive else total
+    assert error_in_8_bits(symbol, method) < 0.04  # 0.1 to 0.6 otherwise
+
+
+def test_a_network_with_products_can_be_had_in_8_bits() -> None:
+    """As those with swish have them: of numbers with a sign and numbers without one."""
+    symbols = load_mxnet().sym
+    layer = convolved(symbols.var("data"), "first")
+    assert error_in_8_bits(convolved(layer * symbols.sigmoid(layer), "last"), "minmax") < 0.04
 
 
 def test_a_network_that_8_bits_ruin_is_refused_with_the_figures(tmp_path: Path, keys: KeySpool) -> None:

@@ -221,6 +221,8 @@ class _Module:
             # The labels of training are arguments without parameters; everything else was checked when it was loaded.
             arguments = {**model.checkpoint.arguments, **self._constants(symbol, model.checkpoint)}
             self._module.set_params(arguments, dict(model.checkpoint.states), allow_missing=True, allow_extra=True)
+            # Filled anew for each batch: one of its own would be memory that the system clears each time.
+            self._input = mx.nd.empty(self._shape, ctx=self._context, dtype=np.float32)
         # Copies beside those that it computes with, for training and saving.
         self._module._arg_params = self._module._aux_params = None
 
@@ -242,9 +244,8 @@ class _Module:
         if count < self.batch_size:
             images = np.concatenate([images, np.zeros((self.batch_size - count, *self._shape[1:]), np.float32)])
         with self._errors():
-            self._module.forward(
-                _Batch([self._mx.nd.array(images, ctx=self._context, dtype=np.float32)]), is_train=False
-            )
+            self._input[:] = images
+            self._module.forward(_Batch([self._input]), is_train=False)
             outputs = [
                 output.asnumpy().astype(np.float32, copy=False).reshape(self.batch_size, -1)
                 for output in self._module.get_outputs()

@@ -6,7 +6,7 @@ this needs, and knows one way to find ranges, where the best one is another for 
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +60,8 @@ class Quantizable:
     arguments: Mapping[str, Any]
     states: Mapping[str, Any]
     statistics: Mapping[str, Statistics]  # by output
+    halved: Sequence[str]  # outputs without a sign of which MXNet uses half of the steps only (`_sums`)
+    unfit: Sequence[str]  # layers that MXNet computes wrong in 8 bits
 
 
 def methods() -> tuple[str, ...]:
@@ -77,16 +79,46 @@ def prepare(mx: Any, net: Net, input_name: str, images: Floats) -> Quantizable:
     arguments = {name: array for name, array in arrays.items() if name in net.arguments}
     states = {name: array for name, array in arrays.items() if name in net.states}
     nodes = json.loads(fused.tojson())["nodes"]
-    layers = [node["name"] for node in nodes if node["op"].startswith(_LAYERS)]
-    return Quantizable(fused, layers, arguments, states, statistics)
+    halved, unfit = _sums(nodes, statistics)
+    layers = [node["name"] for node in nodes if node["op"].startswith(_LAYERS) and node["name"] not in unfit]
+    return Quantizable(fused, layers, arguments, states, statistics, halved, unfit)
+
+
+def _sums(nodes: Sequence[Mapping[str, Any]], statistics: Mapping[str, Statistics]) -> tuple[list[str], list[str]]:
+    """The outputs `halved` and the layers `unfit` of Quantizable.
+
+    Where a layer adds another's output to its own, MXNet (1.9.1) computes the sum in the type of what is added: with
+    that in int8, a sum that is read as uint8 ends at 127 instead of 255; with that in uint8, one that is read as int8
+    loses all that is below zero.
+    """
+    halved, unfit = list[str](), list[str]()
+    for node in nodes:
+        output = f"{node['name']}_output"
+        if node.get("attrs", {}).get("with_sum") == "true" and output in statistics:
+            added = _sources(nodes, node["inputs"][-1][0], statistics)
+            is_positive = all(statistics[name].is_positive for name in added)
+            if is_positive and not statistics[output].is_positive:
+                unfit.append(node["name"])
+            elif statistics[output].is_positive and not is_positive:
+                halved.append(output)
+    return halved, unfit
+
+
+def _sources(nodes: Sequence[Mapping[str, Any]], number: int, statistics: Mapping[str, Statistics]) -> set[str]:
+    """The outputs whose ranges a node's output has: its own, or those of what it pools or joins."""
+    name = nodes[number]["name"]
+    own = {name, f"{name}_output"} & statistics.keys()
+    return own or {each for source in nodes[number]["inputs"] for each in _sources(nodes, source[0], statistics)}
 
 
 def quantize(mx: Any, prepared: Quantizable, method: str, wide: int = 0) -> tuple[Any, dict[str, Any]]:
     """The quantized symbol and its parameters (`arg:…`, `aux:…`), with ranges by one of METHODS; the first `wide`
-    layers stay at fp32.
+    layers stay at fp32, and those that are unfit.
     """
     ranges = {name: _range(mx, found, method) for name, found in prepared.statistics.items()}
-    symbol, _ = _in_8_bits(mx, prepared.symbol, list(prepared.arguments), prepared.layers[:wide])
+    for name in prepared.halved if method != "minmax7" else ():  # which halves all of them
+        ranges[name] = (0.0, 2 * ranges[name][1])
+    symbol, _ = _in_8_bits(mx, prepared.symbol, list(prepared.arguments), {*prepared.layers[:wide], *prepared.unfit})
     symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges)
     arguments = mx.contrib.quantization._quantize_params(symbol, dict(prepared.arguments), ranges)
     parameters = {f"arg:{name}": array for name, array in arguments.items()}
@@ -94,12 +126,13 @@ def quantize(mx: Any, prepared: Quantizable, method: str, wide: int = 0) -> tupl
     return symbol.get_backend_symbol(_BACKEND), parameters
 
 
-def _in_8_bits(mx: Any, fused: Any, parameters: list[str], wide: Sequence[str]) -> tuple[Any, list[str]]:
+def _in_8_bits(mx: Any, fused: Any, parameters: list[str], wide: Collection[str]) -> tuple[Any, list[str]]:
     """The symbol, not calibrated yet, and the outputs whose ranges that needs; the layers `wide` stay at fp32."""
     symbol, outputs = mx.contrib.quantization._quantize_symbol(
         fused,
         mx.cpu(),
         excluded_symbols=list(wide),
+        excluded_operators=["elemwise_mul"],  # of numbers with a sign and numbers without one it is refused when bound
         offline_params=parameters,
         quantized_dtype="auto",
         quantize_mode="smart",
