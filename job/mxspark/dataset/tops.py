@@ -8,6 +8,7 @@ import re
 from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate, islice
@@ -276,8 +277,10 @@ def read(store: Store, shard: int, output_format: str) -> Iterator[Tops]:
     return (Tops.of([piece]) for piece in pieces(store, shard, output_format))
 
 
-def pieces(store: Store, shard: int, output_format: str) -> Iterator[Piece]:
-    """Those of a shard's part, as `read`."""
+def pieces(
+    store: Store, shard: int, output_format: str, decoding: AbstractContextManager[Any] | None = None
+) -> Iterator[Piece]:
+    """Those of a shard's part, as `read`; decoded within `decoding`, which may limit how many are at a time."""
     name = PARTS[output_format].name(shard)
     whole = f"{store.name}/{name}"
     try:
@@ -288,7 +291,8 @@ def pieces(store: Store, shard: int, output_format: str) -> Iterator[Piece]:
         raise PartError(error.problem) from None
     if not data:
         raise EmptyPartError(store.name, name)
-    yield from _of_parquet(data, shard, whole) if output_format == "parquet" else _of_json(data, shard, whole)
+    with decoding or nullcontext():
+        yield from _of_parquet(data, shard, whole) if output_format == "parquet" else _of_json(data, shard, whole)
 
 
 @dataclass(frozen=True)

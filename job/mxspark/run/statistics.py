@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from mxspark.storage import Store
 from mxspark.worker.pipeline import ordered_map
 
 READERS = 8  # parts that are read and held at a time
+DECODERS = 2  # of them that are decoded: more of them wait for Python's lock, and for one another's memory
 BINS = 20  # of confidences
 EXAMPLES = 4  # of each status
 MOST_STATUSES = 40
@@ -247,10 +249,11 @@ def _by_bin(bins: NDArray[np.float32], chosen: NDArray[np.bool_]) -> NDArray[np.
 def gather(store: Store, shards: Iterable[int], output_format: str, true_label: str | None) -> Statistics:
     """Of the parts of these shards; those that can't be read are named in `broken`."""
     found = Gatherer(true_label)
+    decoding = BoundedSemaphore(DECODERS)
 
     def read(shard: int) -> tuple[Piece, ...] | PartError:
         try:
-            return tuple(tops.pieces(store, shard, output_format))
+            return tuple(tops.pieces(store, shard, output_format, decoding))
         except PartError as error:
             return error
 
