@@ -194,7 +194,8 @@ def convolved(data: Any, name: str, channels: int = 8) -> Any:
 
 def error_in_8_bits(symbol: Any, method: str) -> float:
     """How far its numbers in 8 bits are from those at fp32, as a share of these, with random parameters."""
-    mx, random, shape = load_mxnet(), np.random.default_rng(0), (16, 3, 12, 12)
+    mx, shape = load_mxnet(), (16, 3, 12, 12)
+    random: Any = np.random.default_rng(0)
     shapes = dict(zip(symbol.list_arguments(), symbol.infer_shape(data=shape)[0], strict=True))
     images = random.normal(size=shapes.pop("data")).astype(np.float32)
     parameters = {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}

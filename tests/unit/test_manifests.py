@@ -151,6 +151,7 @@ def test_an_input_that_is_no_image_and_no_list_is_refused_before_there_is_a_job(
 
     assert made(input={"path": "s3://photos/keys.csv.gz"})
     assert made(input={"path": "s3://photos/2026.zip/"})
+    assert made(input={"path": "s3://my.bucket/zip"})
 
 
 IDLE_PROPERTIES = (
