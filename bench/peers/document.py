@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.fixtures import REPOSITORY
 from bench.peers import plot
 from bench.peers.results import Results, Row, of_kind
 
 PAGE = REPOSITORY / "docs" / "performance.md"
-PLOT = REPOSITORY / "docs" / "peers.svg"
-BEGIN, END = "<!-- written by `python -m bench peers --write-docs` -->", "<!-- end -->"
+END = "<!-- end -->"
 HEADER = (
     "system",
     "precision",
@@ -39,14 +39,23 @@ def text(results: Results) -> str:
 
 
 def write(results: Results) -> None:
-    """Into docs/performance.md, between its two marks; and the plot beside it. Raises ValueError without marks."""
-    page = PAGE.read_text()
-    if not re.search(f"{re.escape(BEGIN)}.*{re.escape(END)}", page, re.DOTALL):
-        raise ValueError(f"{PAGE.relative_to(REPOSITORY)} has no {BEGIN} … {END}: put both where the table shall be")
-    before, _, rest = page.partition(BEGIN)
+    """Into docs/performance.md, between the two marks of its network; and the plot beside it. Raises ValueError without
+    marks.
+    """
+    page, begin = (
+        PAGE.read_text(),
+        f"<!-- written by `python -m bench peers --network {results.network} --write-docs` -->",
+    )
+    if not re.search(f"{re.escape(begin)}.*{re.escape(END)}", page, re.DOTALL):
+        raise ValueError(f"{PAGE.relative_to(REPOSITORY)} has no {begin} … {END}: put both where the table shall be")
+    before, _, rest = page.partition(begin)
     after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
-    PLOT.write_text(plot.svg(results))
+    PAGE.write_text(f"{before}{begin}\n{markdown(results)}\n{END}{after}")
+    _plot_of(results).write_text(plot.svg(results))
+
+
+def _plot_of(results: Results) -> Path:
+    return PAGE.with_name(f"peers-{results.network}.svg")
 
 
 def markdown(results: Results) -> str:
@@ -55,7 +64,7 @@ def markdown(results: Results) -> str:
         head, *rows = cells
         lines = [head, ["---"] * len(head), *rows]
         parts.append("\n".join([f"{kind.upper()}:", "", *(f"| {' | '.join(line)} |" for line in lines)]))
-    parts += [f"![CPU-ms an image, by system]({PLOT.name})", _limits(results)]
+    parts += [f"![CPU-ms an image, by system]({_plot_of(results).name})", _limits(results)]
     parts += [f"Not run: `{name}`: {_short(why)}." for name, why in results.left_out.items()]
     return "\n\n".join(parts)
 
