@@ -65,7 +65,8 @@ main() {
         --untested) untested=yes ;;
         --home)
             shift
-            home=${1:?--home needs the repository's address}
+            [ $# -gt 0 ] || fail "--home needs the repository's address."
+            home=${1%/}
             ;;
         *) fail "There is no option $1." ;;
         esac
@@ -77,7 +78,7 @@ main() {
     rm -rf $release
     mkdir -p $release
     .venv/bin/python examples/digits/build.py
-    copy_source "${home%/}"
+    copy_source "$home"
     build_packages
     try_wheel newest
     try_wheel lowest --resolution lowest-direct
