@@ -42,10 +42,8 @@ def write(results: Results) -> None:
     """Into docs/performance.md, between the two marks of its network; and the plot beside it. Raises ValueError without
     marks.
     """
-    page, begin = (
-        PAGE.read_text(),
-        f"<!-- written by `python -m bench peers --network {results.network} --write-docs` -->",
-    )
+    page = PAGE.read_text()
+    begin = f"<!-- written by `python -m bench peers --network {results.network} --write-docs` -->"
     if not re.search(f"{re.escape(begin)}.*{re.escape(END)}", page, re.DOTALL):
         raise ValueError(f"{PAGE.relative_to(REPOSITORY)} has no {begin} … {END}: put both where the table shall be")
     before, _, rest = page.partition(begin)
