@@ -10,7 +10,7 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -39,12 +39,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     if "cluster" not in getattr(item, "fixturenames", ()):
         return (yield)
     factory: pytest.TempPathFactory = getattr(item.config, "_tmp_path_factory")  # noqa: B009  # the fixture's own
-    with using_the_cluster(factory, alone=item.get_closest_marker("alone") is not None):
+    if not _needs_it_alone(item):
+        with using_the_cluster(factory):
+            return (yield)
+    # Until the last of them: what others have on the nodes in between would be lost with a node.
+    if not _ALONE:
+        _ALONE.append(ExitStack())
+        _ALONE[0].enter_context(using_the_cluster(factory, alone=True))
+    try:
         return (yield)
+    finally:
+        if nextitem is None or not _needs_it_alone(nextitem):
+            _ALONE.pop().close()
+
+
+_ALONE: list[ExitStack] = []  # while this process has the cluster for itself
+
+
+def _needs_it_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
 @contextmanager
