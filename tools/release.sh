@@ -55,12 +55,13 @@ try_wheel() { # HOW OPTION ...: in an environment of its own, as a user installs
 pack_chart() {
     local helm
     helm=$(tools/go-tools.sh helm4)
-    "$helm" package --destination $release helm/mxspark
+    "$helm" package --destination $release $source/helm/mxspark
 }
 
 main() {
     local untested='' home=''
-    while shift && [ $# -gt 0 ]; do
+    shift # the version
+    while [ $# -gt 0 ]; do
         case $1 in
         --untested) untested=yes ;;
         --home)
@@ -70,6 +71,7 @@ main() {
             ;;
         *) fail "There is no option $1." ;;
         esac
+        shift
     done
     check_versions
     check_tree
@@ -83,6 +85,7 @@ main() {
     try_wheel newest
     try_wheel lowest --resolution lowest-direct
     pack_chart
+    rm -f build/sbom-*.json
     tools/sbom.sh
     cp build/sbom-*.json $release/
     (cd $release && sha256sum -- * >SHA256SUMS)
@@ -90,10 +93,10 @@ main() {
 
 build/release has all of $version. What is left to do, by somebody who may:
   git tag --sign v$version && git push origin v$version
-  for an index: packages that were made with --home, without which README's links lead nowhere there
   .cache/release/bin/twine upload $release/*.whl $release/*.tar.gz
   make image image-gpu && docker push …    for each image and registry; docs/images.md has how they are signed
   helm push $release/mxspark-$version.tgz oci://…
 END
+    [ -n "$home" ] || echo "For an index, make them again with --home: without it the links of the packages' README lead nowhere there."
 }
 main "$@"

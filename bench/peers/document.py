@@ -1,6 +1,5 @@
 """The results as text, and as a part of docs/performance.md."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,17 +41,17 @@ def write(results: Results) -> None:
     """Into docs/performance.md, between the two marks of its network; and the plot beside it. Raises ValueError without
     marks.
     """
-    page = PAGE.read_text()
     begin = f"<!-- written by `python -m bench peers --network {results.network} --write-docs` -->"
-    if not re.search(f"{re.escape(begin)}.*{re.escape(END)}", page, re.DOTALL):
-        raise ValueError(f"{PAGE.relative_to(REPOSITORY)} has no {begin} … {END}: put both where the table shall be")
-    before, _, rest = page.partition(begin)
-    after = rest.partition(END)[2]
+    before, found, rest = PAGE.read_text().partition(begin)
+    old, ended, after = rest.partition(END)
+    if not (found and ended) or "<!-- written by" in old:
+        raise ValueError(f"{PAGE.relative_to(REPOSITORY)} has no {begin} … {END}: put both where the table belongs")
+    drawn = plot.svg(results)
     PAGE.write_text(f"{before}{begin}\n{markdown(results)}\n{END}{after}")
-    _plot_of(results).write_text(plot.svg(results))
+    _plot_path(results).write_text(drawn)
 
 
-def _plot_of(results: Results) -> Path:
+def _plot_path(results: Results) -> Path:
     return PAGE.with_name(f"peers-{results.network}.svg")
 
 
@@ -62,7 +61,7 @@ def markdown(results: Results) -> str:
         head, *rows = cells
         lines = [head, ["---"] * len(head), *rows]
         parts.append("\n".join([f"{kind.upper()}:", "", *(f"| {' | '.join(line)} |" for line in lines)]))
-    parts += [f"![CPU-ms an image, by system]({_plot_of(results).name})", _limits(results)]
+    parts += [f"![CPU-ms an image, by system]({_plot_path(results).name})", _limits(results)]
     parts += [f"Not run: `{name}`: {_short(why)}." for name, why in results.left_out.items()]
     return "\n\n".join(parts)
 

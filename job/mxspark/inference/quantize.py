@@ -60,7 +60,7 @@ class Quantizable:
     arguments: Mapping[str, Any]
     states: Mapping[str, Any]
     statistics: Mapping[str, Statistics]  # by output
-    halved: Sequence[str]  # outputs without a sign of which MXNet uses half of the steps only (`_sums`)
+    halved: Sequence[str]  # outputs without a sign whose upper half of the steps MXNet doesn't use (`_sums`)
     unfit: Sequence[str]  # layers that MXNet computes wrong in 8 bits
 
 
@@ -81,7 +81,7 @@ def prepare(mx: Any, net: Net, input_name: str, images: Floats) -> Quantizable:
     nodes = json.loads(fused.tojson())["nodes"]
     halved, unfit = _sums(nodes, statistics)
     layers = [node["name"] for node in nodes if node["op"].startswith(_LAYERS) and node["name"] not in unfit]
-    return Quantizable(fused, layers, arguments, states, statistics, halved, unfit)
+    return Quantizable(fused, layers, arguments, states, statistics=statistics, halved=halved, unfit=unfit)
 
 
 def _sums(nodes: Sequence[Mapping[str, Any]], statistics: Mapping[str, Statistics]) -> tuple[list[str], list[str]]:
@@ -116,7 +116,7 @@ def quantize(mx: Any, prepared: Quantizable, method: str, wide: int = 0) -> tupl
     layers stay at fp32, and those that are unfit.
     """
     ranges = {name: _range(mx, found, method) for name, found in prepared.statistics.items()}
-    for name in prepared.halved if method != "minmax7" else ():  # which halves all of them
+    for name in prepared.halved if method != "minmax7" else ():  # which has doubled these ranges already
         ranges[name] = (0.0, 2 * ranges[name][1])
     symbol, _ = _in_8_bits(mx, prepared.symbol, list(prepared.arguments), {*prepared.layers[:wide], *prepared.unfit})
     symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges)
@@ -126,13 +126,13 @@ def quantize(mx: Any, prepared: Quantizable, method: str, wide: int = 0) -> tupl
     return symbol.get_backend_symbol(_BACKEND), parameters
 
 
-def _in_8_bits(mx: Any, fused: Any, parameters: list[str], wide: Collection[str]) -> tuple[Any, list[str]]:
-    """The symbol, not calibrated yet, and the outputs whose ranges that needs; the layers `wide` stay at fp32."""
+def _in_8_bits(mx: Any, fused: Any, parameters: list[str], kept: Collection[str]) -> tuple[Any, list[str]]:
+    """The symbol, not calibrated yet, and the outputs whose ranges that needs; the layers `kept` stay at fp32."""
     symbol, outputs = mx.contrib.quantization._quantize_symbol(
         fused,
         mx.cpu(),
-        excluded_symbols=list(wide),
-        excluded_operators=["elemwise_mul"],  # of numbers with a sign and numbers without one it is refused when bound
+        excluded_symbols=list(kept),
+        excluded_operators=["elemwise_mul"],  # MXNet can't bind one of a number with a sign and one without
         offline_params=parameters,
         quantized_dtype="auto",
         quantize_mode="smart",
