@@ -26,18 +26,18 @@ digits:  ## read the 1,797 handwritten digits, and report the accuracy
 	@.venv/bin/mxspark run --input examples/digits/images --model examples/digits/bundle --output output/digits \
 		--set 'input.true_label=_(\d)\.png$$'
 
-check: lint  ## before each commit (about 3 minutes on two cores): lint, types, unit tests, the chart rendered, EMR requests
+check: lint  ## before each commit (about 2 minutes on two cores): lint, types, unit tests, the chart rendered, EMR requests
 	@$(PYTEST) tests/unit tests/chart tests/emr --ignore tests/emr/cluster --ignore tests/emr/command
 
-test: test-set-up  ## all tests that need no Docker (about 12 minutes): real Spark, a real S3 server, kills, bad networks, a browser
+test: test-set-up  ## all tests that need no Docker (about 8 minutes): real Spark, a real S3 server, kills, bad networks, a browser
 	@$(PYTEST) tests $(DOCKER_TIERS:%=--ignore %)
 
 # Two processes: a node of the cluster has as many CPUs as the machine, which larger jobs would give away.
 test-docker: PROCESSES = 2
-test-docker: test-set-up  ## the tests that need Docker (about 28 minutes): the images, and a Kubernetes cluster
+test-docker: test-set-up  ## the tests that need Docker (about 14 minutes): the images, and a Kubernetes cluster
 	@$(PYTEST) $(DOCKER_TIERS)
 
-test-all:  ## both, side by side (about 45 minutes)
+test-all:  ## both, side by side (about 15 minutes, 30 with nothing cached)
 	@$(MAKE) --no-print-directory --jobs 2 PROCESSES=2 test test-docker
 
 test-set-up:
